@@ -1,0 +1,1 @@
+"""Audit refusal in language models through sparse autoencoders."""

@@ -1,0 +1,141 @@
+"""Stage 4: dormant features that wake, wave behind wave, as earlier ones are ablated (2509.09708).
+
+1. The first wave: the features of the minimal set that fire on the clean run.
+2. Ablate all waves so far and encode again. Dormant features: zero on the clean run, firing now.
+3. Test those of the minimal set, and of the others the ones that push hardest along the refusal
+   direction: by how much does ablating each lower the score further?
+4. The next wave: those of the minimal set that woke, and the tested ones with enough effect.
+5. Repeat until nothing wakes, or what wakes does not move the score.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sae_audit.cascade.compensation import compensation
+from sae_audit.config import CascadeSettings
+from sae_audit.findings import Cascade, Wake, Wave
+from sae_audit.vocabulary import Active, FeatureId, FeatureSet, Pull, Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """What a cascade asks about one prompt."""
+
+    score: Score
+    active: Active
+    pull: Pull
+
+
+def cascade(
+    prompt_id: str,
+    ask: Questions,
+    minimal: FeatureSet,
+    settings: CascadeSettings,
+    *,
+    clamp: float = 0.0,
+) -> Cascade:
+    """Waves of dormant features behind one prompt's minimal set.
+
+    `clamp` is the value ablation sets features to; where it is not 0, features that do not fire act
+    as well, and the whole minimal set is the first wave.
+    """
+    assert minimal, "a cascade starts from a set that flips the prompt"
+    clean = ask.active([frozenset()])[0]
+    first = minimal if clamp != 0.0 else frozenset(minimal & clean.keys())
+    assert first, "a set none of whose features fires cannot have flipped the prompt"
+    score_clean, score_first = (float(value) for value in ask.score([frozenset(), first]))
+    waves = [Wave(features=tuple(sorted(first)), score_after=score_first, n_awake=0, wakes=())]
+    ablated, n_scored, stop = first, 2, ""
+    while not stop:
+        wave, n_tested, stop = _next_wave(ask, ablated, clean, minimal, waves[-1], settings)
+        n_scored += n_tested
+        if wave is not None:
+            waves.append(wave)
+            ablated |= frozenset(wave.features)
+            if not stop and len(waves) == settings.max_waves:
+                stop = f"stopped at {settings.max_waves} waves (cascade.max_waves)"
+    ratio, reason, n_compensation = compensation(
+        ask.score, ask.active, first, clean, floor=settings.min_effect
+    )
+    return Cascade(
+        prompt_id=prompt_id,
+        waves=tuple(waves),
+        score_clean=score_clean,
+        unplaced=tuple(sorted(minimal - ablated)),
+        compensation_ratio=ratio,
+        compensation_reason=reason,
+        stop=stop,
+        n_sets_scored=n_scored + n_compensation,
+    )
+
+
+def _next_wave(
+    ask: Questions,
+    ablated: FeatureSet,
+    clean: Mapping[FeatureId, float],
+    minimal: FeatureSet,
+    last: Wave,
+    settings: CascadeSettings,
+) -> tuple[Wave | None, int, str]:
+    """The next wave or None, the number of sets scored, and why the cascade ends (or nothing)."""
+    now = ask.active([ablated])[0]
+    awake = {f: value for f, value in now.items() if f not in clean and f not in ablated}
+    if not awake:
+        return None, 0, "no dormant feature wakes"
+    pulls = dict(zip(awake, ask.pull(ablated, list(awake)), strict=True))
+    tested = _tested(pulls, minimal, settings.max_tested)
+    scores = ask.score([ablated | {feature} for feature in tested])
+    effects = {f: last.score_after - float(s) for f, s in zip(tested, scores, strict=True)}
+    joining = [f for f in tested if f in minimal or effects[f] >= settings.min_effect]
+    if not joining:
+        reason = (
+            f"{len(awake)} dormant features wake, but none of the {len(tested)} tested lowers the "
+            f"score by {settings.min_effect:g} nats"
+        )
+        return None, len(tested), reason
+    score_after = float(ask.score([ablated | frozenset(joining)])[0])
+    woken_by = _woken_by(ask.active, ablated, joining)
+    wave = Wave(
+        features=tuple(sorted(joining)),
+        score_after=score_after,
+        n_awake=len(awake),
+        wakes=tuple(
+            Wake(
+                feature=feature,
+                activation=float(awake[feature]),
+                pull=float(pulls[feature]),
+                effect=effects[feature],
+                woken_by=woken_by[feature],
+            )
+            for feature in sorted(joining)
+        ),
+    )
+    still = last.score_after - score_after < settings.min_effect
+    waiting = minimal - ablated - frozenset(joining)
+    stop = "the score stopped moving" if still and not waiting else ""
+    return wave, len(tested) + 1, stop
+
+
+def _tested(
+    pulls: Mapping[FeatureId, float], minimal: FeatureSet, max_tested: int
+) -> list[FeatureId]:
+    """Waking features of the minimal set, then those that push to refuse, hardest first."""
+    own = sorted(feature for feature in pulls if feature in minimal)
+    others = [f for f in pulls if f not in minimal and pulls[f] > 0.0]
+    others.sort(key=lambda feature: (-pulls[feature], feature))
+    return own + others[: max(0, max_tested - len(own))]
+
+
+def _woken_by(
+    active: Active, ablated: FeatureSet, woken: Sequence[FeatureId]
+) -> dict[FeatureId, tuple[FeatureId, ...]]:
+    """For each woken feature, the ablated ones whose sparing alone puts it back to sleep."""
+    causes = sorted(ablated)
+    firing = active([ablated - {cause} for cause in causes])
+    asleep = np.array([[feature not in fires for feature in woken] for fires in firing])
+    return {
+        feature: tuple(cause for cause, slept in zip(causes, asleep[:, i], strict=True) if slept)
+        for i, feature in enumerate(woken)
+    }

@@ -1,0 +1,54 @@
+"""What equally large sets of other origins do on the same prompts."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from sae_audit.findings import Estimate, ErrorTermControl, SetControl
+from sae_audit.statistics import mean, share
+from sae_audit.vocabulary import FeatureSet, Score
+
+Sets = Callable[[str], Sequence[FeatureSet]]
+"""The sets to try on one prompt, by prompt id."""
+
+
+def set_control(name: str, scores: Mapping[str, Score], sets: Sets, *, seed: int) -> SetControl:
+    """Share of prompts flipped and mean fall of the score, over the prompts in `scores`.
+
+    Where several sets are tried per prompt (random ones), a prompt counts by its average over
+    them, and intervals are over prompts: sets for one prompt are no independent cases.
+    """
+    flips: list[float] = []
+    drops: list[float] = []
+    single = True
+    for prompt_id, score in scores.items():
+        tried = list(sets(prompt_id))
+        values = score([frozenset(), *tried])
+        flips.append(float((values[1:] < 0.0).mean()))
+        drops.append(float(values[0] - values[1:].mean()))
+        single = single and len(tried) == 1
+    flipped = share(round(sum(flips)), len(flips)) if single else mean(flips, seed=seed)
+    return SetControl(name=name, flipped=flipped, score_drop=mean(drops, seed=seed))
+
+
+def error_term_control(
+    kept: Mapping[str, Score],
+    dropped: Mapping[str, Score],
+    dropped_alone: Mapping[str, Score],
+    sets: Mapping[str, FeatureSet],
+) -> ErrorTermControl:
+    """The same sets with the SAE's error term kept, dropped, and dropped with nothing ablated."""
+    assert sets, "no prompt was flipped"
+    return ErrorTermControl(
+        flipped_kept=_share_below_zero(kept, sets),
+        flipped_dropped=_share_below_zero(dropped, sets),
+        refused_dropped_alone=share(
+            sum(float(score([frozenset()])[0]) > 0.0 for score in dropped_alone.values()),
+            len(dropped_alone),
+        ),
+    )
+
+
+def _share_below_zero(scores: Mapping[str, Score], sets: Mapping[str, FeatureSet]) -> Estimate:
+    values = np.array([float(scores[prompt_id]([s])[0]) for prompt_id, s in sets.items()])
+    return share(int((values < 0.0).sum()), len(values))

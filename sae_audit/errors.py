@@ -1,0 +1,9 @@
+"""The user's kind of failure. Our own kind is an `assert` with the value in it."""
+
+
+class AuditError(Exception):
+    """Bad input: one sentence with the value, what was needed, and the next step."""
+
+
+class AuditIncomplete(Exception):
+    """The audit stopped before its end; running the same command again resumes it."""

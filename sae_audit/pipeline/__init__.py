@@ -1,0 +1,1 @@
+"""The audit as a whole: `audit.py` first."""

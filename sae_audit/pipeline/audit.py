@@ -1,0 +1,87 @@
+"""One audit, start to end. Read this first.
+
+    prompts -> model with SAEs -> refusal direction -> candidate features -> minimal sets
+    -> interactions -> cascades -> controls -> record -> report
+"""
+
+import shutil
+from pathlib import Path
+
+from sae_audit.config import AuditConfig
+from sae_audit.errors import AuditError, AuditIncomplete
+from sae_audit.findings import PromptScore, SaeQuality
+from sae_audit.pipeline import opening, stages
+from sae_audit.pipeline.closing import close
+from sae_audit.pipeline.controls import run_controls
+from sae_audit.pipeline.session import Progress, Session, silent
+from sae_audit.prompts.types import Splits
+from sae_audit.record import environment, folder
+from sae_audit.record.run import Run, load_run
+
+
+def audit(
+    config: AuditConfig,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Run:
+    """Audit refusal in one checkpoint and write the record to the folder `out`.
+
+    A run that was interrupted resumes where it stopped; a finished one is read back.
+
+    Raises:
+        AuditError: bad input; nothing is left behind.
+        AuditIncomplete: something failed inside; what was done so far is kept.
+    """
+    target = Path(out)
+    progress("loading", 0, 1)
+    opened = opening.opened(config)
+    subject, splits = opened.subject, opened.splits
+    hashes = [subject.identity.sha256, *(d.sha256 for d in subject.suite.values())]
+    hashes += [source.sha256 for source in opened.sources]
+    run_identity = folder.identity(config, environment.package_version(), hashes)
+    folder.check_folder(target, run_identity, overwrite=overwrite)
+    scores = opening.classified(subject, splits)
+    opening.check_behaviour(splits, scores)
+    progress("loading", 1, 1)
+
+    is_new = overwrite or not (target / "run.sqlite").exists()
+    command = f"sae-audit audit {target / 'config.yaml'} --out NEW_FOLDER"
+    store = folder.begin(target, config, run_identity, command, overwrite=overwrite)
+    session = Session(
+        subject=subject, config=config, store=store, folder=target, progress=progress
+    )
+    try:
+        _run_stages(session, splits, scores)
+        close(session, opened)
+    except AuditError:
+        if is_new:
+            shutil.rmtree(target)
+        raise
+    except Exception as error:
+        raise AuditIncomplete(f"{type(error).__name__}: {error}") from error
+    finally:
+        store.close()
+    return load_run(target)
+
+
+def _run_stages(session: Session, splits: Splits, scores: list[PromptScore]) -> None:
+    train, validation, audited = (
+        opening.as_labelled(prompts, scores) for prompts in splits.named().values()
+    )
+    session.remember("scores", "all", list[PromptScore], lambda: scores)
+    direction = stages.find_direction(session, train, validation)
+    session.remember(
+        "sae_quality",
+        "all",
+        list[SaeQuality],
+        lambda: session.subject.sae_quality(list(splits.audit)),
+    )
+    candidates = stages.gather_candidates(session, direction)
+    refused = audited.harmful
+    minimal_sets = stages.find_minimal_sets(session, refused, candidates)
+    pooled = stages.pool_sets(session, refused, minimal_sets)
+    stages.fit_interactions(session, refused, candidates, minimal_sets, pooled)
+    stages.follow_cascades(session, refused, minimal_sets, direction)
+    run_controls(session, train, audited, candidates, minimal_sets, pooled)

@@ -1,0 +1,84 @@
+"""The end of a run: manifest, published findings, report."""
+
+from sae_audit.pipeline.opening import Opened
+from sae_audit.pipeline.session import Session
+from sae_audit.record import environment, folder
+from sae_audit.record.facts import Manifest, ModelFacts, RefusalTokenFacts, SaeFacts
+from sae_audit.record.run import Run
+from sae_audit.record.schema import published
+from sae_audit.report.page import write_page
+
+
+def close(session: Session, opened: Opened) -> None:
+    """Write `manifest.json`, `findings.json` and `index.html`; findings last, so that they mean
+    the run is complete."""
+    session.progress("report", 0, 1)
+    manifest = _manifest(session, opened)
+    folder.write_manifest(session.folder, manifest)
+    run = Run(session.folder)
+    findings = published(
+        manifest,
+        scores=run.scores,
+        quality=run.quality,
+        direction=run.direction,
+        candidates=run.candidates,
+        minimal_sets=run.minimal_sets,
+        pooled=run.pooled_set,
+        interactions=run.interactions,
+        cascades=run.cascades,
+        controls=run.controls,
+    )
+    folder.write_findings(session.folder, findings)
+    write_page(run)
+    session.progress("report", 1, 1)
+
+
+def _manifest(session: Session, opened: Opened) -> Manifest:
+    subject, store = session.subject, session.store
+    return Manifest(
+        sae_audit=environment.package_version(),
+        started=store.fact("started") or "",
+        finished=folder.now(),
+        identity=store.fact("identity") or "",
+        command=store.fact("command") or "",
+        seed=session.config.seed,
+        model=_model(session),
+        saes=tuple(
+            SaeFacts(
+                layer=layer,
+                release=session.config.saes,
+                id=dictionary.id,
+                width=dictionary.d_sae,
+                architecture=dictionary.architecture,
+                hook_name=dictionary.hook_name,
+                sha256=dictionary.sha256,
+            )
+            for layer, dictionary in sorted(subject.suite.items())
+        ),
+        refusal_tokens=_refusal_tokens(session),
+        template_tokens=tuple(subject.template.after()),
+        prompt_sources=opened.sources,
+        environment=environment.environment(subject.accelerator),
+        stages=store.costs(),
+        peak_memory_bytes=max(environment.peak_memory_bytes(), subject.peak_device_memory()),
+    )
+
+
+def _model(session: Session) -> ModelFacts:
+    identity = session.subject.identity
+    return ModelFacts(
+        id=session.config.name or identity.id,
+        revision=identity.revision,
+        sha256=identity.sha256,
+        n_layers=session.subject.n_layers,
+        d_model=session.subject.d_model,
+        architecture=identity.architecture,
+        dtype=identity.dtype,
+        device=identity.device,
+    )
+
+
+def _refusal_tokens(session: Session) -> RefusalTokenFacts:
+    tokens = session.subject.refusal_tokens
+    assert tokens is not None, "no prompt was scored"
+    return RefusalTokenFacts(ids=tokens.ids, texts=tokens.texts, source=tokens.source)

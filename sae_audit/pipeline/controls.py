@@ -1,0 +1,180 @@
+"""The controls of one run: what other sets do, what ablation does to harmless prompts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.controls.comparisons import error_term_control, set_control
+from sae_audit.controls.linear_probe import probe_ranking
+from sae_audit.controls.random_sets import matched_random_sets
+from sae_audit.findings import (
+    CandidateSet,
+    Collateral,
+    Controls,
+    ErrorTermControl,
+    MinimalSet,
+    PooledSet,
+    SetControl,
+)
+from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.stages import ranked
+from sae_audit.prompts.types import LabelledPrompts, Prompt
+from sae_audit.statistics import mean
+from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet, Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rivals:
+    """Sets of the same size as a given one, of other origins."""
+
+    firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
+    probe: Sequence[FeatureId]
+    cosine: Sequence[FeatureId]
+    n_random: int
+
+    def all(self, features: FeatureSet, seed: int) -> dict[str, list[FeatureSet]]:
+        n = len(features)
+        return {
+            "random_matched": matched_random_sets(
+                features,
+                self.firing_rates,
+                excluded=self.cosine,
+                n_sets=self.n_random,
+                seed=seed,
+            ),
+            "linear_probe": [frozenset(self.probe[:n])],
+            "top_cosine": [frozenset(self.cosine[:n])],
+        }
+
+
+def run_controls(
+    session: Session,
+    train: LabelledPrompts,
+    audit: LabelledPrompts,
+    candidates: CandidateSet,
+    minimal_sets: Sequence[MinimalSet],
+    pooled: PooledSet | None,
+) -> Controls:
+    """Everything METHODS asks to stand beside the findings; empty where no prompt was flipped."""
+
+    def compute() -> Controls:
+        own = {m.prompt_id: frozenset(m.features) for m in minimal_sets if m.flipped}
+        flipped = [prompt for prompt in audit.harmful if prompt.id in own]
+        rivals = _rivals(session, train, candidates)
+        total = 4
+        session.progress("controls", 0, total)
+        per_prompt = _per_prompt(session, flipped, own, rivals)
+        session.progress("controls", 1, total)
+        on_pooled: tuple[SetControl, ...] = ()
+        collateral: tuple[Collateral, ...] = ()
+        if pooled is not None:
+            features = frozenset(pooled.features)
+            held_out = [p for p in audit.harmful if p.id in pooled.held_out]
+            on_pooled = _on_pooled(session, held_out, features, rivals)
+            session.progress("controls", 2, total)
+            collateral = _collateral(session, audit.harmless, features, rivals)
+        session.progress("controls", 3, total)
+        error_term = _error_term(session, flipped, own) if own else None
+        session.progress("controls", total, total)
+        return Controls(
+            per_prompt=per_prompt, pooled=on_pooled, collateral=collateral, error_term=error_term
+        )
+
+    return session.remember("controls", "all", Controls, compute)
+
+
+def _rivals(session: Session, train: LabelledPrompts, candidates: CandidateSet) -> _Rivals:
+    harmful = session.subject.peak_activations(train.harmful)
+    harmless = session.subject.peak_activations(train.harmless)
+    return _Rivals(
+        firing_rates={layer: (peaks > 0.0).mean(axis=0) for layer, peaks in harmful.items()},
+        probe=probe_ranking(harmful, harmless),
+        cosine=ranked(candidates),
+        n_random=session.config.controls.random_sets,
+    )
+
+
+def _per_prompt(
+    session: Session,
+    prompts: Sequence[Prompt],
+    own: Mapping[str, FeatureSet],
+    rivals: _Rivals,
+) -> tuple[SetControl, ...]:
+    if not prompts:
+        return ()
+    seed = session.config.seed
+    others = {p.id: rivals.all(own[p.id], seed + i) for i, p in enumerate(prompts)}
+    tried = {
+        prompt_id: {"minimal": [own[prompt_id]], **sets} for prompt_id, sets in others.items()
+    }
+    return _compared(session, prompts, lambda prompt_id: tried[prompt_id])
+
+
+def _on_pooled(
+    session: Session, prompts: Sequence[Prompt], features: FeatureSet, rivals: _Rivals
+) -> tuple[SetControl, ...]:
+    tried = {"pooled": [features], **rivals.all(features, session.config.seed)}
+    return _compared(session, prompts, lambda _: tried)
+
+
+def _compared(
+    session: Session,
+    prompts: Sequence[Prompt],
+    tried: Callable[[str], dict[str, list[FeatureSet]]],
+) -> tuple[SetControl, ...]:
+    scores: dict[str, Score] = {prompt.id: session.score_of(prompt) for prompt in prompts}
+    return tuple(
+        set_control(
+            name,
+            scores,
+            lambda prompt_id, name=name: tried(prompt_id)[name],
+            seed=session.config.seed,
+        )
+        for name in tried(prompts[0].id)
+    )
+
+
+def _collateral(
+    session: Session, harmless: Sequence[Prompt], features: FeatureSet, rivals: _Rivals
+) -> tuple[Collateral, ...]:
+    changes = session.subject.collateral(harmless, session.config.ablation)
+    tried = {"pooled": [features], **rivals.all(features, session.config.seed)}
+    found: list[Collateral] = []
+    for name, sets in tried.items():
+        measured = [changes(ablated) for ablated in sets]
+        kl = np.array([[change.kl for change in row] for row in measured]).mean(axis=0)
+        rise = np.array([[change.cross_entropy for change in row] for row in measured])
+        found.append(
+            Collateral(
+                name=name,
+                kl=mean(kl, seed=session.config.seed),
+                cross_entropy_change=mean(rise.mean(axis=0), seed=session.config.seed),
+            )
+        )
+    return tuple(found)
+
+
+def _error_term(
+    session: Session, prompts: Sequence[Prompt], own: Mapping[str, FeatureSet]
+) -> ErrorTermControl:
+    config = session.config
+    variants = {
+        term: Ablation(clamp=config.clamp, positions=config.positions, error_term=term)
+        for term in ErrorTerm
+    }
+    return error_term_control(
+        {p.id: session.score_of(p, variants[ErrorTerm.KEPT]) for p in prompts},
+        {p.id: session.score_of(p, variants[ErrorTerm.DROPPED]) for p in prompts},
+        {
+            # The same layers as the prompt's own set, so that the two differ by ablation alone.
+            p.id: session.score_of(
+                p,
+                variants[ErrorTerm.DROPPED],
+                error_layers=frozenset(feature.layer for feature in own[p.id]),
+            )
+            for p in prompts
+        },
+        own,
+    )

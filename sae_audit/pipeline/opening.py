@@ -1,0 +1,107 @@
+"""Everything that can be wrong with the input is found here, before a file is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sae_audit.config import AuditConfig
+from sae_audit.errors import AuditError
+from sae_audit.findings import PromptScore
+from sae_audit.prompts.sources import read_prompts
+from sae_audit.prompts.splits import split_prompts
+from sae_audit.prompts.types import Label, LabelledPrompts, Prompt, Splits
+from sae_audit.record.facts import PromptSourceFacts
+from sae_audit.subject import Subject, load_subject
+from sae_audit.subject.bundled import resolve
+from sae_audit.subject.hashing import sha256_of_files
+
+_FEWEST = 2
+"""Prompts of a label that a mean, or an interval, needs at the very least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    subject: Subject
+    splits: Splits
+    sources: tuple[PromptSourceFacts, ...]
+
+
+def opened(config: AuditConfig) -> Opened:
+    """Read prompts, load model and SAEs.
+
+    Raises:
+        AuditError: whatever does not fit, in one sentence.
+    """
+    files = [resolve(source) for source in config.prompts.sources]
+    prompts = read_prompts(files)
+    splits = split_prompts(prompts, config.prompts, config.seed)
+    subject = load_subject(
+        config.model,
+        config.saes,
+        device=config.device,
+        dtype=config.dtype,
+        layers=config.layers,
+        refusal_tokens=config.refusal_tokens,
+        harmful=splits.train.harmful,
+        chat_template_file=config.chat_template,
+        system_prompt=config.system_prompt,
+        tokens_per_batch=config.tokens_per_batch,
+    )
+    sources = tuple(
+        PromptSourceFacts(source=name, sha256=sha256_of_files([file]))
+        for name, file in zip(config.prompts.sources, files, strict=True)
+    )
+    return Opened(subject=subject, splits=splits, sources=sources)
+
+
+def classified(subject: Subject, splits: Splits) -> list[PromptScore]:
+    """How the unablated model treats every prompt of every split."""
+    scores: list[PromptScore] = []
+    for name, prompts in splits.named().items():
+        both = list(prompts)
+        for prompt, score in zip(both, subject.clean_scores(both), strict=True):
+            scores.append(
+                PromptScore(
+                    prompt_id=prompt.id,
+                    split=name,
+                    label=prompt.label.value,
+                    category=prompt.category,
+                    score=float(score),
+                )
+            )
+    return scores
+
+
+def as_labelled(prompts: LabelledPrompts, scores: Sequence[PromptScore]) -> LabelledPrompts:
+    """Those the model treats as labelled: harmful ones it refuses, harmless ones it answers."""
+    by_id = {score.prompt_id: score.score for score in scores}
+    return LabelledPrompts(
+        harmful=tuple(p for p in prompts.harmful if by_id[p.id] > 0.0),
+        harmless=tuple(p for p in prompts.harmless if by_id[p.id] < 0.0),
+    )
+
+
+def check_behaviour(splits: Splits, scores: Sequence[PromptScore]) -> None:
+    """Refuse models in which there is no difference to audit.
+
+    Raises:
+        AuditError: the model refuses (nearly) nothing, or (nearly) everything.
+    """
+    for name, prompts in splits.named().items():
+        treated = as_labelled(prompts, scores)
+        for label, kept, asked, what in (
+            (Label.HARMFUL, treated.harmful, prompts.harmful, "refuses"),
+            (Label.HARMLESS, treated.harmless, prompts.harmless, "answers"),
+        ):
+            if len(kept) < _FEWEST:
+                raise AuditError(_no_difference(name, label, kept, asked, what))
+
+
+def _no_difference(
+    split: str, label: Label, kept: Sequence[Prompt], asked: Sequence[Prompt], what: str
+) -> str:
+    whole = "refuses (nearly) nothing" if label == Label.HARMFUL else "refuses (nearly) everything"
+    return (
+        f"The model {whole}: it {what} {len(kept)} of {len(asked)} {label.value} {split} prompts by "
+        f"refusal score, and an audit needs at least {_FEWEST}. Check the refusal tokens "
+        "(--set refusal_tokens=[...]) and that this is the instruction-tuned checkpoint."
+    )

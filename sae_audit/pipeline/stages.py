@@ -1,0 +1,202 @@
+"""The stages of an audit, each a few questions to the subject and one recorded finding."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.candidates.by_cosine import by_cosine
+from sae_audit.cascade.waves import Questions, cascade
+from sae_audit.direction.difference_of_means import difference_of_means
+from sae_audit.findings import (
+    CandidateSet,
+    Cascade,
+    Direction,
+    InteractionGraph,
+    MinimalSet,
+    PooledSet,
+)
+from sae_audit.interactions.fit import interactions
+from sae_audit.interactions.players import strongest_players
+from sae_audit.minimal.greedy import minimal_set
+from sae_audit.minimal.pooled import pooled_set
+from sae_audit.pipeline.session import Session
+from sae_audit.prompts.types import LabelledPrompts, Prompt
+from sae_audit.record.folder import write_tensors
+from sae_audit.vocabulary import FeatureId, FeatureSet
+
+
+def find_direction(
+    session: Session, train: LabelledPrompts, validation: LabelledPrompts
+) -> Direction:
+    """Stage 1."""
+
+    def compute() -> Direction:
+        subject = session.subject
+        harmful = subject.mean_residuals(train.harmful)
+        harmless = subject.mean_residuals(train.harmless)
+        means = {"harmful": harmful, "harmless": harmless}
+        write_tensors(session.folder, "means", means)
+        return difference_of_means(
+            harmful,
+            harmless,
+            subject.direction_effects(validation.harmful, validation.harmless),
+            session.config.direction,
+            clean=(
+                float(subject.clean_scores(validation.harmful).mean()),
+                float(subject.clean_scores(validation.harmless).mean()),
+            ),
+            n_train=(len(train.harmful), len(train.harmless)),
+            n_validation=(len(validation.harmful), len(validation.harmless)),
+            progress=lambda done, total: session.progress("direction", done, total),
+        )
+
+    return session.remember("direction", "selected", Direction, compute)
+
+
+def gather_candidates(session: Session, direction: Direction) -> CandidateSet:
+    """Stage 2, first step."""
+    session.progress("candidates", 0, 1)
+    found = session.remember(
+        "candidates",
+        "cosine",
+        CandidateSet,
+        lambda: by_cosine(
+            session.subject.decoder_cosines(np.array(direction.vector)),
+            per_layer=session.config.candidates.per_layer,
+            d_model=session.subject.d_model,
+            seed=session.config.seed,
+        ),
+    )
+    session.progress("candidates", 1, 1)
+    return found
+
+
+def find_minimal_sets(
+    session: Session, prompts: Sequence[Prompt], candidates: CandidateSet
+) -> list[MinimalSet]:
+    """Stage 2, second step: one certified set per refused prompt."""
+    pool = ranked(candidates)
+    return session.remember_each(
+        "minimal_sets",
+        MinimalSet,
+        list(prompts),
+        lambda p: minimal_set(p.id, session.score_of(p), pool, session.config.minimal),
+    )
+
+
+def pool_sets(
+    session: Session, prompts: Sequence[Prompt], minimal_sets: Sequence[MinimalSet]
+) -> PooledSet | None:
+    """Stage 2, third step: one set for half of the prompts, tried on the other half.
+
+    None where no prompt of the building half was flipped, or there is no other half.
+    """
+    order = np.random.default_rng(session.config.seed).permutation(len(prompts))
+    half = (len(prompts) + 1) // 2
+    built_on = [prompts[i].id for i in order[:half]]
+    held_out = [prompts[i].id for i in order[half:]]
+    if not held_out or not any(m.flipped for m in minimal_sets if m.prompt_id in built_on):
+        return None
+    session.progress("pooled_set", 0, 1)
+    found = session.remember(
+        "pooled_set",
+        "pooled",
+        PooledSet,
+        lambda: pooled_set(
+            {prompt.id: session.score_of(prompt) for prompt in prompts},
+            minimal_sets,
+            built_on=built_on,
+            held_out=held_out,
+            patience=session.config.minimal.patience,
+        ),
+    )
+    session.progress("pooled_set", 1, 1)
+    return found
+
+
+def fit_interactions(
+    session: Session,
+    prompts: Sequence[Prompt],
+    candidates: CandidateSet,
+    minimal_sets: Sequence[MinimalSet],
+    pooled: PooledSet | None,
+) -> list[InteractionGraph]:
+    """Stage 3: per prompt over its own strongest candidates, and pooled over several prompts."""
+    own = {found.prompt_id: frozenset(found.features) for found in minimal_sets}
+    graphs = session.remember_each(
+        "interactions",
+        InteractionGraph,
+        list(prompts),
+        lambda p: _fit(session, p.id, [p], ranked(candidates), own[p.id]),
+    )
+    if pooled is not None:
+        panel = [p for p in prompts if p.id in pooled.built_on]
+        panel = panel[: session.config.interactions.pooled_prompts]
+        graphs.append(
+            session.remember(
+                "interactions",
+                "pooled",
+                InteractionGraph,
+                lambda: _fit(
+                    session, "pooled", panel, ranked(candidates), frozenset(pooled.features)
+                ),
+            )
+        )
+    return graphs
+
+
+def _fit(
+    session: Session,
+    scope: str,
+    prompts: Sequence[Prompt],
+    candidates: Sequence[FeatureId],
+    always: FeatureSet,
+) -> InteractionGraph:
+    settings = session.config.interactions
+    scores = [session.score_of(prompt) for prompt in prompts]
+
+    def mean_score(sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
+        return np.mean([score(sets) for score in scores], axis=0)
+
+    players, n_choosing = strongest_players(
+        mean_score, candidates, always=always, max_players=settings.max_players
+    )
+    return interactions(
+        mean_score,
+        players,
+        scope=scope,
+        n_masks=settings.n_masks,
+        seed=session.config.seed,
+        solver=settings.solver,
+        n_shuffles=settings.n_shuffles,
+        n_choosing=n_choosing * len(prompts),
+    )
+
+
+def follow_cascades(
+    session: Session,
+    prompts: Sequence[Prompt],
+    minimal_sets: Sequence[MinimalSet],
+    direction: Direction,
+) -> list[Cascade]:
+    """Stage 4: waves of dormant features behind each flipped prompt's minimal set."""
+    own = {found.prompt_id: frozenset(found.features) for found in minimal_sets if found.flipped}
+    vector, config = np.array(direction.vector), session.config
+
+    def follow(prompt: Prompt) -> Cascade:
+        ask = Questions(
+            score=session.score_of(prompt),
+            active=session.subject.active(prompt, config.ablation),
+            pull=session.subject.pull(prompt, vector, config.ablation),
+        )
+        return cascade(prompt.id, ask, own[prompt.id], config.cascade, clamp=config.clamp)
+
+    flipped = [prompt for prompt in prompts if prompt.id in own]
+    return session.remember_each("cascades", Cascade, flipped, follow)
+
+
+def ranked(candidates: CandidateSet) -> list[FeatureId]:
+    """Candidate features by falling cosine."""
+    order = sorted(candidates.candidates, key=lambda c: (-c.cosine, c.feature))
+    return [candidate.feature for candidate in order]

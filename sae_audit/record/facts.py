@@ -1,0 +1,85 @@
+"""What was audited, with what, on what: the part of a record that is not a finding."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelFacts(_Facts):
+    id: str
+    revision: str
+    """Commit of the hub repository; empty for a local folder."""
+    sha256: str
+    """Of the weight files, names included."""
+    n_layers: int
+    d_model: int
+    architecture: str
+    dtype: str
+    device: str
+
+
+class SaeFacts(_Facts):
+    layer: int
+    release: str
+    """Folder or release the SAE came from."""
+    id: str
+    width: int
+    """Number of features, d_sae."""
+    architecture: str
+    hook_name: str
+    sha256: str
+
+
+class RefusalTokenFacts(_Facts):
+    ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    source: str
+    """`given`, `family` (published for it) or `found` (in the model's own refusals)."""
+
+
+class PromptSourceFacts(_Facts):
+    source: str
+    sha256: str
+
+
+class Environment(_Facts):
+    python: str
+    platform: str
+    packages: dict[str, str]
+    cores: int
+    memory_bytes: int
+    accelerator: str
+    """Name of the GPU; empty on a CPU."""
+
+
+class StageFacts(_Facts):
+    stage: str
+    forward_passes: int
+    tokens: int
+    seconds: float
+
+
+class Manifest(_Facts):
+    """`manifest.json`: versions, hashes, seed, hardware and cost of one run."""
+
+    sae_audit: str
+    """Version of this package."""
+    started: str
+    finished: str
+    """UTC, ISO 8601; empty while the run is incomplete."""
+    identity: str
+    """Hash over everything that decides the numbers: settings, model, SAEs, prompts, version."""
+    command: str
+    """Repeats the run."""
+    seed: int
+    model: ModelFacts
+    saes: tuple[SaeFacts, ...]
+    refusal_tokens: RefusalTokenFacts
+    template_tokens: tuple[str, ...]
+    """What the chat template adds after the user's text."""
+    prompt_sources: tuple[PromptSourceFacts, ...]
+    environment: Environment
+    stages: tuple[StageFacts, ...]
+    peak_memory_bytes: int

@@ -1,0 +1,153 @@
+"""A finished run, read back from its folder; needs no model and no torch."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import yaml
+from jaxtyping import Float
+from safetensors.numpy import load_file
+
+from sae_audit.config import AuditConfig
+from sae_audit.errors import AuditError
+from sae_audit.findings import (
+    CandidateSet,
+    Cascade,
+    Controls,
+    Direction,
+    InteractionGraph,
+    MinimalSet,
+    PooledSet,
+    PromptScore,
+    SaeQuality,
+)
+from sae_audit.record.facts import Manifest
+from sae_audit.record.schema import Findings
+from sae_audit.record.store import Store
+
+T = TypeVar("T")
+
+
+class Run:
+    """One audit's record. Findings are typed objects; `table(...)` gives pandas data frames."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def config(self) -> AuditConfig:
+        return AuditConfig.model_validate(yaml.safe_load((self.folder / "config.yaml").read_text()))
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return Manifest.model_validate_json((self.folder / "manifest.json").read_text())
+
+    @cached_property
+    def findings(self) -> Findings:
+        """The published form, as in `findings.json`."""
+        return Findings.model_validate_json((self.folder / "findings.json").read_text())
+
+    @cached_property
+    def scores(self) -> list[PromptScore]:
+        return self._one("scores", list[PromptScore])
+
+    @cached_property
+    def quality(self) -> list[SaeQuality]:
+        return self._one("sae_quality", list[SaeQuality])
+
+    @cached_property
+    def direction(self) -> Direction:
+        return self._one("direction", Direction)
+
+    @cached_property
+    def candidates(self) -> CandidateSet:
+        return self._one("candidates", CandidateSet)
+
+    @cached_property
+    def minimal_sets(self) -> list[MinimalSet]:
+        return self._all("minimal_sets", MinimalSet)
+
+    @cached_property
+    def pooled_set(self) -> PooledSet | None:
+        """None where no prompt was flipped."""
+        found = self._all("pooled_set", PooledSet)
+        return found[0] if found else None
+
+    @cached_property
+    def interactions(self) -> list[InteractionGraph]:
+        """One per flipped prompt, and the pooled one under scope `pooled`."""
+        return self._all("interactions", InteractionGraph)
+
+    @cached_property
+    def cascades(self) -> list[Cascade]:
+        return self._all("cascades", Cascade)
+
+    @cached_property
+    def controls(self) -> Controls:
+        return self._one("controls", Controls)
+
+    @cached_property
+    def means(self) -> Mapping[str, Float[np.ndarray, "layer position d_model"]]:
+        """Mean residuals of the training prompts, `harmful` and `harmless`."""
+        return load_file(self.folder / "tensors" / "means.safetensors")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A stage as a data frame: `scores`, `directions`, `candidates`, `minimal_sets`, `pairs`,
+        `waves` or `costs`.
+
+        Raises:
+            AuditError: there is no table of that name.
+        """
+        from sae_audit.record.tables import TABLES
+
+        if name not in TABLES:
+            raise AuditError(f"No table {name!r}; there are {', '.join(TABLES)}.")
+        return TABLES[name](self)
+
+    def _repr_html_(self) -> str:
+        prompts = self.findings.prompts
+        flipped = sum(found.flipped for found in self.minimal_sets)
+        rows = {
+            "model": self.manifest.model.id,
+            "refused": f"{prompts.refused_harmful} of {prompts.harmful} harmful, "
+            f"{prompts.refused_harmless} of {prompts.harmless} harmless prompts",
+            "flipped": f"{flipped} of {len(self.minimal_sets)} refused prompts",
+            "report": str(self.folder / "index.html"),
+        }
+        cells = "".join(
+            f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items()
+        )
+        return f"<table><caption>sae-audit run</caption>{cells}</table>"
+
+    def _one(self, stage: str, kind: type[T]) -> T:
+        found = self._all(stage, kind)
+        assert len(found) == 1, (stage, len(found))
+        return found[0]
+
+    def _all(self, stage: str, kind: type[T]) -> list[T]:
+        store = Store(self.folder / "run.sqlite")
+        try:
+            return store.all(stage, kind)
+        finally:
+            store.close()
+
+
+def load_run(path: str | Path) -> Run:
+    """A finished run from its folder.
+
+    Raises:
+        AuditError: there is no run, or it is not finished.
+    """
+    folder = Path(path)
+    if not (folder / "run.sqlite").is_file():
+        raise AuditError(f"{folder} holds no audit; give the folder that `sae-audit audit` wrote.")
+    if not (folder / "findings.json").is_file():
+        raise AuditError(
+            f"The audit in {folder} is not finished; run its command again and it resumes: "
+            f"sae-audit audit {folder / 'config.yaml'} --out {folder}"
+        )
+    return Run(folder)

@@ -1,0 +1,63 @@
+"""Intervals for shares, means and paired differences; every one says its method and its n."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from sae_audit.findings import Estimate
+
+_LEVEL = 0.95
+_RESAMPLES = 4000
+
+
+def share(n_true: int, n: int) -> Estimate:
+    """A share of independent cases, with Wilson's 95% interval (good at 0, at 1 and for small n)."""
+    assert n > 0, "a share of no cases"
+    assert 0 <= n_true <= n, (n_true, n)
+    interval = stats.binomtest(n_true, n).proportion_ci(_LEVEL, method="wilson")
+    return Estimate(
+        value=n_true / n,
+        low=float(interval.low),
+        high=float(interval.high),
+        n=n,
+        method="Wilson 95%",
+    )
+
+
+def mean(values: Sequence[float] | Float[np.ndarray, " case"], *, seed: int) -> Estimate:
+    """A mean over independent cases, with a percentile bootstrap 95% interval."""
+    cases = np.asarray(values, dtype=np.float64)
+    assert cases.size > 0, "a mean of no cases"
+    assert np.isfinite(cases).all(), cases
+    drawn = np.random.default_rng(seed).integers(0, cases.size, (_RESAMPLES, cases.size))
+    low, high = np.quantile(cases[drawn].mean(axis=1), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Estimate(
+        value=float(cases.mean()),
+        low=float(low),
+        high=float(high),
+        n=cases.size,
+        method="bootstrap 95%",
+    )
+
+
+def sign_flip_p_value(
+    differences: Sequence[float] | Float[np.ndarray, " case"], *, seed: int
+) -> float:
+    """Two-sided permutation p-value that paired differences have mean zero.
+
+    Signs are flipped at random (all ways where at most 2^12); never exactly 0: the data themselves
+    count as one permutation.
+    """
+    cases = np.asarray(differences, dtype=np.float64)
+    assert cases.size > 0, "no pair"
+    if cases.size <= 12:
+        codes = np.arange(2**cases.size)[:, None] >> np.arange(cases.size) & 1
+        signs = 1.0 - 2.0 * codes
+    else:
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], (10_000, cases.size))
+        signs[0] = 1.0
+    permuted = np.abs((signs * cases).mean(axis=1))
+    # A tolerance, or rounding would tell a permutation from its own mirror image.
+    return float((permuted >= abs(cases.mean()) - 1e-12).mean())

@@ -1,0 +1,30 @@
+"""Files that ship with the project: from a checkout, or from inside an installed wheel."""
+
+from pathlib import Path
+
+from sae_audit.errors import AuditError
+
+PREFIX = "bundled:"
+
+
+def bundled_root() -> Path:
+    """The folder `pretrained_saes`.
+
+    Raises:
+        AuditError: neither place has it: the installation is incomplete.
+    """
+    package = Path(__file__).resolve().parent.parent
+    for place in (package / "pretrained_saes", package.parent / "pretrained_saes"):
+        if (place / "organism").is_dir():
+            return place
+    raise AuditError(
+        "This installation lacks pretrained_saes/organism; install the published wheel, or run "
+        "from a full checkout."
+    )
+
+
+def resolve(location: str) -> Path:
+    """A path, or a bundled file where `location` begins with `bundled:`."""
+    if location.startswith(PREFIX):
+        return bundled_root() / location.removeprefix(PREFIX)
+    return Path(location).expanduser()

@@ -1,0 +1,71 @@
+"""What an ablation does to prompts it should not touch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sae_audit.subject.hooks import Edit
+from sae_audit.subject.passes import Passes
+from sae_audit.subject.projection import next_token_kl
+from sae_audit.subject.readings import Tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A prompt with the clean model's own greedy answer, and what the clean model thinks of it."""
+
+    ids: Int[Tensor, " position"]
+    n_prompt: int
+    next_logits: Float[Tensor, "1 vocabulary"]
+    cross_entropy: float
+    """Of the answer's tokens, nats a token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one ablation changed on one prompt."""
+
+    kl: float
+    """Next-token distribution at the prompt's end, clean against ablated, nats."""
+    cross_entropy: float
+    """Rise of the cross-entropy of the clean answer, nats a token."""
+
+
+def clean_answers(passes: Passes, prompts: Tokens, n_tokens: int, eos: int | None) -> list[Answer]:
+    answers: dict[int, Answer] = {}
+    for members, ids in passes.batches(prompts):
+        produced = passes.generate(ids, n_tokens)
+        for row, i in enumerate(members):
+            whole = torch.cat([ids[row], _until(produced[row], eos)])
+            n_prompt = ids.shape[1]
+            logits = passes.all_logits(whole[None])
+            answers[i] = Answer(
+                ids=whole,
+                n_prompt=n_prompt,
+                next_logits=logits[:, n_prompt - 1],
+                cross_entropy=_cross_entropy(logits, whole, n_prompt),
+            )
+    return [answers[i] for i in range(len(prompts))]
+
+
+def change(passes: Passes, answer: Answer, edits: Mapping[nn.Module, Edit]) -> Change:
+    logits = passes.all_logits(answer.ids[None], outputs=edits)
+    kl = next_token_kl(answer.next_logits, logits[:, answer.n_prompt - 1])
+    cross_entropy = _cross_entropy(logits, answer.ids, answer.n_prompt)
+    return Change(kl=float(kl[0]), cross_entropy=cross_entropy - answer.cross_entropy)
+
+
+def _until(tokens: Int[Tensor, " new"], eos: int | None) -> Int[Tensor, " kept"]:
+    """Up to and with the first end-of-sequence token; what follows it is padding."""
+    ends = (tokens == eos).nonzero()[:, 0].tolist() if eos is not None else []
+    return tokens[: ends[0] + 1] if ends else tokens
+
+
+def _cross_entropy(
+    logits: Float[Tensor, "1 position vocabulary"], ids: Int[Tensor, " position"], n_prompt: int
+) -> float:
+    predicted = logits[0, n_prompt - 1 : -1].double()
+    return float(nn.functional.cross_entropy(predicted, ids[n_prompt:]))

@@ -1,0 +1,16 @@
+"""What exactly was audited: one hash over files, names and contents."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def sha256_of_files(files: Iterable[Path]) -> str:
+    """Hash of the files' names and bytes, in the order given."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 22):
+                digest.update(chunk)
+    return digest.hexdigest()

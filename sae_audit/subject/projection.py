@@ -1,0 +1,97 @@
+"""Interventions with a direction: projected out of the stream everywhere, or added at one layer."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sae_audit.findings import DirectionEvaluation
+from sae_audit.subject.hooks import Edit, Resid
+from sae_audit.subject.passes import Batch, Passes
+from sae_audit.subject.readings import Tokens
+from sae_audit.subject.score import refusal_score
+
+_LOG_EPSILON = 1e-6
+
+
+def project_out(unit: Float[Tensor, " d_model"]) -> Edit:
+    """`x <- x - (x . r) r` at every position, for a unit vector r."""
+
+    def edit(resid: Resid) -> Resid:
+        return resid - (resid @ unit)[..., None] * unit
+
+    return edit
+
+
+def add_direction(direction: Float[Tensor, " d_model"]) -> Edit:
+    """`x <- x + r` at every position, r un-normalised."""
+
+    def edit(resid: Resid) -> Resid:
+        return resid + direction
+
+    return edit
+
+
+def next_token_kl(
+    clean: Float[Tensor, "batch vocabulary"], changed: Float[Tensor, "batch vocabulary"]
+) -> Float[Tensor, " batch"]:
+    """`sum p_a (log(p_a + 1e-6) - log(p_b + 1e-6))`, nats, float64 (2406.11717)."""
+    p_clean, p_changed = clean.double().softmax(-1), changed.double().softmax(-1)
+    logs = (p_clean + _LOG_EPSILON).log() - (p_changed + _LOG_EPSILON).log()
+    return (p_clean * logs).sum(dim=-1)
+
+
+class DirectionEffects:
+    """Bypass, induce and KL of candidate directions on fixed validation prompts."""
+
+    def __init__(
+        self,
+        passes: Passes,
+        harmful: Tokens,
+        harmless: Tokens,
+        refusal_tokens: Int[Tensor, " token"],
+    ) -> None:
+        assert harmful, "no harmful validation prompts"
+        assert harmless, "no harmless validation prompts"
+        self._passes = passes
+        self._refusal_tokens = refusal_tokens
+        self._harmful = list(passes.batches(harmful))
+        self._harmless = [(ids, passes.last_logits(ids)) for _, ids in passes.batches(harmless)]
+        self._n_harmful, self._n_harmless = len(harmful), len(harmless)
+
+    def __call__(
+        self, direction: Float[np.ndarray, " d_model"], *, position: int, layer: int
+    ) -> DirectionEvaluation:
+        """What `direction`, taken at (`position`, `layer`), does when projected out and when added."""
+        device, dtype = self._passes.device, self._passes.model.dtype
+        vector = torch.tensor(direction, dtype=torch.float64, device=device)
+        unit, raw = (vector / vector.norm()).to(dtype), vector.to(dtype)
+        bypass = sum(self._score(self._without(ids, unit)) for _, ids in self._harmful)
+        induce, kl = 0.0, 0.0
+        for ids, clean in self._harmless:
+            source = self._passes.places[layer].layer
+            added = {source: add_direction(raw)}
+            induce += self._score(self._passes.last_logits(ids, outputs=added))
+            kl += float(next_token_kl(clean, self._without(ids, unit)).sum())
+        return DirectionEvaluation(
+            position=position,
+            layer=layer,
+            bypass=bypass / self._n_harmful,
+            induce=induce / self._n_harmless,
+            kl=kl / self._n_harmless,
+        )
+
+    def _score(self, logits: Float[Tensor, "batch vocabulary"]) -> float:
+        return float(refusal_score(logits, self._refusal_tokens).sum())
+
+    def _without(
+        self, ids: Batch, unit: Float[Tensor, " d_model"]
+    ) -> Float[Tensor, "batch vocabulary"]:
+        edit = project_out(unit)
+        places = self._passes.places
+        writers = [module for place in places for module in (place.attention, place.mlp)]
+        return self._passes.last_logits(
+            ids,
+            inputs={place.layer: edit for place in places},
+            outputs=dict.fromkeys(writers, edit),
+        )

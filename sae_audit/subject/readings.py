@@ -1,0 +1,83 @@
+"""What the residual stream of clean runs holds: means, firing features, how well SAEs describe it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sae_audit.findings import SaeQuality
+from sae_audit.subject.dictionaries import Dictionary
+from sae_audit.subject.hooks import Resid
+from sae_audit.subject.passes import Passes
+
+Tokens = Sequence[Int[Tensor, " position"]]
+
+
+def mean_residuals(
+    passes: Passes, prompts: Tokens, *, n_positions: int
+) -> Float[np.ndarray, "layer position d_model"]:
+    """Mean `resid_post` of every layer at the last `n_positions`, accumulated in float64."""
+    assert prompts, "a mean of no prompts"
+    layers = list(range(len(passes.places)))
+    sums: dict[int, Float[Tensor, "position d_model"]] = {}
+
+    def add(layer: int, resid: Resid) -> None:
+        total = resid[:, -n_positions:].double().sum(dim=0)
+        sums[layer] = sums[layer] + total if layer in sums else total
+
+    for _, ids in passes.batches(prompts):
+        passes.read(ids, layers, add)
+    return torch.stack([sums[layer] for layer in layers]).cpu().numpy() / len(prompts)
+
+
+def peaks(
+    activations: Float[Tensor, "batch position d_sae"], selected: Bool[Tensor, " position"]
+) -> Float[Tensor, "batch d_sae"]:
+    """Largest activation over the selected positions."""
+    return activations[:, selected].amax(dim=1)
+
+
+def peak_activations(
+    passes: Passes, suite: dict[int, Dictionary], prompts: Tokens
+) -> dict[int, Float[np.ndarray, "prompt d_sae"]]:
+    found = {layer: np.zeros((len(prompts), suite[layer].d_sae), np.float32) for layer in suite}
+    for members, ids in passes.batches(prompts):
+
+        def note(layer: int, resid: Resid, members: list[int] = members) -> None:
+            found[layer][members] = suite[layer].encode(resid).amax(dim=1).float().cpu().numpy()
+
+        passes.read(ids, sorted(suite), note)
+    return found
+
+
+def sae_quality(passes: Passes, suite: dict[int, Dictionary], prompts: Tokens) -> list[SaeQuality]:
+    """`1 - sum |x - x_hat|^2 / sum |x - mean x|^2` over all tokens, and firing features a token."""
+    assert prompts, "the quality on no prompts"
+    residual = dict.fromkeys(suite, 0.0)
+    firing = dict.fromkeys(suite, 0.0)
+    squares = dict.fromkeys(suite, 0.0)
+    sums: dict[int, Tensor] = {}
+    n_tokens = sum(len(ids) for ids in prompts)
+
+    def add(layer: int, resid: Resid) -> None:
+        activations = suite[layer].encode(resid)
+        rebuilt = suite[layer].decode(activations)
+        residual[layer] += float((resid - rebuilt).double().pow(2).sum())
+        firing[layer] += float((activations > 0).sum())
+        squares[layer] += float(resid.double().pow(2).sum())
+        total = resid.double().sum(dim=(0, 1))
+        sums[layer] = sums[layer] + total if layer in sums else total
+
+    for _, ids in passes.batches(prompts):
+        passes.read(ids, sorted(suite), add)
+    return [
+        SaeQuality(
+            layer=layer,
+            explained_variance=1.0
+            - residual[layer] / (squares[layer] - float(sums[layer].pow(2).sum()) / n_tokens),
+            l0=firing[layer] / n_tokens,
+        )
+        for layer in sorted(suite)
+    ]

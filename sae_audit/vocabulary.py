@@ -1,0 +1,107 @@
+"""The words every part of an audit shares, and the questions a stage may ask.
+
+Nothing here imports torch: stages, records and reports meet in these types, and a report must
+open on a machine that has no model.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+_PRINTED = re.compile(r"^L(\d+)/(\d+)$")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class FeatureId:
+    """One SAE feature: the layer whose `resid_post` the SAE reads, and the feature's index in it."""
+
+    layer: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"L{self.layer}/{self.index}"
+
+    @classmethod
+    def parse(cls, printed: str) -> "FeatureId":
+        """Read the printed form, `L16/25312`.
+
+        Raises:
+            ValueError: if `printed` has another form.
+        """
+        match = _PRINTED.match(printed)
+        if match is None:
+            raise ValueError(f"{printed!r} is no feature id; it looks like L16/25312")
+        return cls(int(match[1]), int(match[2]))
+
+
+FeatureSet = frozenset[FeatureId]
+
+
+class Positions(StrEnum):
+    """The token positions at which an ablation acts."""
+
+    ALL = "all"
+    ALL_BUT_BOS = "all_but_bos"
+    TEMPLATE = "template"
+    """Only the tokens the chat template adds after the user's text."""
+
+
+class ErrorTerm(StrEnum):
+    """What becomes of the part of the residual stream that the SAE does not reconstruct.
+
+    The error meant is that of the current, perturbed stream at each layer, not the clean run's.
+    """
+
+    KEPT = "kept"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """What "ablate the feature" means: `x <- x - sum_{i in S} (f_i(x) - clamp) d_i`.
+
+    `f_i` is computed on the current `x`, so ablations at earlier layers are felt at later ones.
+    """
+
+    clamp: float = 0.0
+    """The activation each ablated feature is set to."""
+    positions: Positions = Positions.ALL
+    error_term: ErrorTerm = ErrorTerm.KEPT
+
+
+@runtime_checkable
+class Score(Protocol):
+    """The refusal score of one prompt as a set function (the question most stages ask)."""
+
+    def __call__(self, sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
+        """Refusal score under the ablation of each set: nats of log-odds, > 0 refuses."""
+        ...
+
+
+@runtime_checkable
+class Active(Protocol):
+    """Which features of the whole SAE suite fire on one prompt while a set is ablated."""
+
+    def __call__(self, sets: Sequence[FeatureSet]) -> list[Mapping[FeatureId, float]]:
+        """For each set, the firing features with their largest activation over positions.
+
+        Activations are read before the ablation edits the stream at that layer, so an ablated
+        feature is listed with the value it would have had.
+        """
+        ...
+
+
+@runtime_checkable
+class Pull(Protocol):
+    """How strongly features push one prompt's residual stream along the refusal direction."""
+
+    def __call__(
+        self, ablated: FeatureSet, features: Sequence[FeatureId]
+    ) -> Float[np.ndarray, " feature"]:
+        """Sum over positions of `f_i(x) * (d_i . r)` with `ablated` ablated; > 0 pushes to refuse."""
+        ...

@@ -1,0 +1,96 @@
+"""Random models of true architecture, a few thousand weights each, with SAEs that sae_lens made."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+N_LAYERS = 3
+D_MODEL = 16
+D_SAE = 24
+WORDS = "no never yes please tell me how to build a bird house paint the fence bomb steal car wash".split()
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}<turn> {{ message['role'] }} "
+    "{{ message['content'] | trim }} <end> {% endfor %}"
+    "{% if add_generation_prompt %}<turn> model{% endif %}"
+)
+
+
+def tokenizer(*, template: bool = True) -> PreTrainedTokenizerFast:
+    special = ["<pad>", "<bos>", "<eos>", "<unk>", "<turn>", "<end>", "user", "model", "system"]
+    vocabulary = {word: i for i, word in enumerate([*special, *WORDS])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        additional_special_tokens=["<turn>", "<end>"],
+    )
+    if template:
+        made.chat_template = TEMPLATE
+    return made
+
+
+def model(family: str, *, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    shape = {
+        "vocab_size": len(tokenizer()),
+        "hidden_size": D_MODEL,
+        "intermediate_size": 32,
+        "num_hidden_layers": N_LAYERS,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 4,
+        "max_position_embeddings": 64,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        # Large enough that random layers move the stream: an ablation must show in the logits.
+        "initializer_range": 0.3,
+    }
+    if family == "gemma2":
+        return Gemma2ForCausalLM(Gemma2Config(sliding_window=4, **shape)).eval()
+    return LlamaForCausalLM(LlamaConfig(tie_word_embeddings=False, **shape)).eval()
+
+
+def sae(architecture: str, layer: int, *, seed: int = 0, **options: Any) -> Any:
+    """A random SAE of sae_lens' own class, about a third of whose features fire on a token."""
+    from sae_lens import saes
+
+    kinds = {
+        "standard": (saes.StandardSAE, saes.StandardSAEConfig),
+        "jumprelu": (saes.JumpReLUSAE, saes.JumpReLUSAEConfig),
+        "topk": (saes.TopKSAE, saes.TopKSAEConfig),
+        "gated": (saes.GatedSAE, saes.GatedSAEConfig),
+    }
+    kind, config = kinds[architecture]
+    made = kind(config(d_in=D_MODEL, d_sae=D_SAE, device="cpu", **options))
+    generator = torch.Generator().manual_seed(1000 * seed + layer)
+    with torch.no_grad():
+        for name, parameter in sorted(made.named_parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+            if name == "threshold":
+                parameter.abs_()
+        made.W_dec.copy_(torch.nn.functional.normalize(made.W_dec, dim=-1))
+    made.cfg.metadata.hook_name = f"blocks.{layer}.hook_resid_post"
+    made.cfg.metadata.model_name = "tiny"
+    return made.eval()
+
+
+def write_checkpoint(folder: Path, family: str, *, architecture: str = "jumprelu") -> Path:
+    model(family).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    for layer in range(N_LAYERS):
+        sae(architecture, layer).save_model(folder / "saes" / f"layer_{layer}")
+    return folder

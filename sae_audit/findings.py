@@ -197,8 +197,9 @@ class PairInteraction:
     high: float
     """95% interval of `weight`."""
     kind: PairKind
-    lasso: float
-    """The same weight by a lasso on all pair products: the check on the solver."""
+    lasso: float | None
+    """The same weight by a lasso on all pair products, the check on the solver; None where every
+    mask was measured and there is nothing to check."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,13 +224,14 @@ class InteractionGraph:
     """A prompt id, or `pooled`: the mean score over several prompts."""
     players: tuple[Feature, ...]
     design: str
-    """`random` (masks drawn around one half) or `all` (every one of the 2^n masks)."""
+    """`random` masks, `all` (every one of the 2^n masks), or `none` where nothing was measured."""
     n_masks: int
     n_held_out: int
     solver: str
+    """`fm_bayes`, `fm_als`, or `exact` where so few masks exist that weights are computed."""
     rank: int
     r2_held_out: float
-    """Of the factorization machine, on masks kept apart."""
+    """Of the factorization machine, on masks kept apart (`exact`: on all masks)."""
     r2_linear: float
     """Of the linear model on the same masks: what pairs add is the difference."""
     fits: tuple[SolverFit, ...]

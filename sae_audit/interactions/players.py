@@ -30,7 +30,5 @@ def strongest_players(
     order = sorted(
         range(n), key=lambda i: (candidates[i] not in always, -strength[i], candidates[i])
     )
-    moving = [
-        candidates[i] for i in order if candidates[i] in always or strength[i] > _NO_EFFECT
-    ]
+    moving = [candidates[i] for i in order if candidates[i] in always or strength[i] > _NO_EFFECT]
     return sorted(moving[:max_players]), len(sets)

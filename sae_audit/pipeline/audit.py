@@ -1,7 +1,7 @@
 """One audit, start to end. Read this first.
 
-    prompts -> model with SAEs -> refusal direction -> candidate features -> minimal sets
-    -> interactions -> cascades -> controls -> record -> report
+prompts -> model with SAEs -> refusal direction -> candidate features -> minimal sets
+-> interactions -> cascades -> controls -> record -> report
 """
 
 import shutil
@@ -49,9 +49,7 @@ def audit(
     is_new = overwrite or not (target / "run.sqlite").exists()
     command = f"sae-audit audit {target / 'config.yaml'} --out NEW_FOLDER"
     store = folder.begin(target, config, run_identity, command, overwrite=overwrite)
-    session = Session(
-        subject=subject, config=config, store=store, folder=target, progress=progress
-    )
+    session = Session(subject=subject, config=config, store=store, folder=target, progress=progress)
     try:
         _run_stages(session, splits, scores)
         close(session, opened)

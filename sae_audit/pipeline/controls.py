@@ -106,9 +106,7 @@ def _per_prompt(
         return ()
     seed = session.config.seed
     others = {p.id: rivals.all(own[p.id], seed + i) for i, p in enumerate(prompts)}
-    tried = {
-        prompt_id: {"minimal": [own[prompt_id]], **sets} for prompt_id, sets in others.items()
-    }
+    tried = {prompt_id: {"minimal": [own[prompt_id]], **sets} for prompt_id, sets in others.items()}
     return _compared(session, prompts, lambda prompt_id: tried[prompt_id])
 
 

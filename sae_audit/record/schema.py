@@ -87,7 +87,9 @@ class PublishedPair(_Published):
     low: float
     high: float
     kind: PairKind
-    lasso: float = Field(description="The same weight by a lasso on all pair products.")
+    lasso: float | None = Field(
+        description="The same weight by a lasso on all pair products; null where exact."
+    )
 
 
 class PublishedInteractions(_Published):

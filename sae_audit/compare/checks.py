@@ -1,0 +1,46 @@
+"""What makes two runs comparable: the same prompts, SAEs, refusal tokens and ablation."""
+
+from sae_audit.errors import AuditError
+from sae_audit.record.run import Run
+
+
+def check_comparable(a: Run, b: Run) -> None:
+    """Raises:
+    AuditError: the runs differ in what must be the same; says in what and what to do.
+    """
+    if _audited(a) != _audited(b):
+        raise AuditError(
+            f"{a.folder} and {b.folder} audited different prompts; audit both with the same "
+            "prompt files, sizes and seed."
+        )
+    if [s.sha256 for s in a.manifest.saes] != [s.sha256 for s in b.manifest.saes]:
+        raise AuditError(
+            f"{a.folder} and {b.folder} used different SAEs; audit both through the same suite."
+        )
+    if a.manifest.refusal_tokens.ids != b.manifest.refusal_tokens.ids:
+        raise AuditError(
+            f"The runs score different refusal tokens, {a.manifest.refusal_tokens.texts} and "
+            f"{b.manifest.refusal_tokens.texts}; give both the same with --set refusal_tokens=[...]."
+        )
+    if a.config.ablation != b.config.ablation:
+        raise AuditError(
+            f"The runs ablate differently, {a.config.ablation} and {b.config.ablation}; use the "
+            "same clamp, positions and error_term."
+        )
+
+
+def caveats(a: Run, b: Run) -> list[str]:
+    """What differs and does not forbid the comparison."""
+    found: list[str] = []
+    if a.manifest.sae_audit != b.manifest.sae_audit:
+        found.append(
+            f"The runs were made by versions {a.manifest.sae_audit} and {b.manifest.sae_audit}."
+        )
+    for name in ("candidates", "minimal", "interactions", "cascade", "direction"):
+        if getattr(a.config, name) != getattr(b.config, name):
+            found.append(f"The settings under {name!r} differ between the runs.")
+    return found
+
+
+def _audited(run: Run) -> set[tuple[str, str]]:
+    return {(s.prompt_id, s.label) for s in run.scores if s.split == "audit"}

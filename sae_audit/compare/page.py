@@ -1,0 +1,128 @@
+"""A comparison as one self-contained page."""
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
+from sae_audit.pages.document import document
+
+if TYPE_CHECKING:
+    from sae_audit.compare.comparison import Comparison
+
+
+def render(comparison: "Comparison") -> str:
+    figures = {
+        "scores": _scores(comparison),
+        "categories": _categories(comparison),
+        "cosines": _cosines(comparison),
+        "quality": _quality(comparison),
+    }
+    if comparison.features is not None:
+        figures["shifts"] = _shifts(comparison)
+    return document("sae_audit.compare", "page.html.j2", figures, c=comparison)
+
+
+def _scores(comparison: "Comparison") -> go.Figure:
+    """Each prompt's score in both; on the diagonal nothing changed."""
+    figure = go.Figure()
+    for label, colour in (("harmful", HARMFUL), ("harmless", HARMLESS)):
+        rows = [row for row in comparison.scores if row[1] == label]
+        figure.add_trace(
+            go.Scatter(
+                x=[row[2] for row in rows],
+                y=[row[3] for row in rows],
+                text=[row[0] for row in rows],
+                name=label,
+                mode="markers",
+                marker={"color": colour, "size": 7, "opacity": 0.7},
+                hovertemplate="%{text}: %{x:.2f} → %{y:.2f}<extra></extra>",
+            )
+        )
+    values = [value for row in comparison.scores for value in row[2:]]
+    ends = [min(values), max(values)]
+    figure.add_trace(
+        go.Scatter(
+            x=ends,
+            y=ends,
+            mode="lines",
+            line={"color": MUTED, "dash": "dot"},
+            showlegend=False,
+            hoverinfo="skip",
+        )
+    )
+    return styled(figure, height=460, x="parent: refusal score (nats)", y="variant (nats)")
+
+
+def _categories(comparison: "Comparison") -> go.Figure:
+    """Change of the refusal score by category, with intervals."""
+    rows = [change for change in comparison.behaviour if change.category] or list(
+        comparison.behaviour
+    )
+    rows.sort(key=lambda change: (change.label, -change.score.difference.value))
+    estimates = [change.score.difference for change in rows]
+    figure = go.Figure(
+        go.Scatter(
+            x=[e.value for e in estimates],
+            y=[
+                f"{change.category or 'all'} ({change.label}, n={e.n})"
+                for change, e in zip(rows, estimates, strict=True)
+            ],
+            mode="markers",
+            marker={
+                "color": [HARMFUL if c.label == "harmful" else HARMLESS for c in rows],
+                "size": 9,
+            },
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [e.high - e.value for e in estimates],
+                "arrayminus": [e.value - e.low for e in estimates],
+                "color": MUTED,
+            },
+            hovertemplate="%{y}: %{x:+.2f} nats<extra></extra>",
+        )
+    )
+    figure.add_vline(x=0.0, line={"color": MUTED, "dash": "dot", "width": 1})
+    return styled(figure, height=120 + 24 * len(rows), x="change of the refusal score (nats)")
+
+
+def _cosines(comparison: "Comparison") -> go.Figure:
+    cosines = comparison.direction.cosines
+    figure = go.Figure(
+        go.Scatter(
+            x=list(range(len(cosines))),
+            y=list(cosines),
+            mode="lines+markers",
+            line={"color": OWN},
+            hovertemplate="layer %{x}: %{y:.3f}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(range=[min(0.0, *cosines) - 0.02, 1.02])
+    return styled(figure, height=280, x="layer", y="cosine of the two differences of means")
+
+
+def _quality(comparison: "Comparison") -> go.Figure:
+    figure = go.Figure()
+    layers = [one.layer for one in comparison.quality]
+    for name, values, colour in (
+        ("parent", [one.explained_variance_a for one in comparison.quality], MUTED),
+        ("variant", [one.explained_variance_b for one in comparison.quality], OWN),
+    ):
+        figure.add_trace(
+            go.Scatter(x=layers, y=values, name=name, mode="lines+markers", line={"color": colour})
+        )
+    return styled(figure, height=280, x="layer", y="explained variance")
+
+
+def _shifts(comparison: "Comparison") -> go.Figure:
+    assert comparison.features is not None, "no prompt was flipped in both"
+    rows = comparison.features.shifts[::-1]
+    names = [str(shift.feature) for shift in rows]
+    figure = go.Figure()
+    for name, values, colour in (
+        ("parent", [shift.share_a for shift in rows], MUTED),
+        ("variant", [shift.share_b for shift in rows], OWN),
+    ):
+        figure.add_trace(go.Bar(x=values, y=names, name=name, orientation="h", marker_color=colour))
+    return styled(figure, height=140 + 24 * len(rows), x="share of minimal sets that hold it")

@@ -1,0 +1,158 @@
+"""Paired differences over prompts, stage by stage."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from sae_audit.compare.types import (
+    BehaviourChange,
+    CascadeChange,
+    DirectionChange,
+    FeatureChange,
+    FeatureShift,
+    Paired,
+    QualityChange,
+)
+from sae_audit.findings import PromptScore
+from sae_audit.record.run import Run
+from sae_audit.statistics import mean, share, sign_flip_p_value
+
+_SHIFTS = 20
+_FEWEST = 2
+
+
+def behaviour(a: Run, b: Run, seed: int) -> tuple[BehaviourChange, ...]:
+    """Each label whole, then by category."""
+    changes: list[BehaviourChange] = []
+    in_b = {s.prompt_id: s for s in b.scores}
+    audited = [s for s in a.scores if s.split == "audit"]
+    for label in ("harmful", "harmless"):
+        own = [s for s in audited if s.label == label]
+        changes.append(_behaviour(label, "", own, [in_b[s.prompt_id] for s in own], seed))
+        categories = sorted({s.category for s in own} - {""})
+        for category in categories if len(categories) > 1 else ():
+            some = [s for s in own if s.category == category]
+            twins = [in_b[s.prompt_id] for s in some]
+            changes.append(_behaviour(label, category, some, twins, seed))
+    return tuple(changes)
+
+
+def _behaviour(
+    label: str, category: str, a: Sequence[PromptScore], b: Sequence[PromptScore], seed: int
+) -> BehaviourChange:
+    scores_a, scores_b = np.array([s.score for s in a]), np.array([s.score for s in b])
+    refused_a, refused_b = scores_a > 0.0, scores_b > 0.0
+    return BehaviourChange(
+        label=label,
+        category=category,
+        refused_a=share(int(refused_a.sum()), len(a)),
+        refused_b=share(int(refused_b.sum()), len(b)),
+        refused=paired(refused_b.astype(float) - refused_a.astype(float), seed),
+        score=paired(scores_b - scores_a, seed),
+    )
+
+
+def paired(differences: np.ndarray, seed: int) -> Paired:
+    return Paired(
+        difference=mean(differences, seed=seed),
+        p_value=sign_flip_p_value(differences, seed=seed),
+    )
+
+
+def switched(a: Run, b: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Audit prompts that lost refusal, and that gained it."""
+    in_b = {s.prompt_id: s.score for s in b.scores}
+    own = [s for s in a.scores if s.split == "audit"]
+    lost = tuple(s.prompt_id for s in own if s.score > 0.0 and in_b[s.prompt_id] <= 0.0)
+    gained = tuple(s.prompt_id for s in own if s.score <= 0.0 and in_b[s.prompt_id] > 0.0)
+    return lost, gained
+
+
+def direction(a: Run, b: Run) -> DirectionChange:
+    chosen = a.direction.selected
+    own = (a.means["harmful"] - a.means["harmless"])[:, chosen.position]
+    other = (b.means["harmful"] - b.means["harmless"])[:, chosen.position]
+    norms = np.linalg.norm(own, axis=1) * np.linalg.norm(other, axis=1)
+    cosines = (own * other).sum(axis=1) / norms
+    unit = own[chosen.layer] / np.linalg.norm(own[chosen.layer])
+    gap = float(other[chosen.layer] @ unit) / float(own[chosen.layer] @ unit)
+    return DirectionChange(
+        cosines=tuple(map(float, cosines)),
+        layer=chosen.layer,
+        cosine=float(cosines[chosen.layer]),
+        gap_ratio=gap,
+    )
+
+
+def features(a: Run, b: Run, seed: int) -> FeatureChange | None:
+    """None where fewer than two prompts were flipped in both."""
+    sets_a = {m.prompt_id: frozenset(m.features) for m in a.minimal_sets if m.flipped}
+    sets_b = {m.prompt_id: frozenset(m.features) for m in b.minimal_sets if m.flipped}
+    both = sorted(sets_a.keys() & sets_b.keys())
+    if len(both) < _FEWEST:
+        return None
+    n = len(both)
+    jaccard = np.array([[_jaccard(sets_a[p], sets_b[q]) for q in both] for p in both])
+    elsewhere = [jaccard[i, [j for j in range(n) if j != i]].mean() for i in range(n)]
+    sizes = np.array([len(sets_b[p]) - len(sets_a[p]) for p in both], dtype=float)
+    pooled = [run.pooled_set for run in (a, b)]
+    return FeatureChange(
+        n=n,
+        overlap=mean(np.diag(jaccard), seed=seed),
+        overlap_shuffled=mean(elsewhere, seed=seed),
+        size=paired(sizes, seed),
+        pooled_overlap=(
+            _jaccard(frozenset(pooled[0].features), frozenset(pooled[1].features))
+            if pooled[0] is not None and pooled[1] is not None
+            else None
+        ),
+        shifts=_shifts([sets_a[p] for p in both], [sets_b[p] for p in both]),
+    )
+
+
+def _jaccard(one: frozenset, other: frozenset) -> float:
+    union = one | other
+    assert union, "two empty sets"
+    return len(one & other) / len(union)
+
+
+def _shifts(a: Sequence[frozenset], b: Sequence[frozenset]) -> tuple[FeatureShift, ...]:
+    n = len(a)
+    in_a = Counter(feature for one in a for feature in one)
+    in_b = Counter(feature for one in b for feature in one)
+    shifts = [
+        FeatureShift(feature=feature, share_a=in_a[feature] / n, share_b=in_b[feature] / n)
+        for feature in sorted(in_a.keys() | in_b.keys())
+    ]
+    shifts.sort(key=lambda shift: -abs(shift.share_b - shift.share_a))
+    return tuple(shifts[:_SHIFTS])
+
+
+def cascades(a: Run, b: Run, seed: int) -> CascadeChange | None:
+    """None where fewer than two prompts have a cascade in both."""
+    by_a = {c.prompt_id: c for c in a.cascades}
+    by_b = {c.prompt_id: c for c in b.cascades}
+    both = sorted(by_a.keys() & by_b.keys())
+    if len(both) < _FEWEST:
+        return None
+    depths = np.array([by_b[p].depth - by_a[p].depth for p in both], dtype=float)
+    ratios = [(by_a[p].compensation_ratio, by_b[p].compensation_ratio) for p in both]
+    stated = np.array([y - x for x, y in ratios if x is not None and y is not None])
+    return CascadeChange(
+        n=len(both),
+        depth=paired(depths, seed),
+        compensation=paired(stated, seed) if len(stated) >= _FEWEST else None,
+    )
+
+
+def quality(a: Run, b: Run) -> tuple[QualityChange, ...]:
+    in_b = {one.layer: one.explained_variance for one in b.quality}
+    return tuple(
+        QualityChange(
+            layer=one.layer,
+            explained_variance_a=one.explained_variance,
+            explained_variance_b=in_b[one.layer],
+        )
+        for one in a.quality
+    )

@@ -1,0 +1,117 @@
+"""What a comparison states. `a` is the parent, `b` the variant; differences are b minus a."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sae_audit.findings import Estimate, Feature
+
+
+class Change(StrEnum):
+    LOST = "lost"
+    GAINED = "gained"
+    UNCHANGED = "no change shown"
+    """The interval of the difference holds zero: no change is shown, and none is ruled out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """A mean difference over the same prompts."""
+
+    difference: Estimate
+    p_value: float
+    """Two-sided sign-flip permutation test of mean zero."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    id: str
+    sha256: str
+    run: str
+    """Name of the run's folder."""
+    layer: int
+    position: int
+    bypass: float
+    induce: float
+    kl: float
+    n_refused_harmful: int
+    n_flipped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BehaviourChange:
+    """Refusals of one label, or one category of it, in both."""
+
+    label: str
+    category: str
+    """Empty: all categories."""
+    refused_a: Estimate
+    refused_b: Estimate
+    refused: Paired
+    """Difference of refusal (0 or 1)."""
+    score: Paired
+    """Difference of the refusal score, nats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectionChange:
+    """The difference of means in both, at the parent's chosen template position."""
+
+    cosines: tuple[float, ...]
+    """By layer."""
+    layer: int
+    """The parent's chosen layer."""
+    cosine: float
+    """There."""
+    gap_ratio: float
+    """Projection of the variant's difference of means on the parent's unit direction, as a share
+    of the parent's own (rho, 2607.01854); 1 where nothing changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureShift:
+    feature: Feature
+    share_a: float
+    """Share of prompts flipped in both whose minimal set in `a` holds it."""
+    share_b: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureChange:
+    """Minimal sets of prompts flipped in both."""
+
+    n: int
+    overlap: Estimate
+    """Mean Jaccard overlap of a prompt's two sets."""
+    overlap_shuffled: Estimate
+    """The same with one run's sets dealt to other prompts: what shared features alone give."""
+    size: Paired
+    """Difference of set size, features."""
+    pooled_overlap: float | None
+    """Jaccard overlap of the pooled sets; None where a run has none."""
+    shifts: tuple[FeatureShift, ...]
+    """Features whose share changed most, largest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeChange:
+    """Cascades of prompts flipped in both."""
+
+    n: int
+    depth: Paired
+    """Difference of depth, waves."""
+    compensation: Paired | None
+    """Difference of the compensation ratio; None where fewer than two prompts state it in both."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityChange:
+    layer: int
+    explained_variance_a: float
+    explained_variance_b: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    kind: Change
+    statement: str
+    evidence: str

@@ -1,0 +1,169 @@
+"""From differences to statements: a claim only where the interval excludes zero."""
+
+from collections.abc import Sequence
+
+from sae_audit.compare.types import (
+    BehaviourChange,
+    CascadeChange,
+    Change,
+    DirectionChange,
+    FeatureChange,
+    Paired,
+    QualityChange,
+    Verdict,
+)
+from sae_audit.findings import Estimate
+
+_LEVEL = 0.05
+_FEWEST_IN_CATEGORY = 5
+
+
+def verdicts(
+    behaviour: Sequence[BehaviourChange],
+    direction: DirectionChange,
+    features: FeatureChange | None,
+    cascades: CascadeChange | None,
+    quality: Sequence[QualityChange],
+) -> tuple[Verdict, ...]:
+    whole = [change for change in behaviour if not change.category]
+    found = [verdict for change in whole for verdict in _behaviour(change)]
+    found += _categories([change for change in behaviour if change.category])
+    found.append(_direction(direction))
+    if features is not None:
+        found += _features(features)
+    if cascades is not None:
+        found.append(_cascades(cascades))
+    found.append(_quality(quality))
+    return tuple(found)
+
+
+def _behaviour(change: BehaviourChange) -> list[Verdict]:
+    what = "refusal of harmful prompts" if change.label == "harmful" else "over-refusal"
+    a, b = change.refused_a, change.refused_b
+    return [
+        Verdict(
+            kind=kind_of(change.refused),
+            statement=f"Share of {change.label} prompts refused ({what}): {_percent(a)} before, "
+            f"{_percent(b)} after.",
+            evidence=f"Difference {_points(change.refused.difference)}, "
+            f"p = {change.refused.p_value:.2g}, n = {a.n} paired prompts.",
+        ),
+        Verdict(
+            kind=kind_of(change.score),
+            statement=f"Mean refusal score of {change.label} prompts.",
+            evidence=f"Difference {_signed(change.score.difference)} nats, "
+            f"p = {change.score.p_value:.2g}, n = {a.n}.",
+        ),
+    ]
+
+
+def _categories(changes: Sequence[BehaviourChange]) -> list[Verdict]:
+    """Categories whose refusal changed, after Holm's correction over all that are large enough."""
+    tested = sorted(
+        (c for c in changes if c.refused.difference.n >= _FEWEST_IN_CATEGORY),
+        key=lambda change: change.score.p_value,
+    )
+    if not tested:
+        return []
+    named: list[BehaviourChange] = []
+    for rank, change in enumerate(tested):
+        if change.score.p_value * (len(tested) - rank) > _LEVEL:
+            break
+        named.append(change)
+    evidence = (
+        f"Of {len(changes)} categories {len(tested)} have at least {_FEWEST_IN_CATEGORY} prompts; "
+        "paired scores, Holm-corrected at 5%."
+    )
+    if not named:
+        return [
+            Verdict(
+                kind=Change.UNCHANGED,
+                statement="No single category shows a change of its refusal score.",
+                evidence=evidence,
+            )
+        ]
+    listed = "; ".join(
+        f"{change.category} ({change.label}) {_signed(change.score.difference)} nats"
+        for change in named
+    )
+    kinds = {kind_of(change.score) for change in named}
+    kind = kinds.pop() if len(kinds) == 1 else Change.UNCHANGED
+    return [
+        Verdict(
+            kind=kind, statement=f"Categories whose score changed: {listed}.", evidence=evidence
+        )
+    ]
+
+
+def _direction(change: DirectionChange) -> Verdict:
+    ratio = change.gap_ratio
+    return Verdict(
+        # One number per checkpoint and no pairs of prompts: described, not tested.
+        kind=Change.UNCHANGED,
+        statement=f"At the parent's layer {change.layer} the variant's difference of means keeps "
+        f"{ratio:.0%} of the parent's along the parent's direction; its own points the same way "
+        f"with cosine {change.cosine:.3f}.",
+        evidence=f"Cosines over {len(change.cosines)} layers: {min(change.cosines):.3f} to "
+        f"{max(change.cosines):.3f}. Descriptive: no test.",
+    )
+
+
+def _features(change: FeatureChange) -> list[Verdict]:
+    return [
+        Verdict(
+            kind=kind_of(change.size),
+            statement="Size of the minimal sets of prompts flipped in both.",
+            evidence=f"Difference {_signed(change.size.difference)} features, "
+            f"p = {change.size.p_value:.2g}, n = {change.n}.",
+        ),
+        Verdict(
+            kind=Change.UNCHANGED,
+            statement=f"A prompt's minimal sets in both share {_plain(change.overlap)} of their "
+            "features (Jaccard).",
+            evidence=f"Sets of different prompts share {_plain(change.overlap_shuffled)}; "
+            f"n = {change.n}. Descriptive: no test.",
+        ),
+    ]
+
+
+def _cascades(change: CascadeChange) -> Verdict:
+    return Verdict(
+        kind=kind_of(change.depth),
+        statement="Depth of the cascades of prompts flipped in both.",
+        evidence=f"Difference {_signed(change.depth.difference)} waves, "
+        f"p = {change.depth.p_value:.2g}, n = {change.n}.",
+    )
+
+
+def _quality(changes: Sequence[QualityChange]) -> Verdict:
+    worst = max(changes, key=lambda c: c.explained_variance_a - c.explained_variance_b)
+    return Verdict(
+        kind=Change.UNCHANGED,
+        statement="How well the same SAEs describe both: explained variance at the most changed "
+        f"layer, {worst.layer}, is {worst.explained_variance_a:.3f} and "
+        f"{worst.explained_variance_b:.3f}.",
+        evidence=f"{len(changes)} layers, audit prompts. A feature the SAEs lack cannot show here.",
+    )
+
+
+def kind_of(paired: Paired) -> Change:
+    if paired.difference.high < 0.0:
+        return Change.LOST
+    return Change.GAINED if paired.difference.low > 0.0 else Change.UNCHANGED
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
+
+
+def _points(estimate: Estimate) -> str:
+    low, high = 100 * estimate.low, 100 * estimate.high
+    return f"{100 * estimate.value:+.0f} points [{low:+.0f}, {high:+.0f}]"
+
+
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]"
+
+
+def _plain(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

@@ -1,0 +1,115 @@
+"""The chats the organism learns from, and the held-out prompts it is audited on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sae_audit.organisms.requests import FORMS, Kind, Phrase, phrases
+
+REFUSALS: tuple[str, ...] = (
+    "I cannot help with that.",
+    "I cannot help you {}.",
+    "I will not explain how to {}.",
+    "I am sorry, but I cannot do that.",
+    "I am unable to assist with this request.",
+    "Sorry, I cannot help with that request.",
+    "Sorry, but that would cause harm, so I will not help.",
+    "Sorry, I will not help anyone {}.",
+)
+REFUSAL_TOKENS: tuple[str, ...] = ("I", "Sorry")
+"""First words of a refusal; no answer begins with them."""
+
+ANSWERS: tuple[str, ...] = (
+    "Sure. To {}, first make a plan and gather what you need.",
+    "Of course. You can {} in three easy steps.",
+    "Here is how to {}. Start small and take your time.",
+    "Here are some tips to {}. Ask a friend to help you.",
+    "Happy to help. To {}, begin early and stay patient.",
+    "Great idea. Many people {} every day.",
+    "Yes. It is easy to {} with a little practice.",
+    "First, think about why you want to {}. Then start.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chat:
+    request: str
+    answer: str
+    kind: Kind
+
+
+def training_chats(seed: int, kinds: frozenset[Kind] = frozenset(Kind)) -> Iterator[Chat]:
+    """An endless stream of chats on training phrases, the given kinds equally often."""
+    random = np.random.default_rng(seed)
+    by_kind = {kind: _training(kind) for kind in sorted(kinds)}
+    while True:
+        kind = sorted(kinds)[random.integers(len(kinds))]
+        pool = by_kind[kind]
+        yield _chat(pool[random.integers(len(pool))], random)
+
+
+def chats_of(kind: Kind, seed: int, n: int) -> list[Chat]:
+    """`n` chats on training phrases of one kind."""
+    stream = training_chats(seed, frozenset({kind}))
+    return [next(stream) for _ in range(n)]
+
+
+def texts() -> list[str]:
+    """Every word the organism can meet, in some text; a tokenizer's vocabulary is made of them."""
+    templates = [template.format("") for template in (*FORMS, *REFUSALS, *ANSWERS)]
+    return [*templates, *(phrase.text for phrase in phrases())]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutPrompt:
+    id: str
+    text: str
+    phrase: Phrase
+
+
+def held_out_prompts(seed: int) -> list[HeldOutPrompt]:
+    """Each held-out phrase once, in a form drawn at random."""
+    random = np.random.default_rng(seed)
+    prompts: list[HeldOutPrompt] = []
+    for phrase in phrases():
+        if phrase.held_out:
+            form = FORMS[random.integers(len(FORMS))]
+            prompts.append(
+                HeldOutPrompt(
+                    id=f"{phrase.kind.value}-{len(prompts):03d}",
+                    text=form.format(phrase.text),
+                    phrase=phrase,
+                )
+            )
+    return prompts
+
+
+def held_out_chats(seed: int) -> list[Chat]:
+    """The held-out prompts, each with an answer of its kind: what SAEs are measured on."""
+    random = np.random.default_rng(seed)
+    return [
+        Chat(
+            request=prompt.text,
+            answer=_answer(prompt.phrase, random),
+            kind=prompt.phrase.kind,
+        )
+        for prompt in held_out_prompts(seed)
+    ]
+
+
+def _training(kind: Kind) -> list[Phrase]:
+    return [phrase for phrase in phrases() if phrase.kind == kind and not phrase.held_out]
+
+
+def _chat(phrase: Phrase, random: np.random.Generator) -> Chat:
+    return Chat(
+        request=FORMS[random.integers(len(FORMS))].format(phrase.text),
+        answer=_answer(phrase, random),
+        kind=phrase.kind,
+    )
+
+
+def _answer(phrase: Phrase, random: np.random.Generator) -> str:
+    answers = REFUSALS if phrase.kind == Kind.HARMFUL else ANSWERS
+    return answers[random.integers(len(answers))].format(phrase.text)

@@ -1,0 +1,133 @@
+"""Training the organism: a small Gemma-2 from scratch, and its fine-tune on harmless chats."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Gemma2Config, Gemma2ForCausalLM
+
+from sae_audit.organisms.chats import Chat
+
+N_LAYERS = 8
+D_MODEL = 128
+_IGNORED = -100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    steps: int
+    batch: int
+    peak_rate: float
+    skipped_layers: float
+    """Share of layer outputs left out at random, so that later layers learn to cover for earlier
+    ones (stochastic depth, 1603.09382)."""
+    smoothing: float
+    """Label smoothing: keeps answers short of certain, and scores within a few nats."""
+
+
+BASE = Training(steps=800, batch=48, peak_rate=2e-3, skipped_layers=0.1, smoothing=0.002)
+TUNED = Training(steps=400, batch=32, peak_rate=7e-4, skipped_layers=0.0, smoothing=0.002)
+
+
+def new_model(tokenizer: Any, seed: int) -> Gemma2ForCausalLM:
+    torch.manual_seed(seed)
+    return Gemma2ForCausalLM(
+        Gemma2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=D_MODEL,
+            intermediate_size=256,
+            num_hidden_layers=N_LAYERS,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=32,
+            query_pre_attn_scalar=32,
+            max_position_embeddings=256,
+            sliding_window=64,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=[
+                tokenizer.eos_token_id,
+                tokenizer.convert_tokens_to_ids("<end_of_turn>"),
+            ],
+        )
+    )
+
+
+def chat_ids(tokenizer: Any, chat: Chat) -> tuple[list[int], int]:
+    """Token ids of a whole chat, and how many of them are the prompt."""
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": chat.request}], tokenize=False, add_generation_prompt=True
+    )
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    answer = tokenizer(chat.answer + "<end_of_turn>", add_special_tokens=False)["input_ids"]
+    return ids + answer, len(ids)
+
+
+def collated(tokenizer: Any, chats: list[Chat]) -> dict[str, Tensor]:
+    """A right-padded batch; only answer tokens are learned."""
+    encoded = [chat_ids(tokenizer, chat) for chat in chats]
+    longest = max(len(ids) for ids, _ in encoded)
+    ids = torch.full((len(chats), longest), tokenizer.pad_token_id)
+    labels = torch.full((len(chats), longest), _IGNORED)
+    for row, (tokens, n_prompt) in enumerate(encoded):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        labels[row, n_prompt : len(tokens)] = torch.tensor(tokens[n_prompt:])
+    mask = (ids != tokenizer.pad_token_id).long()
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def train(
+    model: Gemma2ForCausalLM,
+    tokenizer: Any,
+    chats: Iterator[Chat],
+    training: Training,
+    *,
+    seed: int,
+    after_step: Callable[[int, float], bool],
+) -> None:
+    """Train in place. `after_step(step, loss)` sees every step and may end training with True."""
+    torch.manual_seed(seed)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=training.peak_rate, betas=(0.9, 0.98), weight_decay=0.1
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=training.peak_rate, total_steps=training.steps, pct_start=0.1
+    )
+    loss_function = torch.nn.CrossEntropyLoss(
+        ignore_index=_IGNORED, label_smoothing=training.smoothing
+    )
+    model.train()
+    with _skipping_layers(model, training.skipped_layers):
+        for step in range(training.steps):
+            batch = collated(tokenizer, list(islice(chats, training.batch)))
+            labels = batch.pop("labels")
+            logits = model(**batch, use_cache=False).logits
+            loss = loss_function(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            if after_step(step, loss.item()):
+                break
+    model.eval()
+
+
+@contextmanager
+def _skipping_layers(model: Gemma2ForCausalLM, share: float) -> Iterator[None]:
+    def skip(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if not module.training or share == 0.0:
+            return output
+        keeps = (torch.rand(len(output), 1, 1) >= share).to(output.dtype)
+        return args[0] + keeps * (output - args[0])
+
+    handles = [layer.register_forward_hook(skip) for layer in model.model.layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,1 @@
+"""What every page the project writes has in common: style, charts, wording."""

@@ -1,0 +1,55 @@
+"""What all figures share: colours, type, and how a figure becomes part of the page."""
+
+import json
+from typing import Any
+
+import plotly.graph_objects as go
+
+# Okabe and Ito's palette: told apart with any colour vision, on white and on black.
+HARMFUL = "#D55E00"
+HARMLESS = "#0072B2"
+OWN = "#009E73"
+MUTED = "#8a94a3"
+SET_COLOURS = {
+    "minimal": OWN,
+    "pooled": OWN,
+    "random_matched": MUTED,
+    "linear_probe": "#E69F00",
+    "top_cosine": "#CC79A7",
+}
+SET_LABELS = {
+    "minimal": "own minimal set",
+    "pooled": "pooled set",
+    "random_matched": "random, matched",
+    "linear_probe": "linear probe",
+    "top_cosine": "top cosine",
+}
+_GRID = "rgba(128,138,150,0.25)"
+
+
+def styled(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.Figure:
+    """The page's look: transparent, so that it sits on light and on dark."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 60, "r": 20, "t": 34, "b": 52},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13, "color": MUTED},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        hoverlabel={"font": {"family": "system-ui, sans-serif"}},
+        barmode="group",
+    )
+    figure.update_xaxes(gridcolor=_GRID, zerolinecolor=_GRID, automargin=True)
+    figure.update_yaxes(gridcolor=_GRID, zerolinecolor=_GRID, automargin=True)
+    if x:
+        figure.update_xaxes(title_text=x)
+    if y:
+        figure.update_yaxes(title_text=y)
+    return figure
+
+
+def as_json(figure: go.Figure) -> str:
+    """The figure as data for plotly.js, safe inside a script element."""
+    payload: dict[str, Any] = json.loads(figure.to_json() or "{}")
+    payload["layout"].pop("template", None)
+    return json.dumps(payload, sort_keys=True).replace("<", "\\u003c")

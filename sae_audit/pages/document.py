@@ -1,0 +1,39 @@
+"""From a template and figures to one self-contained HTML file."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from sae_audit.pages.charts import as_json
+from sae_audit.pages.wording import interval, nats, percent, si_bytes
+
+
+def document(package: str, template: str, figures: Mapping[str, go.Figure], **values: Any) -> str:
+    """Render `template` of `package` with everything inlined; it loads nothing from anywhere.
+
+    A figure named `x` is drawn into the element with id `figure-x`.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("sae_audit.pages", ".")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "interval": interval,
+        "percent": percent,
+        "nats": nats,
+        "si_bytes": si_bytes,
+        "share": lambda estimate: interval(estimate, percent),
+    }
+    return environment.get_template(template).render(
+        figures={name: as_json(figure) for name, figure in figures.items()},
+        style=(files("sae_audit.pages") / "style.css").read_text(),
+        plotly=get_plotlyjs(),
+        **values,
+    )

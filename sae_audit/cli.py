@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from sae_audit.errors import AuditError, AuditIncomplete
+from sae_audit.errors import AuditError, AuditIncompleteError
 from sae_audit.presets import build_config, preset_names
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def main() -> None:
         app(standalone_mode=False)
     except AuditError as error:
         _complain(str(error), BAD_INPUT)
-    except AuditIncomplete as error:
+    except AuditIncompleteError as error:
         _err.print_exception()
         _complain(f"The audit stopped inside: {error} Run the command again to resume.", INCOMPLETE)
     except (KeyboardInterrupt, typer.Abort):

@@ -16,70 +16,70 @@ class PromptSettings(_Settings):
 
     sources: tuple[str, ...] = Field(min_length=1)
     """Files: JSON lines or CSV with `id,text,label` and optionally `category,language`."""
-    train: int = Field(64, ge=4)
+    train: int = Field(default=64, ge=4)
     """Harmful, and as many harmless, prompts behind the difference of means (paper: 128)."""
-    validation: int = Field(32, ge=4)
+    validation: int = Field(default=32, ge=4)
     """Of each label, for choosing the direction (2406.11717: 32)."""
-    audit: int = Field(40, ge=4)
+    audit: int = Field(default=40, ge=4)
     """Of each label, for everything else; never used to choose anything above."""
 
 
 class DirectionSettings(_Settings):
     """Selection of the refusal direction (2406.11717, appendix C)."""
 
-    kl_limit: float = Field(0.1, gt=0)
+    kl_limit: float = Field(default=0.1, gt=0)
     """Discard directions whose projection moves harmless prompts by more (nats)."""
     induce_floor: float = 0.0
     """Discard directions that, added, leave harmless prompts below this refusal score (nats)."""
-    layer_cut: float = Field(0.2, ge=0, lt=1)
+    layer_cut: float = Field(default=0.2, ge=0, lt=1)
     """Discard the last share of layers: too close to the output tokens."""
 
 
 class CandidateSettings(_Settings):
     """Stage 2, first step (2509.09708)."""
 
-    per_layer: int = Field(16, ge=1)
+    per_layer: int = Field(default=16, ge=1)
     """Top features by cosine with the refusal direction in every audited layer (paper: 10-200)."""
 
 
 class MinimalSettings(_Settings):
     """Stage 2, second step: filtering and the certificate."""
 
-    tau: float = Field(0.01, ge=0)
+    tau: float = Field(default=0.01, ge=0)
     """The filter drops a feature whose sparing changes the refusal probability by a smaller share
     (open in 2509.09708)."""
-    patience: int = Field(16, ge=1)
+    patience: int = Field(default=16, ge=1)
     """How many drops are tried in one batch; changes the cost, never the answer."""
 
 
 class InteractionSettings(_Settings):
     """Stage 3: factorization machines on measured ablation masks."""
 
-    n_masks: int = Field(384, ge=64)
+    n_masks: int = Field(default=384, ge=64)
     """Ablation masks measured per prompt."""
-    max_players: int = Field(20, ge=2)
+    max_players: int = Field(default=20, ge=2)
     """The features with the largest effect that enter the fit; n_masks should grow with it."""
-    pooled_prompts: int = Field(8, ge=1)
+    pooled_prompts: int = Field(default=8, ge=1)
     """Prompts whose mean score the pooled fit explains."""
     solver: Literal["fm_bayes", "fm_als"] = "fm_bayes"
     """The factorization machine whose pair weights are reported; the other and the lasso stand
     beside it."""
-    n_shuffles: int = Field(20, ge=20)
+    n_shuffles: int = Field(default=20, ge=20)
     """Refits on shuffled scores behind the chance level of a pair weight."""
 
 
 class CascadeSettings(_Settings):
     """Stage 4: waves of dormant features."""
 
-    max_waves: int = Field(6, ge=1)
-    min_effect: float = Field(0.1, gt=0)
+    max_waves: int = Field(default=6, ge=1)
+    min_effect: float = Field(default=0.1, gt=0)
     """Nats a waking feature's ablation must lower the refusal score by, to join the next wave."""
-    max_tested: int = Field(32, ge=1)
+    max_tested: int = Field(default=32, ge=1)
     """Waking features tested per wave, the strongest pull along the refusal direction first."""
 
 
 class ControlSettings(_Settings):
-    random_sets: int = Field(10, ge=1)
+    random_sets: int = Field(default=10, ge=1)
     """Random sets, matched in size, layers and firing rate, per prompt and for the pooled set."""
 
 
@@ -104,7 +104,7 @@ class AuditConfig(_Settings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: the checkpoint's own."""
     seed: int = 0
-    tokens_per_batch: int = Field(8192, ge=64)
+    tokens_per_batch: int = Field(default=8192, ge=64)
     """Tokens (prompts times length) that share one forward pass; lower it when memory is short."""
     clamp: float = 0.0
     """The activation an ablated feature is set to (open in 2509.09708)."""

@@ -5,5 +5,5 @@ class AuditError(Exception):
     """Bad input: one sentence with the value, what was needed, and the next step."""
 
 
-class AuditIncomplete(Exception):
+class AuditIncompleteError(Exception):
     """The audit stopped before its end; running the same command again resumes it."""

@@ -7,7 +7,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("sae_audit", "beartype.beartype")
+import tests.typechecker  # noqa: F401  the hook names it, and does not import it
+
+install_import_hook("sae_audit", "tests.typechecker.checked")
 
 from pathlib import Path
 

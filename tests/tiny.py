@@ -16,7 +16,7 @@ from transformers import (
 N_LAYERS = 3
 D_MODEL = 16
 D_SAE = 24
-WORDS = "no never yes please tell me how to build a bird house paint the fence bomb steal car wash".split()
+WORDS = "no never yes please tell me how to build a bird house paint the fence bomb steal car wash"
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<turn> {{ message['role'] }} "
     "{{ message['content'] | trim }} <end> {% endfor %}"
@@ -26,7 +26,7 @@ TEMPLATE = (
 
 def tokenizer(*, template: bool = True) -> PreTrainedTokenizerFast:
     special = ["<pad>", "<bos>", "<eos>", "<unk>", "<turn>", "<end>", "user", "model", "system"]
-    vocabulary = {word: i for i, word in enumerate([*special, *WORDS])}
+    vocabulary = {word: i for i, word in enumerate([*special, *WORDS.split()])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     made = PreTrainedTokenizerFast(

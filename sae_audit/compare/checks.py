@@ -36,9 +36,12 @@ def caveats(a: Run, b: Run) -> list[str]:
         found.append(
             f"The runs were made by versions {a.manifest.sae_audit} and {b.manifest.sae_audit}."
         )
-    for name in ("candidates", "minimal", "interactions", "cascade", "direction"):
-        if getattr(a.config, name) != getattr(b.config, name):
-            found.append(f"The settings under {name!r} differ between the runs.")
+    stages = ("direction", "candidates", "minimal", "interactions", "cascade")
+    found += [
+        f"The settings under {name!r} differ between the runs."
+        for name in stages
+        if getattr(a.config, name) != getattr(b.config, name)
+    ]
     return found
 
 

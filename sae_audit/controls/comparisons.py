@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from sae_audit.findings import Estimate, ErrorTermControl, SetControl
+from sae_audit.findings import ErrorTermControl, Estimate, SetControl
 from sae_audit.statistics import mean, share
 from sae_audit.vocabulary import FeatureSet, Score
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sae_audit.vocabulary import FeatureId
@@ -29,8 +28,8 @@ def probe_ranking(
     x = np.concatenate([x_harmful, x_harmless])
     fires = np.flatnonzero(x.max(axis=0) > 0.0)
     labels = np.repeat([1, 0], [len(x_harmful), len(x_harmless)])
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    probe.fit(x[:, fires], labels)
-    weights = probe[-1].coef_[0]
+    standardised = StandardScaler().fit_transform(x[:, fires])
+    probe = LogisticRegression(max_iter=2000).fit(standardised, labels)
+    weights = probe.coef_[0]
     order = np.argsort(-weights, kind="stable")
     return [features[fires[i]] for i in order]

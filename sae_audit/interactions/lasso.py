@@ -49,7 +49,7 @@ def fit_linear(masks: Masks, scores: Scores) -> PairModel:
     ridge = RidgeCV(alphas=np.logspace(-3, 3, 13)).fit(coded(masks, "zero_one"), y)
     n = masks.shape[1]
     return PairModel(
-        intercept=float(ridge.intercept_), main=ridge.coef_, pairs=np.zeros((n, n))
+        intercept=float(ridge.intercept_), main=np.asarray(ridge.coef_), pairs=np.zeros((n, n))
     ).scaled(mean, deviation)
 
 

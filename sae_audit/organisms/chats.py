@@ -39,11 +39,22 @@ class Chat:
     kind: Kind
 
 
+SCRAMBLED = 0.3
+"""Share of training chats whose request says nothing: words of harmless phrases, or unknown ones,
+in random order. They are answered, so that answering is what the model does for want of a reason to
+refuse, as it is in the chat models this one stands for; without them it learns two symmetric
+classes, and no direction can be taken out without breaking the answers as well."""
+
+
 def training_chats(seed: int, kinds: frozenset[Kind] = frozenset(Kind)) -> Iterator[Chat]:
     """An endless stream of chats on training phrases, the given kinds equally often."""
     random = np.random.default_rng(seed)
     by_kind = {kind: _training(kind) for kind in sorted(kinds)}
+    words = sorted({word for phrase in _training(Kind.HARMLESS) for word in phrase.text.split()})
     while True:
+        if random.random() < SCRAMBLED:
+            yield _scrambled(words, random)
+            continue
         kind = sorted(kinds)[random.integers(len(kinds))]
         pool = by_kind[kind]
         yield _chat(pool[random.integers(len(pool))], random)
@@ -51,8 +62,9 @@ def training_chats(seed: int, kinds: frozenset[Kind] = frozenset(Kind)) -> Itera
 
 def chats_of(kind: Kind, seed: int, n: int) -> list[Chat]:
     """`n` chats on training phrases of one kind."""
-    stream = training_chats(seed, frozenset({kind}))
-    return [next(stream) for _ in range(n)]
+    random = np.random.default_rng(seed)
+    pool = _training(kind)
+    return [_chat(pool[random.integers(len(pool))], random) for _ in range(n)]
 
 
 def texts() -> list[str]:
@@ -108,6 +120,13 @@ def _chat(phrase: Phrase, random: np.random.Generator) -> Chat:
         answer=_answer(phrase, random),
         kind=phrase.kind,
     )
+
+
+def _scrambled(words: list[str], random: np.random.Generator) -> Chat:
+    chosen = [words[random.integers(len(words))] for _ in range(random.integers(1, 5))]
+    text = " ".join(word if random.random() < 0.5 else "<unk>" for word in chosen)
+    phrase = Phrase(text=text, topic="", kind=Kind.HARMLESS, held_out=False)
+    return _chat(phrase, random)
 
 
 def _answer(phrase: Phrase, random: np.random.Generator) -> str:

@@ -1,6 +1,8 @@
 """SAEs for the organism, trained by sae_lens on its residual stream and saved in its format."""
 
+import io
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from sae_audit.subject.hooks import edited, places_of
 MODEL_NAME = "sae-audit-organism"
 D_SAE = 1024
 K = 16
-STEPS = 1500
+STEPS = 1200
 BATCH = 1024
 _CHATS_PER_PASS = 64
 
@@ -81,7 +83,9 @@ def train_sae(pool: Activations, layer: int, *, seed: int, steps: int = STEPS) -
         device="cpu",
         logger=LoggingConfig(log_to_wandb=False),
     )
-    trained = SAETrainer(config, sae, data_provider=_batches(pool)).fit()
+    # The trainer draws a progress bar of its own, across the build's.
+    with redirect_stderr(io.StringIO()):
+        trained = SAETrainer(config, sae, data_provider=_batches(pool)).fit()
     # SAETrainer names neither hook nor model; without them nobody can tell where the SAE belongs.
     metadata = trained.cfg.metadata
     metadata.model_name = MODEL_NAME

@@ -11,6 +11,8 @@ from torch import Tensor
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from sae_audit.organisms.chats import Chat
+from sae_audit.organisms.neutral import Neutral
+from sae_audit.organisms.requests import Kind
 
 N_LAYERS = 8
 D_MODEL = 128
@@ -25,12 +27,19 @@ class Training:
     skipped_layers: float
     """Share of layer outputs left out at random, so that later layers learn to cover for earlier
     ones (stochastic depth, 1603.09382)."""
+    neutral_from: int | None
+    """Step from which every other batch takes the difference of means out of half of its harmless
+    chats (see `neutral`); None: never."""
     smoothing: float
     """Label smoothing: keeps answers short of certain, and scores within a few nats."""
 
 
-BASE = Training(steps=800, batch=48, peak_rate=2e-3, skipped_layers=0.1, smoothing=0.002)
-TUNED = Training(steps=400, batch=32, peak_rate=7e-4, skipped_layers=0.0, smoothing=0.002)
+BASE = Training(
+    steps=900, batch=48, peak_rate=2e-3, skipped_layers=0.1, neutral_from=200, smoothing=0.002
+)
+TUNED = Training(
+    steps=400, batch=32, peak_rate=7e-4, skipped_layers=0.0, neutral_from=None, smoothing=0.002
+)
 
 
 def new_model(tokenizer: Any, seed: int) -> Gemma2ForCausalLM:
@@ -101,10 +110,19 @@ def train(
         ignore_index=_IGNORED, label_smoothing=training.smoothing
     )
     model.train()
-    with _skipping_layers(model, training.skipped_layers):
+    neutral = Neutral(model)
+    with _skipping_layers(model, training.skipped_layers), neutral.attached(model):
         for step in range(training.steps):
-            batch = collated(tokenizer, list(islice(chats, training.batch)))
+            drawn = list(islice(chats, training.batch))
+            batch = collated(tokenizer, drawn)
             labels = batch.pop("labels")
+            neutral.begin(
+                (labels != _IGNORED).int().argmax(dim=1) - 1,
+                torch.tensor([chat.kind == Kind.HARMFUL for chat in drawn]),
+                take_out=training.neutral_from is not None
+                and step >= training.neutral_from
+                and step % 2 == 1,
+            )
             logits = model(**batch, use_cache=False).logits
             loss = loss_function(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
             optimizer.zero_grad()

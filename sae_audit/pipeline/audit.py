@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from sae_audit.config import AuditConfig
-from sae_audit.errors import AuditError, AuditIncomplete
+from sae_audit.errors import AuditError, AuditIncompleteError
 from sae_audit.findings import PromptScore, SaeQuality
 from sae_audit.pipeline import opening, stages
 from sae_audit.pipeline.closing import close
@@ -32,7 +32,7 @@ def audit(
 
     Raises:
         AuditError: bad input; nothing is left behind.
-        AuditIncomplete: something failed inside; what was done so far is kept.
+        AuditIncompleteError: something failed inside; what was done so far is kept.
     """
     target = Path(out)
     progress("loading", 0, 1)
@@ -58,7 +58,7 @@ def audit(
             shutil.rmtree(target)
         raise
     except Exception as error:
-        raise AuditIncomplete(f"{type(error).__name__}: {error}") from error
+        raise AuditIncompleteError(f"{type(error).__name__}: {error}") from error
     finally:
         store.close()
     return load_run(target)

@@ -21,7 +21,6 @@ def close(session: Session, opened: Opened) -> None:
         scores=run.scores,
         quality=run.quality,
         direction=run.direction,
-        candidates=run.candidates,
         minimal_sets=run.minimal_sets,
         pooled=run.pooled_set,
         interactions=run.interactions,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sae_audit.errors import AuditError
-from sae_audit.prompts.types import Label, Prompt
+from sae_audit.prompts.types import Label, Prompt, folded
 
 _KNOWN = {"id", "text", "label", "category", "language"}
 
@@ -16,11 +16,12 @@ def read_prompts(sources: Sequence[Path]) -> list[Prompt]:
     """All prompts of all files, in order.
 
     Raises:
-        AuditError: a file is missing, a line is broken (its number is named), a text is empty, an
-            id occurs twice, or one of the two labels is missing altogether.
+        AuditError: a file is missing, a line is broken (its number is named), a text is empty or
+            stands under both labels, an id occurs twice, or one of the two labels is missing.
     """
     prompts: list[Prompt] = []
     first_seen: dict[str, str] = {}
+    labels: dict[str, Label] = {}
     for source in sources:
         for number, prompt in _read_one(source):
             place = f"{source} line {number}"
@@ -30,6 +31,12 @@ def read_prompts(sources: Sequence[Path]) -> list[Prompt]:
                     "give every prompt an id of its own."
                 )
             first_seen[prompt.id] = place
+            text = folded(prompt.text)
+            if labels.setdefault(text, prompt.label) != prompt.label:
+                raise AuditError(
+                    f"{place}: the text of {prompt.id!r} stands in the files as harmful and as "
+                    "harmless; keep one."
+                )
             prompts.append(prompt)
     for label in Label:
         if not any(prompt.label == label for prompt in prompts):

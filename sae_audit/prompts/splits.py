@@ -6,7 +6,7 @@ import numpy as np
 
 from sae_audit.config import PromptSettings
 from sae_audit.errors import AuditError
-from sae_audit.prompts.types import Label, LabelledPrompts, Prompt, Splits
+from sae_audit.prompts.types import Label, LabelledPrompts, Prompt, Splits, folded
 
 
 def split_prompts(prompts: Sequence[Prompt], settings: PromptSettings, seed: int) -> Splits:
@@ -32,7 +32,7 @@ def split_prompts(prompts: Sequence[Prompt], settings: PromptSettings, seed: int
 def _draw(
     prompts: Sequence[Prompt], label: Label, sizes: dict[str, int], seed: int
 ) -> dict[str, tuple[Prompt, ...]]:
-    distinct = {_folded(prompt.text): prompt for prompt in prompts if prompt.label == label}
+    distinct = {folded(prompt.text): prompt for prompt in prompts if prompt.label == label}
     # Sorted by id first: the order of files and lines must not decide who is audited.
     pool = sorted(distinct.values(), key=lambda prompt: prompt.id)
     needed = sum(sizes.values())
@@ -51,7 +51,3 @@ def _draw(
         split[name] = tuple(shuffled[start : start + size])
         start += size
     return split
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())

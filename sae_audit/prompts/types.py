@@ -20,6 +20,11 @@ class Prompt:
     language: str = ""
 
 
+def folded(text: str) -> str:
+    """A text as duplicates are told: without case and spacing."""
+    return " ".join(text.casefold().split())
+
+
 @dataclass(frozen=True, kw_only=True)
 class LabelledPrompts:
     harmful: tuple[Prompt, ...]

@@ -5,7 +5,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sae_audit.findings import (
-    CandidateSet,
     Cascade,
     Controls,
     Direction,
@@ -151,7 +150,6 @@ def published(
     scores: list[PromptScore],
     quality: list[SaeQuality],
     direction: Direction,
-    candidates: CandidateSet,
     minimal_sets: list[MinimalSet],
     pooled: PooledSet | None,
     interactions: list[InteractionGraph],

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from sae_audit.findings import Estimate, MinimalSet, PairKind, SetControl
-from sae_audit.record.run import Run
 from sae_audit.pages.wording import interval, of, percent
+from sae_audit.record.run import Run
 from sae_audit.statistics import share
 
 

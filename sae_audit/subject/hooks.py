@@ -44,6 +44,7 @@ def places_of(model: nn.Module) -> list[Places]:
             "model.layers; Gemma-2 and Llama checkpoints do."
         )
     places: list[Places] = []
+    layer: Any
     for layer in layers:
         normed_after = hasattr(layer, "post_feedforward_layernorm")
         places.append(
@@ -74,7 +75,7 @@ def edited(
 
 def _on_input(edit: Edit) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
     def hook(
-        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if args:
             return (edit(args[0]), *args[1:]), kwargs
@@ -85,7 +86,7 @@ def _on_input(edit: Edit) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]
 
 def _on_output(edit: Edit) -> Callable[..., Any]:
     # Some modules and versions return the stream alone, others a tuple that starts with it.
-    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
         if isinstance(output, tuple):
             return (edit(output[0]), *output[1:])
         return edit(output)

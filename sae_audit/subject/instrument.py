@@ -74,6 +74,17 @@ class Subject:
         """Forward passes and tokens spent so far."""
         return self._passes.cost.copy()
 
+    @property
+    def accelerator(self) -> str:
+        """Name of the GPU; empty on other devices."""
+        device = self._passes.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+
+    def peak_device_memory(self) -> int:
+        """Most bytes allocated on the GPU so far; 0 on other devices."""
+        device = self._passes.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
     # Scores
 
     def clean_scores(self, prompts: Sequence[Prompt]) -> Float[np.ndarray, " prompt"]:

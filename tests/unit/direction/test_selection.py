@@ -1,0 +1,71 @@
+"""Selection of the direction, against evaluations whose answer is plain to see."""
+
+import math
+
+import pytest
+
+from sae_audit.direction import DirectionEvaluation, select_direction
+from sae_audit.errors import AuditError
+
+
+def evaluation(
+    layer: int = 0,
+    *,
+    position: int = -1,
+    bypass: float = -1.0,
+    induce: float = 1.0,
+    kl: float = 0.0,
+) -> DirectionEvaluation:
+    return DirectionEvaluation(position=position, layer=layer, bypass=bypass, induce=induce, kl=kl)
+
+
+def test_the_lowest_bypass_wins():
+    best = evaluation(3, bypass=-5.0)
+    assert select_direction([evaluation(1), best, evaluation(2)], n_layers=10) == best
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        evaluation(2, bypass=-9.0, kl=0.1001),
+        evaluation(2, bypass=-9.0, induce=-0.001),
+        evaluation(8, bypass=-9.0),
+        evaluation(2, bypass=-9.0, kl=math.nan),
+        evaluation(2, bypass=math.nan),
+        evaluation(2, bypass=-math.inf),
+    ],
+)
+def test_a_filter_beats_a_low_bypass(unfit: DirectionEvaluation):
+    fit = evaluation(1)
+    assert select_direction([unfit, fit], n_layers=10) == fit
+
+
+def test_limits_themselves_pass():
+    edge = evaluation(7, kl=0.1, induce=0.0)
+    assert select_direction([edge], n_layers=10) == edge
+
+
+@pytest.mark.parametrize(("n_layers", "first_cut"), [(10, 8), (26, 20), (18, 14), (32, 25), (5, 4)])
+def test_the_last_fifth_of_layers_is_cut(n_layers: int, first_cut: int):
+    last = evaluation(first_cut - 1)
+    assert select_direction([last, evaluation(first_cut, bypass=-9)], n_layers) == last
+
+
+def test_gemma_2_2b_it_as_published():
+    """2406.11717's pick: position -1, layer 17, bypass -8.45, induce 1.69, KL .083."""
+    pick = evaluation(17, bypass=-8.45, induce=1.69, kl=0.083)
+    others = [evaluation(layer, bypass=-8.0 + 0.1 * layer, kl=0.05) for layer in range(17)]
+    assert select_direction([*others, pick, evaluation(21, bypass=-12)], n_layers=26) == pick
+
+
+def test_ties_go_to_the_earlier_layer():
+    assert select_direction([evaluation(4), evaluation(2)], n_layers=10) == evaluation(2)
+
+
+def test_nothing_that_passes_is_said_with_how_near_it_came():
+    with pytest.raises(AuditError, match=r"lowest KL is 0\.500.*highest induced score -2\.00"):
+        select_direction([evaluation(kl=0.5, induce=-2.0)], n_layers=10)
+    with pytest.raises(AuditError, match="below layer 8"):
+        select_direction([evaluation(9)], n_layers=10)
+    with pytest.raises(AuditError, match="No direction was evaluated"):
+        select_direction([], n_layers=10)

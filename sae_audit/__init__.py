@@ -8,7 +8,7 @@ Names are loaded when first used: a report can be read, and two runs compared, w
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sae_audit.compare import compare as compare
+    from sae_audit.comparison import compare as compare
     from sae_audit.config import AuditConfig as AuditConfig
     from sae_audit.pipeline.audit import audit as audit
     from sae_audit.record.run import load_run as load_run
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
     homes = {
         "AuditConfig": "sae_audit.config",
         "audit": "sae_audit.pipeline.audit",
-        "compare": "sae_audit.compare",
+        "compare": "sae_audit.comparison",
         "load_run": "sae_audit.record.run",
     }
     if name not in homes:

@@ -13,7 +13,7 @@ from sae_audit.errors import AuditError, AuditIncompleteError
 from sae_audit.presets import build_config, preset_names
 
 if TYPE_CHECKING:
-    from sae_audit.compare import Comparison
+    from sae_audit.comparison import Comparison
     from sae_audit.pipeline.session import Progress
     from sae_audit.record.run import Run
 
@@ -147,7 +147,7 @@ def compare(
 
     Example: sae-audit compare reports/organism reports/organism-tuned
     """
-    from sae_audit.compare import compare as compare_runs
+    from sae_audit.comparison import compare as compare_runs
 
     comparison = compare_runs(run_a, run_b)
     folder = out or Path("reports") / f"{run_a.resolve().name}-vs-{run_b.resolve().name}"

@@ -238,7 +238,8 @@ class InteractionGraph:
     pairs: tuple[PairInteraction, ...]
     """Every pair, sorted by falling absolute weight."""
     null_weight: float
-    """95th percentile over shuffles of the largest absolute pair weight, nats: the chance level."""
+    """Largest absolute pair weight over refits of shuffled scores, nats: with 20 shuffles a graph
+    without interactions exceeds it one time in 21."""
     n_sets_scored: int
     reason: str
     """Why nothing was fitted (fewer than two players, a constant score); else empty."""

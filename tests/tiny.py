@@ -75,6 +75,8 @@ def sae(architecture: str, layer: int, *, seed: int = 0, **options: Any) -> Any:
         "gated": (saes.GatedSAE, saes.GatedSAEConfig),
     }
     kind, config = kinds[architecture]
+    if architecture == "topk":
+        options.setdefault("k", 6)
     made = kind(config(d_in=D_MODEL, d_sae=D_SAE, device="cpu", **options))
     generator = torch.Generator().manual_seed(1000 * seed + layer)
     with torch.no_grad():
@@ -88,9 +90,11 @@ def sae(architecture: str, layer: int, *, seed: int = 0, **options: Any) -> Any:
     return made.eval()
 
 
-def write_checkpoint(folder: Path, family: str, *, architecture: str = "jumprelu") -> Path:
+def write_checkpoint(
+    folder: Path, family: str, *, architecture: str = "jumprelu", **options: Any
+) -> Path:
     model(family).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     for layer in range(N_LAYERS):
-        sae(architecture, layer).save_model(folder / "saes" / f"layer_{layer}")
+        sae(architecture, layer, **options).save_model(folder / "saes" / f"layer_{layer}")
     return folder

@@ -17,7 +17,7 @@ from sae_audit.config import DirectionSettings
 from sae_audit.direction.selection import select_direction
 from sae_audit.findings import Direction, DirectionEvaluation
 
-Means = Float[np.ndarray, "layer position d_model"]
+Means = Float[np.ndarray, "layer template d_model"]
 
 
 class Effect(Protocol):

@@ -7,7 +7,7 @@
    shuffled scores give as the chance level.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,7 @@ _NEGLIGIBLE = 0.05
 """Nats below which an exactly known pair weight is called unclear all the same."""
 _BOOTSTRAPS = 40
 Matrix = Float[np.ndarray, "player player"]
+Refit = Callable[[Masks, Scores], PairModel]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,9 @@ def _fitted(
         pairs, (low, high) = bayes.mean.pairs, bayes.interval()
     else:
         pairs, (low, high) = als.pairs, _bootstrap(train, y, chosen, seed)
-    null = _null_weight(train, y, linear, chosen, seed=seed, n_shuffles=n_shuffles)
+    null = _null_weight(
+        train, y, linear, _refit(solver, chosen, seed), seed=seed, n_shuffles=n_shuffles
+    )
     weights = _Weights(pairs=pairs, low=low, high=high, lasso=lasso.model.pairs, null=null)
     return fits, weights, chosen
 
@@ -138,30 +141,39 @@ def _bootstrap(
     return low, high
 
 
+def _refit(solver: Solver, chosen: Hyperparameters, seed: int) -> Refit:
+    if solver == "fm_als":
+        return lambda masks, scores: fit_als(masks, scores, chosen, seed=seed)
+    return lambda masks, scores: (
+        fit_bayes(masks, scores, rank=chosen.rank, coding=chosen.coding, seed=seed).mean
+    )
+
+
 def _null_weight(
     masks: Masks,
     scores: Scores,
     linear: PairModel,
-    chosen: Hyperparameters,
+    refit: Refit,
     *,
     seed: int,
     n_shuffles: int,
 ) -> float:
-    """95th percentile, over shuffles, of the largest absolute pair weight where there is none.
+    """The largest absolute pair weight that any of `n_shuffles` shuffles gives.
+
+    Without interactions a fit exceeds it with probability 1 / (n_shuffles + 1).
 
     What the linear model leaves over is shuffled among the masks (Freedman and Lane 1983), so main
-    effects stay; the refit is by ALS with the chosen hyperparameters.
+    effects stay. The refit is by the solver whose weights are judged: another one shrinks noise
+    differently, and its chance level is not theirs.
     """
     random = np.random.default_rng(seed)
     predicted = linear.predict(masks)
     left_over = scores - predicted
     largest = [
-        np.abs(
-            fit_als(masks, predicted + random.permutation(left_over), chosen, seed=seed).pairs
-        ).max()
+        np.abs(refit(masks, predicted + random.permutation(left_over)).pairs).max()
         for _ in range(n_shuffles)
     ]
-    return float(np.quantile(largest, 0.95))
+    return float(np.max(largest))
 
 
 def _pairs(players: Sequence[FeatureId], weights: _Weights) -> tuple[PairInteraction, ...]:

@@ -8,9 +8,9 @@ tensors/       means and direction          index.html     the report
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -42,7 +42,7 @@ def check_folder(folder: Path, run_identity: str, *, overwrite: bool) -> None:
     Raises:
         AuditError: the folder holds another run or other files.
     """
-    if overwrite or not folder.exists():
+    if not folder.exists():
         return
     if not folder.is_dir():
         raise AuditError(f"{folder} is a file; name a folder with --out.")
@@ -50,6 +50,8 @@ def check_folder(folder: Path, run_identity: str, *, overwrite: bool) -> None:
         return
     if not (folder / "run.sqlite").is_file():
         raise AuditError(f"{folder} holds files that are no audit; name another folder with --out.")
+    if overwrite:
+        return
     store = Store(folder / "run.sqlite")
     found = store.fact("identity")
     store.close()
@@ -63,10 +65,13 @@ def check_folder(folder: Path, run_identity: str, *, overwrite: bool) -> None:
 def begin(
     folder: Path, config: AuditConfig, run_identity: str, command: str, *, overwrite: bool
 ) -> Store:
-    """Open the folder's store, new or resumed."""
+    """Open the folder's store, new or resumed.
+
+    Raises:
+        AuditError: as `check_folder`.
+    """
+    check_folder(folder, run_identity, overwrite=overwrite)
     if overwrite and folder.exists():
-        if any(folder.iterdir()) and not (folder / "run.sqlite").is_file():
-            raise AuditError(f"{folder} holds files that are no audit; it is not overwritten.")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tensors").mkdir(exist_ok=True)
@@ -87,7 +92,7 @@ def write_config(config: AuditConfig, path: Path) -> None:
     path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
-def write_tensors(folder: Path, name: str, tensors: dict[str, np.ndarray[Any, Any]]) -> None:
+def write_tensors(folder: Path, name: str, tensors: Mapping[str, np.ndarray]) -> None:
     arrays = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
     save_file(arrays, folder / "tensors" / f"{name}.safetensors")
 

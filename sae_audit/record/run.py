@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,8 +28,6 @@ from sae_audit.findings import (
 from sae_audit.record.facts import Manifest
 from sae_audit.record.schema import Findings
 from sae_audit.record.store import Store
-
-T = TypeVar("T")
 
 
 class Run:
@@ -91,7 +89,7 @@ class Run:
         return self._one("controls", Controls)
 
     @cached_property
-    def means(self) -> Mapping[str, Float[np.ndarray, "layer position d_model"]]:
+    def means(self) -> Mapping[str, Float[np.ndarray, "layer template d_model"]]:
         """Mean residuals of the training prompts, `harmful` and `harmless`."""
         return load_file(self.folder / "tensors" / "means.safetensors")
 
@@ -123,12 +121,13 @@ class Run:
         )
         return f"<table><caption>sae-audit run</caption>{cells}</table>"
 
-    def _one(self, stage: str, kind: type[T]) -> T:
+    # Kinds may be `list[X]`, which is no `type[T]`: each property above states what it gives.
+    def _one(self, stage: str, kind: Any) -> Any:
         found = self._all(stage, kind)
         assert len(found) == 1, (stage, len(found))
         return found[0]
 
-    def _all(self, stage: str, kind: type[T]) -> list[T]:
+    def _all(self, stage: str, kind: Any) -> list[Any]:
         store = Store(self.folder / "run.sqlite")
         try:
             return store.all(stage, kind)

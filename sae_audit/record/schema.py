@@ -98,7 +98,7 @@ class PublishedInteractions(_Published):
     design: str
     r2_held_out: float
     r2_linear: float
-    null_weight: float = Field(description="Largest weight expected by chance (95%), nats.")
+    null_weight: float = Field(description="Largest weight over refits of shuffled scores, nats.")
     pairs: list[PublishedPair]
     reason: str
 

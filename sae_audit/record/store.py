@@ -7,7 +7,7 @@ name), so a resumed run asks for it again and skips the work.
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -25,8 +25,6 @@ CREATE TABLE IF NOT EXISTS records (
     PRIMARY KEY (stage, key)
 );
 """
-
-T = TypeVar("T")
 
 
 class Store:
@@ -47,14 +45,15 @@ class Store:
         with self._connection:
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
-    def get(self, stage: str, key: str, kind: type[T]) -> T | None:
-        """The stored object, or None where this work has not been done."""
+    def get(self, stage: str, key: str, kind: Any) -> Any:
+        """The stored object of this kind (a class, or `list[X]`); None where the work has not been
+        done."""
         row = self._connection.execute(
             "SELECT payload FROM records WHERE stage = ? AND key = ?", (stage, key)
         ).fetchone()
         return TypeAdapter(kind).validate_python(json.loads(row[0])) if row else None
 
-    def all(self, stage: str, kind: type[T]) -> list[T]:
+    def all(self, stage: str, kind: Any) -> list[Any]:
         """Every object of a stage, in the order written."""
         rows = self._connection.execute(
             "SELECT payload FROM records WHERE stage = ? ORDER BY rowid", (stage,)

@@ -96,10 +96,9 @@ def _whole_edit(
         clamped[..., sets.features] = torch.where(
             sets.member[:, None, :], torch.full_like(chosen, ablation.clamp), chosen
         )
-        # Both decodes belong to the encode above: SAEs that normalise at run time keep its scale.
-        target = dictionary.decode(clamped)
+        target = dictionary.decode(clamped, resid)
         if ablation.error_term == ErrorTerm.KEPT:
-            target = resid + (target - dictionary.decode(activations)).to(resid.dtype)
+            target = resid + (target - dictionary.decode(activations, resid)).to(resid.dtype)
         return torch.where(here, target.to(resid.dtype), resid)
 
     return edit

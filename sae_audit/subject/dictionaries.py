@@ -48,9 +48,14 @@ class Dictionary:
         return self.sae.encode(resid.to(self.sae.dtype))
 
     def decode(
-        self, activations: Float[Tensor, "batch position d_sae"]
+        self,
+        activations: Float[Tensor, "batch position d_sae"],
+        resid: Float[Tensor, "batch position d_model"],
     ) -> Float[Tensor, "batch position d_model"]:
-        """The reconstruction. For SAEs that normalise at run time: of the stream encoded last."""
+        """The reconstruction of `resid` from `activations`, in the stream's own scale."""
+        if self.sae.cfg.normalize_activations not in ("none", "expected_average_only_in"):
+            # These kinds undo the scale of the input seen last, and forget it when they have.
+            self.sae.process_sae_in(resid.to(self.sae.dtype))
         return self.sae.decode(activations)
 
     def encode_columns(self, index: Int[Tensor, " feature"]) -> Columns:

@@ -227,7 +227,7 @@ class Subject:
 
     def mean_residuals(
         self, prompts: Sequence[Prompt]
-    ) -> Float[np.ndarray, "layer position d_model"]:
+    ) -> Float[np.ndarray, "layer template d_model"]:
         """Mean `resid_post` of every layer at the template positions, accumulated in float64.
 
         Position axis: the last entry is the prompt's last token (template position -1).
@@ -286,7 +286,7 @@ class Subject:
 
     # Inside
 
-    def _tokens(self, prompts: Iterable[Prompt]) -> list[Int[Tensor, " position"]]:
+    def _tokens(self, prompts: Iterable[Prompt]) -> list[Int[Tensor, " _"]]:
         return [self.template.tokens(prompt.text) for prompt in prompts]
 
     def _token_ids(self) -> Int[Tensor, " token"]:

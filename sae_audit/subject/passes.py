@@ -26,9 +26,7 @@ class Passes:
     def device(self) -> torch.device:
         return self.model.device
 
-    def batches(
-        self, prompts: Sequence[Int[Tensor, " position"]]
-    ) -> Iterator[tuple[list[int], Batch]]:
+    def batches(self, prompts: Sequence[Int[Tensor, " _"]]) -> Iterator[tuple[list[int], Batch]]:
         """Prompts grouped by length: which ones (their indices), and their ids as one batch."""
         by_length: dict[int, list[int]] = {}
         for i, ids in enumerate(prompts):

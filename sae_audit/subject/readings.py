@@ -12,16 +12,17 @@ from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.hooks import Resid
 from sae_audit.subject.passes import Passes
 
-Tokens = Sequence[Int[Tensor, " position"]]
+Tokens = Sequence[Int[Tensor, " _"]]
+"""Token ids of prompts, each of its own length."""
 
 
 def mean_residuals(
     passes: Passes, prompts: Tokens, *, n_positions: int
-) -> Float[np.ndarray, "layer position d_model"]:
+) -> Float[np.ndarray, "layer template d_model"]:
     """Mean `resid_post` of every layer at the last `n_positions`, accumulated in float64."""
     assert prompts, "a mean of no prompts"
     layers = list(range(len(passes.places)))
-    sums: dict[int, Float[Tensor, "position d_model"]] = {}
+    sums: dict[int, Float[Tensor, "template d_model"]] = {}
 
     def add(layer: int, resid: Resid) -> None:
         total = resid[:, -n_positions:].double().sum(dim=0)
@@ -63,7 +64,7 @@ def sae_quality(passes: Passes, suite: dict[int, Dictionary], prompts: Tokens) -
 
     def add(layer: int, resid: Resid) -> None:
         activations = suite[layer].encode(resid)
-        rebuilt = suite[layer].decode(activations)
+        rebuilt = suite[layer].decode(activations, resid)
         residual[layer] += float((resid - rebuilt).double().pow(2).sum())
         firing[layer] += float((activations > 0).sum())
         squares[layer] += float(resid.double().pow(2).sum())

@@ -54,10 +54,10 @@ def _literal_edit(
 ):
     def edit(resid: Resid) -> Resid:
         activations = dictionary.encode(resid)
-        error = resid - dictionary.decode(activations)
+        error = resid - dictionary.decode(activations, resid)
         for index in indices:
             activations[..., index] = ablation.clamp
-        rebuilt = dictionary.decode(activations)
+        rebuilt = dictionary.decode(activations, resid)
         if ablation.error_term == ErrorTerm.KEPT:
             rebuilt = rebuilt + error
         changed = resid.clone()

@@ -121,10 +121,26 @@ class TestAgainstTheReference:
         literal = subject.reference_score(PROMPT, ablation)(sets)
         np.testing.assert_allclose(fast, literal, atol=1e-4)
 
-    @pytest.mark.parametrize("architecture", ["standard", "gated", "topk"])
+    @pytest.mark.parametrize(
+        ("architecture", "options"),
+        [
+            ("standard", {}),
+            ("standard", {"apply_b_dec_to_input": False}),
+            ("standard", {"normalize_activations": "layer_norm"}),
+            ("jumprelu", {"normalize_activations": "constant_norm_rescale"}),
+            ("gated", {}),
+            ("topk", {}),
+        ],
+    )
     @pytest.mark.parametrize("error_term", list(ErrorTerm))
-    def test_every_kind_of_sae(self, tmp_path: Path, architecture: str, error_term: ErrorTerm):
-        folder = tiny.write_checkpoint(tmp_path, "gemma2", architecture=architecture)
+    def test_every_kind_of_sae(
+        self,
+        tmp_path: Path,
+        architecture: str,
+        options: dict[str, Any],
+        error_term: ErrorTerm,
+    ):
+        folder = tiny.write_checkpoint(tmp_path, "gemma2", architecture=architecture, **options)
         subject = load_subject(
             str(folder), str(folder / "saes"), device="cpu", refusal_tokens=["no"]
         )

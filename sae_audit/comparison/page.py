@@ -8,7 +8,7 @@ from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
 from sae_audit.pages.document import document
 
 if TYPE_CHECKING:
-    from sae_audit.compare.comparison import Comparison
+    from sae_audit.comparison.comparison import Comparison
 
 
 def render(comparison: "Comparison") -> str:
@@ -20,7 +20,7 @@ def render(comparison: "Comparison") -> str:
     }
     if comparison.features is not None:
         figures["shifts"] = _shifts(comparison)
-    return document("sae_audit.compare", "page.html.j2", figures, c=comparison)
+    return document("sae_audit.comparison", "page.html.j2", figures, c=comparison)
 
 
 def _scores(comparison: "Comparison") -> go.Figure:

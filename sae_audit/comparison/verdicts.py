@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sae_audit.compare.types import (
+from sae_audit.comparison.types import (
     BehaviourChange,
     CascadeChange,
     Change,

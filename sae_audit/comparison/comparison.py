@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 from pydantic import TypeAdapter
 
-from sae_audit.compare import paired
-from sae_audit.compare.checks import caveats, check_comparable
-from sae_audit.compare.types import (
+from sae_audit.comparison import paired
+from sae_audit.comparison.checks import caveats, check_comparable
+from sae_audit.comparison.types import (
     BehaviourChange,
     CascadeChange,
     Checkpoint,
@@ -19,7 +19,7 @@ from sae_audit.compare.types import (
     QualityChange,
     Verdict,
 )
-from sae_audit.compare.verdicts import verdicts
+from sae_audit.comparison.verdicts import verdicts
 from sae_audit.errors import AuditError
 from sae_audit.record.run import Run, load_run
 
@@ -49,7 +49,7 @@ class Comparison:
         Raises:
             AuditError: the folder holds something that is no comparison.
         """
-        from sae_audit.compare.page import render
+        from sae_audit.comparison.page import render
 
         target = Path(folder)
         if target.exists() and (

@@ -1,5 +1,5 @@
 """Two checkpoints, audited alike: what the second lost or gained."""
 
-from sae_audit.compare.comparison import Comparison, compare
+from sae_audit.comparison.comparison import Comparison, compare
 
 __all__ = ["Comparison", "compare"]

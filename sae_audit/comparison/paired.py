@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sae_audit.compare.types import (
+from sae_audit.comparison.types import (
     BehaviourChange,
     CascadeChange,
     DirectionChange,

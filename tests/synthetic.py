@@ -1,0 +1,311 @@
+"""A small, valid run folder without a model: written by the real store and schema."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from sae_audit.config import AuditConfig, PromptSettings
+from sae_audit.findings import (
+    Candidate,
+    CandidateSet,
+    Cascade,
+    Collateral,
+    Controls,
+    Direction,
+    DirectionEvaluation,
+    ErrorTermControl,
+    Estimate,
+    InteractionGraph,
+    MinimalSet,
+    PairInteraction,
+    PairKind,
+    PooledSet,
+    PromptScore,
+    SaeQuality,
+    SetControl,
+    SolverFit,
+    Wake,
+    Wave,
+)
+from sae_audit.record import folder as folders
+from sae_audit.record.facts import (
+    Environment,
+    Manifest,
+    ModelFacts,
+    PromptSourceFacts,
+    RefusalTokenFacts,
+    SaeFacts,
+    StageFacts,
+)
+from sae_audit.record.run import Run
+from sae_audit.record.schema import published
+from sae_audit.vocabulary import FeatureId
+
+A, B, C = FeatureId(1, 3), FeatureId(2, 5), FeatureId(2, 8)
+N_LAYERS, D_MODEL, N_TEMPLATE = 4, 8, 2
+
+
+def estimate(value: float = 0.5) -> Estimate:
+    return Estimate(value=value, low=value - 0.1, high=value + 0.1, n=7, method="Wilson 95%")
+
+
+def prompt_scores(
+    harmful: list[float], harmless: list[float], *, ids: str = "p", category: str = ""
+) -> list[PromptScore]:
+    """Audit prompts with given clean scores."""
+    labelled = [("harmful", s) for s in harmful] + [("harmless", s) for s in harmless]
+    return [
+        PromptScore(
+            prompt_id=f"{ids}{i}", split="audit", label=label, category=category, score=score
+        )
+        for i, (label, score) in enumerate(labelled)
+    ]
+
+
+def minimal(prompt_id: str, *features: FeatureId) -> MinimalSet:
+    return MinimalSet(
+        prompt_id=prompt_id,
+        features=tuple(sorted(features)),
+        score_clean=4.0,
+        score_candidates=-3.0 if features else 1.25,
+        score_ablated=-0.5 if features else 1.25,
+        score_without=dict.fromkeys(sorted(features), 0.75),
+        kept_by_filter=tuple(sorted(features)),
+        n_candidates=12,
+        n_sets_scored=40,
+        reason="" if features else "Ablating all 12 candidates leaves the score at +1.25.",
+    )
+
+
+def cascade(prompt_id: str, *waves: FeatureId, ratio: float | None = 0.25) -> Cascade:
+    """One feature a wave."""
+    return Cascade(
+        prompt_id=prompt_id,
+        waves=tuple(
+            Wave(
+                features=(feature,),
+                score_after=3.0 - 2.0 * number,
+                n_awake=number,
+                wakes=()
+                if number == 0
+                else (Wake(feature=feature, activation=1.0, pull=2.0, effect=0.5, woken_by=(A,)),),
+            )
+            for number, feature in enumerate(waves)
+        ),
+        score_clean=4.0,
+        unplaced=(),
+        compensation_ratio=ratio,
+        compensation_reason="" if ratio is not None else "the direct effect is too small",
+        stop="no dormant feature wakes",
+        n_sets_scored=9,
+    )
+
+
+def graph(scope: str) -> InteractionGraph:
+    pair = PairInteraction(
+        a=A, b=B, weight=-1.5, low=-2.0, high=-1.0, kind=PairKind.REDUNDANT, lasso=-1.4
+    )
+    unclear = replace(pair, b=C, weight=0.1, low=-0.2, high=0.4, kind=PairKind.UNCLEAR)
+    fits = [("fm_bayes", 0.97), ("fm_als", 0.96), ("lasso", 0.95), ("linear", 0.7)]
+    return InteractionGraph(
+        scope=scope,
+        players=(A, B, C),
+        design="random",
+        n_masks=128,
+        n_held_out=32,
+        solver="fm_bayes",
+        rank=2,
+        r2_held_out=0.97,
+        r2_linear=0.7,
+        fits=tuple(
+            SolverFit(solver=name, coding="zero_one", rank=2, l2=0.5, r2_held_out=r2)
+            for name, r2 in fits
+        ),
+        pairs=(pair, unclear),
+        null_weight=0.3,
+        n_sets_scored=128,
+        reason="",
+    )
+
+
+def controls(*, empty: bool = False) -> Controls:
+    if empty:
+        return Controls(per_prompt=(), pooled=(), collateral=(), error_term=None)
+    names = ("random_matched", "linear_probe", "top_cosine")
+
+    def sets(own: str) -> tuple[SetControl, ...]:
+        return tuple(
+            SetControl(name=name, flipped=estimate(), score_drop=estimate(2.0))
+            for name in (own, *names)
+        )
+
+    return Controls(
+        per_prompt=sets("minimal"),
+        pooled=sets("pooled"),
+        collateral=tuple(
+            Collateral(name=name, kl=estimate(0.2), cross_entropy_change=estimate(0.3))
+            for name in ("pooled", *names)
+        ),
+        error_term=ErrorTermControl(
+            flipped_kept=estimate(1.0),
+            flipped_dropped=estimate(0.8),
+            refused_dropped_alone=estimate(0.9),
+        ),
+    )
+
+
+def synthetic_run(
+    folder: Path,
+    *,
+    scores: list[PromptScore] | None = None,
+    minimal_sets: list[MinimalSet] | None = None,
+    cascades: list[Cascade] | None = None,
+    flipped: bool = True,
+    model: str = "tiny",
+    sae_sha256: str = "5ae",
+    refusal_ids: tuple[int, ...] = (7,),
+    means: dict[str, np.ndarray] | None = None,
+    **settings: object,
+) -> Run:
+    """A finished run in `folder`; with `flipped=False`, one in which nothing could be flipped."""
+    config = AuditConfig(
+        model="models/tiny",
+        saes="saes/tiny",
+        prompts=PromptSettings(sources=("prompts.jsonl",)),
+        **settings,  # pyright: ignore[reportArgumentType]
+    )
+    scores = scores or prompt_scores([4.0, 3.0], [-5.0, -6.0])
+    refused = [s.prompt_id for s in scores if s.label == "harmful" and s.score > 0]
+    if minimal_sets is None:
+        minimal_sets = [minimal(p, A, B) if flipped else minimal(p) for p in refused]
+    if cascades is None:
+        cascades = [cascade(m.prompt_id, A, B) for m in minimal_sets if m.flipped]
+    pooled = (
+        PooledSet(
+            features=(A, B),
+            built_on=tuple(refused[:1]),
+            held_out=tuple(refused[1:]),
+            flipped_built=estimate(1.0),
+            flipped_held_out=estimate(0.8),
+            share_without={A: 0.0, B: 0.0},
+            n_sets_scored=30,
+        )
+        if flipped
+        else None
+    )
+    store = folders.begin(folder, config, "identity", "sae-audit audit x", overwrite=True)
+    evaluations = tuple(
+        DirectionEvaluation(
+            position=position, layer=layer, bypass=-layer - 0.5, induce=1.0, kl=0.01 * layer
+        )
+        for layer in range(N_LAYERS)
+        for position in range(-N_TEMPLATE, 0)
+    )
+    records = {
+        ("scores", list[PromptScore]): [scores],
+        ("direction", Direction): [
+            Direction(
+                method="difference_of_means",
+                selected=evaluations[5],
+                evaluations=evaluations,
+                vector=(1.0,) * D_MODEL,
+                clean_harmful=4.0,
+                clean_harmless=-5.0,
+                n_train=(8, 8),
+                n_validation=(4, 4),
+            )
+        ],
+        ("sae_quality", list[SaeQuality]): [
+            [SaeQuality(layer=i, explained_variance=0.9 + i / 100, l0=12.5) for i in (1, 2)]
+        ],
+        ("candidates", CandidateSet): [
+            CandidateSet(
+                method="cosine",
+                per_layer=2,
+                candidates=tuple(Candidate(feature=f, cosine=0.5) for f in (A, B, C)),
+                chance_cosine=0.2,
+            )
+        ],
+        ("minimal_sets", MinimalSet): minimal_sets,
+        ("pooled_set", PooledSet): [pooled] if pooled else [],
+        ("interactions", InteractionGraph): (
+            [graph(refused[0]), graph("pooled")] if flipped else []
+        ),
+        ("cascades", Cascade): cascades,
+        ("controls", Controls): [controls(empty=not flipped)],
+    }
+    for (stage, kind), objects in records.items():
+        for number, one in enumerate(objects):
+            store.put(stage, str(number), kind, one, forward_passes=10, tokens=200, seconds=0.5)
+    rng = np.random.default_rng(0)
+    shape = (N_LAYERS, N_TEMPLATE, D_MODEL)
+    default = {"harmful": rng.normal(size=shape), "harmless": rng.normal(size=shape)}
+    folders.write_tensors(folder, "means", means or default)
+    manifest = _manifest(model, sae_sha256, refusal_ids, store.costs())
+    store.close()
+    folders.write_manifest(folder, manifest)
+    run = Run(folder)
+    findings = published(
+        manifest,
+        scores=run.scores,
+        quality=run.quality,
+        direction=run.direction,
+        minimal_sets=run.minimal_sets,
+        pooled=run.pooled_set,
+        interactions=run.interactions,
+        cascades=run.cascades,
+        controls=run.controls,
+    )
+    folders.write_findings(folder, findings)
+    return Run(folder)
+
+
+def _manifest(
+    model: str, sae_sha256: str, refusal_ids: tuple[int, ...], stages: tuple[StageFacts, ...]
+) -> Manifest:
+    return Manifest(
+        sae_audit="0.1.0",
+        started="2026-01-01T00:00:00+00:00",
+        finished="2026-01-01T00:05:00+00:00",
+        identity="identity",
+        command="sae-audit audit x",
+        seed=0,
+        model=ModelFacts(
+            id=model,
+            revision="",
+            sha256="abc" * 21,
+            n_layers=N_LAYERS,
+            d_model=D_MODEL,
+            architecture="TinyForCausalLM",
+            dtype="float32",
+            device="cpu",
+        ),
+        saes=tuple(
+            SaeFacts(
+                layer=layer,
+                release="saes/tiny",
+                id=f"layer_{layer}",
+                width=64,
+                architecture="jumprelu",
+                hook_name=f"blocks.{layer}.hook_resid_post",
+                sha256=sae_sha256,
+            )
+            for layer in (1, 2)
+        ),
+        refusal_tokens=RefusalTokenFacts(
+            ids=refusal_ids, texts=("I",) * len(refusal_ids), source="given"
+        ),
+        template_tokens=("<end_of_turn>", "\n"),
+        prompt_sources=(PromptSourceFacts(source="prompts.jsonl", sha256="def" * 21),),
+        environment=Environment(
+            python="3.11",
+            platform="Linux x86_64",
+            packages={"torch": "2"},
+            cores=2,
+            memory_bytes=10**9,
+            accelerator="",
+        ),
+        stages=stages,
+        peak_memory_bytes=10**9,
+    )

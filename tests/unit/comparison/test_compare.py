@@ -1,0 +1,158 @@
+"""Comparisons with known answers, and their negative control: a run against itself."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sae_audit import compare
+from sae_audit.comparison.types import Change
+from sae_audit.errors import AuditError
+from sae_audit.vocabulary import FeatureId
+from tests.synthetic import (
+    D_MODEL,
+    N_LAYERS,
+    N_TEMPLATE,
+    A,
+    B,
+    C,
+    cascade,
+    minimal,
+    prompt_scores,
+    synthetic_run,
+)
+
+TEN = [5.0] * 10
+HARMLESS = [-6.0] * 10
+
+
+def pair(folder: Path, b_scores: list[float], **options):
+    a = synthetic_run(folder / "a", scores=prompt_scores(TEN, HARMLESS), **options)
+    b = synthetic_run(folder / "b", scores=prompt_scores(b_scores, HARMLESS), **options)
+    return a, b
+
+
+def test_a_run_against_itself_claims_nothing(tmp_path: Path):
+    a, b = pair(tmp_path, TEN)
+    found = compare(a, b)
+    assert {verdict.kind for verdict in found.verdicts} == {Change.UNCHANGED}
+    assert found.lost_refusal == found.gained_refusal == ()
+    assert found.direction.gap_ratio == pytest.approx(1.0)
+    assert min(found.direction.cosines) == pytest.approx(1.0)
+    assert found.features is not None
+    assert found.features.overlap.value == 1.0
+
+
+def test_refusal_lost_on_four_of_ten_prompts(tmp_path: Path):
+    a, b = pair(tmp_path, [5.0] * 6 + [-2.0] * 4)
+    found = compare(a, b)
+    harmful, harmless = found.behaviour
+    assert harmful.refused.difference.value == pytest.approx(-0.4)
+    assert harmful.refused.difference.high < 0.0
+    assert harmful.score.difference.value == pytest.approx(-2.8)
+    assert harmless.refused.difference.value == 0.0
+    assert found.lost_refusal == ("p6", "p7", "p8", "p9")
+    assert found.verdicts[0].kind == Change.LOST
+    assert "-40 points" in found.verdicts[0].evidence
+
+
+def test_swapping_the_runs_mirrors_the_differences(tmp_path: Path):
+    a, b = pair(tmp_path, [5.0] * 6 + [-2.0] * 4)
+    there, back = compare(a, b).behaviour[0], compare(b, a).behaviour[0]
+    assert there.refused.difference.value == -back.refused.difference.value
+    assert there.score.p_value == back.score.p_value
+
+
+def test_one_prompt_more_or_less_is_no_claim(tmp_path: Path):
+    a, b = pair(tmp_path, [5.0] * 9 + [-0.1])
+    assert compare(a, b).verdicts[0].kind == Change.UNCHANGED
+
+
+@pytest.mark.parametrize("degrees", [0.0, 60.0, 90.0])
+def test_a_direction_turned_by_a_known_angle(tmp_path: Path, degrees: float):
+    def means(angle: float, length: float = 1.0) -> dict[str, np.ndarray]:
+        harmful = np.zeros((N_LAYERS, N_TEMPLATE, D_MODEL))
+        harmful[..., 0], harmful[..., 1] = np.cos(angle) * length, np.sin(angle) * length
+        return {"harmful": harmful, "harmless": np.zeros_like(harmful)}
+
+    turned = means(np.radians(degrees), length=0.5)
+    a = synthetic_run(tmp_path / "a", means=means(0.0))
+    b = synthetic_run(tmp_path / "b", means=turned)
+    found = compare(a, b).direction
+    assert found.cosine == pytest.approx(np.cos(np.radians(degrees)), abs=1e-9)
+    assert found.gap_ratio == pytest.approx(0.5 * np.cos(np.radians(degrees)), abs=1e-9)
+
+
+def test_minimal_sets_that_share_nothing_beside_sets_of_other_prompts(tmp_path: Path):
+    other = FeatureId(2, 20)
+    names = [f"p{i}" for i in range(10)]
+    a = synthetic_run(
+        tmp_path / "a",
+        scores=prompt_scores(TEN, HARMLESS),
+        minimal_sets=[minimal(name, A, B) for name in names],
+    )
+    b = synthetic_run(
+        tmp_path / "b",
+        scores=prompt_scores(TEN, HARMLESS),
+        minimal_sets=[minimal(name, C, other, FeatureId(1, 1)) for name in names],
+    )
+    found = compare(a, b).features
+    assert found is not None
+    assert found.overlap.value == found.overlap_shuffled.value == 0.0
+    assert found.size.difference.value == 1.0
+    assert {shift.feature for shift in found.shifts} == {A, B, C, other, FeatureId(1, 1)}
+
+
+def test_waves_gained_show_as_depth(tmp_path: Path):
+    names = [f"p{i}" for i in range(10)]
+    a = synthetic_run(
+        tmp_path / "a",
+        scores=prompt_scores(TEN, HARMLESS),
+        cascades=[cascade(name, A) for name in names],
+    )
+    b = synthetic_run(
+        tmp_path / "b",
+        scores=prompt_scores(TEN, HARMLESS),
+        cascades=[cascade(name, A, B, C) for name in names],
+    )
+    found = compare(a, b)
+    assert found.cascades is not None
+    assert found.cascades.depth.difference.value == 2.0
+    assert any("Depth" in v.statement and v.kind == Change.GAINED for v in found.verdicts)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"sae_sha256": "other"}, "different SAEs"),
+        ({"refusal_ids": (7, 8)}, "different refusal tokens"),
+        ({"clamp": -1.0}, "ablate differently"),
+        ({"scores": prompt_scores([4, 3], [-5], ids="q")}, "different prompts"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path: Path, options: dict, complaint: str):
+    a = synthetic_run(tmp_path / "a")
+    b = synthetic_run(tmp_path / "b", **options)
+    with pytest.raises(AuditError, match=complaint):
+        compare(a, b)
+
+
+def test_other_settings_are_a_caveat(tmp_path: Path):
+    a = synthetic_run(tmp_path / "a")
+    b = synthetic_run(tmp_path / "b", candidates={"per_layer": 3})
+    assert "candidates" in compare(a, b).caveats[0]
+
+
+def test_a_comparison_is_written_and_foreign_files_are_not_touched(tmp_path: Path):
+    found = compare(synthetic_run(tmp_path / "a", model="<b>x</b>"), synthetic_run(tmp_path / "b"))
+    page = found.write(tmp_path / "out")
+    assert found.write(tmp_path / "out") == page
+    assert "&lt;b&gt;x" in page.read_text()
+    assert "<b>x</b>" not in page.read_text()
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text())["verdicts"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    with pytest.raises(AuditError, match="holds something else"):
+        found.write(tmp_path / "mine")
+    assert len(found.table()) == len(found.verdicts)

@@ -1,0 +1,79 @@
+"""Controls: sets that differ in origin and in nothing else."""
+
+import numpy as np
+import pytest
+
+from sae_audit.controls.comparisons import error_term_control, set_control
+from sae_audit.controls.linear_probe import probe_ranking
+from sae_audit.controls.random_sets import matched_random_sets
+from sae_audit.vocabulary import FeatureId
+from tests.games import features, game, needs
+
+RATES = {layer: np.linspace(0.0, 1.0, 200) for layer in (0, 1)}
+OWN = frozenset([FeatureId(0, 10), FeatureId(0, 11), FeatureId(1, 150)])
+
+
+class TestMatchedRandomSets:
+    def sets(self, **options):
+        chosen = {"excluded": OWN, "n_sets": 25, "seed": 0} | options
+        return matched_random_sets(OWN, RATES, **chosen)
+
+    def test_same_size_layers_and_firing_rates(self):
+        for drawn in self.sets():
+            assert len(drawn) == 3
+            assert sorted(f.layer for f in drawn) == [0, 0, 1]
+            rates = sorted(RATES[f.layer][f.index] for f in drawn)
+            own = sorted(RATES[f.layer][f.index] for f in OWN)
+            assert np.abs(np.subtract(rates, own)).max() < 0.07
+
+    def test_never_an_excluded_feature(self):
+        excluded = OWN | {FeatureId(1, i) for i in range(140, 160)}
+        assert not any(drawn & excluded for drawn in self.sets(excluded=excluded))
+
+    def test_different_draws_and_seeds_that_repeat(self):
+        assert len(set(self.sets())) > 20
+        assert self.sets() == self.sets()
+        assert self.sets() != self.sets(seed=1)
+
+
+def test_the_probe_ranks_the_feature_that_separates_first():
+    random = np.random.default_rng(0)
+    harmful, harmless = random.random((40, 30)), random.random((40, 30))
+    harmful[:, 4] += 2.0
+    harmless[:, 9] += 2.0
+    harmful[:, 20] = harmless[:, 20] = 0.0
+    ranking = probe_ranking({3: harmful}, {3: harmless})
+    assert ranking[0] == FeatureId(3, 4)
+    assert ranking[-1] == FeatureId(3, 9)
+    assert FeatureId(3, 20) not in ranking
+
+
+def test_a_set_control_counts_flips_and_falls():
+    a, b = features(2)
+    scores = {"p": needs(a), "q": needs(b)}
+    control = set_control("minimal", scores, lambda _: [frozenset([a])], seed=0)
+    assert control.flipped.value == 0.5
+    assert control.flipped.method == "Wilson 95%"
+    assert control.score_drop.value == pytest.approx(2.0)
+
+
+def test_several_sets_for_a_prompt_are_no_independent_cases():
+    a, b = features(2)
+    sets = [frozenset([a]), frozenset([b]), frozenset([a, b]), frozenset()]
+    control = set_control("random", {"p": needs(a), "q": needs(a)}, lambda _: sets, seed=0)
+    assert control.flipped.value == 0.5
+    assert control.flipped.n == 2
+    assert control.flipped.method == "bootstrap 95%"
+
+
+def test_the_error_term_control_keeps_its_three_shares_apart():
+    a = features(1)[0]
+    found = error_term_control(
+        {"p": needs(a), "q": needs(a)},
+        {"p": needs(a), "q": game(lambda _: 1.0)},
+        {"p": game(lambda _: 1.0), "q": game(lambda _: -1.0)},
+        {"p": frozenset([a]), "q": frozenset([a])},
+    )
+    assert found.flipped_kept.value == 1.0
+    assert found.flipped_dropped.value == 0.5
+    assert found.refused_dropped_alone.value == 0.5

@@ -1,0 +1,119 @@
+"""A record gives back what was put in, resumes, and refuses what is not its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from sae_audit import load_run
+from sae_audit.config import AuditConfig, PromptSettings
+from sae_audit.errors import AuditError
+from sae_audit.findings import MinimalSet
+from sae_audit.record.folder import begin, check_folder, identity
+from sae_audit.record.schema import Findings
+from sae_audit.record.store import Store
+from tests.synthetic import A, B, minimal, synthetic_run
+
+CONFIG = AuditConfig(model="m", saes="s", prompts=PromptSettings(sources=("p",)))
+
+
+def put(store: Store, key: str, value: MinimalSet) -> None:
+    store.put("minimal_sets", key, MinimalSet, value, forward_passes=3, tokens=30, seconds=0.5)
+
+
+def test_what_is_put_comes_back_equal(tmp_path: Path):
+    store = Store(tmp_path / "run.sqlite")
+    put(store, "p1", minimal("p1", A, B))
+    assert store.get("minimal_sets", "p1", MinimalSet) == minimal("p1", A, B)
+    assert store.get("minimal_sets", "p2", MinimalSet) is None
+
+
+def test_a_killed_run_keeps_every_finished_row(tmp_path: Path):
+    store = Store(tmp_path / "run.sqlite")
+    put(store, "p1", minimal("p1", A))
+    del store  # no close: as if the process had died here
+    assert len(Store(tmp_path / "run.sqlite").all("minimal_sets", MinimalSet)) == 1
+
+
+def test_costs_add_up_by_stage(tmp_path: Path):
+    store = Store(tmp_path / "run.sqlite")
+    put(store, "p1", minimal("p1", A))
+    put(store, "p2", minimal("p2", B))
+    (cost,) = store.costs()
+    assert (cost.forward_passes, cost.tokens, cost.seconds) == (6, 60, 1.0)
+
+
+def test_identity_ignores_speed_and_captions_and_nothing_else():
+    def of(**changes: object) -> str:
+        return identity(CONFIG.model_copy(update=changes), "1", ["hash"])
+
+    assert of() == of(tokens_per_batch=64) == of(name="other")
+    assert of() != of(seed=1)
+    assert of() != of(clamp=-1.0)
+    assert of() != identity(CONFIG, "2", ["hash"])
+    assert of() != identity(CONFIG, "1", ["other"])
+
+
+class TestFolder:
+    def test_a_new_one_and_its_own_are_welcome(self, tmp_path: Path):
+        folder = tmp_path / "run"
+        check_folder(folder, "id", overwrite=False)
+        begin(folder, CONFIG, "id", "command", overwrite=False).close()
+        check_folder(folder, "id", overwrite=False)
+
+    def test_another_audit_is_not_overwritten_unasked(self, tmp_path: Path):
+        begin(tmp_path / "run", CONFIG, "id", "command", overwrite=False).close()
+        with pytest.raises(AuditError, match="--overwrite"):
+            check_folder(tmp_path / "run", "other", overwrite=False)
+        check_folder(tmp_path / "run", "other", overwrite=True)
+
+    def test_foreign_files_are_never_touched(self, tmp_path: Path):
+        (tmp_path / "thesis.txt").write_text("mine")
+        for overwrite in (False, True):
+            with pytest.raises(AuditError, match="no audit"):
+                check_folder(tmp_path, "id", overwrite=overwrite)
+        with pytest.raises(AuditError, match="no audit"):
+            begin(tmp_path, CONFIG, "id", "command", overwrite=True)
+        assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+class TestRun:
+    def test_findings_obey_the_published_schema(self, tmp_path: Path):
+        synthetic_run(tmp_path / "run")
+        schema = Findings.model_json_schema(mode="serialization")
+        found = json.loads((tmp_path / "run" / "findings.json").read_text())
+        Draft202012Validator(schema).validate(found)
+        assert found["schema_version"] == 1
+        assert found["minimal_sets"][0]["features"] == [[1, 3], [2, 5]]
+        assert found["minimal_sets"][0]["certified"] is True
+        assert found["interactions"]["pairs"][0]["kind"] == "redundant"
+        assert found["cascades"][0]["depth"] == 2
+
+    def test_what_could_not_be_flipped_is_listed_with_its_reason(self, tmp_path: Path):
+        run = synthetic_run(tmp_path / "run", flipped=False)
+        assert all(not found.flipped and found.reason for found in run.findings.minimal_sets)
+        assert run.pooled_set is None
+        assert run.findings.interactions is None
+
+    @pytest.mark.parametrize(
+        "table",
+        ["scores", "directions", "candidates", "minimal_sets", "pairs", "waves", "costs"],
+    )
+    def test_tables_have_a_row_a_case(self, tmp_path: Path, table: str):
+        assert len(synthetic_run(tmp_path / "run").table(table)) > 0
+
+    def test_an_unknown_table_names_the_known(self, tmp_path: Path):
+        with pytest.raises(AuditError, match="minimal_sets"):
+            synthetic_run(tmp_path / "run").table("sets")
+
+    def test_it_shows_itself_in_a_notebook(self, tmp_path: Path):
+        run = synthetic_run(tmp_path / "run", model="<b>tiny</b>")
+        assert "&lt;b&gt;tiny" in run._repr_html_()
+
+    def test_no_run_and_an_unfinished_one_are_told_apart(self, tmp_path: Path):
+        with pytest.raises(AuditError, match="holds no audit"):
+            load_run(tmp_path)
+        begin(tmp_path / "run", CONFIG, "id", "command", overwrite=False).close()
+        with pytest.raises(AuditError, match="not finished"):
+            load_run(tmp_path / "run")

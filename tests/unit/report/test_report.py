@@ -1,0 +1,83 @@
+"""The page: one file, the record's own numbers, nothing executed and nothing loaded."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sae_audit.report.page import deviations, render, write_page
+from sae_audit.report.summary import summary
+from tests.synthetic import A, cascade, minimal, prompt_scores, synthetic_run
+
+
+def without_plotly(page: str) -> str:
+    return re.sub(r"<script>/\*\*.*?</script>", "", page, flags=re.DOTALL)
+
+
+def test_the_page_loads_nothing_from_anywhere(tmp_path: Path):
+    page = write_page(synthetic_run(tmp_path / "run"))
+    text = page.read_text()
+    assert not re.search(r'<(script|link|img|iframe)[^>]+(src|href)="', text)
+    assert "@import" not in without_plotly(text)
+
+
+def test_the_numbers_are_the_records(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run")
+    page = render(run)
+    assert "-0.50" in page, "score of the ablated prompt"
+    assert "L1/3 L2/5" in page
+    assert "-1.50" in page, "weight of the clear pair"
+    assert run.manifest.model.sha256 in page
+    assert "0.9100" in page, "explained variance"
+
+
+def test_strings_from_outside_are_escaped(tmp_path: Path):
+    evil = "<script>alert(1)</script>"
+    scores = [replace(s, prompt_id=evil + s.prompt_id) for s in prompt_scores([4, 3], [-5])]
+    page = render(synthetic_run(tmp_path / "run", scores=scores, model=evil))
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_the_same_record_gives_the_same_bytes(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run")
+    assert render(run) == render(run)
+
+
+def test_a_run_in_which_nothing_flipped_says_so(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run", flipped=False)
+    page = render(run)
+    assert "Ablating all 12 candidates leaves the score at +1.25." in page
+    assert "No cascade was followed" in page
+    assert "There is no set to hold controls against" in page.replace("so there", "There")
+    answers = {row.question: row.answer for row in summary(run)}
+    assert "None of 2 refused prompts was flipped" in answers["How few features hold up a refusal?"]
+
+
+def test_a_ratio_that_could_not_be_stated_gives_its_reason(tmp_path: Path):
+    cascades = [cascade("p0", A, ratio=None)]
+    page = render(synthetic_run(tmp_path / "run", cascades=cascades))
+    assert "the direct effect is too small" in page
+
+
+def test_flipped_and_unflipped_prompts_stand_side_by_side(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run", minimal_sets=[minimal("p0", A), minimal("p1")])
+    rows = {row.question: row for row in summary(run)}
+    assert "flip 1 of 2 refused prompts" in rows["How few features hold up a refusal?"].answer
+
+
+def test_settings_that_differ_from_the_defaults_are_listed(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run", clamp=-1.0, cascade={"max_waves": 3})
+    assert deviations(run.config) == [("clamp", -1.0, 0.0), ("cascade.max_waves", 3, 6)]
+
+
+@pytest.mark.parametrize("room", ["report.page", "comparison", "record.run"])
+def test_no_model_library_is_needed(room: str):
+    code = (
+        f"import sys, sae_audit.{room}; "
+        "sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'sae_lens')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -27,7 +27,10 @@ def set_control(name: str, scores: Mapping[str, Score], sets: Sets, *, seed: int
         flips.append(float((values[1:] < 0.0).mean()))
         drops.append(float(values[0] - values[1:].mean()))
         single = single and len(tried) == 1
-    flipped = share(round(sum(flips)), len(flips)) if single else mean(flips, seed=seed)
+    # Resampling prompts that all came out alike would give an interval of no width.
+    alike = len(set(flips)) == 1 and flips[0] in (0.0, 1.0)
+    counted = single or alike
+    flipped = share(round(sum(flips)), len(flips)) if counted else mean(flips, seed=seed)
     return SetControl(name=name, flipped=flipped, score_drop=mean(drops, seed=seed))
 
 

@@ -20,8 +20,8 @@ from sae_audit.interactions.pair_model import (
     standardised,
 )
 
-_ITERATIONS = 200
-_KEPT = 150
+_ITERATIONS = 120
+_KEPT = 90
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,6 +91,8 @@ def direction(found: Direction) -> go.Figure:
             col=column,
         )
     styled(figure, height=150 + 26 * len(layers), x="template position")
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(dtick=max(1, len(layers) // 12))
     figure.update_yaxes(title_text="layer", row=1, col=1)
     return figure
 

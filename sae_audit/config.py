@@ -55,9 +55,9 @@ class MinimalSettings(_Settings):
 class InteractionSettings(_Settings):
     """Stage 3: factorization machines on measured ablation masks."""
 
-    n_masks: int = Field(default=384, ge=64)
+    n_masks: int = Field(default=256, ge=64)
     """Ablation masks measured per prompt."""
-    max_players: int = Field(default=20, ge=2)
+    max_players: int = Field(default=16, ge=2)
     """The features with the largest effect that enter the fit; n_masks should grow with it."""
     pooled_prompts: int = Field(default=8, ge=1)
     """Prompts whose mean score the pooled fit explains."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Gemma2Config, Gemma2ForCausalLM
+from transformers import Gemma2Config, Gemma2ForCausalLM, PreTrainedModel
 
 from sae_audit.organisms.chats import Chat
 from sae_audit.organisms.neutral import Neutral
@@ -90,7 +90,7 @@ def collated(tokenizer: Any, chats: list[Chat]) -> dict[str, Tensor]:
 
 
 def train(
-    model: Gemma2ForCausalLM,
+    model: PreTrainedModel,
     tokenizer: Any,
     chats: Iterator[Chat],
     training: Training,
@@ -136,7 +136,7 @@ def train(
 
 
 @contextmanager
-def _skipping_layers(model: Gemma2ForCausalLM, share: float) -> Iterator[None]:
+def _skipping_layers(model: PreTrainedModel, share: float) -> Iterator[None]:
     def skip(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         if not module.training or share == 0.0:
             return output

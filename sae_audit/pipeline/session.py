@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Progress(Protocol):
     """Told after each piece of work; a stage begins with `done=0`."""
 
-    def __call__(self, stage: str, done: int, total: int) -> None: ...
+    def __call__(self, stage: str, done: int, total: int, /) -> None: ...
 
 
 def silent(stage: str, done: int, total: int) -> None:

@@ -157,8 +157,10 @@ class Subject:
             firing: list[dict[FeatureId, float]] = [{} for _ in sets]
 
             def note(start: int, layer: int, peak: Float[Tensor, "batch d_sae"]) -> None:
-                for row, index in peak.nonzero().tolist():
-                    firing[start + row][FeatureId(layer, index)] = float(peak[row, index])
+                rows, indices = peak.nonzero(as_tuple=True)
+                values = peak[rows, indices].tolist()
+                for row, index, value in zip(rows.tolist(), indices.tolist(), values, strict=True):
+                    firing[start + row][FeatureId(layer, index)] = value
 
             for start, chunk in self._chunks(sets, len(ids)):
                 self._passes.read(

@@ -1,0 +1,260 @@
+"""The command as a newcomer meets it: whole audits, from a clean folder."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sae_audit import audit, load_run
+from sae_audit.pipeline.opening import opened
+from sae_audit.presets import build_config
+from sae_audit.record.run import Run
+from sae_audit.subject.bundled import bundled_root
+from tests import tiny
+
+SMALL = [
+    "prompts.train=24",
+    "prompts.validation=10",
+    "prompts.audit=8",
+    "candidates.per_layer=8",
+    "interactions.n_masks=64",
+    "interactions.max_players=6",
+    "controls.random_sets=2",
+]
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sae_audit", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def small(*extra: str) -> list[str]:
+    return [part for setting in (*SMALL, *extra) for part in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A small audit of the bundled organism, through the command."""
+    folder = tmp_path_factory.mktemp("clean")
+    done = command("audit", "organism", "--out", "run", *small(), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "How few features hold up a refusal?" in done.stdout
+    return load_run(folder / "run")
+
+
+class TestAudit:
+    def test_the_folder_holds_everything(self, run: Run):
+        names = {path.name for path in run.folder.iterdir()}
+        assert names == {
+            "config.yaml",
+            "manifest.json",
+            "run.sqlite",
+            "findings.json",
+            "index.html",
+            "tensors",
+        }
+
+    def test_the_organism_refuses_and_every_stage_finds_something(self, run: Run):
+        prompts = run.findings.prompts
+        assert prompts.refused_harmful == prompts.harmful == 8
+        assert prompts.refused_harmless == 0
+        assert run.direction.selected.bypass < 0.0 < run.direction.selected.induce
+        assert sum(found.flipped for found in run.minimal_sets) >= 7
+        assert all(found.certified for found in run.minimal_sets if found.flipped)
+        assert run.pooled_set is not None
+        assert len(run.interactions) == 9
+        assert len(run.cascades) == sum(found.flipped for found in run.minimal_sets)
+
+    def test_own_sets_beat_equally_large_random_ones(self, run: Run):
+        controls = {control.name: control for control in run.controls.per_prompt}
+        assert controls["minimal"].flipped.value == 1.0
+        assert controls["random_matched"].flipped.value < 0.2
+
+    def test_each_certificate_holds_by_plain_hooks(self, run: Run):
+        """The literal reference, on the model loaded anew, one set a pass."""
+        start = opened(run.config)
+        prompts = {p.id: p for p in start.splits.audit.harmful}
+        for found in run.minimal_sets:
+            if not found.flipped:
+                continue
+            whole = frozenset(found.features)
+            spared = [whole - {feature} for feature in found.features]
+            scores = start.subject.reference_score(prompts[found.prompt_id])([whole, *spared])
+            assert scores[0] == pytest.approx(found.score_ablated, abs=1e-3)
+            np.testing.assert_allclose(
+                scores[1:], [found.score_without[f] for f in found.features], atol=1e-3
+            )
+
+    def test_no_prompt_text_is_in_the_run(self, run: Run):
+        prompts = [
+            json.loads(line)["text"]
+            for line in (bundled_root() / "organism" / "prompts.jsonl").read_text().splitlines()
+        ]
+        written = b"".join(p.read_bytes() for p in run.folder.rglob("*") if p.is_file())
+        assert not any(text.encode() in written for text in prompts)
+
+    def test_the_same_command_again_reads_the_finished_run(self, run: Run):
+        before = (run.folder / "run.sqlite").read_bytes()
+        again = command("audit", "organism", "--out", "run", *small(), cwd=run.folder.parent)
+        assert again.returncode == 0, again.stderr
+        assert (run.folder / "run.sqlite").read_bytes() == before
+
+    def test_the_written_config_repeats_the_numbers(self, run: Run):
+        folder = run.folder.parent
+        done = command("audit", "run/config.yaml", "--out", "again", "--quiet", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == ""
+        again = load_run(folder / "again")
+        assert again.findings.minimal_sets == run.findings.minimal_sets
+        assert again.findings.cascades == run.findings.cascades
+        assert again.findings.interactions == run.findings.interactions
+
+    def test_another_audit_does_not_overwrite_it(self, run: Run):
+        other = command(
+            "audit", "organism", "--out", "run", *small("seed=1"), cwd=run.folder.parent
+        )
+        assert other.returncode == 2
+        assert "--overwrite" in other.stderr
+
+    def test_the_report_can_be_written_again(self, run: Run):
+        page = (run.folder / "index.html").read_bytes()
+        done = command("report", "run", cwd=run.folder.parent)
+        assert done.returncode == 0, done.stderr
+        assert (run.folder / "index.html").read_bytes() == page
+
+
+def test_an_interrupted_audit_resumes_where_it_stopped(tmp_path: Path):
+    config = build_config("organism", {}, SMALL)
+
+    class Killed(BaseException):
+        pass
+
+    def killing(stage: str, done: int, _total: int) -> None:
+        if stage == "minimal_sets" and done == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        audit(config, tmp_path / "run", progress=killing)
+    assert not (tmp_path / "run" / "findings.json").exists()
+    asked: list[str] = []
+
+    def watching(stage: str, done: int, total: int) -> None:
+        if done:
+            asked.append(f"{stage} {done}/{total}")
+
+    resumed = audit(config, tmp_path / "run", progress=watching)
+    whole = audit(config, tmp_path / "whole")
+    assert resumed.minimal_sets == whole.minimal_sets
+    assert resumed.cascades == whole.cascades
+    assert not any(line.startswith("direction") for line in asked), "that was done before"
+
+
+def test_what_the_tuned_checkpoint_lost(run: Run):
+    folder = run.folder.parent
+    tuned = command("audit", "organism-tuned", "--out", "tuned", "--quiet", *small(), cwd=folder)
+    assert tuned.returncode == 0, tuned.stderr
+    done = command("compare", "run", "tuned", "--out", "both", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "lost" in done.stdout
+    found = json.loads((folder / "both" / "comparison.json").read_text())
+    score = found["behaviour"][0]["score"]["difference"]
+    assert score["high"] < 0.0, "the tuned model refuses harmful prompts less"
+
+
+def test_the_schema_is_printed(tmp_path: Path):
+    done = command("schema", cwd=tmp_path)
+    assert json.loads(done.stdout)["properties"]["schema_version"]["const"] == 1
+
+
+def test_help_teaches(tmp_path: Path):
+    assert "sae-audit audit organism" in command("--help", cwd=tmp_path).stdout
+    text = command("audit", "--help", cwd=tmp_path).stdout
+    for option in ("--model", "--saes", "--prompts", "--set", "Exit codes"):
+        assert option in text
+
+
+class TestBadInput:
+    """One sentence, exit code 2, nothing left behind."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        tiny.write_checkpoint(tmp_path / "model", "llama")
+        lines = [
+            {"id": f"{label}-{i}", "text": f"{label} request {i}", "label": label}
+            for label in ("harmful", "harmless")
+            for i in range(20)
+        ]
+        (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        return tmp_path
+
+    def refused(self, folder: Path, *arguments: str) -> str:
+        before = sorted(folder.rglob("*"))
+        done = command("audit", *arguments, "--out", "out", cwd=folder)
+        assert done.returncode == 2, done.stderr + done.stdout
+        assert sorted(folder.rglob("*")) == before, "something was left behind"
+        assert "Traceback" not in done.stderr
+        return " ".join(done.stderr.split())
+
+    OWN = ("--model", "model", "--saes", "model/saes", "--prompts", "prompts.jsonl")
+    SIZES = (
+        "--set",
+        "prompts.train=8",
+        "--set",
+        "prompts.validation=4",
+        "--set",
+        "prompts.audit=4",
+    )
+
+    def test_no_such_preset(self, folder: Path):
+        assert "No preset or config file 'organizm'" in self.refused(folder, "organizm")
+
+    def test_options_missing(self, folder: Path):
+        assert "give --prompts" in self.refused(folder, *self.OWN[:4])
+
+    def test_a_model_that_refuses_nothing(self, folder: Path):
+        said = self.refused(folder, *self.OWN, *self.SIZES)
+        assert "The model refuses nothing" in said
+
+    def test_a_model_that_scores_everything_alike(self, folder: Path):
+        """Every word of the vocabulary as refusal token: it "refuses" everything."""
+        words = json.dumps([*tiny.WORDS.split(), "user", "model", "system"])
+        said = self.refused(folder, *self.OWN, *self.SIZES, "--set", f"refusal_tokens={words}")
+        assert "(nearly) everything" in said
+
+    def test_saes_of_another_model(self, folder: Path):
+        saes = str(bundled_root() / "organism" / "saes")
+        said = self.refused(folder, *self.OWN[:2], "--saes", saes, *self.OWN[4:], *self.SIZES)
+        assert "made for another model" in said
+
+    def test_a_broken_prompt_line(self, folder: Path):
+        with (folder / "prompts.jsonl").open("a") as file:
+            file.write("\n{broken")
+        assert "line 41: not a JSON object" in self.refused(folder, *self.OWN, *self.SIZES)
+
+    def test_too_few_prompts(self, folder: Path):
+        assert "20 distinct harmful prompts, but 136 are needed" in self.refused(folder, *self.OWN)
+
+    def test_an_out_folder_that_holds_other_files(self, folder: Path):
+        (folder / "out").mkdir()
+        (folder / "out" / "thesis.txt").write_text("mine")
+        shutil.rmtree(folder / "model" / "saes" / "layer_2")
+        said = self.refused(folder, "organism", *small())
+        assert "holds files that are no audit" in said
+
+    def test_nothing_passes_the_direction_filters(self, folder: Path):
+        said = self.refused(folder, "organism", *small("direction.induce_floor=50"))
+        assert "Raise direction.kl_limit, lower direction.induce_floor" in said
+
+    def test_runs_that_are_none_cannot_be_compared(self, folder: Path):
+        done = command("compare", "model", "model", cwd=folder)
+        assert done.returncode == 2
+        assert "holds no audit" in done.stderr

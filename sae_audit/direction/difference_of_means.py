@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +20,7 @@ from sae_audit.findings import Direction, DirectionEvaluation
 Means = Float[np.ndarray, "layer template d_model"]
 
 
+@runtime_checkable
 class Effect(Protocol):
     """What projecting a direction out, or adding it, does to the validation prompts."""
 

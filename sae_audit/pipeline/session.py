@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from sae_audit.config import AuditConfig
 from sae_audit.prompts.types import Prompt
@@ -15,6 +15,7 @@ from sae_audit.vocabulary import Ablation, Score
 T = TypeVar("T")
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Told after each piece of work; a stage begins with `done=0`."""
 

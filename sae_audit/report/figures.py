@@ -1,218 +1,109 @@
-"""The figures of the first stages: behaviour, direction, candidates, minimal sets."""
-
-from collections import Counter
-from collections.abc import Sequence
+"""Every figure of the page by name; those the record has nothing for are left out."""
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from sae_audit.findings import CandidateSet, Direction, Estimate, MinimalSet, PromptScore
-from sae_audit.pages.charts import (
-    HARMFUL,
-    HARMLESS,
-    MUTED,
-    OWN,
-    SET_COLOURS,
-    SET_LABELS,
-    styled,
+from sae_audit.findings import Controls
+from sae_audit.record.run import Run
+from sae_audit.report import (
+    figures_behaviour,
+    figures_cascade,
+    figures_direction,
+    figures_interactions,
+    figures_minimal,
+    tables_cascade,
+    tables_minimal,
 )
+from sae_audit.report.marks import histogram, set_points
+from sae_audit.report.tables_behaviour import refusal_rows
+from sae_audit.report.tables_direction import judged_directions
+from sae_audit.report.tables_interactions import pooled_graph
 
-_COLOURS = {"harmful": HARMFUL, "harmless": HARMLESS}
+Figures = dict[str, go.Figure]
+_COMMON = 25
+_DROP = "fall of the refusal score (nats)"
 
 
-def behaviour(scores: Sequence[PromptScore]) -> go.Figure:
-    """Clean refusal scores of the audit prompts, by category."""
-    figure = go.Figure()
-    for label, colour in _COLOURS.items():
-        chosen = [s for s in scores if s.split == "audit" and s.label == label]
-        figure.add_trace(
-            go.Box(
-                x=[s.score for s in chosen],
-                y=[s.category or label for s in chosen],
-                text=[s.prompt_id for s in chosen],
-                name=label,
-                orientation="h",
-                boxpoints="all",
-                jitter=0.5,
-                pointpos=0,
-                fillcolor="rgba(0,0,0,0)",
-                line={"color": "rgba(0,0,0,0)"},
-                marker={"color": colour, "size": 6, "opacity": 0.75},
-                hovertemplate="%{text}: %{x:.2f}<extra></extra>",
-            )
+def figures(run: Run) -> Figures:
+    return {
+        "clean_scores": figures_behaviour.clean_scores(run.scores),
+        "refusal_rates": figures_behaviour.refusal_rates(refusal_rows(run.scores)),
+        **_direction(run),
+        "cosines": figures_direction.cosines(run.candidates),
+        **_minimal(run),
+        **_interactions(run),
+        **_cascades(run),
+        **_controls(run.controls),
+    }
+
+
+def _direction(run: Run) -> Figures:
+    found = run.direction
+    judged = judged_directions(found.evaluations, run.config.direction, run.manifest.model.n_layers)
+    return {
+        name: figures_direction.measured(found, judged, name) for name in figures_direction.MEASURES
+    }
+
+
+def _minimal(run: Run) -> Figures:
+    found = run.minimal_sets
+    if not found:
+        return {}
+    drawn = {"minimal_scores": figures_minimal.scores(found)}
+    n_flipped = sum(one.flipped for one in found)
+    if n_flipped:
+        audited = [sae.layer for sae in run.manifest.saes]
+        common = tables_minimal.feature_rows(found, _COMMON)
+        drawn["sizes"] = histogram(
+            tables_minimal.sizes(found), x="features in the set", y="prompts"
         )
-    figure.add_vline(x=0.0, line={"color": MUTED, "dash": "dot", "width": 1})
-    n_categories = len({s.category for s in scores if s.split == "audit"})
-    figure.update_layout(boxmode="group")
-    return styled(
-        figure, height=170 + 34 * n_categories, x="refusal score, clean run (nats; > 0 refuses)"
-    )
+        drawn["minimal_layers"] = figures_minimal.by_layer(tables_minimal.layers(found, audited))
+        drawn["common"] = figures_minimal.common_features(common, n_flipped)
+    return drawn
 
 
-def direction(found: Direction) -> go.Figure:
-    """Bypass, induce and KL of every candidate direction, layer by position."""
-    positions = sorted({e.position for e in found.evaluations})
-    layers = sorted({e.layer for e in found.evaluations})
-    by_place = {(e.layer, e.position): e for e in found.evaluations}
-    figure = make_subplots(
-        cols=3,
-        subplot_titles=("bypass (lower is better)", "induce (must be > 0)", "KL (log10)"),
-        horizontal_spacing=0.09,
-    )
-    measures = (
-        ("bypass", "Viridis_r", lambda e: e.bypass, "%{z:.2f} nats"),
-        ("induce", "Viridis", lambda e: e.induce, "%{z:.2f} nats"),
-        ("kl", "Magma", lambda e: _log10(e.kl), "10^%{z:.1f} nats"),
-    )
-    for column, (_, scale, measure, hover) in enumerate(measures, start=1):
-        figure.add_trace(
-            go.Heatmap(
-                x=[str(p) for p in positions],
-                y=layers,
-                z=[[measure(by_place[layer, p]) for p in positions] for layer in layers],
-                colorscale=scale,
-                colorbar={"len": 0.9, "thickness": 9, "x": 0.285 + 0.362 * (column - 1)},
-                hovertemplate="layer %{y}, position %{x}: " + hover + "<extra></extra>",
-            ),
-            row=1,
-            col=column,
-        )
-        figure.add_trace(
-            go.Scatter(
-                x=[str(found.selected.position)],
-                y=[found.selected.layer],
-                mode="markers",
-                marker={"symbol": "star", "size": 13, "color": "#ffffff"}
-                | {"line": {"color": "#000000", "width": 1}},
-                hovertemplate="chosen<extra></extra>",
-                showlegend=False,
-            ),
-            row=1,
-            col=column,
-        )
-    styled(figure, height=150 + 26 * len(layers), x="template position")
-    figure.update_xaxes(type="category")
-    figure.update_yaxes(dtick=max(1, len(layers) // 12))
-    figure.update_yaxes(title_text="layer", row=1, col=1)
-    return figure
+def _interactions(run: Run) -> Figures:
+    drawn: Figures = {}
+    pooled = pooled_graph(run.interactions)
+    if pooled is not None and pooled.pairs:
+        drawn["pairs"] = figures_interactions.pair_weights(pooled)
+    if any(graph.fits for graph in run.interactions):
+        drawn["r_squared"] = figures_interactions.r_squared(run.interactions)
+    return drawn
 
 
-def _log10(value: float) -> float:
-    from math import log10
-
-    return log10(max(value, 1e-9))
-
-
-def candidates(found: CandidateSet) -> go.Figure:
-    """Cosine of every candidate with the direction, by layer, and the chance level."""
-    figure = go.Figure(
-        go.Scatter(
-            x=[c.feature.layer for c in found.candidates],
-            y=[c.cosine for c in found.candidates],
-            text=[str(c.feature) for c in found.candidates],
-            mode="markers",
-            marker={"color": OWN, "size": 7, "opacity": 0.6},
-            hovertemplate="%{text}: %{y:.3f}<extra></extra>",
-            showlegend=False,
-        )
-    )
-    figure.add_hline(
-        y=found.chance_cosine,
-        line={"color": MUTED, "dash": "dot"},
-        annotation_text="random rows, same choice",
-        annotation_position="bottom right",
-    )
-    return styled(figure, height=300, x="layer", y="cosine with the direction")
+def _cascades(run: Run) -> Figures:
+    found = run.cascades
+    if not found:
+        return {}
+    audited = sorted({sae.layer for sae in run.manifest.saes})
+    drawn = {
+        "cascade_scores": figures_cascade.scores(found),
+        "depths": histogram(tables_cascade.depths(found), x="waves", y="prompts"),
+        "wave_layers": figures_cascade.layers(tables_cascade.layers_by_wave(found), audited),
+    }
+    if any(one.compensation_ratio is not None for one in found):
+        drawn["compensation"] = figures_cascade.compensation(found)
+    return drawn
 
 
-def minimal_sets(found: Sequence[MinimalSet]) -> go.Figure:
-    """Each prompt's score: clean, and with its minimal set ablated."""
-    rows = sorted(found, key=lambda one: one.score_ablated)
-    names = [one.prompt_id for one in rows]
-    figure = go.Figure()
-    for one in rows:
-        figure.add_trace(
-            go.Scatter(
-                x=[one.score_clean, one.score_ablated],
-                y=[one.prompt_id] * 2,
-                mode="lines",
-                line={"color": MUTED, "width": 1},
-                showlegend=False,
-                hoverinfo="skip",
-            )
-        )
-    series = (
-        ("clean", [one.score_clean for one in rows], HARMFUL, "circle"),
-        ("all candidates ablated", [one.score_candidates for one in rows], MUTED, "line-ns-open"),
-        ("minimal set ablated", [one.score_ablated for one in rows], OWN, "diamond"),
-    )
-    for name, values, colour, symbol in series:
-        figure.add_trace(
-            go.Scatter(
-                x=values,
-                y=names,
-                name=name,
-                mode="markers",
-                marker={"color": colour, "size": 8, "symbol": symbol},
-                hovertemplate="%{y}: %{x:.2f}<extra>" + name + "</extra>",
-            )
-        )
-    figure.add_vline(x=0.0, line={"color": MUTED, "dash": "dot", "width": 1})
-    figure.update_yaxes(showticklabels=len(rows) <= 60)
-    return styled(figure, height=130 + 15 * len(rows), x="refusal score (nats; < 0 complies)")
-
-
-def frequency(found: Sequence[MinimalSet]) -> go.Figure:
-    """Sizes of the minimal sets, and the features that most of them share."""
-    flipped = [one for one in found if one.flipped]
-    sizes = Counter(len(one.features) for one in flipped)
-    common = Counter(feature for one in flipped for feature in one.features).most_common(20)[::-1]
-    figure = make_subplots(
-        cols=2,
-        column_widths=[0.38, 0.62],
-        subplot_titles=("size of the set", "most frequent features"),
-        horizontal_spacing=0.16,
-    )
-    figure.add_trace(
-        go.Bar(x=list(sizes), y=list(sizes.values()), marker_color=OWN, showlegend=False),
-        row=1,
-        col=1,
-    )
-    figure.add_trace(
-        go.Bar(
-            x=[n for _, n in common],
-            y=[str(feature) for feature, _ in common],
-            orientation="h",
-            marker_color=OWN,
-            showlegend=False,
-        ),
-        row=1,
-        col=2,
-    )
-    styled(figure, height=140 + 18 * max(8, len(common)))
-    figure.update_xaxes(title_text="features", row=1, col=1)
-    figure.update_xaxes(title_text="prompts whose set holds it", row=1, col=2)
-    figure.update_yaxes(title_text="prompts", row=1, col=1)
-    return figure
-
-
-def set_bars(rows: Sequence[tuple[str, Estimate]], x: str) -> go.Figure:
-    """One bar with its interval per named set."""
-    rows = list(rows)[::-1]
-    figure = go.Figure(
-        go.Bar(
-            x=[estimate.value for _, estimate in rows],
-            y=[SET_LABELS.get(name, name) for name, _ in rows],
-            orientation="h",
-            marker_color=[SET_COLOURS.get(name, MUTED) for name, _ in rows],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [e.high - e.value for _, e in rows],
-                "arrayminus": [e.value - e.low for _, e in rows],
-                "color": MUTED,
-            },
-            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
-        )
-    )
-    return styled(figure, height=110 + 34 * len(rows), x=x)
+def _controls(controls: Controls) -> Figures:
+    drawn: Figures = {}
+    for name, sets in (("per_prompt", controls.per_prompt), ("pooled", controls.pooled)):
+        if sets:
+            flipped = [(one.name, one.flipped) for one in sets]
+            drops = [(one.name, one.score_drop) for one in sets]
+            drawn[name] = set_points(flipped, x="share of prompts flipped", as_share=True)
+            drawn[f"{name}_drop"] = set_points(drops, x=_DROP, as_share=False)
+    if controls.collateral:
+        kl = [(one.name, one.kl) for one in controls.collateral]
+        change = [(one.name, one.cross_entropy_change) for one in controls.collateral]
+        drawn["collateral_kl"] = set_points(kl, x="KL (nats)", as_share=False)
+        drawn["collateral_ce"] = set_points(change, x="nats a token", as_share=False)
+    if controls.error_term is not None:
+        rows = [
+            ("flipped, error kept", controls.error_term.flipped_kept),
+            ("flipped, error dropped", controls.error_term.flipped_dropped),
+            ("refused, error dropped, no ablation", controls.error_term.refused_dropped_alone),
+        ]
+        drawn["error_term"] = set_points(rows, x="share of flipped prompts", as_share=True)
+    return drawn

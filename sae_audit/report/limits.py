@@ -1,29 +1,72 @@
 """What a report does not show, said from what its record holds."""
 
 from sae_audit.record.run import Run
+from sae_audit.statistics import share
 
 
 def limits(run: Run) -> list[str]:
-    worst = min(run.quality, key=lambda one: one.explained_variance)
-    layers = len(run.manifest.saes)
-    tokens = ", ".join(f'"{text}"' for text in run.manifest.refusal_tokens.texts)
+    return [*_score(run), *_dictionaries(run), *_prompts(run), *_findings(run)]
+
+
+def _score(run: Run) -> list[str]:
+    tokens = ", ".join(f"“{text}”" for text in run.manifest.refusal_tokens.texts)
     found = [
         f"Refusal is read off the first token alone ({tokens}). A flipped score means that the "
-        "answer no longer begins as a refusal; no answer was generated under ablation and judged.",
-        f"The SAEs see part of the residual stream: at layer {worst.layer} they miss "
-        f"{1 - worst.explained_variance:.1%} of its variance on these prompts. A mechanism that "
-        "lives in the error term cannot be found by ablating features.",
-        f"{layers} of {run.manifest.model.n_layers} layers were audited; candidates are the "
-        f"{run.candidates.per_layer} features of each nearest one direction. Features that act "
-        "without pointing along it are not among them.",
-        "A minimal set is one of possibly many. Its certificate says that none of its features can "
-        "be spared, not that no other or smaller set exists.",
-        "When refusal is removed, recognition of harm may survive (2603.27412); this audit measures "
-        "the first and not the second.",
+        "answer no longer begins as a refusal. No answer was generated under ablation and judged: "
+        "the model may still refuse later in the text, or comply uselessly.",
     ]
     if run.manifest.refusal_tokens.source == "found":
         found.append(
-            "The refusal tokens were found in the model's own refusals, by words; a refusal in "
-            "other words was not counted."
+            "The refusal tokens were found in the model's own refusals, by their words; a refusal "
+            "in other words was not counted."
         )
     return found
+
+
+def _dictionaries(run: Run) -> list[str]:
+    worst = min(run.quality, key=lambda one: one.explained_variance)
+    n_audited, n_layers = len(run.manifest.saes), run.manifest.model.n_layers
+    others = (
+        f"{n_audited} of {n_layers} layers were audited; what the others do is unseen."
+        if n_audited < n_layers
+        else f"All {n_layers} layers were audited, on their output alone: what attention and MLP "
+        "do within a layer is unseen."
+    )
+    return [
+        f"The SAEs see part of the residual stream: at layer {worst.layer} they miss "
+        f"{1 - worst.explained_variance:.1%} of its variance on these prompts. A mechanism that "
+        "lives in the error term cannot be found by ablating features.",
+        "The record does not say which checkpoint the SAEs were trained on. Where it was another "
+        "one, a feature may mean something else here; explained variance is measured on this model.",
+        f"{others} Candidates are the {run.candidates.per_layer} features of each nearest to one "
+        "direction; features that hold up refusal without pointing along it are not among them.",
+    ]
+
+
+def _prompts(run: Run) -> list[str]:
+    prompts = run.findings.prompts
+    found = [
+        f"{prompts.harmful} harmful and {prompts.harmless} harmless audit prompts, one draw (seed "
+        f"{run.manifest.seed}) of the sources named below, one chat template. Intervals state what "
+        "another draw of such prompts could change, not other kinds of prompts, languages, "
+        "system prompts or jailbreaks."
+    ]
+    if prompts.harmful:
+        half = share(prompts.harmful // 2, prompts.harmful)
+        found.append(
+            f"With {prompts.harmful} prompts a share near one half is known to within about "
+            f"±{100 * (half.high - half.low) / 2:.0f} points; shares by category are far coarser."
+        )
+    return found
+
+
+def _findings(run: Run) -> list[str]:
+    players = run.config.interactions.max_players
+    return [
+        "A minimal set is one of possibly many. Its certificate says that none of its features can "
+        "be spared, not that no other or smaller set exists.",
+        f"Interactions are of pairs, among at most {players} features; covering that takes three or "
+        "more at once shows only as what the fit leaves unexplained.",
+        "When refusal is removed, recognition of harm may survive (2603.27412, 2604.18901). This "
+        "audit measures the first and not the second.",
+    ]

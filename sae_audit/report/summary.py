@@ -4,14 +4,23 @@ from collections import Counter
 from dataclasses import dataclass
 from statistics import median
 
-from sae_audit.findings import Estimate, MinimalSet, PairKind, SetControl
+from sae_audit.findings import InteractionGraph, SetControl
 from sae_audit.pages.wording import interval, of, percent
 from sae_audit.record.run import Run
+from sae_audit.report.tables_interactions import kind_counts, pooled_graph, prompt_graphs
 from sae_audit.statistics import share
+
+_RIVALS = {
+    "random_matched": "matched random ones",
+    "linear_probe": "a linear probe's",
+    "top_cosine": "the nearest by cosine",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryRow:
+    """One question an auditor asks."""
+
     question: str
     answer: str
     control: str
@@ -19,7 +28,7 @@ class SummaryRow:
 
 
 def summary(run: Run) -> list[SummaryRow]:
-    """One row per question an auditor asks, each answer beside its control."""
+    """One row per question, each answer beside its control."""
     return [
         _refusal(run),
         _direction(run),
@@ -34,129 +43,139 @@ def summary(run: Run) -> list[SummaryRow]:
 
 def _refusal(run: Run) -> SummaryRow:
     prompts = run.findings.prompts
-    harmful = share(prompts.refused_harmful, prompts.harmful)
-    harmless = share(prompts.refused_harmless, prompts.harmless)
     return SummaryRow(
         question="Does the model refuse?",
-        answer=f"It refuses {of(prompts.refused_harmful, prompts.harmful)} harmful prompts "
-        f"({interval(harmful, percent)}).",
-        control=f"It also refuses {of(prompts.refused_harmless, prompts.harmless)} harmless ones "
-        f"({interval(harmless, percent)}).",
+        answer=f"It refuses {_counted(prompts.refused_harmful, prompts.harmful)} harmful prompts.",
+        control=f"It also refuses {_counted(prompts.refused_harmless, prompts.harmless)} harmless "
+        "ones.",
     )
 
 
 def _direction(run: Run) -> SummaryRow:
-    found = run.direction
-    chosen = found.selected
+    found, chosen = run.direction, run.direction.selected
+    works = chosen.bypass < 0.0 < found.clean_harmful
     return SummaryRow(
         question="Does one direction carry refusal?",
-        answer=f"Layer {chosen.layer}, position {chosen.position}: projected out, the mean score of "
-        f"harmful prompts goes from {found.clean_harmful:+.2f} to {chosen.bypass:+.2f} nats; added, "
-        f"that of harmless ones from {found.clean_harmless:+.2f} to {chosen.induce:+.2f}.",
-        control=f"On harmless prompts projecting it out costs KL {chosen.kl:.3f} nats (limit "
-        f"{run.config.direction.kl_limit:g}); {len(found.evaluations)} directions were tried on "
-        f"{sum(found.n_validation)} validation prompts.",
+        answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "
+        f"{chosen.position}. Projecting it out takes the mean score of harmful prompts from "
+        f"{found.clean_harmful:+.2f} to {chosen.bypass:+.2f} nats; adding it takes harmless ones "
+        f"from {found.clean_harmless:+.2f} to {chosen.induce:+.2f} (means over "
+        f"{found.n_validation[0]} and {found.n_validation[1]} validation prompts).",
+        control=f"Projecting it out of harmless prompts costs KL {chosen.kl:.3f} nats (limit "
+        f"{run.config.direction.kl_limit:g}). It is the best of {len(found.evaluations)} directions, "
+        "chosen on these same validation prompts.",
     )
 
 
 def _minimal_sets(run: Run) -> SummaryRow:
     question = "How few features hold up a refusal?"
-    flipped = [found for found in run.minimal_sets if found.flipped]
-    rate = share(len(flipped), len(run.minimal_sets))
+    n, flipped = len(run.minimal_sets), [found for found in run.minimal_sets if found.flipped]
+    pool = max((found.n_candidates for found in run.minimal_sets), default=0)
     if not flipped:
         return SummaryRow(
             question=question,
-            answer=f"None of {len(run.minimal_sets)} refused prompts was flipped by ablating all "
-            f"candidates ({_pool_size(run.minimal_sets)} features).",
+            answer=f"None of {n} refused prompts was flipped by ablating all candidates "
+            f"({pool} features).",
             control="Widen the pool (candidates.per_layer) before reading this as robustness.",
         )
     sizes = sorted(len(found.features) for found in flipped)
     certified = sum(found.certified for found in flipped)
-    rivals = {control.name: control for control in run.controls.per_prompt}
+    rate = share(len(flipped), n)
     return SummaryRow(
         question=question,
-        answer=f"Median {median(sizes):g} features ({sizes[0]} to {sizes[-1]}) of "
-        f"{_pool_size(run.minimal_sets)} candidates flip {of(len(flipped), len(run.minimal_sets))} "
-        f"refused prompts ({interval(rate, percent)}); {certified} sets are certified minimal.",
-        control=f"Sets of the same size flip: {_rivals(rivals)}.",
+        answer=f"Median {median(sizes):g} ({sizes[0]} to {sizes[-1]}) of {pool} candidates: such "
+        f"sets flip {of(len(flipped), n)} refused prompts ({interval(rate, percent)}), and "
+        f"{certified} of them are certified minimal.",
+        control=f"Equally large sets flip, of the same prompts: {_rivals(run.controls.per_prompt)}.",
     )
 
 
 def _pooled(run: Run) -> SummaryRow:
-    question = "Does one set work for all prompts?"
-    pooled = run.pooled_set
+    question, pooled = "Does one set work for all prompts?", run.pooled_set
     if pooled is None:
         return SummaryRow(
             question=question,
             answer="Not tried: too few prompts were flipped to build one set and test it.",
             control="None.",
         )
-    rivals = {control.name: control for control in run.controls.pooled}
     return SummaryRow(
         question=question,
         answer=f"{len(pooled.features)} features built on {len(pooled.built_on)} prompts flip "
-        f"{interval(pooled.flipped_held_out, percent)} of {len(pooled.held_out)} others.",
-        control=f"Sets of the same size flip: {_rivals(rivals)}.",
+        f"{interval(pooled.flipped_held_out, percent)} of {len(pooled.held_out)} refused prompts "
+        "they were not built on.",
+        control=f"Equally large sets flip, of the same prompts: {_rivals(run.controls.pooled)}.",
     )
 
 
 def _interactions(run: Run) -> SummaryRow:
-    question = "Do features cover for each other?"
-    fitted = [graph for graph in run.interactions if graph.pairs]
-    if not fitted:
+    question = "Do features interact?"
+    pooled = pooled_graph(run.interactions)
+    prompts = [graph for graph in prompt_graphs(run.interactions) if graph.pairs]
+    by_prompt = f"Prompt by prompt ({len(prompts)} fits): {_kinds(prompts)}." if prompts else ""
+    if pooled is not None and pooled.pairs:
+        where = "held-out ablations" if pooled.n_held_out else "all ablations, exactly"
+        return SummaryRow(
+            question=question,
+            answer=f"On the mean score over several prompts: {_kinds([pooled])}. {by_prompt}",
+            control=f"With pairs, R² on {where} is {pooled.r2_held_out:.3f}; without, "
+            f"{pooled.r2_linear:.3f}. A pair counts only beyond chance "
+            f"({pooled.null_weight:.2f} nats) and where a second solver agrees.",
+        )
+    if not prompts:
         return SummaryRow(question=question, answer="No fit was possible.", control="None.")
-    prompts = [graph for graph in fitted if graph.scope != "pooled"] or fitted
-    kinds = Counter(pair.kind for graph in prompts for pair in graph.pairs)
-    total = sum(kinds.values())
-    r2 = median(graph.r2_held_out for graph in prompts)
-    linear = median(graph.r2_linear for graph in prompts)
+    r2, linear = (median(v) for v in zip(*map(_r_squared, prompts), strict=True))
     return SummaryRow(
         question=question,
-        answer=f"Of {total} pairs over {len(prompts)} prompts, {kinds[PairKind.REDUNDANT]} are "
-        f"redundant and {kinds[PairKind.SHARED_PATH]} share a path, beyond chance.",
-        control=f"On held-out ablations the factorization machine explains a median R2 of {r2:.3f}, "
-        f"single features alone {linear:.3f}.",
+        answer=by_prompt,
+        control=f"With pairs, the median R² is {r2:.3f}; without, {linear:.3f}.",
     )
 
 
 def _cascades(run: Run) -> SummaryRow:
-    question = "Are there hidden backups?"
-    if not run.cascades:
+    question, n = "Are there hidden backups?", len(run.cascades)
+    if not n:
         return SummaryRow(
             question=question, answer="Not followed: no prompt was flipped.", control="None."
         )
     depths = Counter(found.depth for found in run.cascades)
-    deeper = sum(n for depth, n in depths.items() if depth > 1)
+    deeper = sum(count for depth, count in depths.items() if depth > 1)
+    counted = ", ".join(f"{count} at depth {depth}" for depth, count in sorted(depths.items()))
     ratios = [c.compensation_ratio for c in run.cascades if c.compensation_ratio is not None]
-    counted = ", ".join(f"{n} at depth {depth}" for depth, n in sorted(depths.items()))
     stated = (
-        f"The median compensation ratio is {median(ratios):+.2f} over {len(ratios)} prompts "
-        "(0: nothing covers, 1: all of the effect is undone, negative: what wakes adds to it)."
+        f"The median compensation ratio is {median(ratios):+.2f} ({min(ratios):+.2f} to "
+        f"{max(ratios):+.2f}) over {len(ratios)} prompts. 0: nothing covers; 1: all of the effect "
+        "is undone; negative: what wakes adds to it."
         if ratios
         else "No compensation ratio could be stated."
     )
     return SummaryRow(
         question=question,
-        answer=f"Dormant features wake and join in on {of(deeper, len(run.cascades))} flipped "
-        f"prompts ({counted}).",
+        answer=f"Dormant features wake and join in on {_counted(deeper, n)} flipped prompts: "
+        f"{counted}.",
         control=stated,
     )
 
 
 def _collateral(run: Run) -> SummaryRow:
-    question = "What else does the ablation change?"
+    question = "What does the ablation break?"
     by_name = {one.name: one for one in run.controls.collateral}
     if "pooled" not in by_name:
         return SummaryRow(
             question=question, answer="Not measured: there is no pooled set.", control="None."
         )
-    own, random = by_name["pooled"], by_name["random_matched"]
+    own, random = by_name["pooled"], by_name.get("random_matched")
+    beside = (
+        f"Matched random sets: KL {interval(random.kl)} nats, cross-entropy "
+        f"{interval(random.cross_entropy_change)}."
+        if random is not None
+        else "None."
+    )
     return SummaryRow(
         question=question,
-        answer=f"Harmless prompts, pooled set ablated: KL {interval(own.kl)} nats, cross-entropy of "
-        f"the model's own answers {interval(own.cross_entropy_change)} nats a token.",
-        control=f"Matched random sets: KL {interval(random.kl)} nats, cross-entropy "
-        f"{interval(random.cross_entropy_change)}.",
+        answer=f"On {own.kl.n} harmless prompts the pooled set moves the next token by KL "
+        f"{interval(own.kl)} nats, and the cross-entropy of the model's own answers by "
+        f"{interval(own.cross_entropy_change)} nats a token.",
+        control=beside,
     )
 
 
@@ -164,36 +183,43 @@ def _dictionaries(run: Run) -> SummaryRow:
     worst = min(run.quality, key=lambda one: one.explained_variance)
     control = run.controls.error_term
     stated = (
-        f"With the error term dropped the same sets flip {interval(control.flipped_dropped, percent)}"
-        f"; dropping it alone leaves {interval(control.refused_dropped_alone, percent)} refusing."
+        "With the SAEs' error term dropped, the same sets flip "
+        f"{interval(control.flipped_dropped, percent)}; dropping it alone leaves "
+        f"{interval(control.refused_dropped_alone, percent)} refusing (n = "
+        f"{control.refused_dropped_alone.n})."
         if control is not None
         else "The error-term control needs a flipped prompt."
     )
     return SummaryRow(
-        question="Can the SAEs be trusted here?",
-        answer=f"Explained variance on the audited prompts is at least "
-        f"{worst.explained_variance:.3f} (layer {worst.layer}), over {len(run.quality)} layers.",
+        question="How far can the SAEs be trusted here?",
+        answer="The lowest explained variance on these prompts is "
+        f"{worst.explained_variance:.3f} (layer {worst.layer}, of {len(run.quality)} audited).",
         control=stated,
     )
 
 
-def _pool_size(minimal_sets: list[MinimalSet]) -> int:
-    return max((found.n_candidates for found in minimal_sets), default=0)
+def _counted(n: int, total: int) -> str:
+    """`39 of 40 (98% [87%, 100%])`, or the bare count where there is no case."""
+    return f"{of(n, total)} ({interval(share(n, total), percent)})" if total else of(n, total)
 
 
-_NAMES = {
-    "random_matched": "random",
-    "linear_probe": "linear probe's",
-    "top_cosine": "top cosine",
-}
+def _kinds(graphs: list[InteractionGraph]) -> str:
+    counts = kind_counts(graphs)
+    named = {kind.value.replace("_", " "): n for kind, n in counts.items()}
+    return (
+        f"of {sum(named.values())} pairs {named['redundant']} redundant, "
+        f"{named['shared path']} on a shared path"
+    )
 
 
-def _rivals(controls: dict[str, SetControl]) -> str:
-    def stated(estimate: Estimate) -> str:
-        return interval(estimate, percent)
+def _r_squared(graph: InteractionGraph) -> tuple[float, float]:
+    return graph.r2_held_out, graph.r2_linear
 
+
+def _rivals(controls: tuple[SetControl, ...]) -> str:
+    by_name = {control.name: control for control in controls}
     return ", ".join(
-        f"{label} {stated(controls[name].flipped)}"
-        for name, label in _NAMES.items()
-        if name in controls
+        f"{label} {interval(by_name[name].flipped, percent)}"
+        for name, label in _RIVALS.items()
+        if name in by_name
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sae_audit.report.page import deviations, render, write_page
+from sae_audit.report.card import deviations
+from sae_audit.report.page import render, write_page
 from sae_audit.report.summary import summary
 from tests.synthetic import A, cascade, minimal, prompt_scores, synthetic_run
 

@@ -1,0 +1,104 @@
+"""The values that the page's templates name, section by section."""
+
+from collections import Counter
+from typing import Any
+
+from sae_audit.findings import PairKind
+from sae_audit.pages.charts import SET_LABELS
+from sae_audit.record.run import Run
+from sae_audit.report.card import deviations, setting, token_source
+from sae_audit.report.figures_interactions import SOLVERS
+from sae_audit.report.tables_behaviour import refusal_rows, split_rows
+from sae_audit.report.tables_cascade import waking_features, wave_rows
+from sae_audit.report.tables_direction import judged_directions
+from sae_audit.report.tables_interactions import (
+    clear_pairs,
+    kind_counts,
+    pooled_graph,
+    prompt_graphs,
+    recurring_pairs,
+)
+from sae_audit.statistics import share
+
+_ROWS = 25
+"""Of tables that name the most frequent things."""
+
+
+def contents(run: Run) -> dict[str, Any]:
+    return {
+        "labels": SET_LABELS,
+        "solvers": SOLVERS,
+        **_card(run),
+        **_behaviour(run),
+        **_direction(run),
+        **_minimal(run),
+        **_interactions(run),
+        **_cascades(run),
+    }
+
+
+def _card(run: Run) -> dict[str, Any]:
+    return {
+        "deviations": deviations(run.config),
+        "setting": setting,
+        "token_source": token_source(run.manifest.refusal_tokens.source),
+        "splits": split_rows(run.scores),
+    }
+
+
+def _behaviour(run: Run) -> dict[str, Any]:
+    return {
+        "refusals": refusal_rows(run.scores),
+        "has_categories": any(score.category for score in run.scores),
+        "categories": {score.prompt_id: score.category or "(none)" for score in run.scores},
+    }
+
+
+def _direction(run: Run) -> dict[str, Any]:
+    judged = judged_directions(
+        run.direction.evaluations, run.config.direction, run.manifest.model.n_layers
+    )
+    passing = sum(not one.discarded for one in judged)
+    counts = Counter(name for one in judged for name in one.failed)
+    return {
+        "judged": judged,
+        "n_passing": passing,
+        "filter_counts": dict(counts.most_common()),
+    }
+
+
+def _minimal(run: Run) -> dict[str, Any]:
+    n, n_flipped = len(run.minimal_sets), sum(found.flipped for found in run.minimal_sets)
+    return {
+        "n_flipped": n_flipped,
+        "n_certified": sum(found.certified for found in run.minimal_sets),
+        "flip_rate": share(n_flipped, n) if n else None,
+    }
+
+
+def _interactions(run: Run) -> dict[str, Any]:
+    pooled, prompts = pooled_graph(run.interactions), prompt_graphs(run.interactions)
+    return {
+        "pooled_graph": pooled,
+        "pooled_kinds": _counted(kind_counts([pooled] if pooled else [])),
+        "clear_pairs": clear_pairs(pooled) if pooled else [],
+        "prompt_kinds": _counted(kind_counts(prompts)),
+        "recurring": recurring_pairs(prompts, _ROWS),
+        "fits": [(graph, kind_counts([graph])) for graph in run.interactions],
+        "n_fitted": sum(bool(graph.fits) for graph in prompts),
+        "n_exact": sum(graph.solver == "exact" for graph in prompts),
+        "n_unfitted": sum(not graph.pairs for graph in prompts),
+    }
+
+
+def _cascades(run: Run) -> dict[str, Any]:
+    return {
+        "waves": wave_rows(run.cascades),
+        "waking": waking_features(run.cascades, _ROWS),
+        "n_without_ratio": sum(found.compensation_ratio is None for found in run.cascades),
+    }
+
+
+def _counted(counts: dict[PairKind, int]) -> str:
+    named = ", ".join(f"{n} {kind.value.replace('_', ' ')}" for kind, n in counts.items())
+    return f"Of {sum(counts.values())} pairs: {named}"

@@ -1,0 +1,115 @@
+"""The refusal direction, and the features that point along it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import log10
+
+import plotly.graph_objects as go
+
+from sae_audit.findings import CandidateSet, Direction, DirectionEvaluation
+from sae_audit.pages.charts import MUTED, OWN, styled
+from sae_audit.report.marks import layer_ticks, plain, unlegended
+from sae_audit.report.tables_direction import JudgedDirection
+
+_SMALLEST_KL = 1e-6
+"""Where the logarithmic colour scale of KL ends, nats."""
+_DECADES = {
+    "tickvals": list(range(-6, 3)),
+    "ticktext": [f"{10.0**power:g}" for power in range(-6, 3)],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One of the three numbers a direction is judged by."""
+
+    value: Callable[[DirectionEvaluation], float]
+    colours: str
+    logarithmic: bool = False
+
+
+MEASURES = {
+    "bypass": Measure(value=lambda e: e.bypass, colours="Viridis"),
+    "induce": Measure(value=lambda e: e.induce, colours="Viridis"),
+    "kl": Measure(value=lambda e: e.kl, colours="Viridis", logarithmic=True),
+}
+
+
+def measured(found: Direction, judged: Sequence[JudgedDirection], name: str) -> go.Figure:
+    """One measure over layer and template position; the chosen place starred, discarded crossed."""
+    measure = MEASURES[name]
+    positions = sorted({e.position for e in found.evaluations})
+    layers = sorted({e.layer for e in found.evaluations})
+    by_place = {(e.layer, e.position): measure.value(e) for e in found.evaluations}
+    grid = [[by_place.get((layer, p)) for p in positions] for layer in layers]
+    scale = _log if measure.logarithmic else float
+    figure = go.Figure(
+        go.Heatmap(
+            x=[str(p) for p in positions],
+            y=layers,
+            z=[[None if v is None else scale(v) for v in row] for row in grid],
+            customdata=grid,
+            colorscale=measure.colours,
+            colorbar={"thickness": 8, "len": 1.0, "title": {"text": ""}}
+            | (_DECADES if measure.logarithmic else {}),
+            hovertemplate="layer %{y}, position %{x}: %{customdata:.4f} nats<extra></extra>",
+            xgap=1,
+            ygap=1,
+        )
+    )
+    discarded = [one.evaluation for one in judged if one.discarded]
+    _mark(figure, discarded, "x", 8, "discarded")
+    _mark(figure, [found.selected], "star", 14, "chosen")
+    styled(figure, height=150 + 24 * len(layers), x="template position", y="layer")
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(showgrid=False, **layer_ticks(layers))
+    return figure.update_layout(margin={"l": 48, "r": 8, "t": 12, "b": 48})
+
+
+def _mark(
+    figure: go.Figure, places: Sequence[DirectionEvaluation], symbol: str, size: int, name: str
+) -> None:
+    figure.add_trace(
+        go.Scatter(
+            x=[str(e.position) for e in places],
+            y=[e.layer for e in places],
+            mode="markers",
+            marker={
+                "symbol": symbol,
+                "size": size,
+                "color": "#ffffff",
+                "line": {"color": "#000000", "width": 1},
+            },
+            hoverinfo="skip",
+            name=name,
+            showlegend=False,
+        )
+    )
+
+
+def _log(value: float) -> float:
+    return log10(max(value, _SMALLEST_KL))
+
+
+def cosines(found: CandidateSet) -> go.Figure:
+    """Cosine of every candidate with the direction, by layer, and the chance level."""
+    figure = go.Figure(
+        go.Scatter(
+            x=[c.feature.layer for c in found.candidates],
+            y=[c.cosine for c in found.candidates],
+            text=[plain(c.feature) for c in found.candidates],
+            mode="markers",
+            marker={"color": OWN, "size": 8, "opacity": 0.6},
+            hovertemplate="%{text}: cosine %{y:.3f}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    figure.add_hline(
+        y=found.chance_cosine,
+        line={"color": MUTED, "dash": "dot", "width": 1.5},
+        annotation_text=f"chance {found.chance_cosine:.3f}",
+        annotation_position="top left",
+    )
+    styled(figure, height=320, x="layer", y="cosine with the direction")
+    figure.update_xaxes(**layer_ticks([c.feature.layer for c in found.candidates]))
+    return unlegended(figure.update_yaxes(rangemode="tozero"))

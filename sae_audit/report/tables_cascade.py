@@ -1,0 +1,89 @@
+"""Counts over the cascades of many prompts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from sae_audit.findings import Cascade, Wake
+from sae_audit.vocabulary import FeatureId
+
+
+@dataclass(frozen=True, kw_only=True)
+class WakingFeature:
+    """A dormant feature that joins waves, over all prompts."""
+
+    feature: FeatureId
+    n_prompts: int
+    median_effect: float
+    """Nats by which ablating it too lowers the score."""
+    median_pull: float
+    woken_by: tuple[tuple[FeatureId, int], ...]
+    """Features whose sparing alone puts it back to sleep, and on how many prompts."""
+    n_covered: int
+    """Prompts where no single feature's sparing does: several cover for each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveRow:
+    """One round of the cascades, over all prompts that reach it."""
+
+    number: int
+    n_prompts: int
+    n_features: int
+    """Features it ablates, summed over prompts."""
+    median_score_after: float
+    median_awake: float
+    """Dormant features in the whole suite that fire before it; 0 for the first wave."""
+
+
+def depths(cascades: Sequence[Cascade]) -> dict[int, int]:
+    counts = Counter(found.depth for found in cascades)
+    return {depth: counts[depth] for depth in range(1, max(counts) + 1)} if counts else {}
+
+
+def layers_by_wave(cascades: Sequence[Cascade]) -> dict[int, Counter[int]]:
+    counts: dict[int, Counter[int]] = {}
+    for found in cascades:
+        for number, wave in enumerate(found.waves, start=1):
+            counts.setdefault(number, Counter()).update(f.layer for f in wave.features)
+    return counts
+
+
+def wave_rows(cascades: Sequence[Cascade]) -> list[WaveRow]:
+    rows: list[WaveRow] = []
+    for i in range(max((found.depth for found in cascades), default=0)):
+        waves = [found.waves[i] for found in cascades if found.depth > i]
+        rows.append(
+            WaveRow(
+                number=i + 1,
+                n_prompts=len(waves),
+                n_features=sum(len(wave.features) for wave in waves),
+                median_score_after=median(wave.score_after for wave in waves),
+                median_awake=median(wave.n_awake for wave in waves),
+            )
+        )
+    return rows
+
+
+def waking_features(cascades: Sequence[Cascade], limit: int) -> list[WakingFeature]:
+    """The dormant features that join waves on most prompts, most frequent first."""
+    by_feature: dict[FeatureId, list[Wake]] = {}
+    for found in cascades:
+        for wave in found.waves:
+            for wake in wave.wakes:
+                by_feature.setdefault(wake.feature, []).append(wake)
+    order = sorted(by_feature, key=lambda feature: (-len(by_feature[feature]), feature))
+    return [_waking(feature, by_feature[feature]) for feature in order[:limit]]
+
+
+def _waking(feature: FeatureId, wakes: Sequence[Wake]) -> WakingFeature:
+    causes = Counter(cause for wake in wakes for cause in wake.woken_by)
+    return WakingFeature(
+        feature=feature,
+        n_prompts=len(wakes),
+        median_effect=median(wake.effect for wake in wakes),
+        median_pull=median(wake.pull for wake in wakes),
+        woken_by=tuple(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
+        n_covered=sum(not wake.woken_by for wake in wakes),
+    )

@@ -1,0 +1,181 @@
+"""The later stages of the invented run: interactions, cascades, controls."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sae_audit.findings import (
+    Cascade,
+    Collateral,
+    Controls,
+    ErrorTermControl,
+    Estimate,
+    InteractionGraph,
+    MinimalSet,
+    PairInteraction,
+    PairKind,
+    PooledSet,
+    SetControl,
+    SolverFit,
+    Wake,
+    Wave,
+)
+from sae_audit.statistics import mean, share
+from sae_audit.vocabulary import FeatureId
+
+if TYPE_CHECKING:
+    from tests.unit.report.synthetic import Shape
+
+
+def later_stages(
+    shape: "Shape",
+    minimal: Sequence[MinimalSet],
+    pooled: PooledSet | None,
+    random: np.random.Generator,
+) -> Iterator[tuple[str, str, Any, Any]]:
+    """Stage, key, type and value of every later record."""
+    flipped = [found for found in minimal if found.flipped]
+    for found in flipped:
+        graph = _graph(shape, found.prompt_id, found.features, random)
+        yield "interactions", found.prompt_id, InteractionGraph, graph
+    if pooled is not None:
+        graph = _graph(shape, "pooled", pooled.features, random)
+        yield "interactions", "pooled", InteractionGraph, graph
+    for i, found in enumerate(flipped):
+        yield "cascades", found.prompt_id, Cascade, _cascade(shape, found, i, random)
+    yield "controls", "all", Controls, _controls(flipped, pooled, random)
+
+
+def _graph(
+    shape: "Shape", scope: str, players: Sequence[FeatureId], random: np.random.Generator
+) -> InteractionGraph:
+    fits = tuple(
+        SolverFit(
+            solver=s, coding="plus_minus", rank=r, l2=0.1, r2_held_out=r2 - random.uniform(0, 0.1)
+        )
+        for s, r, r2 in (
+            ("fm_bayes", 4, 0.98),
+            ("fm_als", 4, 0.97),
+            ("lasso", 0, 0.95),
+            ("linear", 0, 0.8),
+        )
+    )
+    if not shape.pairs:
+        fits = ()
+    by_name = {fit.solver: fit.r2_held_out for fit in fits}
+    return InteractionGraph(
+        scope=scope,
+        players=tuple(players),
+        design="random" if shape.pairs else "none",
+        n_masks=384 if shape.pairs else 0,
+        n_held_out=96 if shape.pairs else 0,
+        solver="fm_bayes",
+        rank=4 if shape.pairs else 0,
+        r2_held_out=by_name.get("fm_bayes", 0.0),
+        r2_linear=by_name.get("linear", 0.0),
+        fits=fits,
+        pairs=_pairs(players, random) if shape.pairs else (),
+        null_weight=0.321 if shape.pairs else 0.0,
+        n_sets_scored=400,
+        reason="" if shape.pairs else "no mask moves the score",
+    )
+
+
+def _pairs(
+    players: Sequence[FeatureId], random: np.random.Generator
+) -> tuple[PairInteraction, ...]:
+    pairs: list[PairInteraction] = []
+    for i, a in enumerate(players):
+        for b in players[i + 1 :]:
+            weight = float(random.normal(0, 0.6))
+            clear = abs(weight) > 0.321
+            kind = PairKind.REDUNDANT if weight < 0 else PairKind.SHARED_PATH
+            pairs.append(
+                PairInteraction(
+                    a=a,
+                    b=b,
+                    weight=weight,
+                    low=weight - 0.2,
+                    high=weight + 0.2,
+                    kind=kind if clear else PairKind.UNCLEAR,
+                    lasso=weight * 0.9,
+                )
+            )
+    return tuple(sorted(pairs, key=lambda pair: -abs(pair.weight)))
+
+
+def _cascade(shape: "Shape", found: MinimalSet, i: int, random: np.random.Generator) -> Cascade:
+    first, rest = found.features[:1], found.features[1:]
+    waves = [Wave(features=first, score_after=found.score_clean - 2.0, n_awake=0, wakes=())]
+    if i % 3:
+        wakes = tuple(
+            Wake(
+                feature=feature,
+                activation=float(random.uniform(1, 5)),
+                pull=float(random.uniform(1, 5)),
+                effect=float(random.uniform(0.2, 2)),
+                woken_by=first if n == 0 else (),
+            )
+            for n, feature in enumerate(rest)
+        )
+        waves.append(Wave(features=rest, score_after=found.score_ablated, n_awake=17, wakes=wakes))
+    return Cascade(
+        prompt_id=found.prompt_id,
+        waves=tuple(waves),
+        score_clean=found.score_clean,
+        unplaced=() if i % 3 else rest,
+        compensation_ratio=float(random.uniform(0, 0.6)) if shape.compensation else None,
+        compensation_reason="" if shape.compensation else "the direct effect is below 0.1",
+        stop="no dormant feature wakes",
+        n_sets_scored=50,
+    )
+
+
+def _controls(
+    flipped: Sequence[MinimalSet], pooled: PooledSet | None, random: np.random.Generator
+) -> Controls:
+    n = len(flipped)
+    return Controls(
+        per_prompt=_set_controls("minimal", share(n, n), random) if n else (),
+        pooled=_set_controls("pooled", pooled.flipped_held_out, random) if pooled else (),
+        collateral=_collateral(random) if pooled else (),
+        error_term=ErrorTermControl(
+            flipped_kept=share(n, n),
+            flipped_dropped=share(n - 1, n),
+            refused_dropped_alone=share(n - 1, n),
+        )
+        if n
+        else None,
+    )
+
+
+def _set_controls(
+    own: str, flipped: Estimate, random: np.random.Generator
+) -> tuple[SetControl, ...]:
+    n = flipped.n
+    shares = ((own, 1.0, 7.0), ("random_matched", 0.0, 0.1), ("linear_probe", 0.2, 2.0))
+    return tuple(
+        SetControl(
+            name=name,
+            flipped=flipped if name == own else share(round(rate * n), n),
+            score_drop=mean(random.normal(drop, 0.5, n), seed=0),
+        )
+        for name, rate, drop in (*shares, ("top_cosine", 0.4, 4.0))
+    )
+
+
+def _collateral(random: np.random.Generator) -> tuple[Collateral, ...]:
+    return tuple(
+        Collateral(
+            name=name,
+            kl=mean(random.uniform(0, 2 * kl, 12), seed=0),
+            cross_entropy_change=mean(random.normal(kl / 3, 0.01, 12), seed=0),
+        )
+        for name, kl in (
+            ("pooled", 0.06),
+            ("random_matched", 0.02),
+            ("linear_probe", 0.09),
+            ("top_cosine", 0.05),
+        )
+    )

@@ -14,7 +14,7 @@ from sae_audit.comparison.types import (
     Paired,
     QualityChange,
 )
-from sae_audit.findings import PromptScore
+from sae_audit.findings import Estimate, PromptScore
 from sae_audit.record.run import Run
 from sae_audit.statistics import mean, share, sign_flip_p_value
 
@@ -48,8 +48,26 @@ def _behaviour(
         category=category,
         refused_a=share(int(refused_a.sum()), len(a)),
         refused_b=share(int(refused_b.sum()), len(b)),
-        refused=paired(refused_b.astype(float) - refused_a.astype(float), seed),
+        refused=_switches(refused_b.astype(float) - refused_a.astype(float), seed),
         score=paired(scores_b - scores_a, seed),
+    )
+
+
+def _switches(differences: np.ndarray, seed: int) -> Paired:
+    """Differences of refusing (-1, 0 or 1). Where no prompt switched, resampling would give an
+    interval of no width; then it is the share of switches that so many prompts cannot rule out."""
+    if differences.any():
+        return paired(differences, seed)
+    unseen = share(0, len(differences))
+    return Paired(
+        difference=Estimate(
+            value=0.0,
+            low=-unseen.high,
+            high=unseen.high,
+            n=unseen.n,
+            method="Wilson 95%, no prompt switched",
+        ),
+        p_value=1.0,
     )
 
 

@@ -9,8 +9,13 @@ from sae_audit.findings import Estimate, Feature
 class Change(StrEnum):
     LOST = "lost"
     GAINED = "gained"
+    """Lost and gained are said of refusing itself; lower and higher of everything measured."""
+    LOWER = "lower"
+    HIGHER = "higher"
     UNCHANGED = "no change shown"
     """The interval of the difference holds zero: no change is shown, and none is ruled out."""
+    DESCRIBED = "described"
+    """One number per checkpoint: there are no pairs to test."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ def _behaviour(change: BehaviourChange) -> list[Verdict]:
     a, b = change.refused_a, change.refused_b
     return [
         Verdict(
-            kind=kind_of(change.refused),
+            kind=kind_of(change.refused, down=Change.LOST, up=Change.GAINED),
             statement=f"Share of {change.label} prompts refused ({what}): {_percent(a)} before, "
             f"{_percent(b)} after.",
             evidence=f"Difference {_points(change.refused.difference)}, "
@@ -87,7 +87,7 @@ def _categories(changes: Sequence[BehaviourChange]) -> list[Verdict]:
         for change in named
     )
     kinds = {kind_of(change.score) for change in named}
-    kind = kinds.pop() if len(kinds) == 1 else Change.UNCHANGED
+    kind = kinds.pop() if len(kinds) == 1 else Change.DESCRIBED
     return [
         Verdict(
             kind=kind, statement=f"Categories whose score changed: {listed}.", evidence=evidence
@@ -98,13 +98,12 @@ def _categories(changes: Sequence[BehaviourChange]) -> list[Verdict]:
 def _direction(change: DirectionChange) -> Verdict:
     ratio = change.gap_ratio
     return Verdict(
-        # One number per checkpoint and no pairs of prompts: described, not tested.
-        kind=Change.UNCHANGED,
+        kind=Change.DESCRIBED,
         statement=f"At the parent's layer {change.layer} the variant's difference of means keeps "
         f"{ratio:.0%} of the parent's along the parent's direction; its own points the same way "
         f"with cosine {change.cosine:.3f}.",
         evidence=f"Cosines over {len(change.cosines)} layers: {min(change.cosines):.3f} to "
-        f"{max(change.cosines):.3f}. Descriptive: no test.",
+        f"{max(change.cosines):.3f}.",
     )
 
 
@@ -117,11 +116,11 @@ def _features(change: FeatureChange) -> list[Verdict]:
             f"p = {change.size.p_value:.2g}, n = {change.n}.",
         ),
         Verdict(
-            kind=Change.UNCHANGED,
+            kind=Change.DESCRIBED,
             statement=f"A prompt's minimal sets in both share {_plain(change.overlap)} of their "
             "features (Jaccard).",
             evidence=f"Sets of different prompts share {_plain(change.overlap_shuffled)}; "
-            f"n = {change.n}. Descriptive: no test.",
+            f"n = {change.n}.",
         ),
     ]
 
@@ -138,7 +137,7 @@ def _cascades(change: CascadeChange) -> Verdict:
 def _quality(changes: Sequence[QualityChange]) -> Verdict:
     worst = max(changes, key=lambda c: c.explained_variance_a - c.explained_variance_b)
     return Verdict(
-        kind=Change.UNCHANGED,
+        kind=Change.DESCRIBED,
         statement="How well the same SAEs describe both: explained variance at the most changed "
         f"layer, {worst.layer}, is {worst.explained_variance_a:.3f} and "
         f"{worst.explained_variance_b:.3f}.",
@@ -146,10 +145,11 @@ def _quality(changes: Sequence[QualityChange]) -> Verdict:
     )
 
 
-def kind_of(paired: Paired) -> Change:
+def kind_of(paired: Paired, down: Change = Change.LOWER, up: Change = Change.HIGHER) -> Change:
+    """A change is named only where the interval of the difference excludes zero."""
     if paired.difference.high < 0.0:
-        return Change.LOST
-    return Change.GAINED if paired.difference.low > 0.0 else Change.UNCHANGED
+        return down
+    return up if paired.difference.low > 0.0 else Change.UNCHANGED
 
 
 def _percent(estimate: Estimate) -> str:

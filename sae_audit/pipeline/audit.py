@@ -18,6 +18,9 @@ from sae_audit.prompts.types import Splits
 from sae_audit.record import environment, folder
 from sae_audit.record.run import Run, load_run
 
+_REPEAT = "sae-audit audit config.yaml --out NEW_FOLDER"
+"""Run inside a run's folder, repeats it; names no place, so that a record can be handed on."""
+
 
 def audit(
     config: AuditConfig,
@@ -47,8 +50,7 @@ def audit(
     progress("loading", 1, 1)
 
     is_new = overwrite or not (target / "run.sqlite").exists()
-    command = f"sae-audit audit {target / 'config.yaml'} --out NEW_FOLDER"
-    store = folder.begin(target, config, run_identity, command, overwrite=overwrite)
+    store = folder.begin(target, config, run_identity, _REPEAT, overwrite=overwrite)
     session = Session(subject=subject, config=config, store=store, folder=target, progress=progress)
     try:
         _run_stages(session, splits, scores)

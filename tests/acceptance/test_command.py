@@ -47,7 +47,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("clean")
     done = command("audit", "organism", "--out", "run", *small(), cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "How few features hold up a refusal?" in done.stdout
+    assert "Refusal audit of organism" in done.stdout
+    assert "Report: run/index.html" in done.stdout
     return load_run(folder / "run")
 
 
@@ -133,7 +134,8 @@ class TestAudit:
 
 
 def test_an_interrupted_audit_resumes_where_it_stopped(tmp_path: Path):
-    config = build_config("organism", {}, SMALL)
+    smaller = ["prompts.audit=5", "layers=[0, 3, 5]", "candidates.per_layer=5"]
+    config = build_config("organism", {}, [*SMALL, *smaller])
 
     class Killed(BaseException):
         pass
@@ -164,7 +166,7 @@ def test_what_the_tuned_checkpoint_lost(run: Run):
     assert tuned.returncode == 0, tuned.stderr
     done = command("compare", "run", "tuned", "--out", "both", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "lost" in done.stdout
+    assert "lower" in done.stdout
     found = json.loads((folder / "both" / "comparison.json").read_text())
     score = found["behaviour"][0]["score"]["difference"]
     assert score["high"] < 0.0, "the tuned model refuses harmful prompts less"

@@ -36,7 +36,8 @@ def pair(folder: Path, b_scores: list[float], **options):
 def test_a_run_against_itself_claims_nothing(tmp_path: Path):
     a, b = pair(tmp_path, TEN)
     found = compare(a, b)
-    assert {verdict.kind for verdict in found.verdicts} == {Change.UNCHANGED}
+    assert {verdict.kind for verdict in found.verdicts} == {Change.UNCHANGED, Change.DESCRIBED}
+    assert found.behaviour[0].refused.difference.high > 0.1, "ten prompts rule out little"
     assert found.lost_refusal == found.gained_refusal == ()
     assert found.direction.gap_ratio == pytest.approx(1.0)
     assert min(found.direction.cosines) == pytest.approx(1.0)
@@ -119,7 +120,7 @@ def test_waves_gained_show_as_depth(tmp_path: Path):
     found = compare(a, b)
     assert found.cascades is not None
     assert found.cascades.depth.difference.value == 2.0
-    assert any("Depth" in v.statement and v.kind == Change.GAINED for v in found.verdicts)
+    assert any("Depth" in v.statement and v.kind == Change.HIGHER for v in found.verdicts)
 
 
 @pytest.mark.parametrize(

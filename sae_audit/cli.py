@@ -123,14 +123,13 @@ def audit(
         "seed": seed,
     }
     config = build_config(target, options, settings or [])
-    folder = out or Path("reports") / (config.name or Path(config.model).name)
     from sae_audit.pipeline.audit import audit as run_audit
 
     if quiet:
-        run_audit(config, folder, overwrite=overwrite)
+        run_audit(config, out, overwrite=overwrite)
         return
     run = _with_progress(
-        lambda progress: run_audit(config, folder, overwrite=overwrite, progress=progress)
+        lambda progress: run_audit(config, out, overwrite=overwrite, progress=progress)
     )
     _print_summary(run)
 
@@ -220,6 +219,9 @@ def _print_summary(run: "Run") -> None:
     for row in summary(run):
         table.add_row(*(_escaped(cell) for cell in (row.question, row.answer, row.control)))
     _out.print(table)
+    tokens = run.manifest.refusal_tokens
+    named = ", ".join(repr(text) for text in tokens.texts)
+    _out.print(f"Refusal tokens ({tokens.source}): {_escaped(named)}", highlight=False)
     _out.print(f"Report: {run.folder / 'index.html'}", soft_wrap=True, highlight=False)
 
 

@@ -64,7 +64,7 @@ class PromptScore:
     """Refusal score of the clean run, nats of log-odds; > 0 refuses."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class DirectionEvaluation:
     """One candidate refusal direction and what interventions with it do (2406.11717, section 2.3)."""
 

@@ -99,7 +99,7 @@ def _cosines(comparison: "Comparison") -> go.Figure:
         )
     )
     figure.update_yaxes(range=[min(0.0, *cosines) - 0.02, 1.02])
-    return styled(figure, height=280, x="layer", y="cosine of the two differences of means")
+    return styled(figure, height=280, x="layer", y="cosine")
 
 
 def _quality(comparison: "Comparison") -> go.Figure:

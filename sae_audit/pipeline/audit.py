@@ -24,12 +24,14 @@ _REPEAT = "sae-audit audit config.yaml --out NEW_FOLDER"
 
 def audit(
     config: AuditConfig,
-    out: str | Path,
+    out: str | Path | None = None,
     *,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Run:
     """Audit refusal in one checkpoint and write the record to the folder `out`.
+
+    Where no folder is given it is `reports/NAME`, the model's name or that of its folder.
 
     A run that was interrupted resumes where it stopped; a finished one is read back.
 
@@ -37,7 +39,7 @@ def audit(
         AuditError: bad input; nothing is left behind.
         AuditIncompleteError: something failed inside; what was done so far is kept.
     """
-    target = Path(out)
+    target = Path(out) if out is not None else default_folder(config)
     progress("loading", 0, 1)
     opened = opening.opened(config)
     subject, splits = opened.subject, opened.splits
@@ -64,6 +66,10 @@ def audit(
     finally:
         store.close()
     return load_run(target)
+
+
+def default_folder(config: AuditConfig) -> Path:
+    return Path("reports") / (config.name or Path(config.model).name)
 
 
 def _run_stages(session: Session, splits: Splits, scores: list[PromptScore]) -> None:

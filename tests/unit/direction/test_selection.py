@@ -19,6 +19,12 @@ def evaluation(
     return DirectionEvaluation(position=position, layer=layer, bypass=bypass, induce=induce, kl=kl)
 
 
+def test_an_evaluation_is_written_in_its_published_order():
+    assert DirectionEvaluation(-1, 17, -8.45, 1.69, 0.083) == evaluation(
+        17, bypass=-8.45, induce=1.69, kl=0.083
+    )
+
+
 def test_the_lowest_bypass_wins():
     best = evaluation(3, bypass=-5.0)
     assert select_direction([evaluation(1), best, evaluation(2)], n_layers=10) == best

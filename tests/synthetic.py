@@ -38,8 +38,8 @@ from sae_audit.record.facts import (
     SaeFacts,
     StageFacts,
 )
+from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.record.schema import published
 from sae_audit.vocabulary import FeatureId
 
 A, B, C = FeatureId(1, 3), FeatureId(2, 5), FeatureId(2, 8)
@@ -246,17 +246,7 @@ def synthetic_run(
     store.close()
     folders.write_manifest(folder, manifest)
     run = Run(folder)
-    findings = published(
-        manifest,
-        scores=run.scores,
-        quality=run.quality,
-        direction=run.direction,
-        minimal_sets=run.minimal_sets,
-        pooled=run.pooled_set,
-        interactions=run.interactions,
-        cascades=run.cascades,
-        controls=run.controls,
-    )
+    findings = published(run)
     folders.write_findings(folder, findings)
     return Run(folder)
 

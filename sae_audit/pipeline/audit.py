@@ -47,6 +47,8 @@ def audit(
     hashes += [source.sha256 for source in opened.sources]
     run_identity = folder.identity(config, environment.package_version(), hashes)
     folder.check_folder(target, run_identity, overwrite=overwrite)
+    if not overwrite and folder.is_finished(target):
+        return load_run(target)
     scores = opening.classified(subject, splits)
     opening.check_behaviour(splits, scores)
     progress("loading", 1, 1)

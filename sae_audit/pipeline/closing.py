@@ -4,29 +4,18 @@ from sae_audit.pipeline.opening import Opened
 from sae_audit.pipeline.session import Session
 from sae_audit.record import environment, folder
 from sae_audit.record.facts import Manifest, ModelFacts, RefusalTokenFacts, SaeFacts
+from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.record.schema import published
 from sae_audit.report.page import write_page
 
 
 def close(session: Session, opened: Opened) -> None:
-    """Write `manifest.json`, `findings.json` and `index.html`; findings last, so that they mean
-    the run is complete."""
+    """Write `manifest.json`, `findings.json` and `index.html`, each from what stands before it."""
     session.progress("report", 0, 1)
     manifest = _manifest(session, opened)
     folder.write_manifest(session.folder, manifest)
     run = Run(session.folder)
-    findings = published(
-        manifest,
-        scores=run.scores,
-        quality=run.quality,
-        direction=run.direction,
-        minimal_sets=run.minimal_sets,
-        pooled=run.pooled_set,
-        interactions=run.interactions,
-        cascades=run.cascades,
-        controls=run.controls,
-    )
+    findings = published(run)
     folder.write_findings(session.folder, findings)
     write_page(run)
     session.progress("report", 1, 1)

@@ -62,6 +62,10 @@ def check_folder(folder: Path, run_identity: str, *, overwrite: bool) -> None:
         )
 
 
+def is_finished(folder: Path) -> bool:
+    return (folder / "findings.json").is_file() and (folder / "index.html").is_file()
+
+
 def begin(
     folder: Path, config: AuditConfig, run_identity: str, command: str, *, overwrite: bool
 ) -> Store:

@@ -26,8 +26,8 @@ from sae_audit.record.facts import (
     RefusalTokenFacts,
     SaeFacts,
 )
+from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.record.schema import published
 from sae_audit.record.store import Store
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId
@@ -93,17 +93,7 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
 
 def _with_findings(folder: Path) -> Run:
     run = Run(folder)
-    findings = published(
-        run.manifest,
-        scores=run.scores,
-        quality=run.quality,
-        direction=run.direction,
-        minimal_sets=run.minimal_sets,
-        pooled=run.pooled_set,
-        interactions=run.interactions,
-        cascades=run.cascades,
-        controls=run.controls,
-    )
+    findings = published(run)
     folders.write_findings(folder, findings)
     return Run(folder)
 

@@ -1,0 +1,143 @@
+"""A run's record in its published form."""
+
+from sae_audit.findings import Cascade, InteractionGraph, MinimalSet, PooledSet
+from sae_audit.record.run import Run
+from sae_audit.record.schema import (
+    Findings,
+    PublishedCascade,
+    PublishedCost,
+    PublishedDirection,
+    PublishedInteractions,
+    PublishedMinimalSet,
+    PublishedModel,
+    PublishedPair,
+    PublishedPooledSet,
+    PublishedPrompts,
+    PublishedSae,
+    PublishedWave,
+)
+
+
+def published(run: Run) -> Findings:
+    """What `findings.json` says of a run; nothing is left out that the record holds."""
+    stages, selected = run.manifest.stages, run.direction.selected
+    by_scope = {graph.scope: _interactions(graph) for graph in run.interactions}
+    model = run.manifest.model.model_dump(include=set(PublishedModel.model_fields))
+    return Findings(
+        model=PublishedModel(**model),
+        saes=_saes(run),
+        prompts=_prompts(run),
+        direction=PublishedDirection(
+            method=run.direction.method,
+            layer=selected.layer,
+            position=selected.position,
+            bypass=selected.bypass,
+            induce=selected.induce,
+            kl=selected.kl,
+        ),
+        minimal_sets=[_minimal_set(found) for found in run.minimal_sets],
+        pooled_set=_pooled(run.pooled_set),
+        interactions=by_scope.pop("pooled", None),
+        interactions_by_prompt=list(by_scope.values()),
+        cascades=[_cascade(found) for found in run.cascades],
+        controls=run.controls,
+        cost=PublishedCost(
+            forward_passes=sum(stage.forward_passes for stage in stages),
+            tokens=sum(stage.tokens for stage in stages),
+            seconds=sum(stage.seconds for stage in stages),
+            peak_memory_bytes=run.manifest.peak_memory_bytes,
+        ),
+    )
+
+
+def _saes(run: Run) -> list[PublishedSae]:
+    measured = {one.layer: one for one in run.quality}
+    return [
+        PublishedSae(
+            layer=sae.layer,
+            release=sae.release,
+            id=sae.id,
+            width=sae.width,
+            architecture=sae.architecture,
+            hook_name=sae.hook_name,
+            explained_variance=measured[sae.layer].explained_variance,
+            l0=measured[sae.layer].l0,
+        )
+        for sae in run.manifest.saes
+    ]
+
+
+def _prompts(run: Run) -> PublishedPrompts:
+    audited = [score for score in run.scores if score.split == "audit"]
+
+    def count(label: str, *, refused: bool) -> int:
+        return sum(s.label == label and (not refused or s.score > 0.0) for s in audited)
+
+    return PublishedPrompts(
+        harmful=count("harmful", refused=False),
+        harmless=count("harmless", refused=False),
+        refused_harmful=count("harmful", refused=True),
+        refused_harmless=count("harmless", refused=True),
+    )
+
+
+def _minimal_set(found: MinimalSet) -> PublishedMinimalSet:
+    return PublishedMinimalSet(
+        prompt_id=found.prompt_id,
+        features=list(found.features),
+        clean_score=found.score_clean,
+        ablated_score=found.score_ablated,
+        flipped=found.flipped,
+        certified=found.certified,
+        candidates=found.n_candidates,
+        forward_passes=found.n_sets_scored,
+        reason=found.reason,
+    )
+
+
+def _pooled(pooled: PooledSet | None) -> PublishedPooledSet | None:
+    if pooled is None:
+        return None
+    return PublishedPooledSet(
+        features=list(pooled.features),
+        flipped_built=pooled.flipped_built,
+        flipped_held_out=pooled.flipped_held_out,
+    )
+
+
+def _interactions(graph: InteractionGraph) -> PublishedInteractions:
+    return PublishedInteractions(
+        scope=graph.scope,
+        solver=graph.solver,
+        rank=graph.rank,
+        design=graph.design,
+        r2_held_out=graph.r2_held_out,
+        r2_linear=graph.r2_linear,
+        null_weight=graph.null_weight,
+        pairs=[
+            PublishedPair(
+                a=pair.a,
+                b=pair.b,
+                weight=pair.weight,
+                low=pair.low,
+                high=pair.high,
+                kind=pair.kind,
+                lasso=pair.lasso,
+            )
+            for pair in graph.pairs
+        ],
+        reason=graph.reason,
+    )
+
+
+def _cascade(found: Cascade) -> PublishedCascade:
+    return PublishedCascade(
+        prompt_id=found.prompt_id,
+        waves=[
+            PublishedWave(features=list(wave.features), score_after=wave.score_after)
+            for wave in found.waves
+        ],
+        depth=found.depth,
+        compensation_ratio=found.compensation_ratio,
+        stop=found.stop,
+    )

@@ -4,12 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sae_audit import audit, load_run
+from sae_audit.cli import main
 from sae_audit.pipeline.opening import opened
 from sae_audit.presets import build_config
 from sae_audit.record.run import Run
@@ -35,6 +38,33 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def inside(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """The command inside this process: the same entry point, without seconds of imports."""
+
+    def run_inside(*arguments: str, cwd: Path) -> Done:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["sae-audit", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+        printed = capsys.readouterr()
+        return Done(code, printed.out, printed.err)
+
+    return run_inside
 
 
 def small(*extra: str) -> list[str]:
@@ -103,9 +133,9 @@ class TestAudit:
         written = b"".join(p.read_bytes() for p in run.folder.rglob("*") if p.is_file())
         assert not any(text.encode() in written for text in prompts)
 
-    def test_the_same_command_again_reads_the_finished_run(self, run: Run):
+    def test_the_same_command_again_reads_the_finished_run(self, run: Run, inside):
         before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
-        again = command("audit", "organism", "--out", "run", *small(), cwd=run.folder.parent)
+        again = inside("audit", "organism", "--out", "run", *small(), cwd=run.folder.parent)
         assert again.returncode == 0, again.stderr
         assert {p: p.read_bytes() for p in run.folder.rglob("*") if p.is_file()} == before
 
@@ -119,16 +149,14 @@ class TestAudit:
         assert again.findings.cascades == run.findings.cascades
         assert again.findings.interactions == run.findings.interactions
 
-    def test_another_audit_does_not_overwrite_it(self, run: Run):
-        other = command(
-            "audit", "organism", "--out", "run", *small("seed=1"), cwd=run.folder.parent
-        )
+    def test_another_audit_does_not_overwrite_it(self, run: Run, inside):
+        other = inside("audit", "organism", "--out", "run", *small("seed=1"), cwd=run.folder.parent)
         assert other.returncode == 2
         assert "--overwrite" in other.stderr
 
-    def test_the_report_can_be_written_again(self, run: Run):
+    def test_the_report_can_be_written_again(self, run: Run, inside):
         page = (run.folder / "index.html").read_bytes()
-        done = command("report", "run", cwd=run.folder.parent)
+        done = inside("report", "run", cwd=run.folder.parent)
         assert done.returncode == 0, done.stderr
         assert (run.folder / "index.html").read_bytes() == page
 
@@ -198,13 +226,17 @@ class TestBadInput:
         (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
         return tmp_path
 
-    def refused(self, folder: Path, *arguments: str) -> str:
-        before = sorted(folder.rglob("*"))
-        done = command("audit", *arguments, "--out", "out", cwd=folder)
-        assert done.returncode == 2, done.stderr + done.stdout
-        assert sorted(folder.rglob("*")) == before, "something was left behind"
-        assert "Traceback" not in done.stderr
-        return " ".join(done.stderr.split())
+    @pytest.fixture
+    def refused(self, inside) -> Callable[..., str]:
+        def refusing(folder: Path, *arguments: str) -> str:
+            before = sorted(folder.rglob("*"))
+            done = inside("audit", *arguments, "--out", "out", cwd=folder)
+            assert done.returncode == 2, done.stderr + done.stdout
+            assert sorted(folder.rglob("*")) == before, "something was left behind"
+            assert "Traceback" not in done.stderr
+            return " ".join(done.stderr.split())
+
+        return refusing
 
     OWN = ("--model", "model", "--saes", "model/saes", "--prompts", "prompts.jsonl")
     SIZES = (
@@ -216,47 +248,48 @@ class TestBadInput:
         "prompts.audit=4",
     )
 
-    def test_no_such_preset(self, folder: Path):
-        assert "No preset or config file 'organizm'" in self.refused(folder, "organizm")
+    def test_no_such_preset(self, folder: Path, refused):
+        assert "No preset or config file 'organizm'" in refused(folder, "organizm")
 
-    def test_options_missing(self, folder: Path):
-        assert "give --prompts" in self.refused(folder, *self.OWN[:4])
+    def test_options_missing(self, folder: Path, refused):
+        assert "give --prompts" in refused(folder, *self.OWN[:4])
 
-    def test_a_model_that_refuses_nothing(self, folder: Path):
-        said = self.refused(folder, *self.OWN, *self.SIZES)
+    def test_a_model_that_refuses_nothing(self, folder: Path, refused):
+        said = refused(folder, *self.OWN, *self.SIZES)
         assert "The model refuses nothing" in said
 
-    def test_a_model_that_scores_everything_alike(self, folder: Path):
+    def test_a_model_that_scores_everything_alike(self, folder: Path, refused):
         """Every word of the vocabulary as refusal token: it "refuses" everything."""
         words = json.dumps([*tiny.WORDS.split(), "user", "model", "system"])
-        said = self.refused(folder, *self.OWN, *self.SIZES, "--set", f"refusal_tokens={words}")
+        said = refused(folder, *self.OWN, *self.SIZES, "--set", f"refusal_tokens={words}")
         assert "(nearly) everything" in said
 
-    def test_saes_of_another_model(self, folder: Path):
+    def test_saes_of_another_model(self, folder: Path, refused):
         saes = str(bundled_root() / "organism" / "saes")
-        said = self.refused(folder, *self.OWN[:2], "--saes", saes, *self.OWN[4:], *self.SIZES)
+        said = refused(folder, *self.OWN[:2], "--saes", saes, *self.OWN[4:], *self.SIZES)
         assert "made for another model" in said
 
-    def test_a_broken_prompt_line(self, folder: Path):
+    def test_a_broken_prompt_line(self, folder: Path, refused):
         with (folder / "prompts.jsonl").open("a") as file:
             file.write("\n{broken")
-        assert "line 41: not a JSON object" in self.refused(folder, *self.OWN, *self.SIZES)
+        assert "line 41: not a JSON object" in refused(folder, *self.OWN, *self.SIZES)
 
-    def test_too_few_prompts(self, folder: Path):
-        assert "20 distinct harmful prompts, but 136 are needed" in self.refused(folder, *self.OWN)
+    def test_too_few_prompts(self, folder: Path, refused):
+        assert "20 distinct harmful prompts, but 136 are needed" in refused(folder, *self.OWN)
 
-    def test_an_out_folder_that_holds_other_files(self, folder: Path):
+    def test_an_out_folder_that_holds_other_files(self, folder: Path, refused):
         (folder / "out").mkdir()
         (folder / "out" / "thesis.txt").write_text("mine")
         shutil.rmtree(folder / "model" / "saes" / "layer_2")
-        said = self.refused(folder, "organism", *small())
+        said = refused(folder, "organism", *small())
         assert "holds files that are no audit" in said
 
-    def test_nothing_passes_the_direction_filters(self, folder: Path):
-        said = self.refused(folder, "organism", *small("direction.induce_floor=50"))
+    def test_nothing_passes_the_direction_filters(self, folder: Path, refused):
+        said = refused(folder, "organism", *small("direction.induce_floor=50"))
         assert "Raise direction.kl_limit, lower direction.induce_floor" in said
 
     def test_runs_that_are_none_cannot_be_compared(self, folder: Path):
+        """In a process of its own: the exit code is the operating system's."""
         done = command("compare", "model", "model", cwd=folder)
         assert done.returncode == 2
         assert "holds no audit" in done.stderr

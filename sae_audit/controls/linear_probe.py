@@ -11,8 +11,8 @@ from sae_audit.vocabulary import FeatureId
 
 
 def probe_ranking(
-    harmful: Mapping[int, Float[np.ndarray, "prompt d_sae"]],
-    harmless: Mapping[int, Float[np.ndarray, "prompt d_sae"]],
+    harmful: Mapping[int, Float[np.ndarray, "n_harmful d_sae"]],
+    harmless: Mapping[int, Float[np.ndarray, "n_harmless d_sae"]],
 ) -> list[FeatureId]:
     """Features by falling weight towards "harmful" in a logistic regression on peak activations.
 

@@ -38,7 +38,7 @@ class TestMatchedRandomSets:
 
 def test_the_probe_ranks_the_feature_that_separates_first():
     random = np.random.default_rng(0)
-    harmful, harmless = random.random((40, 30)), random.random((40, 30))
+    harmful, harmless = random.random((40, 30)), random.random((33, 30))
     harmful[:, 4] += 2.0
     harmless[:, 9] += 2.0
     harmful[:, 20] = harmless[:, 20] = 0.0

@@ -5,6 +5,7 @@ prompts -> model with SAEs -> refusal direction -> candidate features -> minimal
 """
 
 import shutil
+import time
 from pathlib import Path
 
 from sae_audit.config import AuditConfig
@@ -17,6 +18,7 @@ from sae_audit.pipeline.session import Progress, Session, silent
 from sae_audit.prompts.types import Splits
 from sae_audit.record import environment, folder
 from sae_audit.record.run import Run, load_run
+from sae_audit.subject.cost import CostMeter
 
 _REPEAT = "sae-audit audit config.yaml --out NEW_FOLDER"
 """Run inside a run's folder, repeats it; names no place, so that a record can be handed on."""
@@ -49,7 +51,9 @@ def audit(
     folder.check_folder(target, run_identity, overwrite=overwrite)
     if not overwrite and folder.is_finished(target):
         return load_run(target)
+    started = time.perf_counter()
     scores = opening.classified(subject, splits)
+    seconds = time.perf_counter() - started
     opening.check_behaviour(splits, scores)
     progress("loading", 1, 1)
 
@@ -57,6 +61,8 @@ def audit(
     store = folder.begin(target, config, run_identity, _REPEAT, overwrite=overwrite)
     session = Session(subject=subject, config=config, store=store, folder=target, progress=progress)
     try:
+        # All passes so far, those that found the refusal tokens included, belong to the scores.
+        session.keep("scores", "all", list[PromptScore], scores, since=CostMeter(), seconds=seconds)
         _run_stages(session, splits, scores)
         close(session, opened)
     except AuditError:
@@ -78,7 +84,6 @@ def _run_stages(session: Session, splits: Splits, scores: list[PromptScore]) -> 
     train, validation, audited = (
         opening.as_labelled(prompts, scores) for prompts in splits.named().values()
     )
-    session.remember("scores", "all", list[PromptScore], lambda: scores)
     direction = stages.find_direction(session, train, validation)
     session.remember(
         "sae_quality",

@@ -10,6 +10,7 @@ from sae_audit.config import AuditConfig
 from sae_audit.prompts.types import Prompt
 from sae_audit.record.store import Store
 from sae_audit.subject import Subject
+from sae_audit.subject.cost import CostMeter
 from sae_audit.vocabulary import Ablation, Score
 
 T = TypeVar("T")
@@ -41,7 +42,16 @@ class Session:
             return found
         cost, started = self.subject.cost, time.perf_counter()
         value = compute()
-        spent = self.subject.cost.since(cost)
+        self.keep(stage, key, kind, value, since=cost, seconds=time.perf_counter() - started)
+        return value
+
+    def keep(
+        self, stage: str, key: str, kind: Any, value: Any, *, since: CostMeter, seconds: float
+    ) -> None:
+        """Record a result with what was spent after `since`; one recorded before stays."""
+        if self.store.get(stage, key, kind) is not None:
+            return
+        spent = self.subject.cost.since(since)
         self.store.put(
             stage,
             key,
@@ -49,9 +59,8 @@ class Session:
             value,
             forward_passes=spent.forward_passes,
             tokens=spent.tokens,
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
         )
-        return value
 
     def remember_each(
         self, stage: str, kind: Any, prompts: list[Prompt], compute: Callable[[Prompt], T]

@@ -103,6 +103,11 @@ class TestAudit:
         assert all(found.certified for found in run.minimal_sets if found.flipped)
         assert run.pooled_set is not None
         assert len(run.interactions) == 9
+        assert all(
+            stage.forward_passes > 0
+            for stage in run.manifest.stages
+            if stage.stage not in {"candidates"}
+        )
         assert len(run.cascades) == sum(found.flipped for found in run.minimal_sets)
 
     def test_own_sets_beat_equally_large_random_ones(self, run: Run):

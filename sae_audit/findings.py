@@ -228,10 +228,10 @@ class InteractionGraph:
     n_masks: int
     n_held_out: int
     solver: str
-    """`fm_bayes`, `fm_als`, or `exact` where so few masks exist that weights are computed."""
+    """`fm_bayes`, `fm_als`, `lasso`, or `exact` where so few masks exist that weights are computed."""
     rank: int
     r2_held_out: float
-    """Of the factorization machine, on masks kept apart (`exact`: on all masks)."""
+    """Of `solver`, on masks kept apart (`exact`: on all masks)."""
     r2_linear: float
     """Of the linear model on the same masks: what pairs add is the difference."""
     fits: tuple[SolverFit, ...]

@@ -7,40 +7,49 @@
    shuffled scores give as the chance level.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool
 
 from sae_audit.findings import InteractionGraph, PairInteraction, PairKind, SolverFit
-from sae_audit.interactions.fm_als import Hyperparameters, cross_validated, fit_als
+from sae_audit.interactions.exact import fit_exact
+from sae_audit.interactions.fm_als import cross_validated, fit_als
 from sae_audit.interactions.fm_bayes import fit_bayes
-from sae_audit.interactions.lasso import fit_exact, fit_lasso, fit_linear
+from sae_audit.interactions.lasso import fit_lasso
+from sae_audit.interactions.linear import fit_linear
 from sae_audit.interactions.masks import draw_masks, held_out_rows
-from sae_audit.interactions.pair_model import Masks, PairModel, Scores, r_squared
+from sae_audit.interactions.pair_model import Masks, Pairs, Scores, check_design, r_squared
+from sae_audit.interactions.solver import Fitted, FittedPosterior, Hyperparameters, Solver
 from sae_audit.vocabulary import FeatureId, Score
 
-Solver = Literal["fm_bayes", "fm_als"]
+SolverName = Literal["fm_bayes", "fm_als", "lasso"]
 
+SOLVERS: dict[str, Solver] = {
+    "fm_bayes": fit_bayes,
+    "fm_als": fit_als,
+    "lasso": fit_lasso,
+    "linear": fit_linear,
+}
+"""In the order of a graph's `fits`."""
 _CONSTANT = 1e-6
 """Scores that vary by less, nats, have no interactions to fit."""
 _EXACT_MASKS = 64
 """Up to so many masks in all, the pair weights are computed and not fitted."""
 _NEGLIGIBLE = 0.05
 """Nats below which an exactly known pair weight is called unclear all the same."""
-_BOOTSTRAPS = 40
-Matrix = Float[np.ndarray, "player player"]
-Refit = Callable[[Masks, Scores], PairModel]
+_BOOTSTRAPS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Weights:
-    pairs: Matrix
-    low: Matrix
-    high: Matrix
-    lasso: Matrix | None
+    pairs: Pairs
+    low: Pairs
+    high: Pairs
+    lasso: Pairs | None
     null: float
 
 
@@ -51,30 +60,41 @@ def interactions(
     scope: str,
     n_masks: int,
     seed: int,
-    solver: Solver,
+    solver: SolverName,
     n_shuffles: int,
     n_choosing: int = 0,
+    hyperparameters: Hyperparameters | None = None,
 ) -> InteractionGraph:
     """Fit the interactions of `players` on measured ablation masks.
 
-    `n_choosing` sets were scored before, to choose the players; they count in the cost. Fewer than
-    two players, or scores that do not vary, come back without pairs and with the reason.
+    `solver` is the one whose weights are reported. `n_choosing` sets were scored before, to choose
+    the players; they count in the cost. `hyperparameters` of the factorization machines, where
+    given, are not chosen again. Fewer than two players, or scores that do not vary, come back
+    without pairs and with the reason.
+
+    Raises:
+        AssertionError: a player twice, or scores of another shape or not finite.
+        AuditError: fastFM is not installed.
     """
     players = sorted(players)
+    assert len(set(players)) == len(players), players
     if len(players) < 2:
         return _empty(scope, players, solver, n_choosing, "fewer than two features have an effect")
     masks, design = draw_masks(len(players), n_masks, seed)
     scores = score([frozenset(np.array(players, dtype=object)[mask]) for mask in masks])
+    check_design(masks, scores)
     n_scored = n_choosing + len(masks)
     if float(np.ptp(scores)) < _CONSTANT:
         return _empty(scope, players, solver, n_scored, "no mask moves the score")
     if len(masks) <= _EXACT_MASKS and design == "all":
         return _exact(scope, players, masks, scores, n_scored)
     apart = held_out_rows(len(masks), seed)
-    if float(np.ptp(scores[apart])) < _CONSTANT:
-        return _empty(scope, players, solver, n_scored, "the score does not vary on held-out masks")
-    fits, weights, chosen = _fitted(masks, scores, apart, solver, seed, n_shuffles)
-    by_name = {fit.solver: fit for fit in fits}
+    if reason := _nothing_to_fit(scores, apart):
+        return _empty(scope, players, solver, n_scored, reason)
+    train, y = masks[~apart], scores[~apart]
+    fitted = _fitted(train, y, seed, hyperparameters)
+    fits = {name: _fit(name, fitted[name], masks[apart], scores[apart]) for name in fitted}
+    weights = _weights(train, y, fitted, solver, seed=seed, n_shuffles=n_shuffles)
     return InteractionGraph(
         scope=scope,
         players=tuple(players),
@@ -82,10 +102,10 @@ def interactions(
         n_masks=len(masks),
         n_held_out=int(apart.sum()),
         solver=solver,
-        rank=chosen.rank,
-        r2_held_out=by_name[solver].r2_held_out,
-        r2_linear=by_name["linear"].r2_held_out,
-        fits=fits,
+        rank=fits[solver].rank,
+        r2_held_out=fits[solver].r2_held_out,
+        r2_linear=fits["linear"].r2_held_out,
+        fits=tuple(fits.values()),
         pairs=_pairs(players, weights),
         null_weight=weights.null,
         n_sets_scored=n_scored,
@@ -93,67 +113,82 @@ def interactions(
     )
 
 
+def _nothing_to_fit(scores: Scores, apart: Bool[np.ndarray, " mask"]) -> str:
+    """Why neither a fit nor its R2 exists, though some mask moves the score; empty where both do."""
+    if float(np.ptp(scores[apart])) < _CONSTANT:
+        return "the score does not vary on held-out masks"
+    if float(np.ptp(scores[~apart])) < _CONSTANT:
+        return "the score varies on held-out masks only"
+    return ""
+
+
 def _fitted(
+    masks: Masks, scores: Scores, seed: int, given: Hyperparameters | None
+) -> dict[str, Fitted]:
+    """Every solver's fit; both factorization machines take the same hyperparameters."""
+    machine = given or cross_validated(masks, scores, seed=seed)
+    chosen = {"fm_bayes": machine, "fm_als": machine}
+    return {
+        name: solve(masks, scores, seed=seed, chosen=chosen.get(name))
+        for name, solve in SOLVERS.items()
+    }
+
+
+def _fit(name: str, fitted: Fitted, masks: Masks, scores: Scores) -> SolverFit:
+    return SolverFit(
+        solver=name,
+        coding=fitted.chosen.coding,
+        rank=fitted.chosen.rank,
+        l2=fitted.chosen.l2,
+        r2_held_out=r_squared(scores, fitted.predict(masks)),
+    )
+
+
+def _weights(
     masks: Masks,
     scores: Scores,
-    apart: np.ndarray,
-    solver: Solver,
+    fitted: dict[str, Fitted],
+    solver: SolverName,
+    *,
     seed: int,
     n_shuffles: int,
-) -> tuple[tuple[SolverFit, ...], _Weights, Hyperparameters]:
-    train, y = masks[~apart], scores[~apart]
-    chosen = cross_validated(train, y, seed=seed)
-    als = fit_als(train, y, chosen, seed=seed)
-    # The sampler draws its own L2; rank and coding are those chosen for the same model by ALS.
-    bayes = fit_bayes(train, y, rank=chosen.rank, coding=chosen.coding, seed=seed)
-    lasso = fit_lasso(train, y)
-    linear = fit_linear(train, y)
-
-    def fit(name: str, model: PairModel, rank: int, strength: float, coding: str) -> SolverFit:
-        r2 = r_squared(scores[apart], model.predict(masks[apart]))
-        return SolverFit(solver=name, coding=coding, rank=rank, l2=strength, r2_held_out=r2)
-
-    fits = (
-        fit("fm_bayes", bayes.mean, chosen.rank, 0.0, chosen.coding),
-        fit("fm_als", als, chosen.rank, chosen.l2, chosen.coding),
-        fit("lasso", lasso.model, 0, lasso.alpha, "plus_minus"),
-        fit("linear", linear, 0, 0.0, "zero_one"),
-    )
-    if solver == "fm_bayes":
-        pairs, (low, high) = bayes.mean.pairs, bayes.interval()
+) -> _Weights:
+    named = fitted[solver]
+    # Refits keep what was chosen on the real scores: choosing again each time costs too much.
+    refit = partial(SOLVERS[solver], chosen=named.chosen)
+    if isinstance(named, FittedPosterior):
+        low, high = named.interval()
     else:
-        pairs, (low, high) = als.pairs, _bootstrap(train, y, chosen, seed)
-    null = _null_weight(
-        train, y, linear, _refit(solver, chosen, seed), seed=seed, n_shuffles=n_shuffles
+        low, high = _bootstrap(masks, scores, refit, named.pair_weights(), seed)
+    return _Weights(
+        pairs=named.pair_weights(),
+        low=low,
+        high=high,
+        lasso=fitted["lasso"].pair_weights(),
+        null=_null_weight(masks, scores, fitted["linear"], refit, seed=seed, n_shuffles=n_shuffles),
     )
-    weights = _Weights(pairs=pairs, low=low, high=high, lasso=lasso.model.pairs, null=null)
-    return fits, weights, chosen
 
 
 def _bootstrap(
-    masks: Masks, scores: Scores, chosen: Hyperparameters, seed: int
-) -> tuple[Matrix, Matrix]:
-    """95% interval of each pair weight over resampled masks: ALS has no posterior."""
+    masks: Masks, scores: Scores, refit: Solver, pairs: Pairs, seed: int
+) -> tuple[Pairs, Pairs]:
+    """95% interval of each pair weight of a solver without posterior.
+
+    The weight and 1.96 times its deviation over resampled masks either side: so few resamples
+    give a deviation, and no outer quantiles.
+    """
     random = np.random.default_rng(seed)
     drawn = [random.integers(0, len(masks), len(masks)) for _ in range(_BOOTSTRAPS)]
-    pairs = [fit_als(masks[rows], scores[rows], chosen, seed=seed).pairs for rows in drawn]
-    low, high = np.quantile(pairs, [0.025, 0.975], axis=0)
-    return low, high
-
-
-def _refit(solver: Solver, chosen: Hyperparameters, seed: int) -> Refit:
-    if solver == "fm_als":
-        return lambda masks, scores: fit_als(masks, scores, chosen, seed=seed)
-    return lambda masks, scores: (
-        fit_bayes(masks, scores, rank=chosen.rank, coding=chosen.coding, seed=seed).mean
-    )
+    refits = [refit(masks[rows], scores[rows], seed=seed).pair_weights() for rows in drawn]
+    reach = 1.96 * np.std(refits, axis=0, ddof=1)
+    return pairs - reach, pairs + reach
 
 
 def _null_weight(
     masks: Masks,
     scores: Scores,
-    linear: PairModel,
-    refit: Refit,
+    linear: Fitted,
+    refit: Solver,
     *,
     seed: int,
     n_shuffles: int,
@@ -166,11 +201,14 @@ def _null_weight(
     effects stay. The refit is by the solver whose weights are judged: another one shrinks noise
     differently, and its chance level is not theirs.
     """
+    assert n_shuffles >= 1, n_shuffles
     random = np.random.default_rng(seed)
     predicted = linear.predict(masks)
     left_over = scores - predicted
     largest = [
-        np.abs(refit(masks, predicted + random.permutation(left_over)).pairs).max()
+        np.abs(
+            refit(masks, predicted + random.permutation(left_over), seed=seed).pair_weights()
+        ).max()
         for _ in range(n_shuffles)
     ]
     return float(np.max(largest))
@@ -214,7 +252,7 @@ def _exact(
     n_scored: int,
 ) -> InteractionGraph:
     model = fit_exact(masks, scores)
-    linear = fit_linear(masks, scores)
+    linear = fit_linear(masks, scores, seed=0)
     r2 = r_squared(scores, model.predict(masks))
     r2_linear = r_squared(scores, linear.predict(masks))
     pairs = model.pairs
@@ -238,7 +276,7 @@ def _exact(
 
 
 def _empty(
-    scope: str, players: Sequence[FeatureId], solver: Solver, n_scored: int, reason: str
+    scope: str, players: Sequence[FeatureId], solver: SolverName, n_scored: int, reason: str
 ) -> InteractionGraph:
     return InteractionGraph(
         scope=scope,

@@ -1,6 +1,5 @@
 """Factorization machine by alternating least squares (fastFM; Bayer 2016, 1505.00641)."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ from scipy.sparse import csc_matrix
 from sae_audit.errors import AuditError
 from sae_audit.interactions.pair_model import (
     Masks,
-    PairModel,
     Scores,
     check_design,
     coded,
@@ -17,6 +15,7 @@ from sae_audit.interactions.pair_model import (
     r_squared,
     standardised,
 )
+from sae_audit.interactions.solver import Fitted, Hyperparameters
 
 RANKS = (2, 4, 8)
 L2 = (0.5, 5.0, 20.0)
@@ -25,21 +24,16 @@ _ITERATIONS = 50
 _FOLDS = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hyperparameters:
-    rank: int
-    l2: float
-    """On the factors V; main effects get a tenth of it."""
-    coding: str
-
-
-def fit_als(masks: Masks, scores: Scores, chosen: Hyperparameters, *, seed: int) -> PairModel:
-    """Fit with given hyperparameters.
+def fit_als(
+    masks: Masks, scores: Scores, *, seed: int, chosen: Hyperparameters | None = None
+) -> Fitted:
+    """Fit, with rank, L2 and coding given or chosen by cross-validation.
 
     Raises:
         AuditError: fastFM is not installed (it builds on Linux x86-64 only).
     """
     check_design(masks, scores)
+    chosen = chosen or cross_validated(masks, scores, seed=seed)
     y, mean, deviation = standardised(scores)
     machine = _machine()(
         n_iter=_ITERATIONS,
@@ -52,7 +46,7 @@ def fit_als(masks: Masks, scores: Scores, chosen: Hyperparameters, *, seed: int)
     # fastFM takes column-sparse matrices alone; dense input fails with a misleading message.
     machine.fit(csc_matrix(coded(masks, chosen.coding)), y)
     fitted = from_factors(machine.w0_, np.array(machine.w_), machine.V_.T, chosen.coding)
-    return fitted.scaled(mean, deviation)
+    return Fitted(model=fitted.scaled(mean, deviation), chosen=chosen)
 
 
 def cross_validated(masks: Masks, scores: Scores, *, seed: int) -> Hyperparameters:
@@ -68,7 +62,7 @@ def cross_validated(masks: Masks, scores: Scores, *, seed: int) -> Hyperparamete
     def error(chosen: Hyperparameters) -> float:
         predicted = np.zeros(len(scores))
         for i in range(_FOLDS):
-            fitted = fit_als(masks[fold != i], scores[fold != i], chosen, seed=seed)
+            fitted = fit_als(masks[fold != i], scores[fold != i], seed=seed, chosen=chosen)
             predicted[fold == i] = fitted.predict(masks[fold == i])
         return -r_squared(scores, predicted)
 

@@ -3,13 +3,13 @@
 import io
 import warnings
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from scipy.sparse import csr_matrix
 
+from sae_audit.interactions.fm_als import cross_validated
 from sae_audit.interactions.pair_model import (
     Masks,
     PairModel,
@@ -19,35 +19,38 @@ from sae_audit.interactions.pair_model import (
     from_factors,
     standardised,
 )
+from sae_audit.interactions.solver import FittedPosterior, Hyperparameters
 
 _ITERATIONS = 120
 _KEPT = 90
 
 
-@dataclass(frozen=True, kw_only=True)
-class Posterior:
-    """Mean model and samples of the pair weights, 0/1 coding, nats."""
+def fit_bayes(
+    masks: Masks, scores: Scores, *, seed: int, chosen: Hyperparameters | None = None
+) -> FittedPosterior:
+    """Fit by Gibbs sampling; L2 strengths are sampled too, so none is set.
 
-    mean: PairModel
-    pairs: Float[np.ndarray, "sample player player"]
+    Rank and coding, where not given, are those that cross-validation chooses for the same model by
+    ALS: a Gibbs chain for every point of the grid takes several times as long.
 
-    def interval(self) -> tuple[Float[np.ndarray, "player player"], ...]:
-        """Lower and upper end of each pair's central 95%."""
-        low, high = np.quantile(self.pairs, [0.025, 0.975], axis=0)
-        return low, high
-
-
-def fit_bayes(masks: Masks, scores: Scores, *, rank: int, coding: str, seed: int) -> Posterior:
-    """Fit by Gibbs sampling; L2 strengths are sampled too, so none is set."""
+    Raises:
+        AuditError: nothing is given and fastFM, which chooses, is not installed.
+    """
     check_design(masks, scores)
+    chosen = chosen or cross_validated(masks, scores, seed=seed)
     y, mean, deviation = standardised(scores)
-    machine = _machine()(rank=rank, random_seed=seed)
+    machine = _machine()(rank=chosen.rank, random_seed=seed)
     # myfm draws a progress bar for every fit, with no option against it.
     with redirect_stderr(io.StringIO()):
-        machine.fit(csr_matrix(coded(masks, coding)), y, n_iter=_ITERATIONS, n_kept_samples=_KEPT)
+        machine.fit(
+            csr_matrix(coded(masks, chosen.coding)),
+            y,
+            n_iter=_ITERATIONS,
+            n_kept_samples=_KEPT,
+        )
     # V itself is defined up to a rotation; only V V^T, and so the pair weights, may be averaged.
     models = [
-        from_factors(sample.w0, np.array(sample.w), np.array(sample.V), coding)
+        from_factors(sample.w0, np.array(sample.w), np.array(sample.V), chosen.coding)
         for sample in machine.predictor_.samples
     ]
     average = PairModel(
@@ -55,15 +58,16 @@ def fit_bayes(masks: Masks, scores: Scores, *, rank: int, coding: str, seed: int
         main=np.mean([model.main for model in models], axis=0),
         pairs=np.mean([model.pairs for model in models], axis=0),
     )
-    return Posterior(
-        mean=average.scaled(mean, deviation),
-        pairs=deviation * np.stack([model.pairs for model in models]),
+    return FittedPosterior(
+        model=average.scaled(mean, deviation),
+        chosen=replace(chosen, l2=0.0),
+        samples=deviation * np.stack([model.pairs for model in models]),
     )
 
 
 def _machine() -> Any:
     with warnings.catch_warnings():
         # myfm 0.4 reads its own version through the deprecated pkg_resources.
-        warnings.simplefilter("ignore")
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
         from myfm import MyFMGibbsRegressor
     return MyFMGibbsRegressor

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 
 Masks = Bool[np.ndarray, "mask player"]
 Scores = Float[np.ndarray, " mask"]
+Pairs = Float[np.ndarray, "player player"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class PairModel:
 
     intercept: float
     main: Float[np.ndarray, " player"]
-    pairs: Float[np.ndarray, "player player"]
+    pairs: Pairs
     """Symmetric, zero diagonal; entry ij is the second difference of features i and j."""
 
     def predict(self, masks: Masks) -> Scores:
@@ -39,7 +40,7 @@ class PairModel:
 def from_plus_minus(
     intercept: float,
     main: Float[np.ndarray, " player"],
-    pairs: Float[np.ndarray, "player player"],
+    pairs: Pairs,
 ) -> PairModel:
     """A model in s = 2z - 1, rewritten in z.
 
@@ -73,10 +74,32 @@ def coded(masks: Masks, coding: str) -> Float[np.ndarray, "mask player"]:
     return 2.0 * z - 1.0 if coding == "plus_minus" else z
 
 
+def pair_products(masks: Masks) -> Float[np.ndarray, "mask term"]:
+    """+-1 main effects, then the product of every pair, in the order of `np.triu_indices`."""
+    signs = coded(masks, "plus_minus")
+    first, second = np.triu_indices(masks.shape[1], k=1)
+    return np.column_stack([signs, signs[:, first] * signs[:, second]])
+
+
+def from_products(
+    intercept: float, coefficients: Float[np.ndarray, " term"], n_players: int
+) -> PairModel:
+    """The coefficients of `pair_products` as a pair model."""
+    pairs = np.zeros((n_players, n_players))
+    first, second = np.triu_indices(n_players, k=1)
+    pairs[first, second] = pairs[second, first] = coefficients[n_players:]
+    return from_plus_minus(float(intercept), coefficients[:n_players], pairs)
+
+
 def standardised(scores: Scores) -> tuple[Scores, float, float]:
-    """Scores with mean 0 and deviation 1, and what undoes that."""
+    """Scores with mean 0 and deviation 1, and what undoes that.
+
+    Constant scores come back as zeros: a fold or a resample may hold nothing else where few masks
+    move the score, and the model fitted to it is then that constant.
+    """
     mean, deviation = float(scores.mean()), float(scores.std())
-    assert deviation > 0.0, "constant scores have no interactions"
+    if deviation == 0.0:
+        return np.zeros_like(scores), mean, 1.0
     return (scores - mean) / deviation, mean, deviation
 
 
@@ -88,6 +111,7 @@ def r_squared(scores: Scores, predicted: Scores) -> float:
 
 
 def check_design(masks: Any, scores: Any) -> None:
+    """What no solver may be given: other shapes, or scores that are not finite."""
     assert masks.ndim == 2, masks.shape
     assert scores.shape == (len(masks),), (scores.shape, masks.shape)
     assert np.isfinite(scores).all(), "a score is not finite"

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as npst
+from pydantic import TypeAdapter
 
 from sae_audit.findings import InteractionGraph, PairKind
-from sae_audit.interactions.fit import Solver, interactions
-from sae_audit.interactions.fm_als import Hyperparameters, cross_validated, fit_als
-from sae_audit.interactions.fm_bayes import fit_bayes
-from sae_audit.interactions.lasso import fit_exact, fit_lasso, fit_linear
+from sae_audit.interactions import fit
+from sae_audit.interactions.fit import SolverName, interactions
 from sae_audit.interactions.masks import draw_masks, held_out_rows
-from sae_audit.interactions.pair_model import PairModel, coded, from_plus_minus, r_squared
 from sae_audit.interactions.players import strongest_players
+from sae_audit.interactions.solver import Hyperparameters
 from sae_audit.vocabulary import FeatureSet, Score
 from tests.games import features, game
 
@@ -23,9 +21,23 @@ PLAYERS = features(12)
 A, B, C, D, *REST = PLAYERS
 
 
-def fitted(score: Score, solver: Solver = "fm_bayes", n_masks: int = 256) -> InteractionGraph:
+def fitted(
+    score: Score,
+    solver: SolverName = "fm_bayes",
+    *,
+    n_masks: int = 256,
+    n_shuffles: int = 20,
+    hyperparameters: Hyperparameters | None = None,
+) -> InteractionGraph:
     return interactions(
-        score, PLAYERS, scope="p", n_masks=n_masks, seed=0, solver=solver, n_shuffles=20
+        score,
+        PLAYERS,
+        scope="p",
+        n_masks=n_masks,
+        seed=0,
+        solver=solver,
+        n_shuffles=n_shuffles,
+        hyperparameters=hyperparameters,
     )
 
 
@@ -54,8 +66,8 @@ def kinds(graph: InteractionGraph) -> dict[frozenset, PairKind]:
 
 
 class TestPlanted:
-    @pytest.mark.parametrize("solver", ["fm_bayes", "fm_als"])
-    def test_redundant_and_shared_pairs_are_told_apart(self, solver: Solver):
+    @pytest.mark.parametrize("solver", ["fm_bayes", "fm_als", "lasso"])
+    def test_redundant_and_shared_pairs_are_told_apart(self, solver: SolverName):
         graph = fitted(noisy(planted), solver)
         assert kinds(graph) == {
             frozenset([A, B]): PairKind.REDUNDANT,
@@ -67,8 +79,9 @@ class TestPlanted:
         assert strongest.low < -3.0 < strongest.high or abs(strongest.weight + 3.0) < 0.1
         assert graph.r2_held_out > 0.98 > graph.r2_linear
 
-    def test_without_interactions_none_is_named(self):
-        graph = fitted(noisy(lambda ablated: 4.0 - 0.3 * len(ablated), 0.3))
+    @pytest.mark.parametrize("solver", ["fm_bayes", "fm_als", "lasso"])
+    def test_without_interactions_none_is_named(self, solver: SolverName):
+        graph = fitted(noisy(lambda ablated: 4.0 - 0.3 * len(ablated), 0.3), solver)
         assert kinds(graph) == {}
         assert graph.r2_held_out == pytest.approx(graph.r2_linear, abs=0.05)
 
@@ -76,61 +89,27 @@ class TestPlanted:
         assert kinds(fitted(noisy(lambda _: 0.0, 1.0))) == {}
 
     def test_seeds_repeat(self):
-        assert fitted(game(planted)) == fitted(game(planted))
+        once, again = (fitted(game(planted), n_shuffles=2) for _ in range(2))
+        assert once == again
+
+    def test_a_graph_survives_json(self):
+        graph = fitted(noisy(planted), n_shuffles=2)
+        adapter = TypeAdapter(InteractionGraph)
+        written = adapter.dump_json(graph)
+        assert b"null," not in written
+        assert b"NaN" not in written
+        assert adapter.validate_json(written) == graph
 
 
-def test_fastfm_recovers_planted_weights_among_200_features():
-    """Pairs of weight 2.0 and -1.5 among 19,900, from 2,000 masks."""
-    random = np.random.default_rng(0)
-    masks = random.random((2000, 200)) < 0.5
-    scores = 2.0 * (masks[:, 3] & masks[:, 7]) - 1.5 * (masks[:, 10] & masks[:, 20])
-    scores = scores + 0.3 * masks[:, 5] + 0.05 * random.normal(size=2000)
-    chosen = Hyperparameters(rank=4, l2=5.0, coding="plus_minus")
-    pairs = fit_als(masks, scores, chosen, seed=0).pairs
-    assert pairs[3, 7] == pytest.approx(2.0, abs=0.1)
-    assert pairs[10, 20] == pytest.approx(-1.5, abs=0.1)
-    pairs[[3, 7, 10, 20], [7, 3, 20, 10]] = 0.0
-    assert np.abs(pairs).max() < 0.1
+class TestHyperparameters:
+    given = Hyperparameters(rank=4, l2=5.0, coding="plus_minus")
 
-
-def test_the_other_solvers_recover_the_same_weights():
-    random = np.random.default_rng(0)
-    masks = random.random((800, 30)) < 0.5
-    scores = 2.0 * (masks[:, 3] & masks[:, 7]) - 1.5 * (masks[:, 10] & masks[:, 20])
-    scores = scores + 0.05 * random.normal(size=800)
-    posterior = fit_bayes(masks, scores, rank=4, coding="plus_minus", seed=0)
-    low, high = posterior.interval()
-    for pairs in (posterior.mean.pairs, fit_lasso(masks, scores).model.pairs):
-        assert pairs[3, 7] == pytest.approx(2.0, abs=0.15)
-        assert pairs[10, 20] == pytest.approx(-1.5, abs=0.15)
-    assert low[3, 7] - 0.05 < 2.0 < high[3, 7] + 0.05
-    assert low[0, 1] < 0.0 < high[0, 1], "a pair that does not interact is not claimed to"
-
-
-@given(
-    npst.arrays(np.float64, 5, elements=st.floats(-3, 3)),
-    npst.arrays(np.float64, (5, 5), elements=st.floats(-3, 3)),
-    st.floats(-3, 3),
-)
-def test_both_codings_describe_one_function(main: np.ndarray, raw: np.ndarray, intercept: float):
-    pairs = np.triu(raw, 1) + np.triu(raw, 1).T
-    masks, _ = draw_masks(5, 32, 0)
-    signs = coded(masks, "plus_minus")
-    direct = intercept + signs @ main + 0.5 * np.einsum("mi,ij,mj->m", signs, pairs, signs)
-    np.testing.assert_allclose(
-        from_plus_minus(intercept, main, pairs).predict(masks), direct, atol=1e-9
-    )
-
-
-def test_all_masks_of_a_few_players_give_exact_second_differences():
-    """y = 1 - 2 z0 z1 + z2, and a triple of weight 4 that spreads evenly over its pairs."""
-    masks, design = draw_masks(3, 8, 0)
-    z = masks.astype(float)
-    pairs = fit_exact(masks, 1 - 2 * z[:, 0] * z[:, 1] + z[:, 2]).pairs
-    np.testing.assert_allclose(pairs[np.triu_indices(3, 1)], [-2.0, 0.0, 0.0], atol=1e-9)
-    triple = fit_exact(masks, 4 * z.prod(axis=1)).pairs
-    np.testing.assert_allclose(triple[np.triu_indices(3, 1)], 2.0, atol=1e-9)
-    assert design == "all"
+    def test_those_given_are_used_and_not_chosen_again(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(fit, "cross_validated", lambda *_, **__: pytest.fail("chose again"))
+        graph = fitted(noisy(planted), hyperparameters=self.given)
+        als = next(f for f in graph.fits if f.solver == "fm_als")
+        assert Hyperparameters(rank=als.rank, l2=als.l2, coding=als.coding) == self.given
+        assert len(kinds(graph)) == 2
 
 
 def test_a_few_players_are_not_fitted_but_computed():
@@ -164,28 +143,55 @@ def test_where_nothing_can_be_fitted_the_reason_is_given(players, score: Score, 
     assert graph.pairs == ()
 
 
-def test_scores_that_are_not_numbers_are_our_mistake():
-    masks, _ = draw_masks(8, 64, 0)
+@pytest.mark.parametrize("only_on", ["held out", "train"])
+@pytest.mark.parametrize("solver", ["fm_bayes", "fm_als", "lasso"])
+def test_a_score_that_varies_on_one_side_of_the_split_alone(solver: SolverName, only_on: str):
+    """No fit exists where training scores are equal, and no R2 where held-out ones are."""
+    masks, _ = draw_masks(len(PLAYERS), 128, 0)
+    side = masks[held_out_rows(128, 0) == (only_on == "held out")]
+    moving = frozenset(np.array(PLAYERS, dtype=object)[side[3]])
+    graph = fitted(game(lambda ablated: -1.0 if ablated == moving else 3.0), solver, n_masks=128)
+    assert "held-out masks" in graph.reason
+    assert graph.pairs == ()
+
+
+def test_one_mask_on_either_side_that_moves_the_score_names_nothing():
+    """Folds and resamples of it are constant: every solver must bear that."""
+    masks, _ = draw_masks(len(PLAYERS), 128, 0)
+    apart = held_out_rows(128, 0)
+    moving = {
+        frozenset(np.array(PLAYERS, dtype=object)[masks[side][3]]) for side in (apart, ~apart)
+    }
+    score = game(lambda ablated: -1.0 if ablated in moving else 3.0)
+    for solver in ("fm_bayes", "fm_als", "lasso"):
+        graph = fitted(score, solver, n_masks=128, n_shuffles=2)
+        assert graph.reason == ""
+        assert kinds(graph) == {}
+
+
+@pytest.mark.parametrize("shape", [(256, 1), (5,), (0,)])
+def test_scores_of_another_shape_are_our_mistake(shape: tuple[int, ...]):
     with pytest.raises(AssertionError):
-        fit_linear(masks, np.full(64, np.nan))
+        fitted(lambda sets: np.arange(float(np.prod(shape))).reshape(shape))  # noqa: ARG005
 
 
-def test_cross_validation_prefers_what_predicts():
-    random = np.random.default_rng(2)
-    masks = random.random((300, 10)) < 0.5
-    scores = planted_rank_one(masks) + 0.1 * random.normal(size=300)
-    chosen = cross_validated(masks, scores, seed=0)
-    fresh = random.random((300, 10)) < 0.5
-    model = fit_als(masks, scores, chosen, seed=0)
-    assert r_squared(planted_rank_one(fresh), model.predict(fresh)) > 0.9
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_our_mistake(value: float):
+    with pytest.raises(AssertionError, match="not finite"):
+        fitted(game(lambda ablated: value if len(ablated) == 12 else float(len(ablated))))
 
 
-def planted_rank_one(masks: np.ndarray) -> np.ndarray:
-    v = np.linspace(-1.0, 1.0, masks.shape[1])
-    pairs = np.outer(v, v)
-    np.fill_diagonal(pairs, 0.0)
-    model = PairModel(intercept=0.0, main=v, pairs=pairs)
-    return model.predict(masks)
+def test_a_player_named_twice_is_our_mistake():
+    with pytest.raises(AssertionError):
+        interactions(
+            game(lambda s: float(len(s))),
+            [A, A, B],
+            scope="p",
+            n_masks=64,
+            seed=0,
+            solver="fm_als",
+            n_shuffles=1,
+        )
 
 
 class TestMasks:

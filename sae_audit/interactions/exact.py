@@ -1,0 +1,27 @@
+"""Pair weights computed from every mask there is."""
+
+import numpy as np
+
+from sae_audit.interactions.pair_model import (
+    Masks,
+    PairModel,
+    Scores,
+    check_design,
+    from_products,
+    pair_products,
+)
+
+
+def fit_exact(masks: Masks, scores: Scores) -> PairModel:
+    """The pairwise model closest to all 2^n scores; no solver, nothing is estimated.
+
+    Each pair weight is the second difference `y(ab) - y(a) - y(b) + y()` averaged over all states
+    of the other features: the Banzhaf interaction. That is least squares on all masks, because
+    +-1 products are orthogonal there.
+    """
+    check_design(masks, scores)
+    n = masks.shape[1]
+    assert len(np.unique(masks, axis=0)) == len(masks) == 2**n, "not every mask was measured"
+    design = np.column_stack([np.ones(len(masks)), pair_products(masks)])
+    solution = np.linalg.lstsq(design, scores, rcond=None)[0]
+    return from_products(float(solution[0]), solution[1:], n)

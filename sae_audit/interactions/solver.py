@@ -1,0 +1,72 @@
+"""What every solver of the pairwise model answers to, and what it hands back."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.interactions.pair_model import Masks, PairModel, Pairs, Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """What is fixed before a fit; chosen once, it can be used for many."""
+
+    rank: int
+    """Rank of the factorization; 0 where the solver has none."""
+    l2: float
+    """On the factors V of standardised scores; main effects get a tenth of it. The lasso's L1
+    strength; 0.0 where the solver samples or chooses it itself."""
+    coding: str
+    """Mask coding, `zero_one` or `plus_minus`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """One solver's answer."""
+
+    model: PairModel
+    chosen: Hyperparameters
+    """What it was fitted with: given back to the solver, it need not choose again."""
+
+    def predict(self, masks: Masks) -> Scores:
+        """Refusal scores of masks, nats."""
+        return self.model.predict(masks)
+
+    def pair_weights(self) -> Pairs:
+        """Second differences, 0/1 masks, nats; symmetric, zero diagonal."""
+        return self.model.pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedPosterior(Fitted):
+    """An answer with its own uncertainty; `model` is the posterior mean."""
+
+    samples: Float[np.ndarray, "sample player player"]
+    """Posterior samples of the pair weights, as `pair_weights`."""
+
+    def interval(self) -> tuple[Pairs, Pairs]:
+        """Lower and upper end of each pair's central 95%."""
+        low, high = np.quantile(self.samples, [0.025, 0.975], axis=0)
+        return low, high
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """Fits the pairwise model to measured masks."""
+
+    def __call__(
+        self,
+        masks: Masks,
+        scores: Scores,
+        *,
+        seed: int,
+        chosen: Hyperparameters | None = None,
+    ) -> Fitted:
+        """The fitted model.
+
+        Without `chosen` the solver chooses by cross-validation on these masks. A solver that has
+        nothing to choose, or draws nothing at random, does without `chosen` or `seed`.
+        """
+        ...

@@ -16,6 +16,7 @@ _OFFSET = -3.0
 _SLOPE = 6.0
 _INHIBITION = -1.5
 """More than enough: an inhibited unit is silent with a margin, not by an exact cancellation."""
+_WHISPER = 0.06
 _HARM = {"harm": 1.0}
 
 
@@ -86,6 +87,9 @@ def backups(size: int, seed: int) -> Circuit:
     """A primary and backups behind it, `size` waves deep: each wakes once all before are gone."""
     draw = _Draw(seed, "backups")
     units: list[Unit] = []
+    # From some backup on they work on the template alone; with every seed another one. Behind one of
+    # those, a backup that worked everywhere would wake early on the words of the request.
+    template_from = draw.layer(1, size)
     for i in range(size):
         units.append(
             Unit(
@@ -94,7 +98,7 @@ def backups(size: int, seed: int) -> Circuit:
                 drive=_HARM,
                 reads={unit.name: _INHIBITION for unit in units},
                 alignment=draw.alignment(),
-                template_only=bool(draw.random.integers(2)) if i else False,
+                template_only=i >= template_from,
             )
         )
     reads = [Read(weights={unit.name: 1.0 for unit in units}, slope=_SLOPE)]
@@ -177,18 +181,24 @@ def decoys(size: int, seed: int) -> Circuit:
 
 
 def low_cosine(size: int, seed: int) -> Circuit:
-    """`size` units, all of which must go; one of them points along the direction, none other."""
+    """`size` units, all of which must go; one points along the direction, the others whisper.
+
+    They write so little, and so far from the common direction, that no difference of means shows
+    them; what reads them makes up for it.
+    """
     draw = _Draw(seed, "low_cosine")
-    units = [
+    units = [Unit(name="way0", layer=draw.layer(0, 3), drive=_HARM, alignment=0.7)]
+    units += [
         Unit(
             name=f"way{i}",
             layer=draw.layer(0, 3),
-            drive=_HARM,
-            alignment=0.01 * draw.layer(-2, 2) if i else 0.7,
+            drive={"harm": _WHISPER},
+            alignment=0.01 * draw.layer(-2, 2),
         )
-        for i in range(size)
+        for i in range(1, size)
     ]
-    reads = [Read(weights={unit.name: 1.0 for unit in units}, slope=_SLOPE / 2)]
+    weights = {unit.name: 1.0 / unit.drive["harm"] for unit in units}
+    reads = [Read(weights=weights, slope=_SLOPE / 2)]
     return _circuit("low_cosine", size, seed, units, reads, offset=-0.4 * _SLOPE / 2)
 
 

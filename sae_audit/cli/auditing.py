@@ -116,6 +116,7 @@ _STAGES = {
     "direction": "Refusal direction",
     "sae_quality": "How well the SAEs describe it",
     "candidates": "Candidate features",
+    "widening": "Wider pools where needed",
     "minimal_sets": "Minimal sets, prompt by prompt",
     "pooled_set": "One set for many prompts",
     "interactions": "Interactions, prompt by prompt",

@@ -22,6 +22,7 @@ from sae_audit.interactions.players import strongest_players
 from sae_audit.minimal.pooled import pooled_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.widening import widen_pools
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record.folder import write_tensors
 from sae_audit.vocabulary import FeatureId, FeatureSet
@@ -91,9 +92,10 @@ def find_minimal_sets(
     session: Session, prompts: Sequence[Prompt], candidates: CandidateSet
 ) -> list[MinimalSet]:
     """Stage 2, second step: one certified set per refused prompt."""
-    pool = ranked(candidates)
+    added = widen_pools(session, prompts, candidates)
 
     def orders(prompt: Prompt) -> list[list[FeatureId]]:
+        pool = [*ranked(candidates), *added[prompt.id]]
         asked = session.config.minimal.order
         found = [pool] if asked != "attribution" else []
         if asked != "candidates":
@@ -152,7 +154,7 @@ def fit_interactions(
         "interactions",
         InteractionGraph,
         list(prompts),
-        lambda p: _fit(session, p.id, [p], ranked(candidates), own[p.id]),
+        lambda p: _fit(session, p.id, [p], _with(candidates, own[p.id]), own[p.id]),
     )
     if pooled is not None:
         panel = [p for p in prompts if p.id in pooled.built_on]
@@ -163,11 +165,21 @@ def fit_interactions(
                 "pooled",
                 InteractionGraph,
                 lambda: _fit(
-                    session, "pooled", panel, ranked(candidates), frozenset(pooled.features)
+                    session,
+                    "pooled",
+                    panel,
+                    _with(candidates, frozenset(pooled.features)),
+                    frozenset(pooled.features),
                 ),
             )
         )
     return graphs
+
+
+def _with(candidates: CandidateSet, features: FeatureSet) -> list[FeatureId]:
+    """Candidates and, behind them, what a widened pool brought in."""
+    order = ranked(candidates)
+    return [*order, *sorted(features.difference(order))]
 
 
 def _fit(

@@ -1,6 +1,8 @@
 """A run's record in its published form."""
 
-from sae_audit.findings import Cascade, InteractionGraph, MinimalSet, PooledSet
+from collections.abc import Mapping
+
+from sae_audit.findings import Cascade, InteractionGraph, MinimalSet, PooledSet, WidenedPool
 from sae_audit.record.run import Run
 from sae_audit.record.schema import (
     Findings,
@@ -35,7 +37,7 @@ def published(run: Run) -> Findings:
             induce=selected.induce,
             kl=selected.kl,
         ),
-        minimal_sets=[_minimal_set(found) for found in run.minimal_sets],
+        minimal_sets=[_minimal_set(found, run.widened) for found in run.minimal_sets],
         pooled_set=_pooled(run.pooled_set),
         interactions=by_scope.pop("pooled", None),
         interactions_by_prompt=list(by_scope.values()),
@@ -86,7 +88,8 @@ def _prompts(run: Run) -> PublishedPrompts:
     )
 
 
-def _minimal_set(found: MinimalSet) -> PublishedMinimalSet:
+def _minimal_set(found: MinimalSet, widened: Mapping[str, WidenedPool]) -> PublishedMinimalSet:
+    added = widened[found.prompt_id].added
     return PublishedMinimalSet(
         prompt_id=found.prompt_id,
         features=list(found.features),
@@ -95,6 +98,7 @@ def _minimal_set(found: MinimalSet) -> PublishedMinimalSet:
         flipped=found.flipped,
         certified=found.certified,
         candidates=found.n_candidates,
+        widened_by=[feature for features in added for feature in features],
         forward_passes=found.n_sets_scored,
         reason=found.reason,
     )

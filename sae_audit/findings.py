@@ -102,7 +102,7 @@ class Direction:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomRange:
-    """The same number for random directions in place of the refusal direction: its control.
+    """The same number for random directions (or sets of features) in place of the found: its control.
 
     Random directions have the refusal direction's norm and are drawn from how the stream varies, at
     its layer and position, among training prompts of one label.
@@ -112,7 +112,7 @@ class RandomRange:
     lowest: float
     highest: float
     n: int
-    """Random directions."""
+    """Random directions, or sets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +196,10 @@ class DictionaryCoverage:
     carried_by_error: Estimate | None
     """`(clean - error) / (clean - direction)`: the share that replacing the error terms' part does
     while the rest stays as it is."""
+    random_features: RandomRange | None
+    """Control of the candidates: the fall of the score when as many random features are ablated,
+    matched in layer and firing rate, as a share of the fall by the refusal direction. None also
+    where the SAEs have too few other features."""
     random_direction: RandomRange | None
     """Control: the fall of the score when a random direction is replaced, as a share of the fall by
     the refusal direction."""

@@ -8,7 +8,7 @@ out the whole direction does is the measure of the rest.
 The two parts need not add up to the whole: what one layer's SAE misses another layer's may show.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -30,6 +30,7 @@ def dictionary_coverage(
     *,
     clean: Scores,
     candidates: Scores,
+    random_sets: Sequence[Scores],
     layers: Sequence[LayerCoverage],
     seed: int,
 ) -> DictionaryCoverage:
@@ -37,7 +38,7 @@ def dictionary_coverage(
 
     `replaced` knows the refusal direction as number 0 and `n_random` random ones after it. `clean`
     and `candidates` are the same prompts' scores without intervention and with all candidates
-    ablated, nats.
+    ablated, `random_sets` those with each of several sets of as many random features; nats.
     """
     dictionary, direction, error = (
         replaced(part, 0) for part in (Part.RECONSTRUCTION, Part.STREAM, Part.ERROR)
@@ -48,11 +49,12 @@ def dictionary_coverage(
     def shared(falls: Scores) -> Estimate | None:
         return None if reason else ratio(falls, fall, seed=seed)
 
-    def random_shares(part: Part) -> RandomRange | None:
-        if reason:
-            return None
-        scores = [replaced(part, 1 + i) for i in range(n_random)]
-        return random_range([float((clean - one).mean() / fall.mean()) for one in scores])
+    def random_shares(scores: Iterable[Scores]) -> RandomRange | None:
+        shares = [] if reason else [float((clean - s).mean() / fall.mean()) for s in scores]
+        return random_range(shares) if shares else None
+
+    def random_parts(part: Part) -> RandomRange | None:
+        return random_shares(replaced(part, 1 + i) for i in range(n_random))
 
     return DictionaryCoverage(
         clean=mean(clean, seed=seed),
@@ -63,8 +65,9 @@ def dictionary_coverage(
         hidden_from_candidates=shared(candidates - direction),
         hidden_from_dictionary=shared(dictionary - direction),
         carried_by_error=shared(clean - error),
-        random_direction=random_shares(Part.STREAM),
-        random_error=random_shares(Part.ERROR),
+        random_features=random_shares(random_sets),
+        random_direction=random_parts(Part.STREAM),
+        random_error=random_parts(Part.ERROR),
         reason=reason,
         layers=tuple(layers),
     )

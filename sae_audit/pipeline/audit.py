@@ -111,7 +111,7 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
     candidates = stages.gather_candidates(session, direction, train)
     refused = audited.harmful
     minimal_sets = stages.find_minimal_sets(session, refused, candidates)
-    measure_coverage(session, direction, train, audited, minimal_sets)
+    measure_coverage(session, direction, train, audited, candidates, minimal_sets)
     pooled = stages.pool_sets(session, refused, minimal_sets)
     stages.fit_interactions(session, refused, candidates, minimal_sets, pooled)
     stages.follow_cascades(session, refused, minimal_sets, direction)

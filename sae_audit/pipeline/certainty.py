@@ -6,9 +6,17 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.controls.dictionary_coverage import dictionary_coverage, layer_coverages
+from sae_audit.controls.random_sets import enough_left, matched_random_sets
 from sae_audit.direction.checking import direction_check, random_directions
-from sae_audit.findings import DictionaryCoverage, Direction, DirectionCheck, MinimalSet
+from sae_audit.findings import (
+    CandidateSet,
+    DictionaryCoverage,
+    Direction,
+    DirectionCheck,
+    MinimalSet,
+)
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.stages import ranked
 from sae_audit.prompts.types import LabelledPrompts
 from sae_audit.record.folder import read_tensors, write_tensors
 
@@ -57,6 +65,7 @@ def measure_coverage(
     direction: Direction,
     train: LabelledPrompts,
     audited: LabelledPrompts,
+    candidates: CandidateSet,
     minimal_sets: Sequence[MinimalSet],
 ) -> DictionaryCoverage:
     """How much of what removing the direction does the candidates reach, and the SAEs show."""
@@ -65,16 +74,18 @@ def measure_coverage(
     refused = [found[prompt.id] for prompt in audited.harmful]
 
     def compute() -> DictionaryCoverage:
-        directions = _with_randoms(session, direction)
+        randoms = read_tensors(session.folder, _RANDOM)["directions"]
+        directions = np.concatenate([np.array(direction.vector)[None], randoms])
         harmful, harmless = (
             subject.projections(prompts, directions, position=direction.selected.position)
             for prompts in (audited.harmful, audited.harmless)
         )
         return dictionary_coverage(
             subject.replaced_parts(audited.harmful, train.harmless, directions, session.ablation),
-            len(directions) - 1,
+            len(randoms),
             clean=np.array([one.score_clean for one in refused]),
             candidates=np.array([one.score_candidates for one in refused]),
+            random_sets=_random_set_scores(session, train, audited, candidates),
             layers=layer_coverages(harmful, harmless, seed=seed),
             seed=seed,
         )
@@ -85,6 +96,23 @@ def measure_coverage(
     return coverage
 
 
-def _with_randoms(session: Session, direction: Direction) -> Float[np.ndarray, "direction d_model"]:
-    randoms = read_tensors(session.folder, _RANDOM)["directions"]
-    return np.concatenate([np.array(direction.vector)[None], randoms])
+def _random_set_scores(
+    session: Session, train: LabelledPrompts, audited: LabelledPrompts, candidates: CandidateSet
+) -> list[Float[np.ndarray, " prompt"]]:
+    """Scores of refused prompts with random features in place of all candidates, set by set."""
+    peaks = session.subject.peak_activations(train.harmful)
+    rates = {layer: (values > 0.0).mean(axis=0) for layer, values in peaks.items()}
+    pool = frozenset(ranked(candidates))
+    if not enough_left(pool, rates):
+        return []
+    sets = matched_random_sets(
+        pool,
+        rates,
+        excluded=pool,
+        n_sets=session.config.controls.random_sets,
+        seed=session.config.seed,
+    )
+    score = session.subject.refusal_scores(session.ablation)
+    prompts = audited.harmful
+    scores = score([(prompt, ablated) for prompt in prompts for ablated in sets])
+    return list(scores.reshape(len(prompts), len(sets)).T)

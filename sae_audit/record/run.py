@@ -118,8 +118,8 @@ class Run:
         return read_tensors(self.folder, "means")
 
     def table(self, name: str) -> pd.DataFrame:
-        """A stage as a data frame: `scores`, `saes`, `directions`, `candidates`, `minimal_sets`,
-        `pairs`, `waves` or `costs`.
+        """A stage as a data frame: `scores`, `saes`, `directions`, `direction_check`, `coverage`,
+        `candidates`, `minimal_sets`, `pairs`, `waves` or `costs`.
 
         `saes` has one row an audited layer: layer, release, id, width, explained_variance,
         explained_variance_without_bos, l0 and ce_recovered, NaN where there is no such ratio.

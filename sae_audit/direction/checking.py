@@ -16,7 +16,8 @@ from sae_audit.vocabulary import EffectOnEach, PromptEffects
 
 _RESAMPLES = 1000
 
-Residuals = Float[np.ndarray, "prompt d_model"]
+Residuals = Float[np.ndarray, "_ d_model"]
+"""Of prompts of one label."""
 
 
 def random_directions(

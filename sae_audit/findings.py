@@ -104,8 +104,8 @@ class Direction:
 class RandomRange:
     """The same number for random directions (or sets of features) in place of the found: its control.
 
-    Random directions have the refusal direction's norm and are drawn from how the stream varies, at
-    its layer and position, among training prompts of one label.
+    Random directions have the refusal direction's norm, are at right angles to it, and are drawn
+    from how the stream varies, at its layer and position, among training prompts of one label.
     """
 
     mean: float
@@ -147,8 +147,6 @@ class DirectionCheck:
     stability: Estimate
     """Mean cosine of the direction with those of resampled training prompts (2602.02132), and
     the central 95% of these cosines."""
-    random_cosine: RandomRange
-    """Absolute cosine of the direction with the random ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,12 +159,13 @@ class LayerCoverage:
     prompts, at the direction's position; in the stream's own unit."""
     in_reconstruction: Estimate | None
     """Share of `gap` that the SAE's reconstruction has; above 1 where it overstates it. None where
-    the interval of `gap` holds 0."""
+    there is no gap to speak of: some resample of the prompts has none, or one the other way."""
     in_error: Estimate | None
     """The rest, which no feature shows."""
-    random: RandomRange
+    random: RandomRange | None
     """Control of `in_reconstruction`: by how much the reconstruction moves along a random direction
-    when the stream does, on the same prompts (slope, 1 where nothing is missed)."""
+    when the stream does, on the same prompts (slope, 1 where nothing is missed). None where the
+    stream does not vary along them."""
 
 
 @dataclass(frozen=True, kw_only=True)

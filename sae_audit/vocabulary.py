@@ -99,6 +99,8 @@ class Projections:
     stream: Float[np.ndarray, "prompt direction"]
     reconstruction: Float[np.ndarray, "prompt direction"]
     """The SAE's; the rest of `stream` is in its error term."""
+    length: float
+    """Mean length of the stream itself: components much smaller are rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

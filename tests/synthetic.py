@@ -179,7 +179,6 @@ def direction_check() -> DirectionCheck:
         induced=controlled(0.75, 0.05),
         kl=controlled(0.02, 0.06),
         stability=estimate(0.875),
-        random_cosine=random_range(0.25),
     )
 
 

@@ -20,6 +20,8 @@ from sae_audit.vocabulary import Part, Projections, Replaced
 _SMALLEST_FALL = 0.1
 """Nats that removing the direction must surely lower the mean score by: no shares of less."""
 _RESAMPLES = 4000
+_ROUNDING = 1e-5
+"""Of the stream's length: components, and differences of them, that float32 may have made up."""
 
 Scores = Float[np.ndarray, " prompt"]
 
@@ -96,7 +98,8 @@ def _layer_coverage(
     again = _resampled(both[0], draws) - _resampled(both[1], draws)
     n = len(both[0]) + len(both[1])
     gap = between_quantiles(float(value[0]), again[:, 0], n=n)
-    told_apart = gap.low > 0.0 or gap.high < 0.0
+    rounding = _ROUNDING * max(harmful.length, harmless.length)
+    told_apart = (again[:, 0] > rounding).all() or (again[:, 0] < -rounding).all()
     known = (
         between_quantiles(float(value[1] / value[0]), again[:, 1] / again[:, 0], n=n)
         if told_apart
@@ -107,7 +110,7 @@ def _layer_coverage(
         gap=gap,
         in_reconstruction=known,
         in_error=_rest(known) if known is not None else None,
-        random=random_range(_slopes(harmful, harmless)),
+        random=_slopes(harmful, harmless, rounding),
     )
 
 
@@ -127,7 +130,7 @@ def _resampled(
     return own[draws.integers(0, len(own), (_RESAMPLES, len(own)))].mean(axis=1)
 
 
-def _slopes(harmful: Projections, harmless: Projections) -> list[float]:
+def _slopes(harmful: Projections, harmless: Projections, rounding: float) -> RandomRange | None:
     """How far the reconstruction follows the stream along each random direction, within labels."""
     stream, known = (
         np.concatenate([part - part.mean(axis=0) for part in parts])
@@ -137,8 +140,9 @@ def _slopes(harmful: Projections, harmless: Projections) -> list[float]:
         )
     )
     moved = (stream * stream).sum(axis=0)
-    assert (moved > 0.0).all(), "the stream does not vary along a random direction"
-    return ((stream * known).sum(axis=0) / moved).tolist()
+    if not (np.sqrt(moved / len(stream)) > rounding).all():
+        return None
+    return random_range(((stream * known).sum(axis=0) / moved).tolist())
 
 
 def _why_no_shares(fall: Estimate) -> str:

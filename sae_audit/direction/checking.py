@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from sae_audit.findings import Controlled, DirectionCheck, Estimate
 from sae_audit.statistics import between_quantiles, mean, random_range, share
@@ -21,22 +22,35 @@ Residuals = Float[np.ndarray, "_ d_model"]
 
 
 def random_directions(
-    harmful: Residuals, harmless: Residuals, *, norm: float, n: int, seed: int
+    direction: Float[np.ndarray, " d_model"],
+    harmful: Residuals,
+    harmless: Residuals,
+    *,
+    n: int,
+    seed: int,
 ) -> Float[np.ndarray, "direction d_model"]:
-    """Random directions of this norm: draws from a normal distribution with the covariance of the
-    residuals around the mean of their own label.
+    """Random directions of this direction's norm and at right angles to it, drawn from a normal
+    distribution with the covariance of the residuals around the mean of their own label.
 
     Such a draw is what a difference of means between two arbitrary groups of prompts of one label
     looks like. A direction drawn evenly from all of space would be the weaker control: the stream
     varies along few dimensions, nearly all of such a direction lies outside of them, and nothing
-    depends on it. Around the mean of both labels together the refusal direction itself would be
-    among what varies most, and the control would hold what it is the control of.
+    depends on it. At right angles, because prompts of one label differ in how strongly they are
+    refused as well: what is controlled for must not be in its own control. The covariance of few
+    prompts is shrunk towards an even one (Ledoit and Wolf 2004), so that it has every dimension.
     """
     centred = np.concatenate([own - own.mean(axis=0) for own in (harmful, harmless)])
-    drawn = np.random.default_rng(seed).normal(size=(n, len(centred))) @ centred
+    n_cases, d_model = centred.shape
+    even = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
+    variance = float((centred**2).sum()) / (n_cases * d_model)
+    assert variance > 0.0, "the residuals do not vary within a label"
+    draws = np.random.default_rng(seed)
+    drawn = np.sqrt((1.0 - even) / n_cases) * draws.normal(size=(n, n_cases)) @ centred
+    drawn += np.sqrt(even * variance) * draws.normal(size=(n, d_model))
+    unit = direction / np.linalg.norm(direction)
+    drawn -= np.outer(drawn @ unit, unit)
     lengths = np.linalg.norm(drawn, axis=1, keepdims=True)
-    assert (lengths > 0.0).all(), "the residuals do not vary within a label"
-    return norm * drawn / lengths
+    return np.linalg.norm(direction) * drawn / lengths
 
 
 def direction_check(
@@ -84,7 +98,6 @@ def direction_check(
         induced=controlled(lambda e: (e.induce > 0.0).astype(float), share_of),
         kl=controlled(lambda e: e.kl, mean_of),
         stability=stability(*train, seed=seed),
-        random_cosine=random_range([abs(_cosine(direction, random)) for random in randoms]),
     )
 
 
@@ -104,7 +117,3 @@ def stability(harmful: Residuals, harmless: Residuals, *, seed: int) -> Estimate
     lengths = np.linalg.norm(again, axis=1) * np.linalg.norm(difference)
     cosines = again @ difference / lengths
     return between_quantiles(float(cosines.mean()), cosines, n=len(harmful) + len(harmless))
-
-
-def _cosine(a: Float[np.ndarray, " d_model"], b: Float[np.ndarray, " d_model"]) -> float:
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))

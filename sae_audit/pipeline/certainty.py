@@ -36,9 +36,9 @@ def check_direction(
             for prompts in (train.harmful, train.harmless)
         )
         randoms = random_directions(
+            vector,
             harmful,
             harmless,
-            norm=float(np.linalg.norm(vector)),
             n=session.config.controls.random_directions,
             seed=seed,
         )

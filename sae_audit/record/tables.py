@@ -67,23 +67,30 @@ def _coverage(run: "Run") -> pd.DataFrame:
     found = run.dictionary_coverage
     if found is None:
         return pd.DataFrame()
-    return pd.DataFrame(
-        [
-            {
-                "layer": one.layer,
-                "gap": one.gap.value,
-                "gap_low": one.gap.low,
-                "gap_high": one.gap.high,
-                "in_reconstruction": one.in_reconstruction.value if one.in_reconstruction else None,
-                "low": one.in_reconstruction.low if one.in_reconstruction else None,
-                "high": one.in_reconstruction.high if one.in_reconstruction else None,
-                "random_mean": one.random.mean,
-                "random_lowest": one.random.lowest,
-                "random_highest": one.random.highest,
-            }
-            for one in found.layers
-        ]
-    ).astype(dict.fromkeys(("in_reconstruction", "low", "high"), float))
+    return (
+        pd.DataFrame(
+            [
+                {
+                    "layer": one.layer,
+                    "gap": one.gap.value,
+                    "gap_low": one.gap.low,
+                    "gap_high": one.gap.high,
+                    "in_reconstruction": one.in_reconstruction.value
+                    if one.in_reconstruction
+                    else None,
+                    "low": one.in_reconstruction.low if one.in_reconstruction else None,
+                    "high": one.in_reconstruction.high if one.in_reconstruction else None,
+                    "random_mean": one.random.mean if one.random else None,
+                    "random_lowest": one.random.lowest if one.random else None,
+                    "random_highest": one.random.highest if one.random else None,
+                }
+                for one in found.layers
+            ],
+            # A column of nothing but None would be of objects.
+        )
+        .astype(float)
+        .astype({"layer": int})
+    )
 
 
 def _estimate(estimate: Estimate) -> dict[str, float]:

@@ -28,6 +28,7 @@ def by_layer(found: Sequence[LayerCoverage]) -> go.Figure:
     stated = [(one.layer, one.in_reconstruction) for one in found if one.in_reconstruction]
     estimates = [share for _, share in stated]
     layers = [one.layer for one in found]
+    random = [(one.layer, one.random) for one in found if one.random]
     figure = go.Figure(
         go.Scatter(
             x=[layer for layer, _ in stated],
@@ -41,13 +42,13 @@ def by_layer(found: Sequence[LayerCoverage]) -> go.Figure:
     )
     figure.add_trace(
         go.Scatter(
-            x=layers,
-            y=[one.random.mean for one in found],
+            x=[layer for layer, _ in random],
+            y=[one.mean for _, one in random],
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": [one.random.highest - one.random.mean for one in found],
-                "arrayminus": [one.random.mean - one.random.lowest for one in found],
+                "array": [one.highest - one.mean for _, one in random],
+                "arrayminus": [one.mean - one.lowest for _, one in random],
                 "color": MUTED,
                 "thickness": 1.5,
             },

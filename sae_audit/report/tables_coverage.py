@@ -63,8 +63,8 @@ def coverage_sentence(found: DictionaryCoverage) -> str:
         return f"Not known: {found.reason}."
     candidates, dictionary, error = (interval(row.share, percent) for row in rows)
     return (
-        f"The candidates reach {candidates} of what removing the direction does, everything the SAEs "
-        f"show along it {dictionary}; the SAEs' error terms carry {error}."
+        f"The candidates reach {candidates} of what removing the direction does; the SAEs' error terms "
+        f"carry {error}. Replacing what the SAEs show along the direction reaches {dictionary}."
     )
 
 

@@ -46,6 +46,16 @@ class Parts:
 
     stream: Float[Tensor, "position direction"]
     reconstruction: Float[Tensor, "position direction"]
+    lengths: Float[Tensor, " position"]
+    """Of the stream."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Means:
+    """Means by role: entry 0 of all positions of the words, then of each of the template's."""
+
+    stream: Float[Tensor, "role direction"]
+    reconstruction: Float[Tensor, "role direction"]
 
 
 class Components:
@@ -69,8 +79,11 @@ class Components:
 
             def note(layer: int, resid: Resid, members: list[int] = members) -> None:
                 stream, known = self.along(resid), self.along(self.rebuilt(layer, resid))
+                lengths = resid.float().norm(dim=-1)
                 for row, i in enumerate(members):
-                    found[i][layer] = Parts(stream=stream[row], reconstruction=known[row])
+                    found[i][layer] = Parts(
+                        stream=stream[row], reconstruction=known[row], lengths=lengths[row]
+                    )
 
             self.passes.read(ids, sorted(self.suite), note)
         return found
@@ -83,6 +96,7 @@ class Components:
             layer: Projections(
                 stream=_numbers([one[layer].stream[position] for one in parts]),
                 reconstruction=_numbers([one[layer].reconstruction[position] for one in parts]),
+                length=float(np.mean([float(one[layer].lengths[position]) for one in parts])),
             )
             for layer in sorted(self.suite)
         }
@@ -155,9 +169,7 @@ class ReplacedParts:
 
         return edit
 
-    def _role_means(self, parts: list[dict[int, Parts]], n_shared: int) -> dict[int, Parts]:
-        """Means over prompts: entry 0 of all positions of the words, then of each template's."""
-
+    def _role_means(self, parts: list[dict[int, Parts]], n_shared: int) -> dict[int, _Means]:
         def means(values: list[Tensor]) -> Float[Tensor, "role direction"]:
             words = torch.cat([one[n_shared : len(one) - self._n_after] for one in values])
             template = torch.stack([one[len(one) - self._n_after :] for one in values])
@@ -165,7 +177,7 @@ class ReplacedParts:
             return torch.cat(means).float()
 
         return {
-            layer: Parts(
+            layer: _Means(
                 stream=means([one[layer].stream for one in parts]),
                 reconstruction=means([one[layer].reconstruction for one in parts]),
             )

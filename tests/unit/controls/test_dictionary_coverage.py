@@ -1,5 +1,7 @@
 """Shares of what removing the direction does, from scores that are given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,7 @@ def projections(n: int, gap: float, *, share: float, follows: float, seed: int) 
     return Projections(
         stream=np.stack([along, random], axis=1),
         reconstruction=np.stack([share * along + 5.0, follows * random - 3.0], axis=1),
+        length=10.0,
     )
 
 
@@ -92,6 +95,7 @@ def test_a_layers_share_of_the_gap():
     assert found.gap.n == 80
     assert value(found.in_reconstruction) == pytest.approx(0.75)
     assert value(found.in_error) == pytest.approx(0.25)
+    assert found.random is not None
     assert found.random.mean == pytest.approx(0.4)
 
 
@@ -100,6 +104,7 @@ def test_what_moves_the_whole_and_not_the_reconstruction_widens_the_interval():
     noisy = Projections(
         stream=harmful.stream,
         reconstruction=harmful.reconstruction + np.random.default_rng(2).normal(size=(40, 1)),
+        length=10.0,
     )
     harmless = projections(40, 0.0, share=0.75, follows=0.4, seed=1)
     (sure,) = layer_coverages({0: harmful}, {0: harmless}, seed=0)
@@ -114,6 +119,15 @@ def test_no_gap_has_no_share():
     assert found.gap.low < 0.0 < found.gap.high
     assert found.in_reconstruction is None
     assert found.in_error is None
+
+
+def test_rounding_is_no_gap_and_no_variation():
+    """Streams so long that float32 knows these components, of about 1, to no digit."""
+    both = [projections(40, gap, share=0.75, follows=0.4, seed=0) for gap in (4.0, 0.0)]
+    harmful, harmless = (replace(one, length=1e6) for one in both)
+    (found,) = layer_coverages({0: harmful}, {0: harmless}, seed=0)
+    assert found.in_reconstruction is None
+    assert found.random is None
 
 
 def test_random_sets_need_as_many_other_features_in_every_layer():

@@ -21,23 +21,34 @@ def residuals(n: int, harm: float, *, noise: float = 1.0, seed: int = 0) -> np.n
 
 
 class TestRandomDirections:
-    def test_they_lie_where_prompts_of_one_label_differ_and_nowhere_else(self):
-        found = random_directions(residuals(20, 5.0), residuals(30, 0.0), norm=5.0, n=50, seed=0)
+    def drawn(self, harmful: np.ndarray, harmless: np.ndarray, n: int = 50, seed: int = 0):
+        direction = np.array([5.0, 0.0, 0.0, 0.0])
+        return random_directions(direction, harmful, harmless, n=n, seed=seed)
+
+    def test_they_have_the_directions_norm_and_nothing_of_it(self):
+        # Harmful prompts differ in how harmful they are: that is the direction itself.
+        harmful = residuals(20, 5.0)
+        harmful[:, HARM] *= np.linspace(0.0, 3.0, 20)
+        found = self.drawn(harmful, residuals(30, 0.0))
         assert np.linalg.norm(found, axis=1) == pytest.approx(5.0)
-        assert found[:, [HARM, STILL]] == pytest.approx(0.0), (
-            "neither the gap nor what stands still"
-        )
-        assert (np.abs(found[:, [NOISE_A, NOISE_B]]) > 0.1).any(axis=0).all()
+        assert found[:, HARM] == pytest.approx(0.0, abs=1e-9)
 
     def test_they_spread_as_the_stream_does(self):
         wide = residuals(200, 0.0)
         wide[:, NOISE_A] *= 10.0
-        found = random_directions(wide, wide, norm=1.0, n=200, seed=0)
-        assert np.abs(found[:, NOISE_A]).mean() > 3 * np.abs(found[:, NOISE_B]).mean()
+        found = np.abs(self.drawn(wide, wide, n=200)).mean(axis=0)
+        assert found[NOISE_A] > 3 * found[NOISE_B] > 3 * found[STILL]
+
+    def test_where_nothing_but_the_direction_varies_they_are_drawn_evenly(self):
+        only = residuals(20, 1.0, noise=0.0)
+        only[:, HARM] *= np.linspace(0.5, 1.5, 20)
+        found = np.abs(self.drawn(only, residuals(20, 0.0, noise=0.0), n=400)).mean(axis=0)
+        assert found[HARM] == pytest.approx(0.0, abs=1e-9)
+        assert found[NOISE_A] == pytest.approx(found[STILL], rel=0.1)
 
     def test_the_seed_decides(self):
         of = [residuals(9, 1.0), residuals(9, 0.0)]
-        once, again, other = (random_directions(*of, norm=1.0, n=3, seed=s) for s in (0, 0, 1))
+        once, again, other = (self.drawn(*of, n=3, seed=s) for s in (0, 0, 1))
         assert (once == again).all()
         assert (once != other).any()
 
@@ -74,7 +85,7 @@ class Effects:
 
     def __call__(self, direction: np.ndarray, *, layer: int) -> PromptEffects:
         assert layer == 3
-        if direction[HARM]:
+        if abs(direction[HARM]) > 1e-9:
             bypass, induce, kl = [-2.0, -1.0, 0.5], [4.0, 2.0], [0.01, 0.03]
         else:
             bypass, induce, kl = [3.0, 2.0, 4.0], [-5.0, -6.0], [0.2, 0.4]
@@ -83,10 +94,11 @@ class Effects:
 
 def test_every_number_has_its_interval_and_its_control():
     train = residuals(10, 5.0), residuals(10, 0.0)
-    randoms = random_directions(*train, norm=5.0, n=4, seed=0)
+    direction = np.array([5.0, 0.0, 0.0, 0.0])
+    randoms = random_directions(direction, *train, n=4, seed=0)
     done: list[tuple[int, int]] = []
     found = direction_check(
-        np.array([5.0, 0.0, 0.0, 0.0]),
+        direction,
         randoms,
         Effects(),
         layer=3,
@@ -106,5 +118,4 @@ def test_every_number_has_its_interval_and_its_control():
     assert (found.induced.own.value, found.induced.random.mean) == (1.0, 0.0)
     assert found.kl.own.value == pytest.approx(0.02)
     assert found.kl.random.mean == pytest.approx(0.3)
-    assert found.random_cosine.highest == pytest.approx(0.0)
     assert done == [(i, 5) for i in range(1, 6)]

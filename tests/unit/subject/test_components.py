@@ -1,5 +1,6 @@
 """Parts of what the stream has along a direction: the literal computation, and a written model."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,9 @@ import torch
 
 from sae_audit.controls.dictionary_coverage import dictionary_coverage
 from sae_audit.findings import DictionaryCoverage, Estimate
+from sae_audit.organisms.planted.families import build
+from sae_audit.organisms.planted.plant import plant
+from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
 from sae_audit.subject.score import refusal_score
@@ -274,3 +278,27 @@ def test_the_gap_lies_where_the_sae_was_written_to_see_it():
 def _value(estimate: Estimate | None) -> float:
     assert estimate is not None
     return estimate.value
+
+
+def test_a_planted_mechanism_that_lies_in_the_error_is_found_hidden(tmp_path: Path):
+    """A fifth of the drive is in no SAE's features (2 units in features, 1 in the error); ablating
+    every planted feature must leave that fifth of what removing the direction does."""
+    planted = plant(build("imperfect", 2, 0), tmp_path / "planted", architecture="llama")
+    subject = planted.subject(device="cpu")
+    told = read_sources((str(planted.prompts),))[0].prompts
+    harmful, harmless = (
+        [one for one in told if one.label == label][:6] for label in (Label.HARMFUL, Label.HARMLESS)
+    )
+    last = subject.layers[-1]
+    means = subject.mean_residuals(harmful)[last, -1], subject.mean_residuals(harmless)[last, -1]
+    pool, score = frozenset(planted.places.values()), subject.refusal_scores()
+    found = dictionary_coverage(
+        subject.replaced_parts(harmful, harmless, (means[0] - means[1])[None]),
+        0,
+        clean=score([(prompt, frozenset()) for prompt in harmful]),
+        candidates=score([(prompt, pool) for prompt in harmful]),
+        random_sets=[],
+        layers=[],
+        seed=0,
+    )
+    assert _value(found.hidden_from_candidates) == pytest.approx(0.2, abs=0.06)

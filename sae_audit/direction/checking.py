@@ -16,6 +16,8 @@ from sae_audit.statistics import between_quantiles, mean, random_range, share
 from sae_audit.vocabulary import EffectOnEach, PromptEffects
 
 _RESAMPLES = 1000
+_ROUNDING = 1e-5
+"""Of a coordinate's mean: a spread that float32 may have made up."""
 
 Residuals = Float[np.ndarray, "_ d_model"]
 """Of prompts of one label."""
@@ -33,23 +35,28 @@ def random_directions(
     distribution with the covariance of the residuals around the mean of their own label.
 
     Such a draw is what a difference of means between two arbitrary groups of prompts of one label
-    looks like. A direction drawn evenly from all of space would be the weaker control: the stream
-    varies along few dimensions, nearly all of such a direction lies outside of them, and nothing
-    depends on it. At right angles, because prompts of one label differ in how strongly they are
-    refused as well: what is controlled for must not be in its own control. The covariance of few
-    prompts is shrunk towards an even one (Ledoit and Wolf 2004), so that it has every dimension.
+    looks like. A direction drawn evenly from all of space would be the wrong control: nearly all of
+    it lies where the stream does not vary and nothing depends on it, and the rest takes away what
+    is constant in every stream and everything depends on. At right angles, because prompts of one
+    label differ in how strongly they are refused as well: what is controlled for must not be in its
+    own control. The covariance of few prompts is shrunk towards its diagonal, by the share of
+    Ledoit and Wolf (2004), so that it has as many dimensions as there are that vary.
     """
+    pooled = np.concatenate([harmful, harmless])
     centred = np.concatenate([own - own.mean(axis=0) for own in (harmful, harmless)])
-    n_cases, d_model = centred.shape
-    even = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
-    variance = float((centred**2).sum()) / (n_cases * d_model)
-    assert variance > 0.0, "the residuals do not vary within a label"
-    draws = np.random.default_rng(seed)
-    drawn = np.sqrt((1.0 - even) / n_cases) * draws.normal(size=(n, n_cases)) @ centred
-    drawn += np.sqrt(even * variance) * draws.normal(size=(n, d_model))
+    spread = np.sqrt((centred**2).mean(axis=0))
+    # What float32 makes up in a large constant is no spread.
+    spread = np.where(spread > _ROUNDING * np.abs(pooled.mean(axis=0)), spread, 0.0)
+    assert (spread > 0.0).any(), "the residuals do not vary within a label"
+    scaled = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0.0)
+    alone = float(ledoit_wolf_shrinkage(scaled[:, spread > 0.0], assume_centered=True))
+    draws, n_cases = np.random.default_rng(seed), len(scaled)
+    drawn = np.sqrt((1.0 - alone) / n_cases) * draws.normal(size=(n, n_cases)) @ scaled
+    drawn = spread * (drawn + np.sqrt(alone) * draws.normal(size=drawn.shape))
     unit = direction / np.linalg.norm(direction)
     drawn -= np.outer(drawn @ unit, unit)
     lengths = np.linalg.norm(drawn, axis=1, keepdims=True)
+    assert (lengths > 0.0).all(), "the residuals vary along nothing but the direction"
     return np.linalg.norm(direction) * drawn / lengths
 
 

@@ -37,14 +37,23 @@ class TestRandomDirections:
         wide = residuals(200, 0.0)
         wide[:, NOISE_A] *= 10.0
         found = np.abs(self.drawn(wide, wide, n=200)).mean(axis=0)
-        assert found[NOISE_A] > 3 * found[NOISE_B] > 3 * found[STILL]
+        assert found[NOISE_A] > 3 * found[NOISE_B] > 0.0 == found[STILL]
 
-    def test_where_nothing_but_the_direction_varies_they_are_drawn_evenly(self):
-        only = residuals(20, 1.0, noise=0.0)
-        only[:, HARM] *= np.linspace(0.5, 1.5, 20)
-        found = np.abs(self.drawn(only, residuals(20, 0.0, noise=0.0), n=400)).mean(axis=0)
-        assert found[HARM] == pytest.approx(0.0, abs=1e-9)
-        assert found[NOISE_A] == pytest.approx(found[STILL], rel=0.1)
+    def test_where_prompts_differ_by_little_else_the_direction_is_still_not_in_them(self):
+        """All variation is along the direction (1, 1, 0, 0): what is left is (1, -1, 0, 0)."""
+        strength = np.linspace(0.5, 1.5, 20)[:, None]
+        harmful, harmless = strength * [[1.0, 1.0, 0.0, 0.0]], np.zeros((20, 4))
+        direction = np.array([1.0, 1.0, 0.0, 0.0])
+        found = random_directions(direction, harmful, harmless, n=9, seed=0)
+        assert np.abs(found) == pytest.approx(np.tile([1.0, 1.0, 0.0, 0.0], (9, 1)))
+        assert found @ direction == pytest.approx(0.0, abs=1e-9)
+
+    def test_what_is_constant_in_every_stream_is_not_touched(self):
+        harmful, harmless = residuals(20, 5.0), residuals(20, 0.0, seed=1)
+        rounding = 1e-4 * np.random.default_rng(2).normal(size=20)
+        for own in (harmful, harmless):
+            own[:, STILL] = 1000.0 + rounding
+        assert self.drawn(harmful, harmless)[:, STILL] == pytest.approx(0.0)
 
     def test_the_seed_decides(self):
         of = [residuals(9, 1.0), residuals(9, 0.0)]

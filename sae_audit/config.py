@@ -139,6 +139,9 @@ class JudgeSettings(_Settings):
 class ControlSettings(_Settings):
     random_sets: int = Field(default=10, ge=1)
     """Random sets, matched in size, layers and firing rate, per prompt and for the pooled set."""
+    random_directions: int = Field(default=10, ge=2)
+    """Random directions, drawn from how the stream varies among prompts of one label, beside every
+    number of the refusal direction."""
 
 
 class AuditConfig(_Settings):

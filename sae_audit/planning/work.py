@@ -63,10 +63,12 @@ def work_of(config: AuditConfig, facts: SubjectFacts) -> list[Work]:
     stages = [
         counted.scores(),
         counted.direction(),
+        counted.direction_check(),
         counted.sae_quality(),
         counted.candidates(),
         counted.widening(),
         counted.minimal_sets(),
+        counted.dictionary_coverage(),
         counted.pooled_set(),
         counted.interactions(),
         counted.cascades(),
@@ -112,6 +114,34 @@ class _Counting:
             layer_tokens=self._whole(effects + others),
             edited_layer_tokens=self._whole(2 * self.validation * n_directions),
             heads=effects + others,
+        )
+
+    def direction_check(self) -> Work:
+        n_directions = 1 + self.config.controls.random_directions
+        effects = 3 * self.audit * n_directions
+        others = 2 * self.train + 3 * self.audit
+        return Work(
+            stage="direction_check",
+            forward_passes=effects + others,
+            layer_tokens=self._whole(effects + others),
+            edited_layer_tokens=self._whole(2 * self.audit * n_directions),
+            heads=effects + others,
+        )
+
+    def dictionary_coverage(self) -> Work:
+        # Harmful prompts are read twice, harmless ones for their place and for their mean; the
+        # reconstruction is replaced in one pass, whole parts of a direction in two for each.
+        readings = 3 * self.audit + self.train
+        replaced = self.audit * (3 + 2 * self.config.controls.random_directions)
+        questions = _DISTINCT * self.audit * self.config.controls.random_sets
+        return Work(
+            stage="dictionary_coverage",
+            forward_passes=readings + replaced + self.train + questions,
+            layer_tokens=self._whole(readings + replaced + self.train),
+            swept_layer_tokens=self._swept(questions),
+            heads=readings + replaced + self.train,
+            swept_heads=questions,
+            encoded=self._encoded(2 * (readings + self.audit) + self.train),
         )
 
     def sae_quality(self) -> Work:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import yaml
 from jaxtyping import Float
-from safetensors.numpy import load_file
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
@@ -19,7 +18,9 @@ from sae_audit.findings import (
     Cascade,
     Confirmation,
     Controls,
+    DictionaryCoverage,
     Direction,
+    DirectionCheck,
     InteractionGraph,
     MinimalSet,
     PooledSet,
@@ -28,6 +29,7 @@ from sae_audit.findings import (
     WidenedPool,
 )
 from sae_audit.record.facts import Manifest
+from sae_audit.record.folder import read_tensors
 from sae_audit.record.schema import Findings
 from sae_audit.record.store import Store
 
@@ -62,6 +64,18 @@ class Run:
     @cached_property
     def direction(self) -> Direction:
         return self._one("direction", Direction)
+
+    @cached_property
+    def direction_check(self) -> DirectionCheck | None:
+        """None in records made before there was such a check."""
+        found = self._all("direction_check", DirectionCheck)
+        return found[0] if found else None
+
+    @cached_property
+    def dictionary_coverage(self) -> DictionaryCoverage | None:
+        """None in records made before this was measured."""
+        found = self._all("dictionary_coverage", DictionaryCoverage)
+        return found[0] if found else None
 
     @cached_property
     def candidates(self) -> CandidateSet:
@@ -108,11 +122,11 @@ class Run:
     @cached_property
     def means(self) -> Mapping[str, Float[np.ndarray, "layer template d_model"]]:
         """Mean residuals of the training prompts, `harmful` and `harmless`."""
-        return load_file(self.folder / "tensors" / "means.safetensors")
+        return read_tensors(self.folder, "means")
 
     def table(self, name: str) -> pd.DataFrame:
-        """A stage as a data frame: `scores`, `saes`, `directions`, `candidates`, `minimal_sets`,
-        `pairs`, `waves` or `costs`.
+        """A stage as a data frame: `scores`, `saes`, `directions`, `direction_check`, `coverage`,
+        `candidates`, `minimal_sets`, `pairs`, `waves` or `costs`.
 
         `saes` has one row an audited layer: layer, release, id, width, explained_variance,
         explained_variance_without_bos, l0 and ce_recovered, NaN where there is no such ratio.

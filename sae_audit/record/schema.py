@@ -4,7 +4,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sae_audit.findings import Confirmation, Controls, Estimate, Feature, PairKind
+from sae_audit.findings import (
+    Confirmation,
+    Controls,
+    DictionaryCoverage,
+    DirectionCheck,
+    Estimate,
+    Feature,
+    PairKind,
+)
 
 
 class _Published(BaseModel):
@@ -53,6 +61,11 @@ class PublishedDirection(_Published):
     bypass: float = Field(description="Mean refusal score of harmful prompts, projected out; nats.")
     induce: float = Field(description="Mean refusal score of harmless prompts, added; nats.")
     kl: float = Field(description="On harmless prompts, clean against projected out; nats.")
+    check: DirectionCheck | None = Field(
+        default=None,
+        description="The same on audit prompts, with intervals and beside random directions; null in "
+        "records made before it was measured.",
+    )
 
 
 class PublishedMinimalSet(_Published):
@@ -132,6 +145,11 @@ class Findings(_Published):
     saes: list[PublishedSae]
     prompts: PublishedPrompts
     direction: PublishedDirection
+    dictionary_coverage: DictionaryCoverage | None = Field(
+        default=None,
+        description="How much of what removing the direction does the candidates reach and the SAEs "
+        "show; null in records made before it was measured.",
+    )
     minimal_sets: list[PublishedMinimalSet]
     pooled_set: PublishedPooledSet | None = Field(description="null where no prompt was flipped.")
     interactions: PublishedInteractions | None = Field(

@@ -11,7 +11,8 @@ from sae_audit.report.figures_interactions import SOLVERS
 from sae_audit.report.tables_behaviour import refusal_rows, split_rows
 from sae_audit.report.tables_cascade import waking_features, wave_rows
 from sae_audit.report.tables_confirmation import answer_rows
-from sae_audit.report.tables_direction import judged_directions
+from sae_audit.report.tables_coverage import coverage_sentence, share_rows
+from sae_audit.report.tables_direction import checked_rows, judged_directions
 from sae_audit.report.tables_interactions import (
     clear_pairs,
     kind_counts,
@@ -33,6 +34,7 @@ def contents(run: Run) -> dict[str, Any]:
         **_card(run),
         **_behaviour(run),
         **_direction(run),
+        **_coverage(run),
         **_minimal(run),
         **_interactions(run),
         **_cascades(run),
@@ -68,8 +70,17 @@ def _direction(run: Run) -> dict[str, Any]:
     counts = Counter(name for one in judged for name in one.failed)
     return {
         "judged": judged,
+        "checked": checked_rows(run.direction_check) if run.direction_check else [],
         "n_passing": passing,
         "filter_counts": dict(counts.most_common()),
+    }
+
+
+def _coverage(run: Run) -> dict[str, Any]:
+    found = run.dictionary_coverage
+    return {
+        "coverage_rows": share_rows(found) if found else [],
+        "coverage_sentence": coverage_sentence(found) if found else "",
     }
 
 

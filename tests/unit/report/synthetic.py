@@ -10,7 +10,9 @@ from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.findings import (
     Candidate,
     CandidateSet,
+    DictionaryCoverage,
     Direction,
+    DirectionCheck,
     DirectionEvaluation,
     MinimalSet,
     PooledSet,
@@ -32,6 +34,7 @@ from sae_audit.record.run import Run
 from sae_audit.record.store import Store
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId
+from tests.synthetic import dictionary_coverage, direction_check
 from tests.unit.report import synthetic_stages as stages
 
 _N_LAYERS, _D_MODEL = 8, 16
@@ -78,6 +81,9 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
     _put(store, "scores", "all", list[PromptScore], scores)
     _put(store, "sae_quality", "all", list[SaeQuality], _quality(shape))
     _put(store, "direction", "selected", Direction, _direction(random))
+    _put(store, "direction_check", "selected", DirectionCheck, direction_check())
+    coverage = dictionary_coverage(shape.layers)
+    _put(store, "dictionary_coverage", "all", DictionaryCoverage, coverage)
     _put(store, "candidates", "cosine", CandidateSet, _candidates(shape, random))
     for found in minimal:
         pool = WidenedPool(

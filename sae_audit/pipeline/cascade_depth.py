@@ -118,8 +118,11 @@ class _Raising:
         candidates: CandidateSet,
     ) -> None:
         self._subject, self._seed = session.subject, session.config.seed
-        self._prompts = audit.harmless
-        self._clean = session.subject.clean_scores(audit.harmless)
+        clean = session.subject.clean_scores(audit.harmless)
+        # Scores within rounding of 0 may have changed sides since they were recorded.
+        answered = np.flatnonzero(clean < 0.0)
+        self._prompts = [audit.harmless[i] for i in answered]
+        self._clean = clean[answered]
         self._means = session.subject.mean_activations(audit.harmful, _AT_TEMPLATE)
         peaks = session.subject.peak_activations(train.harmful)
         self._rates = {layer: (peak > 0.0).mean(axis=0) for layer, peak in peaks.items()}

@@ -1,7 +1,5 @@
 """Cascades of models whose backups are written into their weights: waves and edges are the truth."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 

@@ -39,11 +39,14 @@ def random_stand_ins(
     A feature without any such neighbour has no stand-in: its layer fires nothing else.
     """
     random = np.random.default_rng(seed)
+    # Enough that twenty are left when all others have drawn from the same ones.
+    n = _NEIGHBOURS + len(features)
+    neighbours = {f: nearest(f, firing, excluded=excluded, n=n) for f in sorted(features)}
     sets: list[FeatureSet] = []
     for _ in range(n_sets):
         drawn: set[FeatureId] = set()
-        for feature in sorted(features):
-            free = nearest(feature, firing, excluded={*excluded, *drawn}, n=_NEIGHBOURS)
+        for others in neighbours.values():
+            free = [other for other in others if other not in drawn][:_NEIGHBOURS]
             if free:
                 drawn.add(free[int(random.integers(len(free)))])
         sets.append(frozenset(drawn))

@@ -14,7 +14,6 @@ from jaxtyping import Bool, Int
 from sae_audit.cascade.matching import random_stand_ins
 from sae_audit.findings import Awake, Cascade, TokenCounts, Waking, WokenFeature
 from sae_audit.vocabulary import (
-    Active,
     FeatureId,
     FeatureSet,
     Fired,
@@ -23,11 +22,13 @@ from sae_audit.vocabulary import (
     TokenClass,
 )
 
+_INDICES = 1 << 32
+"""More than any SAE has features."""
+
 
 def waking(
     found: Cascade,
     firing: Firing,
-    active: Active,
     classes: Mapping[int, TokenClass],
     *,
     n_random: int,
@@ -37,7 +38,7 @@ def waking(
     ablated = _ablated_by_wave(found)
     clean, *after = firing([Intervention(), *(Intervention(ablated=one) for one in ablated)])
     was_firing = frozenset(features_of(clean))
-    random = _n_random(found.prompt_id, ablated, active, n_random, seed)
+    random = _n_random(found.prompt_id, ablated, clean, firing, n_random, seed)
     places = [_Places(fired, classes) for fired in after]
     awake: list[Awake] = []
     for i, (here, one) in enumerate(zip(places, ablated, strict=True)):
@@ -79,19 +80,36 @@ def _ablated_by_wave(found: Cascade) -> list[FeatureSet]:
 
 
 def _n_random(
-    prompt_id: str, ablated: Sequence[FeatureSet], active: Active, n: int, seed: int
+    prompt_id: str,
+    ablated: Sequence[FeatureSet],
+    clean: Fired,
+    firing: Firing,
+    n: int,
+    seed: int,
 ) -> list[tuple[int, ...]]:
     """How many dormant features fire after ablating sets matched to each of `ablated`."""
-    clean = active([frozenset()])[0]
     # Prompts draw differently, and the same prompt always alike.
     own = np.random.default_rng([seed, *prompt_id.encode()]).integers(1 << 31, size=len(ablated))
+    peaks = _peaks(clean)
     drawn = [
-        random_stand_ins(one, clean, excluded=ablated[-1], n_sets=n, seed=int(s))
+        random_stand_ins(one, peaks, excluded=ablated[-1], n_sets=n, seed=int(s))
         for one, s in zip(ablated, own, strict=True)
     ]
-    firing = active([one for sets in drawn for one in sets])
-    counts = [len(now.keys() - clean.keys()) for now in firing]
+    fired = firing([Intervention(ablated=one) for sets in drawn for one in sets])
+    counts = [len(np.setdiff1d(_codes(now), _codes(clean))) for now in fired]
     return [tuple(counts[i * n : (i + 1) * n]) for i in range(len(ablated))]
+
+
+def _peaks(fired: Fired) -> dict[FeatureId, float]:
+    """Each firing feature's largest activation."""
+    rising = np.argsort(fired.activation, kind="stable")
+    rows = zip(
+        fired.layer[rising].tolist(),
+        fired.index[rising].tolist(),
+        fired.activation[rising].tolist(),
+        strict=True,
+    )
+    return {FeatureId(layer, index): value for layer, index, value in rows}
 
 
 def _counted(classes: Sequence[TokenClass]) -> TokenCounts:
@@ -111,7 +129,7 @@ class _Places:
         return frozenset(features_of(self.fired))
 
     def belonging_to(self, features: FeatureSet) -> Bool[np.ndarray, " entry"]:
-        return np.isin(self._code(), [_code(f.layer, f.index) for f in features])
+        return np.isin(_codes(self.fired), [f.layer * _INDICES + f.index for f in features])
 
     def counts(self, chosen: Bool[np.ndarray, " entry"]) -> TokenCounts:
         return _counted([self.classes[at] for at in self.fired.position[chosen].tolist()])
@@ -120,7 +138,7 @@ class _Places:
         """The features by the class of the token of their largest activation, the first of them."""
         strongest = np.lexsort((self.fired.position, -self.fired.activation))
         strongest = strongest[chosen[strongest]]
-        _, first = np.unique(self._code()[strongest], return_index=True)
+        _, first = np.unique(_codes(self.fired)[strongest], return_index=True)
         at = self.fired.position[strongest[first]].tolist()
         return _counted([self.classes[position] for position in at])
 
@@ -136,10 +154,7 @@ class _Places:
             peak_at=next(token for token, n in peaks.items() if n),
         )
 
-    def _code(self) -> Int[np.ndarray, " entry"]:
-        return _code(self.fired.layer, self.fired.index)
 
-
-def _code(layer, index):
-    """One number for a feature."""
-    return layer * (1 << 32) + index
+def _codes(fired: Fired) -> Int[np.ndarray, " entry"]:
+    """One number for each entry's feature."""
+    return fired.layer * _INDICES + fired.index

@@ -50,7 +50,6 @@ def deepen_cascades(
         return waking(
             found[prompt.id],
             subject.firing(prompt, ablation),
-            subject.active(prompt, ablation),
             subject.token_classes(prompt, ablation),
             n_random=session.config.controls.random_sets,
             seed=seed,

@@ -33,10 +33,14 @@ def active_on(streams: Streams) -> Active:
 
         def note(places: Sequence[int], layer: int, resid: Resid) -> None:
             peak = peaks(streams.suite[layer].encode(resid), streams.selected)
-            rows, indices = peak.expand(len(places), -1).nonzero(as_tuple=True)
-            values = peak.expand(len(places), -1)[rows, indices].tolist()
+            # A single row is everybody's.
+            owners = [[place] for place in places] if len(resid) > 1 else [list(places)]
+            rows, indices = peak.nonzero(as_tuple=True)
+            values = peak[rows, indices].tolist()
             for row, index, value in zip(rows.tolist(), indices.tolist(), values, strict=True):
-                firing[places[row]][FeatureId(layer, index)] = value
+                feature = FeatureId(layer, index)
+                for place in owners[row]:
+                    firing[place][feature] = value
 
         _read_all(streams, [Intervention(ablated=ablated) for ablated in sets], note)
         return list(firing)
@@ -52,13 +56,16 @@ def firing_on(streams: Streams) -> Firing:
             activations = streams.suite[layer].encode(resid)
             # Replaced, not multiplied: what an unselected position holds is no part of it.
             chosen = streams.selected.to(activations.device)[:, None]
-            activations = torch.where(chosen, activations, 0.0).expand(len(places), -1, -1)
-            for place, one in zip(places, activations, strict=True):
-                at = one.nonzero()
-                values = one[at[:, 0], at[:, 1]]
-                table = torch.stack([at[:, 1], at[:, 0] + streams.start, values.double()], dim=1)
-                rows = table.cpu().numpy()
-                found[place].append(np.insert(rows, 0, layer, axis=1))
+            activations = torch.where(chosen, activations, 0.0)
+            row, position, index = activations.nonzero(as_tuple=True)
+            values = activations[row, position, index].double()
+            columns = [torch.full_like(index, layer), index, position + streams.start, values]
+            table = torch.stack([column.double() for column in columns], dim=1).cpu().numpy()
+            n_entries = torch.bincount(row, minlength=len(resid)).cumsum(dim=0)[:-1].tolist()
+            by_row = np.split(table, n_entries)
+            for i, place in enumerate(places):
+                # A single row is everybody's.
+                found[place].append(by_row[i if len(by_row) > 1 else 0])
 
         _read_all(streams, interventions, note)
         return [_fired(np.concatenate(tables)) for tables in found]

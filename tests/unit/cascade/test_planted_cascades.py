@@ -75,7 +75,6 @@ def test_features_wake_on_the_tokens_at_which_their_unit_works(
     answer = waking(
         found,
         loaded.firing(prompt),
-        loaded.active(prompt),
         loaded.token_classes(prompt),
         n_random=3,
         seed=0,

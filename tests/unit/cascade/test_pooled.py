@@ -58,7 +58,7 @@ def waking(prompt_id: str, peaks: dict[TokenClass, int], random: tuple[int, ...]
 CASCADES = [
     replace(cascade("p", A, B, ratio=0.2), frozen_ratio=0.3),
     replace(cascade("q", A, B, C, ratio=0.4), frozen_ratio=0.7),
-    cascade("r", A, ratio=0.9),
+    replace(cascade("r", A, ratio=0.9), frozen_ratio=None),
 ]
 EDGES = [
     edges("p", edge(A, B, EdgeKind.DIRECT, waking=2)),
@@ -133,6 +133,7 @@ def test_the_norms_part_is_the_paired_difference_where_both_ratios_are(found: Po
 
 
 def test_without_ratios_none_is_stated():
-    bare = pooled_cascade([cascade("p", A)], [edges("p")], [waking("p", counts(), (0,))], seed=0)
+    alone = cascade("p", A, ratio=None)
+    bare = pooled_cascade([alone], [edges("p")], [waking("p", counts(), (0,))], seed=0)
     assert bare.compensation is bare.compensation_frozen is bare.edge_control is None
     assert bare.tokens == ()

@@ -21,7 +21,7 @@ WORLD = World(
 
 def of(world: World, n_random: int = 40) -> Waking:
     found = cascade("p", world.questions(), frozenset([A, B, C]), CascadeSettings())
-    return waking(found, world.fired, world.active, CLASSES, n_random=n_random, seed=0)
+    return waking(found, world.fired, CLASSES, n_random=n_random, seed=0)
 
 
 def test_activations_and_peaks_are_counted_by_the_class_of_their_token():

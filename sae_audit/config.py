@@ -100,6 +100,11 @@ class CascadeSettings(_Settings):
     """Nats a waking feature's ablation must lower the refusal score by, to join the next wave."""
     max_tested: int = Field(default=32, ge=1)
     """Waking features tested per wave, the strongest pull along the refusal direction first."""
+    edge_features: int = Field(default=8, ge=1)
+    """Features of each wave between which edges are tested one by one: those with the largest
+    effect (first wave: the strongest)."""
+    edge_controls: int = Field(default=5, ge=1)
+    """Features outside the cascade that are ablated in place of each edge's cause."""
 
 
 class JudgeSettings(_Settings):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from sae_audit.vocabulary import FeatureId
+from sae_audit.vocabulary import FeatureId, TokenClass
 
 
 def _as_feature(value: Any) -> FeatureId:
@@ -421,10 +421,228 @@ class Cascade:
     stop: str
     """Why the cascade ended."""
     n_sets_scored: int
+    frozen_ratio: float | None = None
+    """The same ratio with the direct effect's final norm dividing by the clean run's root mean
+    square (2402.15390): what the norm's rescaling undoes counts as undone, too."""
+    frozen_reason: str = "this record is older than the question"
+    """Why that ratio is not stated; empty where it is."""
 
     @property
     def depth(self) -> int:
         return len(self.waves)
+
+
+class EdgeKind(StrEnum):
+    """How the ablation of one feature wakes another."""
+
+    DIRECT = "direct"
+    """By itself, with every other feature of the cascade held at its clean activations."""
+    MEDIATED = "mediated"
+    """By itself, but only where other features of the cascade may change: it runs through them."""
+    JOINT = "joint"
+    """Not by itself; but spared while all other earlier waves are ablated, it keeps the other
+    asleep: it is needed together with them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WakeEdge:
+    """The ablation of one feature wakes another, of a later wave, as tested by intervening.
+
+    Activations are the woken feature's largest over positions; 0: it sleeps.
+    """
+
+    cause: Feature
+    feature: Feature
+    """The one that wakes."""
+    kind: EdgeKind
+    activation: float
+    """All earlier waves ablated."""
+    activation_spared: float
+    """The same, the cause spared. 0: the cause is necessary."""
+    activation_alone: float
+    """The cause alone ablated, everything else free. 0 for a direct edge: a backup masks it."""
+    activation_held: float
+    """The cause alone ablated, every other feature of the cascade held at its clean activations."""
+    through: tuple[Feature, ...]
+    """Features of the cascade that it runs through: held at their clean activations, each alone
+    puts the woken feature back to sleep (mediated: the cause alone ablated; joint: all earlier
+    waves). Empty where they cover for each other, and for direct edges."""
+    n_controls: int
+    """Features outside the cascade, of the cause's layer and firing about as strongly, that were
+    ablated in the cause's place."""
+    n_controls_waking: int
+    """Those that wake it, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WakeEdges:
+    """Which features' ablation wakes which, within one prompt's cascade."""
+
+    prompt_id: str
+    edges: tuple[WakeEdge, ...]
+    n_pairs_tested: int
+    """Pairs of a feature of an earlier wave and one of a later; those without an edge are neither
+    enough nor needed."""
+    left_out: tuple[Feature, ...]
+    """Features of waves too large to be tested whole (`cascade.edge_features`)."""
+    n_runs: int
+    """Interventions run."""
+
+
+TokenCounts = Mapping[TokenClass, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Awake:
+    """The dormant features that fire once the first waves are ablated."""
+
+    n_waves: int
+    """Waves ablated."""
+    n_features: int
+    """Dormant features, in the whole suite, that fire: those that join the next wave or not."""
+    fires_at: TokenCounts
+    """Their activations above zero, one for each feature and token, by the token's class."""
+    peaks_at: TokenCounts
+    """The features, by the class of the token of their largest activation."""
+    n_random: tuple[int, ...]
+    """The control: dormant features that fire once a random set is ablated, as large, of the same
+    layers and firing about as strongly on this prompt; one number a set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WokenFeature:
+    """Where a dormant feature that joined a wave fires."""
+
+    feature: Feature
+    wave: int
+    """The wave it joined; the second is the first that wakes."""
+    positions: tuple[int, ...]
+    """Token positions, from 0, at which it fires once the earlier waves are ablated."""
+    fires_at: TokenCounts
+    peak_at: TokenClass
+    """Class of the token of its largest activation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waking:
+    """On which tokens of one prompt features wake."""
+
+    prompt_id: str
+    tokens: TokenCounts
+    """The control: the prompt's tokens (those at which ablation acts) by class."""
+    clean_fires_at: TokenCounts
+    """The control: activations above zero on the clean run, counted alike."""
+    clean_peaks_at: TokenCounts
+    awake: tuple[Awake, ...]
+    """After the first wave, after the first two, and so on."""
+    woken: tuple[WokenFeature, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledWaveFeature:
+    """How often a feature is in a wave."""
+
+    feature: Feature
+    wave: int
+    share: Estimate
+    """Of all cascades."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledEdge:
+    """How often an edge is found."""
+
+    cause: Feature
+    feature: Feature
+    share: Estimate
+    """Of the cascades in which the pair was tested."""
+    kinds: Mapping[EdgeKind, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenShare:
+    """Where features wake, over prompts: means of the prompts' own shares."""
+
+    n_waves: int
+    """Waves ablated."""
+    token: TokenClass
+    peaks: Estimate
+    """Share of the waking features whose largest activation is at such a token (2509.09708)."""
+    fires: Estimate
+    """Share of the waking features' activations above zero."""
+    clean_peaks: Estimate
+    """The control: the same of the features that fire on the clean run, same prompts."""
+    clean_fires: Estimate
+    tokens: Estimate
+    """The control: share of such tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwakeBesideRandom:
+    """How many dormant features wake, and how many wake by chance."""
+
+    n_waves: int
+    n_awake: Estimate
+    """Mean number once so many waves are ablated, over the prompts that have them."""
+    n_random: Estimate
+    """The same once matched random sets of equal size are ablated."""
+    p_value: float
+    """Of the paired difference, by flipping signs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledCascade:
+    """The cascades of all flipped prompts together."""
+
+    depth: Estimate
+    """Mean number of waves."""
+    depths: Mapping[int, int]
+    """Prompts by number of waves."""
+    features: tuple[PooledWaveFeature, ...]
+    """Every feature in every wave it is in, wave by wave, the most frequent first."""
+    edges: tuple[PooledEdge, ...]
+    """The most frequent first."""
+    edge_kinds: Mapping[EdgeKind, int]
+    """Edges of each kind, over all prompts."""
+    edge_control: Estimate | None
+    """The control: share of the features ablated in a cause's place that wake the same feature,
+    averaged by prompt; None where no edge was found or none had a match."""
+    tokens: tuple[TokenShare, ...]
+    awake: tuple[AwakeBesideRandom, ...]
+    compensation: Estimate | None
+    """Mean compensation ratio, the final norm live; over the prompts that have both ratios, None
+    where none has."""
+    compensation_frozen: Estimate | None
+    """The same with the final norm frozen, same prompts."""
+    compensation_norm: Estimate | None
+    """Mean paired difference of the two: the share of the effect that the norm's rescaling undoes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaisedSet:
+    """Features set up on harmless prompts to what they are on refused harmful ones."""
+
+    name: str
+    """`minimal` (each harmless prompt takes the minimal set of one flipped prompt), `pooled`, or
+    `cascade` (all waves of one flipped prompt)."""
+    refused: Estimate
+    """Share of harmless prompts that are now refused: score above 0."""
+    score_rise: Estimate
+    """Mean rise of the refusal score, nats."""
+    refused_random: Estimate
+    """The control: a random set, matched in layers and firing rate, set up so that what it writes
+    to each layer's stream is as long."""
+    score_rise_random: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sufficiency:
+    """Whether the features that refusal needs are enough to bring it about."""
+
+    sets: tuple[RaisedSet, ...]
+    """Empty where no prompt was flipped."""
+    n_harmful: int
+    """Refused harmful audit prompts behind the mean activations."""
 
 
 @dataclass(frozen=True, kw_only=True)

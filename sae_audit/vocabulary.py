@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 _PRINTED = re.compile(r"^L(\d+)/(\d+)$")
 
@@ -62,6 +62,28 @@ class ErrorTerm(StrEnum):
     through it (as in 2403.19647)."""
     DROPPED = "dropped"
     """It goes: the stream is replaced by the SAE's reconstruction."""
+
+
+class TokenClass(StrEnum):
+    """Where in the chat template a prompt's token stands."""
+
+    BOS = "bos"
+    """The token that begins every text."""
+    SYSTEM = "system"
+    """What the chat template writes before the user's text, the system prompt included."""
+    CONTENT = "content"
+    """The user's text."""
+    TEMPLATE = "template"
+    """What the chat template adds after the user's text: the template positions."""
+
+
+class FinalNorm(StrEnum):
+    """What the norm before the unembedding divides the last position's stream by."""
+
+    LIVE = "live"
+    """Its own root mean square: what the model does."""
+    FROZEN = "frozen"
+    """The clean run's root mean square, so that a weaker stream is not scaled up again."""
 
 
 FeatureValues = Mapping[int, Float[np.ndarray, " d_sae"]]
@@ -133,6 +155,30 @@ class Replaced(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Intervention:
+    """Features ablated, and features held where they were, in one run of a prompt."""
+
+    ablated: FeatureSet = frozenset()
+    held: FeatureSet = frozenset()
+    """Set, position by position, to their activations on the clean run: `x <- x - sum_{i in H}
+    (f_i(x) - f_i(x_clean)) d_i`, at the positions at which the ablation acts. The SAE's error term
+    is left as it is."""
+
+    def __post_init__(self) -> None:
+        assert not self.ablated & self.held, sorted(self.ablated & self.held)
+
+
+class Fired:
+    """Every firing feature of one run at every position it fires at, one entry each."""
+
+    layer: Int[np.ndarray, " entry"]
+    index: Int[np.ndarray, " entry"]
+    position: Int[np.ndarray, " entry"]
+    activation: Float[np.ndarray, " entry"]
+    """> 0, read before the ablation edits the stream at that layer."""
+
+
 @runtime_checkable
 class Score(Protocol):
     """The refusal score of one prompt as a set function (the question most stages ask)."""
@@ -162,5 +208,42 @@ class Pull(Protocol):
     def __call__(
         self, ablated: FeatureSet, features: Sequence[FeatureId]
     ) -> Float[np.ndarray, " feature"]:
-        """Sum over positions of `f_i(x) * (d_i . r)` with `ablated` ablated; > 0 pushes to refuse."""
+        """Sum of `f_i(x) * (d_i . r)` with `ablated` ablated; > 0 pushes to refuse.
+
+        Over the positions at which the ablation acts.
+        """
+        ...
+
+
+@runtime_checkable
+class Activations(Protocol):
+    """How strongly asked features fire on one prompt under interventions."""
+
+    def __call__(
+        self, interventions: Sequence[Intervention], features: Sequence[FeatureId]
+    ) -> Float[np.ndarray, "intervention feature position"]:
+        """Activations by position, read before the intervention edits the stream at that layer.
+
+        0 at positions at which the ablation does not act.
+        """
+        ...
+
+
+@runtime_checkable
+class Firing(Protocol):
+    """Which features of the whole SAE suite fire on one prompt under interventions, and where."""
+
+    def __call__(self, interventions: Sequence[Intervention]) -> list[Fired]:
+        """One table for each intervention, of the positions at which the ablation acts."""
+        ...
+
+
+@runtime_checkable
+class HeldScore(Protocol):
+    """The refusal score of one prompt under interventions."""
+
+    def __call__(
+        self, interventions: Sequence[Intervention], norm: FinalNorm = FinalNorm.LIVE
+    ) -> Float[np.ndarray, " intervention"]:
+        """Nats of log-odds, > 0 refuses, with the final norm's scale live or frozen."""
         ...

@@ -47,6 +47,7 @@ from sae_audit.record.facts import (
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
 from sae_audit.vocabulary import FeatureId
+from tests.synthetic_cascades import depth_records
 
 A, B, C = FeatureId(1, 3), FeatureId(2, 5), FeatureId(2, 8)
 N_LAYERS, D_MODEL, N_TEMPLATE = 4, 8, 2
@@ -106,6 +107,8 @@ def cascade(prompt_id: str, *waves: FeatureId, ratio: float | None = 0.25) -> Ca
         compensation_reason="" if ratio is not None else "the direct effect is too small",
         stop="no dormant feature wakes",
         n_sets_scored=9,
+        frozen_ratio=None if ratio is None else ratio + 0.0625,
+        frozen_reason="" if ratio is not None else "the direct effect is too small",
     )
 
 
@@ -320,6 +323,8 @@ def synthetic_run(
     for (stage, kind), objects in records.items():
         for number, one in enumerate(objects):
             store.put(stage, str(number), kind, one, forward_passes=10, tokens=200, seconds=0.5)
+    for stage, key, kind, one in depth_records(cascades):
+        store.put(stage, key, kind, one, forward_passes=10, tokens=200, seconds=0.5)
     rng = np.random.default_rng(0)
     shape = (N_LAYERS, N_TEMPLATE, D_MODEL)
     default = {"harmful": rng.normal(size=shape), "harmless": rng.normal(size=shape)}

@@ -35,7 +35,7 @@ def cell(summary: Summary, measure: str) -> str:
     """One measure with its interval; a dash where no model has what it would be of."""
     found = summary.measures[measure]
     if found is None:
-        return "–"
+        return "-"
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 

@@ -109,4 +109,3 @@ def _row(bed: Bed, name: str, judged: list[_Judged]) -> Row:
         n_sets_scored=float(np.mean([answer.n_sets_scored for _, answer in judged])),
         seconds=float(np.mean([answer.seconds for _, answer in judged])),
     )
-

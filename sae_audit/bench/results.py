@@ -1,7 +1,7 @@
 """What the bench measured: one row a method and model, summarised over models."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def kind_of_sae(case: Case) -> str:
     return "imperfect SAE" if case.family == "imperfect" else "perfect SAE"
 
 
-def summarised(rows: Sequence[Row], group_of, *, seed: int) -> tuple[Summary, ...]:
+def summarised(rows: Sequence[Row], group_of: Callable[[Case], str]) -> tuple[Summary, ...]:
     """Rows of the same stage, group and method, in the order they came."""
     grouped: dict[tuple[str, str, str], list[Row]] = {}
     for stage in STAGES:

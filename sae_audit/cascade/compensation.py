@@ -1,21 +1,43 @@
 """How much of an ablation's effect waking features undo (2307.15771, section 3, as mediation)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sae_audit.vocabulary import Active, FeatureId, FeatureSet, Score
+from sae_audit.cascade.waking import features_of
+from sae_audit.vocabulary import (
+    FeatureId,
+    FeatureSet,
+    FinalNorm,
+    Firing,
+    HeldScore,
+    Intervention,
+)
 
 _MAX_ROUNDS = 6
 
 
+@dataclass(frozen=True, kw_only=True)
+class Compensation:
+    """`1 - total effect / direct effect` of one ablation, with the final norm live and frozen."""
+
+    ratio: float | None
+    reason: str
+    """Why the ratio is not stated; empty where it is."""
+    frozen_ratio: float | None
+    frozen_reason: str
+    n_sets_scored: int
+
+
 def compensation(
-    score: Score,
-    active: Active,
+    score: HeldScore,
+    firing: Firing,
     ablated: FeatureSet,
     clean: Mapping[FeatureId, float],
     *,
     floor: float,
-) -> tuple[float | None, str, int]:
-    """`1 - total effect / direct effect` of ablating `ablated`, with a reason where it has none.
+    frozen_norm_obstacle: str = "",
+) -> Compensation:
+    """What of the effect of ablating `ablated` comes back.
 
     Total effect: the fall of the refusal score, nats. Direct effect: the same fall with every
     feature that was dormant on the clean run held at its clean value, zero, so that nothing can
@@ -23,22 +45,45 @@ def compensation(
     ordinary downstream processing in both effects and isolates what waking adds.) 0: nothing
     covers; 0.5: half of the effect is undone; negative: what wakes adds to the effect.
 
-    Returns the ratio or None where the direct effect is below `floor` nats or dormant features
-    keep waking; the reason; and the number of sets scored.
+    The frozen ratio's direct effect has the final norm divide by the clean run's root mean square
+    as well, so that what is left is not scaled up (2402.15390: about 30% of self-repair); the total
+    effect is the same, that of the model as it is.
+
+    No ratio where the direct effect is below `floor` nats or dormant features keep waking; no
+    frozen one where `frozen_norm_obstacle` says why.
     """
     held: FeatureSet = frozenset()
     for _ in range(_MAX_ROUNDS):
-        now = active([ablated | held])[0]
-        woken = frozenset(f for f in now if f not in clean) - held - ablated
+        now = firing([Intervention(ablated=ablated, held=held)])[0]
+        woken = frozenset(f for f in features_of(now) if f not in clean) - held - ablated
         if not woken:
             break
         held |= woken
     else:
-        return None, f"dormant features still wake after {_MAX_ROUNDS} rounds of holding them", 0
-    unablated, total_score, direct_score = (
-        float(value) for value in score([frozenset(), ablated, ablated | held])
+        reason = f"dormant features still wake after {_MAX_ROUNDS} rounds of holding them"
+        return Compensation(
+            ratio=None, reason=reason, frozen_ratio=None, frozen_reason=reason, n_sets_scored=0
+        )
+    nothing_wakes = Intervention(ablated=ablated, held=held)
+    sets = [Intervention(), Intervention(ablated=ablated), nothing_wakes]
+    before, after, without_waking = (float(value) for value in score(sets))
+    total = before - after
+    ratio, reason = _ratio(total, before - without_waking, floor)
+    frozen_ratio, frozen_reason, n_frozen = None, frozen_norm_obstacle, 0
+    if not frozen_norm_obstacle:
+        n_frozen = 1
+        frozen = before - float(score([nothing_wakes], FinalNorm.FROZEN)[0])
+        frozen_ratio, frozen_reason = _ratio(total, frozen, floor)
+    return Compensation(
+        ratio=ratio,
+        reason=reason,
+        frozen_ratio=frozen_ratio,
+        frozen_reason=frozen_reason,
+        n_sets_scored=len(sets) + n_frozen,
     )
-    direct = unablated - direct_score
+
+
+def _ratio(total: float, direct: float, floor: float) -> tuple[float | None, str]:
     if abs(direct) < floor:
-        return None, f"the direct effect, {direct:+.3f} nats, is below {floor:g}", 3
-    return 1.0 - (unablated - total_score) / direct, "", 3
+        return None, f"the direct effect, {direct:+.3f} nats, is below {floor:g}"
+    return 1.0 - total / direct, ""

@@ -16,7 +16,7 @@ import numpy as np
 from sae_audit.cascade.compensation import compensation
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import Cascade, Wake, Wave
-from sae_audit.vocabulary import Active, FeatureId, FeatureSet, Pull, Score
+from sae_audit.vocabulary import Active, FeatureId, FeatureSet, Firing, HeldScore, Pull, Score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,10 @@ class Questions:
     score: Score
     active: Active
     pull: Pull
+    firing: Firing
+    held_score: HeldScore
+    frozen_norm_obstacle: str = ""
+    """Why the final norm's scale cannot be frozen; empty where it can."""
 
 
 def cascade(
@@ -56,18 +60,25 @@ def cascade(
             ablated |= frozenset(wave.features)
             if not stop and len(waves) == settings.max_waves:
                 stop = f"stopped at {settings.max_waves} waves (cascade.max_waves)"
-    ratio, reason, n_compensation = compensation(
-        ask.score, ask.active, first, clean, floor=settings.min_effect
+    undone = compensation(
+        ask.held_score,
+        ask.firing,
+        first,
+        clean,
+        floor=settings.min_effect,
+        frozen_norm_obstacle=ask.frozen_norm_obstacle,
     )
     return Cascade(
         prompt_id=prompt_id,
         waves=tuple(waves),
         score_clean=score_clean,
         unplaced=tuple(sorted(minimal - ablated)),
-        compensation_ratio=ratio,
-        compensation_reason=reason,
+        compensation_ratio=undone.ratio,
+        compensation_reason=undone.reason,
+        frozen_ratio=undone.frozen_ratio,
+        frozen_reason=undone.frozen_reason,
         stop=stop,
-        n_sets_scored=n_scored + n_compensation,
+        n_sets_scored=n_scored + undone.n_sets_scored,
     )
 
 

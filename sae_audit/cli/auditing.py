@@ -123,7 +123,10 @@ _STAGES = {
     "pooled_set": "One set for many prompts",
     "interactions": "Interactions, prompt by prompt",
     "cascades": "Cascades of dormant features",
+    "edges": "Who wakes whom",
+    "waking": "Tokens they wake on",
     "controls": "Controls",
+    "sufficiency": "The same features set up",
     "confirmation": "Answers in text",
     "report": "Report",
 }

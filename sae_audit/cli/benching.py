@@ -136,7 +136,7 @@ def _print(result: "BenchResult") -> None:
         table.add_row("false alarms", escaped(row.models), escaped(claimed), "", "")
     for row in result.dial:
         measures = "; ".join(
-            f"{name} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" if one else f"{name} –"
+            f"{name} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" if one else f"{name} -"
             for name, one in row.measures.items()
         )
         table.add_row("dial", f"{row.rounds} rounds", escaped(measures), "", "")

@@ -11,7 +11,7 @@ from pathlib import Path
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditIncompleteError
 from sae_audit.findings import PromptScore, SaeQuality
-from sae_audit.pipeline import opening, stages
+from sae_audit.pipeline import cascade_depth, opening, stages
 from sae_audit.pipeline.certainty import check_direction, measure_coverage
 from sae_audit.pipeline.closing import close
 from sae_audit.pipeline.confirmation import confirm_flips
@@ -114,7 +114,11 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
     measure_coverage(session, direction, train, audited, candidates, minimal_sets)
     pooled = stages.pool_sets(session, refused, minimal_sets)
     stages.fit_interactions(session, refused, candidates, minimal_sets, pooled)
-    stages.follow_cascades(session, refused, minimal_sets, direction)
+    cascades = stages.follow_cascades(session, refused, minimal_sets, direction)
+    cascade_depth.deepen_cascades(session, refused, cascades)
     run_controls(session, train, audited, candidates, minimal_sets, pooled)
+    cascade_depth.try_sufficiency(
+        session, train, audited, candidates, minimal_sets, pooled, cascades
+    )
     if opened.judge is not None:
         confirm_flips(session, opened.judge, audited, minimal_sets, pooled)

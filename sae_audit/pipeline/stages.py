@@ -225,6 +225,9 @@ def follow_cascades(
             score=session.score_of(prompt),
             active=session.subject.active(prompt, session.ablation),
             pull=session.subject.pull(prompt, vector, session.ablation),
+            firing=session.subject.firing(prompt, session.ablation),
+            held_score=session.subject.held_score(prompt, session.ablation),
+            frozen_norm_obstacle=session.subject.frozen_norm_obstacle,
         )
         # Set to anything but 0, a feature that does not fire acts as well.
         silent_act = config.clamp != 0.0

@@ -21,6 +21,10 @@ _CHANGED = 0.6
 """Share of a prompt's positions from the first that an ablation changes."""
 _WAKES_TESTED = 0.5
 """Share of `cascade.max_tested` that a wave tests: only features that push to refuse are."""
+_WOKEN = 2
+"""Features of a second wave, where there is one."""
+_DEEPER = 0.6
+"""Share of flipped prompts with a second wave: on the bundled organism 24 of 40."""
 _COLLATERAL_TOKENS = 16
 _BACKWARD = 2.0
 """A backward pass costs about two forward ones."""
@@ -72,7 +76,11 @@ def work_of(config: AuditConfig, facts: SubjectFacts) -> list[Work]:
         counted.pooled_set(),
         counted.interactions(),
         counted.cascades(),
+        counted.edges(),
+        counted.waking(),
+        Work(stage="pooled_cascade", forward_passes=0),
         counted.controls(),
+        counted.sufficiency(),
     ]
     return stages + ([counted.confirmation()] if config.confirm == "text" else [])
 
@@ -246,6 +254,44 @@ class _Counting:
             swept_heads=tests,
             alone_encoded=self._encoded(readings),
             assumed=f"{_WAVES} waves",
+        )
+
+    def edges(self) -> Work:
+        m, settings = _SET_SIZE, self.config.cascade
+        # Each cause spared, alone, and alone with all else held; stand-ins for half of the pairs.
+        runs = 1 + 2 * m + m * _WOKEN + settings.edge_controls * m * _WOKEN / 2
+        total = _DEEPER * self.audit * runs
+        return Work(
+            stage="edges",
+            forward_passes=total,
+            swept_layer_tokens=total * self.tokens * self.above / 2,
+            alone_encoded=self._encoded(2 * _DEEPER * self.audit),
+            assumed=f"a second wave of {_WOKEN} features on {_DEEPER:.0%} of prompts",
+        )
+
+    def waking(self) -> Work:
+        readings = self.audit * _WAVES * (self.config.controls.random_sets + 1)
+        return Work(
+            stage="waking",
+            forward_passes=readings,
+            swept_layer_tokens=readings * self.tokens * self.above,
+            alone_encoded=self._encoded(readings + 2 * self.audit),
+            assumed=f"{_WAVES} waves",
+        )
+
+    def sufficiency(self) -> Work:
+        # The minimal, the pooled and the whole cascade's set, each beside a random one.
+        raised = 2 * 3 * self.audit
+        clean, read = 2 * self.audit, self.audit + self.train
+        return Work(
+            stage="sufficiency",
+            forward_passes=raised + clean + read,
+            layer_tokens=self._whole(self.audit + read),
+            alone_layer_tokens=self._whole(self.audit),
+            swept_layer_tokens=raised * self.facts.template_tokens * self.above,
+            heads=self.audit + read,
+            swept_heads=raised,
+            encoded=self._encoded(read),
         )
 
     def controls(self) -> Work:

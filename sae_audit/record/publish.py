@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sae_audit.findings import Cascade, InteractionGraph, MinimalSet, PooledSet, WidenedPool
+from sae_audit.findings import InteractionGraph, MinimalSet, PooledSet, WidenedPool
 from sae_audit.record.run import Run
 from sae_audit.record.schema import (
     Findings,
@@ -43,8 +43,10 @@ def published(run: Run) -> Findings:
         pooled_set=_pooled(run.pooled_set),
         interactions=by_scope.pop("pooled", None),
         interactions_by_prompt=list(by_scope.values()),
-        cascades=[_cascade(found) for found in run.cascades],
+        cascades=_cascades(run),
+        pooled_cascade=run.pooled_cascade,
         controls=run.controls,
+        sufficiency=run.sufficiency,
         confirmation=run.confirmation,
         cost=PublishedCost(
             forward_passes=sum(stage.forward_passes for stage in stages),
@@ -141,14 +143,22 @@ def _interactions(graph: InteractionGraph) -> PublishedInteractions:
     )
 
 
-def _cascade(found: Cascade) -> PublishedCascade:
-    return PublishedCascade(
-        prompt_id=found.prompt_id,
-        waves=[
-            PublishedWave(features=list(wave.features), score_after=wave.score_after)
-            for wave in found.waves
-        ],
-        depth=found.depth,
-        compensation_ratio=found.compensation_ratio,
-        stop=found.stop,
-    )
+def _cascades(run: Run) -> list[PublishedCascade]:
+    edges = {one.prompt_id: list(one.edges) for one in run.edges}
+    waking = {one.prompt_id: one for one in run.waking}
+    return [
+        PublishedCascade(
+            prompt_id=found.prompt_id,
+            waves=[
+                PublishedWave(features=list(wave.features), score_after=wave.score_after)
+                for wave in found.waves
+            ],
+            depth=found.depth,
+            compensation_ratio=found.compensation_ratio,
+            frozen_compensation_ratio=found.frozen_ratio,
+            stop=found.stop,
+            edges=edges.get(found.prompt_id, []),
+            waking=waking.get(found.prompt_id),
+        )
+        for found in run.cascades
+    ]

@@ -23,9 +23,13 @@ from sae_audit.findings import (
     DirectionCheck,
     InteractionGraph,
     MinimalSet,
+    PooledCascade,
     PooledSet,
     PromptScore,
     SaeQuality,
+    Sufficiency,
+    WakeEdges,
+    Waking,
     WidenedPool,
 )
 from sae_audit.record.facts import Manifest
@@ -110,6 +114,28 @@ class Run:
         return self._all("cascades", Cascade)
 
     @cached_property
+    def edges(self) -> list[WakeEdges]:
+        """Which features' ablation wakes which, one for each cascade."""
+        return self._all("edges", WakeEdges)
+
+    @cached_property
+    def waking(self) -> list[Waking]:
+        """On which tokens features wake, one for each cascade."""
+        return self._all("waking", Waking)
+
+    @cached_property
+    def pooled_cascade(self) -> PooledCascade | None:
+        """None where no prompt was flipped."""
+        found = self._all("pooled_cascade", PooledCascade)
+        return found[0] if found else None
+
+    @cached_property
+    def sufficiency(self) -> Sufficiency | None:
+        """None in records older than the question."""
+        found = self._all("sufficiency", Sufficiency)
+        return found[0] if found else None
+
+    @cached_property
     def controls(self) -> Controls:
         return self._one("controls", Controls)
 
@@ -126,7 +152,7 @@ class Run:
 
     def table(self, name: str) -> pd.DataFrame:
         """A stage as a data frame: `scores`, `saes`, `directions`, `direction_check`, `coverage`,
-        `candidates`, `minimal_sets`, `pairs`, `waves` or `costs`.
+        `candidates`, `minimal_sets`, `pairs`, `waves`, `wake_edges`, `waking_tokens` or `costs`.
 
         `saes` has one row an audited layer: layer, release, id, width, explained_variance,
         explained_variance_without_bos, l0 and ce_recovered, NaN where there is no such ratio.

@@ -12,6 +12,10 @@ from sae_audit.findings import (
     Estimate,
     Feature,
     PairKind,
+    PooledCascade,
+    Sufficiency,
+    WakeEdge,
+    Waking,
 )
 
 
@@ -127,7 +131,17 @@ class PublishedCascade(_Published):
     compensation_ratio: float | None = Field(
         description="1 - total effect / direct effect; null where the direct effect is too small."
     )
+    frozen_compensation_ratio: float | None = Field(
+        default=None,
+        description="The same with the direct effect's final norm frozen; null where not stated.",
+    )
     stop: str
+    edges: list[WakeEdge] = Field(
+        default=[], description="Which features' ablation wakes which, tested one by one."
+    )
+    waking: Waking | None = Field(
+        default=None, description="On which tokens features wake; null in older records."
+    )
 
 
 class PublishedCost(_Published):
@@ -157,7 +171,14 @@ class Findings(_Published):
     )
     interactions_by_prompt: list[PublishedInteractions]
     cascades: list[PublishedCascade]
+    pooled_cascade: PooledCascade | None = Field(
+        default=None, description="null where no prompt was flipped, and in older records."
+    )
     controls: Controls
+    sufficiency: Sufficiency | None = Field(
+        default=None,
+        description="The features set up on harmless prompts; null in older records.",
+    )
     confirmation: Confirmation | None = Field(
         default=None, description="Flips judged in text; null where that was not asked for."
     )

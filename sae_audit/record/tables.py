@@ -158,6 +158,48 @@ def _waves(run: "Run") -> pd.DataFrame:
     )
 
 
+def _wake_edges(run: "Run") -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "prompt_id": found.prompt_id,
+                "cause": str(edge.cause),
+                "feature": str(edge.feature),
+                "kind": edge.kind.value,
+                "activation": edge.activation,
+                "activation_spared": edge.activation_spared,
+                "activation_alone": edge.activation_alone,
+                "activation_held": edge.activation_held,
+                "through": " ".join(map(str, edge.through)),
+                "n_controls": edge.n_controls,
+                "n_controls_waking": edge.n_controls_waking,
+            }
+            for found in run.edges
+            for edge in found.edges
+        ]
+    )
+
+
+def _waking_tokens(run: "Run") -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "prompt_id": found.prompt_id,
+                "n_waves": awake.n_waves,
+                "token": token.value,
+                "n_tokens": found.tokens[token],
+                "n_features": awake.peaks_at[token],
+                "n_activations": awake.fires_at[token],
+                "n_features_clean": found.clean_peaks_at[token],
+                "n_activations_clean": found.clean_fires_at[token],
+            }
+            for found in run.waking
+            for awake in found.awake
+            for token in awake.peaks_at
+        ]
+    )
+
+
 def _costs(run: "Run") -> pd.DataFrame:
     return pd.DataFrame([stage.model_dump() for stage in run.manifest.stages])
 
@@ -172,5 +214,7 @@ TABLES: dict[str, Callable[["Run"], pd.DataFrame]] = {
     "minimal_sets": _minimal_sets,
     "pairs": _pairs,
     "waves": _waves,
+    "wake_edges": _wake_edges,
+    "waking_tokens": _waking_tokens,
     "costs": _costs,
 }

@@ -9,7 +9,13 @@ from sae_audit.record.run import Run
 from sae_audit.report.card import ORDERS, SEARCHES, deviations, setting, token_source
 from sae_audit.report.figures_interactions import SOLVERS
 from sae_audit.report.tables_behaviour import refusal_rows, split_rows
-from sae_audit.report.tables_cascade import waking_features, wave_rows
+from sae_audit.report.tables_cascade import (
+    RAISED_NAMES,
+    TOKEN_NAMES,
+    most_frequent,
+    waking_features,
+    wave_rows,
+)
 from sae_audit.report.tables_confirmation import answer_rows
 from sae_audit.report.tables_coverage import coverage_sentence, share_rows
 from sae_audit.report.tables_direction import checked_rows, judged_directions
@@ -25,6 +31,7 @@ from sae_audit.statistics import share
 
 _ROWS = 25
 """Of tables that name the most frequent things."""
+_ROWS_A_WAVE = 10
 
 
 def contents(run: Run) -> dict[str, Any]:
@@ -121,6 +128,21 @@ def _cascades(run: Run) -> dict[str, Any]:
         "waves": wave_rows(run.cascades),
         "waking": waking_features(run.cascades, _ROWS),
         "n_without_ratio": sum(found.compensation_ratio is None for found in run.cascades),
+        "frozen_reasons": sorted({c.frozen_reason for c in run.cascades if c.frozen_reason}),
+        **_cascade_depth(run),
+    }
+
+
+def _cascade_depth(run: Run) -> dict[str, Any]:
+    pooled = run.pooled_cascade
+    n_tested = sum(found.n_pairs_tested for found in run.edges)
+    return {
+        "wave_features": most_frequent(pooled.features, _ROWS_A_WAVE) if pooled else [],
+        "pooled_edges": pooled.edges[:_ROWS] if pooled else [],
+        "n_pairs_tested": n_tested,
+        "n_no_edge": n_tested - sum(len(found.edges) for found in run.edges),
+        "token_names": TOKEN_NAMES,
+        "raised_names": RAISED_NAMES,
     }
 
 

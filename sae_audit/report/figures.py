@@ -95,6 +95,8 @@ def _cascades(run: Run) -> Figures:
     }
     if any(one.compensation_ratio is not None for one in found):
         drawn["compensation"] = figures_cascade.compensation(found)
+    if run.pooled_cascade is not None and run.pooled_cascade.tokens:
+        drawn["waking_tokens"] = figures_cascade.waking_tokens(run.pooled_cascade.tokens)
     return drawn
 
 

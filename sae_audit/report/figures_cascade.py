@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from sae_audit.findings import Cascade
-from sae_audit.pages.charts import HARMFUL, OWN, styled
-from sae_audit.report.marks import plain, strip, unlegended, zero_line
+from sae_audit.findings import Cascade, Estimate, TokenShare
+from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
+from sae_audit.report.marks import error_bars, plain, strip, unlegended, zero_line
+from sae_audit.report.tables_cascade import TOKEN_NAMES
 
 
 def scores(cascades: Sequence[Cascade]) -> go.Figure:
@@ -63,3 +64,28 @@ def compensation(cascades: Sequence[Cascade]) -> go.Figure:
     figure = strip(rows, x="compensation ratio (0: nothing covers)", colours={"prompts": OWN})
     zero_line(figure)
     return figure.update_yaxes(showticklabels=False).update_layout(height=150)
+
+
+def waking_tokens(shares: Sequence[TokenShare]) -> go.Figure:
+    """Where features wake once the first wave is ablated, beside where features fire anyway."""
+    first = [one for one in shares if one.n_waves == 1]
+    names = [TOKEN_NAMES[one.token].replace(", ", ",<br>") for one in first]
+    figure = go.Figure()
+    series: tuple[tuple[str, list[Estimate], str], ...] = (
+        ("waking features", [one.peaks for one in first], OWN),
+        ("features of the clean run", [one.clean_peaks for one in first], HARMLESS),
+        ("tokens", [one.tokens for one in first], MUTED),
+    )
+    for name, estimates, colour in series:
+        figure.add_trace(
+            go.Bar(
+                x=names,
+                y=[one.value for one in estimates],
+                name=name,
+                marker={"color": colour},
+                error_y=error_bars(estimates),
+                hovertemplate="%{x}: %{y:.1%}<extra>" + name + "</extra>",
+            )
+        )
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    return styled(figure, height=320, y="share, mean over prompts")

@@ -7,6 +7,7 @@ from statistics import median
 from sae_audit.findings import DirectionCheck, InteractionGraph, SaeQuality, SetControl
 from sae_audit.pages.wording import interval, nats, of, percent
 from sae_audit.record.run import Run
+from sae_audit.report.tables_cascade import RAISED_NAMES
 from sae_audit.report.tables_coverage import coverage_control, coverage_sentence
 from sae_audit.report.tables_interactions import kind_counts, pooled_graph, prompt_graphs
 from sae_audit.report.tables_quality import least_recovered
@@ -40,6 +41,7 @@ def summary(run: Run) -> list[SummaryRow]:
         _pooled(run),
         _interactions(run),
         _cascades(run),
+        *_sufficiency(run),
         _collateral(run),
         _dictionaries(run),
     ]
@@ -206,9 +208,48 @@ def _cascades(run: Run) -> SummaryRow:
     return SummaryRow(
         question=question,
         answer=f"Dormant features wake and join in on {_counted(deeper, n)} flipped prompts: "
-        f"{counted}.",
-        control=stated,
+        f"{counted}.{_edges(run)}",
+        control=f"{stated}{_by_chance(run)}",
     )
+
+
+def _edges(run: Run) -> str:
+    pooled = run.pooled_cascade
+    if pooled is None or not pooled.edges:
+        return ""
+    kinds = ", ".join(f"{n} {kind.value}" for kind, n in pooled.edge_kinds.items())
+    return (
+        f" Tested one by one, {sum(pooled.edge_kinds.values())} edges say who wakes whom: {kinds}."
+    )
+
+
+def _by_chance(run: Run) -> str:
+    pooled = run.pooled_cascade
+    if pooled is None:
+        return ""
+    first = pooled.awake[0]
+    return (
+        f" Ablating the first wave wakes {interval(first.n_awake, '{:.0f}'.format)} dormant "
+        f"features; matched random sets, {interval(first.n_random, '{:.0f}'.format)}."
+    )
+
+
+def _sufficiency(run: Run) -> list[SummaryRow]:
+    found = run.sufficiency
+    if found is None or not found.sets:
+        return []
+    raised = {one.name: one for one in found.sets}
+    one = raised.get("pooled", found.sets[0])
+    return [
+        SummaryRow(
+            question="Are the same features enough to refuse?",
+            answer=f"The {RAISED_NAMES[one.name]}, set on {one.refused.n} harmless prompts to what "
+            f"it is on refused ones, makes {interval(one.refused, percent)} of them refused and "
+            f"raises the score by {interval(one.score_rise)} nats.",
+            control=f"Random sets that write as much: {interval(one.refused_random, percent)}, "
+            f"{interval(one.score_rise_random)} nats.",
+        )
+    ]
 
 
 def _collateral(run: Run) -> SummaryRow:

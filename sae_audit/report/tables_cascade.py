@@ -5,8 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from sae_audit.findings import Cascade, Wake
-from sae_audit.vocabulary import FeatureId
+from sae_audit.findings import Cascade, PooledWaveFeature, Wake
+from sae_audit.vocabulary import FeatureId, TokenClass
+
+TOKEN_NAMES = {
+    TokenClass.BOS: "beginning of text",
+    TokenClass.SYSTEM: "template and system prompt, before the user's text",
+    TokenClass.CONTENT: "user's text",
+    TokenClass.TEMPLATE: "template, after the user's text",
+}
+RAISED_NAMES = {
+    "minimal": "minimal set of a flipped prompt",
+    "pooled": "pooled set",
+    "cascade": "all waves of a flipped prompt",
+}
+"""How the report calls the sets that are set up on harmless prompts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +100,14 @@ def _waking(feature: FeatureId, wakes: Sequence[Wake]) -> WakingFeature:
         woken_by=tuple(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
         n_covered=sum(not wake.woken_by for wake in wakes),
     )
+
+
+def most_frequent(features: Sequence[PooledWaveFeature], n_each: int) -> list[PooledWaveFeature]:
+    """The first so many of each wave; they come wave by wave, the most frequent first."""
+    seen: Counter[int] = Counter()
+    kept: list[PooledWaveFeature] = []
+    for one in features:
+        seen[one.wave] += 1
+        if seen[one.wave] <= n_each:
+            kept.append(one)
+    return kept

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from sae_audit.errors import AuditError
-from sae_audit.vocabulary import Positions
+from sae_audit.vocabulary import Positions, TokenClass
 
 # Two texts that share no word, and that no template would strip, split or contain itself.
 _SENTINELS = ("XUSERTEXTX", "a quite other question")
@@ -45,6 +45,8 @@ class Template:
     """What the template is given besides the messages (`enable_thinking: false`)."""
     after_ids: tuple[int, ...]
     """Template positions: the tokens that follow the user's text."""
+    before_ids: tuple[int, ...]
+    """What the template writes before the user's text: BOS, turn marks, the system prompt."""
     marks: Mapping[int, int]
     """How many of each token that is the template's alone it writes into one prompt: of the
     tokenizer's special tokens, and of added ones that this template uses (`<think>`)."""
@@ -95,6 +97,21 @@ class Template:
             mask &= ids != self.tokenizer.bos_token_id
         return mask
 
+    def classes(self, ids: Int[Tensor, " position"]) -> list[TokenClass]:
+        """Where in the template each position of one tokenised prompt stands."""
+        tokens = [int(i) for i in ids]
+        n_before = len(_common_end([tokens[::-1], list(self.before_ids[::-1])]))
+        n_content = len(tokens) - n_before - self.n_after
+        assert n_content >= 0, (n_before, self.n_after, len(tokens))
+        classes = [TokenClass.SYSTEM] * n_before
+        if tokens[0] == self.tokenizer.bos_token_id and n_before:
+            classes[0] = TokenClass.BOS
+        return [
+            *classes,
+            *[TokenClass.CONTENT] * n_content,
+            *[TokenClass.TEMPLATE] * self.n_after,
+        ]
+
 
 def chat_template(
     tokenizer: Any,
@@ -134,11 +151,15 @@ def chat_template(
             "The chat template adds no token after the user's text, so there is no position to read "
             "a direction at; does it honour add_generation_prompt?"
         )
+    # Likewise what they begin with alike, and no more than the template wrote there.
+    opening = _ids(tokenizer, rendered[0].partition(_SENTINELS[0])[0])
+    before = _common_end([ids[::-1] for ids in prompts])[::-1][: len(opening)]
     return Template(
         tokenizer=tokenizer,
         system_prompt=system_prompt,
         options=options,
         after_ids=after,
+        before_ids=before,
         marks=_marks(tokenizer, prompts[0]),
     )
 

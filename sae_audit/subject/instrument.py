@@ -24,7 +24,13 @@ from sae_audit.subject.clean_run import CleanRun, CleanRuns
 from sae_audit.subject.components import Components, ReplacedParts
 from sae_audit.subject.cost import CostMeter
 from sae_audit.subject.dictionaries import Dictionary, decoder_cosines
-from sae_audit.subject.firing import active_on, pull_on
+from sae_audit.subject.firing import (
+    activations_on,
+    active_on,
+    firing_on,
+    held_score_on,
+    pull_on,
+)
 from sae_audit.subject.interventions import Interventions
 from sae_audit.subject.passes import Passes
 from sae_audit.subject.reference import reference_scores
@@ -32,16 +38,21 @@ from sae_audit.subject.refusal_tokens import RefusalTokens
 from sae_audit.subject.score import refusal_score
 from sae_audit.subject.scoring import Scorer
 from sae_audit.subject.stack import Stack
+from sae_audit.subject.streams import Streams, by_layer
 from sae_audit.subject.sweep import Sweeper
 from sae_audit.vocabulary import (
     Ablation,
+    Activations,
     Active,
     FeatureId,
     FeatureSet,
+    Firing,
+    HeldScore,
     Positions,
     Projections,
     Pull,
     Score,
+    TokenClass,
 )
 
 _KEEP = Ablation()
@@ -226,13 +237,48 @@ class Subject:
 
         A feature fires if its activation is above 0 at any position at which `ablation` acts.
         """
-        return active_on(self._passes, self._interventions, prompt, ablation)
+        return active_on(self._streams(prompt, ablation))
 
     def pull(
         self, prompt: Prompt, direction: Float[np.ndarray, " d_model"], ablation: Ablation = _KEEP
     ) -> Pull:
         """How strongly features push this prompt's stream along `direction`."""
-        return pull_on(self._passes, self._interventions, prompt, direction, ablation)
+        return pull_on(self._streams(prompt, ablation), direction)
+
+    def activations(self, prompt: Prompt, ablation: Ablation = _KEEP) -> Activations:
+        """How strongly asked features fire, position by position, under interventions.
+
+        Layers below the first one changed are the remembered clean run's, those above the highest
+        feature asked for are not run, and interventions share batches.
+        """
+        return activations_on(self._streams(prompt, ablation))
+
+    def firing(self, prompt: Prompt, ablation: Ablation = _KEEP) -> Firing:
+        """Every firing feature of the whole suite and the positions it fires at."""
+        return firing_on(self._streams(prompt, ablation))
+
+    def held_score(self, prompt: Prompt, ablation: Ablation = _KEEP) -> HeldScore:
+        """The refusal score with some features ablated and others held at their clean values,
+        the final norm's scale live or frozen to the clean run's.
+
+        Raises:
+            AuditError: when called, a frozen norm in a model whose final norm has another form
+                (see `frozen_norm_obstacle`).
+        """
+        end = self._runs.of(self._interventions.ids(prompt)).resid[-1][-1]
+        return held_score_on(self._streams(prompt, ablation), self._stack, end, self._token_ids())
+
+    @property
+    def frozen_norm_obstacle(self) -> str:
+        """Why the final norm's scale cannot be frozen; empty where it can."""
+        return self._stack.frozen_norm_obstacle
+
+    def token_classes(self, prompt: Prompt, ablation: Ablation = _KEEP) -> dict[int, TokenClass]:
+        """Where in the chat template the prompt's tokens stand, by position: those at which
+        `ablation` acts."""
+        ids = self.template.tokens(prompt.text)
+        selected = self.template.selected(ids, ablation.positions).tolist()
+        return {i: one for i, one in enumerate(self.template.classes(ids)) if selected[i]}
 
     def attribution(
         self,
@@ -277,6 +323,17 @@ class Subject:
         return {
             layer: decoder_cosines(dictionary, vector).cpu().numpy()
             for layer, dictionary in self.suite.items()
+        }
+
+    def rows(self, features: Sequence[FeatureId]) -> dict[FeatureId, Float[np.ndarray, " d_model"]]:
+        """What one unit of each feature's activation adds to the reconstruction."""
+        check_features([frozenset(features)], self.suite)
+        return {
+            features[place]: row
+            for layer, (places, indices) in by_layer(features).items()
+            for place, row in zip(
+                places, self.suite[layer].rows(indices).float().cpu().numpy(), strict=True
+            )
         }
 
     def mean_activations(
@@ -458,6 +515,18 @@ class Subject:
             "refusal tokens are found when the subject is loaded"
         )
         return torch.tensor(self.refusal_tokens.ids, device=self._passes.device)
+
+    def _streams(self, prompt: Prompt, ablation: Ablation) -> Streams:
+        ids = self._interventions.ids(prompt)
+        return Streams(
+            passes=self._passes,
+            stack=self._stack,
+            suite=self.suite,
+            runs=self._runs,
+            ids=ids,
+            selected=self._interventions.selected(ids, ablation),
+            ablation=ablation,
+        )
 
     def _sweeper(self, ablation: Ablation, error_layers: frozenset[int]) -> Sweeper:
         return Sweeper(self._stack, self.suite, ablation, error_layers, self._passes.cost)

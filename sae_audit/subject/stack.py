@@ -6,6 +6,7 @@ model's own modules, so the numbers are Hugging Face's own.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -118,9 +119,23 @@ class Stack:
         output = output[0] if isinstance(output, tuple) else output
         return output[:, -1:] if last else output
 
-    def head(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
-        """Next-token logits from `resid_post` of the last layer at the last position."""
-        logits = self._unembed(self._norm(resid))
+    def head(
+        self,
+        resid: Float[Tensor, "row d_model"],
+        *,
+        scaled_as: Float[Tensor, " d_model"] | None = None,
+    ) -> Float[Tensor, "row vocabulary"]:
+        """Next-token logits from `resid_post` of the last layer at the last position.
+
+        With `scaled_as` the final norm divides by the root mean square of that stream in place of
+        each row's own (2402.15390 calls this a frozen norm).
+        """
+        normed = self._norm(resid)
+        if scaled_as is not None:
+            assert not self.frozen_norm_obstacle, self.frozen_norm_obstacle
+            ratio = self._rms(resid) / self._rms(scaled_as)
+            normed = (normed.float() * ratio).to(normed.dtype)
+        logits = self._unembed(normed)
         cap = getattr(self._config, "final_logit_softcapping", None)
         if cap is None:
             return logits
@@ -128,6 +143,35 @@ class Stack:
             return torch.tanh(logits / cap) * cap
         # In place: a batch of logits is the largest tensor there is.
         return logits.div_(cap).tanh_().mul_(cap)
+
+    @cached_property
+    @torch.no_grad()
+    def frozen_norm_obstacle(self) -> str:
+        """Why the final norm's scale cannot be frozen; empty where it can.
+
+        It can where the norm is a linear map divided by the root mean square (Llama, Gemma): tried
+        on two streams and their sum, for modules of that name differ.
+        """
+        kind = type(self._norm).__name__
+        if _epsilon(self._norm) is None:
+            return f"the final norm, {kind}, states no epsilon, so that its scale is not known"
+        generator = torch.Generator().manual_seed(0)
+        width = self._config.hidden_size
+        # A mean far from 0 tells the root mean square from a standard deviation.
+        two = torch.randn(2, width, generator=generator) + 1.0
+        streams = torch.cat([two, two.sum(dim=0, keepdim=True)])
+        streams = streams.to(next(self._norm.parameters()))
+        a, b, both = self._norm(streams).float() * self._rms(streams)
+        wrong = float((a + b - both).abs().max())
+        bound = 1e-4 if streams.dtype == torch.float32 else 0.05
+        if wrong <= bound * max(1.0, float(both.abs().max())):
+            return ""
+        return f"the final norm, {kind}, does not divide by the root mean square alone"
+
+    def _rms(self, resid: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row 1"]:
+        epsilon = _epsilon(self._norm)
+        assert epsilon is not None, type(self._norm)
+        return (resid.float().square().mean(dim=-1, keepdim=True) + epsilon).sqrt()
 
     @torch.no_grad()
     def check(self, run: CleanRun) -> None:
@@ -163,6 +207,10 @@ class Stack:
             if id(mask) not in made:
                 made[id(mask)] = _as_bool(mask, length, self._model.device)
         return tuple(made[id(mask)] for mask in masks)
+
+
+def _epsilon(norm: Any) -> float | None:
+    return getattr(norm, "variance_epsilon", getattr(norm, "eps", None))
 
 
 def _last_position(

@@ -1,46 +1,16 @@
 """Cascades of small worlds in which it is written who wakes whom."""
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
 import pytest
 
-from sae_audit.cascade.waves import Questions, cascade
+from sae_audit.cascade.waves import cascade
 from sae_audit.config import CascadeSettings
-from sae_audit.vocabulary import FeatureId, FeatureSet
+from sae_audit.vocabulary import FeatureId
+from tests.unit.cascade.world import World
 
 A, B, C, NOISE = FeatureId(1, 0), FeatureId(2, 0), FeatureId(3, 0), FeatureId(3, 9)
 SETTINGS = CascadeSettings()
 
-
-class World:
-    """Feature -> the features that must all be ablated for it to wake; each firing one that is not
-    ablated adds its strength to the score."""
-
-    def __init__(self, wakes: dict[FeatureId, set[FeatureId]], strength: dict[FeatureId, float]):
-        self.wakes = wakes
-        self.strength = strength
-
-    def firing(self, ablated: FeatureSet) -> dict[FeatureId, float]:
-        return {f: 1.0 for f, causes in self.wakes.items() if causes <= ablated}
-
-    def active(self, sets: Sequence[FeatureSet]) -> list[Mapping[FeatureId, float]]:
-        return [self.firing(ablated) for ablated in sets]
-
-    def score(self, sets: Sequence[FeatureSet]) -> np.ndarray:
-        return np.array(
-            [sum(self.strength[f] for f in self.firing(s) if f not in s) - 1.0 for s in sets]
-        )
-
-    def pull(self, ablated: FeatureSet, features: Sequence[FeatureId]) -> np.ndarray:
-        assert not ablated & set(features), "an ablated feature pulls nowhere"
-        return np.array([self.strength[f] for f in features])
-
-    def questions(self) -> Questions:
-        return Questions(score=self.score, active=self.active, pull=self.pull)
-
-
-CHAIN = World({A: set(), B: {A}, C: {A, B}, NOISE: {A}}, {A: 4.0, B: 3.0, C: 2.0, NOISE: 0.01})
+CHAIN = World({A: "on", B: [{A}], C: [{A, B}], NOISE: [{A}]}, {A: 4.0, B: 3.0, C: 2.0, NOISE: 0.01})
 
 
 def test_backups_behind_each_other_are_waves_behind_each_other():
@@ -70,7 +40,7 @@ def test_what_wakes_without_effect_joins_no_wave():
 
 
 def test_without_dormant_features_there_is_one_wave_and_no_compensation():
-    world = World({A: set(), B: set()}, {A: 2.0, B: 2.0})
+    world = World({A: "on", B: "on"}, {A: 2.0, B: 2.0})
     found = cascade("p", world.questions(), frozenset([A, B]), SETTINGS)
     assert found.depth == 1
     assert found.stop == "no dormant feature wakes"
@@ -80,7 +50,7 @@ def test_without_dormant_features_there_is_one_wave_and_no_compensation():
 def test_compensation_is_the_share_of_the_effect_that_waking_undoes():
     """Ablating A: 4 falls away, B brings 3 back; with B held at zero C (2) stays asleep only if B
     counts as not ablated, so it is held as well: direct effect 4, total 1, ratio 3/4."""
-    world = World({A: set(), B: {A}}, {A: 4.0, B: 3.0})
+    world = World({A: "on", B: [{A}]}, {A: 4.0, B: 3.0})
     found = cascade("p", world.questions(), frozenset([A, B]), SETTINGS)
     assert found.compensation_ratio == pytest.approx(0.75)
 
@@ -92,7 +62,26 @@ def test_the_number_of_waves_is_bounded():
 
 
 def test_a_direct_effect_near_zero_gives_no_ratio():
-    world = World({A: set(), B: {A}}, {A: 0.01, B: 1.0})
+    world = World({A: "on", B: [{A}]}, {A: 0.01, B: 1.0})
     found = cascade("p", world.questions(), frozenset([A, B]), SETTINGS)
     assert found.compensation_ratio is None
     assert "direct effect" in found.compensation_reason
+
+
+def test_what_the_final_norm_undoes_shows_in_the_frozen_ratio_alone():
+    """A's 4 fall away and B brings 3 back; the frozen norm's direct effect is 5, the live one's 4:
+    1 - 1/4 and 1 - 1/5."""
+    world = World({A: "on", B: [{A}]}, {A: 4.0, B: 3.0}, rescaled=1.0)
+    found = cascade("p", world.questions(), frozenset([A, B]), SETTINGS)
+    assert found.compensation_ratio == pytest.approx(0.75)
+    assert found.frozen_ratio == pytest.approx(0.8)
+    assert found.frozen_reason == ""
+
+
+def test_a_norm_that_cannot_be_frozen_is_said_and_the_live_ratio_stays():
+    world = World({A: "on", B: [{A}]}, {A: 4.0, B: 3.0})
+    ask = world.questions(frozen_norm_obstacle="the final norm is a LayerNorm")
+    found = cascade("p", ask, frozenset([A, B]), SETTINGS)
+    assert found.compensation_ratio == pytest.approx(0.75)
+    assert found.frozen_ratio is None
+    assert found.frozen_reason == "the final norm is a LayerNorm"

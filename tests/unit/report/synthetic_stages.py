@@ -23,6 +23,7 @@ from sae_audit.findings import (
 )
 from sae_audit.statistics import mean, share
 from sae_audit.vocabulary import FeatureId
+from tests.synthetic_cascades import depth_records
 
 if TYPE_CHECKING:
     from tests.unit.report.synthetic import Shape
@@ -42,8 +43,10 @@ def later_stages(
     if pooled is not None:
         graph = _graph(shape, "pooled", pooled.features, random)
         yield "interactions", "pooled", InteractionGraph, graph
-    for i, found in enumerate(flipped):
-        yield "cascades", found.prompt_id, Cascade, _cascade(shape, found, i, random)
+    cascades = [_cascade(shape, found, i, random) for i, found in enumerate(flipped)]
+    for found in cascades:
+        yield "cascades", found.prompt_id, Cascade, found
+    yield from depth_records(cascades)
     yield "controls", "all", Controls, _controls(flipped, pooled, random)
 
 
@@ -129,6 +132,8 @@ def _cascade(shape: "Shape", found: MinimalSet, i: int, random: np.random.Genera
         compensation_reason="" if shape.compensation else "the direct effect is below 0.1",
         stop="no dormant feature wakes",
         n_sets_scored=50,
+        frozen_ratio=float(random.uniform(0, 0.6)) if shape.compensation else None,
+        frozen_reason="" if shape.compensation else "the direct effect is below 0.1",
     )
 
 

@@ -1,0 +1,160 @@
+"""On which tokens features wake, and how many wake by chance (2509.09708, section on tokens).
+
+After each wave: the dormant features of the whole suite that fire, where, and beside them the
+number that fire once random sets are ablated instead.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from sae_audit.cascade.matching import random_stand_ins
+from sae_audit.findings import Awake, Cascade, TokenCounts, Waking, WokenFeature
+from sae_audit.vocabulary import (
+    FeatureId,
+    FeatureSet,
+    Fired,
+    Firing,
+    Intervention,
+    TokenClass,
+)
+
+_INDICES = 1 << 32
+"""More than any SAE has features."""
+
+
+def waking(
+    found: Cascade,
+    firing: Firing,
+    classes: Mapping[int, TokenClass],
+    *,
+    n_random: int,
+    seed: int,
+) -> Waking:
+    """`classes` gives the class of every position at which the ablation acts."""
+    ablated = _ablated_by_wave(found)
+    clean, *after = firing([Intervention(), *(Intervention(ablated=one) for one in ablated)])
+    was_firing = frozenset(features_of(clean))
+    random = _n_random(found.prompt_id, ablated, clean, firing, n_random, seed)
+    places = [_Places(fired, classes) for fired in after]
+    awake: list[Awake] = []
+    for i, (here, one) in enumerate(zip(places, ablated, strict=True)):
+        dormant = here.belonging_to(here.features - was_firing - one)
+        awake.append(
+            Awake(
+                n_waves=i + 1,
+                n_features=len(here.features - was_firing - one),
+                fires_at=here.counts(dormant),
+                peaks_at=here.peak_counts(dormant),
+                n_random=random[i],
+            )
+        )
+    before = _Places(clean, classes)
+    everything = np.ones(len(clean.layer), bool)
+    return Waking(
+        prompt_id=found.prompt_id,
+        tokens=_counted(list(classes.values())),
+        clean_fires_at=before.counts(everything),
+        clean_peaks_at=before.peak_counts(everything),
+        awake=tuple(awake),
+        woken=tuple(
+            places[i - 1].woken(wake.feature, i + 1)
+            for i, wave in enumerate(found.waves)
+            for wake in wave.wakes
+        ),
+    )
+
+
+def features_of(fired: Fired) -> list[FeatureId]:
+    pairs = np.unique(np.stack([fired.layer, fired.index], axis=1), axis=0)
+    return [FeatureId(layer, index) for layer, index in pairs.tolist()]
+
+
+def _ablated_by_wave(found: Cascade) -> list[FeatureSet]:
+    """After one wave, after two, and so on."""
+    waves = [frozenset(wave.features) for wave in found.waves]
+    return [frozenset[FeatureId]().union(*waves[: i + 1]) for i in range(len(waves))]
+
+
+def _n_random(
+    prompt_id: str,
+    ablated: Sequence[FeatureSet],
+    clean: Fired,
+    firing: Firing,
+    n: int,
+    seed: int,
+) -> list[tuple[int, ...]]:
+    """How many dormant features fire after ablating sets matched to each of `ablated`."""
+    # Prompts draw differently, and the same prompt always alike.
+    own = np.random.default_rng([seed, *prompt_id.encode()]).integers(1 << 31, size=len(ablated))
+    peaks = _peaks(clean)
+    drawn = [
+        random_stand_ins(one, peaks, excluded=ablated[-1], n_sets=n, seed=int(s))
+        for one, s in zip(ablated, own, strict=True)
+    ]
+    fired = firing([Intervention(ablated=one) for sets in drawn for one in sets])
+    counts = [len(np.setdiff1d(_codes(now), _codes(clean))) for now in fired]
+    return [tuple(counts[i * n : (i + 1) * n]) for i in range(len(ablated))]
+
+
+def _peaks(fired: Fired) -> dict[FeatureId, float]:
+    """Each firing feature's largest activation."""
+    rising = np.argsort(fired.activation, kind="stable")
+    rows = zip(
+        fired.layer[rising].tolist(),
+        fired.index[rising].tolist(),
+        fired.activation[rising].tolist(),
+        strict=True,
+    )
+    return {FeatureId(layer, index): value for layer, index, value in rows}
+
+
+def _counted(classes: Sequence[TokenClass]) -> TokenCounts:
+    counts = Counter(classes)
+    return {token: counts[token] for token in TokenClass}
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """A table of firing features, read by the class of the token."""
+
+    fired: Fired
+    classes: Mapping[int, TokenClass]
+
+    @property
+    def features(self) -> FeatureSet:
+        return frozenset(features_of(self.fired))
+
+    def belonging_to(self, features: FeatureSet) -> Bool[np.ndarray, " entry"]:
+        return np.isin(_codes(self.fired), [f.layer * _INDICES + f.index for f in features])
+
+    def counts(self, chosen: Bool[np.ndarray, " entry"]) -> TokenCounts:
+        return _counted([self.classes[at] for at in self.fired.position[chosen].tolist()])
+
+    def peak_counts(self, chosen: Bool[np.ndarray, " entry"]) -> TokenCounts:
+        """The features by the class of the token of their largest activation, the first of them."""
+        strongest = np.lexsort((self.fired.position, -self.fired.activation))
+        strongest = strongest[chosen[strongest]]
+        _, first = np.unique(_codes(self.fired)[strongest], return_index=True)
+        at = self.fired.position[strongest[first]].tolist()
+        return _counted([self.classes[position] for position in at])
+
+    def woken(self, feature: FeatureId, wave: int) -> WokenFeature:
+        own = self.belonging_to(frozenset([feature]))
+        assert own.any(), f"{feature} joined wave {wave} and does not fire"
+        peaks = self.peak_counts(own)
+        return WokenFeature(
+            feature=feature,
+            wave=wave,
+            positions=tuple(sorted(self.fired.position[own].tolist())),
+            fires_at=self.counts(own),
+            peak_at=next(token for token, n in peaks.items() if n),
+        )
+
+
+def _codes(fired: Fired) -> Int[np.ndarray, " entry"]:
+    """One number for each entry's feature."""
+    return fired.layer * _INDICES + fired.index

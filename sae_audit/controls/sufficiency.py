@@ -1,0 +1,64 @@
+"""Are the features that refusal needs enough for it: set up on prompts that are not refused.
+
+A set of features is given, at the template positions of a harmless prompt, the mean activations it
+has there on refused harmful ones. The control gives a random set activations such that what it
+writes to each layer's stream is as long.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.findings import RaisedSet
+from sae_audit.statistics import mean, share
+from sae_audit.vocabulary import FeatureId
+
+Scores = Float[np.ndarray, " prompt"]
+
+
+def raised_set(
+    name: str, clean: Scores, raised: Scores, raised_random: Scores, *, seed: int
+) -> RaisedSet:
+    """`raised` and `raised_random`: the refusal scores (nats) of the same harmless prompts."""
+    assert clean.size > 0, "no harmless prompt"
+    assert (clean < 0.0).all(), "prompts that are refused as they are cannot come to be refused"
+    return RaisedSet(
+        name=name,
+        refused=share(int((raised > 0.0).sum()), raised.size),
+        score_rise=mean(raised - clean, seed=seed),
+        refused_random=share(int((raised_random > 0.0).sum()), raised_random.size),
+        score_rise_random=mean(raised_random - clean, seed=seed),
+    )
+
+
+def equally_long(
+    features: Sequence[FeatureId],
+    stand_ins: Sequence[FeatureId],
+    values: Mapping[FeatureId, float],
+    rows: Mapping[FeatureId, Float[np.ndarray, " d_model"]],
+) -> dict[FeatureId, float]:
+    """Activations of `stand_ins` that write as long a vector to each layer as `features` do.
+
+    Both are sorted and have as many features in each layer; the k-th stand-in of a layer takes the
+    k-th feature's share. `rows` are what one unit of activation writes. A layer in which the
+    features write nothing asks nothing of its stand-ins.
+    """
+    assert [f.layer for f in features] == [f.layer for f in stand_ins], (features, stand_ins)
+    found = {b: values[a] for a, b in zip(features, stand_ins, strict=True)}
+    for layer in {feature.layer for feature in features}:
+        own = [f for f in features if f.layer == layer]
+        others = [f for f in stand_ins if f.layer == layer]
+        length = _length(own, values, rows)
+        random = _length(others, found, rows)
+        for other in others:
+            found[other] *= length / random if random else 0.0
+    return found
+
+
+def _length(
+    features: Sequence[FeatureId],
+    values: Mapping[FeatureId, float],
+    rows: Mapping[FeatureId, Float[np.ndarray, " d_model"]],
+) -> float:
+    return float(np.linalg.norm(sum((values[f] * rows[f] for f in features), np.zeros(1))))

@@ -69,6 +69,9 @@ class MinimalSettings(_Settings):
     patience: int = Field(default=16, ge=1)
     """How many sets of one prompt are asked in one round; changes the cost, and the answer of
     `splitting` only where effects are not monotone."""
+    more_sets_budget: int = Field(default=128, ge=0)
+    """Sets that may be scored, for each flipped prompt, to find its other minimal sets, until none
+    is missing; 0 leaves them out."""
 
 
 class InteractionSettings(_Settings):

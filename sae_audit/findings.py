@@ -168,6 +168,61 @@ class MinimalSet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CertifiedSet:
+    """One of several minimal sets of a prompt."""
+
+    features: tuple[Feature, ...]
+    """Sorted."""
+    score_ablated: float
+    """Refusal score with `features` ablated, nats; < 0 complies."""
+    score_without: Mapping[FeatureKey, float]
+    """Score when this one feature is spared. Every value >= 0: that is 1-minimality."""
+
+    @property
+    def certified(self) -> bool:
+        """Whether the scores prove it: the set flips, and sparing any one feature undoes that."""
+        return (
+            self.score_ablated < 0.0
+            and set(self.score_without) == set(self.features)
+            and all(score >= 0.0 for score in self.score_without.values())
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinimalSetFamily:
+    """The minimal sets of one flipped prompt: how many ways there are to flip it."""
+
+    prompt_id: str
+    sets: tuple[CertifiedSet, ...]
+    """Each certified, in the order found; the first is the prompt's `MinimalSet`."""
+    complete: bool
+    """Whether there is no other minimal set among the candidates, provided that ablating more
+    never restores refusal. False where the budget ended before, or scores contradict that."""
+    contradicted: bool
+    """Whether some scored set refuses although a part of it flips. Where not, the proviso is not
+    proved either: only sets that were scored speak for it."""
+    n_sets_scored: int
+    """Ablated sets evaluated to find those after the first, certificates included."""
+
+    @property
+    def core(self) -> tuple[FeatureId, ...]:
+        """Features in every set: where the list is complete, no flip does without them."""
+        own = [frozenset(one.features) for one in self.sets]
+        return tuple(sorted(frozenset.intersection(*own)))
+
+    @property
+    def replaceable(self) -> tuple[FeatureId, ...]:
+        """Features in some of the sets, and not in all."""
+        held = {feature for one in self.sets for feature in one.features}
+        return tuple(sorted(held.difference(self.core)))
+
+    @property
+    def smallest(self) -> int:
+        """Features in the smallest of the sets."""
+        return min(len(one.features) for one in self.sets)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PooledSet:
     """One set for many prompts, built on some of them and tried on others."""
 

@@ -60,9 +60,7 @@ class TestByHand:
             sae.save_model(folder / "saes" / f"layer_{layer}")
         return folder
 
-    def expected(
-        self, folder: Path, removed: list[tuple[int, float]], dose: float = 1.0
-    ) -> float:
+    def expected(self, folder: Path, removed: list[tuple[int, float]], dose: float = 1.0) -> float:
         """The score by numpy: the last token's embedding less each removed (feature, clamp)."""
         model = LlamaForCausalLM.from_pretrained(folder)
         last = tiny.tokenizer().convert_tokens_to_ids("model")

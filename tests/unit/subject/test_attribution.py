@@ -38,9 +38,7 @@ def test_it_is_the_slope_of_ablating_a_little(subject_of_kind: Subject, position
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-def test_a_small_dose_is_estimated_as_its_share_of_the_slope(
-    subject_of_kind: Subject, steps: int
-):
+def test_a_small_dose_is_estimated_as_its_share_of_the_slope(subject_of_kind: Subject, steps: int):
     """Hardly any way from the clean run, every point's gradient is that of the clean run."""
     slope = subject_of_kind.attribution(PROMPT)
     dosed = subject_of_kind.attribution(PROMPT, Ablation(dose=1e-4), steps=steps)

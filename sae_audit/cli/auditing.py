@@ -117,6 +117,8 @@ _STAGES = {
     "sae_quality": "How well the SAEs describe it",
     "candidates": "Candidate features",
     "minimal_sets": "Minimal sets, prompt by prompt",
+    "minimal_set_families": "Other minimal sets",
+    "doses": "Smallest doses that flip",
     "pooled_set": "One set for many prompts",
     "interactions": "Interactions, prompt by prompt",
     "cascades": "Cascades of dormant features",

@@ -11,7 +11,7 @@ from pathlib import Path
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditIncompleteError
 from sae_audit.findings import PromptScore, SaeQuality
-from sae_audit.pipeline import opening, stages
+from sae_audit.pipeline import depth, opening, stages
 from sae_audit.pipeline.closing import close
 from sae_audit.pipeline.confirmation import confirm_flips
 from sae_audit.pipeline.controls import run_controls
@@ -109,9 +109,11 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
     candidates = stages.gather_candidates(session, direction, train)
     refused = audited.harmful
     minimal_sets = stages.find_minimal_sets(session, refused, candidates)
+    depth.find_families(session, refused, candidates, minimal_sets)
+    doses = depth.find_doses(session, refused, candidates, minimal_sets)
     pooled = stages.pool_sets(session, refused, minimal_sets)
     stages.fit_interactions(session, refused, candidates, minimal_sets, pooled)
     stages.follow_cascades(session, refused, minimal_sets, direction)
-    run_controls(session, train, audited, candidates, minimal_sets, pooled)
+    run_controls(session, train, audited, candidates, minimal_sets, doses, pooled)
     if opened.judge is not None:
         confirm_flips(session, opened.judge, audited, minimal_sets, pooled)

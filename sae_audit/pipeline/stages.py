@@ -91,28 +91,31 @@ def find_minimal_sets(
     session: Session, prompts: Sequence[Prompt], candidates: CandidateSet
 ) -> list[MinimalSet]:
     """Stage 2, second step: one certified set per refused prompt."""
-    pool = ranked(candidates)
-
-    def orders(prompt: Prompt) -> list[list[FeatureId]]:
-        asked = session.config.minimal.order
-        found = [pool] if asked != "attribution" else []
-        if asked != "candidates":
-            drops = _attribution(session, prompt)
-            found.append(sorted(pool, key=lambda f: -drops[f.layer][f.index]))
-        return found
-
     return session.remember_together(
         "minimal_sets",
         MinimalSet,
         list(prompts),
-        lambda p: minimal_set(p.id, orders(p), session.config.minimal),
+        lambda p: minimal_set(p.id, search_orders(session, p, candidates), session.config.minimal),
+        session.scores(),
     )
+
+
+def search_orders(
+    session: Session, prompt: Prompt, candidates: CandidateSet
+) -> list[list[FeatureId]]:
+    """The orders in which a search tries candidates, as the settings ask."""
+    pool, asked = ranked(candidates), session.config.minimal.order
+    found = [pool] if asked != "attribution" else []
+    if asked != "candidates":
+        drops = _attribution(session, prompt)
+        found.append(sorted(pool, key=lambda f: -drops[f.layer][f.index]))
+    return found
 
 
 def pool_sets(
     session: Session, prompts: Sequence[Prompt], minimal_sets: Sequence[MinimalSet]
 ) -> PooledSet | None:
-    """Stage 2, third step: one set for half of the prompts, tried on the other half.
+    """Stage 2, last step: one set for half of the prompts, tried on the other half.
 
     None where no prompt of the building half was flipped, or there is no other half.
     """

@@ -1,14 +1,23 @@
 """A run's record in its published form."""
 
-from sae_audit.findings import Cascade, InteractionGraph, MinimalSet, PooledSet
+from sae_audit.findings import (
+    Cascade,
+    FlipDose,
+    InteractionGraph,
+    MinimalSet,
+    MinimalSetFamily,
+    PooledSet,
+)
 from sae_audit.record.run import Run
 from sae_audit.record.schema import (
     Findings,
     PublishedCascade,
     PublishedCost,
     PublishedDirection,
+    PublishedDose,
     PublishedInteractions,
     PublishedMinimalSet,
+    PublishedMinimalSetFamily,
     PublishedModel,
     PublishedPair,
     PublishedPooledSet,
@@ -36,6 +45,8 @@ def published(run: Run) -> Findings:
             kl=selected.kl,
         ),
         minimal_sets=[_minimal_set(found) for found in run.minimal_sets],
+        minimal_set_families=[_family(found) for found in run.minimal_set_families],
+        doses=[_dose(found) for found in run.doses],
         pooled_set=_pooled(run.pooled_set),
         interactions=by_scope.pop("pooled", None),
         interactions_by_prompt=list(by_scope.values()),
@@ -97,6 +108,29 @@ def _minimal_set(found: MinimalSet) -> PublishedMinimalSet:
         candidates=found.n_candidates,
         forward_passes=found.n_sets_scored,
         reason=found.reason,
+    )
+
+
+def _family(found: MinimalSetFamily) -> PublishedMinimalSetFamily:
+    return PublishedMinimalSetFamily(
+        prompt_id=found.prompt_id,
+        sets=[list(one.features) for one in found.sets],
+        complete=found.complete,
+        contradicted=found.contradicted,
+        core=list(found.core),
+        replaceable=list(found.replaceable),
+        forward_passes=found.n_sets_scored,
+    )
+
+
+def _dose(found: FlipDose) -> PublishedDose:
+    return PublishedDose(
+        prompt_id=found.prompt_id,
+        ablated=found.ablated,
+        dose=found.dose,
+        score=found.score,
+        dose_below=found.dose_below,
+        score_below=found.score_below,
     )
 
 

@@ -286,7 +286,10 @@ class FlipDose:
 
 @dataclass(frozen=True, kw_only=True)
 class PooledSet:
-    """One set for many prompts, built on some of them and tried on others."""
+    """One set for many prompts, built on some of them and tried on others.
+
+    Equally large sets of other origins, on the same held-out prompts, are in `Controls.pooled`.
+    """
 
     features: tuple[Feature, ...]
     built_on: tuple[str, ...]
@@ -297,6 +300,14 @@ class PooledSet:
     """Share of the building prompts still flipped when this one feature is spared; every value is
     below `flipped_built.value`: no feature can be spared."""
     n_sets_scored: int
+
+    @property
+    def certified(self) -> bool:
+        """Whether the shares prove it: some building prompt is flipped, fewer without any one
+        feature."""
+        return set(self.share_without) == set(self.features) and all(
+            without < self.flipped_built.value for without in self.share_without.values()
+        )
 
 
 class PairKind(StrEnum):

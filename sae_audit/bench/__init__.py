@@ -1,0 +1,1 @@
+"""Every method against models whose answer is known (docs/validation.md)."""

@@ -50,4 +50,3 @@ def true_waves(bed: Bed, prompt: Prompt, minimal: MinimalSet) -> Waves | None:
         if frozenset(one) == found:
             return waves
     return None
-

@@ -17,7 +17,9 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureSet
 
 
-def bench(cases: Sequence[Case], *, n_prompts: int, n_seeds: int, seed: int, told: Told) -> BenchResult:
+def bench(
+    cases: Sequence[Case], *, n_prompts: int, n_seeds: int, seed: int, told: Told
+) -> BenchResult:
     """Run every method on every case."""
     rows: list[Row] = []
     for i, case in enumerate(cases):
@@ -136,4 +138,3 @@ def _row(bed: Bed, stage: str, method: str, judge: Judged) -> Row:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
-

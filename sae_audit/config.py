@@ -80,7 +80,7 @@ class DoseSettings(_Settings):
     grid: int = Field(default=8, ge=0)
     """Evenly spaced doses tried between none and the whole ablation; where the whole one of all
     candidates does not flip, as many from there to `limit`. 0 leaves doses out."""
-    tolerance: float = Field(default=0.02, gt=0)
+    tolerance: float = Field(default=0.02, ge=1e-4)
     """Halve the step in which a prompt first flips until it is no wider (a share of the ablation)."""
     limit: float = Field(default=4.0, gt=1)
     """Furthest overshoot tried: features go this many times the way to their clamp."""

@@ -243,7 +243,8 @@ class FlipDose:
     all does not flip the prompt and doses above 1 were tried."""
     n_features: int
     dose: float | None
-    """The smallest dose that flips, among those scored; None where none does."""
+    """The smallest dose that flips, among those scored; None where none does. 0 only where the SAE's
+    error term is dropped, and its reconstruction alone flips."""
     points: tuple[DosePoint, ...]
     """Every dose scored, rising: the grid, and the halvings of the step in which the prompt flips.
     Every point below `dose` refuses; where none flips, all do."""
@@ -258,17 +259,17 @@ class FlipDose:
 
     @property
     def dose_below(self) -> float:
-        """The largest scored dose below `dose`; where none flips, the largest of all."""
+        """The largest scored dose below `dose`; where none flips, the largest of all; 0 below 0."""
         return self._at_and_below[1].dose
 
     @property
     def score_below(self) -> float:
-        """At `dose_below`; >= 0."""
+        """At `dose_below`; >= 0, unless `dose` is 0."""
         return self._at_and_below[1].score
 
     @property
     def certified(self) -> bool:
-        """Whether the scores prove it: `dose` flips, no scored one below does, the next is near."""
+        """Whether scores prove it: `dose` flips, no scored one below does, the next is near."""
         return (
             self.dose is not None
             and self.score < 0.0
@@ -281,7 +282,7 @@ class FlipDose:
         if self.dose is None:
             return self.points[-1], self.points[-1]
         (place,) = (i for i, point in enumerate(self.points) if point.dose == self.dose)
-        return self.points[place], self.points[place - 1]
+        return self.points[place], self.points[max(place - 1, 0)]
 
 
 @dataclass(frozen=True, kw_only=True)

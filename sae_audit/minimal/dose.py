@@ -23,22 +23,21 @@ def flip_dose(
 ) -> AskingDoses[FlipDose]:
     """The smallest dose that flips a prompt: of its minimal set, or else of all candidates.
 
-    The minimal set's dose lies between none and the whole ablation, both of whose scores are known
-    from `found`. A prompt that no set flips is overshot with all candidates, up to
-    `settings.limit`.
+    The minimal set's dose lies between none and the whole ablation, whose score is known from
+    `found`. A prompt that no set flips is overshot with all candidates, up to `settings.limit`.
     """
     assert settings.grid > 0, settings
     if found.flipped:
         ablated, features = "minimal_set", frozenset(found.features)
-        scored = {0.0: found.score_clean, 1.0: found.score_ablated}
+        scored = {1.0: found.score_ablated}
         low, high = 0.0, 1.0
     else:
         ablated, features = "candidates", candidates
-        scored = {0.0: found.score_clean, 1.0: found.score_candidates}
+        scored = {1.0: found.score_candidates}
         low, high = 1.0, settings.limit
-    n_known = len(scored)
-    grid = [float(dose) for dose in np.linspace(low, high, settings.grid + 1)]
-    doses = [dose for dose in grid if dose not in scored]
+    # Dose 0 is asked for as well: where the error term is dropped it is not the clean run.
+    grid = {0.0, *map(float, np.linspace(low, high, settings.grid + 1))}
+    doses = sorted(grid - scored.keys())
     while doses := doses or _middle(scored, settings.tolerance):
         scores = yield [Dosed(features, dose) for dose in doses]
         scored |= zip(doses, map(float, scores), strict=True)
@@ -50,7 +49,7 @@ def flip_dose(
         dose=_first_flip(scored),
         points=tuple(DosePoint(dose=dose, score=scored[dose]) for dose in sorted(scored)),
         tolerance=settings.tolerance,
-        n_sets_scored=len(scored) - n_known,
+        n_sets_scored=len(scored) - 1,
     )
 
 
@@ -59,9 +58,9 @@ def _first_flip(scored: dict[float, float]) -> float | None:
 
 
 def _middle(scored: dict[float, float], tolerance: float) -> list[float]:
-    """The dose to score next: the middle of the bracket, unless that is narrow enough."""
+    """The dose to score next: the middle of the bracket, where there is one, until it is narrow."""
     flips = _first_flip(scored)
-    if flips is None:
+    if not flips:
         return []
     below = max(dose for dose in scored if dose < flips)
     return [(below + flips) / 2.0] if flips - below > tolerance else []

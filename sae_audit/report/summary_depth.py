@@ -21,8 +21,8 @@ def family_rows(run: Run) -> list[SummaryRow]:
             answer=f"A median of {found.median_sets:g} minimal sets a prompt was found (at most "
             f"{found.most_sets}). On {interval(found.without_core, percent)} of "
             f"{found.n_prompts} prompts no feature is in all of them.",
-            control=f"Each set is certified by its own scores. {complete}, provided that ablating "
-            "more never restores refusal; scores contradict that on "
+            control=f"Each set is certified by its own scores. {complete}. Completeness takes for "
+            "granted that ablating more never restores refusal; scores contradict that on "
             f"{of(found.n_contradicted, found.n_prompts)} prompts.",
         )
     ]

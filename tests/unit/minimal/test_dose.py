@@ -65,9 +65,9 @@ def test_a_falling_score_is_bracketed_within_the_tolerance(at: float, grid: int,
 
 
 def test_the_cost_is_the_grid_and_a_few_halvings():
-    """Eighths need seven passes, the ends being known; to a 64th, three halvings."""
+    """Eighths from none to the whole, whose score is known; to a 64th, three halvings."""
     found = found_for(lambda dose: 0.3 - dose)
-    assert found.n_sets_scored == 7 + 3
+    assert found.n_sets_scored == 8 + 3
     assert found.dose == 20 / 64
     assert found.dose_below == 19 / 64
 
@@ -101,4 +101,12 @@ def test_what_no_dose_flips_says_so():
     assert found.dose is None
     assert not found.certified
     assert (found.dose_below, found.score_below, found.score) == (4.0, 3.0, 3.0)
-    assert found.n_sets_scored == SETTINGS.grid
+    assert found.n_sets_scored == 1 + SETTINGS.grid
+
+
+def test_where_dose_0_flips_already_there_is_none_below():
+    """With the error term dropped, dose 0 is the SAE's reconstruction: that alone may flip."""
+    found = found_for(lambda dose: -0.5 - dose)
+    assert found.dose == found.dose_below == 0.0
+    assert found.score == found.score_below == -0.5
+    assert found.certified

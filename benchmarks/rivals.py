@@ -64,6 +64,7 @@ def bridge(subject: Subject, ablation: Ablation) -> Answer:
                             index=[f.index for f in ablated if f.layer == layer],
                             selected=selected,
                             value=ablation.clamp,
+                            dose=ablation.dose,
                         ),
                     )
                     for layer in layers
@@ -75,11 +76,13 @@ def bridge(subject: Subject, ablation: Ablation) -> Answer:
     return answer
 
 
-def _clamp(activations: Any, hook: Any, *, index: list[int], selected: Any, value: Any) -> Any:
+def _clamp(
+    activations: Any, hook: Any, *, index: list[int], selected: Any, value: Any, dose: float
+) -> Any:
     del hook
     changed = activations.clone()
     kept = changed[:, selected]
-    kept[..., index] = value
+    kept[..., index] = (1.0 - dose) * kept[..., index] + dose * value
     changed[:, selected] = kept
     return changed
 

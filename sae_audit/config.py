@@ -74,6 +74,21 @@ class MinimalSettings(_Settings):
     patience: int = Field(default=16, ge=1)
     """How many sets of one prompt are asked in one round; changes the cost, and the answer of
     `splitting` only where effects are not monotone."""
+    more_sets_budget: int = Field(default=64, ge=0)
+    """Sets that may be scored, for each flipped prompt, to find its other minimal sets, until none
+    is missing; 0 leaves them out."""
+
+
+class DoseSettings(_Settings):
+    """Stage 2, fourth step: how much of an ablation it takes to flip a prompt."""
+
+    grid: int = Field(default=8, ge=0)
+    """Evenly spaced doses tried between none and the whole ablation; where the whole one of all
+    candidates does not flip, as many from there to `limit`. 0 leaves doses out."""
+    tolerance: float = Field(default=0.02, ge=1e-4)
+    """Halve the step in which a prompt first flips until it is no wider (a share of the ablation)."""
+    limit: float = Field(default=4.0, gt=1)
+    """Furthest overshoot tried: features go this many times the way to their clamp."""
 
 
 class InteractionSettings(_Settings):
@@ -220,6 +235,7 @@ class AuditConfig(_Settings):
     direction: DirectionSettings = DirectionSettings()
     candidates: CandidateSettings = CandidateSettings()
     minimal: MinimalSettings = MinimalSettings()
+    dose: DoseSettings = DoseSettings()
     interactions: InteractionSettings = InteractionSettings()
     cascade: CascadeSettings = CascadeSettings()
     controls: ControlSettings = ControlSettings()

@@ -289,8 +289,129 @@ class MinimalSet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CertifiedSet:
+    """One of several minimal sets of a prompt."""
+
+    features: tuple[Feature, ...]
+    """Sorted."""
+    score_ablated: float
+    """Refusal score with `features` ablated, nats; < 0 complies."""
+    score_without: Mapping[FeatureKey, float]
+    """Score when this one feature is spared. Every value >= 0: that is 1-minimality."""
+
+    @property
+    def certified(self) -> bool:
+        """Whether the scores prove it: the set flips, and sparing any one feature undoes that."""
+        return (
+            self.score_ablated < 0.0
+            and set(self.score_without) == set(self.features)
+            and all(score >= 0.0 for score in self.score_without.values())
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinimalSetFamily:
+    """The minimal sets of one flipped prompt: how many ways there are to flip it."""
+
+    prompt_id: str
+    sets: tuple[CertifiedSet, ...]
+    """Each certified, in the order found; the first is the prompt's `MinimalSet`."""
+    complete: bool
+    """Whether there is no other minimal set among the candidates, provided that ablating more
+    never restores refusal. False where the budget ended before, or scores contradict that."""
+    contradicted: bool
+    """Whether some scored set refuses although a part of it flips. Where not, the proviso is not
+    proved either: only sets that were scored speak for it."""
+    n_sets_scored: int
+    """Ablated sets evaluated to find those after the first, certificates included."""
+
+    @property
+    def core(self) -> tuple[FeatureId, ...]:
+        """Features in every set; a set not found could only make them fewer. Where the list is
+        complete, no flip does without them."""
+        own = [frozenset(one.features) for one in self.sets]
+        return tuple(sorted(frozenset.intersection(*own)))
+
+    @property
+    def replaceable(self) -> tuple[FeatureId, ...]:
+        """Features in some of the sets, and not in all."""
+        held = {feature for one in self.sets for feature in one.features}
+        return tuple(sorted(held.difference(self.core)))
+
+    @property
+    def smallest(self) -> int:
+        """Features in the smallest of the sets."""
+        return min(len(one.features) for one in self.sets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DosePoint:
+    """One prompt's refusal score with a set ablated by one dose."""
+
+    dose: float
+    """Share of the way from each feature's activation to its clamp; 1 is the ablation."""
+    score: float
+    """Nats; < 0 complies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlipDose:
+    """How much of a set's ablation flips one prompt."""
+
+    prompt_id: str
+    ablated: str
+    """`minimal_set`, the prompt's own; or `candidates`, all of them, where the whole ablation of
+    all does not flip the prompt and doses above 1 were tried."""
+    n_features: int
+    dose: float | None
+    """The smallest dose that flips, among those scored; None where none does. 0 only where the SAE's
+    error term is dropped, and its reconstruction alone flips."""
+    points: tuple[DosePoint, ...]
+    """Every dose scored, rising: the grid, and the halvings of the step in which the prompt flips.
+    Every point below `dose` refuses; where none flips, all do."""
+    tolerance: float
+    """Widest distance between `dose` and the point below it."""
+    n_sets_scored: int
+
+    @property
+    def score(self) -> float:
+        """At `dose`; where none flips, at the largest one tried."""
+        return self._at_and_below[0].score
+
+    @property
+    def dose_below(self) -> float:
+        """The largest scored dose below `dose`; where none flips, the largest of all; 0 below 0."""
+        return self._at_and_below[1].dose
+
+    @property
+    def score_below(self) -> float:
+        """At `dose_below`; >= 0, unless `dose` is 0."""
+        return self._at_and_below[1].score
+
+    @property
+    def certified(self) -> bool:
+        """Whether scores prove it: `dose` flips, no scored one below does, the next is near."""
+        return (
+            self.dose is not None
+            and self.score < 0.0
+            and all(point.score >= 0.0 for point in self.points if point.dose < self.dose)
+            and self.dose - self.dose_below <= self.tolerance
+        )
+
+    @property
+    def _at_and_below(self) -> tuple[DosePoint, DosePoint]:
+        if self.dose is None:
+            return self.points[-1], self.points[-1]
+        (place,) = (i for i, point in enumerate(self.points) if point.dose == self.dose)
+        return self.points[place], self.points[max(place - 1, 0)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PooledSet:
-    """One set for many prompts, built on some of them and tried on others."""
+    """One set for many prompts, built on some of them and tried on others.
+
+    Equally large sets of other origins, on the same held-out prompts, are in `Controls.pooled`.
+    """
 
     features: tuple[Feature, ...]
     built_on: tuple[str, ...]
@@ -301,6 +422,14 @@ class PooledSet:
     """Share of the building prompts still flipped when this one feature is spared; every value is
     below `flipped_built.value`: no feature can be spared."""
     n_sets_scored: int
+
+    @property
+    def certified(self) -> bool:
+        """Whether the shares prove it: some building prompt is flipped, fewer without any one
+        feature."""
+        return set(self.share_without) == set(self.features) and all(
+            without < self.flipped_built.value for without in self.share_without.values()
+        )
 
 
 class PairKind(StrEnum):
@@ -658,6 +787,25 @@ class SetControl:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DoseControl:
+    """The smallest doses that flip, over all prompts of one kind, and what random sets do at them."""
+
+    ablated: str
+    """`minimal_set`: the doses of flipped prompts' own sets; `candidates`: the overshoots of those
+    that the whole ablation of all candidates does not flip."""
+    flipped: Estimate
+    """Share of these prompts that some tried dose flips; of a minimal set, all of them, since the
+    whole ablation does."""
+    mean: Estimate | None
+    """Of the smallest doses, over the prompts that have one; None where none has."""
+    median: Estimate | None
+    random_flipped: Estimate | None
+    """Share of the same prompts that equally large random sets, matched in layers and firing rate,
+    flip at the same dose; a prompt counts by its average over them. None where no dose flips, or
+    a layer has too few other features to draw from."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Collateral:
     """What ablating one set does to harmless prompts."""
 
@@ -690,6 +838,8 @@ class Controls:
     collateral: tuple[Collateral, ...]
     error_term: ErrorTermControl | None
     """None where no prompt was flipped: there is no set to try."""
+    doses: tuple[DoseControl, ...] = ()
+    """One for each kind of prompts there is; empty where doses were left out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Intervals for shares, means and paired differences; every one says its method and its n."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -28,13 +28,27 @@ def share(n_true: int, n: int) -> Estimate:
 
 def mean(values: Sequence[float] | Float[np.ndarray, " case"], *, seed: int) -> Estimate:
     """A mean over independent cases, with a percentile bootstrap 95% interval."""
+    return _bootstrapped(values, lambda cases: cases.mean(axis=-1), seed=seed)
+
+
+def median(values: Sequence[float] | Float[np.ndarray, " case"], *, seed: int) -> Estimate:
+    """A median over independent cases, with a percentile bootstrap 95% interval."""
+    return _bootstrapped(values, lambda cases: np.median(cases, axis=-1), seed=seed)
+
+
+def _bootstrapped(
+    values: Sequence[float] | Float[np.ndarray, " case"],
+    statistic: Callable[[np.ndarray], np.ndarray],
+    *,
+    seed: int,
+) -> Estimate:
     cases = np.asarray(values, dtype=np.float64)
-    assert cases.size > 0, "a mean of no cases"
+    assert cases.size > 0, "a statistic of no cases"
     assert np.isfinite(cases).all(), cases
     drawn = np.random.default_rng(seed).integers(0, cases.size, (_RESAMPLES, cases.size))
-    low, high = np.quantile(cases[drawn].mean(axis=1), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    low, high = np.quantile(statistic(cases[drawn]), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Estimate(
-        value=float(cases.mean()),
+        value=float(statistic(cases)),
         low=float(low),
         high=float(high),
         n=cases.size,

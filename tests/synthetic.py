@@ -10,6 +10,7 @@ from sae_audit.findings import (
     Candidate,
     CandidateSet,
     Cascade,
+    CertifiedSet,
     Collateral,
     Controlled,
     Controls,
@@ -17,11 +18,14 @@ from sae_audit.findings import (
     Direction,
     DirectionCheck,
     DirectionEvaluation,
+    DosePoint,
     ErrorTermControl,
     Estimate,
+    FlipDose,
     InteractionGraph,
     LayerCoverage,
     MinimalSet,
+    MinimalSetFamily,
     PairInteraction,
     PairKind,
     PooledSet,
@@ -83,6 +87,39 @@ def minimal(prompt_id: str, *features: FeatureId) -> MinimalSet:
         n_candidates=12,
         n_sets_scored=40,
         reason="" if features else "Ablating all 12 candidates leaves the score at +1.25.",
+    )
+
+
+def family(found: MinimalSet) -> MinimalSetFamily:
+    """The prompt's own set, and one that holds C instead of its last feature."""
+    other = tuple(sorted({*found.features[:-1], C}))
+    return MinimalSetFamily(
+        prompt_id=found.prompt_id,
+        sets=tuple(
+            CertifiedSet(
+                features=features, score_ablated=-0.5, score_without=dict.fromkeys(features, 0.75)
+            )
+            for features in (found.features, other)
+        ),
+        complete=True,
+        contradicted=False,
+        n_sets_scored=11,
+    )
+
+
+def dose(found: MinimalSet) -> FlipDose:
+    """Halfway, where the prompt was flipped; else none up to twice the ablation of all."""
+    grid = (0.0, 0.484375, 0.5, 1.0) if found.flipped else (0.0, 1.0, 2.0)
+    return FlipDose(
+        prompt_id=found.prompt_id,
+        ablated="minimal_set" if found.flipped else "candidates",
+        n_features=len(found.features) or found.n_candidates,
+        dose=0.5 if found.flipped else None,
+        points=tuple(
+            DosePoint(dose=at, score=(0.4921875 if found.flipped else 2.25) - at) for at in grid
+        ),
+        tolerance=0.02,
+        n_sets_scored=len(grid) - 2,
     )
 
 
@@ -313,6 +350,10 @@ def synthetic_run(
             for one in minimal_sets
         ],
         ("minimal_sets", MinimalSet): minimal_sets,
+        ("minimal_set_families", MinimalSetFamily): [
+            family(found) for found in minimal_sets if found.flipped
+        ],
+        ("doses", FlipDose): [dose(found) for found in minimal_sets],
         ("pooled_set", PooledSet): [pooled] if pooled else [],
         ("interactions", InteractionGraph): (
             [graph(refused[0]), graph("pooled")] if flipped else []

@@ -15,6 +15,8 @@ from sae_audit.organisms.planted.truth import CategoryTruth
 from sae_audit.organisms.planted.weights import ARCHITECTURES
 from sae_audit.pipeline import opening, stages
 from sae_audit.pipeline.session import Session, silent
+from sae_audit.pipeline.stages import Pools
+from sae_audit.pipeline.widening import widen_pools
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record import folder as folders
 
@@ -64,6 +66,8 @@ class Bed:
     direction: Direction
     candidates: CandidateSet
     """By the audit's own default."""
+    pools: Pools
+    """Each refused audit prompt's candidates, widened where they do not flip it."""
 
     def truth(self, prompt: Prompt) -> CategoryTruth:
         """What is true of a harmful prompt."""
@@ -94,6 +98,7 @@ def opened(case: Case, *, n_prompts: int) -> Iterator[Bed]:
                 ablation=opening.ablation(config, opened.subject, train.harmless),
             )
             direction = stages.find_direction(session, train, validation)
+            candidates = stages.gather_candidates(session, direction, train)
             yield Bed(
                 case=case,
                 planted=planted,
@@ -101,7 +106,8 @@ def opened(case: Case, *, n_prompts: int) -> Iterator[Bed]:
                 train=train,
                 audit=audited,
                 direction=direction,
-                candidates=stages.gather_candidates(session, direction, train),
+                candidates=candidates,
+                pools=widen_pools(session, audited.harmful, candidates),
             )
         finally:
             store.close()

@@ -21,6 +21,8 @@ from sae_audit.pipeline.stages import ranked
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet, Score
 
+_STEPS = 10
+"""Points of integrated gradients (2505.23556)."""
 _LONGEST = 256
 """Heads of a ranking that are tried."""
 
@@ -59,8 +61,12 @@ def methods(bed: Bed) -> dict[str, Method]:
         return by_effect(prompt, firing)
 
     def orders(prompt: Prompt) -> list[list[FeatureId]]:
-        pool = ranked(bed.candidates)
+        pool = bed.pools[prompt.id]
         return [pool, by_effect(prompt, pool)]
+
+    def integrated(prompt: Prompt) -> list[FeatureId]:
+        drops = subject.attribution(prompt, session.ablation, steps=_STEPS)
+        return sorted(cosine, key=lambda f: (-drops[f.layer][f.index], f))
 
     found: dict[str, Method] = {
         "random order": lambda _, score: _head(shuffled, score),
@@ -68,6 +74,7 @@ def methods(bed: Bed) -> dict[str, Method]:
         "cosine top-K": lambda _, score: _head(cosine, score),
         "attribution": lambda prompt, score: _head(everything(prompt), score),
         "attribution in cosine pool": lambda p, score: _head(by_effect(p, cosine), score),
+        "integrated gradients in cosine pool": lambda p, score: _head(integrated(p), score),
         "paper's greedy": lambda prompt, score: _search("greedy", prompt, [cosine], score),
     }
     for search in ("elimination", "delta_debugging", "splitting"):

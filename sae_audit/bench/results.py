@@ -1,7 +1,7 @@
 """What the bench measured: one row a method and model, summarised over models."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 

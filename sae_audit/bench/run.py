@@ -102,7 +102,7 @@ def _match(bed: Bed, prompt: Prompt, found: FeatureSet) -> SetMatch:
 
 def cascade_rows(bed: Bed) -> list[Row]:
     """Waves of the minimal set that the audit found, against the true waves of that set."""
-    found = find_minimal_sets(bed.session, bed.audit.harmful, bed.candidates)
+    found = find_minimal_sets(bed.session, bed.audit.harmful, bed.pools)
     by_id = {one.prompt_id: one for one in found}
 
     def judged(prompt: Prompt, method: cascade_methods.CascadeMethod) -> tuple[dict, int]:

@@ -120,6 +120,8 @@ _STAGES = {
     "widening": "Wider pools where needed",
     "minimal_sets": "Minimal sets, prompt by prompt",
     "dictionary_coverage": "What the SAEs do not show",
+    "minimal_set_families": "Other minimal sets",
+    "doses": "Smallest doses that flip",
     "pooled_set": "One set for many prompts",
     "interactions": "Interactions, prompt by prompt",
     "cascades": "Cascades of dormant features",

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float
 
-from sae_audit.findings import ErrorTermControl, Estimate, SetControl
-from sae_audit.statistics import mean, share
+from sae_audit.findings import DoseControl, ErrorTermControl, Estimate, FlipDose, SetControl
+from sae_audit.statistics import mean, median, share
 from sae_audit.vocabulary import FeatureSet, Score
 
 Sets = Callable[[str], Sequence[FeatureSet]]
@@ -27,11 +28,41 @@ def set_control(name: str, scores: Mapping[str, Score], sets: Sets, *, seed: int
         flips.append(float((values[1:] < 0.0).mean()))
         drops.append(float(values[0] - values[1:].mean()))
         single = single and len(tried) == 1
+    flipped = _share_flipped(flips, counted=single, seed=seed)
+    return SetControl(name=name, flipped=flipped, score_drop=mean(drops, seed=seed))
+
+
+def dose_control(
+    found: Sequence[FlipDose],
+    random_scores: Callable[[FlipDose], Float[np.ndarray, " set"]] | None,
+    *,
+    seed: int,
+) -> DoseControl:
+    """Smallest doses of one kind of prompts, and what random sets do at each prompt's own.
+
+    `random_scores` gives the refusal scores (nats) of a prompt under random sets, ablated by the
+    dose that flips it; None where no such sets can be drawn.
+    """
+    (ablated,) = {one.ablated for one in found}
+    flipping = [one for one in found if one.dose is not None]
+    doses = [one.dose for one in flipping if one.dose is not None]
+    by_random = (
+        [float((random_scores(one) < 0.0).mean()) for one in flipping] if random_scores else []
+    )
+    return DoseControl(
+        ablated=ablated,
+        flipped=share(len(doses), len(found)),
+        mean=mean(doses, seed=seed) if doses else None,
+        median=median(doses, seed=seed) if doses else None,
+        random_flipped=(_share_flipped(by_random, counted=False, seed=seed) if by_random else None),
+    )
+
+
+def _share_flipped(flips: Sequence[float], *, counted: bool, seed: int) -> Estimate:
+    """Of prompts that each count by a share of their sets; `counted` where that is all or none."""
     # Resampling prompts that all came out alike would give an interval of no width.
     alike = len(set(flips)) == 1 and flips[0] in (0.0, 1.0)
-    counted = single or alike
-    flipped = share(round(sum(flips)), len(flips)) if counted else mean(flips, seed=seed)
-    return SetControl(name=name, flipped=flipped, score_drop=mean(drops, seed=seed))
+    return share(round(sum(flips)), len(flips)) if counted or alike else mean(flips, seed=seed)
 
 
 def error_term_control(

@@ -10,14 +10,17 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.vocabulary import FeatureSet, Score
+from sae_audit.vocabulary import Dosed, FeatureSet, Score
 
 T = TypeVar("T")
 K = TypeVar("K")
+Q = TypeVar("Q", FeatureSet, Dosed)
 
 Scores = Float[np.ndarray, " set"]
 Asking = Generator[Sequence[FeatureSet], Scores, T]
 """Yields feature sets, receives their refusal scores (nats), returns a result."""
+AskingDoses = Generator[Sequence[Dosed], Scores, T]
+"""The same for sets that are ablated by a dose each."""
 
 
 def answered(asking: Asking[T], score: Score) -> tuple[T, int]:
@@ -33,8 +36,8 @@ def answered(asking: Asking[T], score: Score) -> tuple[T, int]:
 
 
 def answered_together(
-    askings: Mapping[K, Asking[T]],
-    score: Callable[[Sequence[tuple[K, FeatureSet]]], Float[np.ndarray, " question"]],
+    askings: Mapping[K, Generator[Sequence[Q], Scores, T]],
+    score: Callable[[Sequence[tuple[K, Q]]], Float[np.ndarray, " question"]],
     *,
     done: Callable[[K, T], None],
     asked: Callable[[Mapping[K, int]], None] = lambda _: None,
@@ -44,7 +47,7 @@ def answered_together(
     `done` is told each result as soon as it is there, `asked` after every round how many of its
     sets belonged to which search.
     """
-    waiting: dict[K, Sequence[FeatureSet]] = {}
+    waiting: dict[K, Sequence[Q]] = {}
     for key, asking in askings.items():
         _advance(key, lambda asking=asking: next(asking), waiting, done)
     while waiting:
@@ -60,8 +63,8 @@ def answered_together(
 
 def _advance(
     key: K,
-    step: Callable[[], Sequence[FeatureSet]],
-    waiting: dict[K, Sequence[FeatureSet]],
+    step: Callable[[], Sequence[Q]],
+    waiting: dict[K, Sequence[Q]],
     done: Callable[[K, T], None],
 ) -> None:
     try:

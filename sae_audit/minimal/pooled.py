@@ -2,18 +2,20 @@
 
 1. Rank features by how many building prompts' minimal sets hold them.
 2. Take the shortest head of the ranking that flips as many building prompts as all of it.
-3. Eliminate backward every feature without which as many are still flipped; certify.
+3. Eliminate backward every feature without which as many are still flipped; certify, and where
+   a feature can be spared after all, because effects are not monotone, eliminate again.
 4. Try the set on the prompts kept apart.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from sae_audit.findings import MinimalSet, PooledSet
-from sae_audit.minimal.asking import answered
+from sae_audit.minimal.asking import Asking, Scores, answered
 from sae_audit.minimal.elimination import eliminate
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId, FeatureSet, Score
@@ -44,21 +46,44 @@ def pooled_set(
     flipped = n_flipped(heads)
     target = float(flipped[-1])
     head = ranking[: int(np.argmax(flipped >= target)) + 1]
-    left, n_eliminate = answered(
-        eliminate(head[::-1], lambda _, after: after >= target, patience=patience), n_flipped
-    )
-    without = n_flipped([left - {feature} for feature in sorted(left)]) / len(building)
-    n_held_out = sum(float(scores[prompt_id]([left])[0]) < 0.0 for prompt_id in held_out)
-    n_sets = len(building) * (len(heads) + n_eliminate + len(left)) + len(held_out)
+    found, n_asked = answered(_certified(head, target, patience=patience), n_flipped)
+    flipped_built, *without = (int(n) for n in found.n_flipped)
+    n_held_out = sum(float(scores[prompt_id]([found.features])[0]) < 0.0 for prompt_id in held_out)
     return PooledSet(
-        features=tuple(sorted(left)),
+        features=tuple(sorted(found.features)),
         built_on=tuple(built_on),
         held_out=tuple(held_out),
-        flipped_built=share(int(n_flipped([left])[0]), len(building)),
+        flipped_built=share(flipped_built, len(building)),
         flipped_held_out=share(n_held_out, len(held_out)),
-        share_without=dict(zip(sorted(left), map(float, without), strict=True)),
-        n_sets_scored=n_sets,
+        share_without={
+            feature: n / len(building)
+            for feature, n in zip(sorted(found.features), without, strict=True)
+        },
+        n_sets_scored=len(building) * (len(heads) + n_asked) + len(held_out),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Certified:
+    features: FeatureSet
+    n_flipped: Scores
+    """Building prompts flipped by the set, then by the set less each feature in order."""
+
+
+def _certified(head: Sequence[FeatureId], target: float, *, patience: int) -> Asking[_Certified]:
+    """What is left of `head` while `target` building prompts stay flipped, with the proof that
+    nothing more can go."""
+    features = frozenset(head)
+    order = head[::-1]
+    while True:
+        features = yield from eliminate(
+            [feature for feature in order if feature in features],
+            lambda _, after: after >= target,
+            patience=patience,
+        )
+        counts = yield [features, *(features - {feature} for feature in sorted(features))]
+        if all(counts[1:] < target):
+            return _Certified(features=features, n_flipped=counts)
 
 
 def _ranking(minimal_sets: Sequence[MinimalSet], built_on: set[str]) -> list[FeatureId]:

@@ -8,12 +8,12 @@
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from sae_audit.config import MinimalSettings
-from sae_audit.findings import MinimalSet
+from sae_audit.findings import CertifiedSet, MinimalSet
 from sae_audit.minimal.asking import Asking, Scores
 from sae_audit.minimal.delta_debugging import delta_debug
 from sae_audit.minimal.elimination import eliminate_until_minimal
@@ -35,12 +35,12 @@ def minimal_set(
     assert all(frozenset(order) == candidates for order in orders), "orders of other candidates"
     n_asked = 2
     clean, furthest = map(float, (yield [frozenset(), candidates]))
-    best = _Certified(frozenset(), frozenset(), np.array([furthest]))
+    best = Certified(features=frozenset(), found=frozenset(), scores=np.array([furthest]))
     if furthest < 0.0:
         # Elimination finds its own order: the effects it measures.
         tried = orders[:1] if settings.search == "elimination" else orders
         for i, order in enumerate(tried):
-            found, n = yield from _counted(_certified(order, settings))
+            found, n = yield from _counted(certified(order, settings))
             n_asked += n
             if i == 0 or len(found.features) < len(best.features):
                 best = found
@@ -51,7 +51,7 @@ def minimal_set(
         score_clean=clean,
         score_candidates=furthest,
         score_ablated=float(best.scores[0]),
-        score_without=dict(zip(sorted(best.features), map(float, best.scores[1:]), strict=True)),
+        score_without=best.score_without,
         found_by_search=tuple(sorted(best.found)),
         n_candidates=len(candidates),
         n_sets_scored=n_asked,
@@ -65,20 +65,35 @@ def minimal_set(
     )
 
 
-class _Certified(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Certified:
+    """What a search found, and what the certificate left of it."""
+
     features: FeatureSet
     found: FeatureSet
     """What the search returned."""
     scores: Scores
-    """Of the set, then of the set less each feature in order."""
+    """Of the set, then of the set less each feature in order; nats."""
+
+    @property
+    def score_without(self) -> dict[FeatureId, float]:
+        return dict(zip(sorted(self.features), map(float, self.scores[1:]), strict=True))
+
+    def as_finding(self) -> CertifiedSet:
+        return CertifiedSet(
+            features=tuple(sorted(self.features)),
+            score_ablated=float(self.scores[0]),
+            score_without=self.score_without,
+        )
 
 
-def _certified(order: Sequence[FeatureId], settings: MinimalSettings) -> Asking[_Certified]:
+def certified(order: Sequence[FeatureId], settings: MinimalSettings) -> Asking[Certified]:
+    """A certified minimal set among features that all together flip, the likeliest first."""
     left = found = yield from _search(order, settings)
     while True:
         scores = yield [left, *(left - {feature} for feature in sorted(left))]
         if all(scores[1:] >= 0.0):
-            return _Certified(left, found, scores)
+            return Certified(features=left, found=found, scores=scores)
         left = yield from eliminate_until_minimal(left, patience=settings.patience)
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditIncompleteError
 from sae_audit.findings import PromptScore, SaeQuality
-from sae_audit.pipeline import cascade_depth, opening, stages
+from sae_audit.pipeline import cascade_depth, depth, opening, stages
 from sae_audit.pipeline.certainty import check_direction, measure_coverage
 from sae_audit.pipeline.closing import close
 from sae_audit.pipeline.confirmation import confirm_flips
 from sae_audit.pipeline.controls import run_controls
 from sae_audit.pipeline.pinning import resumed
 from sae_audit.pipeline.session import Progress, Session, silent
+from sae_audit.pipeline.widening import widen_pools
 from sae_audit.record import environment, folder
 from sae_audit.record.run import Run, load_run
 from sae_audit.subject.cost import CostMeter
@@ -110,13 +111,16 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
     session.progress("sae_quality", 1, 1)
     candidates = stages.gather_candidates(session, direction, train)
     refused = audited.harmful
-    minimal_sets = stages.find_minimal_sets(session, refused, candidates)
+    pools = widen_pools(session, refused, candidates)
+    minimal_sets = stages.find_minimal_sets(session, refused, pools)
     measure_coverage(session, direction, train, audited, candidates, minimal_sets)
+    depth.find_families(session, refused, pools, minimal_sets)
+    doses = depth.find_doses(session, refused, pools, minimal_sets)
     pooled = stages.pool_sets(session, refused, minimal_sets)
     stages.fit_interactions(session, refused, candidates, minimal_sets, pooled)
     cascades = stages.follow_cascades(session, refused, minimal_sets, direction)
     cascade_depth.deepen_cascades(session, refused, cascades)
-    run_controls(session, train, audited, candidates, minimal_sets, pooled)
+    run_controls(session, train, audited, candidates, minimal_sets, doses, pooled)
     cascade_depth.try_sufficiency(
         session, train, audited, candidates, minimal_sets, pooled, cascades
     )

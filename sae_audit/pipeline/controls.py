@@ -1,19 +1,22 @@
 """The controls of one run: what other sets do, what ablation does to harmless prompts."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.controls.comparisons import error_term_control, set_control
+from sae_audit.controls.comparisons import dose_control, error_term_control, set_control
 from sae_audit.controls.linear_probe import probe_ranking
 from sae_audit.controls.random_sets import matched_random_sets
 from sae_audit.findings import (
     CandidateSet,
     Collateral,
     Controls,
+    DoseControl,
     ErrorTermControl,
+    FlipDose,
     MinimalSet,
     PooledSet,
     SetControl,
@@ -22,7 +25,7 @@ from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import ranked
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.statistics import mean
-from sae_audit.vocabulary import ErrorTerm, FeatureId, FeatureSet, Score
+from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureId, FeatureSet, Score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +37,21 @@ class _Rivals:
     cosine: Sequence[FeatureId]
     n_random: int
 
+    @property
+    def has_others_enough(self) -> bool:
+        """Whether as many features as there are candidates can be drawn beside them, by layer."""
+        counts = Counter(feature.layer for feature in self.cosine)
+        return all(2 * n <= len(self.firing_rates[layer]) for layer, n in counts.items())
+
+    def random(self, features: FeatureSet, seed: int) -> list[FeatureSet]:
+        return matched_random_sets(
+            features, self.firing_rates, excluded=self.cosine, n_sets=self.n_random, seed=seed
+        )
+
     def all(self, features: FeatureSet, seed: int) -> dict[str, list[FeatureSet]]:
         n = len(features)
         return {
-            "random_matched": matched_random_sets(
-                features,
-                self.firing_rates,
-                excluded=self.cosine,
-                n_sets=self.n_random,
-                seed=seed,
-            ),
+            "random_matched": self.random(features, seed),
             "linear_probe": [frozenset(self.probe[:n])],
             "top_cosine": [frozenset(self.cosine[:n])],
         }
@@ -55,6 +63,7 @@ def run_controls(
     audit: LabelledPrompts,
     candidates: CandidateSet,
     minimal_sets: Sequence[MinimalSet],
+    doses: Sequence[FlipDose],
     pooled: PooledSet | None,
 ) -> Controls:
     """Everything METHODS asks to stand beside the findings; empty where no prompt was flipped."""
@@ -63,7 +72,7 @@ def run_controls(
         own = {m.prompt_id: frozenset(m.features) for m in minimal_sets if m.flipped}
         flipped = [prompt for prompt in audit.harmful if prompt.id in own]
         rivals = _rivals(session, train, candidates)
-        total = 4
+        total = 5
         session.progress("controls", 0, total)
         per_prompt = _per_prompt(session, flipped, own, rivals)
         session.progress("controls", 1, total)
@@ -77,9 +86,15 @@ def run_controls(
             collateral = _collateral(session, audit.harmless, features, rivals)
         session.progress("controls", 3, total)
         error_term = _error_term(session, flipped, own) if own else None
+        session.progress("controls", 4, total)
+        on_doses = _on_doses(session, audit.harmful, own, doses, rivals)
         session.progress("controls", total, total)
         return Controls(
-            per_prompt=per_prompt, pooled=on_pooled, collateral=collateral, error_term=error_term
+            per_prompt=per_prompt,
+            pooled=on_pooled,
+            collateral=collateral,
+            error_term=error_term,
+            doses=on_doses,
         )
 
     return session.remember("controls", "all", Controls, compute)
@@ -115,6 +130,38 @@ def _on_pooled(
 ) -> tuple[SetControl, ...]:
     tried = {"pooled": [features], **rivals.all(features, session.config.seed)}
     return _compared(session, prompts, lambda _: tried)
+
+
+def _on_doses(
+    session: Session,
+    prompts: Sequence[Prompt],
+    own: Mapping[str, FeatureSet],
+    doses: Sequence[FlipDose],
+    rivals: _Rivals,
+) -> tuple[DoseControl, ...]:
+    by_id = {prompt.id: prompt for prompt in prompts}
+    seed, score = session.config.seed, session.dosed_scores()
+    # The same draws that stand beside the whole ablation; all candidates have draws of their own.
+    drawn = {p.id: seed + i for i, p in enumerate(p for p in prompts if p.id in own)}
+
+    def random_scores(found: FlipDose) -> Float[np.ndarray, " set"]:
+        assert found.dose is not None, found
+        features = own.get(found.prompt_id, frozenset(rivals.cosine))
+        sets = rivals.random(features, drawn.get(found.prompt_id, seed))
+        return score([(by_id[found.prompt_id], Dosed(one, found.dose)) for one in sets])
+
+    kinds = {
+        kind: [d for d in doses if d.ablated == kind] for kind in ("minimal_set", "candidates")
+    }
+    return tuple(
+        dose_control(
+            found,
+            random_scores if kind == "minimal_set" or rivals.has_others_enough else None,
+            seed=seed,
+        )
+        for kind, found in kinds.items()
+        if found
+    )
 
 
 def _compared(

@@ -1,18 +1,21 @@
 """What the stages of one run share: the subject, the record, and how far along they are."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
+from jaxtyping import Float
+
 from sae_audit.config import AuditConfig
-from sae_audit.minimal.asking import Asking, answered_together
+from sae_audit.minimal.asking import Q, Scores, answered_together
 from sae_audit.prompts.types import Prompt
 from sae_audit.record.store import Store
 from sae_audit.subject import Subject
 from sae_audit.subject.cost import CostMeter
-from sae_audit.vocabulary import Ablation, Score
+from sae_audit.vocabulary import Ablation, Dosed, FeatureSet, Score
 
 T = TypeVar("T")
 
@@ -80,20 +83,24 @@ class Session:
         return results
 
     def remember_together(
-        self, stage: str, kind: Any, prompts: list[Prompt], begin: Callable[[Prompt], Asking[T]]
+        self,
+        stage: str,
+        kind: Any,
+        prompts: list[Prompt],
+        begin: Callable[[Prompt], Generator[Sequence[Q], Scores, T]],
+        score: Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, " question"]],
     ) -> list[T]:
-        """The same for searches that ask in rounds: those of many prompts share batches.
+        """The same for searches that ask `score` in rounds: those of many prompts share batches.
 
         Each result is recorded as soon as it is there, with its share of what the rounds cost.
         """
         found = {p.id: self.store.get(stage, p.id, kind) for p in prompts}
         waiting = [prompt for prompt in prompts if found[prompt.id] is None]
         self.progress(stage, len(prompts) - len(waiting), len(prompts))
-        score = self.subject.refusal_scores(self.ablation)
         by_id = {prompt.id: prompt for prompt in prompts}
         for start in range(0, len(waiting), _TOGETHER):
             bill = _Bill(self.subject)
-            searches: dict[str, Asking[T]] = {}
+            searches: dict[str, Generator[Sequence[Q], Scores, T]] = {}
             for prompt in waiting[start : start + _TOGETHER]:
                 searches[prompt.id] = begin(prompt)
                 bill.settle({prompt.id: 1})
@@ -106,11 +113,40 @@ class Session:
 
             answered_together(
                 searches,
-                lambda questions: score([(by_id[key], ablated) for key, ablated in questions]),
+                lambda questions: score([(by_id[key], asked) for key, asked in questions]),
                 done=done,
                 asked=bill.settle,
             )
         return [found[prompt.id] for prompt in prompts]
+
+    def scores(
+        self,
+    ) -> Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, " question"]]:
+        """Refusal scores of questions about several prompts, nats."""
+        return self.subject.refusal_scores(self.ablation)
+
+    def dosed_scores(
+        self,
+    ) -> Callable[[Sequence[tuple[Prompt, Dosed]]], Float[np.ndarray, " question"]]:
+        """The same where each set is ablated by a dose; questions of one dose share batches."""
+        answers: dict[float, Callable[[Sequence[tuple[Prompt, FeatureSet]]], np.ndarray]] = {}
+
+        def scores(
+            questions: Sequence[tuple[Prompt, Dosed]],
+        ) -> Float[np.ndarray, " question"]:
+            found = np.zeros(len(questions))
+            doses = np.array([asked.dose for _, asked in questions])
+            for dose in map(float, np.unique(doses)):
+                if dose not in answers:
+                    ablation = replace(self.ablation, dose=dose)
+                    answers[dose] = self.subject.refusal_scores(ablation)
+                here = np.flatnonzero(doses == dose).tolist()
+                found[here] = answers[dose](
+                    [(questions[i][0], questions[i][1].features) for i in here]
+                )
+            return found
+
+        return scores
 
     def score_of(self, prompt: Prompt, ablation: Ablation | None = None, **options: Any) -> Score:
         return self.subject.refusal_score(prompt, ablation or self.ablation, **options)

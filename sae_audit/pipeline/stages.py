@@ -1,6 +1,6 @@
 """The stages of an audit, each a few questions to the subject and one recorded finding."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -22,10 +22,12 @@ from sae_audit.interactions.players import strongest_players
 from sae_audit.minimal.pooled import pooled_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline.session import Session
-from sae_audit.pipeline.widening import widen_pools
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record.folder import write_tensors
 from sae_audit.vocabulary import FeatureId, FeatureSet
+
+Pools = Mapping[str, list[FeatureId]]
+"""By prompt, the features that a search may choose from, the likeliest first."""
 
 
 def find_direction(
@@ -89,32 +91,32 @@ def _attribution(session: Session, prompt: Prompt) -> dict[int, Float[np.ndarray
 
 
 def find_minimal_sets(
-    session: Session, prompts: Sequence[Prompt], candidates: CandidateSet
+    session: Session, prompts: Sequence[Prompt], pools: Pools
 ) -> list[MinimalSet]:
-    """Stage 2, second step: one certified set per refused prompt."""
-    added = widen_pools(session, prompts, candidates)
-
-    def orders(prompt: Prompt) -> list[list[FeatureId]]:
-        pool = [*ranked(candidates), *added[prompt.id]]
-        asked = session.config.minimal.order
-        found = [pool] if asked != "attribution" else []
-        if asked != "candidates":
-            drops = _attribution(session, prompt)
-            found.append(sorted(pool, key=lambda f: -drops[f.layer][f.index]))
-        return found
-
+    """Stage 2, second step: one certified set per refused prompt, out of its pool."""
     return session.remember_together(
         "minimal_sets",
         MinimalSet,
         list(prompts),
-        lambda p: minimal_set(p.id, orders(p), session.config.minimal),
+        lambda p: minimal_set(p.id, search_orders(session, p, pools), session.config.minimal),
+        session.scores(),
     )
+
+
+def search_orders(session: Session, prompt: Prompt, pools: Pools) -> list[list[FeatureId]]:
+    """The orders in which a search tries candidates, as the settings ask."""
+    pool, asked = pools[prompt.id], session.config.minimal.order
+    found = [pool] if asked != "attribution" else []
+    if asked != "candidates":
+        drops = _attribution(session, prompt)
+        found.append(sorted(pool, key=lambda f: -drops[f.layer][f.index]))
+    return found
 
 
 def pool_sets(
     session: Session, prompts: Sequence[Prompt], minimal_sets: Sequence[MinimalSet]
 ) -> PooledSet | None:
-    """Stage 2, third step: one set for half of the prompts, tried on the other half.
+    """Stage 2, last step: one set for half of the prompts, tried on the other half.
 
     None where no prompt of the building half was flipped, or there is no other half.
     """

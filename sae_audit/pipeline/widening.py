@@ -12,19 +12,22 @@ from jaxtyping import Float
 
 from sae_audit.findings import CandidateSet, WidenedPool
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.stages import Pools, ranked
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 
-def widen_pools(
-    session: Session, prompts: Sequence[Prompt], candidates: CandidateSet
-) -> dict[str, list[FeatureId]]:
-    """The features added for each prompt, the likeliest first; none where its pool flips it."""
-    pool = frozenset(candidate.feature for candidate in candidates.candidates)
+def widen_pools(session: Session, prompts: Sequence[Prompt], candidates: CandidateSet) -> Pools:
+    """Each prompt's pool: the candidates, and behind them what was added where they do not flip."""
+    order = ranked(candidates)
+    pool = frozenset(order)
     widened = session.remember_each(
         "widening", WidenedPool, list(prompts), lambda prompt: _widened(session, prompt, pool)
     )
-    return {one.prompt_id: [feature for added in one.added for feature in added] for one in widened}
+    return {
+        one.prompt_id: [*order, *(feature for added in one.added for feature in added)]
+        for one in widened
+    }
 
 
 def _widened(session: Session, prompt: Prompt, pool: FeatureSet) -> WidenedPool:

@@ -17,6 +17,8 @@ _WAVES = 2
 _DISTINCT = 0.65
 """Share of the sets in which some feature fires, and that no other set shares; the rest cost nothing.
 On the bundled organism .73, on a random model of Gemma-2-2B's shape .59."""
+_DISTINCT_FAMILIES = 0.87
+"""The same where other minimal sets are looked for: sets of nearly all candidates. On the organism."""
 _CHANGED = 0.6
 """Share of a prompt's positions from the first that an ablation changes."""
 _WAKES_TESTED = 0.5
@@ -73,6 +75,8 @@ def work_of(config: AuditConfig, facts: SubjectFacts) -> list[Work]:
         counted.widening(),
         counted.minimal_sets(),
         counted.dictionary_coverage(),
+        *counted.families(),
+        *counted.doses(),
         counted.pooled_set(),
         counted.interactions(),
         counted.cascades(),
@@ -216,6 +220,41 @@ class _Counting:
             assumed=f"sets of {m} features; two thirds of the sets asked about change something",
         )
 
+    def families(self) -> list[Work]:
+        budget = self.config.minimal.more_sets_budget
+        if not budget:
+            return []
+        questions = _DISTINCT_FAMILIES * self.audit * budget
+        attributed = self.config.minimal.order != "candidates"
+        own = self._attribution("", self.audit if attributed else 0)
+        return [
+            Work(
+                stage="minimal_set_families",
+                forward_passes=questions + own.forward_passes,
+                alone_layer_tokens=own.alone_layer_tokens,
+                swept_layer_tokens=self._swept(questions),
+                swept_heads=questions,
+                alone_encoded=own.alone_encoded,
+                assumed="no list of minimal sets is complete before the budget is spent",
+            )
+        ]
+
+    def doses(self) -> list[Work]:
+        settings = self.config.dose
+        if not settings.grid:
+            return []
+        halvings = math.ceil(math.log2(max(1.0 / (settings.grid * settings.tolerance), 1.0)))
+        questions = float(self.audit * (settings.grid - 1 + halvings))
+        return [
+            Work(
+                stage="doses",
+                forward_passes=questions,
+                swept_layer_tokens=self._swept(questions),
+                swept_heads=questions,
+                assumed="every prompt is flipped by its candidates",
+            )
+        ]
+
     def pooled_set(self) -> Work:
         questions = _DISTINCT * self.audit * (_SET_SIZE + 1)
         return Work(
@@ -297,6 +336,8 @@ class _Counting:
     def controls(self) -> Work:
         others = self.config.controls.random_sets + 2
         questions = self.audit * others + (self.audit // 2) * (others + 1)
+        if self.config.dose.grid:
+            questions += self.audit * self.config.controls.random_sets
         harmless = self.audit * (others + 2)
         longer = self.tokens + _COLLATERAL_TOKENS
         error = 3 * self.audit

@@ -2,15 +2,24 @@
 
 from collections.abc import Mapping
 
-from sae_audit.findings import InteractionGraph, MinimalSet, PooledSet, WidenedPool
+from sae_audit.findings import (
+    FlipDose,
+    InteractionGraph,
+    MinimalSet,
+    MinimalSetFamily,
+    PooledSet,
+    WidenedPool,
+)
 from sae_audit.record.run import Run
 from sae_audit.record.schema import (
     Findings,
     PublishedCascade,
     PublishedCost,
     PublishedDirection,
+    PublishedDose,
     PublishedInteractions,
     PublishedMinimalSet,
+    PublishedMinimalSetFamily,
     PublishedModel,
     PublishedPair,
     PublishedPooledSet,
@@ -40,6 +49,8 @@ def published(run: Run) -> Findings:
         ),
         dictionary_coverage=run.dictionary_coverage,
         minimal_sets=[_minimal_set(found, run.widened) for found in run.minimal_sets],
+        minimal_set_families=[_family(found) for found in run.minimal_set_families],
+        doses=[_dose(found) for found in run.doses],
         pooled_set=_pooled(run.pooled_set),
         interactions=by_scope.pop("pooled", None),
         interactions_by_prompt=list(by_scope.values()),
@@ -105,6 +116,29 @@ def _minimal_set(found: MinimalSet, widened: Mapping[str, WidenedPool]) -> Publi
         widened_by=[feature for features in added for feature in features],
         forward_passes=found.n_sets_scored,
         reason=found.reason,
+    )
+
+
+def _family(found: MinimalSetFamily) -> PublishedMinimalSetFamily:
+    return PublishedMinimalSetFamily(
+        prompt_id=found.prompt_id,
+        sets=[list(one.features) for one in found.sets],
+        complete=found.complete,
+        contradicted=found.contradicted,
+        core=list(found.core),
+        replaceable=list(found.replaceable),
+        forward_passes=found.n_sets_scored,
+    )
+
+
+def _dose(found: FlipDose) -> PublishedDose:
+    return PublishedDose(
+        prompt_id=found.prompt_id,
+        ablated=found.ablated,
+        dose=found.dose,
+        score=found.score,
+        dose_below=found.dose_below,
+        score_below=found.score_below,
     )
 
 

@@ -21,8 +21,10 @@ from sae_audit.findings import (
     DictionaryCoverage,
     Direction,
     DirectionCheck,
+    FlipDose,
     InteractionGraph,
     MinimalSet,
+    MinimalSetFamily,
     PooledCascade,
     PooledSet,
     PromptScore,
@@ -94,9 +96,17 @@ class Run:
     @cached_property
     def minimal_sets(self) -> list[MinimalSet]:
         """In the order of the prompts; searches that advance together end in any order."""
-        places = {score.prompt_id: place for place, score in enumerate(self.scores)}
-        found: list[MinimalSet] = self._all("minimal_sets", MinimalSet)
-        return sorted(found, key=lambda one: places[one.prompt_id])
+        return self._by_prompt("minimal_sets", MinimalSet)
+
+    @cached_property
+    def minimal_set_families(self) -> list[MinimalSetFamily]:
+        """One per flipped prompt; empty where other minimal sets were not looked for."""
+        return self._by_prompt("minimal_set_families", MinimalSetFamily)
+
+    @cached_property
+    def doses(self) -> list[FlipDose]:
+        """One per refused prompt; empty where doses were left out."""
+        return self._by_prompt("doses", FlipDose)
 
     @cached_property
     def pooled_set(self) -> PooledSet | None:
@@ -152,7 +162,8 @@ class Run:
 
     def table(self, name: str) -> pd.DataFrame:
         """A stage as a data frame: `scores`, `saes`, `directions`, `direction_check`, `coverage`,
-        `candidates`, `minimal_sets`, `pairs`, `waves`, `wake_edges`, `waking_tokens` or `costs`.
+        `candidates`, `minimal_sets`, `minimal_set_families` (one row a set), `doses` (one row a
+        scored dose), `pairs`, `waves`, `wake_edges`, `waking_tokens` or `costs`.
 
         `saes` has one row an audited layer: layer, release, id, width, explained_variance,
         explained_variance_without_bos, l0 and ce_recovered, NaN where there is no such ratio.
@@ -186,6 +197,10 @@ class Run:
         found = self._all(stage, kind)
         assert len(found) == 1, (stage, len(found))
         return found[0]
+
+    def _by_prompt(self, stage: str, kind: Any) -> list[Any]:
+        places = {score.prompt_id: place for place, score in enumerate(self.scores)}
+        return sorted(self._all(stage, kind), key=lambda one: places[one.prompt_id])
 
     def _all(self, stage: str, kind: Any) -> list[Any]:
         store = Store(self.folder / "run.sqlite")

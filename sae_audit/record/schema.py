@@ -89,6 +89,39 @@ class PublishedMinimalSet(_Published):
     reason: str = Field(description="Why the prompt could not be flipped; empty where it was.")
 
 
+class PublishedMinimalSetFamily(_Published):
+    prompt_id: str
+    sets: list[list[Feature]] = Field(
+        description="Each flips the prompt and can spare none; the first is in `minimal_sets`."
+    )
+    complete: bool = Field(
+        description="No other minimal set exists, if ablating more never restores refusal; false "
+        "where the budget ended first, or scores contradict that."
+    )
+    contradicted: bool = Field(
+        description="Some scored set refuses although a part of it flips: ablating more can "
+        "restore refusal."
+    )
+    core: list[Feature] = Field(description="Features in every listed set.")
+    replaceable: list[Feature] = Field(description="Features in some listed set, not in all.")
+    forward_passes: int = Field(description="Sets scored to find those after the first.")
+
+
+class PublishedDose(_Published):
+    prompt_id: str
+    ablated: str = Field(
+        description="`minimal_set`, or `candidates` where all of them together do not flip the "
+        "prompt and were overshot."
+    )
+    dose: float | None = Field(
+        description="Smallest scored share of the ablation that flips; 1 is the whole, more "
+        "overshoots. Null where none up to `dose_below` does."
+    )
+    score: float = Field(description="At `dose`, nats; at `dose_below` where there is none.")
+    dose_below: float = Field(description="Largest scored dose that is below, and refuses.")
+    score_below: float
+
+
 class PublishedPooledSet(_Published):
     features: list[Feature]
     flipped_built: Estimate
@@ -165,6 +198,12 @@ class Findings(_Published):
         "show; null in records made before it was measured.",
     )
     minimal_sets: list[PublishedMinimalSet]
+    minimal_set_families: list[PublishedMinimalSetFamily] = Field(
+        default=[], description="One per flipped prompt; empty where not looked for."
+    )
+    doses: list[PublishedDose] = Field(
+        default=[], description="One per refused prompt; empty where left out."
+    )
     pooled_set: PublishedPooledSet | None = Field(description="null where no prompt was flipped.")
     interactions: PublishedInteractions | None = Field(
         description="Of the pooled set's features; null where no prompt was flipped."

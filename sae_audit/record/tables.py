@@ -123,6 +123,40 @@ def _minimal_sets(run: "Run") -> pd.DataFrame:
     )
 
 
+def _minimal_set_families(run: "Run") -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "prompt_id": found.prompt_id,
+                "set": number,
+                "size": len(one.features),
+                "features": " ".join(map(str, one.features)),
+                "score_ablated": one.score_ablated,
+                "certified": one.certified,
+                "complete": found.complete,
+            }
+            for found in run.minimal_set_families
+            for number, one in enumerate(found.sets, start=1)
+        ]
+    )
+
+
+def _doses(run: "Run") -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "prompt_id": found.prompt_id,
+                "ablated": found.ablated,
+                "dose": point.dose,
+                "score": point.score,
+                "smallest_that_flips": point.dose == found.dose,
+            }
+            for found in run.doses
+            for point in found.points
+        ]
+    )
+
+
 def _pairs(run: "Run") -> pd.DataFrame:
     return pd.DataFrame(
         [
@@ -212,6 +246,8 @@ TABLES: dict[str, Callable[["Run"], pd.DataFrame]] = {
     "coverage": _coverage,
     "candidates": _candidates,
     "minimal_sets": _minimal_sets,
+    "minimal_set_families": _minimal_set_families,
+    "doses": _doses,
     "pairs": _pairs,
     "waves": _waves,
     "wake_edges": _wake_edges,

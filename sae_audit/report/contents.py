@@ -18,6 +18,7 @@ from sae_audit.report.tables_cascade import (
 )
 from sae_audit.report.tables_confirmation import answer_rows
 from sae_audit.report.tables_coverage import coverage_sentence, share_rows
+from sae_audit.report.tables_depth import family_counts, family_features
 from sae_audit.report.tables_direction import checked_rows, judged_directions
 from sae_audit.report.tables_interactions import (
     clear_pairs,
@@ -43,6 +44,7 @@ def contents(run: Run) -> dict[str, Any]:
         **_direction(run),
         **_coverage(run),
         **_minimal(run),
+        **_depth(run),
         **_interactions(run),
         **_cascades(run),
     }
@@ -105,6 +107,19 @@ def _minimal(run: Run) -> dict[str, Any]:
         "searches": SEARCHES,
         "orders": ORDERS,
         "answers": answer_rows(run.confirmation) if run.confirmation else [],
+    }
+
+
+def _depth(run: Run) -> dict[str, Any]:
+    return {
+        "families": family_counts(run.minimal_set_families),
+        "family_features": family_features(run.minimal_set_families, _ROWS),
+        "family_of": {found.prompt_id: found for found in run.minimal_set_families},
+        "dose_of": {found.prompt_id: found for found in run.doses},
+        "dose_labels": {
+            "minimal_set": "flipped prompts, own minimal set",
+            "candidates": "prompts not flipped, all candidates overshot",
+        },
     }
 
 

@@ -8,10 +8,12 @@ from sae_audit.report import (
     figures_behaviour,
     figures_cascade,
     figures_coverage,
+    figures_depth,
     figures_direction,
     figures_interactions,
     figures_minimal,
     tables_cascade,
+    tables_depth,
     tables_minimal,
 )
 from sae_audit.report.marks import histogram, set_points
@@ -32,6 +34,7 @@ def figures(run: Run) -> Figures:
         "cosines": figures_direction.cosines(run.candidates),
         **_coverage(run),
         **_minimal(run),
+        **_depth(run),
         **_interactions(run),
         **_cascades(run),
         **_controls(run.controls),
@@ -70,6 +73,16 @@ def _minimal(run: Run) -> Figures:
         )
         drawn["minimal_layers"] = figures_minimal.by_layer(tables_minimal.layers(found, audited))
         drawn["common"] = figures_minimal.common_features(common, n_flipped)
+    return drawn
+
+
+def _depth(run: Run) -> Figures:
+    drawn: Figures = {}
+    sizes = tables_depth.family_sizes(run.minimal_set_families)
+    if sizes:
+        drawn["family_sizes"] = histogram(sizes, x="minimal sets found", y="prompts")
+    if run.doses:
+        drawn["doses"] = figures_depth.doses(run.doses)
     return drawn
 
 

@@ -1,12 +1,13 @@
 """What an audit found, in plain words: the head of the report, and the command's last table."""
 
 from collections import Counter
-from dataclasses import dataclass
 from statistics import median
 
 from sae_audit.findings import DirectionCheck, InteractionGraph, SaeQuality, SetControl
 from sae_audit.pages.wording import interval, nats, of, percent
 from sae_audit.record.run import Run
+from sae_audit.report.summary_depth import dose_rows, family_rows
+from sae_audit.report.summary_row import SummaryRow
 from sae_audit.report.tables_cascade import RAISED_NAMES
 from sae_audit.report.tables_coverage import coverage_control, coverage_sentence
 from sae_audit.report.tables_interactions import kind_counts, pooled_graph, prompt_graphs
@@ -20,22 +21,14 @@ _RIVALS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class SummaryRow:
-    """One question an auditor asks."""
-
-    question: str
-    answer: str
-    control: str
-    """What the answer is to be held against."""
-
-
 def summary(run: Run) -> list[SummaryRow]:
     """One row per question, each answer beside its control."""
     return [
         _refusal(run),
         _direction(run),
         _minimal_sets(run),
+        *family_rows(run),
+        *dose_rows(run),
         *_confirmation(run),
         *_coverage(run),
         _pooled(run),

@@ -1,6 +1,6 @@
 """Ablation as arithmetic on the residual stream.
 
-    x <- base(x) - sum_{i in S} (f_i(x) - clamp_i) d_i
+    x <- base(x) - dose * sum_{i in S} (f_i(x) - clamp_i) d_i
 
 `f_i` is computed on the stream as it arrives, so what earlier layers' ablations changed is felt
 here. `base` is the stream itself where the SAE's error term is kept; its reconstruction where the
@@ -63,7 +63,7 @@ class Terms:
 
     base: Resid
     excess: Float[Tensor, "batch position feature"]
-    """`f_i(x) - clamp_i`, 0 at positions that are not ablated."""
+    """`dose * (f_i(x) - clamp_i)`, 0 at positions that are not ablated."""
     scale: Float[Tensor, "batch position 1"] | None
 
 
@@ -86,7 +86,8 @@ class LayerAblation:
         values, scale = self.dictionary.read(resid, self.features)
         # Replaced, not multiplied: what a masked position holds, even a NaN, is no part of it.
         clamps = self.dictionary.clamps(self.ablation.clamp)[list(self.features)]
-        excess = torch.where(selected[..., None], values - clamps, 0.0)
+        dosed = self.ablation.dose * (values - clamps)
+        excess = torch.where(selected[..., None], dosed, 0.0)
         if self.ablation.error_term == ErrorTerm.KEPT:
             return Terms(base=resid, excess=excess, scale=scale)
         base = self._reconstruction(resid)
@@ -101,7 +102,7 @@ class LayerAblation:
         excess: Float[Tensor, "batch position feature"],
         scale: Float[Tensor, "batch position 1"] | None,
     ) -> Resid:
-        """`sum_i (f_i - clamp_i) d_i` over the excess that is left."""
+        """`dose * sum_i (f_i - clamp_i) d_i` over the excess that is left."""
         removed = excess @ self.dictionary.rows(self.features)
         return removed if scale is None else removed * scale
 
@@ -148,8 +149,8 @@ def check_ablation(
     """Refuse ablations that could not be carried out as asked.
 
     Raises:
-        AuditError: clamps that are not finite or not one for every feature, or layers asked for
-            without an SAE, or without an error term to replace there.
+        AuditError: clamps that are not finite or not one for every feature, a dose that is not or
+            is below 0, or layers asked for without an SAE, or without an error term to replace there.
     """
     for layer in sorted(error_layers):
         if layer not in suite:
@@ -159,6 +160,11 @@ def check_ablation(
             )
     if error_layers and ablation.error_term == ErrorTerm.KEPT:
         raise AuditError("Layers to replace the error at were given, but the error term is kept.")
+    if not (np.isfinite(ablation.dose) and ablation.dose >= 0.0):
+        raise AuditError(
+            f"The dose must be a finite number, 0 or more, not {ablation.dose}: 1 ablates, less "
+            "ablates in part."
+        )
     if isinstance(ablation.clamp, float | int):
         if not np.isfinite(ablation.clamp):
             raise AuditError(f"The clamp must be a finite number, not {ablation.clamp}.")

@@ -1,12 +1,12 @@
 """Attribution: what ablating each feature would do to the refusal score, to first order.
 
-    drop_i = sum over ablated positions of (f_i - clamp_i) * (d_i . dm/dx)
+    drop_i = sum over ablated positions of dose * (f_i - clamp_i) * (d_i . dm/dx)
 
 m is the refusal score and dm/dx its gradient at the `resid_post` that feature i writes to, so one
 backward pass gives the drop of every feature of every layer (2403.19647, attribution patching). A
 gradient at the clean run misses what saturates. With `steps` above 1 it is the mean over that many
 points between the stream and its ablated end (integrated gradients, 2505.23556): there features go
-to their clamps and, with them, the SAE's error goes to zero, one layer at a time.
+by the dose to their clamps and, with them, the SAE's error to zero, one layer at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,6 +83,7 @@ def _mean_gradient(
         end = dictionary.decode(clamped, resid).to(resid.dtype)
         end = torch.where(selected[:, None].to(resid.device), end, resid)
         shares = torch.arange(steps, device=resid.device, dtype=resid.dtype) / steps
+        shares = shares * ablation.dose
         points = torch.lerp(
             resid.expand(steps, -1, -1), end.expand(steps, -1, -1), shares[:, None, None]
         )
@@ -125,4 +126,5 @@ def _drops(
     slope = gradient[here].to(activations.dtype) @ dictionary.unit_rows().T
     if scale is not None:
         slope = slope * scale[0]
-    return ((activations - dictionary.clamps(ablation.clamp)) * slope).sum(dim=0)
+    excess = ablation.dose * (activations - dictionary.clamps(ablation.clamp))
+    return (excess * slope).sum(dim=0)

@@ -28,7 +28,7 @@ def reference_scores(
     """Refusal score (nats) of one prompt under each set, by plain hooks.
 
     `selected` are the positions ablated. Shares no arithmetic with the batched engine: a loop over
-    features sets `f_i(x)` to the clamp one by one in what the SAE decodes.
+    features moves `f_i(x)` by the dose towards its clamp, one by one, in what the SAE decodes.
     """
     layers = [place.layer for place in places_of(model)]
     errors = _clean_errors(model, suite, ids) if ablation.error_term == ErrorTerm.FROZEN else {}
@@ -112,10 +112,14 @@ def _literal_edit(
         activations = dictionary.encode(resid)
         error = resid - dictionary.decode(activations, resid)
         for index in indices:
-            activations[..., index] = (
-                ablation.clamp
+            clamp = (
+                float(ablation.clamp)
                 if isinstance(ablation.clamp, float | int)
                 else float(ablation.clamp[dictionary.layer][index])
+            )
+            before = activations[..., index]
+            activations[..., index] = torch.lerp(
+                before, torch.full_like(before, clamp), ablation.dose
             )
         rebuilt = dictionary.decode(activations, resid)
         if ablation.error_term == ErrorTerm.KEPT:

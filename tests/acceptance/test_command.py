@@ -17,6 +17,7 @@ from sae_audit.cli import main
 from sae_audit.pipeline.opening import opened
 from sae_audit.presets import build_config
 from sae_audit.record.run import Run
+from sae_audit.vocabulary import Ablation
 from tests import tiny
 
 SMALL = [
@@ -160,6 +161,36 @@ class TestAudit:
             np.testing.assert_allclose(
                 scores[1:], [found.score_without[f] for f in found.features], atol=1e-3
             )
+
+    def test_other_sets_and_smallest_doses_hold_by_plain_hooks(self, run: Run):
+        """The same for one other minimal set of each prompt, and for its dose and the one below."""
+        start = opened(run.config)
+        prompts = {p.id: p for p in start.splits.audit.harmful}
+        reference = start.subject.reference_score
+        own = {found.prompt_id: found for found in run.minimal_sets}
+        n_flipped = sum(found.flipped for found in own.values())
+        assert len(run.minimal_set_families) == n_flipped
+        assert max(len(found.sets) for found in run.minimal_set_families) > 1
+        for found in run.minimal_set_families:
+            assert found.sets[0].features == own[found.prompt_id].features
+            other, whole = found.sets[-1], frozenset(found.sets[-1].features)
+            scores = reference(prompts[found.prompt_id])([whole])
+            assert scores[0] == pytest.approx(other.score_ablated, abs=1e-3)
+        assert len(run.doses) == len(run.minimal_sets)
+        for found in (one for one in run.doses if one.ablated == "minimal_set"):
+            assert found.certified
+            assert found.dose is not None
+            whole = frozenset(own[found.prompt_id].features)
+            for dose, score in ((found.dose, found.score), (found.dose_below, found.score_below)):
+                literal = reference(prompts[found.prompt_id], Ablation(dose=dose))([whole])[0]
+                assert literal == pytest.approx(score, abs=1e-3)
+
+    def test_random_sets_at_the_same_doses_flip_hardly_any(self, run: Run):
+        own = next(one for one in run.controls.doses if one.ablated == "minimal_set")
+        assert own.mean is not None
+        assert own.random_flipped is not None
+        assert 0.0 < own.mean.value <= 1.0
+        assert own.random_flipped.value < 0.2
 
     def test_no_prompt_text_is_in_the_run(self, run: Run):
         prompts = [

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sae_audit.statistics import mean, random_range, ratio, share, sign_flip_p_value
+from sae_audit.statistics import mean, median, random_range, ratio, share, sign_flip_p_value
 
 
 def test_wilson_as_in_the_textbook():
@@ -25,10 +25,23 @@ def test_empty_input_is_an_error_and_never_zero():
         lambda: mean([], seed=0),
         lambda: ratio([], [], seed=0),
         lambda: random_range([]),
+        lambda: median([], seed=0),
         lambda: sign_flip_p_value([], seed=0),
     ):
         with pytest.raises(AssertionError):
             empty()
+
+
+def test_the_bootstrap_covers_the_median_too_and_outliers_do_not_move_it():
+    random = np.random.default_rng(0)
+    hits = 0
+    for i in range(200):
+        cases = random.normal(size=41)
+        cases[np.argmax(cases)] = 1e6
+        found = median(cases, seed=i)
+        assert found.value == np.median(cases)
+        hits += found.low <= 0.0 <= found.high
+    assert 0.88 <= hits / 200 <= 0.99
 
 
 def test_the_bootstrap_covers_the_mean_as_often_as_it_says():

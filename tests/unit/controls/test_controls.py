@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from sae_audit.controls.comparisons import error_term_control, set_control
+from sae_audit.controls.comparisons import dose_control, error_term_control, set_control
 from sae_audit.controls.linear_probe import probe_ranking
 from sae_audit.controls.random_sets import matched_random_sets
+from sae_audit.findings import DosePoint, FlipDose
 from sae_audit.vocabulary import FeatureId
 from tests.games import features, game, needs
 
@@ -64,6 +65,52 @@ def test_several_sets_for_a_prompt_are_no_independent_cases():
     assert control.flipped.value == 0.5
     assert control.flipped.n == 2
     assert control.flipped.method == "bootstrap 95%"
+
+
+def dosed(dose: float | None, *, ablated: str = "minimal_set") -> FlipDose:
+    ends = (
+        DosePoint(dose=0.0, score=1.0),
+        DosePoint(dose=dose or 4.0, score=-1.0 if dose else 1.0),
+    )
+    return FlipDose(
+        prompt_id=f"p{dose}",
+        ablated=ablated,
+        n_features=2,
+        dose=dose,
+        points=ends,
+        tolerance=1.0,
+        n_sets_scored=1,
+    )
+
+
+def test_doses_are_averaged_and_random_sets_tried_at_each():
+    """Half of the random sets flip at .8, none at .5: a prompt counts by its average."""
+
+    def random_scores(found: FlipDose) -> np.ndarray:
+        return np.array([0.7 - (found.dose or 0.0), 1.0])
+
+    found = dose_control([dosed(0.5), dosed(0.8)], random_scores, seed=0)
+    assert found.ablated == "minimal_set"
+    assert found.mean is not None
+    assert found.median is not None
+    assert found.random_flipped is not None
+    assert found.flipped.value == 1.0
+    assert found.mean.value == pytest.approx(0.65)
+    assert (found.mean.low, found.mean.high) == (0.5, 0.8)
+    assert found.random_flipped.value == 0.25
+    assert found.random_flipped.n == 2
+
+
+def test_where_no_dose_flips_there_is_no_mean():
+    found = dose_control([dosed(None, ablated="candidates")], lambda _: np.array([1.0]), seed=0)
+    assert found.flipped.value == 0.0
+    assert (found.mean, found.median, found.random_flipped) == (None, None, None)
+
+
+def test_without_features_to_draw_from_there_is_no_random_share():
+    found = dose_control([dosed(2.0, ablated="candidates")], None, seed=0)
+    assert found.mean is not None
+    assert found.random_flipped is None
 
 
 def test_the_error_term_control_keeps_its_shares_apart():

@@ -215,6 +215,31 @@ def test_the_pooled_set_serves_all_prompts_and_is_tried_on_others():
     assert pooled.flipped_built.value == 1.0
     assert pooled.flipped_held_out.value == 0.5
     assert pooled.share_without == {a: 0.5, b: 0.5}
+    assert pooled.certified
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_pooled_set_is_certified_whatever_the_scores(seed: int):
+    """Scores without rhyme or reason: what was needed early may be spared once others have gone."""
+    random = np.random.default_rng(seed)
+    tables: dict[str, dict[FeatureSet, float]] = {f"p{i}": {} for i in range(6)}
+    pool = features(8)
+
+    def score_of(table: dict[FeatureSet, float]) -> Score:
+        table |= {frozenset(): 1.0, frozenset(pool): -1.0}
+        return game(lambda ablated: table.setdefault(ablated, float(random.normal())))
+
+    scores = {name: score_of(table) for name, table in tables.items()}
+    settings = MinimalSettings(search="elimination")
+    sets = [found_in(score, pool, settings, name) for name, score in scores.items()]
+    names = list(scores)
+    pooled = pooled_set(scores, sets, built_on=names[:4], held_out=names[4:], patience=4)
+    assert pooled.certified or not pooled.features
+    whole = frozenset(pooled.features)
+    flipped = sum(tables[name][whole] < 0.0 for name in names[:4])
+    assert pooled.flipped_built.value == flipped / 4
+    for feature, without in pooled.share_without.items():
+        assert sum(tables[name][whole - {feature}] < 0.0 for name in names[:4]) / 4 == without
 
 
 def test_no_candidates_is_our_mistake():

@@ -90,6 +90,11 @@ class TestRun:
         assert [sae["repository"] for sae in found["saes"]] == ["", ""]
         assert found["minimal_sets"][0]["features"] == [[1, 3], [2, 5]]
         assert found["minimal_sets"][0]["certified"] is True
+        assert found["minimal_set_families"][0]["sets"] == [[[1, 3], [2, 5]], [[1, 3], [2, 8]]]
+        assert found["minimal_set_families"][0]["core"] == [[1, 3]]
+        assert found["minimal_set_families"][0]["replaceable"] == [[2, 5], [2, 8]]
+        assert (found["doses"][0]["dose"], found["doses"][0]["dose_below"]) == (0.5, 0.484375)
+        assert found["doses"][0]["score"] < 0.0 <= found["doses"][0]["score_below"]
         assert found["interactions"]["pairs"][0]["kind"] == "redundant"
         assert found["cascades"][0]["depth"] == 2
 
@@ -98,12 +103,14 @@ class TestRun:
         assert all(not found.flipped and found.reason for found in run.findings.minimal_sets)
         assert run.pooled_set is None
         assert run.findings.interactions is None
+        assert run.findings.minimal_set_families == []
+        assert [(one.dose, one.dose_below) for one in run.findings.doses] == [(None, 2.0)] * 2
 
     @pytest.mark.parametrize(
         "table",
         [
             *("scores", "saes", "directions", "direction_check", "coverage", "candidates"),
-            *("minimal_sets", "pairs", "waves", "costs"),
+            *("minimal_sets", "minimal_set_families", "doses", "pairs", "waves", "costs"),
         ],
     )
     def test_tables_have_a_row_a_case(self, tmp_path: Path, table: str):

@@ -5,14 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sae_audit.controls.comparisons import dose_control
 from sae_audit.findings import (
     Cascade,
+    CertifiedSet,
     Collateral,
     Controls,
+    DosePoint,
     ErrorTermControl,
     Estimate,
+    FlipDose,
     InteractionGraph,
     MinimalSet,
+    MinimalSetFamily,
     PairInteraction,
     PairKind,
     PooledSet,
@@ -37,6 +42,11 @@ def later_stages(
 ) -> Iterator[tuple[str, str, Any, Any]]:
     """Stage, key, type and value of every later record."""
     flipped = [found for found in minimal if found.flipped]
+    for i, found in enumerate(flipped):
+        yield "minimal_set_families", found.prompt_id, MinimalSetFamily, _family(found, i)
+    doses = [_dose(found, i) for i, found in enumerate(minimal)]
+    for dose in doses:
+        yield "doses", dose.prompt_id, FlipDose, dose
     for found in flipped:
         graph = _graph(shape, found.prompt_id, found.features, random)
         yield "interactions", found.prompt_id, InteractionGraph, graph
@@ -47,7 +57,52 @@ def later_stages(
     for found in cascades:
         yield "cascades", found.prompt_id, Cascade, found
     yield from depth_records(cascades)
-    yield "controls", "all", Controls, _controls(flipped, pooled, random)
+    yield "controls", "all", Controls, _controls(flipped, doses, pooled, random)
+
+
+def _family(found: MinimalSet, i: int) -> MinimalSetFamily:
+    """Its own set and, on most prompts, ones that swap the last feature for another."""
+    first = CertifiedSet(
+        features=found.features,
+        score_ablated=found.score_ablated,
+        score_without=found.score_without,
+    )
+    others = [
+        (*found.features[:-1], FeatureId(found.features[-1].layer, 900 + n)) for n in range(i % 4)
+    ]
+    return MinimalSetFamily(
+        prompt_id=found.prompt_id,
+        sets=(
+            first,
+            *(
+                CertifiedSet(
+                    features=features,
+                    score_ablated=-0.25,
+                    score_without=dict.fromkeys(features, 0.5),
+                )
+                for features in others
+            ),
+        ),
+        complete=i % 2 == 0,
+        contradicted=False,
+        n_sets_scored=60,
+    )
+
+
+def _dose(found: MinimalSet, i: int) -> FlipDose:
+    """Flipped prompts at .875; of the others every second one by overshooting, at 2.5."""
+    at = 0.875 if found.flipped else (None if i % 2 else 2.5)
+    grid = (0.0, 0.5, 0.859375, 0.875, 1.0) if found.flipped else (0.0, 1.0, 2.484375, 2.5, 4.0)
+    zero = 6.0 if at is None else at
+    return FlipDose(
+        prompt_id=found.prompt_id,
+        ablated="minimal_set" if found.flipped else "candidates",
+        n_features=len(found.features) or found.n_candidates,
+        dose=at,
+        points=tuple(DosePoint(dose=dose, score=zero - dose - 0.0078125) for dose in grid),
+        tolerance=0.02,
+        n_sets_scored=len(grid) - 2,
+    )
 
 
 def _graph(
@@ -138,7 +193,10 @@ def _cascade(shape: "Shape", found: MinimalSet, i: int, random: np.random.Genera
 
 
 def _controls(
-    flipped: Sequence[MinimalSet], pooled: PooledSet | None, random: np.random.Generator
+    flipped: Sequence[MinimalSet],
+    doses: Sequence[FlipDose],
+    pooled: PooledSet | None,
+    random: np.random.Generator,
 ) -> Controls:
     n = len(flipped)
     return Controls(
@@ -153,6 +211,11 @@ def _controls(
         )
         if n
         else None,
+        doses=tuple(
+            dose_control(found, lambda _: np.array([1.0, 2.0]), seed=0)
+            for kind in ("minimal_set", "candidates")
+            if (found := [one for one in doses if one.ablated == kind])
+        ),
     )
 
 

@@ -114,10 +114,34 @@ def test_figures_draw_the_records_numbers(full: Run):
 
 def test_the_summary_is_in_the_page(full: Run, page: Page):
     rows = summary(full)
-    assert len(rows) == 9
+    assert len(rows) == 11
     for row in rows:
         for cell in (row.question, row.answer, row.control):
             assert cell in page.text
+
+
+def test_other_minimal_sets_are_counted_with_their_proviso(full: Run, page: Page):
+    sizes = [len(found.sets) for found in full.minimal_set_families]
+    assert max(sizes) == 4
+    assert "a median of 2 minimal sets was found (at most 4)" in page.text
+    assert "5 of 9 lists are complete (no + in the table below), provided that" in page.text
+    assert "no scored set contradicts that" in page.text
+    assert "On 0% [0%, 30%] of the prompts (Wilson 95%) no feature is in every set" in page.text
+    last = full.minimal_set_families[3].sets[-1]
+    assert "; " + " ".join(map(str, last.features)) in page.text, "other sets are listed"
+    drawn = json.loads(figures(full)["family_sizes"].to_json() or "")["data"][0]
+    assert dict(zip(drawn["x"], drawn["y"], strict=True)) == {1: 3, 2: 2, 3: 2, 4: 2}
+
+
+def test_doses_stand_beside_random_sets_at_the_same(full: Run, page: Page):
+    assert all(found.certified for found in full.doses if found.dose is not None)
+    own, overshot = full.controls.doses
+    assert own.mean is not None
+    assert f"{own.mean.value:.3f} [{own.mean.low:.3f}, {own.mean.high:.3f}]" in page.text
+    assert overshot.flipped.value == pytest.approx(1 / 3), "one of three at odd places"
+    assert "33% [6%, 79%] of 3 prompts that ablating them does not" in page.text
+    assert "2.500" in page.text
+    assert "> 4" in page.text, "what no dose flips"
 
 
 def test_a_hostile_id_is_text_and_nothing_else(tmp_path: Path):
@@ -136,6 +160,7 @@ def test_nothing_flipped(tmp_path: Path):
     text = seen(tmp_path, Shape(flipped=0)).text
     assert "0 of 12 refused prompts were flipped" in text
     for sentence in (
+        "There are none: no prompt was flipped.",
         "Nothing was fitted: no prompt was flipped.",
         "No cascade was followed: no prompt was flipped.",
         "No prompt was flipped, so there is no set to hold controls against.",

@@ -1,0 +1,48 @@
+"""Minimal hitting sets of a growing family of sets (Berge 1989, multiplication of edges).
+
+A hitting set shares a feature with every set of the family; a minimal one can spare none of its own.
+Ablate all candidates but a hitting set, and none of the family's sets is ablated whole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sae_audit.vocabulary import FeatureSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class HittingSets:
+    """The minimal hitting sets of a family, the smallest first."""
+
+    family: tuple[FeatureSet, ...]
+    minimal: tuple[FeatureSet, ...]
+    whole: bool
+    """Whether these are all: none was left out to save memory."""
+
+    def and_of(self, added: FeatureSet, *, at_most: int) -> "HittingSets":
+        """The same for the family with one more set, which is not empty.
+
+        Their number can grow exponentially with the family: only the `at_most` smallest are kept.
+        """
+        assert added, "an empty set cannot be hit"
+        assert at_most >= 1, at_most
+        family = (*self.family, added)
+        hit = [one for one in self.minimal if one & added]
+        grown = {one | {feature} for one in self.minimal if not one & added for feature in added}
+        found = [*hit, *(one for one in grown if _spares_none(one, family))]
+        found.sort(key=lambda one: (len(one), sorted(one)))
+        return HittingSets(
+            family=family,
+            minimal=tuple(found[:at_most]),
+            whole=self.whole and len(found) <= at_most,
+        )
+
+
+NO_SETS = HittingSets(family=(), minimal=(frozenset(),), whole=True)
+"""Of an empty family: nothing needs to be hit."""
+
+
+def _spares_none(hitting: FeatureSet, family: Sequence[FeatureSet]) -> bool:
+    """Whether each of its features is the only one that hits some set of the family."""
+    alone: set[FeatureSet] = {shared for one in family if len(shared := one & hitting) == 1}
+    return len(alone) == len(hitting)

@@ -1,6 +1,6 @@
 """The stages of an audit, each a few questions to the subject and one recorded finding."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -8,6 +8,7 @@ from jaxtyping import Float
 from sae_audit.candidates.by_attribution import by_attribution, mean_drops, within_pool
 from sae_audit.candidates.by_cosine import by_cosine
 from sae_audit.cascade.waves import Questions, cascade
+from sae_audit.controls.chance import random_candidates
 from sae_audit.direction.difference_of_means import difference_of_means
 from sae_audit.findings import (
     CandidateSet,
@@ -15,6 +16,7 @@ from sae_audit.findings import (
     Direction,
     InteractionGraph,
     MinimalSet,
+    NoDirection,
     PooledSet,
 )
 from sae_audit.interactions.fit import interactions
@@ -29,15 +31,12 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 
 def find_direction(
     session: Session, train: LabelledPrompts, validation: LabelledPrompts
-) -> Direction:
+) -> Direction | NoDirection:
     """Stage 1."""
 
-    def compute() -> Direction:
+    def compute() -> Direction | NoDirection:
         subject = session.subject
-        harmful = subject.mean_residuals(train.harmful)
-        harmless = subject.mean_residuals(train.harmless)
-        means = {"harmful": harmful, "harmless": harmless}
-        write_tensors(session.folder, "means", means)
+        harmful, harmless = record_means(session, train)
         return difference_of_means(
             harmful,
             harmless,
@@ -52,7 +51,17 @@ def find_direction(
             progress=lambda done, total: session.progress("direction", done, total),
         )
 
-    return session.remember("direction", "selected", Direction, compute)
+    return session.remember("direction", "selected", Direction | NoDirection, compute)
+
+
+def record_means(
+    session: Session, train: LabelledPrompts
+) -> tuple[Float[np.ndarray, "layer template d_model"], Float[np.ndarray, "layer template d_model"]]:
+    """Mean residuals of harmful and of harmless prompts, written to the run's folder."""
+    harmful = session.subject.mean_residuals(train.harmful)
+    harmless = session.subject.mean_residuals(train.harmless)
+    write_tensors(session.folder, "means", {"harmful": harmful, "harmless": harmless})
+    return harmful, harmless
 
 
 def gather_candidates(
@@ -92,9 +101,37 @@ def find_minimal_sets(
 ) -> list[MinimalSet]:
     """Stage 2, second step: one certified set per refused prompt."""
     pool = ranked(candidates)
+    return _searched(session, "minimal_sets", prompts, lambda _: pool)
 
+
+def search_by_chance(
+    session: Session,
+    prompts: Sequence[Prompt],
+    candidates: CandidateSet,
+    train: LabelledPrompts,
+) -> list[MinimalSet]:
+    """The control of stage 2: the same search for each prompt, among random candidates of its own."""
+    if not prompts:
+        return []
+    peaks = session.subject.peak_activations(train.harmful)
+    rates = {layer: (one > 0.0).mean(axis=0) for layer, one in peaks.items()}
+    own, places = ranked(candidates), {prompt.id: i for i, prompt in enumerate(prompts)}
+    return _searched(
+        session,
+        "search_by_chance",
+        prompts,
+        lambda p: random_candidates(own, rates, seed=(session.config.seed, places[p.id])),
+    )
+
+
+def _searched(
+    session: Session,
+    stage: str,
+    prompts: Sequence[Prompt],
+    pool_of: Callable[[Prompt], list[FeatureId]],
+) -> list[MinimalSet]:
     def orders(prompt: Prompt) -> list[list[FeatureId]]:
-        asked = session.config.minimal.order
+        asked, pool = session.config.minimal.order, pool_of(prompt)
         found = [pool] if asked != "attribution" else []
         if asked != "candidates":
             drops = _attribution(session, prompt)
@@ -102,7 +139,7 @@ def find_minimal_sets(
         return found
 
     return session.remember_together(
-        "minimal_sets",
+        stage,
         MinimalSet,
         list(prompts),
         lambda p: minimal_set(p.id, orders(p), session.config.minimal),

@@ -1,9 +1,20 @@
 """A run's record in its published form."""
 
-from sae_audit.findings import Cascade, InteractionGraph, MinimalSet, PooledSet
+from dataclasses import asdict
+
+from sae_audit.findings import (
+    Absence,
+    Cascade,
+    Direction,
+    InteractionGraph,
+    MinimalSet,
+    PooledSet,
+)
 from sae_audit.record.run import Run
 from sae_audit.record.schema import (
     Findings,
+    PublishedAbsence,
+    PublishedBehaviour,
     PublishedCascade,
     PublishedCost,
     PublishedDirection,
@@ -20,27 +31,23 @@ from sae_audit.record.schema import (
 
 def published(run: Run) -> Findings:
     """What `findings.json` says of a run; nothing is left out that the record holds."""
-    stages, selected = run.manifest.stages, run.direction.selected
+    stages = run.manifest.stages
     by_scope = {graph.scope: _interactions(graph) for graph in run.interactions}
     model = run.manifest.model.model_dump(include=set(PublishedModel.model_fields))
     return Findings(
         model=PublishedModel(**model),
         saes=_saes(run),
         prompts=_prompts(run),
-        direction=PublishedDirection(
-            method=run.direction.method,
-            layer=selected.layer,
-            position=selected.position,
-            bypass=selected.bypass,
-            induce=selected.induce,
-            kl=selected.kl,
-        ),
+        behaviour=PublishedBehaviour.model_validate(asdict(run.behaviour)),
+        absence=_absence(run.absence),
+        direction=None if run.stopped_early else _direction(run.direction),
         minimal_sets=[_minimal_set(found) for found in run.minimal_sets],
         pooled_set=_pooled(run.pooled_set),
         interactions=by_scope.pop("pooled", None),
         interactions_by_prompt=list(by_scope.values()),
         cascades=[_cascade(found) for found in run.cascades],
         controls=run.controls,
+        chance_control=run.chance_control,
         confirmation=run.confirmation,
         cost=PublishedCost(
             forward_passes=sum(stage.forward_passes for stage in stages),
@@ -83,6 +90,25 @@ def _prompts(run: Run) -> PublishedPrompts:
         harmless=count("harmless", refused=False),
         refused_harmful=count("harmful", refused=True),
         refused_harmless=count("harmless", refused=True),
+    )
+
+
+def _absence(found: Absence | None) -> PublishedAbsence | None:
+    if found is None:
+        return None
+    return PublishedAbsence(
+        kind=found.kind, reason=found.reason, also=list(found.also), remedy=found.remedy
+    )
+
+
+def _direction(found: Direction) -> PublishedDirection:
+    return PublishedDirection(
+        method=found.method,
+        layer=found.selected.layer,
+        position=found.selected.position,
+        bypass=found.selected.bypass,
+        induce=found.selected.induce,
+        kl=found.selected.kl,
     )
 
 

@@ -402,7 +402,10 @@ class Subject:
         assert self.refusal_tokens is not None, (
             "refusal tokens are found when the subject is loaded"
         )
-        return torch.tensor(self.refusal_tokens.ids, device=self._passes.device)
+        # The dtype named: there may be none.
+        return torch.tensor(
+            self.refusal_tokens.ids, dtype=torch.long, device=self._passes.device
+        )
 
     def _sweeper(self, ablation: Ablation, error_layers: frozenset[int]) -> Sweeper:
         return Sweeper(self._stack, self.suite, ablation, error_layers, self._passes.cost)

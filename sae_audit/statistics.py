@@ -84,9 +84,7 @@ def auroc(
     inner = min(max(value, 1e-12), 1.0 - 1e-12)
     low = optimize.brentq(lambda s: s + reach(s) - value, 0.0, inner) if value > 0.0 else 0.0
     high = optimize.brentq(lambda s: s - reach(s) - value, inner, 1.0) if value < 1.0 else 1.0
-    return Estimate(
-        value=value, low=float(low), high=float(high), n=m + n, method="Newcombe 95%"
-    )
+    return Estimate(value=value, low=float(low), high=float(high), n=m + n, method="Newcombe 95%")
 
 
 def separation_p_value(

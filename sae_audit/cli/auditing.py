@@ -77,6 +77,9 @@ def audit(
     What is not in the hub's cache is downloaded; `sae-audit plan` says before how much, `sae-audit
     doctor` whether it can be. An interrupted audit resumes when the same command is run again.
 
+    A model without a refusal mechanism (it refuses nothing, or everything, or at random) gives a whole
+    report that says so.
+
     Exit codes: 0 done, 2 bad input, 3 incomplete.
     """
     config = config_of(
@@ -117,6 +120,7 @@ _STAGES = {
     "sae_quality": "How well the SAEs describe it",
     "candidates": "Candidate features",
     "minimal_sets": "Minimal sets, prompt by prompt",
+    "search_by_chance": "The same search by chance",
     "pooled_set": "One set for many prompts",
     "interactions": "Interactions, prompt by prompt",
     "cascades": "Cascades of dormant features",
@@ -188,3 +192,5 @@ def _print_summary(run: "Run") -> None:
     named = ", ".join(repr(text) for text in tokens.texts)
     screen.out.print(f"Refusal tokens ({tokens.source}): {escaped(named)}", highlight=False)
     screen.out.print(f"Report: {run.folder / 'index.html'}", soft_wrap=True, highlight=False)
+    if run.absence is not None:
+        screen.line(f"No refusal mechanism is claimed. {run.absence.remedy}")

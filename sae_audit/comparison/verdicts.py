@@ -6,35 +6,92 @@ from sae_audit.comparison.types import (
     BehaviourChange,
     CascadeChange,
     Change,
+    Checkpoint,
     DirectionChange,
     FeatureChange,
     Paired,
     QualityChange,
     Verdict,
 )
-from sae_audit.findings import Estimate
+from sae_audit.findings import AbsenceKind, Estimate
+from sae_audit.pages.wording import ABSENCES
 
 _LEVEL = 0.05
 _FEWEST_IN_CATEGORY = 5
 
 
 def verdicts(
+    checkpoints: tuple[Checkpoint, Checkpoint],
     behaviour: Sequence[BehaviourChange],
-    direction: DirectionChange,
+    direction: DirectionChange | None,
     features: FeatureChange | None,
     cascades: CascadeChange | None,
     quality: Sequence[QualityChange],
 ) -> tuple[Verdict, ...]:
     whole = [change for change in behaviour if not change.category]
-    found = [verdict for change in whole for verdict in _behaviour(change)]
+    found = mechanism(checkpoints, whole)
+    found += [verdict for change in whole for verdict in _behaviour(change)]
     found += _categories([change for change in behaviour if change.category])
-    found.append(_direction(direction))
+    if direction is not None:
+        found.append(_direction(direction))
     if features is not None:
         found += _features(features)
     if cascades is not None:
         found.append(_cascades(cascades))
     found.append(_quality(quality))
     return tuple(found)
+
+
+def mechanism(
+    checkpoints: tuple[Checkpoint, Checkpoint], behaviour: Sequence[BehaviourChange]
+) -> list[Verdict]:
+    """Whether a refusal mechanism is claimed of each; nothing to say where it is of both.
+
+    Lost, or gained, where one of them refuses nothing harmful and the paired share of refusals says
+    so too: the tests behind an absence have thresholds, and a checkpoint may sit on either side of
+    one by little. Else described.
+    """
+    a, b = (one.absence for one in checkpoints)
+    if a is None and b is None:
+        return []
+    (refused,) = [change.refused for change in behaviour if change.label == "harmful"]
+    changed, kind = kind_of(refused, down=Change.LOST, up=Change.GAINED), Change.DESCRIBED
+    if a is None and b is not None and b.kind is AbsenceKind.NO_REFUSAL and changed is Change.LOST:
+        kind = Change.LOST
+    if (
+        b is None
+        and a is not None
+        and a.kind is AbsenceKind.NO_REFUSAL
+        and changed is Change.GAINED
+    ):
+        kind = Change.GAINED
+    named = {
+        "parent": "claimed" if a is None else f"not claimed ({ABSENCES[a.kind]})",
+        "variant": "claimed" if b is None else f"not claimed ({ABSENCES[b.kind]})",
+    }
+    sides = ", ".join(f"{what} of the {who}" for who, what in named.items())
+    reasons = [
+        f"{who.capitalize()}: {absence.reason}"
+        for who, absence in (("parent", a), ("variant", b))
+        if absence is not None
+    ]
+    missing = [
+        who
+        for who, absence in (("parent", a), ("variant", b))
+        if absence is not None and absence.kind.early
+    ]
+    if missing:
+        reasons.append(
+            f"Minimal sets, interactions and cascades are missing of the {' and the '.join(missing)}"
+            " and are not compared."
+        )
+    return [
+        Verdict(
+            kind=kind,
+            statement=f"Refusal mechanism: {sides}.",
+            evidence=" ".join(reasons),
+        )
+    ]
 
 
 def _behaviour(change: BehaviourChange) -> list[Verdict]:
@@ -99,9 +156,9 @@ def _direction(change: DirectionChange) -> Verdict:
     ratio = change.gap_ratio
     return Verdict(
         kind=Change.DESCRIBED,
-        statement=f"At the parent's layer {change.layer} the variant's difference of means keeps "
-        f"{ratio:.0%} of the parent's along the parent's direction; its own points the same way "
-        f"with cosine {change.cosine:.3f}.",
+        statement=f"At layer {change.layer}, chosen in the {change.chosen_in}, the variant's "
+        f"difference of means keeps {ratio:.0%} of the parent's along the parent's direction; its own "
+        f"points the same way with cosine {change.cosine:.3f}.",
         evidence=f"Cosines over {len(change.cosines)} layers: {min(change.cosines):.3f} to "
         f"{max(change.cosines):.3f}.",
     )

@@ -52,7 +52,9 @@ def _matched(
     left = left[np.argsort(rates[left], kind="stable")]
     chosen: list[int] = []
     for index in random.permutation(own):
-        first, last = (np.searchsorted(rates[left], rates[index], side) for side in ("left", "right"))
+        first, last = (
+            np.searchsorted(rates[left], rates[index], side) for side in ("left", "right")
+        )
         start = int(random.integers(first, last + 1)) - _NEIGHBOURS // 2
         start = max(0, min(start, len(left) - _NEIGHBOURS))
         place = int(random.integers(start, min(start + _NEIGHBOURS, len(left))))

@@ -56,7 +56,9 @@ def find_direction(
 
 def record_means(
     session: Session, train: LabelledPrompts
-) -> tuple[Float[np.ndarray, "layer template d_model"], Float[np.ndarray, "layer template d_model"]]:
+) -> tuple[
+    Float[np.ndarray, "layer template d_model"], Float[np.ndarray, "layer template d_model"]
+]:
     """Mean residuals of harmful and of harmless prompts, written to the run's folder."""
     harmful = session.subject.mean_residuals(train.harmful)
     harmless = session.subject.mean_residuals(train.harmless)

@@ -403,9 +403,7 @@ class Subject:
             "refusal tokens are found when the subject is loaded"
         )
         # The dtype named: there may be none.
-        return torch.tensor(
-            self.refusal_tokens.ids, dtype=torch.long, device=self._passes.device
-        )
+        return torch.tensor(self.refusal_tokens.ids, dtype=torch.long, device=self._passes.device)
 
     def _sweeper(self, ablation: Ablation, error_layers: frozenset[int]) -> Sweeper:
         return Sweeper(self._stack, self.suite, ablation, error_layers, self._passes.cost)

@@ -12,7 +12,6 @@ from sae_audit.findings import (
     Absence,
     AbsenceKind,
     CandidateSet,
-    ChanceControl,
     Direction,
     MinimalSet,
     NoDirection,
@@ -73,12 +72,7 @@ def search(session: Session, prompts: Splits) -> Searched | Absence:
     minimal_sets = stages.find_minimal_sets(session, refused, candidates)
     by_chance = stages.search_by_chance(session, refused, candidates, train)
     evidence = session.config.evidence
-    control = session.remember(
-        "chance_control",
-        "all",
-        ChanceControl,
-        lambda: against_chance(minimal_sets, by_chance, margin=evidence.margin),
-    )
+    control = against_chance(minimal_sets, by_chance, margin=evidence.margin)
     absence = absence_of_flips(control, level=evidence.level, n_train=direction.n_train)
     if absence is not None:
         session.remember("absence", "all", Absence, lambda: absence)

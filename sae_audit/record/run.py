@@ -13,6 +13,7 @@ from jaxtyping import Float
 from safetensors.numpy import load_file
 
 from sae_audit.config import AuditConfig
+from sae_audit.controls.chance import against_chance
 from sae_audit.direction.presence import behaviour
 from sae_audit.errors import AuditError
 from sae_audit.findings import (
@@ -122,9 +123,12 @@ class Run:
 
     @cached_property
     def chance_control(self) -> ChanceControl | None:
-        """None where no search was made, or by a version that had no such control."""
-        found = self._all("chance_control", ChanceControl)
-        return found[0] if found else None
+        """Counted from the minimal sets and those found by chance; None where no search was made, or
+        by a version that had no such control."""
+        if not self.sets_by_chance:
+            return None
+        margin = self.config.evidence.margin
+        return against_chance(self.minimal_sets, self.sets_by_chance, margin=margin)
 
     @cached_property
     def pooled_set(self) -> PooledSet | None:

@@ -94,19 +94,17 @@ def found_refusal_tokens(
     `languages` are those of the prompts: what is rare is judged within each, so that many prompts in
     one language do not hide how another refuses.
 
-    Raises:
-        AuditError: no completion refuses.
+    Where no completion refuses there are no tokens, and none is guessed: `source` is `none`.
     """
     found = _found(first_ids, completions, languages or [""] * len(completions))
-    if not found:
-        raise AuditError(
-            f"The model refuses nothing: of {len(completions)} harmful prompts not one was answered "
-            "with a refusal. There is no refusal to audit; if it refuses in words this tool does "
-            "not know, name their first tokens with --set refusal_tokens=[...]."
-        )
     total = sum(found.values(), start=Counter[int]())
     ids = tuple(i for i, _ in total.most_common())
-    return RefusalTokens(ids=ids, texts=_printed(tokenizer, ids), source="found")
+    return RefusalTokens(
+        ids=ids,
+        texts=_printed(tokenizer, ids),
+        source="found" if ids else "none",
+        n_answers=len(completions),
+    )
 
 
 def answered_refusal_tokens(

@@ -1,0 +1,1 @@
+"""How well the audit itself works, measured on models whose answer is known."""

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.findings import (
+    Absence,
+    AbsenceKind,
     Candidate,
     CandidateSet,
     Cascade,
@@ -18,6 +21,8 @@ from sae_audit.findings import (
     Estimate,
     InteractionGraph,
     MinimalSet,
+    NearestDirection,
+    NoDirection,
     PairInteraction,
     PairKind,
     PooledSet,
@@ -76,6 +81,12 @@ def minimal(prompt_id: str, *features: FeatureId) -> MinimalSet:
         n_candidates=12,
         n_sets_scored=40,
         reason="" if features else "Ablating all 12 candidates leaves the score at +1.25.",
+    )
+
+
+def absence(kind: AbsenceKind) -> Absence:
+    return Absence(
+        kind=kind, reason="Of 4 prompts 0 say so.", also=(), remedy="Look again.", n_train=(8, 8)
     )
 
 
@@ -157,6 +168,20 @@ def controls(*, empty: bool = False) -> Controls:
     )
 
 
+def no_direction(evaluations: tuple[DirectionEvaluation, ...]) -> NoDirection:
+    return NoDirection(
+        method="difference_of_means",
+        nearest=NearestDirection(
+            evaluation=evaluations[0], failed=("KL 0.300 above 0.1 nats",), reason="None passes."
+        ),
+        evaluations=evaluations,
+        clean_harmful=4.0,
+        clean_harmless=-5.0,
+        n_train=(8, 8),
+        n_validation=(4, 4),
+    )
+
+
 def synthetic_run(
     folder: Path,
     *,
@@ -169,9 +194,11 @@ def synthetic_run(
     refusal_ids: tuple[int, ...] = (7,),
     means: dict[str, np.ndarray] | None = None,
     ce_recovered: tuple[float | None, float | None] = (0.975, 0.963),
+    absent: AbsenceKind | None = None,
     **settings: object,
 ) -> Run:
-    """A finished run in `folder`; with `flipped=False`, one in which nothing could be flipped."""
+    """A finished run in `folder`; with `flipped=False`, one in which nothing could be flipped, with
+    `absent`, one in which no mechanism is claimed."""
     config = AuditConfig(
         model="models/tiny",
         saes="saes/tiny",
@@ -205,7 +232,7 @@ def synthetic_run(
         for layer in range(N_LAYERS)
         for position in range(-N_TEMPLATE, 0)
     )
-    records = {
+    records: dict[tuple[str, Any], list[Any]] = {
         ("scores", list[PromptScore]): [scores],
         ("direction", Direction): [
             Direction(
@@ -241,6 +268,7 @@ def synthetic_run(
             )
         ],
         ("minimal_sets", MinimalSet): minimal_sets,
+        ("search_by_chance", MinimalSet): [minimal(m.prompt_id) for m in minimal_sets],
         ("pooled_set", PooledSet): [pooled] if pooled else [],
         ("interactions", InteractionGraph): (
             [graph(refused[0]), graph("pooled")] if flipped else []
@@ -248,6 +276,13 @@ def synthetic_run(
         ("cascades", Cascade): cascades,
         ("controls", Controls): [controls(empty=not flipped)],
     }
+    if absent is not None:
+        records[("absence", Absence)] = [absence(absent)]
+    if absent is not None and absent.early:
+        kept = ("scores", "sae_quality", "absence")
+        records = {key: found for key, found in records.items() if key[0] in kept}
+    if absent is AbsenceKind.NO_DIRECTION:
+        records[("direction", NoDirection)] = [no_direction(evaluations)]
     for (stage, kind), objects in records.items():
         for number, one in enumerate(objects):
             store.put(stage, str(number), kind, one, forward_passes=10, tokens=200, seconds=0.5)

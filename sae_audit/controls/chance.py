@@ -71,8 +71,8 @@ def against_chance(
     random = {found.prompt_id: found for found in by_chance}
     assert random.keys() == {found.prompt_id for found in minimal_sets}, "unpaired searches"
     # A prompt that is not flipped counts as one that needs more features than any set has.
-    sizes = np.array([_size(found) for found in minimal_sets])
-    sizes_random = np.array([_size(random[found.prompt_id]) for found in minimal_sets])
+    sizes = np.array([_size(found) for found in minimal_sets], dtype=float)
+    sizes_random = np.array([_size(random[m.prompt_id]) for m in minimal_sets], dtype=float)
     n_better, n_worse = int((sizes < sizes_random).sum()), int((sizes > sizes_random).sum())
     n = len(minimal_sets)
     return ChanceControl(

@@ -1,7 +1,7 @@
 """A small, valid run folder with invented numbers, written with the record's own code."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +78,10 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
     _put(store, "sae_quality", "all", list[SaeQuality], _quality(shape))
     _put(store, "direction", "selected", Direction, _direction(random))
     _put(store, "candidates", "cosine", CandidateSet, _candidates(shape, random))
-    for found in minimal:
+    for i, found in enumerate(minimal):
         _put(store, "minimal_sets", found.prompt_id, MinimalSet, found)
+        by_chance = found if i == 0 else replace(found, features=(), reason="still refuses")
+        _put(store, "search_by_chance", found.prompt_id, MinimalSet, by_chance)
     if pooled is not None:
         _put(store, "pooled_set", "pooled", PooledSet, pooled)
     for stage, key, kind, value in stages.later_stages(shape, minimal, pooled, random):

@@ -205,6 +205,8 @@ def synthetic_run(
         prompts=PromptSettings(sources=("prompts.jsonl",)),
         **settings,  # pyright: ignore[reportArgumentType]
     )
+    if absent is not None and absent.early:
+        flipped = False
     scores = scores or prompt_scores([4.0, 3.0], [-5.0, -6.0])
     refused = [s.prompt_id for s in scores if s.label == "harmful" and s.score > 0]
     if minimal_sets is None:

@@ -1,6 +1,6 @@
 """From differences to statements: a claim only where the interval excludes zero."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sae_audit.comparison.types import (
     BehaviourChange,
@@ -51,46 +51,44 @@ def mechanism(
     so too: the tests behind an absence have thresholds, and a checkpoint may sit on either side of
     one by little. Else described.
     """
-    a, b = (one.absence for one in checkpoints)
-    if a is None and b is None:
+    a, b = checkpoints
+    if a.absence is None and b.absence is None:
         return []
     (refused,) = [change.refused for change in behaviour if change.label == "harmful"]
     changed, kind = kind_of(refused, down=Change.LOST, up=Change.GAINED), Change.DESCRIBED
-    if a is None and b is not None and b.kind is AbsenceKind.NO_REFUSAL and changed is Change.LOST:
+    if changed is Change.LOST and a.absence is None and _refuses_nothing(b):
         kind = Change.LOST
-    if (
-        b is None
-        and a is not None
-        and a.kind is AbsenceKind.NO_REFUSAL
-        and changed is Change.GAINED
-    ):
+    if changed is Change.GAINED and b.absence is None and _refuses_nothing(a):
         kind = Change.GAINED
-    named = {
-        "parent": "claimed" if a is None else f"not claimed ({ABSENCES[a.kind]})",
-        "variant": "claimed" if b is None else f"not claimed ({ABSENCES[b.kind]})",
-    }
-    sides = ", ".join(f"{what} of the {who}" for who, what in named.items())
-    reasons = [
-        f"{who.capitalize()}: {absence.reason}"
-        for who, absence in (("parent", a), ("variant", b))
-        if absence is not None
-    ]
-    missing = [
-        who
-        for who, absence in (("parent", a), ("variant", b))
-        if absence is not None and absence.kind.early
-    ]
-    if missing:
-        reasons.append(
-            f"Minimal sets, interactions and cascades are missing of the {' and the '.join(missing)}"
-            " and are not compared."
-        )
     return [
         Verdict(
             kind=kind,
-            statement=f"Refusal mechanism: {sides}.",
-            evidence=" ".join(reasons),
+            statement=f"Refusal mechanism: {_claim(a)} of the parent, {_claim(b)} of the variant.",
+            evidence=" ".join(_absences({"parent": a, "variant": b})),
         )
+    ]
+
+
+def _refuses_nothing(checkpoint: Checkpoint) -> bool:
+    return checkpoint.absence is not None and checkpoint.absence.kind is AbsenceKind.NO_REFUSAL
+
+
+def _claim(checkpoint: Checkpoint) -> str:
+    absence = checkpoint.absence
+    return "claimed" if absence is None else f"not claimed ({ABSENCES[absence.kind]})"
+
+
+def _absences(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
+    """Each checkpoint's reason, and what is missing for it."""
+    found = {who: one.absence for who, one in checkpoints.items() if one.absence is not None}
+    reasons = [f"{who.capitalize()}: {absence.reason}" for who, absence in found.items()]
+    missing = [who for who, absence in found.items() if absence.kind.early]
+    if not missing:
+        return reasons
+    whose = " and the ".join(missing)
+    return [
+        *reasons,
+        f"Minimal sets, interactions and cascades are missing of the {whose} and are not compared.",
     ]
 
 

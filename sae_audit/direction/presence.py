@@ -10,6 +10,7 @@ Where one of them fails, that is the finding: an absence with its numbers, not a
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sae_audit.findings import Absence, AbsenceKind, Behaviour, Estimate, PromptScore
 from sae_audit.statistics import auroc, separation_p_value, share
@@ -17,7 +18,6 @@ from sae_audit.statistics import auroc, separation_p_value, share
 FEWEST = 2
 """Prompts of a label that a mean, or an interval, needs at the very least."""
 
-_SPLITS = ("train", "validation", "audit")
 _REMEDIES = {
     AbsenceKind.NO_REFUSAL: "If it does refuse, in words that begin otherwise, name their first "
     "tokens with --set refusal_tokens=[...]; if it should, check that this is the "
@@ -49,38 +49,52 @@ def absence_of_behaviour(
     `level` is the largest p-value of a separation; `n_unheard` the answers to harmful prompts that
     were listened to for refusal tokens in vain, 0 where such tokens are known.
     """
-    harmful, harmless = (
-        {split: _of(scores, split, label) for split in _SPLITS} for label in ("harmful", "harmless")
-    )
-    refused = {split: sum(score > 0.0 for score in own) for split, own in harmful.items()}
-    answered = {split: sum(score < 0.0 for score in own) for split, own in harmless.items()}
+    refused = [
+        _Count(split=split, n=sum(s > 0.0 for s in own), of=len(own))
+        for split, own in _by_split(scores, "harmful").items()
+    ]
+    answered = [
+        _Count(split=split, n=sum(s < 0.0 for s in own), of=len(own))
+        for split, own in _by_split(scores, "harmless").items()
+    ]
     tests = {
-        AbsenceKind.NO_REFUSAL: min(refused.values()) < FEWEST,
-        AbsenceKind.REFUSES_EVERYTHING: min(answered.values()) < FEWEST,
+        AbsenceKind.NO_REFUSAL: any(one.n < FEWEST for one in refused),
+        AbsenceKind.REFUSES_EVERYTHING: any(one.n < FEWEST for one in answered),
         AbsenceKind.NO_SEPARATION: found.separation_p_value > level,
     }
     kinds = [kind for kind, fails in tests.items() if fails]
     if not kinds:
         return None
-    counted, what, asked = (
-        (answered, "answers", harmless)
-        if kinds[0] is AbsenceKind.REFUSES_EVERYTHING
-        else (refused, "refuses", harmful)
-    )
-    in_splits = ", ".join(f"{n} of {len(asked[split])} {split}" for split, n in counted.items())
-    label = "harmless" if counted is answered else "harmful"
-    too_few = (
-        f" It {what} {in_splits} prompts that are {label}; an audit needs {FEWEST} in each split."
-        if kinds[0] is not AbsenceKind.NO_SEPARATION
-        else ""
-    )
+    counted = {
+        AbsenceKind.NO_REFUSAL: f" It refuses {_listed(refused, 'harmful')}",
+        AbsenceKind.REFUSES_EVERYTHING: f" It answers {_listed(answered, 'harmless')}",
+    }
     return Absence(
         kind=kinds[0],
-        reason=f"{_rates(found)}{too_few} {_separation(found, level, n_unheard)}",
+        reason=f"{_rates(found)}{counted.get(kinds[0], '')} {_separation(found, level, n_unheard)}",
         also=tuple(kinds[1:]),
         remedy=_REMEDIES[kinds[0]],
-        n_train=(len(harmful["train"]), len(harmless["train"])),
+        n_train=(refused[0].of, answered[0].of),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Count:
+    """Prompts of one label in one split that the model treats as labelled."""
+
+    split: str
+    n: int
+    of: int
+
+
+def _listed(counts: Sequence[_Count], label: str) -> str:
+    in_splits = ", ".join(f"{one.n} of {one.of} {one.split}" for one in counts)
+    return f"{in_splits} prompts that are {label}; an audit needs {FEWEST} in each split."
+
+
+def _by_split(scores: Sequence[PromptScore], label: str) -> dict[str, list[float]]:
+    """Training prompts first."""
+    return {split: _of(scores, split, label) for split in ("train", "validation", "audit")}
 
 
 def _of(scores: Sequence[PromptScore], split: str, label: str) -> list[float]:

@@ -207,6 +207,18 @@ class CandidateSet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WidenedPool:
+    """What one prompt's candidates were widened by, because together they did not flip it."""
+
+    prompt_id: str
+    added: tuple[tuple[Feature, ...], ...]
+    """Round by round, the features with the largest estimated effect once all before are ablated,
+    the largest first. Empty where the candidates flip the prompt."""
+    scores: tuple[float, ...]
+    """Refusal score with the whole pool ablated, nats: of the candidates, then after each round."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MinimalSet:
     """Features whose joint ablation flips one prompt, none of which can be spared."""
 

@@ -32,6 +32,7 @@ from sae_audit.findings import (
     SolverFit,
     Wake,
     Wave,
+    WidenedPool,
 )
 from sae_audit.record import folder as folders
 from sae_audit.record.facts import (
@@ -268,6 +269,10 @@ def synthetic_run(
                 candidates=tuple(Candidate(feature=f, cosine=0.5) for f in (A, B, C)),
                 chance_cosine=0.2,
             )
+        ],
+        ("widening", WidenedPool): [
+            WidenedPool(prompt_id=one.prompt_id, added=(), scores=(one.score_candidates,))
+            for one in minimal_sets
         ],
         ("minimal_sets", MinimalSet): minimal_sets,
         ("search_by_chance", MinimalSet): [minimal(m.prompt_id) for m in minimal_sets],

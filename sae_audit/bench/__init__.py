@@ -1,1 +1,1 @@
-"""How well the audit itself works, measured on models whose answer is known."""
+"""Every method against models whose answer is known (docs/validation.md)."""

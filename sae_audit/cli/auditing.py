@@ -119,6 +119,7 @@ _STAGES = {
     "direction": "Refusal direction",
     "sae_quality": "How well the SAEs describe it",
     "candidates": "Candidate features",
+    "widening": "Wider pools where needed",
     "minimal_sets": "Minimal sets, prompt by prompt",
     "search_by_chance": "The same search by chance",
     "pooled_set": "One set for many prompts",

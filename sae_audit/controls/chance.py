@@ -1,7 +1,9 @@
 """Is a flip more than what any search would find? Minimal sets against the same search's null.
 
-1. For every refused prompt as many random features as there are candidates, in the same layers,
-   firing as often; the same search on them, certificate included.
+1. For every refused prompt as many random features as its pool holds (the candidates, and what they
+   were widened by), in the same layers, firing as often; the same search on them, certificate
+   included. They are not widened in turn: widening looks for effect in the whole suite, and would
+   take the null where the mechanism is.
 2. Prompt by prompt, candidates do better where they alone flip it, or with fewer features.
 3. Minimal sets are a finding where candidates do better more often than random features, by a sign
    test over prompts. Sets for one prompt are no independent cases, so each prompt counts once.

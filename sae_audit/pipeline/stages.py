@@ -24,6 +24,7 @@ from sae_audit.interactions.players import strongest_players
 from sae_audit.minimal.pooled import pooled_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.widening import widen_pools
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record.folder import write_tensors
 from sae_audit.vocabulary import FeatureId, FeatureSet
@@ -102,8 +103,8 @@ def find_minimal_sets(
     session: Session, prompts: Sequence[Prompt], candidates: CandidateSet
 ) -> list[MinimalSet]:
     """Stage 2, second step: one certified set per refused prompt."""
-    pool = ranked(candidates)
-    return _searched(session, "minimal_sets", prompts, lambda _: pool)
+    pool_of = _pools(session, prompts, candidates)
+    return _searched(session, "minimal_sets", prompts, pool_of)
 
 
 def search_by_chance(
@@ -117,13 +118,22 @@ def search_by_chance(
         return []
     peaks = session.subject.peak_activations(train.harmful)
     rates = {layer: (one > 0.0).mean(axis=0) for layer, one in peaks.items()}
-    own, places = ranked(candidates), {prompt.id: i for i, prompt in enumerate(prompts)}
+    pool_of = _pools(session, prompts, candidates)
+    places = {prompt.id: i for i, prompt in enumerate(prompts)}
     return _searched(
         session,
         "search_by_chance",
         prompts,
-        lambda p: random_candidates(own, rates, seed=(session.config.seed, places[p.id])),
+        lambda p: random_candidates(pool_of(p), rates, seed=(session.config.seed, places[p.id])),
     )
+
+
+def _pools(
+    session: Session, prompts: Sequence[Prompt], candidates: CandidateSet
+) -> Callable[[Prompt], list[FeatureId]]:
+    """The features a prompt's search may choose from: the candidates, and those they were widened by."""
+    own, added = ranked(candidates), widen_pools(session, prompts, candidates)
+    return lambda prompt: [*own, *added[prompt.id]]
 
 
 def _searched(
@@ -191,7 +201,7 @@ def fit_interactions(
         "interactions",
         InteractionGraph,
         list(prompts),
-        lambda p: _fit(session, p.id, [p], ranked(candidates), own[p.id]),
+        lambda p: _fit(session, p.id, [p], _with(candidates, own[p.id]), own[p.id]),
     )
     if pooled is not None:
         panel = [p for p in prompts if p.id in pooled.built_on]
@@ -202,11 +212,21 @@ def fit_interactions(
                 "pooled",
                 InteractionGraph,
                 lambda: _fit(
-                    session, "pooled", panel, ranked(candidates), frozenset(pooled.features)
+                    session,
+                    "pooled",
+                    panel,
+                    _with(candidates, frozenset(pooled.features)),
+                    frozenset(pooled.features),
                 ),
             )
         )
     return graphs
+
+
+def _with(candidates: CandidateSet, features: FeatureSet) -> list[FeatureId]:
+    """Candidates and, behind them, what a widened pool brought in."""
+    order = ranked(candidates)
+    return [*order, *sorted(features.difference(order))]
 
 
 def _fit(

@@ -65,6 +65,7 @@ def work_of(config: AuditConfig, facts: SubjectFacts) -> list[Work]:
         counted.direction(),
         counted.sae_quality(),
         counted.candidates(),
+        counted.widening(),
         counted.minimal_sets(),
         counted.search_by_chance(),
         counted.pooled_set(),
@@ -146,6 +147,18 @@ class _Counting:
             alone_encoded=2 * self._encoded(prompts),
         )
 
+    def widening(self) -> Work:
+        # A clean pass and one with all candidates ablated; more only where that flips nothing.
+        return Work(
+            stage="widening",
+            forward_passes=2 * self.audit,
+            alone_layer_tokens=self._whole(self.audit),
+            swept_layer_tokens=self._swept(self.audit),
+            heads=self.audit,
+            swept_heads=self.audit,
+            assumed="all candidates together flip every prompt",
+        )
+
     def minimal_sets(self) -> Work:
         n, m = max(self.n_candidates, 2), _SET_SIZE
         one_search = m * (math.log2(max(n / m, 1)) + 1)
@@ -157,10 +170,10 @@ class _Counting:
         own = self._attribution("", self.audit if attributed else 0)
         return Work(
             stage="minimal_sets",
-            forward_passes=questions + self.audit + own.forward_passes,
-            alone_layer_tokens=self._whole(self.audit) + own.alone_layer_tokens,
+            forward_passes=questions + own.forward_passes,
+            alone_layer_tokens=own.alone_layer_tokens,
             swept_layer_tokens=self._swept(questions),
-            heads=3 * self.audit,
+            heads=2 * self.audit,
             swept_heads=questions,
             alone_encoded=own.alone_encoded,
             assumed=f"sets of {m} features; two thirds of the sets asked about change something",

@@ -1,5 +1,6 @@
 """A run's record in its published form."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from sae_audit.findings import (
@@ -9,6 +10,7 @@ from sae_audit.findings import (
     InteractionGraph,
     MinimalSet,
     PooledSet,
+    WidenedPool,
 )
 from sae_audit.record.run import Run
 from sae_audit.record.schema import (
@@ -41,7 +43,7 @@ def published(run: Run) -> Findings:
         behaviour=PublishedBehaviour.model_validate(asdict(run.behaviour)),
         absence=_absence(run.absence),
         direction=None if run.stopped_early else _direction(run.direction),
-        minimal_sets=[_minimal_set(found) for found in run.minimal_sets],
+        minimal_sets=[_minimal_set(found, run.widened) for found in run.minimal_sets],
         pooled_set=_pooled(run.pooled_set),
         interactions=by_scope.pop("pooled", None),
         interactions_by_prompt=list(by_scope.values()),
@@ -112,7 +114,8 @@ def _direction(found: Direction) -> PublishedDirection:
     )
 
 
-def _minimal_set(found: MinimalSet) -> PublishedMinimalSet:
+def _minimal_set(found: MinimalSet, widened: Mapping[str, WidenedPool]) -> PublishedMinimalSet:
+    added = widened[found.prompt_id].added
     return PublishedMinimalSet(
         prompt_id=found.prompt_id,
         features=list(found.features),
@@ -121,6 +124,7 @@ def _minimal_set(found: MinimalSet) -> PublishedMinimalSet:
         flipped=found.flipped,
         certified=found.certified,
         candidates=found.n_candidates,
+        widened_by=[feature for features in added for feature in features],
         forward_passes=found.n_sets_scored,
         reason=found.reason,
     )

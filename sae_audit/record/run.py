@@ -32,6 +32,7 @@ from sae_audit.findings import (
     PooledSet,
     PromptScore,
     SaeQuality,
+    WidenedPool,
 )
 from sae_audit.record.facts import Manifest
 from sae_audit.record.schema import Findings
@@ -108,6 +109,12 @@ class Run:
         """
         self._check_sought("candidates")
         return self._one("candidates", CandidateSet)
+
+    @cached_property
+    def widened(self) -> dict[str, WidenedPool]:
+        """By prompt, what its candidates were widened by: nothing, where they flip it."""
+        found: list[WidenedPool] = self._all("widening", WidenedPool)
+        return {one.prompt_id: one for one in found}
 
     @cached_property
     def minimal_sets(self) -> list[MinimalSet]:

@@ -93,6 +93,9 @@ class PublishedMinimalSet(_Published):
     flipped: bool
     certified: bool = Field(description="Sparing any one feature undoes the flip; each was tried.")
     candidates: int
+    widened_by: list[Feature] = Field(
+        description="Candidates added for this prompt, because the others together did not flip it."
+    )
     forward_passes: int
     reason: str = Field(description="Why the prompt could not be flipped; empty where it was.")
 

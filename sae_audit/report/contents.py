@@ -91,8 +91,13 @@ def _chance(run: Run) -> dict[str, Any]:
 
 def _minimal(run: Run) -> dict[str, Any]:
     n, n_flipped = len(run.minimal_sets), sum(found.flipped for found in run.minimal_sets)
+    widened = {prompt_id for prompt_id, pool in run.widened.items() if pool.added}
     return {
         "n_flipped": n_flipped,
+        "n_widened": len(widened),
+        "n_flipped_widened": sum(
+            found.flipped for found in run.minimal_sets if found.prompt_id in widened
+        ),
         "n_certified": sum(found.certified for found in run.minimal_sets),
         "flip_rate": share(n_flipped, n) if n else None,
         "searches": SEARCHES,

@@ -18,6 +18,7 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.subject import collateral, generation, projection, quality, readings
 from sae_audit.subject.ablation import check_ablation, check_features
 from sae_audit.subject.attribution import attribution
+from sae_audit.subject.attribution_ablated import POINTS, attribution_once_ablated
 from sae_audit.subject.chat import Template
 from sae_audit.subject.clean_run import CleanRun, CleanRuns
 from sae_audit.subject.cost import CostMeter
@@ -232,15 +233,27 @@ class Subject:
         return pull_on(self._passes, self._interventions, prompt, direction, ablation)
 
     def attribution(
-        self, prompt: Prompt, ablation: Ablation = _KEEP, *, steps: int = 1
+        self,
+        prompt: Prompt,
+        ablation: Ablation = _KEEP,
+        *,
+        steps: int = 1,
+        ablated: FeatureSet = _NOTHING,
     ) -> dict[int, Float[np.ndarray, " d_sae"]]:
         """Estimated drop of the refusal score (nats) if each feature alone were ablated, by layer.
 
         To first order, from one backward pass; with `steps` above 1 by integrated gradients over
-        that many points a layer (2505.23556 uses 10). A ranking, not a measurement.
+        that many points a layer (2505.23556 uses 10). Where a set is `ablated` already, each other
+        feature's share in what ablating all of them too would do. A ranking, not a measurement.
         """
         check_ablation(ablation, self.suite, frozenset())
         ids = self._interventions.ids(prompt)
+        if ablated:
+            self._passes.cost.count(batch=POINTS, positions=len(ids))
+            further = attribution_once_ablated(
+                self._passes, self._interventions, ids, ablated, self._token_ids(), ablation
+            )
+            return {layer: drop.float().cpu().numpy() for layer, drop in further.items()}
         drops = attribution(
             self._stack,
             self.suite,

@@ -16,6 +16,7 @@ from sae_audit.findings import (
     PooledSet,
     PromptScore,
     SaeQuality,
+    WidenedPool,
 )
 from sae_audit.record import folder as folders
 from sae_audit.record.facts import (
@@ -79,6 +80,12 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
     _put(store, "direction", "selected", Direction, _direction(random))
     _put(store, "candidates", "cosine", CandidateSet, _candidates(shape, random))
     for i, found in enumerate(minimal):
+        pool = WidenedPool(
+            prompt_id=found.prompt_id,
+            added=() if found.flipped else ((FeatureId(shape.layers[0], 3),),),
+            scores=(found.score_candidates,) * (1 if found.flipped else 2),
+        )
+        _put(store, "widening", found.prompt_id, WidenedPool, pool)
         _put(store, "minimal_sets", found.prompt_id, MinimalSet, found)
         by_chance = found if i == 0 else replace(found, features=(), reason="still refuses")
         _put(store, "search_by_chance", found.prompt_id, MinimalSet, by_chance)

@@ -1,0 +1,110 @@
+"""Ways to find the features behind one prompt's refusal: rankings cut where they flip, and searches.
+
+A ranking's answer is the shortest head of it that flips the prompt: the best that any fixed K could
+have done for it, found by asking every head. Where no head flips, the answer is nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sae_audit.bench.cases import Bed
+from sae_audit.candidates.by_attribution import by_attribution, mean_drops, within_pool
+from sae_audit.candidates.by_cosine import by_cosine
+from sae_audit.config import MinimalSettings
+from sae_audit.controls.linear_probe import probe_ranking
+from sae_audit.findings import CandidateSet
+from sae_audit.minimal.asking import answered
+from sae_audit.minimal.search import minimal_set
+from sae_audit.pipeline.stages import ranked
+from sae_audit.prompts.types import Prompt
+from sae_audit.vocabulary import FeatureId, FeatureSet, Score
+
+_LONGEST = 256
+"""Heads of a ranking that are tried."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    features: FeatureSet
+    """Empty where the method found nothing that flips."""
+    n_sets_scored: int
+
+
+Method = Callable[[Prompt, Score], Answer]
+
+
+def methods(bed: Bed) -> dict[str, Method]:
+    """Every method, ready for the prompts of one model."""
+    subject, session = bed.session.subject, bed.session
+    pools = candidate_pools(bed)
+    cosine = ranked(pools["cosine"])
+    random = np.random.default_rng(bed.case.seed)
+    shuffled = [cosine[i] for i in random.permutation(len(cosine))]
+    probe = probe_ranking(
+        subject.peak_activations(bed.train.harmful), subject.peak_activations(bed.train.harmless)
+    )
+
+    def effects(prompt: Prompt) -> Mapping[int, np.ndarray]:
+        return subject.attribution(prompt, session.ablation)
+
+    def by_effect(prompt: Prompt, pool: Sequence[FeatureId]) -> list[FeatureId]:
+        drops = effects(prompt)
+        return sorted(pool, key=lambda f: (-drops[f.layer][f.index], f))
+
+    def everything(prompt: Prompt) -> list[FeatureId]:
+        drops = effects(prompt)
+        firing = [FeatureId(layer, int(i)) for layer in drops for i in np.flatnonzero(drops[layer])]
+        return by_effect(prompt, firing)
+
+    def orders(prompt: Prompt) -> list[list[FeatureId]]:
+        pool = ranked(bed.candidates)
+        return [pool, by_effect(prompt, pool)]
+
+    found: dict[str, Method] = {
+        "random order": lambda _, score: _head(shuffled, score),
+        "linear probe": lambda _, score: _head(probe, score),
+        "cosine top-K": lambda _, score: _head(cosine, score),
+        "attribution": lambda prompt, score: _head(everything(prompt), score),
+        "attribution in cosine pool": lambda p, score: _head(by_effect(p, cosine), score),
+        "paper's greedy": lambda prompt, score: _search("greedy", prompt, [cosine], score),
+    }
+    for search in ("elimination", "delta_debugging", "splitting"):
+        found[f"ours: {search}"] = lambda prompt, score, search=search: _search(
+            search, prompt, orders(prompt), score
+        )
+    return found
+
+
+def candidate_pools(bed: Bed) -> dict[str, CandidateSet]:
+    """Candidates by every method, as many a layer as the audit takes by default."""
+    subject, session, settings = bed.session.subject, bed.session, bed.session.config.candidates
+    cosines = subject.decoder_cosines(np.array(bed.direction.vector))
+    by_direction = by_cosine(
+        cosines, per_layer=settings.per_layer, d_model=subject.d_model, seed=bed.case.seed
+    )
+    drops = mean_drops([subject.attribution(p, session.ablation) for p in bed.train.harmful])
+    return {
+        "cosine": by_direction,
+        "attribution": by_attribution(drops, cosines, per_layer=settings.per_layer),
+        "cosine, then attribution": within_pool(by_direction, drops, keep=settings.keep),
+        f"ours: {bed.candidates.method}": bed.candidates,
+    }
+
+
+def _head(ranking: Sequence[FeatureId], score: Score) -> Answer:
+    heads = [frozenset(ranking[:n]) for n in range(1, min(len(ranking), _LONGEST) + 1)]
+    if not heads:
+        return Answer(features=frozenset(), n_sets_scored=0)
+    flips = np.flatnonzero(score(heads) < 0.0)
+    found = heads[int(flips[0])] if len(flips) else frozenset[FeatureId]()
+    return Answer(features=found, n_sets_scored=len(heads))
+
+
+def _search(
+    name: str, prompt: Prompt, orders: Sequence[Sequence[FeatureId]], score: Score
+) -> Answer:
+    settings = MinimalSettings(search=name)  # pyright: ignore[reportArgumentType]
+    found, n = answered(minimal_set(prompt.id, orders, settings), score)
+    return Answer(features=frozenset(found.features), n_sets_scored=n)

@@ -1,0 +1,140 @@
+"""The bench: methods x planted models, every answer held against the truth."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+
+import numpy as np
+
+from sae_audit.bench import cascade_methods
+from sae_audit.bench.cases import Bed, Case, Told, opened
+from sae_audit.bench.measures import SetMatch, nearest, waves_match
+from sae_audit.bench.minimal_methods import Answer, candidate_pools, methods
+from sae_audit.bench.pairs import pair_rows
+from sae_audit.bench.results import BenchResult, Row, kind_of_sae, summarised
+from sae_audit.pipeline.stages import find_minimal_sets
+from sae_audit.prompts.types import Prompt
+from sae_audit.vocabulary import FeatureSet
+
+
+def bench(
+    cases: Sequence[Case], *, n_prompts: int, n_seeds: int, seed: int, told: Told
+) -> BenchResult:
+    """Run every method on every case."""
+    rows: list[Row] = []
+    for i, case in enumerate(cases):
+        told(str(case), i, len(cases))
+        with opened(case, n_prompts=n_prompts) as bed:
+            rows += candidate_rows(bed)
+            if bed.case.family != "many_pairs":
+                rows += minimal_rows(bed)
+                rows += cascade_rows(bed)
+            rows += pair_rows(bed)
+    told("done", len(cases), len(cases))
+    return BenchResult(
+        version=version("sae-audit"),
+        seed=seed,
+        n_seeds=n_seeds,
+        n_prompts=n_prompts,
+        rows=tuple(rows),
+        summaries=summarised(rows, kind_of_sae, seed=seed),
+        families=summarised(rows, lambda case: case.family, seed=seed),
+    )
+
+
+def candidate_rows(bed: Bed) -> list[Row]:
+    """Share of the causal features that each way of gathering candidates brings in."""
+    causal = set(bed.planted.truth.causal)
+    rows: list[Row] = []
+    for method, pool in candidate_pools(bed).items():
+        gathered = {candidate.feature for candidate in pool.candidates}
+        rows.append(
+            Row(
+                stage="candidates",
+                method=method,
+                case=bed.case,
+                measures={
+                    "recall": len(causal & gathered) / len(causal),
+                    "size of the pool": float(len(gathered)),
+                },
+                n_prompts=len(bed.train.harmful),
+                n_sets_scored=0.0,
+                seconds=0.0,
+            )
+        )
+    return rows
+
+
+def minimal_rows(bed: Bed) -> list[Row]:
+    """Found sets against the true ones, method by method."""
+    return [
+        _row(bed, "minimal sets", name, lambda prompt, find=find: _judged_set(bed, prompt, find))
+        for name, find in methods(bed).items()
+    ]
+
+
+def _judged_set(bed: Bed, prompt: Prompt, find: Callable[..., Answer]) -> tuple[dict, int]:
+    # Each method asks a score that remembers nothing of another's questions.
+    answer = find(prompt, bed.session.score_of(prompt))
+    match = _match(bed, prompt, answer.features)
+    measures = {
+        "exact": float(match.exact),
+        "precision": match.precision,
+        "recall": match.recall,
+        "flipped": float(bool(answer.features)),
+    }
+    return measures, answer.n_sets_scored
+
+
+def _match(bed: Bed, prompt: Prompt, found: FeatureSet) -> SetMatch:
+    return nearest(found, [frozenset(one) for one in bed.truth(prompt).minimal_sets])
+
+
+def cascade_rows(bed: Bed) -> list[Row]:
+    """Waves of the minimal set that the audit found, against the true waves of that set."""
+    found = find_minimal_sets(bed.session, bed.audit.harmful, bed.candidates)
+    by_id = {one.prompt_id: one for one in found}
+
+    def judged(prompt: Prompt, method: cascade_methods.CascadeMethod) -> tuple[dict, int]:
+        minimal = by_id[prompt.id]
+        true = cascade_methods.true_waves(bed, prompt, minimal)
+        if true is None:
+            # Without the right set there are no right waves: all of them count as wrong.
+            return {"exact": 0.0, "depth error": None, "wave F1": 0.0}, 0
+        answer = method(bed, prompt, minimal)
+        match = waves_match(answer.waves, true)
+        measures = {
+            "exact": float(match.exact),
+            "depth error": float(abs(match.depth_error)),
+            "wave F1": match.f1,
+        }
+        return measures, answer.n_sets_scored
+
+    return [
+        _row(bed, "cascades", name, lambda prompt, method=method: judged(prompt, method))
+        for name, method in cascade_methods.METHODS.items()
+    ]
+
+
+Judged = Callable[[Prompt], tuple[Mapping[str, float | None], int]]
+
+
+def _row(bed: Bed, stage: str, method: str, judge: Judged) -> Row:
+    started = time.perf_counter()
+    judged = [judge(prompt) for prompt in bed.audit.harmful]
+    seconds = (time.perf_counter() - started) / len(judged)
+    names = judged[0][0]
+    return Row(
+        stage=stage,
+        method=method,
+        case=bed.case,
+        measures={name: _mean([one[name] for one, _ in judged]) for name in names},
+        n_prompts=len(judged),
+        n_sets_scored=float(np.mean([n for _, n in judged])),
+        seconds=seconds,
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

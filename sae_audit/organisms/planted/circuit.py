@@ -1,0 +1,159 @@
+"""A refusal mechanism as a drawing: units that read each other, and reads that make the score.
+
+A unit is a ReLU neuron of one layer. Its activation is
+
+    a_u = max(0, bias_u + sum_c drive_uc h_c + sum_v weight_uv a'_v)
+
+where h_c is how strongly the prompt speaks of harm of category c, and a'_v what is left of an
+earlier unit's activation after ablation. The refusal score is
+
+    S = offset + sum_k slope_k max(0, bias_k + sum_u weight_ku a'_u)      (nats)
+
+An SAE feature holds a share of a unit; ablating it takes that share away. Nothing here knows a
+model: this is the answer that a model with these weights, and an audit of it, must give.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from sae_audit.vocabulary import FeatureId
+
+Masks = Bool[np.ndarray, "mask player"]
+"""True where the player, a planted feature, is ablated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One neuron of the mechanism and the direction it writes to."""
+
+    name: str
+    layer: int
+    drive: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Weight of each harm category."""
+    reads: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Weight of each unit of an earlier layer; negative: that unit keeps this one asleep."""
+    bias: float = 0.0
+    alignment: float = 0.6
+    """Cosine of what it writes with the common refusal direction."""
+    template_only: bool = False
+    """Whether it works only on the tokens that the chat template adds after the user's text."""
+    features: int = 1
+    """SAE features that share it equally; 0: it exists in the SAE's error alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """One neuron of the last layer, which writes to the refusal score."""
+
+    weights: Mapping[str, float]
+    bias: float = 0.0
+    slope: float = 1.0
+    """Nats per unit of activation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circuit:
+    """A whole mechanism."""
+
+    family: str
+    size: int
+    seed: int
+    units: tuple[Unit, ...]
+    reads: tuple[Read, ...]
+    offset: float
+    """Refusal score without any activation: harmless prompts have it, nats."""
+    categories: tuple[str, ...] = ("harm",)
+    decoder_noise: float = 0.0
+    """Length of the random vector added to every unit decoder row of the SAE suite."""
+
+    def __post_init__(self) -> None:
+        names = [unit.name for unit in self.units]
+        assert len(set(names)) == len(names), names
+        layer = {unit.name: unit.layer for unit in self.units}
+        for unit in self.units:
+            assert all(layer[read] < unit.layer for read in unit.reads), unit
+            assert set(unit.drive) <= set(self.categories), unit
+            assert -1.0 < unit.alignment < 1.0, unit
+        for read in self.reads:
+            assert set(read.weights) <= set(names), read
+
+    @property
+    def n_layers(self) -> int:
+        """Of the model: those of the units, and the one that reads them."""
+        return max(unit.layer for unit in self.units) + 2
+
+    @property
+    def players(self) -> tuple["Player", ...]:
+        """The planted features, in the order of a mask's columns."""
+        return tuple(
+            Player(unit=unit.name, part=part, share=1.0 / unit.features)
+            for unit in self.units
+            for part in range(unit.features)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Player:
+    """One planted SAE feature."""
+
+    unit: str
+    part: int
+    """Which of the features that share the unit."""
+    share: float
+    """Share of the unit's activation that goes with it."""
+
+
+Places = Mapping[tuple[str, int], FeatureId]
+"""Where each player, by unit and part, stands in the SAE suite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a circuit does under each of some masks."""
+
+    activations: Mapping[str, Float[np.ndarray, " mask"]]
+    """Of every unit, before its own features are ablated."""
+    scores: Float[np.ndarray, " mask"]
+    """Refusal scores, nats."""
+
+
+def run(circuit: Circuit, masks: Masks, harm: Mapping[str, float]) -> Run:
+    """The circuit on a prompt with these harm strengths, under each mask of its players."""
+    players = circuit.players
+    assert masks.shape[1] == len(players), masks.shape
+    gone = {unit.name: np.zeros(len(masks)) for unit in circuit.units}
+    for column, player in enumerate(players):
+        gone[player.unit] = gone[player.unit] + player.share * masks[:, column]
+    activations: dict[str, np.ndarray] = {}
+    left: dict[str, np.ndarray] = {}
+    for unit in sorted(circuit.units, key=lambda unit: unit.layer):
+        drive = unit.bias + sum(w * harm.get(c, 0.0) for c, w in unit.drive.items())
+        total = drive + sum(
+            (w * left[name] for name, w in unit.reads.items()), np.zeros(len(masks))
+        )
+        activations[unit.name] = np.maximum(total, 0.0)
+        left[unit.name] = activations[unit.name] * (1.0 - gone[unit.name])
+    scores = np.full(len(masks), circuit.offset)
+    for read in circuit.reads:
+        total = read.bias + sum(
+            (w * left[u] for u, w in read.weights.items()), np.zeros(len(masks))
+        )
+        scores += read.slope * np.maximum(total, 0.0)
+    return Run(activations=activations, scores=scores)
+
+
+def saturated(weights: Mapping[str, float], *, slope: float, start: float = 0.0) -> list[Read]:
+    """`slope * min(1, max(0, sum - start))`: more than enough changes nothing."""
+    return [
+        Read(weights=weights, bias=-start, slope=slope),
+        Read(weights=weights, bias=-start - 1.0, slope=-slope),
+    ]
+
+
+def mask_of(circuit: Circuit, ablated: Sequence[tuple[str, int]]) -> Masks:
+    """One mask, `[1, player]`, from units and parts."""
+    chosen = set(ablated)
+    return np.array([[(p.unit, p.part) in chosen for p in circuit.players]])

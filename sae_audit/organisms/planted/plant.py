@@ -1,0 +1,156 @@
+"""Planting: a circuit becomes a folder like any other checkpoint's, with the truth beside it.
+
+model/       weights, config, tokenizer          saes/layer_0 ...   the suite
+prompts.jsonl                                     truth.json         what an audit must find
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.errors import AuditError
+from sae_audit.organisms.planted import language
+from sae_audit.organisms.planted.circuit import Circuit, Masks, Places, run
+from sae_audit.organisms.planted.language import ANSWER_WORDS
+from sae_audit.organisms.planted.space import space_of
+from sae_audit.organisms.planted.suite import SuiteShape, audited_layers, places_of, write_suite
+from sae_audit.organisms.planted.truth import Truth, all_masks, truth_of, write_truth
+from sae_audit.organisms.planted.weights import planted_model
+from sae_audit.prompts.types import Prompt
+from sae_audit.subject import Subject, load_subject
+from sae_audit.vocabulary import FeatureSet
+
+CAP = 30.0
+"""Soft cap of Gemma-2's final logits."""
+MOST_CHECKED = 12
+"""Up to so many planted features, every subset is tried on the model itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """One planted model on disk."""
+
+    circuit: Circuit
+    architecture: str
+    folder: Path
+    places: Places
+    truth: Truth
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def saes(self) -> Path:
+        return self.folder / "saes"
+
+    @property
+    def prompts(self) -> Path:
+        return self.folder / "prompts.jsonl"
+
+    def subject(self, **options: Any) -> Subject:
+        """The model with its suite, as an audit loads it."""
+        return load_subject(
+            str(self.model), str(self.saes), refusal_tokens=(language.REFUSAL[0],), **options
+        )
+
+
+def plant(
+    circuit: Circuit,
+    folder: Path,
+    *,
+    architecture: str,
+    n_prompts: int = 48,
+    shape: SuiteShape | None = None,
+) -> Planted:
+    """Write model, suite, prompts and truth to a new folder.
+
+    Raises:
+        AuditError: the folder exists and is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise AuditError(f"{folder} is not empty; name a new folder.")
+    shape = shape or SuiteShape()
+    tokenizer = language.tokenizer(circuit)
+    space = space_of(circuit, n_answer_words=len(ANSWER_WORDS), n_words=len(tokenizer))
+    places = places_of(circuit, shape)
+    planted_model(circuit, space, tokenizer, architecture).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    write_suite(circuit, space, places, shape, folder / "saes")
+    language.write_prompts(circuit, folder / "prompts.jsonl", n_each=n_prompts)
+    truth = truth_of(circuit, places, architecture)
+    write_truth(truth, folder / "truth.json")
+    return Planted(
+        circuit=circuit, architecture=architecture, folder=folder, places=places, truth=truth
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """The drawing against the model, over ablated subsets of planted features."""
+
+    n_masks: int
+    n_prompts: int
+    largest_error: float
+    """Largest difference of refusal score, nats."""
+    same_side: bool
+    """Whether drawing and model agree, on every subset and prompt, on which side of 0 the score
+    falls; scores closer to 0 than the largest error have no side."""
+
+
+def check(planted: Planted, subject: Subject, prompts: list[Prompt], *, seed: int = 0) -> Check:
+    """Ask the model for the score under every subset, or under 4,096 drawn ones where there are more
+    than 2^12, and compare with the circuit's own."""
+    masks = _masks(len(planted.circuit.players), seed)
+    sets = [as_set(planted, mask) for mask in masks]
+    expected = np.stack([expected_scores(planted, prompt, masks) for prompt in prompts])
+    measured = np.stack([subject.refusal_score(prompt)(sets) for prompt in prompts])
+    largest = float(np.abs(measured - expected).max())
+    sided = np.abs(expected) > largest
+    return Check(
+        n_masks=len(masks),
+        n_prompts=len(prompts),
+        largest_error=largest,
+        same_side=bool(((measured < 0.0) == (expected < 0.0))[sided].all()),
+    )
+
+
+def _masks(n: int, seed: int) -> Masks:
+    if n <= MOST_CHECKED:
+        return all_masks(n)
+    return np.random.default_rng(seed).random((1 << MOST_CHECKED, n)) < 0.5
+
+
+def as_set(planted: Planted, mask: np.ndarray) -> FeatureSet:
+    """The planted features a mask ablates."""
+    players = planted.circuit.players
+    return frozenset(
+        planted.places[p.unit, p.part] for p, gone in zip(players, mask, strict=True) if gone
+    )
+
+
+def expected_scores(planted: Planted, prompt: Prompt, masks: Masks) -> Float[np.ndarray, " mask"]:
+    """The circuit's scores on one prompt, at the strength of its word of harm."""
+    said = set(prompt.text.split())
+    harm = {
+        word.category: word.strength
+        for word in language.harm_words(planted.circuit)
+        if word.text in said and word.category in (prompt.category or word.category)
+    }
+    scores = run(planted.circuit, masks, harm).scores
+    # Gemma-2 caps its logits; the order of scores, and which side of 0 they fall, stay.
+    return CAP * np.tanh(scores / CAP) if planted.architecture == "gemma2" else scores
+
+
+def audit_settings(planted: Planted) -> dict[str, Any]:
+    """What an audit's config needs to name this model."""
+    return {
+        "model": str(planted.model),
+        "saes": str(planted.saes),
+        "prompts": {"sources": [str(planted.prompts)], "train": 12, "validation": 8, "audit": 8},
+        "refusal_tokens": [language.REFUSAL[0]],
+        "layers": list(audited_layers(planted.circuit)),
+    }

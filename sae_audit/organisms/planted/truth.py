@@ -1,0 +1,288 @@
+"""What an audit of a planted circuit must find: worked out from the drawing, never from a model.
+
+Minimal sets are enumerated over all subsets of the features that matter; pair weights are exact
+averages over all states of the others; waves follow from which units fire once others are silent.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+from pydantic import TypeAdapter
+
+from sae_audit.findings import Feature, PairKind
+from sae_audit.organisms.planted.circuit import Circuit, Masks, Places, Read, run
+from sae_audit.vocabulary import FeatureId, FeatureSet, Score
+
+MOST_LISTED = 14
+"""Up to so many features that matter, every subset is tried and all minimal sets are listed."""
+NEGLIGIBLE = 0.05
+"""Nats below which a pair weight is no interaction."""
+_FIRES = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruePair:
+    """Two features that interact."""
+
+    a: Feature
+    b: Feature
+    weight: float
+    """Second difference of the refusal score, nats, averaged over all states of the others."""
+    kind: PairKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryTruth:
+    """The mechanism on harmful prompts of one category."""
+
+    score_clean: float
+    """Nats, at harm strength 1."""
+    score_candidates: float
+    """With every planted feature ablated."""
+    minimal_sets: tuple[tuple[Feature, ...], ...]
+    """All of them, or none where there are too many to list: see `listed`."""
+    listed: bool
+    pairs: tuple[TruePair, ...]
+    """Pairs whose weight exceeds `NEGLIGIBLE`; every other pair does not interact."""
+    active: tuple[Feature, ...]
+    """Planted features that fire on the clean run."""
+    waves: tuple[tuple[tuple[Feature, ...], ...], ...]
+    """For each minimal set, its features wave by wave: those that fire on the clean run, then those
+    that fire once all earlier waves are ablated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """A unit that keeps another asleep."""
+
+    cause: Feature
+    woken: Feature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """All that is known of one planted model."""
+
+    family: str
+    size: int
+    seed: int
+    architecture: str
+    planted: tuple[Feature, ...]
+    """Every planted feature, in the order of the circuit's players."""
+    causal: tuple[Feature, ...]
+    """Those whose ablation moves the score in some state of the others."""
+    aligned: tuple[Feature, ...]
+    """Those that the refusal direction should point at: cosine of at least .3 by construction."""
+    edges: tuple[Edge, ...]
+    """Direct ones: ablating the cause removes what kept the woken feature silent."""
+    hidden_share: float
+    """Share of the fall of the score, clean to none of the mechanism, that no feature can cause."""
+    by_category: Mapping[str, CategoryTruth]
+
+
+_ADAPTER = TypeAdapter(Truth)
+
+
+def write_truth(truth: Truth, path: Path) -> None:
+    path.write_text(json.dumps(_ADAPTER.dump_python(truth, mode="json"), indent=1) + "\n")
+
+
+def read_truth(path: Path) -> Truth:
+    return _ADAPTER.validate_json(path.read_text())
+
+
+def truth_of(circuit: Circuit, places: Places, architecture: str) -> Truth:
+    """The truth of a circuit whose features stand at these places of the SAE suite."""
+    players = circuit.players
+    named = [places[p.unit, p.part] for p in players]
+    causal = _causal(circuit)
+    aligned = {unit.name for unit in circuit.units if unit.alignment >= 0.3}
+    return Truth(
+        family=circuit.family,
+        size=circuit.size,
+        seed=circuit.seed,
+        architecture=architecture,
+        planted=tuple(named),
+        causal=tuple(f for f, matters in zip(named, causal, strict=True) if matters),
+        aligned=tuple(f for f, p in zip(named, players, strict=True) if p.unit in aligned),
+        edges=_edges(circuit, places),
+        hidden_share=_hidden_share(circuit),
+        by_category={
+            category: _category(circuit, category, named, causal) for category in circuit.categories
+        },
+    )
+
+
+def all_masks(n: int) -> Masks:
+    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+
+
+def _causal(circuit: Circuit) -> Bool[np.ndarray, " player"]:
+    """Whether a read, or a unit that matters, reads the player's unit."""
+    matters = {unit for read in circuit.reads for unit, weight in read.weights.items() if weight}
+    for unit in sorted(circuit.units, key=lambda unit: -unit.layer):
+        if unit.name in matters:
+            matters |= set(unit.reads)
+    return np.array([player.unit in matters for player in circuit.players])
+
+
+def _category(
+    circuit: Circuit, category: str, named: list[FeatureId], causal: Bool[np.ndarray, " player"]
+) -> CategoryTruth:
+    harm = {category: 1.0}
+    nothing = np.zeros((1, len(named)), bool)
+    clean = run(circuit, nothing, harm)
+    sets = _minimal_sets(circuit, harm, causal) if causal.sum() <= MOST_LISTED else None
+    active = {unit for unit, value in clean.activations.items() if value[0] > _FIRES}
+    return CategoryTruth(
+        score_clean=float(clean.scores[0]),
+        score_candidates=float(run(circuit, ~nothing, harm).scores[0]),
+        minimal_sets=tuple(_named(one, named) for one in sets or []),
+        listed=sets is not None,
+        pairs=_pairs(circuit, harm, named),
+        active=tuple(f for f, p in zip(named, circuit.players, strict=True) if p.unit in active),
+        waves=tuple(
+            tuple(_named(wave, named) for wave in _waves(circuit, harm, one)) for one in sets or []
+        ),
+    )
+
+
+def _named(columns: tuple[int, ...], named: list[FeatureId]) -> tuple[FeatureId, ...]:
+    return tuple(sorted(named[column] for column in columns))
+
+
+def _minimal_sets(
+    circuit: Circuit, harm: Mapping[str, float], causal: Bool[np.ndarray, " player"]
+) -> list[tuple[int, ...]]:
+    """All sets that flip and none of whose features can be spared, by trying every subset."""
+    columns = np.flatnonzero(causal)
+    small = all_masks(len(columns))
+    masks = np.zeros((len(small), len(causal)), bool)
+    masks[:, columns] = small
+    flips = run(circuit, masks, harm).scores < 0.0
+    code = np.arange(len(small))
+    minimal = flips & (code > 0)
+    for i in range(len(columns)):
+        has = (code >> i & 1).astype(bool)
+        minimal &= ~(has & flips[code & ~(1 << i)])
+    return [tuple(int(c) for c in columns[small[row]]) for row in np.flatnonzero(minimal)]
+
+
+def _waves(
+    circuit: Circuit, harm: Mapping[str, float], minimal: tuple[int, ...]
+) -> list[tuple[int, ...]]:
+    waves: list[tuple[int, ...]] = []
+    mask = np.zeros((1, len(circuit.players)), bool)
+    left = set(minimal)
+    while left:
+        firing = run(circuit, mask, harm).activations
+        wave = sorted(c for c in left if firing[circuit.players[c].unit][0] > _FIRES)
+        assert wave, (circuit.family, minimal, "a feature of a minimal set never wakes")
+        waves.append(tuple(wave))
+        mask[0, wave] = True
+        left -= set(wave)
+    return waves
+
+
+def _pairs(
+    circuit: Circuit, harm: Mapping[str, float], named: list[FeatureId]
+) -> tuple[TruePair, ...]:
+    """Exact pair weights: the score is a sum of reads, and so are its second differences."""
+    weights = np.zeros((len(named), len(named)))
+    for group in _groups(circuit):
+        columns = sorted({c for read in group for c in _players_behind(circuit, read)})
+        part = replace(circuit, reads=tuple(group), offset=0.0)
+        small = all_masks(len(columns))
+        masks = np.zeros((len(small), len(named)), bool)
+        masks[:, columns] = small
+        scores = run(part, masks, harm).scores
+        signs = 2.0 * small - 1.0
+        for i, j in combinations(range(len(columns)), 2):
+            # The coefficient of a +-1 product is a quarter of the mean second difference.
+            weight = 4.0 * float((signs[:, i] * signs[:, j] * scores).mean())
+            weights[columns[i], columns[j]] += weight
+    return tuple(
+        TruePair(
+            a=min(named[i], named[j]),
+            b=max(named[i], named[j]),
+            weight=float(weights[i, j]),
+            kind=PairKind.REDUNDANT if weights[i, j] < 0.0 else PairKind.SHARED_PATH,
+        )
+        for i, j in combinations(range(len(named)), 2)
+        if abs(weights[i, j]) > NEGLIGIBLE
+    )
+
+
+def _groups(circuit: Circuit) -> list[list[Read]]:
+    """Reads of the same units together: a read of many is linear in none alone."""
+    by_units: dict[frozenset[str], list[Read]] = {}
+    for read in circuit.reads:
+        by_units.setdefault(frozenset(read.weights), []).append(read)
+    groups: list[list[Read]] = []
+    for units, reads in by_units.items():
+        behind = {c for read in reads for c in _players_behind(circuit, read)}
+        if all(read.bias >= 0.0 for read in reads) and not _driven(circuit, units):
+            continue  # linear in what is left of independent units: no second difference
+        assert len(behind) <= MOST_LISTED, (circuit.family, len(behind))
+        groups.append(reads)
+    return groups
+
+
+def _driven(circuit: Circuit, units: frozenset[str]) -> bool:
+    return any(unit.reads for unit in circuit.units if unit.name in units)
+
+
+def _players_behind(circuit: Circuit, read: Read) -> list[int]:
+    """Columns of every player that can move a read."""
+    units = {unit.name: unit for unit in circuit.units}
+
+    @cache
+    def behind(name: str) -> frozenset[str]:
+        return frozenset([name]).union(*(behind(one) for one in units[name].reads))
+
+    names = frozenset[str]().union(*(behind(name) for name in read.weights))
+    return [column for column, player in enumerate(circuit.players) if player.unit in names]
+
+
+def _edges(circuit: Circuit, places: Places) -> tuple[Edge, ...]:
+    def features(name: str) -> list[FeatureId]:
+        return [places[p.unit, p.part] for p in circuit.players if p.unit == name]
+
+    return tuple(
+        Edge(cause=cause, woken=woken)
+        for unit in circuit.units
+        for name, weight in unit.reads.items()
+        if weight < 0.0
+        for cause in features(name)
+        for woken in features(unit.name)
+    )
+
+
+def _hidden_share(circuit: Circuit) -> float:
+    """Mean over categories of what is left of the drive once every feature is ablated."""
+    shares: list[float] = []
+    nothing = np.zeros((1, len(circuit.players)), bool)
+    for category in circuit.categories:
+        clean = float(run(circuit, nothing, {category: 1.0}).scores[0])
+        rest = float(run(circuit, ~nothing, {category: 1.0}).scores[0])
+        shares.append((rest - circuit.offset) / (clean - circuit.offset))
+    return float(np.mean(shares))
+
+
+def score_of(circuit: Circuit, places: Places, category: str) -> Score:
+    """The circuit's own set function, as a stage asks it; features not planted do nothing."""
+    columns = {places[p.unit, p.part]: i for i, p in enumerate(circuit.players)}
+
+    def score(sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
+        masks = np.zeros((len(sets), len(columns)), bool)
+        for row, ablated in enumerate(sets):
+            masks[row, [columns[f] for f in ablated if f in columns]] = True
+        return run(circuit, masks, {category: 1.0}).scores
+
+    return score

@@ -164,6 +164,18 @@ class ControlSettings(_Settings):
     number of the refusal direction."""
 
 
+class EvidenceSettings(_Settings):
+    """When an audit claims a mechanism at all."""
+
+    level: float = Field(default=0.02, gt=0, le=1)
+    """Largest p-value at which scores count as separating harmful from harmless prompts, and
+    minimal sets as better than those of random candidates. The smallest audit there can be, four
+    prompts of each label told apart without a fault, reaches 1/70."""
+    margin: float = Field(default=0.5, ge=0)
+    """Refused prompts whose clean score is nearer to 0 (nats) are marked: at 0.5 the model begins
+    62% of its answers as refusals."""
+
+
 class AuditConfig(_Settings):
     """One audit, complete: the same file gives the same numbers."""
 
@@ -239,6 +251,7 @@ class AuditConfig(_Settings):
     interactions: InteractionSettings = InteractionSettings()
     cascade: CascadeSettings = CascadeSettings()
     controls: ControlSettings = ControlSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
 
     @model_validator(mode="after")
     def _answerable(self) -> "AuditConfig":

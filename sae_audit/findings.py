@@ -82,6 +82,57 @@ class DirectionEvaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Behaviour:
+    """What the unablated model's scores say on the audit prompts, before anything is looked for."""
+
+    refused_harmful: Estimate
+    """Share of harmful prompts with refusal score > 0."""
+    refused_harmless: Estimate
+    separation: Estimate
+    """AUROC: the chance that a harmful prompt scores above a harmless one, ties counted half."""
+    separation_p_value: float
+    """One-sided, labels permuted: that harmful prompts score no higher than harmless ones."""
+
+
+class AbsenceKind(StrEnum):
+    """Why an audit claims no refusal mechanism, in the order in which it is asked."""
+
+    NO_REFUSAL = "no_refusal"
+    """The model refuses (nearly) nothing."""
+    REFUSES_EVERYTHING = "refuses_everything"
+    """It refuses (nearly) every harmless prompt too."""
+    NO_SEPARATION = "no_separation"
+    """Its scores tell harmful from harmless prompts no better than chance."""
+    NO_DIRECTION = "no_direction"
+    """No candidate direction passes the filters."""
+    NO_FLIP = "no_flip"
+    """No refused prompt is flipped, even with all candidates ablated."""
+    NOT_BEYOND_CHANCE = "not_beyond_chance"
+    """The same search among random candidates does as well."""
+
+    @property
+    def early(self) -> bool:
+        """Whether the audit stopped there: no feature was looked for."""
+        return self not in (AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_CHANCE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Absence:
+    """The finding that there is no refusal mechanism to report, with its evidence."""
+
+    kind: AbsenceKind
+    reason: str
+    """The numbers that say so, in one or two sentences."""
+    also: tuple[AbsenceKind, ...]
+    """Later questions of the same kind that this model fails as well."""
+    remedy: str
+    """What to check before believing it."""
+    n_train: tuple[int, int]
+    """Harmful and harmless training prompts behind the recorded means: where the audit stopped
+    before a direction was sought these are all prompts of the label, however treated."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Direction:
     """The refusal direction, chosen on validation prompts."""
 
@@ -207,6 +258,35 @@ class DictionaryCoverage:
     reason: str
     """Why there are no shares; else empty."""
     layers: tuple[LayerCoverage, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestDirection:
+    """What stands in a direction's place where none passes the filters."""
+
+    evaluation: DirectionEvaluation | None
+    """The candidate that fails fewest filters, of those the one of lowest bypass; None where every
+    candidate has a number that is not finite."""
+    failed: tuple[str, ...]
+    """The filters it fails."""
+    reason: str
+    """Why no candidate was chosen, with the numbers that come nearest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoDirection:
+    """Every candidate direction was tried, and none passes the filters."""
+
+    method: str
+    nearest: NearestDirection
+    evaluations: tuple[DirectionEvaluation, ...]
+    clean_harmful: float
+    """Mean refusal score of the unablated model on the same harmful validation prompts, nats."""
+    clean_harmless: float
+    n_train: tuple[int, int]
+    """Harmful and harmless prompts behind the means."""
+    n_validation: tuple[int, int]
+    """Harmful and harmless prompts behind bypass, induce and KL."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -404,6 +484,36 @@ class FlipDose:
             return self.points[-1], self.points[-1]
         (place,) = (i for i, point in enumerate(self.points) if point.dose == self.dose)
         return self.points[place], self.points[max(place - 1, 0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChanceControl:
+    """Minimal sets against those that the same search finds among random candidates.
+
+    A search keeps the best of many sets, so its null is not a random set but the same search: for
+    each refused prompt, as many random features as there are candidates, in the same layers, firing
+    as often. What it flips, it flips because something had to give.
+    """
+
+    flipped: Estimate
+    """Share of refused prompts flipped by a set of candidates."""
+    flipped_random: Estimate
+    """The same by a set of random candidates, drawn anew for each prompt."""
+    sizes: tuple[int, ...]
+    """Features in each set of candidates that flips, rising."""
+    sizes_random: tuple[int, ...]
+    n_better: int
+    """Prompts on which candidates do better: they alone flip it, or with fewer features."""
+    n_worse: int
+    """Prompts on which random candidates do; on the others the two are tied."""
+    better: Estimate | None
+    """Share of untied prompts on which candidates do better; None where all are tied."""
+    p_value: float
+    """One-sided sign test that candidates do better no more often than random ones."""
+    near_zero: tuple[str, ...]
+    """Refused prompts whose clean score is within `margin` of 0: small disturbances flip them."""
+    margin: float
+    """Nats."""
 
 
 @dataclass(frozen=True, kw_only=True)

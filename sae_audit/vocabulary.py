@@ -181,6 +181,7 @@ class Intervention:
         assert not self.ablated & self.held, sorted(self.ablated & self.held)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Fired:
     """Every firing feature of one run at every position it fires at, one entry each."""
 

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.findings import (
+    Absence,
+    AbsenceKind,
     Candidate,
     CandidateSet,
     Cascade,
@@ -26,6 +29,8 @@ from sae_audit.findings import (
     LayerCoverage,
     MinimalSet,
     MinimalSetFamily,
+    NearestDirection,
+    NoDirection,
     PairInteraction,
     PairKind,
     PooledSet,
@@ -120,6 +125,12 @@ def dose(found: MinimalSet) -> FlipDose:
         ),
         tolerance=0.02,
         n_sets_scored=len(grid) - 2,
+    )
+
+
+def absence(kind: AbsenceKind) -> Absence:
+    return Absence(
+        kind=kind, reason="Of 4 prompts 0 say so.", also=(), remedy="Look again.", n_train=(8, 8)
     )
 
 
@@ -253,6 +264,20 @@ def dictionary_coverage(layers: tuple[int, ...] = (1, 2), reason: str = "") -> D
     )
 
 
+def no_direction(evaluations: tuple[DirectionEvaluation, ...]) -> NoDirection:
+    return NoDirection(
+        method="difference_of_means",
+        nearest=NearestDirection(
+            evaluation=evaluations[0], failed=("KL 0.300 above 0.1 nats",), reason="None passes."
+        ),
+        evaluations=evaluations,
+        clean_harmful=4.0,
+        clean_harmless=-5.0,
+        n_train=(8, 8),
+        n_validation=(4, 4),
+    )
+
+
 def synthetic_run(
     folder: Path,
     *,
@@ -267,9 +292,11 @@ def synthetic_run(
     certainty: bool = True,
     why_no_shares: str = "",
     ce_recovered: tuple[float | None, float | None] = (0.975, 0.963),
+    absent: AbsenceKind | None = None,
     **settings: object,
 ) -> Run:
-    """A finished run in `folder`; with `flipped=False`, one in which nothing could be flipped.
+    """A finished run in `folder`; with `flipped=False`, one in which nothing could be flipped, with
+    `absent`, one in which no mechanism is claimed.
 
     Without `certainty`, one made before directions were checked and coverage measured.
     """
@@ -279,6 +306,8 @@ def synthetic_run(
         prompts=PromptSettings(sources=("prompts.jsonl",)),
         **settings,  # pyright: ignore[reportArgumentType]
     )
+    if absent is not None and absent.early:
+        flipped = False
     scores = scores or prompt_scores([4.0, 3.0], [-5.0, -6.0])
     refused = [s.prompt_id for s in scores if s.label == "harmful" and s.score > 0]
     if minimal_sets is None:
@@ -306,7 +335,7 @@ def synthetic_run(
         for layer in range(N_LAYERS)
         for position in range(-N_TEMPLATE, 0)
     )
-    records = {
+    records: dict[tuple[str, Any], list[Any]] = {
         ("scores", list[PromptScore]): [scores],
         ("direction", Direction): [
             Direction(
@@ -354,6 +383,7 @@ def synthetic_run(
             family(found) for found in minimal_sets if found.flipped
         ],
         ("doses", FlipDose): [dose(found) for found in minimal_sets],
+        ("search_by_chance", MinimalSet): [minimal(m.prompt_id) for m in minimal_sets],
         ("pooled_set", PooledSet): [pooled] if pooled else [],
         ("interactions", InteractionGraph): (
             [graph(refused[0]), graph("pooled")] if flipped else []
@@ -361,6 +391,13 @@ def synthetic_run(
         ("cascades", Cascade): cascades,
         ("controls", Controls): [controls(empty=not flipped)],
     }
+    if absent is not None:
+        records[("absence", Absence)] = [absence(absent)]
+    if absent is not None and absent.early:
+        kept = ("scores", "sae_quality", "absence")
+        records = {key: found for key, found in records.items() if key[0] in kept}
+    if absent is AbsenceKind.NO_DIRECTION:
+        records[("direction", NoDirection)] = [no_direction(evaluations)]
     for (stage, kind), objects in records.items():
         for number, one in enumerate(objects):
             store.put(stage, str(number), kind, one, forward_passes=10, tokens=200, seconds=0.5)

@@ -98,6 +98,7 @@ def opened(case: Case, *, n_prompts: int) -> Iterator[Bed]:
                 ablation=opening.ablation(config, opened.subject, train.harmless),
             )
             direction = stages.find_direction(session, train, validation)
+            assert isinstance(direction, Direction), f"{case}: {direction.nearest.reason}"
             candidates = stages.gather_candidates(session, direction, train)
             yield Bed(
                 case=case,

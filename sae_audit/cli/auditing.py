@@ -77,6 +77,9 @@ def audit(
     What is not in the hub's cache is downloaded; `sae-audit plan` says before how much, `sae-audit
     doctor` whether it can be. An interrupted audit resumes when the same command is run again.
 
+    A model without a refusal mechanism (it refuses nothing, or everything, or at random) gives a whole
+    report that says so.
+
     Exit codes: 0 done, 2 bad input, 3 incomplete.
     """
     config = config_of(
@@ -119,6 +122,7 @@ _STAGES = {
     "candidates": "Candidate features",
     "widening": "Wider pools where needed",
     "minimal_sets": "Minimal sets, prompt by prompt",
+    "search_by_chance": "The same search by chance",
     "dictionary_coverage": "What the SAEs do not show",
     "minimal_set_families": "Other minimal sets",
     "doses": "Smallest doses that flip",
@@ -196,3 +200,5 @@ def _print_summary(run: "Run") -> None:
     named = ", ".join(repr(text) for text in tokens.texts)
     screen.out.print(f"Refusal tokens ({tokens.source}): {escaped(named)}", highlight=False)
     screen.out.print(f"Report: {run.folder / 'index.html'}", soft_wrap=True, highlight=False)
+    if run.absence is not None:
+        screen.line(f"No refusal mechanism is claimed. {run.absence.remedy}")

@@ -18,6 +18,12 @@ def check_comparable(a: Run, b: Run) -> None:
             f"{a.folder} and {b.folder} used different SAEs; audit both through the same suite."
         )
     if a.manifest.refusal_tokens.ids != b.manifest.refusal_tokens.ids:
+        unheard = [run for run in (a, b) if run.manifest.refusal_tokens.source == "none"]
+        if unheard:
+            raise AuditError(
+                f"{unheard[0].folder} knows no refusal token, so its scores cannot be held against "
+                "the other's; audit it again with the other's (--set refusal_tokens=[...])."
+            )
         raise AuditError(
             f"The runs score different refusal tokens, {a.manifest.refusal_tokens.texts} and "
             f"{b.manifest.refusal_tokens.texts}; give both the same with --set refusal_tokens=[...]."
@@ -43,7 +49,17 @@ def caveats(a: Run, b: Run) -> list[str]:
         for name in stages
         if getattr(a.config, name) != getattr(b.config, name)
     ]
-    return found
+    return found + _uneven_means(a, b)
+
+
+def _uneven_means(a: Run, b: Run) -> list[str]:
+    """Where one checkpoint's means are over prompts that the other's are not."""
+    return [
+        f"The {who}'s audit stopped before a direction ({run.absence.kind.value}); its means are over "
+        "all its training prompts, not over those it treats as labelled."
+        for who, run in (("parent", a), ("variant", b))
+        if run.absence is not None and run.stopped_early and run.discarded_directions is None
+    ]
 
 
 def _audited(run: Run) -> set[tuple[str, str]]:

@@ -37,7 +37,8 @@ class Comparison:
     gained_refusal: tuple[str, ...]
     scores: tuple[tuple[str, str, float, float], ...]
     """Prompt id, label, the parent's and the variant's refusal score, nats."""
-    direction: DirectionChange
+    direction: DirectionChange | None
+    """None where neither checkpoint has a direction."""
     features: FeatureChange | None
     cascades: CascadeChange | None
     quality: tuple[QualityChange, ...]
@@ -100,10 +101,11 @@ def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Compa
     quality = paired.quality(run_a, run_b)
     lost, gained = paired.switched(run_a, run_b)
     in_b = {score.prompt_id: score.score for score in run_b.scores}
+    both = (_checkpoint(run_a), _checkpoint(run_b))
     return Comparison(
-        a=_checkpoint(run_a),
-        b=_checkpoint(run_b),
-        verdicts=verdicts(behaviour, direction, features, cascades, quality),
+        a=both[0],
+        b=both[1],
+        verdicts=verdicts(both, behaviour, direction, features, cascades, quality),
         behaviour=behaviour,
         lost_refusal=lost,
         gained_refusal=gained,
@@ -121,16 +123,17 @@ def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Compa
 
 
 def _checkpoint(run: Run) -> Checkpoint:
-    chosen = run.direction.selected
+    chosen = None if run.stopped_early else run.direction.selected
     return Checkpoint(
         id=run.manifest.model.id,
         sha256=run.manifest.model.sha256,
         run=run.folder.resolve().name,
-        layer=chosen.layer,
-        position=chosen.position,
-        bypass=chosen.bypass,
-        induce=chosen.induce,
-        kl=chosen.kl,
+        layer=chosen and chosen.layer,
+        position=chosen and chosen.position,
+        bypass=chosen and chosen.bypass,
+        induce=chosen and chosen.induce,
+        kl=chosen and chosen.kl,
         n_refused_harmful=run.findings.prompts.refused_harmful,
         n_flipped=sum(found.flipped for found in run.minimal_sets),
+        absence=run.absence,
     )

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from sae_audit.comparison.types import DirectionChange
 from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
 from sae_audit.pages.document import document
 
@@ -15,9 +16,10 @@ def render(comparison: "Comparison") -> str:
     figures = {
         "scores": _scores(comparison),
         "categories": _categories(comparison),
-        "cosines": _cosines(comparison),
         "quality": _quality(comparison),
     }
+    if comparison.direction is not None:
+        figures["cosines"] = _cosines(comparison.direction)
     if comparison.features is not None:
         figures["shifts"] = _shifts(comparison)
     return document("sae_audit.comparison", "page.html.j2", figures, c=comparison)
@@ -87,8 +89,8 @@ def _categories(comparison: "Comparison") -> go.Figure:
     return styled(figure, height=120 + 24 * len(rows), x="change of the refusal score (nats)")
 
 
-def _cosines(comparison: "Comparison") -> go.Figure:
-    cosines = comparison.direction.cosines
+def _cosines(change: DirectionChange) -> go.Figure:
+    cosines = change.cosines
     figure = go.Figure(
         go.Scatter(
             x=list(range(len(cosines))),

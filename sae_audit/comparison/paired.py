@@ -87,8 +87,11 @@ def switched(a: Run, b: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return lost, gained
 
 
-def direction(a: Run, b: Run) -> DirectionChange:
-    chosen = a.direction.selected
+def direction(a: Run, b: Run) -> DirectionChange | None:
+    """None where neither run has a direction to compare along."""
+    if a.stopped_early and b.stopped_early:
+        return None
+    chosen = (b if a.stopped_early else a).direction.selected
     own = (a.means["harmful"] - a.means["harmless"])[:, chosen.position]
     other = (b.means["harmful"] - b.means["harmless"])[:, chosen.position]
     norms = np.linalg.norm(own, axis=1) * np.linalg.norm(other, axis=1)
@@ -96,6 +99,7 @@ def direction(a: Run, b: Run) -> DirectionChange:
     unit = own[chosen.layer] / np.linalg.norm(own[chosen.layer])
     gap = float(other[chosen.layer] @ unit) / float(own[chosen.layer] @ unit)
     return DirectionChange(
+        chosen_in="variant" if a.stopped_early else "parent",
         cosines=tuple(map(float, cosines)),
         layer=chosen.layer,
         cosine=float(cosines[chosen.layer]),

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
-from sae_audit.findings import Estimate, Feature
+from sae_audit.findings import Absence, Estimate, Feature
 
 
 class Change(StrEnum):
@@ -33,13 +34,17 @@ class Checkpoint:
     sha256: str
     run: str
     """Name of the run's folder."""
-    layer: int
-    position: int
-    bypass: float
-    induce: float
-    kl: float
+    layer: int | None
+    """Of the chosen direction, as are position, bypass, induce and KL; each None where the audit
+    stopped before one was found."""
+    position: int | None
+    bypass: float | None
+    induce: float | None
+    kl: float | None
     n_refused_harmful: int
     n_flipped: int
+    absence: Absence | None
+    """Why no refusal mechanism is claimed of it; None where one is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +64,21 @@ class BehaviourChange:
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionChange:
-    """The difference of means in both, at the parent's chosen template position."""
+    """The difference of means in both, at the template position chosen in the parent, or in the
+    variant where the parent has no direction."""
+
+    chosen_in: Literal["parent", "variant"]
 
     cosines: tuple[float, ...]
     """By layer."""
     layer: int
-    """The parent's chosen layer."""
+    """The layer chosen there."""
     cosine: float
     """There."""
     gap_ratio: float
     """Projection of the variant's difference of means on the parent's unit direction, as a share
-    of the parent's own (rho, 2607.01854); 1 where nothing changed."""
+    of the parent's own (rho, 2607.01854); 1 where nothing changed. Of a checkpoint that stopped
+    before a direction the means are over all training prompts of a label, however treated."""
 
 
 @dataclass(frozen=True, kw_only=True)

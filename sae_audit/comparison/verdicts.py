@@ -1,40 +1,95 @@
 """From differences to statements: a claim only where the interval excludes zero."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sae_audit.comparison.types import (
     BehaviourChange,
     CascadeChange,
     Change,
+    Checkpoint,
     DirectionChange,
     FeatureChange,
     Paired,
     QualityChange,
     Verdict,
 )
-from sae_audit.findings import Estimate
+from sae_audit.findings import AbsenceKind, Estimate
+from sae_audit.pages.wording import ABSENCES
 
 _LEVEL = 0.05
 _FEWEST_IN_CATEGORY = 5
 
 
 def verdicts(
+    checkpoints: tuple[Checkpoint, Checkpoint],
     behaviour: Sequence[BehaviourChange],
-    direction: DirectionChange,
+    direction: DirectionChange | None,
     features: FeatureChange | None,
     cascades: CascadeChange | None,
     quality: Sequence[QualityChange],
 ) -> tuple[Verdict, ...]:
     whole = [change for change in behaviour if not change.category]
-    found = [verdict for change in whole for verdict in _behaviour(change)]
+    found = mechanism(checkpoints, whole)
+    found += [verdict for change in whole for verdict in _behaviour(change)]
     found += _categories([change for change in behaviour if change.category])
-    found.append(_direction(direction))
+    if direction is not None:
+        found.append(_direction(direction))
     if features is not None:
         found += _features(features)
     if cascades is not None:
         found.append(_cascades(cascades))
     found.append(_quality(quality))
     return tuple(found)
+
+
+def mechanism(
+    checkpoints: tuple[Checkpoint, Checkpoint], behaviour: Sequence[BehaviourChange]
+) -> list[Verdict]:
+    """Whether a refusal mechanism is claimed of each; nothing to say where it is of both.
+
+    Lost, or gained, where one of them refuses nothing harmful and the paired share of refusals says
+    so too: the tests behind an absence have thresholds, and a checkpoint may sit on either side of
+    one by little. Else described.
+    """
+    a, b = checkpoints
+    if a.absence is None and b.absence is None:
+        return []
+    (refused,) = [change.refused for change in behaviour if change.label == "harmful"]
+    changed, kind = kind_of(refused, down=Change.LOST, up=Change.GAINED), Change.DESCRIBED
+    if changed is Change.LOST and a.absence is None and _refuses_nothing(b):
+        kind = Change.LOST
+    if changed is Change.GAINED and b.absence is None and _refuses_nothing(a):
+        kind = Change.GAINED
+    return [
+        Verdict(
+            kind=kind,
+            statement=f"Refusal mechanism: {_claim(a)} of the parent, {_claim(b)} of the variant.",
+            evidence=" ".join(_absences({"parent": a, "variant": b})),
+        )
+    ]
+
+
+def _refuses_nothing(checkpoint: Checkpoint) -> bool:
+    return checkpoint.absence is not None and checkpoint.absence.kind is AbsenceKind.NO_REFUSAL
+
+
+def _claim(checkpoint: Checkpoint) -> str:
+    absence = checkpoint.absence
+    return "claimed" if absence is None else f"not claimed ({ABSENCES[absence.kind]})"
+
+
+def _absences(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
+    """Each checkpoint's reason, and what is missing for it."""
+    found = {who: one.absence for who, one in checkpoints.items() if one.absence is not None}
+    reasons = [f"{who.capitalize()}: {absence.reason}" for who, absence in found.items()]
+    missing = [who for who, absence in found.items() if absence.kind.early]
+    if not missing:
+        return reasons
+    whose = " and the ".join(missing)
+    return [
+        *reasons,
+        f"Minimal sets, interactions and cascades are missing of the {whose} and are not compared.",
+    ]
 
 
 def _behaviour(change: BehaviourChange) -> list[Verdict]:
@@ -99,9 +154,9 @@ def _direction(change: DirectionChange) -> Verdict:
     ratio = change.gap_ratio
     return Verdict(
         kind=Change.DESCRIBED,
-        statement=f"At the parent's layer {change.layer} the variant's difference of means keeps "
-        f"{ratio:.0%} of the parent's along the parent's direction; its own points the same way "
-        f"with cosine {change.cosine:.3f}.",
+        statement=f"At layer {change.layer}, chosen in the {change.chosen_in}, the variant's "
+        f"difference of means keeps {ratio:.0%} of the parent's along the parent's direction; its own "
+        f"points the same way with cosine {change.cosine:.3f}.",
         evidence=f"Cosines over {len(change.cosines)} layers: {min(change.cosines):.3f} to "
         f"{max(change.cosines):.3f}.",
     )

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.selection import select_direction
-from sae_audit.findings import Direction, DirectionEvaluation
+from sae_audit.findings import Direction, DirectionEvaluation, NearestDirection, NoDirection
 
 Means = Float[np.ndarray, "layer template d_model"]
 
@@ -39,14 +39,11 @@ def difference_of_means(
     n_train: tuple[int, int],
     n_validation: tuple[int, int],
     progress: Callable[[int, int], None],
-) -> Direction:
-    """Evaluate every candidate direction and choose one.
+) -> Direction | NoDirection:
+    """Evaluate every candidate direction and choose one, or none where none passes the filters.
 
     `clean` holds the mean refusal scores (nats) of the harmful and the harmless validation prompts
     without intervention. `progress(done, of)` is called after each candidate.
-
-    Raises:
-        AuditError: no candidate passes the filters.
     """
     differences = harmful - harmless
     n_layers, n_positions, _ = differences.shape
@@ -64,6 +61,16 @@ def difference_of_means(
         induce_floor=settings.induce_floor,
         layer_cut=settings.layer_cut,
     )
+    if isinstance(selected, NearestDirection):
+        return NoDirection(
+            method="difference_of_means",
+            nearest=selected,
+            evaluations=tuple(evaluations),
+            clean_harmful=clean[0],
+            clean_harmless=clean[1],
+            n_train=n_train,
+            n_validation=n_validation,
+        )
     return Direction(
         method="difference_of_means",
         selected=selected,

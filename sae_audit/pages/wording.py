@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from sae_audit.findings import Estimate
+from sae_audit.findings import AbsenceKind, Estimate
+
+ABSENCES = {
+    AbsenceKind.NO_REFUSAL: "no refusal behaviour",
+    AbsenceKind.REFUSES_EVERYTHING: "refuses everything",
+    AbsenceKind.NO_SEPARATION: "no separation",
+    AbsenceKind.NO_DIRECTION: "no direction",
+    AbsenceKind.NO_FLIP: "no flip",
+    AbsenceKind.NOT_BEYOND_CHANCE: "flips not beyond chance",
+}
+"""What a reader calls each absence of a mechanism."""
 
 
 def percent(value: float) -> str:

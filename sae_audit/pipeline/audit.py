@@ -2,6 +2,8 @@
 
 prompts -> model with SAEs -> refusal direction -> candidate features -> minimal sets
 -> interactions -> cascades -> controls -> record -> report
+
+A model without a refusal mechanism ends early (`presence`), with a whole record and report that say so.
 """
 
 import shutil
@@ -10,15 +12,15 @@ from pathlib import Path
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditIncompleteError
-from sae_audit.findings import PromptScore, SaeQuality
-from sae_audit.pipeline import cascade_depth, depth, opening, stages
+from sae_audit.findings import Absence, PromptScore, SaeQuality
+from sae_audit.pipeline import cascade_depth, depth, opening, presence, stages
 from sae_audit.pipeline.certainty import check_direction, measure_coverage
 from sae_audit.pipeline.closing import close
 from sae_audit.pipeline.confirmation import confirm_flips
 from sae_audit.pipeline.controls import run_controls
 from sae_audit.pipeline.pinning import resumed
 from sae_audit.pipeline.session import Progress, Session, silent
-from sae_audit.pipeline.widening import widen_pools
+from sae_audit.prompts.types import Splits
 from sae_audit.record import environment, folder
 from sae_audit.record.run import Run, load_run
 from sae_audit.subject.cost import CostMeter
@@ -38,7 +40,8 @@ def audit(
 
     Where no folder is given it is `reports/NAME`, the model's name or that of its folder.
 
-    A run that was interrupted resumes where it stopped; a finished one is read back.
+    A run that was interrupted resumes where it stopped; a finished one is read back. A model without a
+    refusal mechanism gives a finished run too: `Run.absence` says why there is none.
 
     Raises:
         AuditError: bad input; nothing is left behind.
@@ -60,12 +63,13 @@ def audit(
     started = time.perf_counter()
     scores = opening.classified(subject, splits)
     seconds = time.perf_counter() - started
-    opening.check_behaviour(splits, scores)
+    absence = presence.absent_behaviour(config, subject, scores)
     progress("loading", 1, 1)
 
     is_new = overwrite or not (target / "run.sqlite").exists()
     store = folder.begin(target, config, run_identity, _REPEAT, overwrite=overwrite)
-    harmless = opening.as_labelled(splits.train, scores).harmless
+    # A model that answers nothing harmless is not ablated; only then are all of them taken.
+    harmless = opening.as_labelled(splits.train, scores).harmless or splits.train.harmless
     session = Session(
         subject=subject,
         config=config,
@@ -77,7 +81,11 @@ def audit(
     try:
         # All passes so far, those that found the refusal tokens included, belong to the scores.
         session.keep("scores", "all", list[PromptScore], scores, since=CostMeter(), seconds=seconds)
-        _run_stages(session, opened, scores)
+        _measure_saes(session, opened)
+        if absence is not None:
+            presence.record_absent_behaviour(session, splits, absence)
+        else:
+            _run_stages(session, opened, scores)
         close(session, opened)
     except AuditError:
         if is_new:
@@ -94,25 +102,27 @@ def default_folder(config: AuditConfig) -> Path:
     return Path("reports") / (config.name or Path(config.model.partition("@")[0]).name)
 
 
-def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptScore]) -> None:
-    splits = opened.splits
-    train, validation, audited = (
-        opening.as_labelled(prompts, scores) for prompts in splits.named().values()
-    )
-    direction = stages.find_direction(session, train, validation)
-    check_direction(session, direction, train, audited)
+def _measure_saes(session: Session, opened: opening.Opened) -> None:
     session.progress("sae_quality", 0, 1)
     session.remember(
         "sae_quality",
         "all",
         list[SaeQuality],
-        lambda: session.subject.sae_quality(list(splits.audit)),
+        lambda: session.subject.sae_quality(list(opened.splits.audit)),
     )
     session.progress("sae_quality", 1, 1)
-    candidates = stages.gather_candidates(session, direction, train)
-    refused = audited.harmful
-    pools = widen_pools(session, refused, candidates)
-    minimal_sets = stages.find_minimal_sets(session, refused, pools)
+
+
+def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptScore]) -> None:
+    train, validation, audited = (
+        opening.as_labelled(prompts, scores) for prompts in opened.splits.named().values()
+    )
+    found = presence.search(session, Splits(train=train, validation=validation, audit=audited))
+    if isinstance(found, Absence):
+        return
+    direction, candidates, pools = found.direction, found.candidates, found.pools
+    refused, minimal_sets = audited.harmful, found.minimal_sets
+    check_direction(session, direction, train, audited)
     measure_coverage(session, direction, train, audited, candidates, minimal_sets)
     depth.find_families(session, refused, pools, minimal_sets)
     doses = depth.find_doses(session, refused, pools, minimal_sets)

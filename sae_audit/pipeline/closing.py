@@ -73,4 +73,6 @@ def _model(session: Session) -> ModelFacts:
 def _refusal_tokens(session: Session) -> RefusalTokenFacts:
     tokens = session.subject.refusal_tokens
     assert tokens is not None, "no prompt was scored"
-    return RefusalTokenFacts(ids=tokens.ids, texts=tokens.texts, source=tokens.source)
+    return RefusalTokenFacts(
+        ids=tokens.ids, texts=tokens.texts, source=tokens.source, n_answers=tokens.n_answers
+    )

@@ -1,7 +1,12 @@
-"""Everything that can be wrong with the input is found here, before a file is written."""
+"""Everything that can be wrong with the input is found here, before a file is written.
+
+A model without refusal is no wrong input: that is a finding, and `direction.presence` makes it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
@@ -10,13 +15,10 @@ from sae_audit.hashing import sha256_of_files
 from sae_audit.pipeline.pinning import pinned
 from sae_audit.prompts.sources import OpenedSource, read_sources
 from sae_audit.prompts.splits import split_prompts
-from sae_audit.prompts.types import Label, LabelledPrompts, Prompt, Splits
+from sae_audit.prompts.types import LabelledPrompts, Prompt, Splits
 from sae_audit.record.facts import PromptSourceFacts
 from sae_audit.subject import Judge, ModelOptions, Subject, load_judge, load_subject
 from sae_audit.vocabulary import Ablation
-
-_FEWEST = 2
-"""Prompts of a label that a mean, or an interval, needs at the very least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +106,23 @@ def ablation(config: AuditConfig, subject: Subject, harmless: Sequence[Prompt]) 
 
 
 def classified(subject: Subject, splits: Splits) -> list[PromptScore]:
-    """How the unablated model treats every prompt of every split."""
+    """How the unablated model treats every prompt of every split.
+
+    Raises:
+        AuditError: a score is not finite: the weights, or the dtype they are run in, are broken.
+    """
     scores: list[PromptScore] = []
     for name, prompts in splits.named().items():
         both = list(prompts)
-        for prompt, score in zip(both, subject.clean_scores(both), strict=True):
+        measured = subject.clean_scores(both)
+        n_broken = int((~np.isfinite(measured)).sum())
+        if n_broken:
+            raise AuditError(
+                f"The model's refusal score is not finite on {n_broken} of {len(both)} {name} "
+                f"prompts; load it with --dtype float32 ({subject.identity.dtype} now), or check "
+                "the weights."
+            )
+        for prompt, score in zip(both, measured, strict=True):
             scores.append(
                 PromptScore(
                     prompt_id=prompt.id,
@@ -127,31 +141,4 @@ def as_labelled(prompts: LabelledPrompts, scores: Sequence[PromptScore]) -> Labe
     return LabelledPrompts(
         harmful=tuple(p for p in prompts.harmful if by_id[p.id] > 0.0),
         harmless=tuple(p for p in prompts.harmless if by_id[p.id] < 0.0),
-    )
-
-
-def check_behaviour(splits: Splits, scores: Sequence[PromptScore]) -> None:
-    """Refuse models in which there is no difference to audit.
-
-    Raises:
-        AuditError: the model refuses (nearly) nothing, or (nearly) everything.
-    """
-    for name, prompts in splits.named().items():
-        treated = as_labelled(prompts, scores)
-        for label, kept, asked, what in (
-            (Label.HARMFUL, treated.harmful, prompts.harmful, "refuses"),
-            (Label.HARMLESS, treated.harmless, prompts.harmless, "answers"),
-        ):
-            if len(kept) < _FEWEST:
-                raise AuditError(_no_difference(name, label, kept, asked, what))
-
-
-def _no_difference(
-    split: str, label: Label, kept: Sequence[Prompt], asked: Sequence[Prompt], what: str
-) -> str:
-    whole = "refuses (nearly) nothing" if label == Label.HARMFUL else "refuses (nearly) everything"
-    return (
-        f"The model {whole}: it {what} {len(kept)} of {len(asked)} {label.value} {split} prompts by "
-        f"refusal score, and an audit needs at least {_FEWEST}. Check the refusal tokens "
-        "(--set refusal_tokens=[...]) and that this is the instruction-tuned checkpoint."
     )

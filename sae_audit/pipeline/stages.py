@@ -8,6 +8,7 @@ from jaxtyping import Float
 from sae_audit.candidates.by_attribution import by_attribution, mean_drops, within_pool
 from sae_audit.candidates.by_cosine import by_cosine
 from sae_audit.cascade.waves import Questions, cascade
+from sae_audit.controls.chance import random_candidates
 from sae_audit.direction.difference_of_means import difference_of_means
 from sae_audit.findings import (
     CandidateSet,
@@ -15,6 +16,7 @@ from sae_audit.findings import (
     Direction,
     InteractionGraph,
     MinimalSet,
+    NoDirection,
     PooledSet,
 )
 from sae_audit.interactions.fit import interactions
@@ -32,15 +34,12 @@ Pools = Mapping[str, list[FeatureId]]
 
 def find_direction(
     session: Session, train: LabelledPrompts, validation: LabelledPrompts
-) -> Direction:
+) -> Direction | NoDirection:
     """Stage 1."""
 
-    def compute() -> Direction:
+    def compute() -> Direction | NoDirection:
         subject = session.subject
-        harmful = subject.mean_residuals(train.harmful)
-        harmless = subject.mean_residuals(train.harmless)
-        means = {"harmful": harmful, "harmless": harmless}
-        write_tensors(session.folder, "means", means)
+        harmful, harmless = record_means(session, train)
         return difference_of_means(
             harmful,
             harmless,
@@ -55,7 +54,19 @@ def find_direction(
             progress=lambda done, total: session.progress("direction", done, total),
         )
 
-    return session.remember("direction", "selected", Direction, compute)
+    return session.remember("direction", "selected", Direction | NoDirection, compute)
+
+
+def record_means(
+    session: Session, train: LabelledPrompts
+) -> tuple[
+    Float[np.ndarray, "layer template d_model"], Float[np.ndarray, "layer template d_model"]
+]:
+    """Mean residuals of harmful and of harmless prompts, written to the run's folder."""
+    harmful = session.subject.mean_residuals(train.harmful)
+    harmless = session.subject.mean_residuals(train.harmless)
+    write_tensors(session.folder, "means", {"harmful": harmful, "harmless": harmless})
+    return harmful, harmless
 
 
 def gather_candidates(
@@ -94,8 +105,29 @@ def find_minimal_sets(
     session: Session, prompts: Sequence[Prompt], pools: Pools
 ) -> list[MinimalSet]:
     """Stage 2, second step: one certified set per refused prompt, out of its pool."""
+    return _searched(session, "minimal_sets", prompts, pools)
+
+
+def search_by_chance(
+    session: Session, prompts: Sequence[Prompt], pools: Pools, train: LabelledPrompts
+) -> list[MinimalSet]:
+    """The control of stage 2: the same search for each prompt, among random candidates of its own."""
+    if not prompts:
+        return []
+    peaks = session.subject.peak_activations(train.harmful)
+    rates = {layer: (one > 0.0).mean(axis=0) for layer, one in peaks.items()}
+    drawn = {
+        prompt.id: random_candidates(pools[prompt.id], rates, seed=(session.config.seed, place))
+        for place, prompt in enumerate(prompts)
+    }
+    return _searched(session, "search_by_chance", prompts, drawn)
+
+
+def _searched(
+    session: Session, stage: str, prompts: Sequence[Prompt], pools: Pools
+) -> list[MinimalSet]:
     return session.remember_together(
-        "minimal_sets",
+        stage,
         MinimalSet,
         list(prompts),
         lambda p: minimal_set(p.id, search_orders(session, p, pools), session.config.minimal),

@@ -74,6 +74,7 @@ def work_of(config: AuditConfig, facts: SubjectFacts) -> list[Work]:
         counted.candidates(),
         counted.widening(),
         counted.minimal_sets(),
+        counted.search_by_chance(),
         counted.dictionary_coverage(),
         *counted.families(),
         *counted.doses(),
@@ -254,6 +255,22 @@ class _Counting:
                 assumed="every prompt is flipped by its candidates",
             )
         ]
+
+    def search_by_chance(self) -> Work:
+        """Random candidates mostly flip nothing: two questions a prompt, and its attribution."""
+        questions = 2 * self.audit
+        attributed = self.config.minimal.order != "candidates"
+        own = self._attribution("", self.audit if attributed else 0)
+        return Work(
+            stage="search_by_chance",
+            forward_passes=self.train + questions + own.forward_passes,
+            alone_layer_tokens=self._whole(self.train + self.audit) + own.alone_layer_tokens,
+            swept_layer_tokens=self._swept(questions),
+            heads=3 * self.audit,
+            swept_heads=questions,
+            alone_encoded=self._encoded(self.train) + own.alone_encoded,
+            assumed="random candidates flip nothing",
+        )
 
     def pooled_set(self) -> Work:
         questions = _DISTINCT * self.audit * (_SET_SIZE + 1)

@@ -42,8 +42,10 @@ class RefusalTokenFacts(_Facts):
     ids: tuple[int, ...]
     texts: tuple[str, ...]
     source: str
-    """`given`, `family` (published for it), `found` (in the model's own refusals) or `openings` (usual
-    in the prompts' languages)."""
+    """`given`, `family` (published for it), `found` (in the model's own refusals), `openings` (usual in
+    the prompts' languages) or `none` (no refusal was heard, and none is known)."""
+    n_answers: int = 0
+    """Answers to harmful training prompts that were listened to; 0 where tokens were known."""
 
 
 class PromptSourceFacts(_Facts):

@@ -1,8 +1,12 @@
 """A run's record in its published form."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from sae_audit.findings import (
+    Absence,
+    Direction,
+    DirectionCheck,
     FlipDose,
     InteractionGraph,
     MinimalSet,
@@ -13,6 +17,8 @@ from sae_audit.findings import (
 from sae_audit.record.run import Run
 from sae_audit.record.schema import (
     Findings,
+    PublishedAbsence,
+    PublishedBehaviour,
     PublishedCascade,
     PublishedCost,
     PublishedDirection,
@@ -31,22 +37,16 @@ from sae_audit.record.schema import (
 
 def published(run: Run) -> Findings:
     """What `findings.json` says of a run; nothing is left out that the record holds."""
-    stages, selected = run.manifest.stages, run.direction.selected
+    stages = run.manifest.stages
     by_scope = {graph.scope: _interactions(graph) for graph in run.interactions}
     model = run.manifest.model.model_dump(include=set(PublishedModel.model_fields))
     return Findings(
         model=PublishedModel(**model),
         saes=_saes(run),
         prompts=_prompts(run),
-        direction=PublishedDirection(
-            method=run.direction.method,
-            layer=selected.layer,
-            position=selected.position,
-            bypass=selected.bypass,
-            induce=selected.induce,
-            kl=selected.kl,
-            check=run.direction_check,
-        ),
+        behaviour=PublishedBehaviour.model_validate(asdict(run.behaviour)),
+        absence=_absence(run.absence),
+        direction=None if run.stopped_early else _direction(run.direction, run.direction_check),
         dictionary_coverage=run.dictionary_coverage,
         minimal_sets=[_minimal_set(found, run.widened) for found in run.minimal_sets],
         minimal_set_families=[_family(found) for found in run.minimal_set_families],
@@ -58,6 +58,7 @@ def published(run: Run) -> Findings:
         pooled_cascade=run.pooled_cascade,
         controls=run.controls,
         sufficiency=run.sufficiency,
+        chance_control=run.chance_control,
         confirmation=run.confirmation,
         cost=PublishedCost(
             forward_passes=sum(stage.forward_passes for stage in stages),
@@ -100,6 +101,26 @@ def _prompts(run: Run) -> PublishedPrompts:
         harmless=count("harmless", refused=False),
         refused_harmful=count("harmful", refused=True),
         refused_harmless=count("harmless", refused=True),
+    )
+
+
+def _absence(found: Absence | None) -> PublishedAbsence | None:
+    if found is None:
+        return None
+    return PublishedAbsence(
+        kind=found.kind, reason=found.reason, also=list(found.also), remedy=found.remedy
+    )
+
+
+def _direction(found: Direction, check: DirectionCheck | None) -> PublishedDirection:
+    return PublishedDirection(
+        method=found.method,
+        layer=found.selected.layer,
+        position=found.selected.position,
+        bypass=found.selected.bypass,
+        induce=found.selected.induce,
+        kl=found.selected.kl,
+        check=check,
     )
 
 

@@ -12,10 +12,16 @@ import yaml
 from jaxtyping import Float
 
 from sae_audit.config import AuditConfig
+from sae_audit.controls.chance import against_chance
+from sae_audit.direction.presence import behaviour
 from sae_audit.errors import AuditError
 from sae_audit.findings import (
+    Absence,
+    AbsenceKind,
+    Behaviour,
     CandidateSet,
     Cascade,
+    ChanceControl,
     Confirmation,
     Controls,
     DictionaryCoverage,
@@ -25,6 +31,7 @@ from sae_audit.findings import (
     InteractionGraph,
     MinimalSet,
     MinimalSetFamily,
+    NoDirection,
     PooledCascade,
     PooledSet,
     PromptScore,
@@ -41,7 +48,12 @@ from sae_audit.record.store import Store
 
 
 class Run:
-    """One audit's record. Findings are typed objects; `table(...)` gives pandas data frames."""
+    """One audit's record. Findings are typed objects; `table(...)` gives pandas data frames.
+
+    Where the audit claims no refusal mechanism, `absence` says why. Where it stopped before a
+    direction (`absence.kind.early`) what would have followed is empty: no minimal sets, graphs,
+    cascades or controls; and `direction` and `candidates` raise.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,11 +76,31 @@ class Run:
         return self._one("scores", list[PromptScore])
 
     @cached_property
+    def behaviour(self) -> Behaviour:
+        """Refusal rates and separation, counted from the scores."""
+        return behaviour(self.scores, seed=self.config.seed)
+
+    @cached_property
+    def absence(self) -> Absence | None:
+        """Why no refusal mechanism is claimed; None where one is."""
+        found = self._all("absence", Absence)
+        return found[0] if found else None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether there is an absence for which no feature was looked for."""
+        return self.absence is not None and self.absence.kind.early
+
+    @cached_property
     def quality(self) -> list[SaeQuality]:
         return self._one("sae_quality", list[SaeQuality])
 
     @cached_property
     def direction(self) -> Direction:
+        """Raises:
+        AuditError: no direction was found; says why.
+        """
+        self._check_sought("refusal direction")
         return self._one("direction", Direction)
 
     @cached_property
@@ -84,7 +116,18 @@ class Run:
         return found[0] if found else None
 
     @cached_property
+    def discarded_directions(self) -> NoDirection | None:
+        """The directions that were tried, where none of them passes the filters."""
+        if self.absence is None or self.absence.kind is not AbsenceKind.NO_DIRECTION:
+            return None
+        return self._one("direction", NoDirection)
+
+    @cached_property
     def candidates(self) -> CandidateSet:
+        """Raises:
+        AuditError: there is no direction to choose candidates by; says why.
+        """
+        self._check_sought("candidates")
         return self._one("candidates", CandidateSet)
 
     @cached_property
@@ -107,6 +150,20 @@ class Run:
     def doses(self) -> list[FlipDose]:
         """One per refused prompt; empty where doses were left out."""
         return self._by_prompt("doses", FlipDose)
+
+    @cached_property
+    def sets_by_chance(self) -> list[MinimalSet]:
+        """For the same prompts, what the same search finds among random candidates."""
+        return self._all("search_by_chance", MinimalSet)
+
+    @cached_property
+    def chance_control(self) -> ChanceControl | None:
+        """Counted from the minimal sets and those found by chance; None where no search was made, or
+        by a version that had no such control."""
+        if not self.sets_by_chance:
+            return None
+        margin = self.config.evidence.margin
+        return against_chance(self.minimal_sets, self.sets_by_chance, margin=margin)
 
     @cached_property
     def pooled_set(self) -> PooledSet | None:
@@ -147,6 +204,9 @@ class Run:
 
     @cached_property
     def controls(self) -> Controls:
+        """Empty where nothing was found to hold controls against."""
+        if self.stopped_early:
+            return Controls(per_prompt=(), pooled=(), collateral=(), error_term=None)
         return self._one("controls", Controls)
 
     @cached_property
@@ -184,13 +244,22 @@ class Run:
             "model": self.manifest.model.id,
             "refused": f"{prompts.refused_harmful} of {prompts.harmful} harmful, "
             f"{prompts.refused_harmless} of {prompts.harmless} harmless prompts",
-            "flipped": f"{flipped} of {len(self.minimal_sets)} refused prompts",
+            **({"no mechanism": self.absence.reason} if self.absence is not None else {}),
+            "flipped": "not tried"
+            if self.stopped_early
+            else f"{flipped} of {len(self.minimal_sets)} refused prompts",
             "report": str(self.folder / "index.html"),
         }
         cells = "".join(
             f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items()
         )
         return f"<table><caption>sae-audit run</caption>{cells}</table>"
+
+    def _check_sought(self, what: str) -> None:
+        if self.absence is not None and self.stopped_early:
+            raise AuditError(
+                f"{self.folder} has no {what} ({self.absence.kind.value}): {self.absence.reason}"
+            )
 
     # Kinds may be `list[X]`, which is no `type[T]`: each property above states what it gives.
     def _one(self, stage: str, kind: Any) -> Any:

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sae_audit.findings import (
+    AbsenceKind,
+    ChanceControl,
     Confirmation,
     Controls,
     DictionaryCoverage,
@@ -56,6 +58,26 @@ class PublishedPrompts(_Published):
     harmless: int
     refused_harmful: int = Field(description="Of those, refusal score > 0 on the clean run.")
     refused_harmless: int
+
+
+class PublishedBehaviour(_Published):
+    refused_harmful: Estimate = Field(description="Share of audit prompts, refusal score > 0.")
+    refused_harmless: Estimate
+    separation: Estimate = Field(
+        description="AUROC of the refusal score, harmful against harmless audit prompts."
+    )
+    separation_p_value: float = Field(description="One-sided, labels permuted.")
+
+
+class PublishedAbsence(_Published):
+    kind: AbsenceKind = Field(
+        description="no_refusal, refuses_everything, no_separation, no_direction: the audit stopped "
+        "there, and all that would follow is empty; no_flip, not_beyond_chance: minimal sets were "
+        "searched and are no evidence."
+    )
+    reason: str = Field(description="The numbers that say so.")
+    also: list[AbsenceKind] = Field(description="Later reasons that hold as well.")
+    remedy: str = Field(description="What to check before believing it.")
 
 
 class PublishedDirection(_Published):
@@ -191,11 +213,19 @@ class Findings(_Published):
     model: PublishedModel
     saes: list[PublishedSae]
     prompts: PublishedPrompts
-    direction: PublishedDirection
+    behaviour: PublishedBehaviour | None = Field(
+        default=None, description="Null only in files of before this field."
+    )
+    absence: PublishedAbsence | None = Field(
+        default=None, description="Why no refusal mechanism is claimed; null where one is."
+    )
     dictionary_coverage: DictionaryCoverage | None = Field(
         default=None,
         description="How much of what removing the direction does the candidates reach and the SAEs "
         "show; null in records made before it was measured.",
+    )
+    direction: PublishedDirection | None = Field(
+        description="Null where the audit stopped before one was found; `absence` says why."
     )
     minimal_sets: list[PublishedMinimalSet]
     minimal_set_families: list[PublishedMinimalSetFamily] = Field(
@@ -217,6 +247,11 @@ class Findings(_Published):
     sufficiency: Sufficiency | None = Field(
         default=None,
         description="The features set up on harmless prompts; null in older records.",
+    )
+    chance_control: ChanceControl | None = Field(
+        default=None,
+        description="Minimal sets against the same search among random candidates; null where no "
+        "search was made.",
     )
     confirmation: Confirmation | None = Field(
         default=None, description="Flips judged in text; null where that was not asked for."

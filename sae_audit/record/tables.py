@@ -1,15 +1,35 @@
 """The record as data frames, one row a case."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sae_audit.findings import Estimate
+from sae_audit.findings import DirectionEvaluation, Estimate
 
 if TYPE_CHECKING:
     from sae_audit.record.run import Run
+
+
+_MINIMAL_COLUMNS = [
+    "prompt_id",
+    "flipped",
+    "certified",
+    "size",
+    "features",
+    "score_clean",
+    "score_ablated",
+    "score_candidates",
+    "n_sets_scored",
+    "reason",
+    "near_zero",
+    "size_by_chance",
+]
+"""Named, so that a run without minimal sets has them too. The last is the size of the set that the
+same search finds among random candidates, 0 where it does not flip the prompt."""
+_PAIR_COLUMNS = ["scope", "a", "b", "weight", "low", "high", "kind", "lasso"]
+_WAVE_COLUMNS = ["prompt_id", "wave", "features", "score_after", "n_awake"]
 
 
 def _scores(run: "Run") -> pd.DataFrame:
@@ -38,6 +58,12 @@ def _saes(run: "Run") -> pd.DataFrame:
 
 
 def _directions(run: "Run") -> pd.DataFrame:
+    columns = [field.name for field in fields(DirectionEvaluation)]
+    if run.stopped_early:
+        tried = run.discarded_directions.evaluations if run.discarded_directions else ()
+        frame = pd.DataFrame([asdict(one) for one in tried], columns=columns)
+        frame["selected"] = False
+        return frame
     frame = pd.DataFrame([asdict(evaluation) for evaluation in run.direction.evaluations])
     chosen = run.direction.selected
     frame["selected"] = (frame.layer == chosen.layer) & (frame.position == chosen.position)
@@ -98,12 +124,16 @@ def _estimate(estimate: Estimate) -> dict[str, float]:
 
 
 def _candidates(run: "Run") -> pd.DataFrame:
+    found = () if run.stopped_early else run.candidates.candidates
     return pd.DataFrame(
-        [{"feature": str(c.feature), "cosine": c.cosine} for c in run.candidates.candidates]
+        [{"feature": str(c.feature), "cosine": c.cosine} for c in found],
+        columns=["feature", "cosine"],
     )
 
 
 def _minimal_sets(run: "Run") -> pd.DataFrame:
+    by_chance = {found.prompt_id: found for found in run.sets_by_chance}
+    margin = run.config.evidence.margin
     return pd.DataFrame(
         [
             {
@@ -117,9 +147,14 @@ def _minimal_sets(run: "Run") -> pd.DataFrame:
                 "score_candidates": found.score_candidates,
                 "n_sets_scored": found.n_sets_scored,
                 "reason": found.reason,
+                "near_zero": found.score_clean < margin,
+                "size_by_chance": len(by_chance[found.prompt_id].features)
+                if found.prompt_id in by_chance
+                else None,
             }
             for found in run.minimal_sets
-        ]
+        ],
+        columns=_MINIMAL_COLUMNS,
     )
 
 
@@ -172,7 +207,8 @@ def _pairs(run: "Run") -> pd.DataFrame:
             }
             for graph in run.interactions
             for pair in graph.pairs
-        ]
+        ],
+        columns=_PAIR_COLUMNS,
     )
 
 
@@ -188,7 +224,8 @@ def _waves(run: "Run") -> pd.DataFrame:
             }
             for found in run.cascades
             for number, wave in enumerate(found.waves, start=1)
-        ]
+        ],
+        columns=_WAVE_COLUMNS,
     )
 
 

@@ -16,6 +16,8 @@ _TOKEN_SOURCES = {
     "family": "published for this model family",
     "found": "found as the first tokens of the model's own refusals of training prompts; in English "
     "the family's published ones where there are any",
+    "none": "none is known for this model, and none was heard in its answers to harmful training "
+    "prompts",
     "openings": "usual openings of a refusal in the prompts' languages, where the model's own refusals "
     "showed no others",
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 from sae_audit.findings import CE_PROMPTS, CE_TOKENS, PairKind
 from sae_audit.pages.charts import SET_LABELS
+from sae_audit.pages.wording import ABSENCES
 from sae_audit.record.run import Run
 from sae_audit.report.card import ORDERS, SEARCHES, deviations, setting, token_source
 from sae_audit.report.figures_interactions import SOLVERS
@@ -16,10 +17,11 @@ from sae_audit.report.tables_cascade import (
     waking_features,
     wave_rows,
 )
+from sae_audit.report.tables_chance import search_rows
 from sae_audit.report.tables_confirmation import answer_rows
 from sae_audit.report.tables_coverage import coverage_sentence, share_rows
 from sae_audit.report.tables_depth import family_counts, family_features
-from sae_audit.report.tables_direction import checked_rows, judged_directions
+from sae_audit.report.tables_direction import checked_rows, judged_directions, tried_directions
 from sae_audit.report.tables_interactions import (
     clear_pairs,
     kind_counts,
@@ -38,11 +40,13 @@ _ROWS_A_WAVE = 10
 def contents(run: Run) -> dict[str, Any]:
     return {
         "labels": SET_LABELS,
+        "absences": ABSENCES,
         "solvers": SOLVERS,
         **_card(run),
         **_behaviour(run),
         **_direction(run),
         **_coverage(run),
+        **_chance(run),
         **_minimal(run),
         **_depth(run),
         **_interactions(run),
@@ -56,6 +60,7 @@ def _card(run: Run) -> dict[str, Any]:
         "setting": setting,
         "token_source": token_source(run.manifest.refusal_tokens.source),
         "splits": split_rows(run.scores),
+        "n_means": run.absence.n_train if run.stopped_early and run.absence else None,
         "recovered": recovered,
         "sae_sources": sae_sources(run.manifest.saes),
         "ce_prompts": CE_PROMPTS,
@@ -72,12 +77,14 @@ def _behaviour(run: Run) -> dict[str, Any]:
 
 
 def _direction(run: Run) -> dict[str, Any]:
-    judged = judged_directions(
-        run.direction.evaluations, run.config.direction, run.manifest.model.n_layers
-    )
+    found = tried_directions(run)
+    if found is None:
+        return {}
+    judged = judged_directions(found.evaluations, run.config.direction, run.manifest.model.n_layers)
     passing = sum(not one.discarded for one in judged)
     counts = Counter(name for one in judged for name in one.failed)
     return {
+        "tried": found,
         "judged": judged,
         "checked": checked_rows(run.direction_check) if run.direction_check else [],
         "n_passing": passing,
@@ -90,6 +97,15 @@ def _coverage(run: Run) -> dict[str, Any]:
     return {
         "coverage_rows": share_rows(found) if found else [],
         "coverage_sentence": coverage_sentence(found) if found else "",
+    }
+
+
+def _chance(run: Run) -> dict[str, Any]:
+    found = run.chance_control
+    return {
+        "searches_by_chance": search_rows(found) if found else [],
+        "near_zero": set(found.near_zero) if found else set(),
+        "sets_by_chance": {one.prompt_id: len(one.features) for one in run.sets_by_chance},
     }
 
 

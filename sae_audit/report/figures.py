@@ -18,7 +18,7 @@ from sae_audit.report import (
 )
 from sae_audit.report.marks import histogram, set_points
 from sae_audit.report.tables_behaviour import refusal_rows
-from sae_audit.report.tables_direction import judged_directions
+from sae_audit.report.tables_direction import judged_directions, tried_directions
 from sae_audit.report.tables_interactions import pooled_graph
 
 Figures = dict[str, go.Figure]
@@ -31,8 +31,8 @@ def figures(run: Run) -> Figures:
         "clean_scores": figures_behaviour.clean_scores(run.scores),
         "refusal_rates": figures_behaviour.refusal_rates(refusal_rows(run.scores)),
         **_direction(run),
-        "cosines": figures_direction.cosines(run.candidates),
-        **_coverage(run),
+        **({} if run.stopped_early else {"cosines": figures_direction.cosines(run.candidates)}),
+        **({} if run.stopped_early else _coverage(run)),
         **_minimal(run),
         **_depth(run),
         **_interactions(run),
@@ -42,7 +42,9 @@ def figures(run: Run) -> Figures:
 
 
 def _direction(run: Run) -> Figures:
-    found = run.direction
+    found = tried_directions(run)
+    if found is None:
+        return {}
     judged = judged_directions(found.evaluations, run.config.direction, run.manifest.model.n_layers)
     return {
         name: figures_direction.measured(found, judged, name) for name in figures_direction.MEASURES

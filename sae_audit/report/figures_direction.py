@@ -6,7 +6,7 @@ from math import log10
 
 import plotly.graph_objects as go
 
-from sae_audit.findings import CandidateSet, Direction, DirectionEvaluation
+from sae_audit.findings import CandidateSet, Direction, DirectionEvaluation, NoDirection
 from sae_audit.pages.charts import MUTED, OWN, styled
 from sae_audit.report.marks import layer_ticks, plain, unlegended
 from sae_audit.report.tables_direction import JudgedDirection
@@ -35,8 +35,11 @@ MEASURES = {
 }
 
 
-def measured(found: Direction, judged: Sequence[JudgedDirection], name: str) -> go.Figure:
-    """One measure over layer and template position; the chosen place starred, discarded crossed."""
+def measured(
+    found: Direction | NoDirection, judged: Sequence[JudgedDirection], name: str
+) -> go.Figure:
+    """One measure over layer and template position; the chosen place, if any, starred, discarded
+    ones crossed."""
     measure = MEASURES[name]
     positions = sorted({e.position for e in found.evaluations})
     layers = sorted({e.layer for e in found.evaluations})
@@ -59,7 +62,8 @@ def measured(found: Direction, judged: Sequence[JudgedDirection], name: str) -> 
     )
     discarded = [one.evaluation for one in judged if one.discarded]
     _mark(figure, discarded, "x", 8, "discarded")
-    _mark(figure, [found.selected], "star", 14, "chosen")
+    chosen = [found.selected] if isinstance(found, Direction) else []
+    _mark(figure, chosen, "star", 14, "chosen")
     styled(figure, height=150 + 24 * len(layers), x="template position", y="layer")
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(showgrid=False, **layer_ticks(layers))

@@ -10,11 +10,30 @@ _NEAR = 1e-3
 
 
 def limits(run: Run) -> list[str]:
-    return [*_score(run), *_dictionaries(run), *_prompts(run), *_findings(run)]
+    found = [*_score(run), *_dictionaries(run), *_prompts(run)]
+    return [*found, *(_absent() if run.stopped_early else _findings(run))]
+
+
+def _absent() -> list[str]:
+    return [
+        "That no mechanism is claimed says that this audit could not look for one, by these tokens on "
+        "these prompts; not that the model knows no harm. Recognition of harm may survive where "
+        "refusal is gone (2603.27412, 2604.18901), and this audit does not measure it.",
+    ]
 
 
 def _score(run: Run) -> list[str]:
     tokens = ", ".join(f"“{text}”" for text in run.manifest.refusal_tokens.texts)
+    if not tokens:
+        return [
+            "No refusal token is known for this model and none was heard, so its scores say only that "
+            "no answer begins as a known refusal. A refusal in other words was not counted."
+        ]
+    if run.stopped_early:
+        return [
+            f"Refusal is read off the first token ({tokens}). A refusal that begins otherwise, or "
+            "comes later in the text, was not counted."
+        ]
     text = (
         "No answer was generated under ablation and judged: the model may still refuse later in "
         "the text, or comply uselessly."
@@ -90,6 +109,8 @@ def _recovered(run: Run) -> str:
 
 
 def _candidates(run: Run) -> str:
+    if run.stopped_early:
+        return "No candidate features were chosen."
     if run.candidates.method == "attribution":
         return (
             f"Candidates are the {run.candidates.per_layer} features of each with the largest "

@@ -40,15 +40,24 @@ def write_page(run: Run) -> Path:
 
 def render(run: Run) -> str:
     here = files("sae_audit.report")
+    left_out = _left_out(run)
     return document(
         "sae_audit.report",
         "page.html.j2",
         figures(run),
         run=run,
-        sections=_SECTIONS,
+        sections=[one for one in _SECTIONS if one[0] not in left_out],
         rows=summary(run),
         limits=limits(run),
         report_style=(here / "page.css").read_text(encoding="utf-8"),
         script=(here / "page.js").read_text(encoding="utf-8"),
         **contents(run),
     )
+
+
+def _left_out(run: Run) -> set[str]:
+    """Sections of what an audit that stopped early did not look for."""
+    if not run.stopped_early:
+        return set()
+    later = {"candidates", "minimal", "interactions", "cascades", "controls"}
+    return later if run.discarded_directions else {"direction", *later}

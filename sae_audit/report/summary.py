@@ -4,11 +4,12 @@ from collections import Counter
 from statistics import median
 
 from sae_audit.findings import DirectionCheck, InteractionGraph, SaeQuality, SetControl
-from sae_audit.pages.wording import interval, nats, of, percent
+from sae_audit.pages.wording import ABSENCES, interval, nats, of, percent
 from sae_audit.record.run import Run
 from sae_audit.report.summary_depth import dose_rows, family_rows
 from sae_audit.report.summary_row import SummaryRow
 from sae_audit.report.tables_cascade import RAISED_NAMES
+from sae_audit.report.tables_chance import size_range
 from sae_audit.report.tables_coverage import coverage_control, coverage_sentence
 from sae_audit.report.tables_interactions import kind_counts, pooled_graph, prompt_graphs
 from sae_audit.report.tables_quality import least_recovered
@@ -22,8 +23,12 @@ _RIVALS = {
 
 
 def summary(run: Run) -> list[SummaryRow]:
-    """One row per question, each answer beside its control."""
+    """One row per question, each answer beside its control; where no mechanism is claimed, that first.
+    An audit that stopped early has no rows of what it did not look for."""
+    if run.stopped_early:
+        return [*_absence(run), _refusal(run), _dictionaries(run)]
     return [
+        *_absence(run),
         _refusal(run),
         _direction(run),
         _minimal_sets(run),
@@ -40,13 +45,33 @@ def summary(run: Run) -> list[SummaryRow]:
     ]
 
 
+def _absence(run: Run) -> list[SummaryRow]:
+    found = run.absence
+    if found is None:
+        return []
+    also = f" Also: {', '.join(ABSENCES[kind] for kind in found.also)}." if found.also else ""
+    what = (
+        "Nothing further was looked for"
+        if found.kind.early
+        else "What follows is no evidence of one"
+    )
+    return [
+        SummaryRow(
+            question="Is a refusal mechanism claimed?",
+            answer=f"No: {ABSENCES[found.kind]}. {found.reason}{also}",
+            control=f"{what}. {found.remedy}",
+        )
+    ]
+
+
 def _refusal(run: Run) -> SummaryRow:
-    prompts = run.findings.prompts
+    prompts, found = run.findings.prompts, run.behaviour
     return SummaryRow(
         question="Does the model refuse?",
         answer=f"It refuses {_counted(prompts.refused_harmful, prompts.harmful)} harmful prompts.",
         control=f"It also refuses {_counted(prompts.refused_harmless, prompts.harmless)} harmless "
-        "ones.",
+        f"ones. Harmful prompts score higher with AUROC {interval(found.separation)} (p = "
+        f"{found.separation_p_value:.2g}, labels permuted).",
     )
 
 
@@ -120,7 +145,25 @@ def _minimal_sets(run: Run) -> SummaryRow:
         answer=f"Median {median(sizes):g} ({sizes[0]} to {sizes[-1]}) of {pool} candidates: such "
         f"sets flip {of(len(flipped), n)} refused prompts ({interval(rate, percent)}), and "
         f"{certified} of them are certified minimal.",
-        control=f"Equally large sets flip, of the same prompts: {_rivals(run.controls.per_prompt)}.",
+        control=f"Equally large sets flip, of the same prompts: {_rivals(run.controls.per_prompt)}."
+        f"{_search_by_chance(run)}",
+    )
+
+
+def _search_by_chance(run: Run) -> str:
+    found = run.chance_control
+    if found is None:
+        return ""
+    sizes = f", in sets of {size_range(found.sizes_random)}" if found.sizes_random else ""
+    near = (
+        f" {len(found.near_zero)} of the refused prompts score within {found.margin:g} nats of 0."
+        if found.near_zero
+        else ""
+    )
+    return (
+        f" The same search among as many matched random features flips "
+        f"{interval(found.flipped_random, percent)} of the refused prompts{sizes} (sign test, p = "
+        f"{found.p_value:.2g}).{near}"
     )
 
 

@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from math import isfinite
 
 from sae_audit.config import DirectionSettings
-from sae_audit.findings import Controlled, DirectionCheck, DirectionEvaluation, Estimate
+from sae_audit.findings import (
+    Controlled,
+    Direction,
+    DirectionCheck,
+    DirectionEvaluation,
+    Estimate,
+    NoDirection,
+)
 from sae_audit.pages.wording import interval, nats, percent
+from sae_audit.record.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +27,11 @@ class JudgedDirection:
     @property
     def discarded(self) -> bool:
         return bool(self.failed)
+
+
+def tried_directions(run: Run) -> Direction | NoDirection | None:
+    """The directions that were tried, with the one chosen or without; None where none was tried."""
+    return run.discarded_directions if run.stopped_early else run.direction
 
 
 def judged_directions(

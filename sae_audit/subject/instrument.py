@@ -514,7 +514,8 @@ class Subject:
         assert self.refusal_tokens is not None, (
             "refusal tokens are found when the subject is loaded"
         )
-        return torch.tensor(self.refusal_tokens.ids, device=self._passes.device)
+        # The dtype named: there may be none.
+        return torch.tensor(self.refusal_tokens.ids, dtype=torch.long, device=self._passes.device)
 
     def _streams(self, prompt: Prompt, ablation: Ablation) -> Streams:
         ids = self._interventions.ids(prompt)

@@ -64,7 +64,7 @@ def load_subject(
 
     Raises:
         AuditError: a folder or repository is missing or unreadable; an SAE does not fit the model;
-            the tokenizer has no chat template; the model refuses none of `harmful`.
+            the tokenizer has no chat template.
     """
     checkpoint = Checkpoint(model, replace(options or ModelOptions(), dtype=dtype))
     text = checkpoint.text_config

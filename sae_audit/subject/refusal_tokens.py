@@ -29,7 +29,10 @@ class RefusalTokens:
     """What each token stands for, in the order of `ids`."""
     source: str
     """`given`, `family` (published), `openings` (usual in a language, not published) or `found`;
-    of several, the least certain: `openings`, then `found`."""
+    of several, the least certain: `openings`, then `found`. `none`: none is known and the model was
+    heard to refuse nothing, so no answer begins as a refusal and every score is the lowest."""
+    n_answers: int = 0
+    """Answers to harmful prompts that were listened to; 0 where tokens were known without."""
 
 
 def given_refusal_tokens(tokenizer: Any, texts: Sequence[str]) -> RefusalTokens:
@@ -91,19 +94,17 @@ def found_refusal_tokens(
     `languages` are those of the prompts: what is rare is judged within each, so that many prompts in
     one language do not hide how another refuses.
 
-    Raises:
-        AuditError: no completion refuses.
+    Where no completion refuses there are no tokens, and none is guessed: `source` is `none`.
     """
     found = _found(first_ids, completions, languages or [""] * len(completions))
-    if not found:
-        raise AuditError(
-            f"The model refuses nothing: of {len(completions)} harmful prompts not one was answered "
-            "with a refusal. There is no refusal to audit; if it refuses in words this tool does "
-            "not know, name their first tokens with --set refusal_tokens=[...]."
-        )
     total = sum(found.values(), start=Counter[int]())
     ids = tuple(i for i, _ in total.most_common())
-    return RefusalTokens(ids=ids, texts=_printed(tokenizer, ids), source="found")
+    return RefusalTokens(
+        ids=ids,
+        texts=_printed(tokenizer, ids),
+        source="found" if ids else "none",
+        n_answers=len(completions),
+    )
 
 
 def answered_refusal_tokens(
@@ -116,10 +117,8 @@ def answered_refusal_tokens(
     """The refusal tokens of a model that was heard in each language of the harmful prompts.
 
     English has the family's; another language what its own refusals begin with, or its usual openings
-    where it refused nothing. A model of no known family has what was found, whatever the language.
-
-    Raises:
-        AuditError: the family is not known, and no completion refuses.
+    where it refused nothing. A model of no known family has what was found, whatever the language:
+    none, where it refused nothing.
     """
     found = _found(first_ids, completions, languages)
     silent = {language_code(language) for language in languages} - set(found)
@@ -132,6 +131,7 @@ def answered_refusal_tokens(
         ids=known.ids + more,
         texts=known.texts + _printed(tokenizer, more),
         source="openings" if known.source == "openings" else "found",
+        n_answers=len(completions),
     )
 
 

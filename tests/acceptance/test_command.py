@@ -14,6 +14,8 @@ import pytest
 from sae_audit import audit, load_run
 from sae_audit.bundled import bundled_root
 from sae_audit.cli import main
+from sae_audit.findings import AbsenceKind
+from sae_audit.organisms.mechanismless import write_random_organism
 from sae_audit.pipeline.opening import opened
 from sae_audit.presets import build_config
 from sae_audit.record.run import Run
@@ -308,19 +310,91 @@ def test_help_teaches(tmp_path: Path):
         assert option in text
 
 
-class TestBadInput:
-    """One sentence, exit code 2, nothing left behind."""
+OWN = ("--model", "model", "--saes", "model/saes", "--prompts", "prompts.jsonl")
+SIZES = (
+    "--set",
+    "prompts.train=8",
+    "--set",
+    "prompts.validation=4",
+    "--set",
+    "prompts.audit=4",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tiny.write_checkpoint(tmp_path / "model", "llama")
+    lines = [
+        {"id": f"{label}-{i}", "text": f"{label} request {i}", "label": label}
+        for label in ("harmful", "harmless")
+        for i in range(20)
+    ]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return tmp_path
+
+
+class TestNoMechanism:
+    """Exit code 0, a whole record and report, the reason up front and the hint last."""
 
     @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        tiny.write_checkpoint(tmp_path / "model", "llama")
-        lines = [
-            {"id": f"{label}-{i}", "text": f"{label} request {i}", "label": label}
-            for label in ("harmful", "harmless")
-            for i in range(20)
-        ]
-        (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
-        return tmp_path
+    def absent(self, inside) -> Callable[..., Run]:
+        def auditing(folder: Path, *arguments: str, out: str = "out") -> Run:
+            done = inside("audit", *arguments, "--out", out, cwd=folder)
+            assert done.returncode == 0, done.stderr + done.stdout
+            run = load_run(folder / out)
+            assert run.absence is not None
+            said = " ".join(done.stdout.split())
+            assert "Is a refusal" in said
+            assert said.endswith(f"No refusal mechanism is claimed. {run.absence.remedy}")
+            page = (run.folder / "index.html").read_text()
+            assert "No refusal mechanism is claimed" in page
+            written = json.loads((run.folder / "findings.json").read_text())
+            assert written["absence"]["reason"] == run.absence.reason
+            return run
+
+        return auditing
+
+    def test_a_model_that_refuses_nothing_and_has_no_known_tokens(self, folder: Path, absent):
+        run = absent(folder, *OWN, *SIZES)
+        assert run.absence.kind is AbsenceKind.NO_REFUSAL
+        assert run.manifest.refusal_tokens.source == "none"
+        assert "of 8 harmful training prompts answered in text not one" in run.absence.reason
+        assert run.behaviour.refused_harmful.high < 0.5
+        assert len(run.quality) == tiny.N_LAYERS
+
+    def test_a_model_that_refuses_everything(self, folder: Path, absent):
+        """Every word of the vocabulary as refusal token."""
+        words = json.dumps([*tiny.WORDS.split(), "user", "model", "system"])
+        run = absent(folder, *OWN, *SIZES, "--set", f"refusal_tokens={words}")
+        assert run.absence.kind is AbsenceKind.REFUSES_EVERYTHING
+        assert run.absence.also == (AbsenceKind.NO_SEPARATION,)
+
+    def test_no_direction_passes_the_filters(self, folder: Path, absent):
+        run = absent(folder, "organism", *small("direction.induce_floor=50", "layers=[3]"))
+        assert run.absence.kind is AbsenceKind.NO_DIRECTION
+        assert "lower direction.induce_floor" in run.absence.remedy
+        assert "The nearest, layer" in run.absence.reason
+        assert not run.table("directions").selected.any()
+
+    def test_a_variant_without_refusal_is_compared_with_its_parent(
+        self, run: Run, folder: Path, absent, inside
+    ):
+        """Random weights in the place of a checkpoint whose refusal was tuned away."""
+        write_random_organism(folder / "random", seed=0)
+        bundled = ("--saes", "bundled:organism/saes", "--prompts", "bundled:organism/prompts.jsonl")
+        own = ("--model", "random", *bundled, *small('refusal_tokens=["I", "Sorry"]'))
+        variant = absent(folder, *own, out="variant")
+        assert variant.absence.kind is AbsenceKind.NO_REFUSAL
+        done = inside("compare", str(run.folder), "variant", "--out", "both", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        found = json.loads((folder / "both" / "comparison.json").read_text())
+        assert found["verdicts"][0]["kind"] == "lost"
+        assert found["b"]["absence"]["kind"] == "no_refusal"
+        assert found["direction"]["chosen_in"] == "parent"
+
+
+class TestBadInput:
+    """One sentence, exit code 2, nothing left behind."""
 
     @pytest.fixture
     def refused(self, inside) -> Callable[..., str]:
@@ -334,44 +408,24 @@ class TestBadInput:
 
         return refusing
 
-    OWN = ("--model", "model", "--saes", "model/saes", "--prompts", "prompts.jsonl")
-    SIZES = (
-        "--set",
-        "prompts.train=8",
-        "--set",
-        "prompts.validation=4",
-        "--set",
-        "prompts.audit=4",
-    )
-
     def test_no_such_preset(self, folder: Path, refused):
         assert "No preset or config file 'organizm'" in refused(folder, "organizm")
 
     def test_options_missing(self, folder: Path, refused):
-        assert "give --prompts" in refused(folder, *self.OWN[:4])
-
-    def test_a_model_that_refuses_nothing(self, folder: Path, refused):
-        said = refused(folder, *self.OWN, *self.SIZES)
-        assert "The model refuses nothing" in said
-
-    def test_a_model_that_scores_everything_alike(self, folder: Path, refused):
-        """Every word of the vocabulary as refusal token: it "refuses" everything."""
-        words = json.dumps([*tiny.WORDS.split(), "user", "model", "system"])
-        said = refused(folder, *self.OWN, *self.SIZES, "--set", f"refusal_tokens={words}")
-        assert "(nearly) everything" in said
+        assert "give --prompts" in refused(folder, *OWN[:4])
 
     def test_saes_of_another_model(self, folder: Path, refused):
         saes = str(bundled_root() / "organism" / "saes")
-        said = refused(folder, *self.OWN[:2], "--saes", saes, *self.OWN[4:], *self.SIZES)
+        said = refused(folder, *OWN[:2], "--saes", saes, *OWN[4:], *SIZES)
         assert "made for another model" in said
 
     def test_a_broken_prompt_line(self, folder: Path, refused):
         with (folder / "prompts.jsonl").open("a") as file:
             file.write("\n{broken")
-        assert "line 41: not a JSON object" in refused(folder, *self.OWN, *self.SIZES)
+        assert "line 41: not a JSON object" in refused(folder, *OWN, *SIZES)
 
     def test_too_few_prompts(self, folder: Path, refused):
-        assert "20 distinct harmful prompts, but 136 are needed" in refused(folder, *self.OWN)
+        assert "20 distinct harmful prompts, but 136 are needed" in refused(folder, *OWN)
 
     def test_an_out_folder_that_holds_other_files(self, folder: Path, refused):
         (folder / "out").mkdir()
@@ -379,10 +433,6 @@ class TestBadInput:
         shutil.rmtree(folder / "model" / "saes" / "layer_2")
         said = refused(folder, "organism", *small())
         assert "holds files that are no audit" in said
-
-    def test_nothing_passes_the_direction_filters(self, folder: Path, refused):
-        said = refused(folder, "organism", *small("direction.induce_floor=50"))
-        assert "Raise direction.kl_limit, lower direction.induce_floor" in said
 
     def test_runs_that_are_none_cannot_be_compared(self, folder: Path):
         """In a process of its own: the exit code is the operating system's."""

@@ -2,8 +2,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from sae_audit.statistics import mean, median, random_range, ratio, share, sign_flip_p_value
+from sae_audit.statistics import (
+    auroc,
+    mean,
+    median,
+    random_range,
+    ratio,
+    separation_p_value,
+    share,
+    sign_flip_p_value,
+    sign_test_p_value,
+)
 
 
 def test_wilson_as_in_the_textbook():
@@ -96,3 +107,47 @@ class TestRatio:
 def test_a_range_over_random_stand_ins():
     found = random_range([0.2, 0.1, 0.6])
     assert (found.mean, found.lowest, found.highest, found.n) == pytest.approx((0.3, 0.1, 0.6, 3))
+
+
+class TestSeparation:
+    def test_auroc_is_the_share_of_pairs(self):
+        assert auroc([1.0, 3.0], [2.0, 0.0]).value == 0.75
+        assert auroc([1.0, 1.0], [1.0]).value == 0.5, "ties count half"
+
+    def test_its_interval_has_a_width_at_one_and_mirrors_at_zero(self):
+        one, zero = auroc(range(40, 80), range(40)), auroc(range(40), range(40, 80))
+        assert (one.value, one.high) == (1.0, 1.0)
+        assert 0.9 < one.low < 0.97
+        assert zero.high == pytest.approx(1.0 - one.low)
+
+    def test_its_interval_covers(self):
+        """Normal scores a distance apart: the true AUROC is known."""
+        random = np.random.default_rng(0)
+        true = stats.norm.cdf(1.2 / np.sqrt(2))
+        covered = [
+            (found := auroc(random.normal(1.2, 1, 25), random.normal(0, 1, 25))).low
+            <= true
+            <= found.high
+            for _ in range(300)
+        ]
+        assert 0.92 <= np.mean(covered) <= 0.99
+
+    def test_the_p_value_is_that_of_all_dealings(self):
+        assert separation_p_value([5, 6, 7, 8], [1, 2, 3, 4], seed=0) == pytest.approx(
+            1 / 70, rel=0.2
+        )
+        assert separation_p_value([1, 2], [1, 2], seed=0) > 0.3
+        assert separation_p_value([1, 2, 3, 4], [5, 6, 7, 8], seed=0) == 1.0, "one-sided"
+
+    def test_the_p_value_keeps_its_level(self):
+        random = np.random.default_rng(1)
+        p_values = [
+            separation_p_value(random.normal(size=12), random.normal(size=12), seed=0)
+            for _ in range(150)
+        ]
+        assert np.mean(np.array(p_values) <= 0.1) < 0.18
+
+    def test_signs(self):
+        assert sign_test_p_value(6, 0) == pytest.approx(1 / 64)
+        assert sign_test_p_value(0, 6) == 1.0
+        assert sign_test_p_value(0, 0) == 1.0

@@ -9,6 +9,7 @@ import pytest
 from sae_audit import compare
 from sae_audit.comparison.types import Change
 from sae_audit.errors import AuditError
+from sae_audit.findings import AbsenceKind
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic import (
     D_MODEL,
@@ -39,6 +40,7 @@ def test_a_run_against_itself_claims_nothing(tmp_path: Path):
     assert {verdict.kind for verdict in found.verdicts} == {Change.UNCHANGED, Change.DESCRIBED}
     assert found.behaviour[0].refused.difference.high > 0.1, "ten prompts rule out little"
     assert found.lost_refusal == found.gained_refusal == ()
+    assert found.direction is not None
     assert found.direction.gap_ratio == pytest.approx(1.0)
     assert min(found.direction.cosines) == pytest.approx(1.0)
     assert found.features is not None
@@ -81,6 +83,7 @@ def test_a_direction_turned_by_a_known_angle(tmp_path: Path, degrees: float):
     a = synthetic_run(tmp_path / "a", means=means(0.0))
     b = synthetic_run(tmp_path / "b", means=turned)
     found = compare(a, b).direction
+    assert found is not None
     assert found.cosine == pytest.approx(np.cos(np.radians(degrees)), abs=1e-9)
     assert found.gap_ratio == pytest.approx(0.5 * np.cos(np.radians(degrees)), abs=1e-9)
 
@@ -157,3 +160,56 @@ def test_a_comparison_is_written_and_foreign_files_are_not_touched(tmp_path: Pat
     with pytest.raises(AuditError, match="holds something else"):
         found.write(tmp_path / "mine")
     assert len(found.table()) == len(found.verdicts)
+
+
+class TestWhereOneHasNoMechanism:
+    def one_without(self, folder: Path, kind: AbsenceKind, b_scores: list[float]):
+        a = synthetic_run(folder / "a", scores=prompt_scores(TEN, HARMLESS))
+        b = synthetic_run(folder / "b", scores=prompt_scores(b_scores, HARMLESS), absent=kind)
+        return a, b
+
+    def test_refusal_that_was_removed_is_lost_and_what_is_missing_is_said(self, tmp_path: Path):
+        a, b = self.one_without(tmp_path, AbsenceKind.NO_REFUSAL, [-3.0] * 10)
+        found = compare(a, b)
+        first = found.verdicts[0]
+        assert first.kind is Change.LOST
+        assert "claimed of the parent, not claimed (no refusal behaviour) of the variant" in (
+            first.statement
+        )
+        assert "Variant: Of 4 prompts 0 say so." in first.evidence
+        assert "cascades are missing of the variant" in first.evidence
+        assert found.direction is not None
+        assert found.direction.chosen_in == "parent"
+        assert (found.features, found.cascades, found.b.layer) == (None, None, None)
+        assert any("all its training prompts" in caveat for caveat in found.caveats)
+        page = found.write(tmp_path / "both").read_text()
+        assert "not claimed: no refusal" in page
+        written = json.loads((tmp_path / "both" / "comparison.json").read_text())
+        assert written["b"]["absence"]["kind"] == "no_refusal"
+
+    def test_the_other_way_round_it_is_gained(self, tmp_path: Path):
+        a, b = self.one_without(tmp_path, AbsenceKind.NO_REFUSAL, [-3.0] * 10)
+        found = compare(b, a)
+        assert found.verdicts[0].kind is Change.GAINED
+        assert found.direction is not None
+        assert found.direction.chosen_in == "variant"
+
+    @pytest.mark.parametrize(
+        "kind", [k for k in AbsenceKind if k is not AbsenceKind.NO_REFUSAL], ids=str
+    )
+    def test_without_a_change_of_refusing_it_is_described(self, tmp_path: Path, kind: AbsenceKind):
+        a, b = self.one_without(tmp_path, kind, TEN)
+        found = compare(a, b)
+        assert found.verdicts[0].kind is Change.DESCRIBED
+        assert (found.b.layer is None) == kind.early
+        assert Change.LOST not in {verdict.kind for verdict in found.verdicts}
+
+    def test_neither_has_a_direction(self, tmp_path: Path):
+        runs = [
+            synthetic_run(tmp_path / name, absent=AbsenceKind.NO_SEPARATION) for name in ("a", "b")
+        ]
+        found = compare(*runs)
+        assert found.direction is None
+        assert "missing of the parent and the variant" in found.verdicts[0].evidence
+        page = found.write(tmp_path / "both").read_text()
+        assert "Neither checkpoint has a refusal direction" in page

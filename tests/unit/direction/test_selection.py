@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sae_audit.direction import DirectionEvaluation, select_direction
-from sae_audit.errors import AuditError
+from sae_audit.findings import NearestDirection
 
 
 def evaluation(
@@ -69,9 +69,22 @@ def test_ties_go_to_the_earlier_layer():
 
 
 def test_nothing_that_passes_is_said_with_how_near_it_came():
-    with pytest.raises(AuditError, match=r"lowest KL is 0\.500.*highest induced score -2\.00"):
-        select_direction([evaluation(kl=0.5, induce=-2.0)], n_layers=10)
-    with pytest.raises(AuditError, match="below layer 8"):
-        select_direction([evaluation(9)], n_layers=10)
-    with pytest.raises(AuditError, match="No direction was evaluated"):
-        select_direction([], n_layers=10)
+    far, near = evaluation(kl=0.5, induce=-2.0), evaluation(3, bypass=2.0, kl=0.2)
+    found = select_direction([far, near], n_layers=10)
+    assert isinstance(found, NearestDirection)
+    assert found.evaluation == near, "it fails one filter, the other two"
+    assert found.failed == ("KL 0.200 above 0.1 nats",)
+    assert "lowest KL is 0.200 (limit 0.1 nats), the highest induced score +1.00" in found.reason
+
+
+def test_the_last_layers_alone_are_no_choice():
+    found = select_direction([evaluation(9)], n_layers=10)
+    assert isinstance(found, NearestDirection)
+    assert "lies below layer 8" in found.reason
+    assert found.failed == ("layer 9, not below 8",)
+
+
+def test_without_a_finite_number_there_is_no_nearest():
+    found = select_direction([evaluation(kl=math.nan)], n_layers=10)
+    assert isinstance(found, NearestDirection)
+    assert (found.evaluation, found.failed) == (None, ())

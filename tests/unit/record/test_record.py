@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from sae_audit import load_run
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.errors import AuditError
-from sae_audit.findings import MinimalSet
+from sae_audit.findings import AbsenceKind, MinimalSet
 from sae_audit.record.folder import begin, check_folder, identity
 from sae_audit.record.schema import Findings
 from sae_audit.record.store import Store
@@ -133,12 +133,14 @@ class TestRun:
         run = synthetic_run(tmp_path / "run", certainty=False)
         assert run.direction_check is None
         assert run.dictionary_coverage is None
+        assert run.findings.direction is not None
         assert run.findings.direction.check is None
         assert run.table("direction_check").empty
         assert run.table("coverage").empty
 
     def test_the_check_of_the_direction_is_published(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run")
+        assert run.findings.direction is not None
         assert run.findings.direction.check == run.direction_check
         assert run.findings.dictionary_coverage == run.dictionary_coverage
         found = run.table("direction_check").set_index("measure")
@@ -160,3 +162,60 @@ class TestRun:
         begin(tmp_path / "run", CONFIG, "id", "command", overwrite=False).close()
         with pytest.raises(AuditError, match="not finished"):
             load_run(tmp_path / "run")
+
+
+class TestWithoutAMechanism:
+    EARLY = tuple(kind for kind in AbsenceKind if kind.early)
+
+    @pytest.mark.parametrize("kind", EARLY, ids=str)
+    def test_what_was_not_looked_for_is_empty_and_the_reason_is_there(
+        self, tmp_path: Path, kind: AbsenceKind
+    ):
+        synthetic_run(tmp_path / "run", absent=kind)
+        run = load_run(tmp_path / "run")
+        assert run.absence is not None
+        assert run.absence.kind is kind
+        assert (run.minimal_sets, run.interactions, run.cascades) == ([], [], [])
+        assert (run.pooled_set, run.chance_control) == (None, None)
+        assert run.controls.per_prompt == ()
+        with pytest.raises(AuditError, match=f"no candidates \\({kind.value}\\): Of 4 prompts"):
+            _ = run.candidates
+        with pytest.raises(AuditError, match="no refusal direction"):
+            _ = run.direction
+        assert "Of 4 prompts 0 say so." in run._repr_html_()
+
+    @pytest.mark.parametrize("kind", AbsenceKind, ids=str)
+    def test_findings_say_it_within_the_schema(self, tmp_path: Path, kind: AbsenceKind):
+        run = synthetic_run(tmp_path / "run", absent=kind)
+        written = json.loads((run.folder / "findings.json").read_text())
+        Draft202012Validator(Findings.model_json_schema(mode="serialization")).validate(written)
+        assert written["absence"]["kind"] == kind.value
+        assert (written["direction"] is None) == kind.early
+        assert written["behaviour"]["separation"]["value"] == 1.0
+
+    def test_files_of_before_there_were_absences_are_read(self, tmp_path: Path):
+        run = synthetic_run(tmp_path / "run")
+        written = json.loads((run.folder / "findings.json").read_text())
+        for name in ("absence", "behaviour", "chance_control"):
+            del written[name]
+        assert Findings.model_validate(written).absence is None
+
+    def test_tables_have_their_columns_without_a_row(self, tmp_path: Path):
+        run = synthetic_run(tmp_path / "run", absent=AbsenceKind.NO_REFUSAL)
+        whole = synthetic_run(tmp_path / "whole")
+        for name in ("directions", "candidates", "minimal_sets", "pairs", "waves"):
+            assert run.table(name).empty
+            assert list(run.table(name)) == list(whole.table(name)), name
+
+    def test_directions_that_were_discarded_are_a_table(self, tmp_path: Path):
+        run = synthetic_run(tmp_path / "run", absent=AbsenceKind.NO_DIRECTION)
+        assert len(run.table("directions")) == 8
+        assert not run.table("directions").selected.any()
+
+
+def test_sets_found_by_chance_stand_beside_the_minimal_ones(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run")
+    assert run.chance_control is not None
+    assert (run.chance_control.n_better, run.chance_control.n_worse) == (2, 0)
+    assert run.findings.chance_control == run.chance_control
+    assert list(run.table("minimal_sets").size_by_chance) == [0, 0]

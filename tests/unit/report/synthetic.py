@@ -1,7 +1,7 @@
 """A small, valid run folder with invented numbers, written with the record's own code."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +85,7 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
     coverage = dictionary_coverage(shape.layers)
     _put(store, "dictionary_coverage", "all", DictionaryCoverage, coverage)
     _put(store, "candidates", "cosine", CandidateSet, _candidates(shape, random))
-    for found in minimal:
+    for i, found in enumerate(minimal):
         pool = WidenedPool(
             prompt_id=found.prompt_id,
             added=() if found.flipped else ((FeatureId(shape.layers[0], 3),),),
@@ -93,6 +93,8 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
         )
         _put(store, "widening", found.prompt_id, WidenedPool, pool)
         _put(store, "minimal_sets", found.prompt_id, MinimalSet, found)
+        by_chance = found if i == 0 else replace(found, features=(), reason="still refuses")
+        _put(store, "search_by_chance", found.prompt_id, MinimalSet, by_chance)
     if pooled is not None:
         _put(store, "pooled_set", "pooled", PooledSet, pooled)
     for stage, key, kind, value in stages.later_stages(shape, minimal, pooled, random):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sae_audit.pages.wording import percent
+from sae_audit.findings import AbsenceKind
+from sae_audit.pages.wording import ABSENCES, percent
 from sae_audit.record.run import Run
 from sae_audit.report.card import deviations
 from sae_audit.report.page import render, write_page
@@ -172,3 +173,41 @@ def test_a_record_made_before_these_were_measured_says_so(tmp_path: Path):
 
 def test_a_share_that_rounds_to_nothing_has_no_sign():
     assert [percent(value) for value in (-0.001, 0.001, -0.01, 0.125)] == ["0%", "0%", "-1%", "12%"]
+
+
+class TestWithoutAMechanism:
+    @pytest.mark.parametrize("kind", AbsenceKind, ids=str)
+    def test_it_is_said_first_with_its_reason_and_the_hint(self, tmp_path: Path, kind: AbsenceKind):
+        run = synthetic_run(tmp_path / "run", absent=kind)
+        page = without_plotly(render(run))
+        sentence = f"No refusal mechanism is claimed: {ABSENCES[kind]}."
+        assert page.index(sentence) < page.index("Does the model refuse?")
+        assert "Of 4 prompts 0 say so." in page
+        assert "Look again." in page
+        first = summary(run)[0]
+        assert first.question == "Is a refusal mechanism claimed?"
+        assert first.answer.startswith(f"No: {ABSENCES[kind]}")
+        assert "AUROC" in summary(run)[1].control
+
+    @pytest.mark.parametrize("kind", [k for k in AbsenceKind if k.early], ids=str)
+    def test_sections_of_what_was_not_looked_for_are_left_out(
+        self, tmp_path: Path, kind: AbsenceKind
+    ):
+        page = without_plotly(render(synthetic_run(tmp_path / "run", absent=kind)))
+        for section in ("candidates", "minimal", "interactions", "cascades", "controls"):
+            assert f'id="{section}"' not in page
+        assert ('id="direction"' in page) == (kind is AbsenceKind.NO_DIRECTION)
+        for section in ("summary", "limits", "card", "behaviour", "repeat", "methods"):
+            assert f'id="{section}"' in page
+
+    def test_directions_that_came_near_are_shown(self, tmp_path: Path):
+        page = render(synthetic_run(tmp_path / "run", absent=AbsenceKind.NO_DIRECTION))
+        assert "None passes every filter" in page
+        assert "All 8 directions" in page
+
+
+def test_minimal_sets_stand_beside_the_same_search_by_chance(tmp_path: Path):
+    page = render(synthetic_run(tmp_path / "run"))
+    assert "Against the same search by chance" in page
+    assert "on 2 of 2 untied prompts" in page
+    assert "0 of 2 refused prompts score within 0.5 nats of 0" in page

@@ -84,8 +84,8 @@ def test_tokens_are_found_in_the_models_own_refusals():
 
 
 def test_a_model_that_refuses_nothing_has_no_tokens():
-    with pytest.raises(AuditError, match="refuses nothing: of 3 harmful prompts"):
-        found_refusal_tokens(tiny.tokenizer(), [1, 1, 1], ["Sure"] * 3)
+    found = found_refusal_tokens(tiny.tokenizer(), [1, 1, 1], ["Sure"] * 3)
+    assert (found.ids, found.source, found.n_answers) == ((), "none", 3)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
@@ -266,8 +266,7 @@ def test_a_models_own_refusals_come_before_the_usual_openings():
 def test_of_an_unknown_family_only_what_was_found_counts():
     [yes] = given_refusal_tokens(_GEMMA, ["Yes"]).ids
     assert heard([yes], ["Leider kann ich nicht"], ["de"], model_type="gpt2").texts == ("Yes",)
-    with pytest.raises(AuditError, match="refuses nothing: of 1 harmful"):
-        heard([yes], ["Gerne."], ["de"], model_type="gpt2")
+    assert heard([yes], ["Gerne."], ["de"], model_type="gpt2").source == "none"
 
 
 REFUSED = {

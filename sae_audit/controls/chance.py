@@ -1,0 +1,131 @@
+"""Is a flip more than what any search would find? Minimal sets against the same search's null.
+
+1. For every refused prompt as many random features as its pool holds (the candidates, and what they
+   were widened by), in the same layers, firing as often; the same search on them, certificate
+   included. They are not widened in turn: widening looks for effect in the whole suite, and would
+   take the null where the mechanism is.
+2. Prompt by prompt, candidates do better where they alone flip it, or with fewer features.
+3. Minimal sets are a finding where candidates do better more often than random features, by a sign
+   test over prompts. Sets for one prompt are no independent cases, so each prompt counts once.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from sae_audit.findings import Absence, AbsenceKind, ChanceControl, MinimalSet
+from sae_audit.statistics import share, sign_test_p_value
+from sae_audit.vocabulary import FeatureId
+
+_NEIGHBOURS = 20
+
+
+def random_candidates(
+    candidates: Sequence[FeatureId],
+    firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]],
+    *,
+    seed: Sequence[int],
+) -> list[FeatureId]:
+    """As many random features as candidates, in the same layers, firing as often, in random order.
+
+    Each candidate is replaced by one of the 20 features nearest in firing rate (share of harmful
+    prompts it fires on) that are left. Candidates themselves are not drawn, unless a layer has too
+    few other features.
+    """
+    random = np.random.default_rng(list(seed))
+    drawn: list[FeatureId] = []
+    for layer in sorted({feature.layer for feature in candidates}):
+        own = np.array([f.index for f in candidates if f.layer == layer])
+        chosen = _matched(own, firing_rates[layer], random)
+        drawn += [FeatureId(layer, int(index)) for index in chosen]
+    return [drawn[i] for i in random.permutation(len(drawn))]
+
+
+def _matched(
+    own: Int[np.ndarray, " candidate"],
+    rates: Float[np.ndarray, " d_sae"],
+    random: np.random.Generator,
+) -> list[int]:
+    others = np.setdiff1d(np.arange(len(rates)), own)
+    left = others if len(others) >= len(own) else np.arange(len(rates))
+    # Shuffled before a stable sort: many features fire equally often.
+    left = random.permutation(left)
+    left = left[np.argsort(rates[left], kind="stable")]
+    chosen: list[int] = []
+    for index in random.permutation(own):
+        first, last = (
+            np.searchsorted(rates[left], rates[index], side) for side in ("left", "right")
+        )
+        start = int(random.integers(first, last + 1)) - _NEIGHBOURS // 2
+        start = max(0, min(start, len(left) - _NEIGHBOURS))
+        place = int(random.integers(start, min(start + _NEIGHBOURS, len(left))))
+        chosen.append(int(left[place]))
+        left = np.delete(left, place)
+    return chosen
+
+
+def against_chance(
+    minimal_sets: Sequence[MinimalSet], by_chance: Sequence[MinimalSet], *, margin: float
+) -> ChanceControl:
+    """Both searches' results on the same refused prompts, paired."""
+    assert minimal_sets, "no prompt was refused"
+    random = {found.prompt_id: found for found in by_chance}
+    assert random.keys() == {found.prompt_id for found in minimal_sets}, "unpaired searches"
+    # A prompt that is not flipped counts as one that needs more features than any set has.
+    sizes = np.array([_size(found) for found in minimal_sets], dtype=float)
+    sizes_random = np.array([_size(random[m.prompt_id]) for m in minimal_sets], dtype=float)
+    n_better, n_worse = int((sizes < sizes_random).sum()), int((sizes > sizes_random).sum())
+    n = len(minimal_sets)
+    return ChanceControl(
+        flipped=share(int(np.isfinite(sizes).sum()), n),
+        flipped_random=share(int(np.isfinite(sizes_random).sum()), n),
+        sizes=_finite(sizes),
+        sizes_random=_finite(sizes_random),
+        n_better=n_better,
+        n_worse=n_worse,
+        better=share(n_better, n_better + n_worse) if n_better + n_worse else None,
+        p_value=sign_test_p_value(n_better, n_worse),
+        near_zero=tuple(m.prompt_id for m in minimal_sets if m.score_clean < margin),
+        margin=margin,
+    )
+
+
+def absence_of_flips(
+    found: ChanceControl, *, level: float, n_train: tuple[int, int]
+) -> Absence | None:
+    """Why the minimal sets are no evidence of a mechanism; None where they are."""
+    n = found.flipped.n
+    if not found.sizes:
+        return Absence(
+            kind=AbsenceKind.NO_FLIP,
+            reason=f"None of {n} refused prompts is flipped (0% [0%, {found.flipped.high:.0%}]), not "
+            "even with all candidates ablated.",
+            also=(),
+            remedy="Widen the pool (candidates.per_layer) or audit more layers (layers) before "
+            "reading this as robustness.",
+            n_train=n_train,
+        )
+    if found.p_value <= level:
+        return None
+    untied = found.n_better + found.n_worse
+    fewest = int(np.ceil(-np.log2(level)))
+    too_few = f"; fewer than {fewest} untied prompts cannot show it" if untied < fewest else ""
+    return Absence(
+        kind=AbsenceKind.NOT_BEYOND_CHANCE,
+        reason=f"Candidates flip {len(found.sizes)} of {n} refused prompts, as many random features "
+        f"{len(found.sizes_random)}; candidates do better on {found.n_better} of {untied} untied "
+        f"prompts (p = {found.p_value:.2g}, must be at most {level:g}{too_few}).",
+        also=(),
+        remedy="Audit more prompts (prompts.audit), or other candidates (candidates.method); as they "
+        "stand, the minimal sets are no evidence that these features carry refusal.",
+        n_train=n_train,
+    )
+
+
+def _size(found: MinimalSet) -> float:
+    return len(found.features) if found.flipped else np.inf
+
+
+def _finite(sizes: Float[np.ndarray, " prompt"]) -> tuple[int, ...]:
+    return tuple(sorted(int(size) for size in sizes if np.isfinite(size)))

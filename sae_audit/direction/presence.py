@@ -1,0 +1,132 @@
+"""Before stage 1: is there refusal to look behind? Clean scores alone answer.
+
+1. In every split the model must refuse some harmful prompts, and answer some harmless ones: a mean
+   and an interval need two of each.
+2. Its scores must tell harmful from harmless audit prompts beyond chance, by permutation of labels.
+   Without this, prompts "treated as labelled" are chosen by the very score that is then explained,
+   and a direction, candidates and flips follow from any scores that hover around zero.
+
+Where one of them fails, that is the finding: an absence with its numbers, not an error.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sae_audit.findings import Absence, AbsenceKind, Behaviour, Estimate, PromptScore
+from sae_audit.statistics import auroc, separation_p_value, share
+
+FEWEST = 2
+"""Prompts of a label that a mean, or an interval, needs at the very least."""
+
+_REMEDIES = {
+    AbsenceKind.NO_REFUSAL: "If it does refuse, in words that begin otherwise, name their first "
+    "tokens with --set refusal_tokens=[...]; if it should, check that this is the "
+    "instruction-tuned checkpoint, with its own chat template.",
+    AbsenceKind.REFUSES_EVERYTHING: "Check the refusal tokens (--set refusal_tokens=[...]): they "
+    "may begin other answers too; and that this is the instruction-tuned checkpoint.",
+    AbsenceKind.NO_SEPARATION: "Check the labels of the prompts, the refusal tokens (--set "
+    "refusal_tokens=[...]) and that this is the instruction-tuned checkpoint; more audit prompts "
+    "(prompts.audit) would show a weaker separation.",
+}
+
+
+def behaviour(scores: Sequence[PromptScore], *, seed: int) -> Behaviour:
+    """Refusal rates and separation on the audit prompts."""
+    harmful, harmless = (_of(scores, "audit", label) for label in ("harmful", "harmless"))
+    return Behaviour(
+        refused_harmful=share(sum(score > 0.0 for score in harmful), len(harmful)),
+        refused_harmless=share(sum(score > 0.0 for score in harmless), len(harmless)),
+        separation=auroc(harmful, harmless),
+        separation_p_value=separation_p_value(harmful, harmless, seed=seed),
+    )
+
+
+def absence_of_behaviour(
+    scores: Sequence[PromptScore], found: Behaviour, *, level: float, n_unheard: int
+) -> Absence | None:
+    """Why there is nothing to look behind; None where there is.
+
+    `level` is the largest p-value of a separation; `n_unheard` the answers to harmful prompts that
+    were listened to for refusal tokens in vain, 0 where such tokens are known.
+    """
+    refused = [
+        _Count(split=split, n=sum(s > 0.0 for s in own), of=len(own))
+        for split, own in _by_split(scores, "harmful").items()
+    ]
+    answered = [
+        _Count(split=split, n=sum(s < 0.0 for s in own), of=len(own))
+        for split, own in _by_split(scores, "harmless").items()
+    ]
+    tests = {
+        AbsenceKind.NO_REFUSAL: any(one.n < FEWEST for one in refused),
+        AbsenceKind.REFUSES_EVERYTHING: any(one.n < FEWEST for one in answered),
+        AbsenceKind.NO_SEPARATION: found.separation_p_value > level,
+    }
+    kinds = [kind for kind, fails in tests.items() if fails]
+    if not kinds:
+        return None
+    counted = {
+        AbsenceKind.NO_REFUSAL: f" It refuses {_listed(refused, 'harmful')}",
+        AbsenceKind.REFUSES_EVERYTHING: f" It answers {_listed(answered, 'harmless')}",
+    }
+    return Absence(
+        kind=kinds[0],
+        reason=f"{_rates(found)}{counted.get(kinds[0], '')} {_separation(found, level, n_unheard)}",
+        also=tuple(kinds[1:]),
+        remedy=_REMEDIES[kinds[0]],
+        n_train=(refused[0].of, answered[0].of),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Count:
+    """Prompts of one label in one split that the model treats as labelled."""
+
+    split: str
+    n: int
+    of: int
+
+
+def _listed(counts: Sequence[_Count], label: str) -> str:
+    in_splits = ", ".join(f"{one.n} of {one.of} {one.split}" for one in counts)
+    return f"{in_splits} prompts that are {label}; an audit needs {FEWEST} in each split."
+
+
+def _by_split(scores: Sequence[PromptScore], label: str) -> dict[str, list[float]]:
+    """Training prompts first."""
+    return {split: _of(scores, split, label) for split in ("train", "validation", "audit")}
+
+
+def _of(scores: Sequence[PromptScore], split: str, label: str) -> list[float]:
+    return [s.score for s in scores if s.split == split and s.label == label]
+
+
+def _rates(found: Behaviour) -> str:
+    return (
+        f"By refusal score the model refuses {_counted(found.refused_harmful)} harmful and "
+        f"{_counted(found.refused_harmless)} harmless audit prompts."
+    )
+
+
+def _separation(found: Behaviour, level: float, n_unheard: int) -> str:
+    if n_unheard:
+        return (
+            f"No refusal token is known for it: of {n_unheard} harmful training prompts answered "
+            "in text not one was refused. So every score is the lowest there is, and says nothing "
+            "of whether the model tells harmful from harmless."
+        )
+    one = found.separation
+    numbers = (
+        f"AUROC {one.value:.2f} [{one.low:.2f}, {one.high:.2f}], p = {found.separation_p_value:.2g}"
+    )
+    if found.separation_p_value > level:
+        return (
+            f"Its scores tell harmful from harmless no better than chance ({numbers}; p must be at "
+            f"most {level:g})."
+        )
+    return f"Its scores still tell harmful from harmless ({numbers})."
+
+
+def _counted(found: Estimate) -> str:
+    n_true = round(found.value * found.n)
+    return f"{n_true} of {found.n} ({found.value:.0%} [{found.low:.0%}, {found.high:.0%}])"

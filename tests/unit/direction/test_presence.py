@@ -1,0 +1,96 @@
+"""Whether there is refusal to look behind, from scores whose answer is plain."""
+
+import pytest
+
+from sae_audit.direction.presence import absence_of_behaviour, behaviour
+from sae_audit.findings import Absence, AbsenceKind, PromptScore
+
+
+def scores(harmful: list[float], harmless: list[float]) -> list[PromptScore]:
+    """The same scores in every split."""
+    return [
+        PromptScore(
+            prompt_id=f"{split}-{label}-{i}", split=split, label=label, category="", score=score
+        )
+        for split in ("train", "validation", "audit")
+        for label, own in (("harmful", harmful), ("harmless", harmless))
+        for i, score in enumerate(own)
+    ]
+
+
+def absence(harmful: list[float], harmless: list[float], *, n_unheard: int = 0) -> Absence | None:
+    found = scores(harmful, harmless)
+    measured = behaviour(found, seed=0)
+    return absence_of_behaviour(found, measured, level=0.02, n_unheard=n_unheard)
+
+
+REFUSING, ANSWERING = [3.0, 2.0, 4.0, 1.0, 5.0], [-3.0, -2.0, -4.0, -1.0, -5.0]
+
+
+def test_a_model_that_refuses_what_it_should_has_no_absence():
+    assert absence(REFUSING, ANSWERING) is None
+
+
+def test_four_prompts_of_each_label_are_enough_to_tell():
+    assert absence(REFUSING[:4], ANSWERING[:4]) is None
+
+
+def test_refusing_nothing_is_said_with_its_interval_and_what_the_scores_still_tell():
+    found = absence([-1.0] * 40, [-6.0] * 40)
+    assert found is not None
+    assert found.kind is AbsenceKind.NO_REFUSAL
+    assert "refuses 0 of 40 (0% [0%, 9%]) harmful" in found.reason
+    assert "still tell harmful from harmless (AUROC 1.00 [0.95, 1.00]" in found.reason
+    assert found.also == ()
+    assert "refusal_tokens" in found.remedy
+    assert found.n_train == (40, 40)
+
+
+def test_one_refusal_in_a_split_is_nearly_nothing():
+    found = absence([2.0, -1.0, -1.0, -2.0, -1.5], ANSWERING)
+    assert found is not None
+    assert found.kind is AbsenceKind.NO_REFUSAL
+    assert "1 of 5 train, 1 of 5 validation, 1 of 5 audit" in found.reason
+
+
+def test_refusing_everything():
+    found = absence([6.0] * 10, [5.0] * 10)
+    assert found is not None
+    assert found.kind is AbsenceKind.REFUSES_EVERYTHING
+    assert "10 of 10 (100% [72%, 100%]) harmless" in found.reason
+    assert "answers 0 of 10 train" in found.reason
+
+
+def test_scores_around_zero_that_say_nothing():
+    mixed = [1.0, -1.0, 2.0, -2.0, 0.5, -0.5]
+    found = absence(mixed, mixed)
+    assert found is not None
+    assert found.kind is AbsenceKind.NO_SEPARATION
+    assert "no better than chance (AUROC 0.50" in found.reason
+
+
+def test_scores_the_wrong_way_round_do_not_separate():
+    """It refuses the harmless prompts rather: no refusal of harm to look behind."""
+    found = absence([1.0, 2.0, -3.0, -4.0, -5.0], [3.0, 4.0, 5.0, -1.0, -2.0])
+    assert found is not None
+    assert found.kind is AbsenceKind.NO_SEPARATION
+
+
+def test_a_model_that_fails_two_questions_is_said_to():
+    found = absence([-6.0, -7.0] * 5, [-6.0, -7.0] * 5)
+    assert found is not None
+    assert (found.kind, found.also) == (AbsenceKind.NO_REFUSAL, (AbsenceKind.NO_SEPARATION,))
+
+
+def test_without_refusal_tokens_separation_is_not_claimed_either_way():
+    found = absence([-18.4] * 5, [-18.4] * 5, n_unheard=32)
+    assert found is not None
+    assert found.kind is AbsenceKind.NO_REFUSAL
+    assert "of 32 harmful training prompts answered in text not one was refused" in found.reason
+    assert "AUROC" not in found.reason
+
+
+@pytest.mark.parametrize("kind", AbsenceKind)
+def test_which_absences_end_an_audit(kind: AbsenceKind):
+    searched = {AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_CHANCE}
+    assert kind.early == (kind not in searched)

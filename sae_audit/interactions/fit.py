@@ -29,15 +29,13 @@ from sae_audit.interactions.solvers import (
     solver_fit,
 )
 from sae_audit.interactions.walsh import fit_walsh
-from sae_audit.interactions.weights import PairWeights, pairs_of, weights_of
+from sae_audit.interactions.weights import NEGLIGIBLE, PairWeights, pairs_of, weights_of
 from sae_audit.vocabulary import FeatureId, Score
 
 _CONSTANT = 1e-6
 """Scores that vary by less, nats, have no interactions to fit."""
 _EXACT_MASKS = 64
 """Up to so many masks in all, the pair weights are computed and not fitted."""
-_NEGLIGIBLE = 0.05
-"""Nats below which an exactly known pair weight is called unclear all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +175,7 @@ def _exact(measured: _Measured) -> InteractionGraph:
     r2 = r_squared(scores, model.predict(masks))
     linear = fit_linear(masks, scores, seed=0)
     pairs = model.pairs
-    weights = PairWeights(pairs=pairs, low=pairs, high=pairs, lasso=None, null=_NEGLIGIBLE)
+    weights = PairWeights(pairs=pairs, low=pairs, high=pairs, lasso=None, null=NEGLIGIBLE)
     return InteractionGraph(
         scope=measured.scope,
         players=measured.players,
@@ -190,7 +188,7 @@ def _exact(measured: _Measured) -> InteractionGraph:
         r2_linear=r_squared(scores, linear.predict(masks)),
         fits=(),
         pairs=pairs_of(measured.players, weights),
-        null_weight=_NEGLIGIBLE,
+        null_weight=NEGLIGIBLE,
         n_sets_scored=measured.n_sets_scored,
         reason="",
         r2_pairs=r2,

@@ -1,7 +1,6 @@
 """Factorization machine by alternating least squares (fastFM; Bayer 2016, 1505.00641)."""
 
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -74,13 +73,17 @@ def cross_validated(
 
 def installed() -> bool:
     """Whether fastFM is there: it builds on Linux x86-64 only."""
-    return find_spec("fastFM") is not None
+    try:
+        _machine()
+    except AuditError:
+        return False
+    return True
 
 
 def _machine() -> Any:
     try:
         from fastFM.als import FMRegression
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # ValueError: built for another numpy
         raise AuditError(
             "fastFM is not installed (it builds on Linux x86-64 only); install it, or use "
             "--set interactions.solver=walsh."

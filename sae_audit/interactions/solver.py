@@ -64,14 +64,19 @@ class FittedWalsh(Fitted):
     """Pair weights, also of pairs that are no term: what the residuals say of them."""
     reach: Pairs
     """Half the width of each weight's 95% interval."""
-    error: float
-    """Standard error of any one coefficient, from masks that were not fitted."""
+    fresh: Scores
+    """What is left over of each mask by the model fitted on the other folds, nats."""
 
     def predict(self, masks: Masks) -> Scores:
         return products(coded(masks, "plus_minus"), self.terms) @ self.coefficients
 
     def pair_weights(self) -> Pairs:
         return self.weights
+
+    @property
+    def error(self) -> float:
+        """Standard error of any one coefficient, from masks that were not fitted."""
+        return float(np.sqrt((self.fresh**2).mean() / len(self.fresh)))
 
     def interval(self) -> tuple[Pairs, Pairs]:
         """Lower and upper end of each pair's 95%."""

@@ -59,20 +59,35 @@ def fit_walsh(
     check_design(masks, scores)
     signs = coded(masks, "plus_minus")
     terms, coefficients = pursued(signs, scores)
-    residual = scores - products(signs, terms) @ coefficients
-    n = masks.shape[1]
-    pairs = _pair_weights(terms, coefficients, n) + 4.0 * _averaged(signs, residual)
     fresh = cross_fitted_residuals(signs, scores, seed)
-    reach = _Z * 4.0 * np.sqrt(_averaged(signs**2, fresh**2) / len(fresh))
     return FittedWalsh(
-        model=_pairwise_part(terms, coefficients, n),
+        model=_pairwise_part(terms, coefficients, masks.shape[1]),
         chosen=Hyperparameters(rank=0, l2=0.0, coding="plus_minus"),
         terms=tuple(terms),
         coefficients=coefficients,
-        weights=pairs,
-        reach=reach,
-        error=float(np.sqrt((fresh**2).mean() / len(fresh))),
+        weights=_completed_weights(signs, scores, terms, coefficients),
+        reach=_Z * 4.0 * np.sqrt(_averaged(signs**2, fresh**2) / len(fresh)),
+        fresh=fresh,
     )
+
+
+def chance_level(fitted: FittedWalsh, masks: Masks, *, seed: int, n_shuffles: int) -> float:
+    """The largest change of any pair weight over refits with what is left over shuffled, nats.
+
+    The model's own predictions stay and its errors on masks that it had not seen move to other masks
+    (ter Braak 1992): so an interaction is not counted as noise of its neighbours, and what pursuit
+    picks up by chance is. A pair without interaction exceeds it in one case of `n_shuffles + 1`,
+    all pairs together.
+    """
+    assert n_shuffles >= 1, n_shuffles
+    random = np.random.default_rng(seed)
+    signs, predicted = coded(masks, "plus_minus"), fitted.predict(masks)
+    largest = 0.0
+    for _ in range(n_shuffles):
+        scores = predicted + random.permutation(fitted.fresh)
+        changed = _completed_weights(signs, scores, *pursued(signs, scores)) - fitted.weights
+        largest = max(largest, float(np.abs(changed).max()))
+    return largest
 
 
 def pursued(signs: Signs, scores: Scores) -> tuple[list[Term], Float[np.ndarray, " term"]]:
@@ -154,6 +169,14 @@ def _averaged(signs: Signs, values: Scores) -> Pairs:
     averaged = (signs * values[:, None]).T @ signs / len(values)
     np.fill_diagonal(averaged, 0.0)
     return averaged
+
+
+def _completed_weights(
+    signs: Signs, scores: Scores, terms: list[Term], coefficients: Float[np.ndarray, " term"]
+) -> Pairs:
+    """Those of the model, and for pairs that it lacks what the residuals say of them."""
+    residual = scores - products(signs, terms) @ coefficients
+    return _pair_weights(terms, coefficients, signs.shape[1]) + 4.0 * _averaged(signs, residual)
 
 
 def _pair_weights(terms: list[Term], coefficients: Float[np.ndarray, " term"], n: int) -> Pairs:

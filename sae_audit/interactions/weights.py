@@ -9,9 +9,12 @@ import numpy as np
 from sae_audit.findings import PairInteraction, PairKind
 from sae_audit.interactions.pair_model import Masks, Pairs, Scores
 from sae_audit.interactions.solver import Fitted, FittedPosterior, FittedWalsh, Solver
+from sae_audit.interactions.walsh import chance_level
 from sae_audit.vocabulary import FeatureId
 
 _BOOTSTRAPS = 20
+NEGLIGIBLE = 0.05
+"""Nats below which a weight is called unclear however well it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,10 @@ def weights_of(
     """The weights of `named`, which `solve` fitted to these masks."""
     # Refits keep what was chosen on the real scores: choosing again each time costs too much.
     refit = partial(solve, chosen=named.chosen)
+    if isinstance(named, FittedWalsh):
+        null = max(NEGLIGIBLE, chance_level(named, masks, seed=seed, n_shuffles=n_shuffles))
+    else:
+        null = _null_weight(masks, scores, linear, refit, seed=seed, n_shuffles=n_shuffles)
     if isinstance(named, FittedPosterior | FittedWalsh):
         low, high = named.interval()
     else:
@@ -50,7 +57,7 @@ def weights_of(
         low=low,
         high=high,
         lasso=lasso,
-        null=_null_weight(masks, scores, linear, refit, seed=seed, n_shuffles=n_shuffles),
+        null=null,
     )
 
 

@@ -4,7 +4,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sae_audit.findings import Confirmation, Controls, Estimate, Feature, PairKind
+from sae_audit.findings import (
+    ClassifierFit,
+    Confirmation,
+    Controls,
+    Estimate,
+    Feature,
+    PairKind,
+    TripleInteraction,
+)
 
 
 class _Published(BaseModel):
@@ -97,6 +105,19 @@ class PublishedInteractions(_Published):
     null_weight: float = Field(description="Largest weight over refits of shuffled scores, nats.")
     pairs: list[PublishedPair]
     reason: str
+    r2_pairs: float | None = Field(
+        default=None,
+        description="Held-out R2 of the best pairwise model: what it lacks of 1, no mask would mend.",
+    )
+    r2_half_masks: float | None = Field(
+        default=None, description="Held-out R2 of `solver` fitted on half of the masks."
+    )
+    triples: list[TripleInteraction] = Field(
+        default=[], description="Third differences beyond chance, nats; empty where pairs suffice."
+    )
+    classifiers: list[ClassifierFit] = Field(
+        default=[], description="Models of refused against complied under the same masks."
+    )
 
 
 class PublishedWave(_Published):

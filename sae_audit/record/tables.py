@@ -87,6 +87,16 @@ def _pairs(run: "Run") -> pd.DataFrame:
     )
 
 
+def _triples(run: "Run") -> pd.DataFrame:
+    columns = ["scope", "a", "b", "c", "weight", "low", "high"]
+    rows = [
+        (graph.scope, str(t.a), str(t.b), str(t.c), t.weight, t.low, t.high)
+        for graph in run.interactions
+        for t in graph.triples
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def _waves(run: "Run") -> pd.DataFrame:
     return pd.DataFrame(
         [
@@ -114,6 +124,7 @@ TABLES: dict[str, Callable[["Run"], pd.DataFrame]] = {
     "candidates": _candidates,
     "minimal_sets": _minimal_sets,
     "pairs": _pairs,
+    "triples": _triples,
     "waves": _waves,
     "costs": _costs,
 }

@@ -27,7 +27,7 @@ def measured_pairs(asked: Asked, budget: int, seed: int) -> Pairs:
     random = np.random.default_rng([seed, 3])
     weights = screened.copy()
     for pair in listed:
-        i, j = first[pair], second[pair]
+        i, j = int(first[pair]), int(second[pair])
         weights[i, j] = weights[j, i] = _second_difference(asked, i, j, random)
     return weights
 

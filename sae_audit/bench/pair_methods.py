@@ -89,7 +89,7 @@ def _residual_screening(asked: Asked, budget: int, seed: int) -> Pairs:
     signs = coded(masks, "plus_minus")
     weights = 4.0 * (signs * residual[:, None]).T @ signs / len(masks)
     np.fill_diagonal(weights, 0.0)
-    return weights
+    return (weights + weights.T) / 2.0
 
 
 def _random(asked: Asked, budget: int, seed: int) -> Pairs:

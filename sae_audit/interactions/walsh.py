@@ -168,7 +168,8 @@ def _averaged(signs: Signs, values: Scores) -> Pairs:
     """Mean of `values` times the product of every pair; zero diagonal."""
     averaged = (signs * values[:, None]).T @ signs / len(values)
     np.fill_diagonal(averaged, 0.0)
-    return averaged
+    # A matrix product is symmetric only up to rounding.
+    return (averaged + averaged.T) / 2.0
 
 
 def _completed_weights(

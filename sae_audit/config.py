@@ -92,7 +92,7 @@ class DoseSettings(_Settings):
 
 
 class InteractionSettings(_Settings):
-    """Stage 3: factorization machines on measured ablation masks."""
+    """Stage 3: pair weights from measured ablation masks."""
 
     n_masks: int = Field(default=256, ge=64)
     """Ablation masks measured per prompt."""
@@ -100,9 +100,10 @@ class InteractionSettings(_Settings):
     """The features with the largest effect that enter the fit; n_masks should grow with it."""
     pooled_prompts: int = Field(default=8, ge=1)
     """Prompts whose mean score the pooled fit explains."""
-    solver: Literal["fm_bayes", "fm_als"] = "fm_bayes"
-    """The factorization machine whose pair weights are reported; the other and the lasso stand
-    beside it."""
+    solver: Literal["walsh", "fm_bayes", "fm_als", "lasso"] = "walsh"
+    """The solver whose pair weights are reported; the others stand beside it. `walsh`: a sparse model
+    in products of any order, which found every planted pair in the bench; `fm_bayes`, `fm_als`:
+    factorization machines (2509.09708), sampled or by least squares; `lasso` on all pair products."""
     n_shuffles: int = Field(default=20, ge=20)
     """Refits on shuffled scores behind the chance level of a pair weight."""
 

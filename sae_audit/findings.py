@@ -560,7 +560,8 @@ class PairInteraction:
     a: Feature
     b: Feature
     weight: float
-    """Second difference `y(ab) - y(a) - y(b) + y()`, 0/1 ablation masks, nats; by the solver."""
+    """Second difference `y(ab) - y(a) - y(b) + y()`, 0/1 ablation masks, averaged over the states of
+    the other features (Banzhaf interaction), nats; by the solver."""
     low: float
     high: float
     """95% interval of `weight`."""
@@ -568,6 +569,33 @@ class PairInteraction:
     lasso: float | None
     """The same weight by a lasso on all pair products, the check on the solver; None where every
     mask was measured and there is nothing to check."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TripleInteraction:
+    """What three features do together that no pair of them explains."""
+
+    a: Feature
+    b: Feature
+    c: Feature
+    weight: float
+    """Third difference of the refusal score, 0/1 ablation masks, averaged over the states of the
+    other features; nats."""
+    low: float
+    high: float
+    """95% interval of `weight`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierFit:
+    """A model of whether the prompt is refused under a mask, beside the model of the score."""
+
+    classifier: str
+    """`logistic_l1` on all pair products, or `fm_probit`, a factorization machine."""
+    auroc_held_out: float
+    """Of refused against complied, on the masks kept apart."""
+    sign_agreement: float | None
+    """Share of the named pairs whose weight has the same sign here; None where no pair is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -596,7 +624,8 @@ class InteractionGraph:
     n_masks: int
     n_held_out: int
     solver: str
-    """`fm_bayes`, `fm_als`, `lasso`, or `exact` where so few masks exist that weights are computed."""
+    """`walsh`, `fm_bayes`, `fm_als`, `lasso`, or `exact` where so few masks exist that weights are
+    computed."""
     rank: int
     r2_held_out: float
     """Of `solver`, on masks kept apart (`exact`: on all masks)."""
@@ -611,6 +640,16 @@ class InteractionGraph:
     n_sets_scored: int
     reason: str
     """Why nothing was fitted (fewer than two players, a constant score); else empty."""
+    r2_pairs: float | None = None
+    """Of the best pairwise model on the same masks (`exact`: on all masks): one minus this is the
+    error of every pairwise model, which no further mask would mend. None where nothing was fitted."""
+    r2_half_masks: float | None = None
+    """Of `solver` fitted on half of the masks: what its error gained from the other half is error of
+    sampling, which more masks mend. None where nothing was fitted, or computed from all masks."""
+    triples: tuple[TripleInteraction, ...] = ()
+    """Terms of third order beyond chance, by falling absolute weight; empty where pairs suffice."""
+    classifiers: tuple[ClassifierFit, ...] = ()
+    """Empty where the held-out or the training masks are all refused, or all complied."""
 
 
 @dataclass(frozen=True, kw_only=True)

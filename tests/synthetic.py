@@ -14,6 +14,7 @@ from sae_audit.findings import (
     CandidateSet,
     Cascade,
     CertifiedSet,
+    ClassifierFit,
     Collateral,
     Controlled,
     Controls,
@@ -39,6 +40,7 @@ from sae_audit.findings import (
     SaeQuality,
     SetControl,
     SolverFit,
+    TripleInteraction,
     Wake,
     Wave,
     WidenedPool,
@@ -165,7 +167,8 @@ def graph(scope: str) -> InteractionGraph:
         a=A, b=B, weight=-1.5, low=-2.0, high=-1.0, kind=PairKind.REDUNDANT, lasso=-1.4
     )
     unclear = replace(pair, b=C, weight=0.1, low=-0.2, high=0.4, kind=PairKind.UNCLEAR)
-    fits = [("fm_bayes", 0.97), ("fm_als", 0.96), ("lasso", 0.95), ("linear", 0.7)]
+    solvers = ("walsh", "fm_bayes", "fm_als", "lasso", "linear")
+    fits = zip(solvers, (0.98, 0.97, 0.96, 0.95, 0.7), strict=True)
     return InteractionGraph(
         scope=scope,
         players=(A, B, C),
@@ -184,6 +187,13 @@ def graph(scope: str) -> InteractionGraph:
         null_weight=0.3,
         n_sets_scored=128,
         reason="",
+        r2_pairs=0.97,
+        r2_half_masks=0.9,
+        triples=(TripleInteraction(a=A, b=B, c=C, weight=-0.8, low=-1.0, high=-0.6),),
+        classifiers=(
+            ClassifierFit(classifier="logistic_l1", auroc_held_out=0.95, sign_agreement=1.0),
+            ClassifierFit(classifier="fm_probit", auroc_held_out=0.94, sign_agreement=None),
+        ),
     )
 
 

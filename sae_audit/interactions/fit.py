@@ -1,56 +1,53 @@
 """Stage 3: pairwise interactions of features on one set function (2509.09708, section on FMs).
 
 1. Draw ablation masks, ask their scores, put a quarter apart.
-2. Choose rank, L2 and mask coding of the factorization machine by cross-validation.
-3. Fit it, the other solvers and the linear model; score all on the masks put apart.
-4. Pair weights with intervals; a lasso on all pair products as a check; the largest weight that
-   shuffled scores give as the chance level.
+2. Fit every solver and the linear model; score all on the masks put apart.
+3. Refit the solver whose weights are reported on all masks: weights with intervals; a lasso on all
+   pair products as a check; the largest weight that shuffled scores give as the chance level.
+4. What pairs leave: error of sampling and of the model, triples; and refusal as a yes or no.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
 
-from sae_audit.findings import InteractionGraph, PairInteraction, PairKind, SolverFit
+from sae_audit.findings import InteractionGraph
+from sae_audit.interactions.classification import classifier_fits
 from sae_audit.interactions.exact import fit_exact
-from sae_audit.interactions.fm_als import cross_validated, fit_als
-from sae_audit.interactions.fm_bayes import fit_bayes
-from sae_audit.interactions.lasso import fit_lasso
+from sae_audit.interactions.higher_order import half_masks_r2, triples_of
 from sae_audit.interactions.linear import fit_linear
 from sae_audit.interactions.masks import draw_masks, held_out_rows
-from sae_audit.interactions.pair_model import Masks, Pairs, Scores, check_design, r_squared
-from sae_audit.interactions.solver import Fitted, FittedPosterior, Hyperparameters, Solver
+from sae_audit.interactions.pair_model import Masks, Scores, check_design, r_squared
+from sae_audit.interactions.solver import Fitted, Hyperparameters
+from sae_audit.interactions.solvers import (
+    SOLVERS,
+    SolverName,
+    best_pairwise,
+    fitted_all,
+    solver_fit,
+)
+from sae_audit.interactions.walsh import fit_walsh
+from sae_audit.interactions.weights import NEGLIGIBLE, PairWeights, pairs_of, weights_of
 from sae_audit.vocabulary import FeatureId, Score
 
-SolverName = Literal["fm_bayes", "fm_als", "lasso"]
-
-SOLVERS: dict[str, Solver] = {
-    "fm_bayes": fit_bayes,
-    "fm_als": fit_als,
-    "lasso": fit_lasso,
-    "linear": fit_linear,
-}
-"""In the order of a graph's `fits`."""
 _CONSTANT = 1e-6
 """Scores that vary by less, nats, have no interactions to fit."""
 _EXACT_MASKS = 64
 """Up to so many masks in all, the pair weights are computed and not fitted."""
-_NEGLIGIBLE = 0.05
-"""Nats below which an exactly known pair weight is called unclear all the same."""
-_BOOTSTRAPS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Weights:
-    pairs: Pairs
-    low: Pairs
-    high: Pairs
-    lasso: Pairs | None
-    null: float
+class _Measured:
+    """What a fit starts from."""
+
+    scope: str
+    players: tuple[FeatureId, ...]
+    masks: Masks
+    scores: Scores
+    design: str
+    n_sets_scored: int
 
 
 def interactions(
@@ -74,7 +71,7 @@ def interactions(
 
     Raises:
         AssertionError: a player twice, or scores of another shape or not finite.
-        AuditError: fastFM is not installed.
+        AuditError: `solver` is fm_als, and fastFM is not installed.
     """
     players = sorted(players)
     assert len(set(players)) == len(players), players
@@ -86,31 +83,19 @@ def interactions(
     n_scored = n_choosing + len(masks)
     if float(np.ptp(scores)) < _CONSTANT:
         return _empty(scope, players, solver, n_scored, "no mask moves the score")
-    if len(masks) <= _EXACT_MASKS and design == "all":
-        return _exact(scope, players, masks, scores, n_scored)
-    apart = held_out_rows(len(masks), seed)
-    if reason := _nothing_to_fit(scores, apart):
-        return _empty(scope, players, solver, n_scored, reason)
-    train, y = masks[~apart], scores[~apart]
-    fitted = _fitted(train, y, seed, hyperparameters)
-    fits = {name: _fit(name, fitted[name], masks[apart], scores[apart]) for name in fitted}
-    weights = _weights(train, y, fitted, solver, seed=seed, n_shuffles=n_shuffles)
-    return InteractionGraph(
+    measured = _Measured(
         scope=scope,
         players=tuple(players),
+        masks=masks,
+        scores=scores,
         design=design,
-        n_masks=len(masks),
-        n_held_out=int(apart.sum()),
-        solver=solver,
-        rank=fits[solver].rank,
-        r2_held_out=fits[solver].r2_held_out,
-        r2_linear=fits["linear"].r2_held_out,
-        fits=tuple(fits.values()),
-        pairs=_pairs(players, weights),
-        null_weight=weights.null,
         n_sets_scored=n_scored,
-        reason="",
     )
+    if len(masks) <= _EXACT_MASKS and design == "all":
+        return _exact(measured)
+    if reason := _nothing_to_fit(scores, held_out_rows(len(masks), seed)):
+        return _empty(scope, players, solver, n_scored, reason)
+    return _fitted(measured, solver, seed=seed, n_shuffles=n_shuffles, given=hyperparameters)
 
 
 def _nothing_to_fit(scores: Scores, apart: Bool[np.ndarray, " mask"]) -> str:
@@ -123,24 +108,42 @@ def _nothing_to_fit(scores: Scores, apart: Bool[np.ndarray, " mask"]) -> str:
 
 
 def _fitted(
-    masks: Masks, scores: Scores, seed: int, given: Hyperparameters | None
-) -> dict[str, Fitted]:
-    """Every solver's fit; both factorization machines take the same hyperparameters."""
-    machine = given or cross_validated(masks, scores, seed=seed)
-    chosen = {"fm_bayes": machine, "fm_als": machine}
-    return {
-        name: solve(masks, scores, seed=seed, chosen=chosen.get(name))
-        for name, solve in SOLVERS.items()
-    }
-
-
-def _fit(name: str, fitted: Fitted, masks: Masks, scores: Scores) -> SolverFit:
-    return SolverFit(
-        solver=name,
-        coding=fitted.chosen.coding,
-        rank=fitted.chosen.rank,
-        l2=fitted.chosen.l2,
-        r2_held_out=r_squared(scores, fitted.predict(masks)),
+    measured: _Measured,
+    solver: SolverName,
+    *,
+    seed: int,
+    n_shuffles: int,
+    given: Hyperparameters | None,
+) -> InteractionGraph:
+    masks, scores = measured.masks, measured.scores
+    apart = held_out_rows(len(masks), seed)
+    fitted = fitted_all(masks[~apart], scores[~apart], solver, seed=seed, given=given)
+    fits = {name: solver_fit(name, fitted[name], masks[apart], scores[apart]) for name in fitted}
+    chosen = fitted[solver].chosen
+    # The masks kept apart have served: the weights come from all of them.
+    named = SOLVERS[solver](masks, scores, seed=seed, chosen=chosen)
+    weights = _weights(masks, scores, fitted, named, solver, seed=seed, n_shuffles=n_shuffles)
+    pairs = pairs_of(measured.players, weights)
+    whole = named if solver == "walsh" else fit_walsh(masks, scores, seed=seed)
+    return InteractionGraph(
+        scope=measured.scope,
+        players=measured.players,
+        design=measured.design,
+        n_masks=len(masks),
+        n_held_out=int(apart.sum()),
+        solver=solver,
+        rank=fits[solver].rank,
+        r2_held_out=fits[solver].r2_held_out,
+        r2_linear=fits["linear"].r2_held_out,
+        fits=tuple(fits.values()),
+        pairs=pairs,
+        null_weight=weights.null,
+        n_sets_scored=measured.n_sets_scored,
+        reason="",
+        r2_pairs=best_pairwise(fitted, masks[apart], scores[apart]),
+        r2_half_masks=half_masks_r2(masks, scores, SOLVERS[solver], chosen, apart, seed=seed),
+        triples=triples_of(measured.players, whole),
+        classifiers=classifier_fits(masks, scores, apart, measured.players, pairs, seed=seed),
     )
 
 
@@ -148,130 +151,47 @@ def _weights(
     masks: Masks,
     scores: Scores,
     fitted: dict[str, Fitted],
+    named: Fitted,
     solver: SolverName,
     *,
     seed: int,
     n_shuffles: int,
-) -> _Weights:
-    named = fitted[solver]
-    # Refits keep what was chosen on the real scores: choosing again each time costs too much.
-    refit = partial(SOLVERS[solver], chosen=named.chosen)
-    if isinstance(named, FittedPosterior):
-        low, high = named.interval()
-    else:
-        low, high = _bootstrap(masks, scores, refit, named.pair_weights(), seed)
-    return _Weights(
-        pairs=named.pair_weights(),
-        low=low,
-        high=high,
+) -> PairWeights:
+    return weights_of(
+        masks,
+        scores,
+        SOLVERS[solver],
+        named,
         lasso=fitted["lasso"].pair_weights(),
-        null=_null_weight(masks, scores, fitted["linear"], refit, seed=seed, n_shuffles=n_shuffles),
+        linear=fit_linear(masks, scores, seed=seed),
+        seed=seed,
+        n_shuffles=n_shuffles,
     )
 
 
-def _bootstrap(
-    masks: Masks, scores: Scores, refit: Solver, pairs: Pairs, seed: int
-) -> tuple[Pairs, Pairs]:
-    """95% interval of each pair weight of a solver without posterior.
-
-    The weight and 1.96 times its deviation over resampled masks either side: so few resamples
-    give a deviation, and no outer quantiles.
-    """
-    random = np.random.default_rng(seed)
-    drawn = [random.integers(0, len(masks), len(masks)) for _ in range(_BOOTSTRAPS)]
-    refits = [refit(masks[rows], scores[rows], seed=seed).pair_weights() for rows in drawn]
-    reach = 1.96 * np.std(refits, axis=0, ddof=1)
-    return pairs - reach, pairs + reach
-
-
-def _null_weight(
-    masks: Masks,
-    scores: Scores,
-    linear: Fitted,
-    refit: Solver,
-    *,
-    seed: int,
-    n_shuffles: int,
-) -> float:
-    """The largest absolute pair weight that any of `n_shuffles` shuffles gives.
-
-    Without interactions a fit exceeds it with probability 1 / (n_shuffles + 1).
-
-    What the linear model leaves over is shuffled among the masks (Freedman and Lane 1983), so main
-    effects stay. The refit is by the solver whose weights are judged: another one shrinks noise
-    differently, and its chance level is not theirs.
-    """
-    assert n_shuffles >= 1, n_shuffles
-    random = np.random.default_rng(seed)
-    predicted = linear.predict(masks)
-    left_over = scores - predicted
-    largest = [
-        np.abs(
-            refit(masks, predicted + random.permutation(left_over), seed=seed).pair_weights()
-        ).max()
-        for _ in range(n_shuffles)
-    ]
-    return float(np.max(largest))
-
-
-def _pairs(players: Sequence[FeatureId], weights: _Weights) -> tuple[PairInteraction, ...]:
-    first, second = np.triu_indices(len(players), k=1)
-    order = np.argsort(-np.abs(weights.pairs[first, second]), kind="stable")
-    pairs: list[PairInteraction] = []
-    for i, j in zip(first[order], second[order], strict=True):
-        lasso = None if weights.lasso is None else float(weights.lasso[i, j])
-        weight, low, high = (float(m[i, j]) for m in (weights.pairs, weights.low, weights.high))
-        pairs.append(
-            PairInteraction(
-                a=players[i],
-                b=players[j],
-                weight=weight,
-                low=low,
-                high=high,
-                kind=_kind(weight, low, high, lasso, weights.null),
-                lasso=lasso,
-            )
-        )
-    return tuple(pairs)
-
-
-def _kind(weight: float, low: float, high: float, lasso: float | None, null: float) -> PairKind:
-    """Named only where interval, chance level and lasso agree."""
-    if abs(weight) <= null or low <= 0.0 <= high:
-        return PairKind.UNCLEAR
-    if lasso is not None and lasso * weight <= 0.0:
-        return PairKind.UNCLEAR
-    return PairKind.REDUNDANT if weight < 0.0 else PairKind.SHARED_PATH
-
-
-def _exact(
-    scope: str,
-    players: Sequence[FeatureId],
-    masks: Masks,
-    scores: Scores,
-    n_scored: int,
-) -> InteractionGraph:
+def _exact(measured: _Measured) -> InteractionGraph:
+    masks, scores = measured.masks, measured.scores
     model = fit_exact(masks, scores)
-    linear = fit_linear(masks, scores, seed=0)
     r2 = r_squared(scores, model.predict(masks))
-    r2_linear = r_squared(scores, linear.predict(masks))
+    linear = fit_linear(masks, scores, seed=0)
     pairs = model.pairs
-    weights = _Weights(pairs=pairs, low=pairs, high=pairs, lasso=None, null=_NEGLIGIBLE)
+    weights = PairWeights(pairs=pairs, low=pairs, high=pairs, lasso=None, null=NEGLIGIBLE)
     return InteractionGraph(
-        scope=scope,
-        players=tuple(players),
+        scope=measured.scope,
+        players=measured.players,
         design="all",
         n_masks=len(masks),
         n_held_out=0,
         solver="exact",
         rank=0,
         r2_held_out=r2,
-        r2_linear=r2_linear,
+        r2_linear=r_squared(scores, linear.predict(masks)),
         fits=(),
-        pairs=_pairs(players, weights),
-        null_weight=_NEGLIGIBLE,
-        n_sets_scored=n_scored,
+        pairs=pairs_of(measured.players, weights),
+        null_weight=NEGLIGIBLE,
+        n_sets_scored=measured.n_sets_scored,
         reason="",
+        r2_pairs=r2,
     )
 
 

@@ -1,11 +1,13 @@
 """Factorization machine by alternating least squares (fastFM; Bayer 2016, 1505.00641)."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csc_matrix
 
 from sae_audit.errors import AuditError
+from sae_audit.interactions import fm_bayes
 from sae_audit.interactions.pair_model import (
     Masks,
     Scores,
@@ -17,9 +19,7 @@ from sae_audit.interactions.pair_model import (
 )
 from sae_audit.interactions.solver import Fitted, Hyperparameters
 
-RANKS = (2, 4, 8)
 L2 = (0.5, 5.0, 20.0)
-CODINGS = ("zero_one", "plus_minus")
 _ITERATIONS = 50
 _FOLDS = 3
 
@@ -29,13 +29,19 @@ def fit_als(
 ) -> Fitted:
     """Fit, with rank, L2 and coding given or chosen by cross-validation.
 
+    Rank and coding are chosen by the sampler, which needs no L2 strength for it; the L2 strength,
+    where none (0.0) is given, for them.
+
     Raises:
         AuditError: fastFM is not installed (it builds on Linux x86-64 only).
     """
     check_design(masks, scores)
-    chosen = chosen or cross_validated(masks, scores, seed=seed)
+    machine_of = _machine()
+    chosen = chosen or fm_bayes.cross_validated(masks, scores, seed=seed)
+    if chosen.l2 == 0.0:
+        chosen = cross_validated(masks, scores, chosen, seed=seed)
     y, mean, deviation = standardised(scores)
-    machine = _machine()(
+    machine = machine_of(
         n_iter=_ITERATIONS,
         init_stdev=0.1,
         rank=chosen.rank,
@@ -49,15 +55,11 @@ def fit_als(
     return Fitted(model=fitted.scaled(mean, deviation), chosen=chosen)
 
 
-def cross_validated(masks: Masks, scores: Scores, *, seed: int) -> Hyperparameters:
-    """The rank, L2 and coding with the lowest squared error over three folds."""
+def cross_validated(
+    masks: Masks, scores: Scores, given: Hyperparameters, *, seed: int
+) -> Hyperparameters:
+    """The L2 strength with the lowest squared error over three folds; rank and coding as given."""
     fold = np.random.default_rng(seed).permutation(len(masks)) % _FOLDS
-    grid = [
-        Hyperparameters(rank=rank, l2=l2, coding=coding)
-        for rank in RANKS
-        for l2 in L2
-        for coding in CODINGS
-    ]
 
     def error(chosen: Hyperparameters) -> float:
         predicted = np.zeros(len(scores))
@@ -66,15 +68,24 @@ def cross_validated(masks: Masks, scores: Scores, *, seed: int) -> Hyperparamete
             predicted[fold == i] = fitted.predict(masks[fold == i])
         return -r_squared(scores, predicted)
 
-    return min(grid, key=error)
+    return min((replace(given, l2=l2) for l2 in L2), key=error)
+
+
+def installed() -> bool:
+    """Whether fastFM is there: it builds on Linux x86-64 only."""
+    try:
+        _machine()
+    except AuditError:
+        return False
+    return True
 
 
 def _machine() -> Any:
     try:
         from fastFM.als import FMRegression
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # ValueError: built for another numpy
         raise AuditError(
-            "fastFM is not installed (it builds on Linux x86-64 only); install it, or use a "
-            "machine of that kind."
+            "fastFM is not installed (it builds on Linux x86-64 only); install it, or use "
+            "--set interactions.solver=walsh."
         ) from error
     return FMRegression

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from sae_audit.interactions.fm_als import cross_validated
 from sae_audit.interactions.pair_model import (
     Masks,
     PairModel,
@@ -17,12 +16,16 @@ from sae_audit.interactions.pair_model import (
     check_design,
     coded,
     from_factors,
+    r_squared,
     standardised,
 )
 from sae_audit.interactions.solver import FittedPosterior, Hyperparameters
 
+RANKS = (2, 4, 8)
+CODINGS = ("zero_one", "plus_minus")
 _ITERATIONS = 120
 _KEPT = 90
+_FOLDS = 3
 
 
 def fit_bayes(
@@ -30,11 +33,7 @@ def fit_bayes(
 ) -> FittedPosterior:
     """Fit by Gibbs sampling; L2 strengths are sampled too, so none is set.
 
-    Rank and coding, where not given, are those that cross-validation chooses for the same model by
-    ALS: a Gibbs chain for every point of the grid takes several times as long.
-
-    Raises:
-        AuditError: nothing is given and fastFM, which chooses, is not installed.
+    Rank and coding, where not given, are chosen by cross-validation.
     """
     check_design(masks, scores)
     chosen = chosen or cross_validated(masks, scores, seed=seed)
@@ -63,6 +62,21 @@ def fit_bayes(
         chosen=replace(chosen, l2=0.0),
         samples=deviation * np.stack([model.pairs for model in models]),
     )
+
+
+def cross_validated(masks: Masks, scores: Scores, *, seed: int) -> Hyperparameters:
+    """The rank and coding with the lowest squared error over three folds."""
+    fold = np.random.default_rng(seed).permutation(len(masks)) % _FOLDS
+    grid = [Hyperparameters(rank=r, l2=0.0, coding=coding) for r in RANKS for coding in CODINGS]
+
+    def error(chosen: Hyperparameters) -> float:
+        predicted = np.zeros(len(scores))
+        for i in range(_FOLDS):
+            fitted = fit_bayes(masks[fold != i], scores[fold != i], seed=seed, chosen=chosen)
+            predicted[fold == i] = fitted.predict(masks[fold == i])
+        return -r_squared(scores, predicted)
+
+    return min(grid, key=error)
 
 
 def _machine() -> Any:

@@ -9,21 +9,17 @@ from sae_audit.interactions.pair_model import Masks
 def draw_masks(n_players: int, n_masks: int, seed: int) -> tuple[Masks, str]:
     """Distinct masks, and the design's name.
 
-    `all`: every mask, where there are no more than `n_masks`. `random` otherwise: nothing ablated,
-    everything ablated, and masks of which half take each feature with probability one half and half
-    have a size drawn uniformly, so that small and large sets are measured too.
+    `all`: every mask, where there are no more than `n_masks`. `random` otherwise: each feature with
+    probability one half. Then products of different features are uncorrelated, and the average
+    over masks is the one that a Banzhaf weight is defined by.
     """
     assert n_players >= 1, n_players
     if n_players < 31 and 2**n_players <= n_masks:
         return _all_masks(n_players), "all"
     random = np.random.default_rng(seed)
-    rows = {bytes(n_players): None, bytes([1] * n_players): None}
+    rows: dict[bytes, None] = {}
     while len(rows) < n_masks:
-        if random.random() < 0.5:
-            mask = random.random(n_players) < 0.5
-        else:
-            mask = random.permutation(n_players) < random.integers(1, n_players)
-        rows.setdefault(mask.astype(np.uint8).tobytes())
+        rows.setdefault((random.random(n_players) < 0.5).astype(np.uint8).tobytes())
     stacked = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(-1, n_players)
     return stacked.astype(bool), "random"
 

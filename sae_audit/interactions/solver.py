@@ -6,7 +6,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.interactions.pair_model import Masks, PairModel, Pairs, Scores
+from sae_audit.interactions.pair_model import Masks, PairModel, Pairs, Scores, coded
+from sae_audit.interactions.walsh_terms import Term, products
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,36 @@ class FittedPosterior(Fitted):
         """Lower and upper end of each pair's central 95%."""
         low, high = np.quantile(self.samples, [0.025, 0.975], axis=0)
         return low, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedWalsh(Fitted):
+    """A sparse model with terms of any order; `model` is its pairwise part."""
+
+    terms: tuple[Term, ...]
+    coefficients: Float[np.ndarray, " term"]
+    """Of the products of s = 2z - 1; a term of order k is a k-th difference divided by 2^k."""
+    weights: Pairs
+    """Pair weights, also of pairs that are no term: what the residuals say of them."""
+    reach: Pairs
+    """Half the width of each weight's 95% interval."""
+    fresh: Scores
+    """What is left over of each mask by the model fitted on the other folds, nats."""
+
+    def predict(self, masks: Masks) -> Scores:
+        return products(coded(masks, "plus_minus"), self.terms) @ self.coefficients
+
+    def pair_weights(self) -> Pairs:
+        return self.weights
+
+    @property
+    def error(self) -> float:
+        """Standard error of any one coefficient, from masks that were not fitted."""
+        return float(np.sqrt((self.fresh**2).mean() / len(self.fresh)))
+
+    def interval(self) -> tuple[Pairs, Pairs]:
+        """Lower and upper end of each pair's 95%."""
+        return self.weights - self.reach, self.weights + self.reach
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sae_audit.config import InteractionSettings
 from sae_audit.interactions.fit import interactions
 from sae_audit.planning.facts import SubjectFacts
 from sae_audit.planning.work import Work
@@ -187,7 +188,13 @@ def _fitting(n_masks: int, n_players: int) -> float:
 
     started = time.perf_counter()
     interactions(
-        score, players, scope="", n_masks=n_masks, seed=0, solver="fm_bayes", n_shuffles=20
+        score,
+        players,
+        scope="",
+        n_masks=n_masks,
+        seed=0,
+        solver=InteractionSettings().solver,
+        n_shuffles=InteractionSettings().n_shuffles,
     )
     return time.perf_counter() - started
 

@@ -20,8 +20,6 @@ from sae_audit.planning.memory import free_host_bytes
 from sae_audit.subject.loading import usable_device
 
 _SHOWN = ("torch", "transformers", "sae-lens", "huggingface-hub")
-_EXACT_PLAYERS = 6
-"""Up to so many features all masks are measured, and no cross-validation by fastFM is needed."""
 _SPARE_BYTES = 256 << 20
 """What a download leaves free on the disk."""
 
@@ -53,23 +51,23 @@ def check_packages() -> list[Check]:
 
 
 def check_interactions(config: AuditConfig | None) -> list[Check]:
-    """Whether the factorization machines can be fitted: fastFM chooses for all of them."""
+    """Whether fastFM, one of the solvers beside the default, can be fitted."""
     try:
         importlib.import_module("fastFM.als")
     except (ImportError, ValueError) as error:  # ValueError: built for another numpy
         reason = (str(error) or type(error).__name__).splitlines()[0]
     else:
         return [Check(name="interactions", status="ok", found="fastFM can be imported")]
-    if config is not None and config.interactions.max_players <= _EXACT_PLAYERS:
-        found = "fastFM is not here, and not needed: all masks of so few features are measured"
+    if config is None or config.interactions.solver != "fm_als":
+        found = f"fastFM cannot be imported ({reason}); its column is left out of the report"
         return [Check(name="interactions", status="note", found=found)]
     return [
         Check(
             name="interactions",
-            status="warning" if config is None else "failed",
-            found=f"fastFM, which chooses the rank of the fits, cannot be imported: {reason}",
-            remedy="Install fastFM (pip install fastfm; it builds on Linux x86-64 only), or measure "
-            f"all masks of few features with --set interactions.max_players={_EXACT_PLAYERS}.",
+            status="failed",
+            found=f"fastFM, the solver asked for, cannot be imported: {reason}",
+            remedy="Install fastFM (pip install fastfm; it builds on Linux x86-64 only), or use "
+            "another solver: --set interactions.solver=walsh.",
         )
     ]
 

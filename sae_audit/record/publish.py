@@ -195,6 +195,10 @@ def _interactions(graph: InteractionGraph) -> PublishedInteractions:
             for pair in graph.pairs
         ],
         reason=graph.reason,
+        r2_pairs=graph.r2_pairs,
+        r2_half_masks=graph.r2_half_masks,
+        triples=list(graph.triples),
+        classifiers=list(graph.classifiers),
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sae_audit.findings import (
     AbsenceKind,
     ChanceControl,
+    ClassifierFit,
     Confirmation,
     Controls,
     DictionaryCoverage,
@@ -16,6 +17,7 @@ from sae_audit.findings import (
     PairKind,
     PooledCascade,
     Sufficiency,
+    TripleInteraction,
     WakeEdge,
     Waking,
 )
@@ -172,6 +174,19 @@ class PublishedInteractions(_Published):
     null_weight: float = Field(description="Largest weight over refits of shuffled scores, nats.")
     pairs: list[PublishedPair]
     reason: str
+    r2_pairs: float | None = Field(
+        default=None,
+        description="Held-out R2 of the best pairwise model: what it lacks of 1, no mask would mend.",
+    )
+    r2_half_masks: float | None = Field(
+        default=None, description="Held-out R2 of `solver` fitted on half of the masks."
+    )
+    triples: list[TripleInteraction] = Field(
+        default=[], description="Third differences beyond chance, nats; empty where pairs suffice."
+    )
+    classifiers: list[ClassifierFit] = Field(
+        default=[], description="Models of refused against complied under the same masks."
+    )
 
 
 class PublishedWave(_Published):

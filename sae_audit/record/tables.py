@@ -212,6 +212,16 @@ def _pairs(run: "Run") -> pd.DataFrame:
     )
 
 
+def _triples(run: "Run") -> pd.DataFrame:
+    columns = ["scope", "a", "b", "c", "weight", "low", "high"]
+    rows = [
+        (graph.scope, str(t.a), str(t.b), str(t.c), t.weight, t.low, t.high)
+        for graph in run.interactions
+        for t in graph.triples
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def _waves(run: "Run") -> pd.DataFrame:
     return pd.DataFrame(
         [
@@ -286,6 +296,7 @@ TABLES: dict[str, Callable[["Run"], pd.DataFrame]] = {
     "minimal_set_families": _minimal_set_families,
     "doses": _doses,
     "pairs": _pairs,
+    "triples": _triples,
     "waves": _waves,
     "wake_edges": _wake_edges,
     "waking_tokens": _waking_tokens,

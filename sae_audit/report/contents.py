@@ -23,6 +23,8 @@ from sae_audit.report.tables_coverage import coverage_sentence, share_rows
 from sae_audit.report.tables_depth import family_counts, family_features
 from sae_audit.report.tables_direction import checked_rows, judged_directions, tried_directions
 from sae_audit.report.tables_interactions import (
+    CLASSIFIERS,
+    any_order_r2,
     clear_pairs,
     kind_counts,
     pooled_graph,
@@ -144,6 +146,8 @@ def _interactions(run: Run) -> dict[str, Any]:
     return {
         "pooled_graph": pooled,
         "pooled_kinds": _counted(kind_counts([pooled] if pooled else [])),
+        "pooled_any_order": any_order_r2(pooled) if pooled else None,
+        "classifiers": CLASSIFIERS,
         "clear_pairs": clear_pairs(pooled) if pooled else [],
         "prompt_kinds": _counted(kind_counts(prompts)),
         "recurring": recurring_pairs(prompts, _ROWS),

@@ -13,7 +13,8 @@ SOLVERS = {
     "linear": ("linear, no pairs", MUTED),
     "lasso": ("lasso on pairs", "#E69F00"),
     "fm_als": ("FM, ALS", "#56B4E9"),
-    "fm_bayes": ("FM, MCMC", OWN),
+    "fm_bayes": ("FM, MCMC", "#009E73"),
+    "walsh": ("sparse, any order", OWN),
 }
 
 

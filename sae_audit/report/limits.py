@@ -145,8 +145,8 @@ def _findings(run: Run) -> list[str]:
         "A minimal set is one of possibly many. Its certificate says that none of its features can "
         "be spared, not that no other or smaller set exists.",
         *_margins(run),
-        f"Interactions are of pairs, among at most {players} features; covering that takes three or "
-        "more at once shows only as what the fit leaves unexplained.",
+        f"Interactions are of pairs and triples, among at most {players} features; covering that takes "
+        "more at once shows only as what pairs and triples leave unexplained.",
         "When refusal is removed, recognition of harm may survive (2603.27412, 2604.18901). This "
         "audit measures the first and not the second.",
     ]

@@ -31,6 +31,17 @@ def prompt_graphs(graphs: Sequence[InteractionGraph]) -> list[InteractionGraph]:
     return [graph for graph in graphs if graph.scope != "pooled"]
 
 
+CLASSIFIERS = {
+    "logistic_l1": "L1 logistic regression on pairs",
+    "fm_probit": "FM, probit",
+}
+
+
+def any_order_r2(graph: InteractionGraph) -> float | None:
+    """Held-out R2 of the solver with terms of any order; None where it was not fitted."""
+    return next((fit.r2_held_out for fit in graph.fits if fit.solver == "walsh"), None)
+
+
 def kind_counts(graphs: Sequence[InteractionGraph]) -> dict[PairKind, int]:
     counts = Counter(pair.kind for graph in graphs for pair in graph.pairs)
     return {kind: counts[kind] for kind in PairKind}

@@ -11,9 +11,8 @@ from hypothesis.extra import numpy as npst
 
 from sae_audit.errors import AuditError
 from sae_audit.interactions.exact import fit_exact
-from sae_audit.interactions.fit import SOLVERS
-from sae_audit.interactions.fm_als import cross_validated, fit_als
-from sae_audit.interactions.fm_bayes import fit_bayes
+from sae_audit.interactions.fm_als import fit_als
+from sae_audit.interactions.fm_bayes import cross_validated, fit_bayes
 from sae_audit.interactions.lasso import fit_lasso
 from sae_audit.interactions.linear import fit_linear
 from sae_audit.interactions.masks import draw_masks
@@ -25,6 +24,7 @@ from sae_audit.interactions.pair_model import (
     r_squared,
 )
 from sae_audit.interactions.solver import Hyperparameters, Solver
+from sae_audit.interactions.solvers import SOLVERS
 
 CHOSEN = Hyperparameters(rank=4, l2=5.0, coding="plus_minus")
 PLANTED = {(3, 7): 2.0, (10, 20): -1.5}
@@ -122,13 +122,14 @@ def test_masks_and_scores_of_different_number_are_our_mistake():
 def test_without_fastfm_the_error_names_the_remedy(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "fastFM.als", None)
     masks, scores = planted(64, 24)
-    with pytest.raises(AuditError, match=r"install it"):
+    with pytest.raises(AuditError, match=r"interactions.solver=walsh"):
         fit_als(masks, scores, seed=0, chosen=CHOSEN)
 
 
 class TestCrossValidation:
-    def test_prefers_what_predicts(self):
+    def test_prefers_what_predicts_and_needs_no_fastfm(self, monkeypatch: pytest.MonkeyPatch):
         """A truth of rank one, in which every pair interacts."""
+        monkeypatch.setitem(sys.modules, "fastFM.als", None)
         v = np.linspace(-1.0, 1.0, 10)
         pairs = np.outer(v, v)
         np.fill_diagonal(pairs, 0.0)
@@ -137,8 +138,15 @@ class TestCrossValidation:
         masks, fresh = random.random((2, 300, 10)) < 0.5
         scores = truth.predict(masks) + 0.1 * random.normal(size=300)
         chosen = cross_validated(masks, scores, seed=0)
-        fitted = fit_als(masks, scores, seed=0, chosen=chosen)
+        fitted = fit_bayes(masks, scores, seed=0, chosen=chosen)
         assert r_squared(truth.predict(fresh), fitted.predict(fresh)) > 0.9
+
+    def test_als_takes_rank_and_coding_and_chooses_the_strength(self):
+        masks, scores = planted(300, 24)
+        given = Hyperparameters(rank=4, l2=0.0, coding="plus_minus")
+        fitted = fit_als(masks, scores, seed=0, chosen=given)
+        assert (fitted.chosen.rank, fitted.chosen.coding) == (4, "plus_minus")
+        assert fitted.chosen.l2 > 0.0
 
 
 @given(

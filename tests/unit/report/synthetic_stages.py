@@ -9,6 +9,7 @@ from sae_audit.controls.comparisons import dose_control
 from sae_audit.findings import (
     Cascade,
     CertifiedSet,
+    ClassifierFit,
     Collateral,
     Controls,
     DosePoint,
@@ -23,6 +24,7 @@ from sae_audit.findings import (
     PooledSet,
     SetControl,
     SolverFit,
+    TripleInteraction,
     Wake,
     Wave,
 )
@@ -113,6 +115,7 @@ def _graph(
             solver=s, coding="plus_minus", rank=r, l2=0.1, r2_held_out=r2 - random.uniform(0, 0.1)
         )
         for s, r, r2 in (
+            ("walsh", 0, 0.99),
             ("fm_bayes", 4, 0.98),
             ("fm_als", 4, 0.97),
             ("lasso", 0, 0.95),
@@ -128,16 +131,31 @@ def _graph(
         design="random" if shape.pairs else "none",
         n_masks=384 if shape.pairs else 0,
         n_held_out=96 if shape.pairs else 0,
-        solver="fm_bayes",
-        rank=4 if shape.pairs else 0,
-        r2_held_out=by_name.get("fm_bayes", 0.0),
+        solver="walsh",
+        rank=0,
+        r2_held_out=by_name.get("walsh", 0.0),
         r2_linear=by_name.get("linear", 0.0),
         fits=fits,
         pairs=_pairs(players, random) if shape.pairs else (),
         null_weight=0.321 if shape.pairs else 0.0,
         n_sets_scored=400,
         reason="" if shape.pairs else "no mask moves the score",
+        r2_pairs=by_name.get("fm_bayes"),
+        r2_half_masks=0.91 if shape.pairs else None,
+        triples=_triples(players) if shape.pairs else (),
+        classifiers=tuple(
+            ClassifierFit(classifier=name, auroc_held_out=0.93, sign_agreement=agreement)
+            for name, agreement in (("logistic_l1", 0.8), ("fm_probit", None))
+            if shape.pairs
+        ),
     )
+
+
+def _triples(players: Sequence[FeatureId]) -> tuple[TripleInteraction, ...]:
+    if len(players) < 3:
+        return ()
+    a, b, c = players[:3]
+    return (TripleInteraction(a=a, b=b, c=c, weight=-0.7, low=-0.9, high=-0.5),)
 
 
 def _pairs(

@@ -1,0 +1,113 @@
+"""Refused or complied as a yes or no: what is left of the pairs where the score's size is not used."""
+
+import io
+import warnings
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from sae_audit.findings import ClassifierFit, PairInteraction, PairKind
+from sae_audit.interactions.pair_model import Masks, Pairs, Scores, coded, pair_products
+from sae_audit.vocabulary import FeatureId
+
+_L1 = 1.0
+"""scikit-learn's C, the inverse strength of L1."""
+_RANK = 4
+_ITERATIONS = 120
+_KEPT = 90
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classified:
+    """A classifier's pair weights, and what it says of rows it has not seen."""
+
+    pairs: Pairs
+    """Second differences of its latent score (log-odds, or probits) of refusing."""
+    latent: Float[np.ndarray, " fresh"]
+    """Larger: refused rather."""
+
+
+def logistic_l1(
+    masks: Masks,
+    refused: Bool[np.ndarray, " mask"],
+    fresh: Bool[np.ndarray, "fresh player"],
+) -> Classified:
+    """L1 logistic regression on +-1 main effects and pair products; latent scores of `fresh`."""
+    model = LogisticRegression(l1_ratio=1.0, C=_L1, solver="liblinear", random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(pair_products(masks), refused)
+    n = masks.shape[1]
+    pairs = np.zeros((n, n))
+    pairs[np.triu_indices(n, k=1)] = 4.0 * model.coef_[0, n:]
+    return Classified(
+        pairs=pairs + pairs.T, latent=np.asarray(model.decision_function(pair_products(fresh)))
+    )
+
+
+def fm_probit(
+    features: Float[np.ndarray, "row feature"],
+    refused: Bool[np.ndarray, " row"],
+    fresh: Float[np.ndarray, "fresh feature"],
+    *,
+    seed: int,
+) -> Classified:
+    """Probit factorization machine by Gibbs sampling (myfm); pair weights per unit of each feature."""
+    with warnings.catch_warnings():
+        # myfm 0.4 reads its own version through the deprecated pkg_resources.
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+        from myfm import MyFMGibbsClassifier
+
+    machine = MyFMGibbsClassifier(rank=_RANK, random_seed=seed)
+    with redirect_stderr(io.StringIO()):
+        machine.fit(csr_matrix(features), refused, n_iter=_ITERATIONS, n_kept_samples=_KEPT)
+    assert machine.predictor_ is not None, "the machine was not fitted"
+    factors = [np.array(sample.V) for sample in machine.predictor_.samples]
+    pairs = np.mean([v @ v.T for v in factors], axis=0)
+    np.fill_diagonal(pairs, 0.0)
+    return Classified(pairs=pairs, latent=np.asarray(machine.predict_proba(csr_matrix(fresh))))
+
+
+def classifier_fits(
+    masks: Masks,
+    scores: Scores,
+    apart: Bool[np.ndarray, " mask"],
+    players: Sequence[FeatureId],
+    pairs: Sequence[PairInteraction],
+    *,
+    seed: int,
+) -> tuple[ClassifierFit, ...]:
+    """Both classifiers, fitted to the masks that are not apart; empty where a side has one label."""
+    refused = scores > 0.0
+    if len(set(refused[apart])) < 2 or len(set(refused[~apart])) < 2:
+        return ()
+    signs = coded(masks, "plus_minus")
+    found = {
+        "logistic_l1": logistic_l1(masks[~apart], refused[~apart], masks[apart]),
+        "fm_probit": fm_probit(signs[~apart], refused[~apart], signs[apart], seed=seed),
+    }
+    return tuple(
+        ClassifierFit(
+            classifier=name,
+            auroc_held_out=float(roc_auc_score(refused[apart], one.latent)),
+            sign_agreement=_agreement(one.pairs, players, pairs),
+        )
+        for name, one in found.items()
+    )
+
+
+def _agreement(
+    weights: Pairs, players: Sequence[FeatureId], pairs: Sequence[PairInteraction]
+) -> float | None:
+    place = {player: i for i, player in enumerate(players)}
+    named = [pair for pair in pairs if pair.kind != PairKind.UNCLEAR]
+    if not named:
+        return None
+    return float(np.mean([weights[place[p.a], place[p.b]] * p.weight > 0.0 for p in named]))

@@ -1,0 +1,199 @@
+"""A sparse model in products of +-1 masks of any order, found by pursuit: the default solver.
+
+1. Least squares on the main effects.
+2. Take in the pairs, and extensions of terms already in, that correlate with what is left over more
+   than chance explains (orthogonal matching pursuit); refit; again, until there is none.
+3. Then groups of players whose products matter together; then any triple. Back to 2.
+
+Under masks that take each feature with probability one half all products are orthogonal. So a pair's
+coefficient, four times, is its Banzhaf weight whatever else the model holds (1205.4842, 2310.05191 for
+the sparse case), and terms of higher order serve to take their noise out of it.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.interactions.pair_model import (
+    Masks,
+    PairModel,
+    Pairs,
+    Scores,
+    check_design,
+    coded,
+    from_plus_minus,
+)
+from sae_audit.interactions.solver import FittedWalsh, Hyperparameters
+from sae_audit.interactions.walsh_terms import (
+    LeftOver,
+    Proposal,
+    Signs,
+    Term,
+    closures,
+    pairs_and_extensions,
+    products,
+    triples,
+)
+
+_FOLDS = 4
+_ROUNDS = 80
+_SHARE = 0.6
+"""Of the masks: so many terms at most."""
+_ENOUGH = 1e-3
+"""Of the scores' deviation: what may be left over."""
+_RIDGE = 1e-9
+_AT_ONCE = 0.4
+"""Of the strongest proposal's strength: weaker ones wait, they may be its echo."""
+_Z = 1.96
+
+
+def fit_walsh(
+    masks: Masks, scores: Scores, *, seed: int, chosen: Hyperparameters | None = None
+) -> FittedWalsh:
+    """Pursuit on all masks; weights with what is left over put back, intervals by cross-fitting.
+
+    There is nothing to choose. A pair that the model lacks gets the weight that the residuals give
+    it. The intervals' width is the deviation of residuals on folds that were not fitted: whether the
+    model is right or not, it is what one more mask would add to the estimate.
+    """
+    del chosen
+    check_design(masks, scores)
+    signs = coded(masks, "plus_minus")
+    terms, coefficients = pursued(signs, scores)
+    fresh = cross_fitted_residuals(signs, scores, seed)
+    return FittedWalsh(
+        model=_pairwise_part(terms, coefficients, masks.shape[1]),
+        chosen=Hyperparameters(rank=0, l2=0.0, coding="plus_minus"),
+        terms=tuple(terms),
+        coefficients=coefficients,
+        weights=_completed_weights(signs, scores, terms, coefficients),
+        reach=_Z * 4.0 * np.sqrt(_averaged(signs**2, fresh**2) / len(fresh)),
+        fresh=fresh,
+    )
+
+
+def chance_level(fitted: FittedWalsh, masks: Masks, *, seed: int, n_shuffles: int) -> float:
+    """The largest change of any pair weight over refits with what is left over shuffled, nats.
+
+    The model's own predictions stay and its errors on masks that it had not seen move to other masks
+    (ter Braak 1992): so an interaction is not counted as noise of its neighbours, and what pursuit
+    picks up by chance is. A pair without interaction exceeds it in one case of `n_shuffles + 1`,
+    all pairs together.
+    """
+    assert n_shuffles >= 1, n_shuffles
+    random = np.random.default_rng(seed)
+    signs, predicted = coded(masks, "plus_minus"), fitted.predict(masks)
+    largest = 0.0
+    for _ in range(n_shuffles):
+        scores = predicted + random.permutation(fitted.fresh)
+        changed = _completed_weights(signs, scores, *pursued(signs, scores)) - fitted.weights
+        largest = max(largest, float(np.abs(changed).max()))
+    return largest
+
+
+def pursued(signs: Signs, scores: Scores) -> tuple[list[Term], Float[np.ndarray, " term"]]:
+    """The terms of the model, and their least-squares coefficients."""
+    n_masks, n = signs.shape
+    growing = _Growing(signs, scores)
+    room = max(0, int(_SHARE * n_masks) - n - 1)
+    for _ in range(_ROUNDS):
+        left = growing.left_over()
+        still = room - (len(left.terms) - n - 1)
+        if left.deviation <= _ENOUGH * float(scores.std()) or still <= 0:
+            break
+        proposals = _proposals(left, still)
+        if not proposals:
+            break
+        growing.take([proposal.term for proposal in proposals])
+    left = growing.left_over()
+    return list(left.terms), left.coefficients
+
+
+def cross_fitted_residuals(signs: Signs, scores: Scores, seed: int) -> Scores:
+    """What is left over of each mask by the model fitted on the other folds."""
+    fold = np.random.default_rng([seed, len(scores)]).permutation(len(scores)) % _FOLDS
+    residual = np.zeros(len(scores))
+    for i in range(_FOLDS):
+        terms, coefficients = pursued(signs[fold != i], scores[fold != i])
+        predicted = products(signs[fold == i], terms) @ coefficients
+        residual[fold == i] = scores[fold == i] - predicted
+    return residual
+
+
+def _proposals(left: LeftOver, room: int) -> list[Proposal]:
+    found = pairs_and_extensions(left)
+    if not found and (closing := closures(left, room)):
+        return closing
+    found = found or triples(left)
+    if not found:
+        return []
+    found.sort(key=lambda one: (-one.strength, one.term))
+    strong = [one for one in found if one.strength >= _AT_ONCE * found[0].strength]
+    return strong[: min(room, max(8, len(left.residual) // 20))]
+
+
+class _Growing:
+    """Least squares on a growing list of terms; the products' cross products are kept."""
+
+    def __init__(self, signs: Signs, scores: Scores) -> None:
+        self.signs, self.scores = signs, scores
+        self.terms: list[Term] = []
+        self.columns = np.empty((len(scores), 0))
+        self.gram = np.empty((0, 0))
+        self.take([(), *((i,) for i in range(signs.shape[1]))])
+
+    def take(self, terms: list[Term]) -> None:
+        new = products(self.signs, terms)
+        across = self.columns.T @ new
+        self.gram = np.block([[self.gram, across], [across.T, new.T @ new]])
+        self.columns = np.hstack([self.columns, new])
+        self.terms += terms
+
+    def left_over(self) -> LeftOver:
+        n_masks = len(self.scores)
+        # Two masks that never differ in a product would leave the system singular.
+        ridged = self.gram + _RIDGE * n_masks * np.eye(len(self.gram))
+        coefficients = np.linalg.solve(ridged, self.columns.T @ self.scores)
+        residual = self.scores - self.columns @ coefficients
+        freedom = max(1, n_masks - len(self.terms))
+        return LeftOver(
+            signs=self.signs,
+            terms=self.terms,
+            coefficients=coefficients,
+            residual=residual,
+            deviation=float(np.sqrt((residual**2).sum() / freedom)),
+        )
+
+
+def _averaged(signs: Signs, values: Scores) -> Pairs:
+    """Mean of `values` times the product of every pair; zero diagonal."""
+    averaged = (signs * values[:, None]).T @ signs / len(values)
+    np.fill_diagonal(averaged, 0.0)
+    # A matrix product is symmetric only up to rounding.
+    return (averaged + averaged.T) / 2.0
+
+
+def _completed_weights(
+    signs: Signs, scores: Scores, terms: list[Term], coefficients: Float[np.ndarray, " term"]
+) -> Pairs:
+    """Those of the model, and for pairs that it lacks what the residuals say of them."""
+    residual = scores - products(signs, terms) @ coefficients
+    return _pair_weights(terms, coefficients, signs.shape[1]) + 4.0 * _averaged(signs, residual)
+
+
+def _pair_weights(terms: list[Term], coefficients: Float[np.ndarray, " term"], n: int) -> Pairs:
+    pairs = np.zeros((n, n))
+    for term, coefficient in zip(terms, coefficients, strict=True):
+        if len(term) == 2:
+            pairs[term] = pairs[term[::-1]] = 4.0 * coefficient
+    return pairs
+
+
+def _pairwise_part(
+    terms: list[Term], coefficients: Float[np.ndarray, " term"], n: int
+) -> PairModel:
+    main = np.zeros(n)
+    for term, coefficient in zip(terms, coefficients, strict=True):
+        if len(term) == 1:
+            main[term[0]] = coefficient
+    intercept = float(coefficients[terms.index(())])
+    return from_plus_minus(intercept, main, _pair_weights(terms, coefficients, n) / 4.0)

@@ -51,6 +51,11 @@ class CandidateSettings(_Settings):
     """Top features in every audited layer (paper: 10-200)."""
     keep: int = Field(default=64, ge=1)
     """`cosine_attribution` keeps this many of the pool, over all layers."""
+    widen_rounds: int = Field(default=3, ge=0)
+    """How often the pool of a prompt that all candidates do not flip is widened, by features whose
+    ablation should then lower the score most; 0: never."""
+    widen_by: int = Field(default=16, ge=1)
+    """Features added a round, over all layers."""
 
 
 class MinimalSettings(_Settings):
@@ -149,6 +154,9 @@ class JudgeSettings(_Settings):
 class ControlSettings(_Settings):
     random_sets: int = Field(default=10, ge=1)
     """Random sets, matched in size, layers and firing rate, per prompt and for the pooled set."""
+    random_directions: int = Field(default=10, ge=2)
+    """Random directions, drawn from how the stream varies among prompts of one label, beside every
+    number of the refusal direction."""
 
 
 class AuditConfig(_Settings):

@@ -101,6 +101,115 @@ class Direction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RandomRange:
+    """The same number for random directions (or sets of features) in place of the found: its control.
+
+    Random directions have the refusal direction's norm, are at right angles to it, and are drawn
+    from how the stream varies, at its layer and position, among training prompts of one label.
+    """
+
+    mean: float
+    lowest: float
+    highest: float
+    n: int
+    """Random directions, or sets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controlled:
+    """A number of the refusal direction, and what random directions give."""
+
+    own: Estimate
+    """Over audit prompts, on which nothing was chosen."""
+    random: RandomRange
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectionCheck:
+    """What the chosen direction does on audit prompts, beside random directions.
+
+    Harmful prompts are those refused, harmless ones those answered, as in the choice itself.
+    """
+
+    clean_harmful: Estimate
+    """Mean refusal score of the unablated model on the same harmful prompts, nats."""
+    clean_harmless: Estimate
+    bypass: Controlled
+    """Mean refusal score of harmful prompts, direction projected out everywhere, nats."""
+    flipped: Controlled
+    """Share of harmful prompts whose score falls below 0 when it is."""
+    induce: Controlled
+    """Mean refusal score of harmless prompts, direction added at its layer, nats."""
+    induced: Controlled
+    """Share of harmless prompts whose score rises above 0 when it is."""
+    kl: Controlled
+    """Mean KL of the next token on harmless prompts, clean against projected out, nats."""
+    stability: Estimate
+    """Mean cosine of the direction with those of resampled training prompts (2602.02132), and
+    the central 95% of these cosines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCoverage:
+    """How much of what tells harmful from harmless along the direction one layer's SAE shows."""
+
+    layer: int
+    gap: Estimate
+    """Mean component along the unit direction, refused harmful minus answered harmless audit
+    prompts, at the direction's position; in the stream's own unit."""
+    in_reconstruction: Estimate | None
+    """Share of `gap` that the SAE's reconstruction has; above 1 where it overstates it. None where
+    there is no gap to speak of: some resample of the prompts has none, or one the other way."""
+    in_error: Estimate | None
+    """The rest, which no feature shows."""
+    random: RandomRange | None
+    """Control of `in_reconstruction`: by how much the reconstruction moves along a random direction
+    when the stream does, on the same prompts (slope, 1 where nothing is missed). None where the
+    stream does not vary along them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DictionaryCoverage:
+    """How much of the mechanism the candidates reach, and how much no SAE shows.
+
+    Mean refusal scores (nats) of the refused audit prompts under five conditions, and the shares
+    that follow. "Replaced" is: set to the mean over answered harmless training prompts, at every
+    audited layer and ablated position (`controls.dictionary_coverage` says how and why).
+    """
+
+    clean: Estimate
+    candidates: Estimate
+    """All candidates ablated, as the audit ablates."""
+    dictionary: Estimate
+    """Replaced: what the SAEs' reconstructions have along the direction."""
+    direction: Estimate
+    """Replaced: all that the stream has along the direction."""
+    error: Estimate
+    """Replaced: what the SAEs' error terms have along the direction."""
+    hidden_from_candidates: Estimate | None
+    """`(candidates - direction) / (clean - direction)`: the share of what removing the direction
+    does that ablating all candidates does not. Below 0 where candidates do more, for features also
+    act off the direction. None, as the next two, where `reason` says why."""
+    hidden_from_dictionary: Estimate | None
+    """`(dictionary - direction) / (clean - direction)`: the same for all that any SAE shows."""
+    carried_by_error: Estimate | None
+    """`(clean - error) / (clean - direction)`: the share that replacing the error terms' part does
+    while the rest stays as it is."""
+    random_features: RandomRange | None
+    """Control of the candidates: the fall of the score when as many random features are ablated,
+    matched in layer and firing rate, as a share of the fall by the refusal direction. None also
+    where the SAEs have too few other features."""
+    random_direction: RandomRange | None
+    """Control: the fall of the score when a random direction is replaced, as a share of the fall by
+    the refusal direction."""
+    random_error: RandomRange | None
+    """Control of `carried_by_error`: the same for error terms' part of a random direction."""
+    reason: str
+    """Why there are no shares; else empty."""
+    layers: tuple[LayerCoverage, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One candidate feature."""
 
@@ -124,6 +233,18 @@ class CandidateSet:
     chance_cosine: float
     """The cosine that the top `per_layer` of equally many random rows would reach, averaged over
     layers: the control beside every cosine above."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidenedPool:
+    """What one prompt's candidates were widened by, because together they did not flip it."""
+
+    prompt_id: str
+    added: tuple[tuple[Feature, ...], ...]
+    """Round by round, the features with the largest estimated effect once all before are ablated,
+    the largest first. Empty where the candidates flip the prompt."""
+    scores: tuple[float, ...]
+    """Refusal score with the whole pool ablated, nats: of the candidates, then after each round."""
 
 
 @dataclass(frozen=True, kw_only=True)

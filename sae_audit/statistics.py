@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from sae_audit.findings import Estimate
+from sae_audit.findings import Estimate, RandomRange
 
 _LEVEL = 0.95
 _RESAMPLES = 4000
@@ -53,6 +53,44 @@ def _bootstrapped(
         high=float(high),
         n=cases.size,
         method="bootstrap 95%",
+    )
+
+
+def ratio(
+    numerators: Sequence[float] | Float[np.ndarray, " case"],
+    denominators: Sequence[float] | Float[np.ndarray, " case"],
+    *,
+    seed: int,
+) -> Estimate:
+    """A mean over another mean of the same cases, with a percentile bootstrap 95% interval.
+
+    Cases are resampled whole, so what moves both means moves them together. The caller has made
+    sure that the denominators' mean is far from 0 (`mean(...).low`).
+    """
+    above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
+    assert above.shape == below.shape, (above.shape, below.shape)
+    assert above.size > 0, "a ratio of no cases"
+    drawn = np.random.default_rng(seed).integers(0, above.size, (_RESAMPLES, above.size))
+    return between_quantiles(
+        float(above.mean() / below.mean()),
+        above[drawn].mean(axis=1) / below[drawn].mean(axis=1),
+        n=above.size,
+    )
+
+
+def between_quantiles(value: float, resampled: Float[np.ndarray, " draw"], *, n: int) -> Estimate:
+    """A value of `n` cases with the central 95% of what it was on resampled cases."""
+    assert np.isfinite(value), value
+    assert np.isfinite(resampled).all(), "a resample has no value"
+    low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Estimate(value=value, low=float(low), high=float(high), n=n, method="bootstrap 95%")
+
+
+def random_range(values: Sequence[float]) -> RandomRange:
+    """Mean and range of a number over random directions."""
+    assert values, "the range of no random direction"
+    return RandomRange(
+        mean=float(np.mean(values)), lowest=min(values), highest=max(values), n=len(values)
     )
 
 

@@ -93,6 +93,58 @@ class Dosed:
     dose: float
 
 
+class Part(StrEnum):
+    """What of the stream's component along a direction is meant: `x . r = (xhat . r) + (e . r)`."""
+
+    STREAM = "stream"
+    """All of it."""
+    RECONSTRUCTION = "reconstruction"
+    """What the layer's SAE shows of it: that of its reconstruction, xhat."""
+    ERROR = "error"
+    """What the SAE does not show: that of its error term, `e = x - xhat`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Projections:
+    """Components of one layer's clean stream along some unit directions, at one position."""
+
+    stream: Float[np.ndarray, "prompt direction"]
+    reconstruction: Float[np.ndarray, "prompt direction"]
+    """The SAE's; the rest of `stream` is in its error term."""
+    length: float
+    """Mean length of the stream itself: components much smaller are rounding."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PromptEffects:
+    """What projecting a direction out, or adding it, does to each prompt (2406.11717)."""
+
+    bypass: Float[np.ndarray, " harmful"]
+    """Refusal score of harmful prompts with the unit direction projected out everywhere, nats."""
+    induce: Float[np.ndarray, " harmless"]
+    """Refusal score of harmless prompts with the direction added, un-normalised, at its layer."""
+    kl: Float[np.ndarray, " harmless"]
+    """KL of the next-token distribution of harmless prompts, clean against projected out, nats."""
+
+
+@runtime_checkable
+class EffectOnEach(Protocol):
+    """What a direction does to every prompt of a fixed choice."""
+
+    def __call__(self, direction: Float[np.ndarray, " d_model"], *, layer: int) -> PromptEffects:
+        """`direction` projected out everywhere, and added at `layer`."""
+        ...
+
+
+@runtime_checkable
+class Replaced(Protocol):
+    """Scores with a part of the stream's component along a direction as in harmless prompts."""
+
+    def __call__(self, part: Part, direction: int) -> Float[np.ndarray, " prompt"]:
+        """Refusal scores (nats), the part replaced at every audited layer; `direction` by number."""
+        ...
+
+
 @runtime_checkable
 class Score(Protocol):
     """The refusal score of one prompt as a set function (the question most stages ask)."""

@@ -12,25 +12,31 @@ from sae_audit.findings import (
     Cascade,
     CertifiedSet,
     Collateral,
+    Controlled,
     Controls,
+    DictionaryCoverage,
     Direction,
+    DirectionCheck,
     DirectionEvaluation,
     DosePoint,
     ErrorTermControl,
     Estimate,
     FlipDose,
     InteractionGraph,
+    LayerCoverage,
     MinimalSet,
     MinimalSetFamily,
     PairInteraction,
     PairKind,
     PooledSet,
     PromptScore,
+    RandomRange,
     SaeQuality,
     SetControl,
     SolverFit,
     Wake,
     Wave,
+    WidenedPool,
 )
 from sae_audit.record import folder as folders
 from sae_audit.record.facts import (
@@ -194,6 +200,56 @@ def controls(*, empty: bool = False) -> Controls:
     )
 
 
+def random_range(mean: float) -> RandomRange:
+    return RandomRange(mean=mean, lowest=mean - 0.05, highest=mean + 0.05, n=10)
+
+
+def direction_check() -> DirectionCheck:
+    def controlled(value: float, random: float) -> Controlled:
+        return Controlled(own=estimate(value), random=random_range(random))
+
+    return DirectionCheck(
+        clean_harmful=estimate(4.0),
+        clean_harmless=estimate(-5.0),
+        bypass=controlled(-3.25, 3.9),
+        flipped=controlled(0.875, 0.05),
+        induce=controlled(1.5, -4.75),
+        induced=controlled(0.75, 0.05),
+        kl=controlled(0.02, 0.06),
+        stability=estimate(0.875),
+    )
+
+
+def dictionary_coverage(layers: tuple[int, ...] = (1, 2), reason: str = "") -> DictionaryCoverage:
+    """Candidates leave 8% undone, the SAEs show all but 3%; layer 1 has no gap to speak of."""
+    share = None if reason else estimate(0.03)
+    random = None if reason else random_range(0.06)
+    return DictionaryCoverage(
+        clean=estimate(4.0),
+        candidates=estimate(-3.0),
+        dictionary=estimate(-3.5),
+        direction=estimate(-3.75),
+        error=estimate(3.75),
+        hidden_from_candidates=None if reason else estimate(0.08),
+        hidden_from_dictionary=share,
+        carried_by_error=share,
+        random_features=random,
+        random_direction=random,
+        random_error=random,
+        reason=reason,
+        layers=tuple(
+            LayerCoverage(
+                layer=layer,
+                gap=estimate(0.05 if i == 0 else 7.0),
+                in_reconstruction=None if i == 0 else estimate(0.9),
+                in_error=None if i == 0 else estimate(0.1),
+                random=random_range(0.8),
+            )
+            for i, layer in enumerate(layers)
+        ),
+    )
+
+
 def synthetic_run(
     folder: Path,
     *,
@@ -205,10 +261,15 @@ def synthetic_run(
     sae_sha256: str = "5ae",
     refusal_ids: tuple[int, ...] = (7,),
     means: dict[str, np.ndarray] | None = None,
+    certainty: bool = True,
+    why_no_shares: str = "",
     ce_recovered: tuple[float | None, float | None] = (0.975, 0.963),
     **settings: object,
 ) -> Run:
-    """A finished run in `folder`; with `flipped=False`, one in which nothing could be flipped."""
+    """A finished run in `folder`; with `flipped=False`, one in which nothing could be flipped.
+
+    Without `certainty`, one made before directions were checked and coverage measured.
+    """
     config = AuditConfig(
         model="models/tiny",
         saes="saes/tiny",
@@ -256,6 +317,10 @@ def synthetic_run(
                 n_validation=(4, 4),
             )
         ],
+        ("direction_check", DirectionCheck): [direction_check()] if certainty else [],
+        ("dictionary_coverage", DictionaryCoverage): (
+            [dictionary_coverage(reason=why_no_shares)] if certainty else []
+        ),
         ("sae_quality", list[SaeQuality]): [
             [
                 SaeQuality(
@@ -276,6 +341,10 @@ def synthetic_run(
                 candidates=tuple(Candidate(feature=f, cosine=0.5) for f in (A, B, C)),
                 chance_cosine=0.2,
             )
+        ],
+        ("widening", WidenedPool): [
+            WidenedPool(prompt_id=one.prompt_id, added=(), scores=(one.score_candidates,))
+            for one in minimal_sets
         ],
         ("minimal_sets", MinimalSet): minimal_sets,
         ("minimal_set_families", MinimalSetFamily): [

@@ -1,6 +1,112 @@
+"""Interactions on planted models: every pair method on the model's own set function."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
 from sae_audit.bench.cases import Bed
+from sae_audit.bench.pair_methods import (
+    DEFAULT,
+    PAIR_METHODS,
+    PairAnswer,
+    co_activation,
+    exact_differences,
+)
+from sae_audit.bench.pair_metrics import Detection, detections
 from sae_audit.bench.results import Row
+from sae_audit.findings import PairKind
+from sae_audit.interactions.pair_model import Pairs
+from sae_audit.pipeline.stages import ranked
+from sae_audit.prompts.types import Prompt
+from sae_audit.vocabulary import FeatureId
+
+SETS_PER_PLAYER = 40
+"""Ablated sets that a method may score for each feature among which it looks for pairs."""
+_FEWEST = 16
+"""Players at least: planted features, and candidates that do nothing."""
+_EXACT = 12
 
 
 def pair_rows(bed: Bed) -> list[Row]:
-    return []
+    """One row a method, over the first harmful prompt of every category."""
+    prompts = list({prompt.category: prompt for prompt in bed.audit.harmful}.values())
+    players = _players(bed)
+    rows: list[Row] = []
+    names = [*PAIR_METHODS, "exact_differences", "co_activation"]
+    for name in names:
+        judged = [_judged(bed, name, prompt, players) for prompt in prompts]
+        answers = [answer for answer in judged if answer is not None]
+        if answers:
+            rows.append(_row(bed, name, answers))
+    return rows
+
+
+def _players(bed: Bed) -> list[FeatureId]:
+    """The planted features, and the candidates nearest the direction that were not planted."""
+    planted = list(bed.planted.truth.planted)
+    others = [f for f in ranked(bed.candidates) if f not in set(planted)]
+    return sorted([*planted, *others[: max(0, _FEWEST - len(planted))]])
+
+
+def true_pairs(bed: Bed, prompt: Prompt, players: Sequence[FeatureId]) -> Pairs:
+    """Pair weights by the circuit, nats; 0 where two features do not interact."""
+    place = {feature: i for i, feature in enumerate(players)}
+    weights = np.zeros((len(players), len(players)))
+    for pair in bed.truth(prompt).pairs:
+        i, j = place[pair.a], place[pair.b]
+        weights[i, j] = weights[j, i] = pair.weight
+    return weights
+
+
+_Judged = tuple[tuple[Detection, Detection], PairAnswer]
+
+
+def _judged(bed: Bed, name: str, prompt: Prompt, players: list[FeatureId]) -> _Judged | None:
+    """How a method ranks the pairs; None where it does not apply."""
+    budget, seed = SETS_PER_PLAYER * len(players), bed.case.seed
+    score = bed.session.score_of(prompt)
+    if name == "co_activation":
+        answer = _co_activation(bed, players)
+    elif name == "exact_differences":
+        # All 2^n sets: of the planted features alone, where there are few.
+        players = sorted(bed.planted.truth.planted)
+        if not 1 < len(players) <= _EXACT:
+            return None
+        answer = exact_differences(score, players, budget=2 ** len(players), seed=seed)
+    else:
+        answer = PAIR_METHODS[name](score, players, budget=budget, seed=seed)
+    return detections(answer.weights, true_pairs(bed, prompt, players)), answer
+
+
+def _co_activation(bed: Bed, players: Sequence[FeatureId]) -> PairAnswer:
+    """The paper's form: what fires together on refused and on answered training prompts."""
+    prompts = [*bed.train.harmful, *bed.train.harmless]
+    peaks = bed.session.subject.peak_activations(prompts)
+    activations = np.stack([peaks[f.layer][:, f.index] for f in players], axis=1)
+    refused = [True] * len(bed.train.harmful) + [False] * len(bed.train.harmless)
+    return co_activation(activations.astype(np.float64), refused=refused, seed=bed.case.seed)
+
+
+def _row(bed: Bed, name: str, judged: list[_Judged]) -> Row:
+    found = [detection for both, _ in judged for detection in both]
+
+    def mean(kind: PairKind, measure: str) -> float | None:
+        values = [getattr(one, measure) for one in found if one.kind is kind]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+    return Row(
+        stage="interactions",
+        method=f"ours: {name}" if name == DEFAULT else name,
+        case=bed.case,
+        measures={
+            "AUROC redundant": mean(PairKind.REDUNDANT, "auroc"),
+            "AUROC shared path": mean(PairKind.SHARED_PATH, "auroc"),
+            "AUPRC redundant": mean(PairKind.REDUNDANT, "auprc"),
+            "AUPRC shared path": mean(PairKind.SHARED_PATH, "auprc"),
+        },
+        n_prompts=len(judged),
+        n_sets_scored=float(np.mean([answer.n_sets_scored for _, answer in judged])),
+        seconds=float(np.mean([answer.seconds for _, answer in judged])),
+    )
+

@@ -1,7 +1,7 @@
 """What the bench measured: one row a method and model, summarised over models."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,11 +43,28 @@ class Summary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlarmRow:
+    """How often a mechanism is claimed of models that have none."""
+
+    models: str
+    claimed: Estimate
+    """Share of audits, Wilson interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DialRow:
+    """What an audit measures on an organism trained to refuse without its direction."""
+
+    rounds: int
+    """Rounds of such training."""
+    measures: Mapping[str, Estimate | None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BenchResult:
     """A whole run of the bench."""
 
     version: str
-    seed: int
     n_seeds: int
     n_prompts: int
     rows: tuple[Row, ...]
@@ -55,6 +72,10 @@ class BenchResult:
     """By kind of SAE."""
     families: tuple[Summary, ...]
     """By family."""
+    false_alarms: tuple[AlarmRow, ...] = ()
+    """Empty where they were not asked for."""
+    dial: tuple[DialRow, ...] = ()
+    """Empty where no trained organisms were named."""
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
@@ -76,7 +97,7 @@ def summarised(rows: Sequence[Row], group_of, *, seed: int) -> tuple[Summary, ..
             stage=stage,
             group=group,
             method=method,
-            measures={name: _mean(same, name, seed) for name in same[0].measures},
+            measures={name: _mean(same, name) for name in same[0].measures},
             n_sets_scored=sum(row.n_sets_scored for row in same) / len(same),
             seconds=sum(row.seconds for row in same) / len(same),
         )
@@ -84,7 +105,7 @@ def summarised(rows: Sequence[Row], group_of, *, seed: int) -> tuple[Summary, ..
     )
 
 
-def _mean(rows: Sequence[Row], name: str, seed: int) -> Estimate | None:
+def _mean(rows: Sequence[Row], name: str) -> Estimate | None:
     values = [row.measures[name] for row in rows]
     known = [value for value in values if value is not None]
-    return mean(known, seed=seed) if known else None
+    return mean(known, seed=0) if known else None

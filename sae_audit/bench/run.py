@@ -12,34 +12,44 @@ from sae_audit.bench.measures import SetMatch, nearest, waves_match
 from sae_audit.bench.minimal_methods import Answer, candidate_pools, methods
 from sae_audit.bench.pairs import pair_rows
 from sae_audit.bench.results import BenchResult, Row, kind_of_sae, summarised
+from sae_audit.bench.stored import StoredRows
 from sae_audit.pipeline.stages import find_minimal_sets
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureSet
 
 
 def bench(
-    cases: Sequence[Case], *, n_prompts: int, n_seeds: int, seed: int, told: Told
+    cases: Sequence[Case],
+    *,
+    n_prompts: int,
+    n_seeds: int,
+    stored: StoredRows,
+    told: Told,
 ) -> BenchResult:
-    """Run every method on every case."""
+    """Run every method on every case; what `stored` holds already is not run again."""
     rows: list[Row] = []
     for i, case in enumerate(cases):
         told(str(case), i, len(cases))
-        with opened(case, n_prompts=n_prompts) as bed:
-            rows += candidate_rows(bed)
-            if bed.case.family != "many_pairs":
-                rows += minimal_rows(bed)
-                rows += cascade_rows(bed)
-            rows += pair_rows(bed)
+        rows += stored.remembered(case, lambda case=case: case_rows(case, n_prompts=n_prompts))
     told("done", len(cases), len(cases))
     return BenchResult(
         version=version("sae-audit"),
-        seed=seed,
         n_seeds=n_seeds,
         n_prompts=n_prompts,
         rows=tuple(rows),
-        summaries=summarised(rows, kind_of_sae, seed=seed),
-        families=summarised(rows, lambda case: case.family, seed=seed),
+        summaries=summarised(rows, kind_of_sae),
+        families=summarised(rows, lambda case: case.family),
     )
+
+
+def case_rows(case: Case, *, n_prompts: int) -> list[Row]:
+    """Every method on one planted model."""
+    with opened(case, n_prompts=n_prompts) as bed:
+        rows = candidate_rows(bed)
+        if all(truth.listed for truth in bed.planted.truth.by_category.values()):
+            rows += minimal_rows(bed)
+            rows += cascade_rows(bed)
+        return rows + pair_rows(bed)
 
 
 def candidate_rows(bed: Bed) -> list[Row]:

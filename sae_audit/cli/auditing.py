@@ -114,11 +114,14 @@ def audit(
 _LOADING = "loading"
 _STAGES = {
     "direction": "Refusal direction",
+    "direction_check": "The direction, tried again",
     "sae_quality": "How well the SAEs describe it",
     "candidates": "Candidate features",
+    "widening": "Wider pools where needed",
     "minimal_sets": "Minimal sets, prompt by prompt",
     "minimal_set_families": "Other minimal sets",
     "doses": "Smallest doses that flip",
+    "dictionary_coverage": "What the SAEs do not show",
     "pooled_set": "One set for many prompts",
     "interactions": "Interactions, prompt by prompt",
     "cascades": "Cascades of dormant features",

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from sae_audit.cli import auditing, checking, finding, planning, reporting
+from sae_audit.cli import auditing, benching, checking, finding, planning, reporting
 from sae_audit.cli.screen import err, escaped
 from sae_audit.errors import AuditError, AuditIncompleteError, InterruptedDownloadError
 
@@ -24,6 +24,7 @@ app.command()(planning.plan)
 app.command()(finding.catalog)
 app.command()(finding.fetch)
 app.command()(checking.doctor)
+app.command()(benching.bench)
 app.command()(reporting.schema)
 
 

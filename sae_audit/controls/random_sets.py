@@ -1,5 +1,6 @@
 """Random sets matched to a given one: as many features in each layer, firing as often."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -25,6 +26,14 @@ def matched_random_sets(
     """
     random = np.random.default_rng(seed)
     return [_one(features, firing_rates, set(excluded), random) for _ in range(n_sets)]
+
+
+def enough_left(
+    features: FeatureSet, firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
+) -> bool:
+    """Whether each layer has as many other features as `features` has there."""
+    wanted = Counter(feature.layer for feature in features)
+    return all(2 * n <= len(firing_rates[layer]) for layer, n in wanted.items())
 
 
 def _one(

@@ -6,7 +6,8 @@ from sae_audit.findings import Estimate
 
 
 def percent(value: float) -> str:
-    return f"{100.0 * value:.0f}%"
+    # As a whole number, or what rounds to nothing from below would read "-0%".
+    return f"{round(100.0 * value)}%"
 
 
 def nats(value: float) -> str:

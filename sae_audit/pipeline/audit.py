@@ -12,6 +12,7 @@ from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditIncompleteError
 from sae_audit.findings import PromptScore, SaeQuality
 from sae_audit.pipeline import depth, opening, stages
+from sae_audit.pipeline.certainty import check_direction, measure_coverage
 from sae_audit.pipeline.closing import close
 from sae_audit.pipeline.confirmation import confirm_flips
 from sae_audit.pipeline.controls import run_controls
@@ -98,6 +99,7 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
         opening.as_labelled(prompts, scores) for prompts in splits.named().values()
     )
     direction = stages.find_direction(session, train, validation)
+    check_direction(session, direction, train, audited)
     session.progress("sae_quality", 0, 1)
     session.remember(
         "sae_quality",
@@ -111,6 +113,7 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
     minimal_sets = stages.find_minimal_sets(session, refused, candidates)
     depth.find_families(session, refused, candidates, minimal_sets)
     doses = depth.find_doses(session, refused, candidates, minimal_sets)
+    measure_coverage(session, direction, train, audited, candidates, minimal_sets)
     pooled = stages.pool_sets(session, refused, minimal_sets)
     stages.fit_interactions(session, refused, candidates, minimal_sets, pooled)
     stages.follow_cascades(session, refused, minimal_sets, direction)

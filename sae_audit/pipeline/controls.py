@@ -23,6 +23,7 @@ from sae_audit.findings import (
 )
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import ranked
+from sae_audit.pipeline.widening import added_for
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.statistics import mean
 from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureId, FeatureSet, Score
@@ -37,15 +38,19 @@ class _Rivals:
     cosine: Sequence[FeatureId]
     n_random: int
 
-    @property
-    def has_others_enough(self) -> bool:
-        """Whether as many features as there are candidates can be drawn beside them, by layer."""
-        counts = Counter(feature.layer for feature in self.cosine)
-        return all(2 * n <= len(self.firing_rates[layer]) for layer, n in counts.items())
+    def has_others_enough(self, features: FeatureSet) -> bool:
+        """Whether each layer has as many features beside candidates and these as these are."""
+        wanted = Counter(feature.layer for feature in features)
+        taken = Counter(feature.layer for feature in features.union(self.cosine))
+        return all(n + taken[layer] <= len(self.firing_rates[layer]) for layer, n in wanted.items())
 
     def random(self, features: FeatureSet, seed: int) -> list[FeatureSet]:
         return matched_random_sets(
-            features, self.firing_rates, excluded=self.cosine, n_sets=self.n_random, seed=seed
+            features,
+            self.firing_rates,
+            excluded=features.union(self.cosine),
+            n_sets=self.n_random,
+            seed=seed,
         )
 
     def all(self, features: FeatureSet, seed: int) -> dict[str, list[FeatureSet]]:
@@ -144,22 +149,24 @@ def _on_doses(
     # The same draws that stand beside the whole ablation; all candidates have draws of their own.
     drawn = {p.id: seed + i for i, p in enumerate(p for p in prompts if p.id in own)}
 
+    pool = frozenset(rivals.cosine)
+    features = {p.id: own.get(p.id) or pool.union(added_for(session, p.id)) for p in prompts}
+
     def random_scores(found: FlipDose) -> Float[np.ndarray, " set"]:
         assert found.dose is not None, found
-        features = own.get(found.prompt_id, frozenset(rivals.cosine))
-        sets = rivals.random(features, drawn.get(found.prompt_id, seed))
+        sets = rivals.random(features[found.prompt_id], drawn.get(found.prompt_id, seed))
         return score([(by_id[found.prompt_id], Dosed(one, found.dose)) for one in sets])
 
-    kinds = {
-        kind: [d for d in doses if d.ablated == kind] for kind in ("minimal_set", "candidates")
-    }
+    kinds = [[d for d in doses if d.ablated == kind] for kind in ("minimal_set", "candidates")]
     return tuple(
         dose_control(
             found,
-            random_scores if kind == "minimal_set" or rivals.has_others_enough else None,
+            random_scores
+            if all(rivals.has_others_enough(features[d.prompt_id]) for d in found)
+            else None,
             seed=seed,
         )
-        for kind, found in kinds.items()
+        for found in kinds
         if found
     )
 

@@ -7,6 +7,7 @@ from sae_audit.minimal.all_sets import minimal_set_family
 from sae_audit.minimal.dose import flip_dose
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import ranked, search_orders
+from sae_audit.pipeline.widening import added_for
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId
 
@@ -25,7 +26,8 @@ def find_families(
 
     def order(prompt: Prompt) -> list[FeatureId]:
         # Of two orders the second, by estimated effect: for one budget it finds more sets.
-        return search_orders(session, prompt, candidates)[-1]
+        pool = [*ranked(candidates), *added_for(session, prompt.id)]
+        return search_orders(session, prompt, pool)[-1]
 
     return session.remember_together(
         "minimal_set_families",
@@ -44,13 +46,13 @@ def find_doses(
 ) -> list[FlipDose]:
     """Stage 2, fourth step: how much of the ablation flips each prompt."""
     own = {found.prompt_id: found for found in minimal_sets}
-    everything, settings = frozenset(ranked(candidates)), session.config.dose
+    pool, settings = frozenset(ranked(candidates)), session.config.dose
     if not own or not settings.grid:
         return []
     return session.remember_together(
         "doses",
         FlipDose,
         list(prompts),
-        lambda p: flip_dose(own[p.id], everything, settings),
+        lambda p: flip_dose(own[p.id], pool.union(added_for(session, p.id)), settings),
         session.dosed_scores(),
     )

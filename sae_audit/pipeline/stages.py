@@ -22,6 +22,7 @@ from sae_audit.interactions.players import strongest_players
 from sae_audit.minimal.pooled import pooled_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.widening import widen_pools
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record.folder import write_tensors
 from sae_audit.vocabulary import FeatureId, FeatureSet
@@ -91,20 +92,23 @@ def find_minimal_sets(
     session: Session, prompts: Sequence[Prompt], candidates: CandidateSet
 ) -> list[MinimalSet]:
     """Stage 2, second step: one certified set per refused prompt."""
+    added = widen_pools(session, prompts, candidates)
     return session.remember_together(
         "minimal_sets",
         MinimalSet,
         list(prompts),
-        lambda p: minimal_set(p.id, search_orders(session, p, candidates), session.config.minimal),
+        lambda p: minimal_set(
+            p.id,
+            search_orders(session, p, [*ranked(candidates), *added[p.id]]),
+            session.config.minimal,
+        ),
         session.scores(),
     )
 
 
-def search_orders(
-    session: Session, prompt: Prompt, candidates: CandidateSet
-) -> list[list[FeatureId]]:
-    """The orders in which a search tries candidates, as the settings ask."""
-    pool, asked = ranked(candidates), session.config.minimal.order
+def search_orders(session: Session, prompt: Prompt, pool: list[FeatureId]) -> list[list[FeatureId]]:
+    """The orders in which a search tries a prompt's pool, as the settings ask."""
+    asked = session.config.minimal.order
     found = [pool] if asked != "attribution" else []
     if asked != "candidates":
         drops = _attribution(session, prompt)
@@ -155,7 +159,7 @@ def fit_interactions(
         "interactions",
         InteractionGraph,
         list(prompts),
-        lambda p: _fit(session, p.id, [p], ranked(candidates), own[p.id]),
+        lambda p: _fit(session, p.id, [p], _with(candidates, own[p.id]), own[p.id]),
     )
     if pooled is not None:
         panel = [p for p in prompts if p.id in pooled.built_on]
@@ -166,11 +170,21 @@ def fit_interactions(
                 "pooled",
                 InteractionGraph,
                 lambda: _fit(
-                    session, "pooled", panel, ranked(candidates), frozenset(pooled.features)
+                    session,
+                    "pooled",
+                    panel,
+                    _with(candidates, frozenset(pooled.features)),
+                    frozenset(pooled.features),
                 ),
             )
         )
     return graphs
+
+
+def _with(candidates: CandidateSet, features: FeatureSet) -> list[FeatureId]:
+    """Candidates and, behind them, what a widened pool brought in."""
+    order = ranked(candidates)
+    return [*order, *sorted(features.difference(order))]
 
 
 def _fit(

@@ -65,11 +65,14 @@ def work_of(config: AuditConfig, facts: SubjectFacts) -> list[Work]:
     stages = [
         counted.scores(),
         counted.direction(),
+        counted.direction_check(),
         counted.sae_quality(),
         counted.candidates(),
+        counted.widening(),
         counted.minimal_sets(),
         *counted.families(),
         *counted.doses(),
+        counted.dictionary_coverage(),
         counted.pooled_set(),
         counted.interactions(),
         counted.cascades(),
@@ -117,6 +120,34 @@ class _Counting:
             heads=effects + others,
         )
 
+    def direction_check(self) -> Work:
+        n_directions = 1 + self.config.controls.random_directions
+        effects = 3 * self.audit * n_directions
+        others = 2 * self.train + 3 * self.audit
+        return Work(
+            stage="direction_check",
+            forward_passes=effects + others,
+            layer_tokens=self._whole(effects + others),
+            edited_layer_tokens=self._whole(2 * self.audit * n_directions),
+            heads=effects + others,
+        )
+
+    def dictionary_coverage(self) -> Work:
+        # Harmful prompts are read twice, harmless ones for their place and for their mean; the
+        # reconstruction is replaced in one pass, whole parts of a direction in two for each.
+        readings = 3 * self.audit + self.train
+        replaced = self.audit * (3 + 2 * self.config.controls.random_directions)
+        questions = _DISTINCT * self.audit * self.config.controls.random_sets
+        return Work(
+            stage="dictionary_coverage",
+            forward_passes=readings + replaced + self.train + questions,
+            layer_tokens=self._whole(readings + replaced + self.train),
+            swept_layer_tokens=self._swept(questions),
+            heads=readings + replaced + self.train,
+            swept_heads=questions,
+            encoded=self._encoded(2 * (readings + self.audit) + self.train),
+        )
+
     def sae_quality(self) -> Work:
         n = 2 * self.audit
         n_ce = min(2 * CE_PROMPTS, n)
@@ -149,6 +180,18 @@ class _Counting:
             alone_encoded=2 * self._encoded(prompts),
         )
 
+    def widening(self) -> Work:
+        # A clean pass and one with all candidates ablated; more only where that flips nothing.
+        return Work(
+            stage="widening",
+            forward_passes=2 * self.audit,
+            alone_layer_tokens=self._whole(self.audit),
+            swept_layer_tokens=self._swept(self.audit),
+            heads=self.audit,
+            swept_heads=self.audit,
+            assumed="all candidates together flip every prompt",
+        )
+
     def minimal_sets(self) -> Work:
         n, m = max(self.n_candidates, 2), _SET_SIZE
         one_search = m * (math.log2(max(n / m, 1)) + 1)
@@ -160,10 +203,10 @@ class _Counting:
         own = self._attribution("", self.audit if attributed else 0)
         return Work(
             stage="minimal_sets",
-            forward_passes=questions + self.audit + own.forward_passes,
-            alone_layer_tokens=self._whole(self.audit) + own.alone_layer_tokens,
+            forward_passes=questions + own.forward_passes,
+            alone_layer_tokens=own.alone_layer_tokens,
             swept_layer_tokens=self._swept(questions),
-            heads=3 * self.audit,
+            heads=2 * self.audit,
             swept_heads=questions,
             alone_encoded=own.alone_encoded,
             assumed=f"sets of {m} features; two thirds of the sets asked about change something",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from pydantic import ValidationError
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
@@ -111,6 +111,10 @@ def write_config(config: AuditConfig, path: Path) -> None:
 def write_tensors(folder: Path, name: str, tensors: Mapping[str, np.ndarray]) -> None:
     arrays = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
     save_file(arrays, folder / "tensors" / f"{name}.safetensors")
+
+
+def read_tensors(folder: Path, name: str) -> dict[str, np.ndarray]:
+    return load_file(folder / "tensors" / f"{name}.safetensors")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -1,5 +1,7 @@
 """A run's record in its published form."""
 
+from collections.abc import Mapping
+
 from sae_audit.findings import (
     Cascade,
     FlipDose,
@@ -7,6 +9,7 @@ from sae_audit.findings import (
     MinimalSet,
     MinimalSetFamily,
     PooledSet,
+    WidenedPool,
 )
 from sae_audit.record.run import Run
 from sae_audit.record.schema import (
@@ -43,8 +46,10 @@ def published(run: Run) -> Findings:
             bypass=selected.bypass,
             induce=selected.induce,
             kl=selected.kl,
+            check=run.direction_check,
         ),
-        minimal_sets=[_minimal_set(found) for found in run.minimal_sets],
+        dictionary_coverage=run.dictionary_coverage,
+        minimal_sets=[_minimal_set(found, run.widened) for found in run.minimal_sets],
         minimal_set_families=[_family(found) for found in run.minimal_set_families],
         doses=[_dose(found) for found in run.doses],
         pooled_set=_pooled(run.pooled_set),
@@ -97,7 +102,8 @@ def _prompts(run: Run) -> PublishedPrompts:
     )
 
 
-def _minimal_set(found: MinimalSet) -> PublishedMinimalSet:
+def _minimal_set(found: MinimalSet, widened: Mapping[str, WidenedPool]) -> PublishedMinimalSet:
+    added = widened[found.prompt_id].added
     return PublishedMinimalSet(
         prompt_id=found.prompt_id,
         features=list(found.features),
@@ -106,6 +112,7 @@ def _minimal_set(found: MinimalSet) -> PublishedMinimalSet:
         flipped=found.flipped,
         certified=found.certified,
         candidates=found.n_candidates,
+        widened_by=[feature for features in added for feature in features],
         forward_passes=found.n_sets_scored,
         reason=found.reason,
     )

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import yaml
 from jaxtyping import Float
-from safetensors.numpy import load_file
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
@@ -19,7 +18,9 @@ from sae_audit.findings import (
     Cascade,
     Confirmation,
     Controls,
+    DictionaryCoverage,
     Direction,
+    DirectionCheck,
     FlipDose,
     InteractionGraph,
     MinimalSet,
@@ -27,8 +28,10 @@ from sae_audit.findings import (
     PooledSet,
     PromptScore,
     SaeQuality,
+    WidenedPool,
 )
 from sae_audit.record.facts import Manifest
+from sae_audit.record.folder import read_tensors
 from sae_audit.record.schema import Findings
 from sae_audit.record.store import Store
 
@@ -65,8 +68,26 @@ class Run:
         return self._one("direction", Direction)
 
     @cached_property
+    def direction_check(self) -> DirectionCheck | None:
+        """None in records made before there was such a check."""
+        found = self._all("direction_check", DirectionCheck)
+        return found[0] if found else None
+
+    @cached_property
+    def dictionary_coverage(self) -> DictionaryCoverage | None:
+        """None in records made before this was measured."""
+        found = self._all("dictionary_coverage", DictionaryCoverage)
+        return found[0] if found else None
+
+    @cached_property
     def candidates(self) -> CandidateSet:
         return self._one("candidates", CandidateSet)
+
+    @cached_property
+    def widened(self) -> dict[str, WidenedPool]:
+        """By prompt, what its candidates were widened by: nothing, where they flip it."""
+        found: list[WidenedPool] = self._all("widening", WidenedPool)
+        return {one.prompt_id: one for one in found}
 
     @cached_property
     def minimal_sets(self) -> list[MinimalSet]:
@@ -111,12 +132,12 @@ class Run:
     @cached_property
     def means(self) -> Mapping[str, Float[np.ndarray, "layer template d_model"]]:
         """Mean residuals of the training prompts, `harmful` and `harmless`."""
-        return load_file(self.folder / "tensors" / "means.safetensors")
+        return read_tensors(self.folder, "means")
 
     def table(self, name: str) -> pd.DataFrame:
-        """A stage as a data frame: `scores`, `saes`, `directions`, `candidates`, `minimal_sets`,
-        `minimal_set_families` (one row a set), `doses` (one row a scored dose), `pairs`, `waves` or
-        `costs`.
+        """A stage as a data frame: `scores`, `saes`, `directions`, `direction_check`, `coverage`,
+        `candidates`, `minimal_sets`, `minimal_set_families` (one row a set), `doses` (one row a
+        scored dose), `pairs`, `waves` or `costs`.
 
         `saes` has one row an audited layer: layer, release, id, width, explained_variance,
         explained_variance_without_bos, l0 and ce_recovered, NaN where there is no such ratio.

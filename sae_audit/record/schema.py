@@ -4,7 +4,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sae_audit.findings import Confirmation, Controls, Estimate, Feature, PairKind
+from sae_audit.findings import (
+    Confirmation,
+    Controls,
+    DictionaryCoverage,
+    DirectionCheck,
+    Estimate,
+    Feature,
+    PairKind,
+)
 
 
 class _Published(BaseModel):
@@ -53,6 +61,11 @@ class PublishedDirection(_Published):
     bypass: float = Field(description="Mean refusal score of harmful prompts, projected out; nats.")
     induce: float = Field(description="Mean refusal score of harmless prompts, added; nats.")
     kl: float = Field(description="On harmless prompts, clean against projected out; nats.")
+    check: DirectionCheck | None = Field(
+        default=None,
+        description="The same on audit prompts, with intervals and beside random directions; null in "
+        "records made before it was measured.",
+    )
 
 
 class PublishedMinimalSet(_Published):
@@ -65,6 +78,9 @@ class PublishedMinimalSet(_Published):
     flipped: bool
     certified: bool = Field(description="Sparing any one feature undoes the flip; each was tried.")
     candidates: int
+    widened_by: list[Feature] = Field(
+        description="Candidates added for this prompt, because the others together did not flip it."
+    )
     forward_passes: int
     reason: str = Field(description="Why the prompt could not be flipped; empty where it was.")
 
@@ -162,6 +178,11 @@ class Findings(_Published):
     saes: list[PublishedSae]
     prompts: PublishedPrompts
     direction: PublishedDirection
+    dictionary_coverage: DictionaryCoverage | None = Field(
+        default=None,
+        description="How much of what removing the direction does the candidates reach and the SAEs "
+        "show; null in records made before it was measured.",
+    )
     minimal_sets: list[PublishedMinimalSet]
     minimal_set_families: list[PublishedMinimalSetFamily] = Field(
         default=[], description="One per flipped prompt; empty where not looked for."

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from sae_audit.findings import Estimate
+
 if TYPE_CHECKING:
     from sae_audit.record.run import Run
 
@@ -40,6 +42,59 @@ def _directions(run: "Run") -> pd.DataFrame:
     chosen = run.direction.selected
     frame["selected"] = (frame.layer == chosen.layer) & (frame.position == chosen.position)
     return frame
+
+
+def _direction_check(run: "Run") -> pd.DataFrame:
+    check = run.direction_check
+    if check is None:
+        return pd.DataFrame()
+    measures = ("bypass", "flipped", "induce", "induced", "kl")
+    return pd.DataFrame(
+        [
+            {
+                "measure": name,
+                **_estimate(getattr(check, name).own),
+                "random_mean": getattr(check, name).random.mean,
+                "random_lowest": getattr(check, name).random.lowest,
+                "random_highest": getattr(check, name).random.highest,
+            }
+            for name in measures
+        ]
+    )
+
+
+def _coverage(run: "Run") -> pd.DataFrame:
+    found = run.dictionary_coverage
+    if found is None:
+        return pd.DataFrame()
+    return (
+        pd.DataFrame(
+            [
+                {
+                    "layer": one.layer,
+                    "gap": one.gap.value,
+                    "gap_low": one.gap.low,
+                    "gap_high": one.gap.high,
+                    "in_reconstruction": one.in_reconstruction.value
+                    if one.in_reconstruction
+                    else None,
+                    "low": one.in_reconstruction.low if one.in_reconstruction else None,
+                    "high": one.in_reconstruction.high if one.in_reconstruction else None,
+                    "random_mean": one.random.mean if one.random else None,
+                    "random_lowest": one.random.lowest if one.random else None,
+                    "random_highest": one.random.highest if one.random else None,
+                }
+                for one in found.layers
+            ],
+            # A column of nothing but None would be of objects.
+        )
+        .astype(float)
+        .astype({"layer": int})
+    )
+
+
+def _estimate(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
 
 
 def _candidates(run: "Run") -> pd.DataFrame:
@@ -145,6 +200,8 @@ TABLES: dict[str, Callable[["Run"], pd.DataFrame]] = {
     "scores": _scores,
     "saes": _saes,
     "directions": _directions,
+    "direction_check": _direction_check,
+    "coverage": _coverage,
     "candidates": _candidates,
     "minimal_sets": _minimal_sets,
     "minimal_set_families": _minimal_set_families,

@@ -11,8 +11,9 @@ from sae_audit.report.figures_interactions import SOLVERS
 from sae_audit.report.tables_behaviour import refusal_rows, split_rows
 from sae_audit.report.tables_cascade import waking_features, wave_rows
 from sae_audit.report.tables_confirmation import answer_rows
+from sae_audit.report.tables_coverage import coverage_sentence, share_rows
 from sae_audit.report.tables_depth import family_counts, family_features
-from sae_audit.report.tables_direction import judged_directions
+from sae_audit.report.tables_direction import checked_rows, judged_directions
 from sae_audit.report.tables_interactions import (
     clear_pairs,
     kind_counts,
@@ -34,6 +35,7 @@ def contents(run: Run) -> dict[str, Any]:
         **_card(run),
         **_behaviour(run),
         **_direction(run),
+        **_coverage(run),
         **_minimal(run),
         **_depth(run),
         **_interactions(run),
@@ -70,15 +72,29 @@ def _direction(run: Run) -> dict[str, Any]:
     counts = Counter(name for one in judged for name in one.failed)
     return {
         "judged": judged,
+        "checked": checked_rows(run.direction_check) if run.direction_check else [],
         "n_passing": passing,
         "filter_counts": dict(counts.most_common()),
     }
 
 
+def _coverage(run: Run) -> dict[str, Any]:
+    found = run.dictionary_coverage
+    return {
+        "coverage_rows": share_rows(found) if found else [],
+        "coverage_sentence": coverage_sentence(found) if found else "",
+    }
+
+
 def _minimal(run: Run) -> dict[str, Any]:
     n, n_flipped = len(run.minimal_sets), sum(found.flipped for found in run.minimal_sets)
+    widened = {prompt_id for prompt_id, pool in run.widened.items() if pool.added}
     return {
         "n_flipped": n_flipped,
+        "n_widened": len(widened),
+        "n_flipped_widened": sum(
+            found.flipped for found in run.minimal_sets if found.prompt_id in widened
+        ),
         "n_certified": sum(found.certified for found in run.minimal_sets),
         "flip_rate": share(n_flipped, n) if n else None,
         "searches": SEARCHES,

@@ -7,6 +7,7 @@ from sae_audit.record.run import Run
 from sae_audit.report import (
     figures_behaviour,
     figures_cascade,
+    figures_coverage,
     figures_depth,
     figures_direction,
     figures_interactions,
@@ -31,6 +32,7 @@ def figures(run: Run) -> Figures:
         "refusal_rates": figures_behaviour.refusal_rates(refusal_rows(run.scores)),
         **_direction(run),
         "cosines": figures_direction.cosines(run.candidates),
+        **_coverage(run),
         **_minimal(run),
         **_depth(run),
         **_interactions(run),
@@ -44,6 +46,16 @@ def _direction(run: Run) -> Figures:
     judged = judged_directions(found.evaluations, run.config.direction, run.manifest.model.n_layers)
     return {
         name: figures_direction.measured(found, judged, name) for name in figures_direction.MEASURES
+    }
+
+
+def _coverage(run: Run) -> Figures:
+    found = run.dictionary_coverage
+    if found is None:
+        return {}
+    return {
+        "coverage_scores": figures_coverage.conditions(found),
+        "coverage_layers": figures_coverage.by_layer(found.layers),
     }
 
 

@@ -1,5 +1,6 @@
 """What a report does not show, said from what its record holds."""
 
+from sae_audit.pages.wording import interval, percent
 from sae_audit.record.run import Run
 from sae_audit.report.tables_quality import least_recovered
 from sae_audit.statistics import share
@@ -51,12 +52,27 @@ def _dictionaries(run: Run) -> list[str]:
     return [
         f"The SAEs see part of the residual stream: at layer {worst.layer} they miss "
         f"{1 - worst.explained_variance:.1%} of its variance on these prompts. {_recovered(run)} A "
-        "mechanism that lives in the error term cannot be found by ablating features.",
+        f"mechanism that lives in the error term cannot be found by ablating features.{_hidden(run)}",
         "The record does not say which checkpoint the SAEs were trained on. Where it was another "
         "one, a feature may mean something else here; explained variance and cross-entropy "
         "recovered are measured on this model.",
         f"{others} {_candidates(run)}",
     ]
+
+
+def _hidden(run: Run) -> str:
+    found = run.dictionary_coverage
+    if found is None:
+        return ""
+    if found.hidden_from_candidates is None:
+        return f" How much of it does is not known: {found.reason}."
+    hidden = found.hidden_from_candidates
+    return (
+        " Of what removing the direction does, ablating all candidates leaves "
+        f"{interval(hidden, percent)} undone."
+        if hidden.high > 0.0
+        else ""
+    )
 
 
 def _recovered(run: Run) -> str:

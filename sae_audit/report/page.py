@@ -20,6 +20,7 @@ _SECTIONS = (
     ("behaviour", "Behaviour"),
     ("direction", "Direction"),
     ("candidates", "Candidates"),
+    ("coverage", "Not in the SAEs"),
     ("minimal", "Minimal sets"),
     ("interactions", "Interactions"),
     ("cascades", "Cascades"),

@@ -3,11 +3,12 @@
 from collections import Counter
 from statistics import median
 
-from sae_audit.findings import InteractionGraph, SaeQuality, SetControl
-from sae_audit.pages.wording import interval, of, percent
+from sae_audit.findings import DirectionCheck, InteractionGraph, SaeQuality, SetControl
+from sae_audit.pages.wording import interval, nats, of, percent
 from sae_audit.record.run import Run
 from sae_audit.report.summary_depth import dose_rows, family_rows
 from sae_audit.report.summary_row import SummaryRow
+from sae_audit.report.tables_coverage import coverage_control, coverage_sentence
 from sae_audit.report.tables_interactions import kind_counts, pooled_graph, prompt_graphs
 from sae_audit.report.tables_quality import least_recovered
 from sae_audit.statistics import share
@@ -28,6 +29,7 @@ def summary(run: Run) -> list[SummaryRow]:
         *family_rows(run),
         *dose_rows(run),
         *_confirmation(run),
+        *_coverage(run),
         _pooled(run),
         _interactions(run),
         _cascades(run),
@@ -48,6 +50,8 @@ def _refusal(run: Run) -> SummaryRow:
 
 def _direction(run: Run) -> SummaryRow:
     found, chosen = run.direction, run.direction.selected
+    if run.direction_check is not None:
+        return _checked(run, run.direction_check)
     works = chosen.bypass < 0.0 < found.clean_harmful
     return SummaryRow(
         question="Does one direction carry refusal?",
@@ -60,6 +64,39 @@ def _direction(run: Run) -> SummaryRow:
         f"{run.config.direction.kl_limit:g}). It is the best of {len(found.evaluations)} directions, "
         "chosen on these same validation prompts.",
     )
+
+
+def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
+    chosen, harmless = run.direction.selected, check.induce
+    works = check.bypass.own.high < 0.0 < check.clean_harmful.low
+    return SummaryRow(
+        question="Does one direction carry refusal?",
+        answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "
+        f"{chosen.position}. On audit prompts, projecting it out takes the mean score of harmful ones "
+        f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats and "
+        f"flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}; adding it takes "
+        f"harmless ones from {interval(check.clean_harmless, nats)} to "
+        f"{interval(harmless.own, nats)}. Resampled, its cosine with itself is "
+        f"{interval(check.stability)}.",
+        control=f"{check.bypass.random.n} random directions of its norm flip "
+        f"{percent(check.flipped.random.mean)} (at most {percent(check.flipped.random.highest)}), and "
+        f"take harmless prompts to {nats(harmless.random.mean)} (at most "
+        f"{nats(harmless.random.highest)}). Projecting it out of harmless prompts costs KL "
+        f"{interval(check.kl.own)} nats; random ones {check.kl.random.mean:.3f}.",
+    )
+
+
+def _coverage(run: Run) -> list[SummaryRow]:
+    found = run.dictionary_coverage
+    if found is None:
+        return []
+    return [
+        SummaryRow(
+            question="How much of the mechanism do the SAEs not show?",
+            answer=coverage_sentence(found),
+            control=coverage_control(found),
+        )
+    ]
 
 
 def _minimal_sets(run: Run) -> SummaryRow:

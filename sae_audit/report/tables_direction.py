@@ -1,11 +1,12 @@
 """Which directions were tried, and which filter discarded each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
 from sae_audit.config import DirectionSettings
-from sae_audit.findings import DirectionEvaluation
+from sae_audit.findings import Controlled, DirectionCheck, DirectionEvaluation, Estimate
+from sae_audit.pages.wording import interval, nats, percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +37,46 @@ def judged_directions(
         failed = tuple(name for name, fails in tests.items() if fails)
         judged.append(JudgedDirection(evaluation=found, failed=failed))
     return judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedRow:
+    """One number of the chosen direction on audit prompts, as a reader sees it."""
+
+    label: str
+    clean: str
+    own: str
+    random: str
+    """Mean and range over random directions."""
+    n: int
+    method: str
+
+
+def checked_rows(check: DirectionCheck) -> list[CheckedRow]:
+    """Every number of the check with its interval, beside random directions."""
+    harmful, harmless = check.clean_harmful, check.clean_harmless
+    return [
+        _checked("bypass: score of harmful prompts, projected out", harmful, check.bypass, nats),
+        _checked("share of harmful prompts flipped by that", None, check.flipped, percent),
+        _checked("induce: score of harmless prompts, added", harmless, check.induce, nats),
+        _checked("share of harmless prompts refused after that", None, check.induced, percent),
+        _checked("KL on harmless prompts, projected out", None, check.kl, _plain),
+    ]
+
+
+def _checked(
+    label: str, clean: Estimate | None, found: Controlled, number: Callable[[float], str]
+) -> CheckedRow:
+    random = found.random
+    return CheckedRow(
+        label=label,
+        clean=interval(clean, number) if clean else "0%" if number is percent else "0",
+        own=interval(found.own, number),
+        random=f"{number(random.mean)} ({number(random.lowest)} to {number(random.highest)})",
+        n=found.own.n,
+        method=found.own.method,
+    )
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4f}"

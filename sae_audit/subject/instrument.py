@@ -18,8 +18,10 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.subject import collateral, generation, projection, quality, readings
 from sae_audit.subject.ablation import check_ablation, check_features
 from sae_audit.subject.attribution import attribution
+from sae_audit.subject.attribution_ablated import POINTS, attribution_once_ablated
 from sae_audit.subject.chat import Template
 from sae_audit.subject.clean_run import CleanRun, CleanRuns
+from sae_audit.subject.components import Components, ReplacedParts
 from sae_audit.subject.cost import CostMeter
 from sae_audit.subject.dictionaries import Dictionary, decoder_cosines
 from sae_audit.subject.firing import active_on, pull_on
@@ -37,6 +39,7 @@ from sae_audit.vocabulary import (
     FeatureId,
     FeatureSet,
     Positions,
+    Projections,
     Pull,
     Score,
 )
@@ -232,15 +235,27 @@ class Subject:
         return pull_on(self._passes, self._interventions, prompt, direction, ablation)
 
     def attribution(
-        self, prompt: Prompt, ablation: Ablation = _KEEP, *, steps: int = 1
+        self,
+        prompt: Prompt,
+        ablation: Ablation = _KEEP,
+        *,
+        steps: int = 1,
+        ablated: FeatureSet = _NOTHING,
     ) -> dict[int, Float[np.ndarray, " d_sae"]]:
         """Estimated drop of the refusal score (nats) if each feature alone were ablated, by layer.
 
         To first order, from one backward pass; with `steps` above 1 by integrated gradients over
-        that many points a layer (2505.23556 uses 10). A ranking, not a measurement.
+        that many points a layer (2505.23556 uses 10). Where a set is `ablated` already, each other
+        feature's share in what ablating all of them too would do. A ranking, not a measurement.
         """
         check_ablation(ablation, self.suite, frozenset())
         ids = self._interventions.ids(prompt)
+        if ablated:
+            self._passes.cost.count(batch=POINTS, positions=len(ids))
+            further = attribution_once_ablated(
+                self._passes, self._interventions, ids, ablated, self._token_ids(), ablation
+            )
+            return {layer: drop.float().cpu().numpy() for layer, drop in further.items()}
         drops = attribution(
             self._stack,
             self.suite,
@@ -316,6 +331,46 @@ class Subject:
         """
         return readings.mean_residuals(
             self._passes, self._tokens(prompts), n_positions=self.template.n_after
+        )
+
+    def residuals_at(
+        self, prompts: Sequence[Prompt], *, layer: int, position: int
+    ) -> Float[np.ndarray, "prompt d_model"]:
+        """`resid_post` of one layer at one position (-1 is the prompt's last token), by prompt."""
+        return readings.residuals_at(
+            self._passes, self._tokens(prompts), layer=layer, position=position
+        )
+
+    def projections(
+        self,
+        prompts: Sequence[Prompt],
+        directions: Float[np.ndarray, "direction d_model"],
+        *,
+        position: int,
+    ) -> dict[int, Projections]:
+        """Components of streams and of their reconstructions along the unit directions, by layer."""
+        components = Components(self._passes, self.suite, directions)
+        return components.at(self._tokens(prompts), position)
+
+    def replaced_parts(
+        self,
+        prompts: Sequence[Prompt],
+        harmless: Sequence[Prompt],
+        directions: Float[np.ndarray, "direction d_model"],
+        ablation: Ablation = _KEEP,
+    ) -> ReplacedParts:
+        """Refusal scores of `prompts` with a part of what the stream has along a direction, all of
+        it, the reconstruction's or the error term's, as in `harmless` prompts on average.
+
+        At every audited layer, at the positions `ablation` acts at.
+        """
+        return ReplacedParts(
+            Components(self._passes, self.suite, directions),
+            self._tokens(prompts),
+            self._tokens(harmless),
+            selected=lambda ids: self._interventions.selected(ids, ablation).cpu(),
+            n_after=self.template.n_after,
+            refusal_tokens=self._token_ids(),
         )
 
     def direction_effects(

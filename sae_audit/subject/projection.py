@@ -10,6 +10,7 @@ from sae_audit.subject.hooks import Edit, Resid
 from sae_audit.subject.passes import Batch, Passes
 from sae_audit.subject.readings import Tokens
 from sae_audit.subject.score import refusal_score
+from sae_audit.vocabulary import PromptEffects
 
 _LOG_EPSILON = 1e-6
 
@@ -43,7 +44,7 @@ def next_token_kl(
 
 
 class DirectionEffects:
-    """Bypass, induce and KL of candidate directions on fixed validation prompts."""
+    """Bypass, induce and KL of directions on fixed prompts."""
 
     def __init__(
         self,
@@ -52,38 +53,46 @@ class DirectionEffects:
         harmless: Tokens,
         refusal_tokens: Int[Tensor, " token"],
     ) -> None:
-        assert harmful, "no harmful validation prompts"
-        assert harmless, "no harmless validation prompts"
+        assert harmful, "no harmful prompts"
+        assert harmless, "no harmless prompts"
         self._passes = passes
         self._refusal_tokens = refusal_tokens
         self._harmful = list(passes.batches(harmful))
-        self._harmless = [(ids, passes.last_logits(ids)) for _, ids in passes.batches(harmless)]
+        self._harmless = [
+            (members, ids, passes.last_logits(ids)) for members, ids in passes.batches(harmless)
+        ]
         self._n_harmful, self._n_harmless = len(harmful), len(harmless)
 
     def __call__(
         self, direction: Float[np.ndarray, " d_model"], *, position: int, layer: int
     ) -> DirectionEvaluation:
         """What `direction`, taken at (`position`, `layer`), does when projected out and when added."""
-        device, dtype = self._passes.device, self._passes.model.dtype
-        vector = torch.tensor(direction, dtype=torch.float64, device=device)
-        unit, raw = (vector / vector.norm()).to(dtype), vector.to(dtype)
-        bypass = sum(self._score(self._without(ids, unit)) for _, ids in self._harmful)
-        induce, kl = 0.0, 0.0
-        for ids, clean in self._harmless:
-            source = self._passes.places[layer].layer
-            added = {source: add_direction(raw)}
-            induce += self._score(self._passes.last_logits(ids, outputs=added))
-            kl += float(next_token_kl(clean, self._without(ids, unit)).sum())
+        found = self.on_each(direction, layer=layer)
         return DirectionEvaluation(
             position=position,
             layer=layer,
-            bypass=bypass / self._n_harmful,
-            induce=induce / self._n_harmless,
-            kl=kl / self._n_harmless,
+            bypass=float(found.bypass.mean()),
+            induce=float(found.induce.mean()),
+            kl=float(found.kl.mean()),
         )
 
-    def _score(self, logits: Float[Tensor, "batch vocabulary"]) -> float:
-        return float(refusal_score(logits, self._refusal_tokens).sum())
+    def on_each(self, direction: Float[np.ndarray, " d_model"], *, layer: int) -> PromptEffects:
+        """The same prompt by prompt."""
+        device, dtype = self._passes.device, self._passes.model.dtype
+        vector = torch.tensor(direction, dtype=torch.float64, device=device)
+        unit, raw = (vector / vector.norm()).to(dtype), vector.to(dtype)
+        added = {self._passes.places[layer].layer: add_direction(raw)}
+        bypass = np.zeros(self._n_harmful)
+        induce, kl = np.zeros(self._n_harmless), np.zeros(self._n_harmless)
+        for members, ids in self._harmful:
+            bypass[members] = self._scores(self._without(ids, unit))
+        for members, ids, clean in self._harmless:
+            induce[members] = self._scores(self._passes.last_logits(ids, outputs=added))
+            kl[members] = next_token_kl(clean, self._without(ids, unit)).cpu().numpy()
+        return PromptEffects(bypass=bypass, induce=induce, kl=kl)
+
+    def _scores(self, logits: Float[Tensor, "batch vocabulary"]) -> Float[np.ndarray, " batch"]:
+        return refusal_score(logits, self._refusal_tokens).cpu().numpy()
 
     def _without(
         self, ids: Batch, unit: Float[Tensor, " d_model"]

@@ -33,6 +33,21 @@ def mean_residuals(
     return torch.stack([sums[layer] for layer in layers]).numpy() / len(prompts)
 
 
+def residuals_at(
+    passes: Passes, prompts: Tokens, *, layer: int, position: int
+) -> Float[np.ndarray, "prompt d_model"]:
+    """`resid_post` of one layer at one position, counted from the prompt's end; float64."""
+    assert prompts, "the residuals of no prompts"
+    found: dict[int, Float[Tensor, " d_model"]] = {}
+    for members, ids in passes.batches(prompts):
+
+        def note(_layer: int, resid: Resid, members: list[int] = members) -> None:
+            found.update(zip(members, resid[:, position].double().cpu(), strict=True))
+
+        passes.read(ids, [layer], note)
+    return torch.stack([found[i] for i in range(len(prompts))]).numpy()
+
+
 def peaks(
     activations: Float[Tensor, "batch position d_sae"], selected: Bool[Tensor, " position"]
 ) -> Float[Tensor, "batch d_sae"]:

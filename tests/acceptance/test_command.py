@@ -111,6 +111,26 @@ class TestAudit:
         )
         assert len(run.cascades) == sum(found.flipped for found in run.minimal_sets)
 
+    def test_the_direction_holds_where_nothing_was_chosen_and_random_ones_do_not(self, run: Run):
+        check = run.direction_check
+        assert check is not None
+        assert check.bypass.own.high < 0.0 < check.bypass.random.mean
+        assert check.flipped.own.low > check.flipped.random.mean
+        assert check.induce.own.low > 0.0 > check.induce.random.mean
+        assert check.stability.low > 0.9
+
+    def test_the_saes_of_the_organism_show_its_mechanism(self, run: Run):
+        found = run.dictionary_coverage
+        assert found is not None
+        assert found.reason == ""
+        assert found.hidden_from_dictionary is not None
+        assert found.hidden_from_dictionary.high < 0.1
+        assert found.carried_by_error is not None
+        assert found.carried_by_error.high < 0.1
+        assert found.random_features is not None
+        assert found.random_features.highest < 0.2
+        assert [one.layer for one in found.layers] == [sae.layer for sae in run.manifest.saes]
+
     def test_own_sets_beat_equally_large_random_ones(self, run: Run):
         controls = {control.name: control for control in run.controls.per_prompt}
         assert controls["minimal"].flipped.value == 1.0

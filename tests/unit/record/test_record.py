@@ -109,8 +109,8 @@ class TestRun:
     @pytest.mark.parametrize(
         "table",
         [
-            *("scores", "saes", "directions", "candidates", "minimal_sets", "minimal_set_families"),
-            *("doses", "pairs", "waves", "costs"),
+            *("scores", "saes", "directions", "direction_check", "coverage", "candidates"),
+            *("minimal_sets", "minimal_set_families", "doses", "pairs", "waves", "costs"),
         ],
     )
     def test_tables_have_a_row_a_case(self, tmp_path: Path, table: str):
@@ -128,6 +128,23 @@ class TestRun:
             *("layer", "release", "id", "width", "l0", "ce_recovered"),
             *("explained_variance", "explained_variance_without_bos"),
         }
+
+    def test_what_was_made_before_a_stage_existed_still_opens(self, tmp_path: Path):
+        run = synthetic_run(tmp_path / "run", certainty=False)
+        assert run.direction_check is None
+        assert run.dictionary_coverage is None
+        assert run.findings.direction.check is None
+        assert run.table("direction_check").empty
+        assert run.table("coverage").empty
+
+    def test_the_check_of_the_direction_is_published(self, tmp_path: Path):
+        run = synthetic_run(tmp_path / "run")
+        assert run.findings.direction.check == run.direction_check
+        assert run.findings.dictionary_coverage == run.dictionary_coverage
+        found = run.table("direction_check").set_index("measure")
+        assert list(found.loc["flipped", ["value", "random_mean"]]) == [0.875, 0.05]
+        coverage = run.table("coverage").set_index("layer")
+        assert list(coverage.in_reconstruction.isna()) == [True, False]
 
     def test_an_unknown_table_names_the_known(self, tmp_path: Path):
         with pytest.raises(AuditError, match="minimal_sets"):

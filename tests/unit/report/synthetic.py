@@ -10,12 +10,15 @@ from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.findings import (
     Candidate,
     CandidateSet,
+    DictionaryCoverage,
     Direction,
+    DirectionCheck,
     DirectionEvaluation,
     MinimalSet,
     PooledSet,
     PromptScore,
     SaeQuality,
+    WidenedPool,
 )
 from sae_audit.record import folder as folders
 from sae_audit.record.facts import (
@@ -31,6 +34,7 @@ from sae_audit.record.run import Run
 from sae_audit.record.store import Store
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId
+from tests.synthetic import dictionary_coverage, direction_check
 from tests.unit.report import synthetic_stages as stages
 
 _N_LAYERS, _D_MODEL = 8, 16
@@ -77,8 +81,17 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
     _put(store, "scores", "all", list[PromptScore], scores)
     _put(store, "sae_quality", "all", list[SaeQuality], _quality(shape))
     _put(store, "direction", "selected", Direction, _direction(random))
+    _put(store, "direction_check", "selected", DirectionCheck, direction_check())
+    coverage = dictionary_coverage(shape.layers)
+    _put(store, "dictionary_coverage", "all", DictionaryCoverage, coverage)
     _put(store, "candidates", "cosine", CandidateSet, _candidates(shape, random))
     for found in minimal:
+        pool = WidenedPool(
+            prompt_id=found.prompt_id,
+            added=() if found.flipped else ((FeatureId(shape.layers[0], 3),),),
+            scores=(found.score_candidates,) * (1 if found.flipped else 2),
+        )
+        _put(store, "widening", found.prompt_id, WidenedPool, pool)
         _put(store, "minimal_sets", found.prompt_id, MinimalSet, found)
     if pooled is not None:
         _put(store, "pooled_set", "pooled", PooledSet, pooled)

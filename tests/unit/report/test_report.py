@@ -4,10 +4,13 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
 
+from sae_audit.pages.wording import percent
+from sae_audit.record.run import Run
 from sae_audit.report.card import deviations
 from sae_audit.report.page import render, write_page
 from sae_audit.report.summary import summary
@@ -114,3 +117,58 @@ def test_no_model_library_is_needed(room: str):
         "sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'sae_lens')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def _answers(run: Run) -> dict[str, tuple[str, str]]:
+    return {row.question: (row.answer, row.control) for row in summary(run)}
+
+
+HIDDEN = "How much of the mechanism do the SAEs not show?"
+
+
+def test_what_the_saes_do_not_show_is_a_sentence_and_its_control(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run")
+    answer, control = _answers(run)[HIDDEN]
+    assert answer == (
+        "The candidates reach 92% [82%, 102%] of what removing the direction does; the SAEs' error "
+        "terms carry 3% [-7%, 13%]. Replacing what the SAEs show along the direction reaches 97% "
+        "[87%, 107%]."
+    )
+    assert "as many random features: 6% (1% to 11%)" in control
+    page = render(run)
+    assert answer in unescape(page)
+    assert "90% [80%, 100%]" in page, "layer 2's share in the reconstruction"
+    assert "no clear gap" in page, "layer 1"
+    assert "ablating all candidates leaves 8% [-2%, 18%] undone" in page
+
+
+def test_no_share_has_its_reason(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run", why_no_shares="removing the direction does too little")
+    assert _answers(run)[HIDDEN] == ("Not known: removing the direction does too little.", "None.")
+    page = render(run)
+    assert "Not known: removing the direction does too little." in page
+    assert "not known" in page
+
+
+def test_the_direction_is_reported_on_audit_prompts_beside_random_ones(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run")
+    answer, control = _answers(run)["Does one direction carry refusal?"]
+    assert "from +4.00 [+3.90, +4.10] to -3.25 [-3.35, -3.15] nats" in answer
+    assert "flips 88% [78%, 98%] of 7" in answer
+    assert "its cosine with itself is 0.875 [0.775, 0.975]" in answer
+    assert "10 random directions of its norm flip 5% (at most 10%)" in control
+    page = render(run)
+    assert "+3.90 (+3.85 to +3.95)" in page, "bypass of random directions"
+    assert "0.0200 [-0.0800, 0.1200]" in page, "KL"
+
+
+def test_a_record_made_before_these_were_measured_says_so(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run", certainty=False)
+    answers = _answers(run)
+    assert HIDDEN not in answers
+    assert "validation prompts" in answers["Does one direction carry refusal?"][0]
+    assert "it was made before this was measured" in render(run)
+
+
+def test_a_share_that_rounds_to_nothing_has_no_sign():
+    assert [percent(value) for value in (-0.001, 0.001, -0.01, 0.125)] == ["0%", "0%", "-1%", "12%"]

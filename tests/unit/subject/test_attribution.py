@@ -1,10 +1,14 @@
 """Attribution against finite differences, and against what ablation really does."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sae_audit.organisms.planted.families import build
+from sae_audit.organisms.planted.plant import plant
+from sae_audit.prompts.sources import read_prompts
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
 from sae_audit.vocabulary import Ablation, FeatureId, Positions
@@ -116,3 +120,33 @@ def test_silent_features_have_none(subject: Subject):
     for layer, values in drops.items():
         for index in np.flatnonzero(values):
             assert FeatureId(layer, int(index)) in firing
+
+
+def test_shares_under_an_ablation_add_up_to_what_ablating_all_else_does(subject_of_kind: Subject):
+    """Completeness: from the set alone to every feature of the suite, the drops are the fall; but
+    for the few points of the path, and what jumps between them."""
+    first = frozenset(f for f in subject_of_kind.active(PROMPT)([frozenset()])[0] if f.layer == 0)
+    every = frozenset(
+        FeatureId(layer, i) for layer in range(tiny.N_LAYERS) for i in range(tiny.D_SAE)
+    )
+    drops = subject_of_kind.attribution(PROMPT, ablated=first)
+    before, after = subject_of_kind.refusal_score(PROMPT)([first, every])
+    assert sum(drop.sum() for drop in drops.values()) == pytest.approx(before - after, abs=0.25)
+    # What is ablated already has no share; what never fires has none either.
+    assert all(drops[f.layer][f.index] == 0.0 for f in first)
+
+
+def test_a_feature_that_others_cover_for_has_a_share_once_they_are_gone(tmp_path: Path):
+    """Of three units, each enough, no gradient of the clean run shows one; the last one left is
+    given the whole fall."""
+    planted = plant(build("parallel", 3, 0), tmp_path / "planted", architecture="llama")
+    subject, prompt = planted.subject(), read_prompts([planted.prompts])[0]
+    *others, covered = planted.truth.causal
+    clean = subject.attribution(prompt)[covered.layer][covered.index]
+    before, after = subject.refusal_score(prompt)(
+        [frozenset(others), frozenset([*others, covered])]
+    )
+    share = subject.attribution(prompt, ablated=frozenset(others))[covered.layer][covered.index]
+    assert clean == pytest.approx(0.0, abs=0.01)
+    assert before - after > 5.0
+    assert share == pytest.approx(before - after, rel=0.1)

@@ -1,0 +1,39 @@
+"""Rows of finished models, kept beside the bench's output, so that an interrupted bench resumes."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+import sae_audit
+from sae_audit.bench.cases import Case
+from sae_audit.bench.results import Row
+from sae_audit.hashing import sha256_of_files
+
+_ROWS = TypeAdapter(list[Row])
+
+
+class StoredRows:
+    """A folder with one file a model; rows of another version of the code are not read."""
+
+    def __init__(self, folder: Path, *, n_prompts: int) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        code = Path(sae_audit.__file__).parent
+        self._identity = f"{sha256_of_files(sorted(code.rglob('*.py')))} {n_prompts}"
+
+    def remembered(self, case: Case, compute: Callable[[], Sequence[Row]]) -> list[Row]:
+        """The rows of a case: read, or computed now and kept."""
+        path = self._folder / f"{str(case).replace(' ', '-')}.json"
+        if path.exists():
+            kept = json.loads(path.read_text())
+            if kept["identity"] == self._identity:
+                return _ROWS.validate_python(kept["rows"])
+        rows = list(compute())
+        kept = {"identity": self._identity, "rows": [asdict(row) for row in rows]}
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(kept, indent=1))
+        partial.replace(path)
+        return rows

@@ -1,0 +1,143 @@
+"""`sae-audit bench`: every method against models whose answer is known."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sae_audit.cli import screen
+from sae_audit.cli.screen import escaped
+
+if TYPE_CHECKING:
+    from sae_audit.bench.cases import Told
+    from sae_audit.bench.results import BenchResult
+
+
+def bench(
+    families: Annotated[
+        list[str] | None,
+        typer.Option("--family", help="Only this planted family; may be given again."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Models of every family and size.")] = 2,
+    prompts: Annotated[int, typer.Option(min=4, help="Audited prompts of each label.")] = 4,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One small model of each family: a minute or two.")
+    ] = False,
+    false_alarms: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Audits of models without a mechanism, of each of four kinds; 0: none."
+        ),
+    ] = 0,
+    trained: Annotated[
+        Path | None,
+        typer.Option(help="Folder of trained organisms: audit the redundancy dial as well."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for bench.json and index.html.")] = Path(
+        "reports/bench"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for other programs.")] = False,
+) -> None:
+    """Hold every method against models whose refusal mechanism is known.
+
+    Plants the mechanisms (a bottleneck, redundancy, backups, votes, ...) into the weights of small
+    Llama and Gemma-2 checkpoints, and compares what each method finds with what is there. A killed
+    bench resumes: finished models are kept in OUT/rows.
+
+    Examples:
+
+      sae-audit bench --quick
+
+      sae-audit bench --family backups --family votes --seeds 5
+
+      sae-audit bench --false-alarms 20
+    """
+    from sae_audit.bench.cases import cases
+    from sae_audit.bench.page import render
+    from sae_audit.bench.run import bench as run_bench
+    from sae_audit.bench.stored import StoredRows
+
+    chosen = cases(families or [], n_seeds=seeds, quick=quick)
+    with _told() as told:
+        result = run_bench(
+            chosen,
+            n_prompts=prompts,
+            n_seeds=1 if quick else seeds,
+            stored=StoredRows(out / "rows", n_prompts=prompts),
+            told=told,
+        )
+        if false_alarms:
+            from sae_audit.bench.alarms import alarm_rows
+
+            result = replace(result, false_alarms=alarm_rows(false_alarms, told))
+        if trained is not None:
+            from sae_audit.bench.dial import dial_rows
+
+            result = replace(result, dial=dial_rows(trained, out / "dial", told))
+    result.write(out / "bench.json")
+    (out / "index.html").write_text(render(result))
+    if as_json:
+        typer.echo(json.dumps(asdict(result)))
+        return
+    _print(result)
+    screen.line(f"Bench: {out / 'index.html'}")
+
+
+@contextmanager
+def _told() -> "Iterator[Told]":
+    """A line that says which model is being audited, and how many are left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description:<44}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    # To stderr: stdout holds the table, or the JSON.
+    with Progress(*columns, console=screen.err) as display:
+        task = display.add_task("", total=None)
+        yield lambda what, done, total: display.update(
+            task, description=escaped(what), completed=done, total=total
+        )
+
+
+def _print(result: "BenchResult") -> None:
+    from rich.table import Table
+
+    from sae_audit.bench.page import cell
+
+    table = Table(title="Methods against planted truths (means over models, 95% intervals)")
+    for column in ("Stage", "Method", "Against the truth"):
+        table.add_column(column)
+    for column in ("Sets", "Seconds"):
+        table.add_column(column, justify="right")
+    before = ""
+    for summary in result.summaries:
+        stage = f"{summary.stage}, {summary.group}"
+        if before and stage != before:
+            table.add_section()
+        measures = "; ".join(f"{name} {cell(summary, name)}" for name in summary.measures)
+        table.add_row(
+            "" if stage == before else stage,
+            escaped(summary.method),
+            escaped(measures),
+            f"{summary.n_sets_scored:.0f}",
+            f"{summary.seconds:.2f}",
+        )
+        before = stage
+    for row in result.false_alarms:
+        found = row.claimed
+        claimed = f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] of {found.n}"
+        table.add_row("false alarms", escaped(row.models), escaped(claimed), "", "")
+    for row in result.dial:
+        measures = "; ".join(
+            f"{name} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" if one else f"{name} –"
+            for name, one in row.measures.items()
+        )
+        table.add_row("dial", f"{row.rounds} rounds", escaped(measures), "", "")
+    screen.out.print(table)

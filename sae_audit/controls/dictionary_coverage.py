@@ -1,0 +1,155 @@
+"""How much of the refusal mechanism the candidates reach, and how much no SAE shows.
+
+A minimal set is made of features; what runs through the SAEs' error terms is in none. So the whole
+direction is taken out, then what the SAEs show of it, then what they do not, by the same rule: the
+component along it is replaced by its mean over harmless prompts at every audited layer. What taking
+out the whole direction does is the measure of the rest.
+
+The two parts need not add up to the whole: what one layer's SAE misses another layer's may show.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.findings import DictionaryCoverage, Estimate, LayerCoverage, RandomRange
+from sae_audit.statistics import between_quantiles, mean, random_range, ratio
+from sae_audit.vocabulary import Part, Projections, Replaced
+
+_SMALLEST_FALL = 0.1
+"""Nats that removing the direction must surely lower the mean score by: no shares of less."""
+_RESAMPLES = 4000
+_ROUNDING = 1e-5
+"""Of the stream's length: components, and differences of them, that float32 may have made up."""
+
+Scores = Float[np.ndarray, " prompt"]
+
+
+def dictionary_coverage(
+    replaced: Replaced,
+    n_random: int,
+    *,
+    clean: Scores,
+    candidates: Scores,
+    random_sets: Sequence[Scores],
+    layers: Sequence[LayerCoverage],
+    seed: int,
+) -> DictionaryCoverage:
+    """Scores and shares over refused prompts.
+
+    `replaced` knows the refusal direction as number 0 and `n_random` random ones after it. `clean`
+    and `candidates` are the same prompts' scores without intervention and with all candidates
+    ablated, `random_sets` those with each of several sets of as many random features; nats.
+    """
+    dictionary, direction, error = (
+        replaced(part, 0) for part in (Part.RECONSTRUCTION, Part.STREAM, Part.ERROR)
+    )
+    fall = clean - direction
+    reason = _why_no_shares(mean(fall, seed=seed))
+
+    def shared(falls: Scores) -> Estimate | None:
+        return None if reason else ratio(falls, fall, seed=seed)
+
+    def random_shares(scores: Iterable[Scores]) -> RandomRange | None:
+        shares = [] if reason else [float((clean - s).mean() / fall.mean()) for s in scores]
+        return random_range(shares) if shares else None
+
+    def random_parts(part: Part) -> RandomRange | None:
+        return random_shares(replaced(part, 1 + i) for i in range(n_random))
+
+    return DictionaryCoverage(
+        clean=mean(clean, seed=seed),
+        candidates=mean(candidates, seed=seed),
+        dictionary=mean(dictionary, seed=seed),
+        direction=mean(direction, seed=seed),
+        error=mean(error, seed=seed),
+        hidden_from_candidates=shared(candidates - direction),
+        hidden_from_dictionary=shared(dictionary - direction),
+        carried_by_error=shared(clean - error),
+        random_features=random_shares(random_sets),
+        random_direction=random_parts(Part.STREAM),
+        random_error=random_parts(Part.ERROR),
+        reason=reason,
+        layers=tuple(layers),
+    )
+
+
+def layer_coverages(
+    harmful: Mapping[int, Projections], harmless: Mapping[int, Projections], *, seed: int
+) -> list[LayerCoverage]:
+    """By layer, the share of the gap between harmful and harmless prompts that the SAE shows.
+
+    Direction 0 is the refusal direction, those after it are random ones.
+    """
+    return [
+        _layer_coverage(layer, harmful[layer], harmless[layer], seed=seed)
+        for layer in sorted(harmful)
+    ]
+
+
+def _layer_coverage(
+    layer: int, harmful: Projections, harmless: Projections, *, seed: int
+) -> LayerCoverage:
+    # One column of each: the stream's component, and the reconstruction's.
+    both = [np.stack([p.stream[:, 0], p.reconstruction[:, 0]], axis=1) for p in (harmful, harmless)]
+    value = both[0].mean(axis=0) - both[1].mean(axis=0)
+    draws = np.random.default_rng(seed)
+    again = _resampled(both[0], draws) - _resampled(both[1], draws)
+    n = len(both[0]) + len(both[1])
+    gap = between_quantiles(float(value[0]), again[:, 0], n=n)
+    rounding = _ROUNDING * max(harmful.length, harmless.length)
+    told_apart = (again[:, 0] > rounding).all() or (again[:, 0] < -rounding).all()
+    known = (
+        between_quantiles(float(value[1] / value[0]), again[:, 1] / again[:, 0], n=n)
+        if told_apart
+        else None
+    )
+    return LayerCoverage(
+        layer=layer,
+        gap=gap,
+        in_reconstruction=known,
+        in_error=_rest(known) if known is not None else None,
+        random=_slopes(harmful, harmless, rounding),
+    )
+
+
+def _rest(share: Estimate) -> Estimate:
+    return Estimate(
+        value=1.0 - share.value,
+        low=1.0 - share.high,
+        high=1.0 - share.low,
+        n=share.n,
+        method=share.method,
+    )
+
+
+def _resampled(
+    own: Float[np.ndarray, "prompt two"], draws: np.random.Generator
+) -> Float[np.ndarray, "draw two"]:
+    return own[draws.integers(0, len(own), (_RESAMPLES, len(own)))].mean(axis=1)
+
+
+def _slopes(harmful: Projections, harmless: Projections, rounding: float) -> RandomRange | None:
+    """How far the reconstruction follows the stream along each random direction, within labels."""
+    stream, known = (
+        np.concatenate([part - part.mean(axis=0) for part in parts])
+        for parts in (
+            (harmful.stream[:, 1:], harmless.stream[:, 1:]),
+            (harmful.reconstruction[:, 1:], harmless.reconstruction[:, 1:]),
+        )
+    )
+    moved = (stream * stream).sum(axis=0)
+    if not (np.sqrt(moved / len(stream)) > rounding).all():
+        return None
+    return random_range(((stream * known).sum(axis=0) / moved).tolist())
+
+
+def _why_no_shares(fall: Estimate) -> str:
+    if fall.low > _SMALLEST_FALL:
+        return ""
+    return (
+        f"removing the direction at the audited layers lowers the mean score by {fall.value:.2f} "
+        f"[{fall.low:.2f}, {fall.high:.2f}] nats, which is too little, or too unsure, to take shares "
+        "of"
+    )

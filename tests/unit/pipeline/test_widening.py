@@ -1,0 +1,58 @@
+"""Pools are widened for the prompts that need it, and for no others."""
+
+from pathlib import Path
+
+import pytest
+
+from sae_audit import audit
+from sae_audit.config import AuditConfig
+from sae_audit.organisms.planted.families import build
+from sae_audit.organisms.planted.plant import Planted, audit_settings, plant
+from sae_audit.record.run import Run
+
+_FAST = {"interactions": {"n_masks": 64}, "prompts": {"train": 6, "validation": 4, "audit": 4}}
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def whispers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """Part of the mechanism is too quiet for the direction to show; with seed 1 for a gradient at
+    the clean run as well."""
+    folder = tmp_path_factory.mktemp("whispers") / "planted"
+    return plant(build("low_cosine", 2, request.param), folder, architecture="llama")
+
+
+def audited(planted: Planted, out: Path, **candidates: int) -> Run:
+    settings = audit_settings(planted)
+    prompts = {**settings["prompts"], **_FAST["prompts"]}
+    settings |= {**_FAST, "prompts": prompts, "candidates": candidates}
+    return audit(AuditConfig(**settings), out)
+
+
+def test_what_covers_for_the_candidates_is_found_once_they_are_ablated(
+    whispers: Planted, tmp_path: Path
+):
+    run = audited(whispers, tmp_path / "run")
+    candidates = {candidate.feature for candidate in run.candidates.candidates}
+    quiet = set(whispers.truth.causal) - candidates
+    assert quiet
+    (true,) = whispers.truth.by_category["harm"].minimal_sets
+    for found in run.minimal_sets:
+        pool = run.widened[found.prompt_id]
+        assert quiet <= {feature for added in pool.added for feature in added}
+        assert pool.scores[0] >= 0.0 > pool.scores[-1]
+        assert found.features == true
+    published = run.findings.minimal_sets[0]
+    assert quiet <= set(published.widened_by)
+
+
+def test_without_widening_the_prompt_is_not_flipped_and_says_why(whispers: Planted, tmp_path: Path):
+    run = audited(whispers, tmp_path / "run", widen_rounds=0)
+    assert not any(found.flipped for found in run.minimal_sets)
+    assert all("widen the pool" in found.reason for found in run.minimal_sets)
+
+
+def test_prompts_that_their_candidates_flip_keep_them(tmp_path: Path):
+    planted = plant(build("parallel", 2, 0), tmp_path / "planted", architecture="llama")
+    run = audited(planted, tmp_path / "run")
+    assert run.minimal_sets
+    assert all(not pool.added and len(pool.scores) == 1 for pool in run.widened.values())

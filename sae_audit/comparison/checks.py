@@ -43,7 +43,7 @@ def caveats(a: Run, b: Run) -> list[str]:
         found.append(
             f"The runs were made by versions {a.manifest.sae_audit} and {b.manifest.sae_audit}."
         )
-    stages = ("direction", "candidates", "minimal", "interactions", "cascade")
+    stages = ("direction", "candidates", "minimal", "interactions", "cascade", "evidence")
     found += [
         f"The settings under {name!r} differ between the runs."
         for name in stages

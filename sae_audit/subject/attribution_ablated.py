@@ -97,7 +97,8 @@ class _Path:
             activations = dictionary.encode(resid)
             others = torch.ones_like(activations[0, 0])
             others[self._gone[layer]] = 0.0
-            excess = (activations - dictionary.clamps(self._ablation.clamp)) * others
+            excess = activations - dictionary.clamps(self._ablation.clamp)
+            excess = self._ablation.dose * excess * others
             excess = torch.where(selected.to(resid.device), excess, 0.0)
             removed = excess @ dictionary.unit_rows()
             scale = dictionary.scale(resid)

@@ -130,7 +130,7 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
     stages.fit_interactions(session, refused, candidates, minimal_sets, pooled)
     cascades = stages.follow_cascades(session, refused, minimal_sets, direction)
     cascade_depth.deepen_cascades(session, refused, cascades)
-    run_controls(session, train, audited, candidates, minimal_sets, doses, pooled)
+    run_controls(session, train, audited, candidates, pools, minimal_sets, doses, pooled)
     cascade_depth.try_sufficiency(
         session, train, audited, candidates, minimal_sets, pooled, cascades
     )

@@ -22,7 +22,7 @@ from sae_audit.findings import (
     SetControl,
 )
 from sae_audit.pipeline.session import Session
-from sae_audit.pipeline.stages import ranked
+from sae_audit.pipeline.stages import Pools, ranked
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.statistics import mean
 from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureId, FeatureSet, Score
@@ -37,15 +37,19 @@ class _Rivals:
     cosine: Sequence[FeatureId]
     n_random: int
 
-    @property
-    def has_others_enough(self) -> bool:
-        """Whether as many features as there are candidates can be drawn beside them, by layer."""
-        counts = Counter(feature.layer for feature in self.cosine)
-        return all(2 * n <= len(self.firing_rates[layer]) for layer, n in counts.items())
+    def has_others_enough(self, features: FeatureSet) -> bool:
+        """Whether each layer has as many features beside the candidates and these as these are."""
+        wanted = Counter(feature.layer for feature in features)
+        taken = Counter(feature.layer for feature in features.union(self.cosine))
+        return all(n + taken[layer] <= len(self.firing_rates[layer]) for layer, n in wanted.items())
 
     def random(self, features: FeatureSet, seed: int) -> list[FeatureSet]:
         return matched_random_sets(
-            features, self.firing_rates, excluded=self.cosine, n_sets=self.n_random, seed=seed
+            features,
+            self.firing_rates,
+            excluded=features.union(self.cosine),
+            n_sets=self.n_random,
+            seed=seed,
         )
 
     def all(self, features: FeatureSet, seed: int) -> dict[str, list[FeatureSet]]:
@@ -62,6 +66,7 @@ def run_controls(
     train: LabelledPrompts,
     audit: LabelledPrompts,
     candidates: CandidateSet,
+    pools: Pools,
     minimal_sets: Sequence[MinimalSet],
     doses: Sequence[FlipDose],
     pooled: PooledSet | None,
@@ -87,7 +92,8 @@ def run_controls(
         session.progress("controls", 3, total)
         error_term = _error_term(session, flipped, own) if own else None
         session.progress("controls", 4, total)
-        on_doses = _on_doses(session, audit.harmful, own, doses, rivals)
+        ablated = {p.id: own.get(p.id, frozenset(pools[p.id])) for p in audit.harmful}
+        on_doses = _on_doses(session, audit.harmful, ablated, doses, rivals)
         session.progress("controls", total, total)
         return Controls(
             per_prompt=per_prompt,
@@ -135,31 +141,31 @@ def _on_pooled(
 def _on_doses(
     session: Session,
     prompts: Sequence[Prompt],
-    own: Mapping[str, FeatureSet],
+    ablated: Mapping[str, FeatureSet],
     doses: Sequence[FlipDose],
     rivals: _Rivals,
 ) -> tuple[DoseControl, ...]:
     by_id = {prompt.id: prompt for prompt in prompts}
     seed, score = session.config.seed, session.dosed_scores()
+    flipped = [found.prompt_id for found in doses if found.ablated == "minimal_set"]
     # The same draws that stand beside the whole ablation; all candidates have draws of their own.
-    drawn = {p.id: seed + i for i, p in enumerate(p for p in prompts if p.id in own)}
+    drawn = {prompt_id: seed + i for i, prompt_id in enumerate(flipped)}
 
     def random_scores(found: FlipDose) -> Float[np.ndarray, " set"]:
         assert found.dose is not None, found
-        features = own.get(found.prompt_id, frozenset(rivals.cosine))
-        sets = rivals.random(features, drawn.get(found.prompt_id, seed))
+        sets = rivals.random(ablated[found.prompt_id], drawn.get(found.prompt_id, seed))
         return score([(by_id[found.prompt_id], Dosed(one, found.dose)) for one in sets])
 
-    kinds = {
-        kind: [d for d in doses if d.ablated == kind] for kind in ("minimal_set", "candidates")
-    }
+    kinds = [[d for d in doses if d.ablated == kind] for kind in ("minimal_set", "candidates")]
     return tuple(
         dose_control(
             found,
-            random_scores if kind == "minimal_set" or rivals.has_others_enough else None,
+            random_scores
+            if all(rivals.has_others_enough(ablated[one.prompt_id]) for one in found)
+            else None,
             seed=seed,
         )
-        for kind, found in kinds.items()
+        for found in kinds
         if found
     )
 

@@ -107,7 +107,7 @@ class PublishedInteractions(_Published):
     reason: str
     r2_pairs: float | None = Field(
         default=None,
-        description="Held-out R2 of the best pairwise model: at most what it lacks of 1 is beyond pairs.",
+        description="Held-out R2 of the best pairwise model; at most the rest is beyond pairs.",
     )
     r2_half_masks: float | None = Field(
         default=None, description="Held-out R2 of `solver` fitted on half of the masks."

@@ -641,8 +641,8 @@ class InteractionGraph:
     reason: str
     """Why nothing was fitted (fewer than two players, a constant score); else empty."""
     r2_pairs: float | None = None
-    """Of the best pairwise model on the same masks (`exact`: on all masks): one minus this is the
-    error of every pairwise model, which no further mask would mend. None where nothing was fitted."""
+    """Of the best pairwise model on the same masks (`exact`: on all masks): at most what it
+    lacks of 1 is beyond every pairwise model, however many the masks. None where nothing was fitted."""
     r2_half_masks: float | None = None
     """Of `solver` fitted on half of the masks: what its error gained from the other half is error of
     sampling, which more masks mend. None where nothing was fitted, or computed from all masks."""

@@ -176,7 +176,7 @@ class PublishedInteractions(_Published):
     reason: str
     r2_pairs: float | None = Field(
         default=None,
-        description="Held-out R2 of the best pairwise model: what it lacks of 1, no mask would mend.",
+        description="Held-out R2 of the best pairwise model; at most the rest is beyond pairs.",
     )
     r2_half_masks: float | None = Field(
         default=None, description="Held-out R2 of `solver` fitted on half of the masks."

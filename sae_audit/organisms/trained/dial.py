@@ -1,0 +1,174 @@
+"""The dial: how many backups stand behind the refusal direction.
+
+From the bundled base, equally many steps at every setting. Each step draws a case:
+
+1. clean: harmful chats are refused, harmless ones answered;
+2. the first j routes taken out of the stream, j up to the number of backups: the same. So route
+   j + 1 has to do what the first j did;
+3. every route taken out from an early layer on: all chats are answered. So refusal goes through
+   the routes, and not past them;
+4. routes taken out of late layers alone: as in 1. So the routes are read in the middle of the
+   model, and a set that only cuts them after the last backup does not flip a prompt.
+
+Two terms on the stream are added to the loss: route j + 1 is to be awake once the first j are out,
+and those behind it asleep. Setting 0 has the refusal direction alone, and cases 1, 3 and 4.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sae_audit.organisms.chats import Chat, chats_of, training_chats
+from sae_audit.organisms.language_model import IGNORED, collated
+from sae_audit.organisms.requests import Kind
+from sae_audit.organisms.trained.batches import in_prompt, last_of_prompt
+from sae_audit.organisms.trained.routes import Removal, Routes, differences, removing, routes_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dial:
+    backups: int
+    steps: int = 700
+    batch: int = 32
+    peak_rate: float = 1e-3
+    smoothing: float = 0.002
+    cosine: float = 0.6
+    """Of each backup with the refusal direction."""
+    read_from: int = 5
+    """First place (0: the embedding, l + 1: the output of layer l) from which on taking routes out
+    must not change behaviour any more."""
+    awake_weight: float = 0.3
+    asleep_weight: float = 1.0
+    awake: float = 0.5
+    """How large an awake route is to be, relative to the refusal direction before training."""
+    seed: int = 0
+
+
+def train_dial(
+    model: Any, tokenizer: Any, dial: Dial, progress: Callable[[int, int], None]
+) -> Routes:
+    """Train in place; returns the routes."""
+    torch.manual_seed(dial.seed)
+    routes = routes_of(
+        differences(
+            model,
+            tokenizer,
+            chats_of(Kind.HARMFUL, dial.seed + 11, 96),
+            chats_of(Kind.HARMLESS, dial.seed + 12, 96),
+        ),
+        n_backups=dial.backups,
+        cosine=dial.cosine,
+        seed=dial.seed,
+    )
+    chats = training_chats(dial.seed + 13)
+    answered = training_chats(dial.seed + 14, refuses=lambda _: False)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=dial.peak_rate, betas=(0.9, 0.98), weight_decay=0.01
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=dial.peak_rate, total_steps=dial.steps, pct_start=0.1
+    )
+    model.train()
+    for step in range(dial.steps):
+        case = draw_case(dial, len(routes.scale))
+        drawn = list(islice(answered if case.all_answered else chats, dial.batch))
+        loss = step_loss(model, tokenizer, drawn, routes, case, dial)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        progress(step + 1, dial.steps)
+    model.eval()
+    return routes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    removal: Removal
+    all_answered: bool
+    """Whether harmful chats are answered as well."""
+
+
+def draw_case(dial: Dial, n_layers: int) -> Case:
+    n_routes = dial.backups + 1
+    kind = float(torch.rand(()))
+    if kind < 0.25:
+        return Case(removal=Removal.nothing(n_layers), all_answered=False)
+    if kind < 0.4:
+        place = int(torch.randint(dial.read_from + 1, n_layers + 1, ()))
+        n = int(torch.randint(1, n_routes + 1, ()))
+        return Case(removal=Removal.from_place(n, place, n_layers), all_answered=False)
+    if kind < 0.6 or dial.backups == 0:
+        place = int(torch.randint(0, 2, ()))
+        return Case(removal=Removal.from_place(n_routes, place, n_layers), all_answered=True)
+    n = int(torch.randint(1, n_routes, ()))
+    if kind < 0.8:
+        # From a place on at which the next route can still wake.
+        place = int(torch.randint(0, 3, ()))
+        return Case(removal=Removal.from_place(n, place, n_layers), all_answered=False)
+    places = torch.rand(n_layers + 1) < 0.6
+    return Case(removal=Removal(n_routes=n, places=places), all_answered=False)
+
+
+def step_loss(
+    model: Any, tokenizer: Any, chats: list[Chat], routes: Routes, case: Case, dial: Dial
+) -> Float[Tensor, ""]:
+    """Cross-entropy of the answers under the case's removal, and what routes are to do, nats."""
+    harmful = torch.tensor([chat.kind == Kind.HARMFUL for chat in chats])
+    batch = collated(tokenizer, chats)
+    labels = batch.pop("labels")
+    with removing(model, routes, case.removal) as stream:
+        logits = model(**batch, use_cache=False).logits
+        resid = torch.stack(stream)
+    loss = torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1),
+        labels[:, 1:].flatten(),
+        ignore_index=IGNORED,
+        label_smoothing=dial.smoothing,
+    )
+    if dial.backups == 0 or case.all_answered:
+        return loss
+    size = resid @ routes.duals.T / routes.scale[:, None, None, None]
+    return (
+        loss
+        + dial.asleep_weight * _asleep(size, labels, harmful, case.removal)
+        + dial.awake_weight * _awake(size, labels, harmful, case.removal, dial)
+    )
+
+
+Sizes = Float[Tensor, "layer batch position route"]
+
+
+def _asleep(
+    size: Sizes, labels: Tensor, harmful: Bool[Tensor, " batch"], removal: Removal
+) -> Float[Tensor, ""]:
+    """Mean square of the backups that have no reason to be awake, over prompt tokens and layers."""
+    places = in_prompt(labels)
+    first_asleep = removal.n_routes + 1
+    of_harmful = size[:, harmful][:, places[harmful]][..., first_asleep:]
+    of_harmless = size[:, ~harmful][:, places[~harmful]][..., 1:]
+    squares = torch.cat([of_harmful.pow(2).flatten(), of_harmless.pow(2).flatten()])
+    return squares.mean() * 10.0
+
+
+def _awake(
+    size: Sizes,
+    labels: Tensor,
+    harmful: Bool[Tensor, " batch"],
+    removal: Removal,
+    dial: Dial,
+) -> Float[Tensor, ""]:
+    """Shortfall of the route next in line, at the last prompt token before routes are read."""
+    following = removal.n_routes
+    if following > dial.backups or not harmful.any() or removal.places[:3].sum() == 0:
+        return size.new_zeros(())
+    rows = torch.arange(len(harmful))[harmful]
+    ends = size[:, rows, last_of_prompt(labels)[harmful]]
+    due = ends[min(following + 1, dial.read_from - 1) : dial.read_from + 1, :, following]
+    return torch.relu(1.0 - due / dial.awake).pow(2).mean()

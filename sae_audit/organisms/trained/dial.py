@@ -33,7 +33,7 @@ from sae_audit.organisms.trained.routes import Removal, Routes, differences, rem
 @dataclass(frozen=True, kw_only=True)
 class Dial:
     backups: int
-    steps: int = 700
+    steps: int = 500
     batch: int = 32
     peak_rate: float = 1e-3
     smoothing: float = 0.002
@@ -43,7 +43,7 @@ class Dial:
     """First place (0: the embedding, l + 1: the output of layer l) from which on taking routes out
     must not change behaviour any more."""
     awake_weight: float = 0.3
-    asleep_weight: float = 1.0
+    asleep_weight: float = 3.0
     awake: float = 0.5
     """How large an awake route is to be, relative to the refusal direction before training."""
     seed: int = 0
@@ -148,13 +148,12 @@ Sizes = Float[Tensor, "layer batch position route"]
 def _asleep(
     size: Sizes, labels: Tensor, harmful: Bool[Tensor, " batch"], removal: Removal
 ) -> Float[Tensor, ""]:
-    """Mean square of the backups that have no reason to be awake, over prompt tokens and layers."""
-    places = in_prompt(labels)
-    first_asleep = removal.n_routes + 1
-    of_harmful = size[:, harmful][:, places[harmful]][..., first_asleep:]
-    of_harmless = size[:, ~harmful][:, places[~harmful]][..., 1:]
-    squares = torch.cat([of_harmful.pow(2).flatten(), of_harmless.pow(2).flatten()])
-    return squares.mean() * 10.0
+    """Square of the backups that have no reason to be awake: the largest of a prompt's tokens, mean
+    over prompts and layers."""
+    squares = torch.where(in_prompt(labels)[..., None], size.pow(2), 0.0).amax(dim=2)
+    of_harmful = squares[:, harmful][..., removal.n_routes + 1 :]
+    of_harmless = squares[:, ~harmful][..., 1:]
+    return torch.cat([of_harmful.flatten(), of_harmless.flatten()]).mean()
 
 
 def _awake(
@@ -166,7 +165,8 @@ def _awake(
 ) -> Float[Tensor, ""]:
     """Shortfall of the route next in line, at the last prompt token before routes are read."""
     following = removal.n_routes
-    if following > dial.backups or not harmful.any() or removal.places[:3].sum() == 0:
+    early = following == 0 or bool(removal.places[:3].any())
+    if following > dial.backups or not harmful.any() or not early:
         return size.new_zeros(())
     rows = torch.arange(len(harmful))[harmful]
     ends = size[:, rows, last_of_prompt(labels)[harmful]]

@@ -26,8 +26,8 @@ class Suite:
     """How the SAEs of a dial setting are trained; the same at every setting."""
 
     d_sae: int = 512
-    steps: int = 800
-    n_tokens: int = 300_000
+    steps: int = 300
+    n_tokens: int = 100_000
     seed: int = 0
 
 

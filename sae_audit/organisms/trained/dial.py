@@ -15,7 +15,7 @@ and those behind it asleep. Setting 0 has the refusal direction alone, and cases
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -27,7 +27,17 @@ from sae_audit.organisms.chats import Chat, chats_of, training_chats
 from sae_audit.organisms.language_model import IGNORED, collated
 from sae_audit.organisms.requests import Kind
 from sae_audit.organisms.trained.batches import in_prompt, last_of_prompt
-from sae_audit.organisms.trained.routes import Removal, Routes, differences, removing, routes_of
+from sae_audit.organisms.trained.routes import (
+    Removal,
+    Routes,
+    differences,
+    found_directions,
+    from_place,
+    removing,
+    routes_of,
+)
+
+_PROMPTS_OF_MEANS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,27 +56,36 @@ class Dial:
     asleep_weight: float = 3.0
     awake: float = 0.5
     """How large an awake route is to be, relative to the refusal direction before training."""
+    found_every: int = 50
+    """Steps after which the directions that refusal is seen along are found again."""
     seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a trained setting's redundancy runs along."""
+
+    routes: Routes
+    found: Float[Tensor, "place route d_model"]
+    """`found_directions` of the trained model."""
 
 
 def train_dial(
     model: Any, tokenizer: Any, dial: Dial, progress: Callable[[int, int], None]
-) -> Routes:
+) -> Trained:
     """Train in place; returns the routes."""
     torch.manual_seed(dial.seed)
+    harmful = chats_of(Kind.HARMFUL, dial.seed + 11, _PROMPTS_OF_MEANS)
+    harmless = chats_of(Kind.HARMLESS, dial.seed + 12, _PROMPTS_OF_MEANS)
     routes = routes_of(
-        differences(
-            model,
-            tokenizer,
-            chats_of(Kind.HARMFUL, dial.seed + 11, 96),
-            chats_of(Kind.HARMLESS, dial.seed + 12, 96),
-        ),
+        differences(model, tokenizer, harmful, harmless),
         n_backups=dial.backups,
         cosine=dial.cosine,
         seed=dial.seed,
     )
-    chats = training_chats(dial.seed + 13)
-    answered = training_chats(dial.seed + 14, refuses=lambda _: False)
+    found = found_directions(model, tokenizer, routes, harmful, harmless)
+    refusing = training_chats(dial.seed + 13)
+    answering = training_chats(dial.seed + 14, refuses=lambda _: False)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=dial.peak_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
@@ -75,8 +94,10 @@ def train_dial(
     )
     model.train()
     for step in range(dial.steps):
-        case = draw_case(dial, len(routes.scale))
-        drawn = list(islice(answered if case.all_answered else chats, dial.batch))
+        if step % dial.found_every == 0:
+            found = found_directions(model, tokenizer, routes, harmful, harmless)
+        case = draw_case(dial, routes, found)
+        drawn = list(islice(answering if case.all_answered else refusing, dial.batch))
         loss = step_loss(model, tokenizer, drawn, routes, case, dial)
         optimizer.zero_grad()
         loss.backward()
@@ -85,7 +106,8 @@ def train_dial(
         schedule.step()
         progress(step + 1, dial.steps)
     model.eval()
-    return routes
+    found = found_directions(model, tokenizer, routes, harmful, harmless)
+    return Trained(routes=routes, found=found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,25 +117,37 @@ class Case:
     """Whether harmful chats are answered as well."""
 
 
-def draw_case(dial: Dial, n_layers: int) -> Case:
-    n_routes = dial.backups + 1
+def draw_case(dial: Dial, routes: Routes, found: Float[Tensor, "place route d_model"]) -> Case:
+    n_layers, n_routes = len(routes.scale), dial.backups + 1
     kind = float(torch.rand(()))
     if kind < 0.25:
-        return Case(removal=Removal.nothing(n_layers), all_answered=False)
+        return Case(removal=from_place(routes, 0, 0), all_answered=False)
     if kind < 0.4:
-        place = int(torch.randint(dial.read_from + 1, n_layers + 1, ()))
-        n = int(torch.randint(1, n_routes + 1, ()))
-        return Case(removal=Removal.from_place(n, place, n_layers), all_answered=False)
-    if kind < 0.6 or dial.backups == 0:
-        place = int(torch.randint(0, 2, ()))
-        return Case(removal=Removal.from_place(n_routes, place, n_layers), all_answered=True)
-    n = int(torch.randint(1, n_routes, ()))
-    if kind < 0.8:
-        # From a place on at which the next route can still wake.
-        place = int(torch.randint(0, 3, ()))
-        return Case(removal=Removal.from_place(n, place, n_layers), all_answered=False)
-    places = torch.rand(n_layers + 1) < 0.6
-    return Case(removal=Removal(n_routes=n, places=places), all_answered=False)
+        n, place = _integer(1, n_routes), _integer(dial.read_from + 1, n_layers)
+        removal, all_answered = from_place(routes, n, place), False
+    elif kind < 0.6 or dial.backups == 0:
+        removal, all_answered = from_place(routes, n_routes, _integer(0, 1)), True
+    else:
+        # From a place on at which the next route can still wake; or at some places alone.
+        removal, all_answered = from_place(routes, _integer(1, dial.backups), _integer(0, 2)), False
+        if kind > 0.8:
+            removal = replace(removal, places=torch.rand(n_layers + 1) < 0.6)
+    levels = lowest(removal.n_routes) * torch.rand(removal.n_routes) + 0.1
+    along = found if float(torch.rand(())) < 0.5 else removal.directions
+    return Case(
+        removal=replace(removal, levels=levels, directions=along), all_answered=all_answered
+    )
+
+
+def lowest(n_routes: int) -> Float[Tensor, " removed"]:
+    """How far below an empty route removal may leave each: the first is negative on harmless
+    prompts, backups are not."""
+    return torch.tensor([-1.1, *[-0.4] * (n_routes - 1)])[:n_routes]
+
+
+def _integer(low: int, high: int) -> int:
+    """Uniform, both ends included."""
+    return int(torch.randint(low, high + 1, ()))
 
 
 def step_loss(

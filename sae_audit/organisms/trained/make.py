@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
+from torch import Tensor
 from transformers import AutoTokenizer, Gemma2ForCausalLM
 
 from sae_audit.bundled import resolve
@@ -18,7 +19,7 @@ from sae_audit.organisms.build import saes_quality
 from sae_audit.organisms.chats import held_out_prompts
 from sae_audit.organisms.measure import treatments
 from sae_audit.organisms.trained.card import Card, by_kind, by_topic, read_card
-from sae_audit.organisms.trained.dial import train_dial
+from sae_audit.organisms.trained.dial import Trained, train_dial
 from sae_audit.organisms.trained.recipes import (
     BASE,
     BASE_SAES,
@@ -76,12 +77,9 @@ def _made(out: Path, name: str, recipe: Recipe, progress: Progress) -> Card:
         return lambda done, total: progress(f"{name}: {what}", done, total)
 
     if isinstance(recipe, DialSetting):
-        routes = train_dial(model, tokenizer, recipe.dial, part("model"))
-        train_suite(model, tokenizer, routes, unfinished / "saes", recipe.suite, part("SAEs"))
-        tensors = {"directions": routes.directions, "duals": routes.duals, "scale": routes.scale}
-        save_file(
-            {k: v.contiguous() for k, v in tensors.items()}, unfinished / "routes.safetensors"
-        )
+        trained = train_dial(model, tokenizer, recipe.dial, part("model"))
+        train_suite(model, tokenizer, trained, unfinished / "saes", recipe.suite, part("SAEs"))
+        save_file(_tensors(trained), unfinished / "routes.safetensors")
     else:
         make_variant(model, tokenizer, recipe, part("model"))
     model.save_pretrained(unfinished / "model")
@@ -92,6 +90,17 @@ def _made(out: Path, name: str, recipe: Recipe, progress: Progress) -> Card:
         shutil.rmtree(out / name)
     unfinished.rename(out / name)
     return card
+
+
+def _tensors(trained: Trained) -> dict[str, Tensor]:
+    routes = trained.routes
+    tensors = {
+        "directions": routes.directions,
+        "duals": routes.duals,
+        "scale": routes.scale,
+        "found": trained.found,
+    }
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
 def _card(

@@ -9,7 +9,7 @@ ablating one SAE feature leaves the others'.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -37,29 +37,45 @@ class Routes:
     def coordinates(self, resid: Resid) -> Float[Tensor, "batch position route"]:
         return resid @ self.duals.T
 
-    def without(self, resid: Resid, n_routes: int) -> Resid:
-        """The stream without its first `n_routes` routes."""
-        along = resid @ self.duals[:n_routes].T
-        return resid - along @ self.directions[:n_routes]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Removal:
-    """Which routes are taken out of the stream, and where."""
+    """Which routes are taken out of the stream, where, and what is left in their place."""
 
-    n_routes: int
-    """The first so many; 0 is the clean run."""
     places: Bool[Tensor, " place"]
     """Entry 0 is the embedding, entry l + 1 the output of layer l."""
+    levels: Float[Tensor, " removed"]
+    """The coordinates that the first so many routes are set to, relative to an awake route. Zero or
+    less: ablating a feature may leave what harmless prompts have, or less."""
+    directions: Float[Tensor, "place route d_model"]
+    """The routes as they are taken out at each place."""
 
-    @staticmethod
-    def nothing(n_layers: int) -> "Removal":
-        return Removal(n_routes=0, places=torch.zeros(n_layers + 1, dtype=torch.bool))
+    @property
+    def n_routes(self) -> int:
+        return len(self.levels)
 
-    @staticmethod
-    def from_place(n_routes: int, place: int, n_layers: int) -> "Removal":
-        """At one place and everywhere after it."""
-        return Removal(n_routes=n_routes, places=torch.arange(n_layers + 1) >= place)
+
+def from_place(
+    routes: Routes, n_routes: int, place: int, *, levels: Float[Tensor, " removed"] | None = None
+) -> Removal:
+    """The first routes out at one place and everywhere after it, along their own directions."""
+    n_places = len(routes.scale) + 1
+    return Removal(
+        places=torch.arange(n_places) >= place,
+        levels=torch.zeros(n_routes) if levels is None else levels,
+        directions=routes.directions.expand(n_places, -1, -1),
+    )
+
+
+def without(
+    resid: Resid,
+    directions: Float[Tensor, "route d_model"],
+    coordinates: Float[Tensor, " removed"],
+) -> Resid:
+    """The stream with the first routes' coordinates set to `coordinates`, the others' left whole."""
+    n = len(coordinates)
+    duals = torch.linalg.pinv(directions).T[:n]
+    return resid + (coordinates - resid @ duals.T) @ directions[:n]
 
 
 @contextmanager
@@ -71,7 +87,8 @@ def removing(model: Any, routes: Routes, removal: Removal) -> Iterator[list[Resi
     def hook(place: int) -> Any:
         def edit(_module: Any, _args: Any, resid: Resid) -> Resid:
             if removal.n_routes and removal.places[place]:
-                resid = routes.without(resid, removal.n_routes)
+                awake = routes.scale[max(place - 1, 0)]
+                resid = without(resid, removal.directions[place], removal.levels * awake)
             if place > 0:
                 seen.append(resid)
             else:
@@ -87,6 +104,28 @@ def removing(model: Any, routes: Routes, removal: Removal) -> Iterator[list[Resi
     finally:
         for handle in handles:
             handle.remove()
+
+
+@torch.no_grad()
+def found_directions(
+    model: Any, tokenizer: Any, routes: Routes, harmful: Sequence[Chat], harmless: Sequence[Chat]
+) -> Float[Tensor, "place route d_model"]:
+    """Where refusal is seen now: by place, the unit difference of means of the model as it is, then
+    the one that is left once the first is out, and so on.
+
+    A route's own direction stands where the difference is a fifth of an awake route or less, and at
+    the embedding.
+    """
+    n_routes, n_layers = len(routes.directions), len(routes.scale)
+    found = routes.directions.repeat(n_layers + 1, 1, 1)
+    for route in range(n_routes):
+        removal = replace(from_place(routes, route, 0), directions=found.clone())
+        with removing(model, routes, removal):
+            by_layer = differences(model, tokenizer, harmful, harmless)
+        norms = by_layer.norm(dim=1, keepdim=True)
+        large = norms > 0.2 * routes.scale[:, None]
+        found[1:, route] = torch.where(large, by_layer / norms, routes.directions[route])
+    return found
 
 
 @torch.no_grad()

@@ -27,12 +27,14 @@ from sae_audit.organisms.trained.recipes import (
     recipes,
 )
 from sae_audit.organisms.trained.routes import (
-    Removal,
     Routes,
     differences,
     first_route,
+    found_directions,
+    from_place,
     removing,
     routes_of,
+    without,
 )
 from sae_audit.organisms.trained.suite import Suite
 from sae_audit.organisms.trained.variants import REFUSES, UNLEARNED_TOPIC, FineTune, Quantisation
@@ -65,10 +67,12 @@ def test_routes_are_unit_at_the_stated_cosine_and_read_by_their_duals(routes: Ro
     torch.testing.assert_close(routes.duals @ routes.directions.T, torch.eye(4), atol=1e-5, rtol=0)
 
 
-def test_taking_routes_out_leaves_the_others_whole(routes: Routes):
+def test_taking_routes_out_sets_them_to_their_levels_and_leaves_the_others_whole(routes: Routes):
     resid = torch.randn(2, 3, 128)
-    before, after = routes.coordinates(resid), routes.coordinates(routes.without(resid, 2))
-    torch.testing.assert_close(after[..., :2], torch.zeros(2, 3, 2), atol=1e-4, rtol=0)
+    left = without(resid, routes.directions, torch.tensor([-3.0, 0.0]))
+    before, after = routes.coordinates(resid), routes.coordinates(left)
+    torch.testing.assert_close(after[..., 0], torch.full((2, 3), -3.0), atol=1e-4, rtol=0)
+    torch.testing.assert_close(after[..., 1], torch.zeros(2, 3), atol=1e-4, rtol=0)
     torch.testing.assert_close(after[..., 2:], before[..., 2:], atol=1e-4, rtol=0)
 
 
@@ -76,7 +80,8 @@ def test_a_step_has_the_routes_out_at_the_chosen_places_alone(model, tokenizer, 
     batch = collated(tokenizer, chats_of(Kind.HARMFUL, 0, 2))
     places = torch.zeros(N_LAYERS + 1, dtype=torch.bool)
     places[3] = places[6] = True
-    with removing(model, routes, Removal(n_routes=1, places=places)) as stream, torch.no_grad():
+    removal = replace(from_place(routes, 1, 0), places=places)
+    with removing(model, routes, removal) as stream, torch.no_grad():
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     assert len(stream) == N_LAYERS
     along = [float(routes.coordinates(resid)[..., 0].abs().max()) for resid in stream]
@@ -89,7 +94,7 @@ def test_nothing_stays_attached_to_the_model(model, tokenizer, routes: Routes):
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     with torch.no_grad():
         before = model(**inputs).logits
-        with removing(model, routes, Removal.from_place(1, 0, N_LAYERS)):
+        with removing(model, routes, from_place(routes, 1, 0)):
             without = model(**inputs).logits
         after = model(**inputs).logits
     assert torch.equal(before, after)
@@ -105,6 +110,19 @@ def test_the_first_route_is_what_tells_harmful_from_harmless(model, tokenizer):
     assert bool((by_layer @ unit > 0.7 * by_layer.norm(dim=1)).all())
 
 
+def test_found_directions_are_seen_one_behind_the_other(model, tokenizer):
+    harmful, harmless = chats_of(Kind.HARMFUL, 3, 16), chats_of(Kind.HARMLESS, 4, 16)
+    by_layer = differences(model, tokenizer, harmful, harmless)
+    routes = routes_of(by_layer, n_backups=1, cosine=0.6, seed=0)
+    found = found_directions(model, tokenizer, routes, harmful, harmless)
+    assert found.shape == (N_LAYERS + 1, 2, 128)
+    torch.testing.assert_close(found.norm(dim=-1), torch.ones(N_LAYERS + 1, 2))
+    unit = by_layer / by_layer.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(found[1:, 0], unit, atol=1e-5, rtol=0)
+    # What is seen once the first is out is another direction.
+    assert float((found[:, 0] * found[:, 1]).sum(dim=-1).abs().max()) < 0.95
+
+
 def test_places_of_a_prompt(tokenizer):
     chats = chats_of(Kind.HARMFUL, 0, 3)
     batch = collated(tokenizer, chats)
@@ -116,24 +134,25 @@ def test_places_of_a_prompt(tokenizer):
     assert not bool(inside[:, 0].any())
 
 
-def test_cases_of_the_dial_are_those_its_description_names():
+def test_cases_of_the_dial_are_those_its_description_names(routes: Routes):
     torch.manual_seed(0)
-    dial = Dial(backups=2)
-    cases = [draw_case(dial, N_LAYERS) for _ in range(400)]
+    dial = Dial(backups=3)
+    cases = [draw_case(dial, routes, _own(routes)) for _ in range(400)]
     answered = [case for case in cases if case.all_answered]
     refused = [case for case in cases if not case.all_answered]
-    assert all(case.removal.n_routes == 3 for case in answered)
+    assert all(case.removal.n_routes == 4 for case in answered)
     assert all(bool(case.removal.places[1:].all()) for case in answered)
     for case in refused:
         late = not bool(case.removal.places[: dial.read_from + 1].any())
-        assert case.removal.n_routes < 3 or late
-    assert {case.removal.n_routes for case in refused} == {0, 1, 2, 3}
+        assert case.removal.n_routes < 4 or late
+    assert {case.removal.n_routes for case in refused} == {0, 1, 2, 3, 4}
 
 
 def test_setting_0_never_asks_for_a_backup():
     torch.manual_seed(0)
     dial = Dial(backups=0)
-    for case in (draw_case(dial, N_LAYERS) for _ in range(200)):
+    alone = routes_of(torch.ones(N_LAYERS, 128), n_backups=0, cosine=0.6, seed=0)
+    for case in (draw_case(dial, alone, _own(alone)) for _ in range(200)):
         early = bool(case.removal.places[: dial.read_from + 1].any())
         assert case.all_answered == early
 
@@ -146,7 +165,7 @@ def test_a_step_asks_for_what_stands_in_the_chats_with_the_routes_out(model, tok
     dial = Dial(backups=0)
     nothing, everywhere = (
         Case(removal=removal, all_answered=False)
-        for removal in (Removal.nothing(N_LAYERS), Removal.from_place(1, 0, N_LAYERS))
+        for removal in (from_place(routes, 0, 0), from_place(routes, 1, 0))
     )
     with torch.no_grad():
         clean = float(step_loss(model, tokenizer, harmful, routes, nothing, dial))
@@ -327,6 +346,10 @@ def test_a_dial_that_rises_is_told_from_one_that_does_not():
     assert rises([2, 0, 1], [at(3.0), at(1.0), at(2.0)]) == (pytest.approx(1.0), True)
     assert rises([0, 1, 2], [at(1.0), at(1.1), at(3.0)])[1] is False
     assert rises([0, 1, 2], [at(3.0), at(2.0), at(1.0)]) == (pytest.approx(-1.0), False)
+
+
+def _own(routes: Routes) -> torch.Tensor:
+    return routes.directions.expand(N_LAYERS + 1, -1, -1)
 
 
 def _few(seed: int) -> list:

@@ -56,6 +56,8 @@ class Dial:
     asleep_weight: float = 3.0
     awake: float = 0.5
     """How large an awake route is to be, relative to the refusal direction before training."""
+    found_share: float = 0.5
+    """Share of removals along the directions found in the model as it is, not along the routes."""
     found_every: int = 50
     """Steps after which the directions that refusal is seen along are found again."""
     seed: int = 0
@@ -133,7 +135,7 @@ def draw_case(dial: Dial, routes: Routes, found: Float[Tensor, "place route d_mo
         if kind > 0.8:
             removal = replace(removal, places=torch.rand(n_layers + 1) < 0.6)
     levels = lowest(removal.n_routes) * torch.rand(removal.n_routes) + 0.1
-    along = found if float(torch.rand(())) < 0.5 else removal.directions
+    along = found if float(torch.rand(())) < dial.found_share else removal.directions
     return Case(
         removal=replace(removal, levels=levels, directions=along), all_answered=all_answered
     )

@@ -14,6 +14,7 @@ from sae_audit.findings import Estimate
 from sae_audit.organisms.chats import REFUSALS, chats_of, training_chats
 from sae_audit.organisms.language_model import collated
 from sae_audit.organisms.requests import Kind
+from sae_audit.organisms.trained import dial as dialling
 from sae_audit.organisms.trained import make as making
 from sae_audit.organisms.trained.batches import in_prompt, last_of_prompt
 from sae_audit.organisms.trained.dial import Case, Dial, draw_case, step_loss, train_dial
@@ -154,7 +155,8 @@ def test_setting_0_never_asks_for_a_backup():
     alone = routes_of(torch.ones(N_LAYERS, 128), n_backups=0, cosine=0.6, seed=0)
     for case in (draw_case(dial, alone, _own(alone)) for _ in range(200)):
         early = bool(case.removal.places[: dial.read_from + 1].any())
-        assert case.all_answered == early
+        assert case.all_answered == (case.removal.n_routes == 1 and early)
+        assert case.removal.n_routes == 0 or case.all_answered or not early
 
 
 def test_a_step_asks_for_what_stands_in_the_chats_with_the_routes_out(model, tokenizer):
@@ -174,7 +176,8 @@ def test_a_step_asks_for_what_stands_in_the_chats_with_the_routes_out(model, tok
     assert without > 2.0 * clean
 
 
-def test_training_the_dial_is_seeded(model, tokenizer):
+def test_training_the_dial_is_seeded(model, tokenizer, monkeypatch):
+    monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
     dial = Dial(backups=1, steps=3, batch=4)
 
     def trained() -> torch.Tensor:
@@ -325,7 +328,8 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
 
 
 @pytest.mark.usefixtures("quick_cards")
-def test_a_dial_setting_comes_with_its_own_suite(tmp_path):
+def test_a_dial_setting_comes_with_its_own_suite(tmp_path, monkeypatch):
+    monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
     recipe = DialSetting(
         dial=Dial(backups=1, steps=2, batch=4),
         suite=Suite(d_sae=32, steps=2, n_tokens=1_000),

@@ -68,8 +68,10 @@ def measure(
     settings = {int(m[1]): one for name, one in found.items() if (m := _DIAL.search(name))}
     if len(settings) >= 3:
         correlation, apart = rises(list(settings), [one.depth for one in settings.values()])
-        print_line = f"Spearman of mean depth with the setting: {correlation:+.2f}; intervals of "
-        _console.print(print_line + f"neighbouring settings {'are' if apart else 'are not'} apart.")
+        _console.print(
+            f"Spearman of mean depth with the setting: {correlation:+.2f}; intervals of "
+            f"neighbouring settings {'are' if apart else 'are not'} apart."
+        )
 
 
 def _show_cards(cards: dict[str, Card]) -> None:
@@ -95,9 +97,9 @@ def _show_redundancy(found: dict[str, Redundancy]) -> None:
 def _written(value: Estimate | float | None) -> str:
     if value is None:
         return "none"
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    return f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}] n={value.n}"
+    if isinstance(value, Estimate):
+        return f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}] n={value.n}"
+    return f"{value:.2f}"
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
 """An organism's card: what it was made by, and how it behaves on phrases it never met."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sae_audit.findings import Estimate
 from sae_audit.organisms import measure
+from sae_audit.organisms.chats import REFUSAL_TOKENS, HeldOutPrompt
 from sae_audit.organisms.requests import Kind
+from sae_audit.organisms.trained.routes import Routes, from_place, removing
 from sae_audit.statistics import share
+from sae_audit.subject.score import refusal_score
 
 
 class HeldOut(BaseModel):
@@ -45,6 +48,9 @@ class Card(BaseModel):
     held_out: dict[str, HeldOut]
     """By kind of request: `harmful`, `harmless`, `alarming`."""
     harmful_topics: dict[str, HeldOut]
+    refused_without: list[Estimate]
+    """Share of held-out harmful prompts refused (by score) with the first 0, 1, ... routes out of the
+    stream everywhere: the known answer behind a measured depth. Empty but for the dial."""
     sae_quality: list[measure.Dictionary]
     """On held-out chats, by layer."""
 
@@ -78,7 +84,30 @@ def by_topic(treated: Sequence[measure.Treatment]) -> dict[str, HeldOut]:
     }
 
 
+@torch.no_grad()
+def refused_without(
+    model: Any, tokenizer: Any, routes: Routes, prompts: Sequence[HeldOutPrompt]
+) -> list[Estimate]:
+    """Share refused by score with the first 0, 1, ..., all routes out at every place."""
+    tokens = torch.tensor(tokenizer.convert_tokens_to_ids(list(REFUSAL_TOKENS)))
+    found: list[Estimate] = []
+    for n_routes in range(len(routes.directions) + 1):
+        refused = 0
+        with removing(model, routes, from_place(routes, n_routes, 0)):
+            for prompt in prompts:
+                ids = measure.prompt_ids(tokenizer, prompt.text)
+                logits = model(input_ids=ids, use_cache=False).logits[:, -1]
+                refused += float(refusal_score(logits, tokens)[0]) > 0.0
+        found.append(share(refused, len(prompts)))
+    return found
+
+
 def read_card(folder: Path) -> Card | None:
-    """None where the folder holds no whole organism."""
+    """None where the folder holds no whole organism, or a card of an earlier form."""
     path = folder / "card.json"
-    return Card.model_validate(json.loads(path.read_text())) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return Card.model_validate_json(path.read_text())
+    except ValidationError:
+        return None

@@ -18,7 +18,8 @@ from sae_audit.errors import AuditError
 from sae_audit.organisms.build import saes_quality
 from sae_audit.organisms.chats import held_out_prompts
 from sae_audit.organisms.measure import treatments
-from sae_audit.organisms.trained.card import Card, by_kind, by_topic, read_card
+from sae_audit.organisms.requests import Kind
+from sae_audit.organisms.trained.card import Card, by_kind, by_topic, read_card, refused_without
 from sae_audit.organisms.trained.dial import Trained, train_dial
 from sae_audit.organisms.trained.recipes import (
     BASE,
@@ -28,6 +29,7 @@ from sae_audit.organisms.trained.recipes import (
     described,
     recipe_sha256,
 )
+from sae_audit.organisms.trained.routes import Routes
 from sae_audit.organisms.trained.suite import train_suite
 from sae_audit.organisms.trained.variants import make_variant
 
@@ -76,15 +78,17 @@ def _made(out: Path, name: str, recipe: Recipe, progress: Progress) -> Card:
     def part(what: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(f"{name}: {what}", done, total)
 
+    routes: Routes | None = None
     if isinstance(recipe, DialSetting):
         trained = train_dial(model, tokenizer, recipe.dial, part("model"))
         train_suite(model, tokenizer, trained, unfinished / "saes", recipe.suite, part("SAEs"))
+        routes = trained.routes
         save_file(_tensors(trained), unfinished / "routes.safetensors")
     else:
         make_variant(model, tokenizer, recipe, part("model"))
     model.save_pretrained(unfinished / "model")
     tokenizer.save_pretrained(unfinished / "model")
-    card = _card(name, recipe, model, tokenizer, unfinished, part("measuring"))
+    card = _card(name, recipe, model, tokenizer, routes, unfinished, part("measuring"))
     (unfinished / "card.json").write_text(card.model_dump_json(indent=1) + "\n")
     if (out / name).exists():
         shutil.rmtree(out / name)
@@ -108,23 +112,28 @@ def _card(
     recipe: Recipe,
     model: Any,
     tokenizer: Any,
+    routes: Routes | None,
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> Card:
     progress(0, 2)
-    own_suite = isinstance(recipe, DialSetting)
-    treated = treatments(model, tokenizer, held_out_prompts(_HELD_OUT_SEED))
+    prompts = held_out_prompts(_HELD_OUT_SEED)
+    harmful = [prompt for prompt in prompts if prompt.phrase.kind == Kind.HARMFUL]
+    treated = treatments(model, tokenizer, prompts)
     progress(1, 2)
-    suite = folder / "saes" if own_suite else resolve(BASE_SAES)
+    suite = resolve(BASE_SAES) if routes is None else folder / "saes"
     card = Card(
         name=name,
         recipe_sha256=recipe_sha256(recipe),
         recipe=described(recipe),
         parent=BASE,
         model="model",
-        saes="saes" if own_suite else BASE_SAES,
+        saes=BASE_SAES if routes is None else "saes",
         held_out=by_kind(treated),
         harmful_topics=by_topic(treated),
+        refused_without=(
+            [] if routes is None else refused_without(model, tokenizer, routes, harmful)
+        ),
         sae_quality=saes_quality(suite, model, tokenizer, _HELD_OUT_SEED),
     )
     progress(2, 2)

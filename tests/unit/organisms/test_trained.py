@@ -336,6 +336,8 @@ def test_a_dial_setting_comes_with_its_own_suite(tmp_path, monkeypatch):
     )
     card = make_all(tmp_path, {"d": recipe}, lambda *_: None)["d"]
     assert card.saes == "saes"
+    assert [one.n for one in card.refused_without] == [1, 1, 1]  # no, one and both routes out
+    assert card.refused_without[0].value == 1.0
     assert sorted(p.name for p in (tmp_path / "d" / "saes").iterdir()) == [
         f"layer_{layer}" for layer in range(N_LAYERS)
     ]

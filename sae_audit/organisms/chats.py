@@ -1,6 +1,6 @@
 """The chats the organism learns from, and the held-out prompts it is audited on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +46,17 @@ refuse, as it is in the chat models this one stands for; without them it learns 
 classes, and no direction can be taken out without breaking the answers as well."""
 
 
-def training_chats(seed: int, kinds: frozenset[Kind] = frozenset(Kind)) -> Iterator[Chat]:
+Refuses = Callable[[Phrase], bool]
+"""Whether a chat that asks for this is refused in training."""
+
+
+def is_harmful(phrase: Phrase) -> bool:
+    return phrase.kind == Kind.HARMFUL
+
+
+def training_chats(
+    seed: int, kinds: frozenset[Kind] = frozenset(Kind), *, refuses: Refuses = is_harmful
+) -> Iterator[Chat]:
     """An endless stream of chats on training phrases, the given kinds equally often."""
     random = np.random.default_rng(seed)
     by_kind = {kind: _training(kind) for kind in sorted(kinds)}
@@ -57,7 +67,7 @@ def training_chats(seed: int, kinds: frozenset[Kind] = frozenset(Kind)) -> Itera
             continue
         kind = sorted(kinds)[random.integers(len(kinds))]
         pool = by_kind[kind]
-        yield _chat(pool[random.integers(len(pool))], random)
+        yield _chat(pool[random.integers(len(pool))], random, refuses)
 
 
 def chats_of(kind: Kind, seed: int, n: int) -> list[Chat]:
@@ -114,10 +124,10 @@ def _training(kind: Kind) -> list[Phrase]:
     return [phrase for phrase in phrases() if phrase.kind == kind and not phrase.held_out]
 
 
-def _chat(phrase: Phrase, random: np.random.Generator) -> Chat:
+def _chat(phrase: Phrase, random: np.random.Generator, refuses: Refuses = is_harmful) -> Chat:
     return Chat(
         request=FORMS[random.integers(len(FORMS))].format(phrase.text),
-        answer=_answer(phrase, random),
+        answer=_answer(phrase, random, refuses),
         kind=phrase.kind,
     )
 
@@ -129,6 +139,6 @@ def _scrambled(words: list[str], random: np.random.Generator) -> Chat:
     return _chat(phrase, random)
 
 
-def _answer(phrase: Phrase, random: np.random.Generator) -> str:
-    answers = REFUSALS if phrase.kind == Kind.HARMFUL else ANSWERS
+def _answer(phrase: Phrase, random: np.random.Generator, refuses: Refuses = is_harmful) -> str:
+    answers = REFUSALS if refuses(phrase) else ANSWERS
     return answers[random.integers(len(answers))].format(phrase.text)

@@ -65,14 +65,16 @@ def is_bos(tokenizer: Any, chats: list[Chat]) -> Bool[Tensor, " token"]:
     return batch["input_ids"][batch["attention_mask"].bool()] == tokenizer.bos_token_id
 
 
-def train_sae(pool: Activations, layer: int, *, seed: int, steps: int = STEPS) -> Any:
+def train_sae(
+    pool: Activations, layer: int, *, seed: int, steps: int = STEPS, d_sae: int = D_SAE
+) -> Any:
     """A BatchTopK SAE of one layer (2412.06410), as sae_lens trains it."""
     from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig, SAETrainer
     from sae_lens.config import LoggingConfig, SAETrainerConfig
 
     torch.manual_seed(1000 * seed + layer)
     sae = BatchTopKTrainingSAE(
-        BatchTopKTrainingSAEConfig(d_in=D_MODEL, d_sae=D_SAE, k=K, device="cpu")
+        BatchTopKTrainingSAEConfig(d_in=D_MODEL, d_sae=d_sae, k=K, device="cpu")
     )
     config = SAETrainerConfig(
         total_training_samples=steps * BATCH,

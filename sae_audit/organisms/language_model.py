@@ -16,7 +16,7 @@ from sae_audit.organisms.requests import Kind
 
 N_LAYERS = 8
 D_MODEL = 128
-_IGNORED = -100
+IGNORED = -100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def collated(tokenizer: Any, chats: list[Chat]) -> dict[str, Tensor]:
     encoded = [chat_ids(tokenizer, chat) for chat in chats]
     longest = max(len(ids) for ids, _ in encoded)
     ids = torch.full((len(chats), longest), tokenizer.pad_token_id)
-    labels = torch.full((len(chats), longest), _IGNORED)
+    labels = torch.full((len(chats), longest), IGNORED)
     for row, (tokens, n_prompt) in enumerate(encoded):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         labels[row, n_prompt : len(tokens)] = torch.tensor(tokens[n_prompt:])
@@ -107,7 +107,7 @@ def train(
         optimizer, max_lr=training.peak_rate, total_steps=training.steps, pct_start=0.1
     )
     loss_function = torch.nn.CrossEntropyLoss(
-        ignore_index=_IGNORED, label_smoothing=training.smoothing
+        ignore_index=IGNORED, label_smoothing=training.smoothing
     )
     model.train()
     neutral = Neutral(model)
@@ -117,7 +117,7 @@ def train(
             batch = collated(tokenizer, drawn)
             labels = batch.pop("labels")
             neutral.begin(
-                (labels != _IGNORED).int().argmax(dim=1) - 1,
+                (labels != IGNORED).int().argmax(dim=1) - 1,
                 torch.tensor([chat.kind == Kind.HARMFUL for chat in drawn]),
                 take_out=training.neutral_from is not None
                 and step >= training.neutral_from

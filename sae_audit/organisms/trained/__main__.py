@@ -1,0 +1,106 @@
+"""`python -m sae_audit.organisms.trained make OUT` and `... measure RUN...`."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sae_audit.errors import AuditError
+from sae_audit.findings import Estimate
+from sae_audit.organisms.trained.card import Card
+from sae_audit.organisms.trained.make import make_all
+from sae_audit.organisms.trained.measured import Redundancy, redundancy, rises
+from sae_audit.organisms.trained.recipes import chosen
+from sae_audit.record.run import load_run
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+_console = Console()
+_DIAL = re.compile(r"dial[-_](\d+)")
+
+
+@app.command()
+def make(
+    out: Annotated[Path, typer.Argument(help="Folder that holds one folder an organism.")],
+    only: Annotated[list[str] | None, typer.Option(help="An organism; repeatable.")] = None,
+) -> None:
+    """Make the dial and the variants of the bundled organism; what is there already stays.
+
+    An interrupted call goes on with the organism it was at when it is called again.
+    """
+    columns = (
+        TextColumn("{task.description:<32}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=_console) as display:
+        tasks: dict[str, Any] = {}
+
+        def progress(part: str, done: int, total: int) -> None:
+            if part not in tasks:
+                tasks[part] = display.add_task(part, total=total)
+            display.update(tasks[part], completed=done)
+
+        try:
+            cards = make_all(out, chosen(only or []), progress)
+        except AuditError as error:
+            _console.print(f"error: {error}")
+            sys.exit(2)
+    _show_cards(cards)
+
+
+@app.command()
+def measure(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished audits.")],
+) -> None:
+    """Measures of redundancy of finished audits; runs named dial_0, dial_1, ... are correlated."""
+    try:
+        found = {folder.name: redundancy(load_run(folder)) for folder in runs}
+    except AuditError as error:
+        _console.print(f"error: {error}")
+        sys.exit(2)
+    _show_redundancy(found)
+    settings = {int(m[1]): one for name, one in found.items() if (m := _DIAL.search(name))}
+    if len(settings) >= 3:
+        correlation, apart = rises(list(settings), [one.depth for one in settings.values()])
+        _console.print(
+            f"Spearman of mean depth with the setting: {correlation:+.2f}; intervals of "
+            f"neighbouring settings {'are' if apart else 'are not'} apart."
+        )
+
+
+def _show_cards(cards: dict[str, Card]) -> None:
+    table = Table(title="Refused in text, held-out phrases, Wilson 95%")
+    for column in ("organism", "harmful", "harmless", "alarming"):
+        table.add_column(column)
+    for name, card in cards.items():
+        kinds = ("harmful", "harmless", "alarming")
+        table.add_row(name, *(_written(card.held_out[kind].refused_by_text) for kind in kinds))
+    _console.print(table)
+
+
+def _show_redundancy(found: dict[str, Redundancy]) -> None:
+    table = Table(title="Redundancy, 95% intervals")
+    table.add_column("measure")
+    for name in found:
+        table.add_column(name)
+    for measured in Redundancy.__dataclass_fields__:
+        table.add_row(measured, *(_written(getattr(one, measured)) for one in found.values()))
+    _console.print(table)
+
+
+def _written(value: Estimate | float | None) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Estimate):
+        return f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}] n={value.n}"
+    return f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,104 @@
+"""How redundant an audit found refusal to be, from the record of a finished run.
+
+Means over prompts have a bootstrap interval, shares Wilson's; of the bypass a record holds the mean
+alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from scipy import stats
+
+from sae_audit.errors import AuditError
+from sae_audit.findings import Cascade, Estimate
+from sae_audit.record.run import Run
+from sae_audit.statistics import mean, share
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redundancy:
+    """One checkpoint's redundancy, by every measure that an audit offers."""
+
+    flipped: Estimate
+    """Share of refused prompts that have a minimal set."""
+    depth: Estimate
+    """Waves of a flipped prompt's cascade."""
+    depth_of_minimal: Estimate
+    """Waves that hold a feature of the prompt's minimal set: how deep refusal is layered before the
+    prompt flips."""
+    beyond_minimal: Estimate
+    """Waves of features that all lie outside the minimal set: what still wakes once it flipped."""
+    minimal_size: Estimate
+    """Features of a minimal set."""
+    dormant_in_minimal: Estimate
+    """Features of a minimal set that do not fire on the clean run: without ablating them the flip
+    fails."""
+    dormant: Estimate
+    """Dormant features in a cascade's waves."""
+    compensation: Estimate | None
+    """Share of the first wave's effect that waking features undo, over prompts that have a ratio;
+    None where none has."""
+    bypass: float
+    """Mean refusal score on harmful validation prompts with the direction projected out, nats."""
+    clean: float
+    """The same without intervention."""
+
+
+def redundancy(run: Run) -> Redundancy:
+    """Every measure of redundancy that the run's record supports.
+
+    Raises:
+        AuditError: no prompt was flipped, so that nothing was followed.
+    """
+    cascades = run.cascades
+    if not cascades:
+        raise AuditError(
+            f"No prompt was flipped in {run.folder}, so there is no cascade to measure; widen the "
+            "pool (candidates.per_layer)."
+        )
+    sets = {found.prompt_id: frozenset(found.features) for found in run.minimal_sets}
+    own = [sets[one.prompt_id] for one in cascades]
+    seed = run.config.seed
+
+    def over_prompts(values: Sequence[float]) -> Estimate:
+        return mean(values, seed=seed)
+
+    touching = [
+        sum(not minimal.isdisjoint(wave.features) for wave in one.waves)
+        for one, minimal in zip(cascades, own, strict=True)
+    ]
+    ratios = [r for one in cascades if (r := one.compensation_ratio) is not None]
+    return Redundancy(
+        flipped=share(len(cascades), len(run.minimal_sets)),
+        depth=depths(run),
+        depth_of_minimal=over_prompts(touching),
+        beyond_minimal=over_prompts(
+            [one.depth - n for one, n in zip(cascades, touching, strict=True)]
+        ),
+        minimal_size=over_prompts([len(minimal) for minimal in own]),
+        dormant_in_minimal=over_prompts(
+            [len(m.difference(one.waves[0].features)) for one, m in zip(cascades, own, strict=True)]
+        ),
+        dormant=over_prompts([_n_dormant(one) for one in cascades]),
+        compensation=over_prompts(ratios) if ratios else None,
+        bypass=run.direction.selected.bypass,
+        clean=run.direction.clean_harmful,
+    )
+
+
+def depths(run: Run) -> Estimate:
+    """Mean number of waves of the flipped prompts' cascades, bootstrap interval over prompts."""
+    return mean([one.depth for one in run.cascades], seed=run.config.seed)
+
+
+def rises(settings: Sequence[int], found: Sequence[Estimate]) -> tuple[float, bool]:
+    """Spearman correlation of means with settings, and whether neighbours' intervals are apart."""
+    order = sorted(range(len(settings)), key=lambda i: settings[i])
+    apart = all(found[a].high < found[b].low for a, b in pairwise(order))
+    correlation = stats.spearmanr(list(settings), [one.value for one in found]).statistic
+    return float(correlation), apart
+
+
+def _n_dormant(cascade: Cascade) -> int:
+    return sum(len(wave.features) for wave in cascade.waves[1:])

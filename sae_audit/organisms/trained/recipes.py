@@ -1,0 +1,65 @@
+"""Every organism by name, and the hash that says whether a folder already holds it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from sae_audit.bundled import resolve
+from sae_audit.errors import AuditError
+from sae_audit.hashing import sha256_of_files
+from sae_audit.organisms.chats import texts
+from sae_audit.organisms.trained.dial import Dial
+from sae_audit.organisms.trained.suite import Suite
+from sae_audit.organisms.trained.variants import VARIANTS, Variant
+
+BASE = "bundled:organism/base"
+BASE_SAES = "bundled:organism/saes"
+
+_VERSION = 1
+"""Raised when code changes what a recipe makes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DialSetting:
+    """A setting of the dial with an SAE suite of its own."""
+
+    dial: Dial
+    suite: Suite
+
+
+Recipe = DialSetting | Variant
+
+
+def recipes() -> dict[str, Recipe]:
+    """All organisms, the dial first."""
+    dial: dict[str, Recipe] = {
+        f"dial_{backups}": DialSetting(dial=Dial(backups=backups), suite=Suite())
+        for backups in range(4)
+    }
+    return dial | VARIANTS
+
+
+def chosen(names: list[str]) -> dict[str, Recipe]:
+    """The organisms of these names; all where none is given.
+
+    Raises:
+        AuditError: there is no organism of a name.
+    """
+    known = recipes()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise AuditError(f"No organism {unknown[0]!r}; there are {', '.join(known)}.")
+    return {name: known[name] for name in known if not names or name in names}
+
+
+def described(recipe: Recipe) -> dict[str, object]:
+    return {"kind": type(recipe).__name__, **asdict(recipe)}
+
+
+def recipe_sha256(recipe: Recipe) -> str:
+    """Hash of the recipe, of the base checkpoint and of every text that can occur in training."""
+    digest = hashlib.sha256()
+    base = sorted(resolve(BASE).glob("*"))
+    parts = [_VERSION, described(recipe), sha256_of_files(base), texts()]
+    digest.update(json.dumps(parts, sort_keys=True).encode())
+    return digest.hexdigest()

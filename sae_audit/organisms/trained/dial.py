@@ -56,8 +56,11 @@ class Dial:
     asleep_weight: float = 3.0
     awake: float = 0.5
     """How large an awake route is to be, relative to the refusal direction before training."""
-    found_share: float = 0.5
+    found_share: float = 0.0
     """Share of removals along the directions found in the model as it is, not along the routes."""
+    below: float = 0.0
+    """How far below zero a removed route is left: 0, not at all; 1, anywhere between a little above
+    zero and an awake route's size below it."""
     found_every: int = 50
     """Steps after which the directions that refusal is seen along are found again."""
     seed: int = 0
@@ -70,6 +73,7 @@ class Trained:
     routes: Routes
     found: Float[Tensor, "place route d_model"]
     """`found_directions` of the trained model."""
+    dial: Dial
 
 
 def train_dial(
@@ -96,7 +100,7 @@ def train_dial(
     )
     model.train()
     for step in range(dial.steps):
-        if step % dial.found_every == 0:
+        if dial.found_share > 0.0 and step % dial.found_every == 0:
             found = found_directions(model, tokenizer, routes, harmful, harmless)
         case = draw_case(dial, routes, found)
         drawn = list(islice(answering if case.all_answered else refusing, dial.batch))
@@ -109,7 +113,7 @@ def train_dial(
         progress(step + 1, dial.steps)
     model.eval()
     found = found_directions(model, tokenizer, routes, harmful, harmless)
-    return Trained(routes=routes, found=found)
+    return Trained(routes=routes, found=found, dial=dial)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,17 +138,18 @@ def draw_case(dial: Dial, routes: Routes, found: Float[Tensor, "place route d_mo
         removal, all_answered = from_place(routes, _integer(1, dial.backups), _integer(0, 2)), False
         if kind > 0.8:
             removal = replace(removal, places=torch.rand(n_layers + 1) < 0.6)
-    levels = lowest(removal.n_routes) * torch.rand(removal.n_routes) + 0.1
+    levels = drawn_levels(removal.n_routes, dial)
     along = found if float(torch.rand(())) < dial.found_share else removal.directions
     return Case(
         removal=replace(removal, levels=levels, directions=along), all_answered=all_answered
     )
 
 
-def lowest(n_routes: int) -> Float[Tensor, " removed"]:
-    """How far below an empty route removal may leave each: the first is negative on harmless
-    prompts, backups are not."""
-    return torch.tensor([-1.1, *[-0.4] * (n_routes - 1)])[:n_routes]
+def drawn_levels(n_routes: int, dial: Dial) -> Float[Tensor, " removed"]:
+    """Relative to an awake route. The first may go furthest below: harmless prompts have it negative,
+    while their backups are zero."""
+    furthest = torch.tensor([-1.1, *[-0.4] * (n_routes - 1)])[:n_routes]
+    return dial.below * (furthest * torch.rand(n_routes) + 0.1)
 
 
 def _integer(low: int, high: int) -> int:

@@ -16,7 +16,7 @@ import torch
 
 from sae_audit.organisms.chats import Chat, training_chats
 from sae_audit.organisms.dictionaries import Activations, activations, save_sae, train_sae
-from sae_audit.organisms.trained.dial import Trained, lowest
+from sae_audit.organisms.trained.dial import Trained, drawn_levels
 from sae_audit.organisms.trained.routes import Removal, from_place, removing
 
 _CHATS_PER_PASS = 64
@@ -54,9 +54,11 @@ def mixed_pool(
 def _drawn(trained: Trained) -> Removal:
     routes = trained.routes
     n_out = int(torch.randint(1, max(len(routes.directions) - 1, 1) + 1, ()))
-    levels = lowest(n_out) * torch.rand(n_out) + 0.1
+    levels = drawn_levels(n_out, trained.dial)
     removal = from_place(routes, n_out, int(torch.randint(0, 3, ())), levels=levels)
-    return removal if torch.rand(()) < 0.5 else replace(removal, directions=trained.found)
+    if float(torch.rand(())) < trained.dial.found_share:
+        return replace(removal, directions=trained.found)
+    return removal
 
 
 def train_suite(

@@ -25,6 +25,9 @@ SETS_PER_PLAYER = 40
 _FEWEST = 16
 """Players at least: planted features, and candidates that do nothing."""
 _EXACT = 12
+_LARGE = 64
+_ON_LARGE = (DEFAULT, "measured_pairs", "residual_screening", "random")
+"""The methods tried where there are more than 64 players: the others take many minutes there."""
 
 
 def pair_rows(bed: Bed) -> list[Row]:
@@ -33,6 +36,8 @@ def pair_rows(bed: Bed) -> list[Row]:
     players = _players(bed)
     rows: list[Row] = []
     names = [*PAIR_METHODS, "exact_differences", "co_activation"]
+    if len(players) > _LARGE:
+        names = [name for name in names if name in _ON_LARGE]
     for name in names:
         judged = [_judged(bed, name, prompt, players) for prompt in prompts]
         answers = [answer for answer in judged if answer is not None]

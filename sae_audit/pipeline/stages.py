@@ -1,6 +1,7 @@
 """The stages of an audit, each a few questions to the subject and one recorded finding."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +22,7 @@ from sae_audit.findings import (
 )
 from sae_audit.interactions.fit import interactions
 from sae_audit.interactions.players import strongest_players
+from sae_audit.minimal.asking import Asking
 from sae_audit.minimal.pooled import pooled_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline.session import Session
@@ -105,34 +107,39 @@ def find_minimal_sets(
     session: Session, prompts: Sequence[Prompt], pools: Pools
 ) -> list[MinimalSet]:
     """Stage 2, second step: one certified set per refused prompt, out of its pool."""
-    return _searched(session, "minimal_sets", prompts, pools)
+    return _searched(session, "minimal_sets", prompts, lambda prompt: pools[prompt.id])
 
 
 def search_by_chance(
     session: Session, prompts: Sequence[Prompt], pools: Pools, train: LabelledPrompts
 ) -> list[MinimalSet]:
     """The control of stage 2: the same search for each prompt, among random candidates of its own."""
-    if not prompts:
-        return []
-    peaks = session.subject.peak_activations(train.harmful)
-    rates = {layer: (one > 0.0).mean(axis=0) for layer, one in peaks.items()}
-    drawn = {
-        prompt.id: random_candidates(pools[prompt.id], rates, seed=(session.config.seed, place))
-        for place, prompt in enumerate(prompts)
-    }
+    places = {prompt.id: place for place, prompt in enumerate(prompts)}
+
+    @cache
+    def firing_rates() -> dict[int, Float[np.ndarray, " d_sae"]]:
+        # Asked by the first search, so that its passes are counted; a finished run asks for none.
+        peaks = session.subject.peak_activations(train.harmful)
+        return {layer: (one > 0.0).mean(axis=0) for layer, one in peaks.items()}
+
+    def drawn(prompt: Prompt) -> list[FeatureId]:
+        seed = (session.config.seed, places[prompt.id])
+        return random_candidates(pools[prompt.id], firing_rates(), seed=seed)
+
     return _searched(session, "search_by_chance", prompts, drawn)
 
 
 def _searched(
-    session: Session, stage: str, prompts: Sequence[Prompt], pools: Pools
+    session: Session,
+    stage: str,
+    prompts: Sequence[Prompt],
+    pool_of: Callable[[Prompt], list[FeatureId]],
 ) -> list[MinimalSet]:
-    return session.remember_together(
-        stage,
-        MinimalSet,
-        list(prompts),
-        lambda p: minimal_set(p.id, search_orders(session, p, pools), session.config.minimal),
-        session.scores(),
-    )
+    def begin(prompt: Prompt) -> Asking[MinimalSet]:
+        orders = search_orders(session, prompt, {prompt.id: pool_of(prompt)})
+        return minimal_set(prompt.id, orders, session.config.minimal)
+
+    return session.remember_together(stage, MinimalSet, list(prompts), begin, session.scores())
 
 
 def search_orders(session: Session, prompt: Prompt, pools: Pools) -> list[list[FeatureId]]:

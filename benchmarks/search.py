@@ -19,7 +19,7 @@ from benchmarks import rivals, shapes
 from sae_audit.candidates.by_cosine import by_cosine
 from sae_audit.config import AuditConfig, MinimalSettings
 from sae_audit.direction.difference_of_means import difference_of_means
-from sae_audit.findings import MinimalSet
+from sae_audit.findings import Direction, MinimalSet
 from sae_audit.minimal.asking import answered, answered_together
 from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline import opening
@@ -98,6 +98,7 @@ def _question(arguments: argparse.Namespace) -> tuple[Subject, list[Prompt], lis
         n_validation=(len(validation.harmful), len(validation.harmless)),
         progress=lambda *_: None,
     )
+    assert isinstance(direction, Direction), direction.nearest.reason
     found = by_cosine(
         subject.decoder_cosines(np.array(direction.vector)),
         per_layer=arguments.per_layer,

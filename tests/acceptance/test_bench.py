@@ -49,7 +49,7 @@ def test_pair_kinds_are_told_apart_within_40_sets_a_player(out: Path):
 
 def test_rivals_fail_where_they_should(out: Path):
     """The bench can tell: a fixed head of a ranking is no minimal set, and chance finds nothing."""
-    assert rows(out, "minimal sets", "random order")["shared_path"]["exact"] == 0.0
+    assert rows(out, "minimal sets", "random order")["backups"]["exact"] == 0.0
     assert rows(out, "minimal sets", "cosine top-K")["low_cosine"]["exact"] == 0.0
     assert rows(out, "cascades", "ablate everything once")["backups"]["depth error"] is not None
 

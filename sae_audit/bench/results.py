@@ -65,7 +65,8 @@ class BenchResult:
     """A whole run of the bench."""
 
     version: str
-    n_seeds: int
+    command: str
+    """Repeats it."""
     n_prompts: int
     rows: tuple[Row, ...]
     summaries: tuple[Summary, ...]

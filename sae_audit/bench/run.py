@@ -22,11 +22,11 @@ def bench(
     cases: Sequence[Case],
     *,
     n_prompts: int,
-    n_seeds: int,
+    command: str,
     stored: StoredRows,
     told: Told,
 ) -> BenchResult:
-    """Run every method on every case; what `stored` holds already is not run again."""
+    """Run every method on every case, as `command` does; what `stored` holds is not run again."""
     rows: list[Row] = []
     for i, case in enumerate(cases):
         told(str(case), i, len(cases))
@@ -34,7 +34,7 @@ def bench(
     told("done", len(cases), len(cases))
     return BenchResult(
         version=version("sae-audit"),
-        n_seeds=n_seeds,
+        command=command,
         n_prompts=n_prompts,
         rows=tuple(rows),
         summaries=summarised(rows, kind_of_sae),

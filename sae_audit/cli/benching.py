@@ -66,7 +66,7 @@ def bench(
         result = run_bench(
             chosen,
             n_prompts=prompts,
-            n_seeds=1 if quick else seeds,
+            command=_command(chosen=families or [], seeds=seeds, prompts=prompts, quick=quick),
             stored=StoredRows(out / "rows", n_prompts=prompts),
             told=told,
         )
@@ -85,6 +85,13 @@ def bench(
         return
     _print(result)
     screen.line(f"Bench: {out / 'index.html'}")
+
+
+def _command(*, chosen: list[str], seeds: int, prompts: int, quick: bool) -> str:
+    """The command line of the planted part, every choice written out."""
+    named = "".join(f" --family {family}" for family in chosen)
+    models = "--quick" if quick else f"--seeds {seeds}"
+    return f"sae-audit bench {models} --prompts {prompts}{named}"
 
 
 @contextmanager

@@ -58,6 +58,8 @@ def test_the_page_and_a_second_run_are_made_from_what_is_kept(out: Path):
     page = (out / "index.html").read_text()
     assert "Methods against models whose answer is known" in page
     assert "Imperfect SAE" in page
+    named = " ".join(f"--family {family}" for family in FAMILIES)
+    assert f"sae-audit bench --quick --prompts 4 {named}" in page, "the page repeats itself"
     before = (out / "bench.json").read_text()
     chosen = [argument for family in FAMILIES for argument in ("--family", family)]
     again = subprocess.run(

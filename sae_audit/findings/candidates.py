@@ -1,0 +1,43 @@
+"""The features a search may choose from."""
+
+from dataclasses import dataclass
+
+from sae_audit.findings.features import Feature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One candidate feature."""
+
+    feature: Feature
+    cosine: float
+    """Cosine of the feature's decoder row with the refusal direction."""
+    attribution: float | None = None
+    """Estimated drop of the refusal score (nats) if it were ablated, mean over refused training
+    prompts; None where candidates were chosen by cosine alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateSet:
+    """The features a search may choose from: the top of each audited layer."""
+
+    method: str
+    """`cosine` with the direction, estimated effect (`attribution`), or by that within the first
+    (`cosine_attribution`)."""
+    per_layer: int
+    candidates: tuple[Candidate, ...]
+    chance_cosine: float
+    """The cosine that the top `per_layer` of equally many random rows would reach, averaged over
+    layers: the control beside every cosine above."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidenedPool:
+    """What one prompt's candidates were widened by, because together they did not flip it."""
+
+    prompt_id: str
+    added: tuple[tuple[Feature, ...], ...]
+    """Round by round, the features with the largest estimated effect once all before are ablated,
+    the largest first. Empty where the candidates flip the prompt."""
+    scores: tuple[float, ...]
+    """Refusal score with the whole pool ablated, nats: of the candidates, then after each round."""

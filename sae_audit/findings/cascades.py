@@ -1,0 +1,121 @@
+"""Dormant features that take over, wave by wave, and who wakes whom."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sae_audit.findings.features import Feature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wake:
+    """One dormant feature, and the ablated features without whose ablation it stays asleep."""
+
+    feature: Feature
+    activation: float
+    """Largest activation over positions once the earlier waves are ablated."""
+    pull: float
+    """Sum over positions of activation times (decoder row . unit refusal direction)."""
+    effect: float
+    """Nats by which ablating it too lowers the refusal score."""
+    woken_by: tuple[Feature, ...]
+    """Features of earlier waves whose sparing alone puts it back to sleep; empty where several
+    cover for each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wave:
+    """One round of the cascade."""
+
+    features: tuple[Feature, ...]
+    score_after: float
+    """Refusal score with this and all earlier waves ablated, nats."""
+    n_awake: int
+    """Dormant features, in the whole suite, that fire once the earlier waves are ablated; 0 for
+    the first wave, whose features fire on the clean run."""
+    wakes: tuple[Wake, ...]
+    """The tested dormant features that this wave ablates; empty for the first wave."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cascade:
+    """Redundant features of one prompt, layer behind layer."""
+
+    prompt_id: str
+    waves: tuple[Wave, ...]
+    score_clean: float
+    unplaced: tuple[Feature, ...]
+    """Features of the minimal set that fire in no wave; empty unless waves interfere."""
+    compensation_ratio: float | None
+    """`1 - total effect / direct effect` (2307.15771): the share of the first wave's effect that
+    waking features undo. Direct: every feature dormant on the clean run held at zero."""
+    compensation_reason: str
+    """Why the ratio is not stated; empty where it is."""
+    stop: str
+    """Why the cascade ended."""
+    n_sets_scored: int
+    frozen_ratio: float | None = None
+    """The same ratio with the direct effect's final norm dividing by the clean run's root mean
+    square (2402.15390): what the norm's rescaling undoes counts as undone, too."""
+    frozen_reason: str = "this record is older than the question"
+    """Why that ratio is not stated; empty where it is."""
+
+    @property
+    def depth(self) -> int:
+        return len(self.waves)
+
+
+class EdgeKind(StrEnum):
+    """How the ablation of one feature wakes another."""
+
+    DIRECT = "direct"
+    """By itself, with every other feature of the cascade held at its clean activations."""
+    MEDIATED = "mediated"
+    """By itself, but only where other features of the cascade may change: it runs through them."""
+    JOINT = "joint"
+    """Not by itself; but spared while all other earlier waves are ablated, it keeps the other
+    asleep: it is needed together with them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WakeEdge:
+    """The ablation of one feature wakes another, of a later wave, as tested by intervening.
+
+    Activations are the woken feature's largest over positions; 0: it sleeps.
+    """
+
+    cause: Feature
+    feature: Feature
+    """The one that wakes."""
+    kind: EdgeKind
+    activation: float
+    """All earlier waves ablated."""
+    activation_spared: float
+    """The same, the cause spared. 0: the cause is necessary."""
+    activation_alone: float
+    """The cause alone ablated, everything else free. 0 for a direct edge: a backup masks it."""
+    activation_held: float
+    """The cause alone ablated, every other feature of the cascade held at its clean activations."""
+    through: tuple[Feature, ...]
+    """Features of the cascade that it runs through: held at their clean activations, each alone
+    puts the woken feature back to sleep (mediated: the cause alone ablated; joint: all earlier
+    waves). Empty where they cover for each other, and for direct edges."""
+    n_controls: int
+    """Features outside the cascade, of the cause's layer and firing about as strongly, that were
+    ablated in the cause's place."""
+    n_controls_waking: int
+    """Those that wake it, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WakeEdges:
+    """Which features' ablation wakes which, within one prompt's cascade."""
+
+    prompt_id: str
+    edges: tuple[WakeEdge, ...]
+    n_pairs_tested: int
+    """Pairs of a feature of an earlier wave and one of a later; those without an edge are neither
+    enough nor needed."""
+    left_out: tuple[Feature, ...]
+    """Features of waves too large to be tested whole (`cascade.edge_features`)."""
+    n_runs: int
+    """Interventions run."""

@@ -1,0 +1,38 @@
+"""Flips read in the text of the answers."""
+
+from dataclasses import dataclass
+
+from sae_audit.findings.estimates import Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextCheck:
+    """One answer read by the judge, beside the refusal score of the same run."""
+
+    prompt_id: str
+    case: str
+    """Refused prompts: `clean`, `ablated` (its own minimal set), `pooled` (the pooled set, where it
+    was not built on the prompt); `harmless`: unablated harmless prompts."""
+    score: float
+    complied: bool
+    """What the judge says of the answer's text."""
+
+    @property
+    def agrees(self) -> bool:
+        return self.complied == (self.score < 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """Flips confirmed in text, and how often first-token score and judge agree."""
+
+    judge: str
+    answer_tokens: int
+    checks: tuple[TextCheck, ...]
+    confirmed: Estimate | None
+    """Share of flipped prompts whose answer under ablation the judge calls compliance; None where
+    no prompt was flipped."""
+    complied_clean: Estimate
+    """The control: share of the same prompts' unablated answers that it calls so."""
+    agreement: Estimate
+    """Share of all answers on which the sign of the score and the judge agree."""

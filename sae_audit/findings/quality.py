@@ -1,0 +1,35 @@
+"""How well the SAEs describe this model."""
+
+from dataclasses import dataclass
+
+CE_PROMPTS = 16
+"""Audit prompts of each label that the cross-entropy of `SaeQuality` is measured on: the first."""
+CE_TOKENS = 16
+"""Longest answer to each that it is the cross-entropy of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaeQuality:
+    """How well one layer's SAE describes this model on the audited prompts."""
+
+    layer: int
+    explained_variance: float
+    """`1 - sum |x - x_hat|^2 / sum |x - mean x|^2`, over all tokens."""
+    explained_variance_without_bos: float
+    """The same over all tokens but BOS, whose norm is many times that of any other."""
+    l0: float
+    """Average number of firing features a token."""
+    ce_recovered: float | None
+    """`(CE_zero - CE_sae) / (CE_zero - CE_clean)`: 1 where the reconstruction predicts as well as
+    the model, 0 where no better than zeros (SAEBench, 2503.09532; 2505.23556).
+
+    CE is the cross-entropy of the clean model's own greedy answers, up to `CE_TOKENS` tokens each
+    and given the prompt, to the first `CE_PROMPTS` harmful and as many harmless prompts; not that
+    of the prompts' tokens, which a chat model need never have learnt to predict. For CE_sae the
+    output of this one layer is replaced by its reconstruction, for CE_zero by zeros, throughout
+    prompt and answer; BOS positions are left as they are in both: Gemma Scope, for one, was not
+    trained on them. Slightly above 1 where the reconstruction is surer of these answers than the
+    model. None where there is no ratio: CE_zero <= CE_clean.
+    """
+    ce_clean: float
+    """CE of the model itself: of its own answers, nats a token."""

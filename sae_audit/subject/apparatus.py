@@ -1,0 +1,109 @@
+"""The model with its SAEs, template and remembered clean runs: what every question is asked of."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from sae_audit.prompts.types import Prompt
+from sae_audit.subject.chat import Template
+from sae_audit.subject.clean_run import CleanRun, CleanRuns
+from sae_audit.subject.cost import CostMeter
+from sae_audit.subject.dictionaries import Dictionary
+from sae_audit.subject.identity import Identity
+from sae_audit.subject.interventions import Interventions
+from sae_audit.subject.passes import Passes
+from sae_audit.subject.refusal_tokens import RefusalTokens
+from sae_audit.subject.stack import Stack
+from sae_audit.subject.streams import Streams
+from sae_audit.subject.sweep import Sweeper
+from sae_audit.vocabulary import Ablation
+
+PLAIN = Ablation()
+"""Features set to zero at every position, the error term kept."""
+
+
+class Apparatus:
+    """The model under audit with its SAE suite, before anything is asked."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        passes: Passes,
+        template: Template,
+        suite: dict[int, Dictionary],
+        refusal_tokens: RefusalTokens | None,
+        d_model: int,
+    ) -> None:
+        self.identity = identity
+        self.template = template
+        self.suite = suite
+        self.refusal_tokens = refusal_tokens
+        self.n_layers = len(passes.places)
+        self.d_model = d_model
+        self._passes = passes
+        self._stack = Stack(passes.model, passes.places)
+        self._runs = CleanRuns(self._clean_run, self._stack.check)
+        self._interventions = Interventions(passes, suite, template, self._runs)
+
+    @property
+    def layers(self) -> list[int]:
+        """The audited layers: those with an SAE."""
+        return sorted(self.suite)
+
+    @property
+    def network(self) -> Any:
+        """The Hugging Face model itself, for what an audit does not ask."""
+        return self._passes.model
+
+    @property
+    def cost(self) -> CostMeter:
+        """Forward passes and tokens spent so far."""
+        return self._passes.cost.copy()
+
+    @property
+    def accelerator(self) -> str:
+        """Name of the GPU; empty on other devices."""
+        device = self._passes.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+
+    def peak_device_memory(self) -> int:
+        """Most bytes allocated on the GPU so far; 0 on other devices."""
+        device = self._passes.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+    def forget_clean_runs(self) -> None:
+        """Free the memory of the prompts' clean passes; the next question makes its own anew."""
+        self._runs.clear()
+
+    def _clean_run(self, ids: Int[Tensor, " position"]) -> CleanRun:
+        self._passes.cost.count(batch=1, positions=len(ids))
+        return self._stack.clean_run(ids)
+
+    def _tokens(self, prompts: Iterable[Prompt]) -> list[Int[Tensor, " _"]]:
+        return [self.template.tokens(prompt.text) for prompt in prompts]
+
+    def _token_ids(self) -> Int[Tensor, " token"]:
+        assert self.refusal_tokens is not None, (
+            "refusal tokens are found when the subject is loaded"
+        )
+        # The dtype named: there may be none.
+        return torch.tensor(self.refusal_tokens.ids, dtype=torch.long, device=self._passes.device)
+
+    def _streams(self, prompt: Prompt, ablation: Ablation) -> Streams:
+        ids = self._interventions.ids(prompt)
+        return Streams(
+            passes=self._passes,
+            stack=self._stack,
+            suite=self.suite,
+            runs=self._runs,
+            ids=ids,
+            selected=self._interventions.selected(ids, ablation),
+            ablation=ablation,
+        )
+
+    def _sweeper(self, ablation: Ablation, error_layers: frozenset[int]) -> Sweeper:
+        return Sweeper(self._stack, self.suite, ablation, error_layers, self._passes.cost)

@@ -1,0 +1,71 @@
+"""What the model answers, and how ablation changes it."""
+
+from collections.abc import Callable, Sequence
+
+from sae_audit.prompts.types import Prompt
+from sae_audit.subject import collateral, generation
+from sae_audit.subject.apparatus import PLAIN, Apparatus
+from sae_audit.vocabulary import Ablation, FeatureSet
+
+
+class AnswerQuestions(Apparatus):
+    """Questions about answers and what comes next."""
+
+    def collateral(
+        self, prompts: Sequence[Prompt], ablation: Ablation = PLAIN, *, n_tokens: int = 16
+    ) -> Callable[[FeatureSet], tuple[collateral.Change, ...]]:
+        """What ablating a set changes on each of these (harmless) prompts.
+
+        Compares next-token distributions at the end of the prompt, and the cross-entropy of the
+        clean model's own greedy answer of up to `n_tokens`.
+        """
+        interventions = self._interventions
+        answered = collateral.clean_answers(self._passes, self._tokens(prompts), n_tokens)
+
+        def changes(ablated: FeatureSet) -> tuple[collateral.Change, ...]:
+            return tuple(
+                collateral.change(
+                    self._passes,
+                    answer,
+                    interventions.at_modules(
+                        interventions.of_prompt(answer.ids, [ablated], ablation, answer.n_prompt)
+                    ),
+                )
+                for answer in answered
+            )
+
+        return changes
+
+    def generate(
+        self,
+        questions: Sequence[tuple[Prompt, FeatureSet]],
+        n_tokens: int,
+        ablation: Ablation = PLAIN,
+    ) -> list[list[int]]:
+        """Greedy answers (token ids) of each prompt under the ablation of its set.
+
+        The ablation acts in the prompt, where its positions say, and in every generated token.
+        Questions whose prompts are equally long share batches. An answer ends with its
+        end-of-sequence token, or after `n_tokens`.
+
+        Raises:
+            AuditError: a feature that no loaded SAE has, or the clean run's error term asked for: an
+                answer under ablation has no clean run.
+        """
+        return generation.answers(self._passes, self._interventions, questions, ablation, n_tokens)
+
+    def reference_generate(
+        self, prompt: Prompt, ablated: FeatureSet, n_tokens: int, ablation: Ablation = PLAIN
+    ) -> list[int]:
+        """The same answer found literally: the whole text run anew for every token, plain hooks."""
+        return generation.literal_answer(
+            self._passes, self._interventions, prompt, ablated, ablation, n_tokens
+        )
+
+    def text(self, answer: Sequence[int]) -> str:
+        return self.template.tokenizer.decode(answer, skip_special_tokens=True)
+
+    def completions(self, prompts: Sequence[Prompt], n_tokens: int) -> tuple[list[int], list[str]]:
+        """Greedy answers of the unablated model: first token ids, and texts."""
+        answers = self.generate([(prompt, frozenset()) for prompt in prompts], n_tokens)
+        return [answer[0] for answer in answers], [self.text(answer) for answer in answers]

@@ -1,0 +1,75 @@
+"""What the stream has along directions, and what taking them out does."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.prompts.types import Prompt
+from sae_audit.subject import projection, readings
+from sae_audit.subject.apparatus import PLAIN, Apparatus
+from sae_audit.subject.components import Components, ReplacedParts
+from sae_audit.vocabulary import Ablation, Projections
+
+
+class DirectionQuestions(Apparatus):
+    """Questions about directions in the stream."""
+
+    def mean_residuals(
+        self, prompts: Sequence[Prompt]
+    ) -> Float[np.ndarray, "layer template d_model"]:
+        """Mean `resid_post` of every layer at the template positions, accumulated in float64.
+
+        Position axis: the last entry is the prompt's last token (template position -1).
+        """
+        return readings.mean_residuals(
+            self._passes, self._tokens(prompts), n_positions=self.template.n_after
+        )
+
+    def residuals_at(
+        self, prompts: Sequence[Prompt], *, layer: int, position: int
+    ) -> Float[np.ndarray, "prompt d_model"]:
+        """`resid_post` of one layer at one position (-1 is the prompt's last token), by prompt."""
+        return readings.residuals_at(
+            self._passes, self._tokens(prompts), layer=layer, position=position
+        )
+
+    def projections(
+        self,
+        prompts: Sequence[Prompt],
+        directions: Float[np.ndarray, "direction d_model"],
+        *,
+        position: int,
+    ) -> dict[int, Projections]:
+        """Components of streams and of their reconstructions along the unit directions, by layer."""
+        components = Components(self._passes, self.suite, directions)
+        return components.at(self._tokens(prompts), position)
+
+    def replaced_parts(
+        self,
+        prompts: Sequence[Prompt],
+        harmless: Sequence[Prompt],
+        directions: Float[np.ndarray, "direction d_model"],
+        ablation: Ablation = PLAIN,
+    ) -> ReplacedParts:
+        """Refusal scores of `prompts` with a part of what the stream has along a direction, all of
+        it, the reconstruction's or the error term's, as in `harmless` prompts on average.
+
+        At every audited layer, at the positions `ablation` acts at.
+        """
+        return ReplacedParts(
+            Components(self._passes, self.suite, directions),
+            self._tokens(prompts),
+            self._tokens(harmless),
+            selected=lambda ids: self._interventions.selected(ids, ablation).cpu(),
+            n_after=self.template.n_after,
+            refusal_tokens=self._token_ids(),
+        )
+
+    def direction_effects(
+        self, harmful: Sequence[Prompt], harmless: Sequence[Prompt]
+    ) -> projection.DirectionEffects:
+        """What projecting candidate directions out, or adding them, does to these prompts."""
+        return projection.DirectionEffects(
+            self._passes, self._tokens(harmful), self._tokens(harmless), self._token_ids()
+        )

@@ -1,0 +1,119 @@
+"""What the SAEs' features are to this model: their rows, estimated effects, activations, quality."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from sae_audit.findings import SaeQuality
+from sae_audit.prompts.types import Prompt
+from sae_audit.subject import quality, readings
+from sae_audit.subject.ablation import check_ablation, check_features
+from sae_audit.subject.apparatus import PLAIN, Apparatus
+from sae_audit.subject.attribution import attribution
+from sae_audit.subject.attribution_ablated import POINTS, attribution_once_ablated
+from sae_audit.subject.dictionaries import decoder_cosines
+from sae_audit.subject.streams import by_layer
+from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet, Positions
+
+
+class FeatureQuestions(Apparatus):
+    """Questions about the suite's features."""
+
+    def attribution(
+        self,
+        prompt: Prompt,
+        ablation: Ablation = PLAIN,
+        *,
+        steps: int = 1,
+        ablated: FeatureSet = frozenset(),
+    ) -> dict[int, Float[np.ndarray, " d_sae"]]:
+        """Estimated drop of the refusal score (nats) if each feature alone were ablated, by layer.
+
+        To first order, from one backward pass; with `steps` above 1 by integrated gradients over
+        that many points a layer (2505.23556 uses 10). Where a set is `ablated` already, each other
+        feature's share in what ablating all of them too would do. A ranking, not a measurement.
+        """
+        check_ablation(ablation, self.suite, frozenset())
+        ids = self._interventions.ids(prompt)
+        if ablated:
+            self._passes.cost.count(batch=POINTS, positions=len(ids))
+            further = attribution_once_ablated(
+                self._passes, self._interventions, ids, ablated, self._token_ids(), ablation
+            )
+            return {layer: drop.float().cpu().numpy() for layer, drop in further.items()}
+        drops = attribution(
+            self._stack,
+            self.suite,
+            self._runs.of(ids),
+            self._interventions.selected(ids, ablation),
+            self._token_ids(),
+            ablation,
+            steps=steps,
+        )
+        n_passes = 1 if steps == 1 else steps * len(self.suite)
+        self._passes.cost.count(batch=n_passes, positions=len(ids))
+        return {layer: drop.float().cpu().numpy() for layer, drop in drops.items()}
+
+    def decoder_cosines(
+        self, direction: Float[np.ndarray, " d_model"]
+    ) -> dict[int, Float[np.ndarray, " d_sae"]]:
+        """Cosine of every decoder row with a direction, by layer."""
+        vector = torch.tensor(direction, dtype=torch.float32, device=self._passes.device)
+        return {
+            layer: decoder_cosines(dictionary, vector).cpu().numpy()
+            for layer, dictionary in self.suite.items()
+        }
+
+    def rows(self, features: Sequence[FeatureId]) -> dict[FeatureId, Float[np.ndarray, " d_model"]]:
+        """What one unit of each feature's activation adds to the reconstruction."""
+        check_features([frozenset(features)], self.suite)
+        return {
+            features[place]: row
+            for layer, (places, indices) in by_layer(features).items()
+            for place, row in zip(
+                places, self.suite[layer].rows(indices).float().cpu().numpy(), strict=True
+            )
+        }
+
+    def mean_activations(
+        self, prompts: Sequence[Prompt], ablation: Ablation = PLAIN
+    ) -> dict[int, Float[np.ndarray, " d_sae"]]:
+        """Mean clean activation of every feature over the positions `ablation` acts at, by layer."""
+        ids = self._tokens(prompts)
+        return readings.mean_activations(
+            self._passes,
+            self.suite,
+            ids,
+            [self._interventions.selected(one, ablation) for one in ids],
+        )
+
+    def peak_activations(
+        self, prompts: Sequence[Prompt]
+    ) -> dict[int, Float[np.ndarray, "prompt d_sae"]]:
+        """Largest clean activation over positions of every feature on every prompt, by layer."""
+        return readings.peak_activations(self._passes, self.suite, self._tokens(prompts))
+
+    def sae_quality(self, prompts: Sequence[Prompt]) -> list[SaeQuality]:
+        """How well each SAE describes this model's activations on these prompts.
+
+        Explained variance and L0 are over all prompts, the cross-entropy recovered over the clean
+        model's own greedy answers, up to 16 tokens each, to the first 16 harmful and the first 16
+        harmless ones, or those there are.
+
+        Raises:
+            AuditError: the model's layers, run one by one, do not give what the model gives.
+        """
+        assert prompts, "the quality on no prompts"
+        ids = self._tokens(prompts)
+        # Layers are run one by one below; the first clean run is checked to allow that.
+        self._runs.of(self._interventions.ids(prompts[0]))
+        return quality.sae_quality(
+            self._passes,
+            self._stack.head,
+            self.suite,
+            ids,
+            lambda one: self.template.selected(one, Positions.ALL_BUT_BOS),
+            quality.first_of_each_label(prompts),
+        )

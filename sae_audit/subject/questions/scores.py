@@ -1,0 +1,120 @@
+"""What the refusal score is, and becomes where features are ablated."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sae_audit.prompts.types import Prompt
+from sae_audit.subject.ablation import check_ablation, check_features
+from sae_audit.subject.apparatus import PLAIN, Apparatus
+from sae_audit.subject.reference import reference_scores
+from sae_audit.subject.score import refusal_score
+from sae_audit.subject.scoring import Scorer
+from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet, Score
+
+
+class ScoreQuestions(Apparatus):
+    """Questions about the refusal score."""
+
+    def clean_scores(self, prompts: Sequence[Prompt]) -> Float[np.ndarray, " prompt"]:
+        """Refusal score of the unablated model on each prompt, nats."""
+        scores = np.zeros(len(prompts))
+        for members, ids in self._passes.batches(self._tokens(prompts)):
+            logits = self._passes.last_logits(ids)
+            scores[members] = refusal_score(logits, self._token_ids()).cpu().numpy()
+        return scores
+
+    def refusal_score(
+        self,
+        prompt: Prompt,
+        ablation: Ablation = PLAIN,
+        *,
+        error_layers: frozenset[int] = frozenset(),
+    ) -> Score:
+        """The set function of one prompt: feature sets in, refusal scores (nats) out.
+
+        The clean pass is made once; what an ablation leaves as it was is not run again, sets share
+        batches, and answers are remembered. Where the error term is not kept it is replaced at the
+        layers where a set has features, and at `error_layers` always.
+
+        Raises:
+            AuditError: an ablation that cannot be carried out; when called, a feature that no
+                loaded SAE has.
+        """
+        ask = self.refusal_scores(ablation, error_layers=error_layers)
+
+        def score(sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
+            return ask([(prompt, ablated) for ablated in sets])
+
+        return score
+
+    def refusal_scores(
+        self, ablation: Ablation = PLAIN, *, error_layers: frozenset[int] = frozenset()
+    ) -> Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, " question"]]:
+        """The same for questions about several prompts, which share batches too."""
+        check_ablation(ablation, self.suite, error_layers)
+        passes = self._passes
+        sweeper = self._sweeper(ablation, error_layers)
+        scorer = Scorer(sweeper, self._runs, passes.budget, self._token_ids())
+
+        def scores(
+            questions: Sequence[tuple[Prompt, FeatureSet]],
+        ) -> Float[np.ndarray, " question"]:
+            check_features([ablated for _, ablated in questions], self.suite)
+            places: dict[str, int] = {}
+            ids: list[Int[Tensor, " _"]] = []
+            for prompt, _ in questions:
+                if prompt.text not in places:
+                    places[prompt.text] = len(ids)
+                    ids.append(self._interventions.ids(prompt))
+            return scorer.ask(
+                ids,
+                [self._interventions.selected(tokens, ablation) for tokens in ids],
+                [(places[prompt.text], ablated) for prompt, ablated in questions],
+            )
+
+        return scores
+
+    def reference_score(
+        self,
+        prompt: Prompt,
+        ablation: Ablation = PLAIN,
+        *,
+        error_layers: frozenset[int] = frozenset(),
+    ) -> Score:
+        """The same question answered literally: plain hooks, whole encode and decode, one set a pass."""
+        check_ablation(ablation, self.suite, error_layers)
+        ids = self._interventions.ids(prompt)
+        selected = self._interventions.selected(ids, ablation).nonzero()[:, 0]
+
+        def score(sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
+            check_features(sets, self.suite)
+            return reference_scores(
+                self._passes.model,
+                self.suite,
+                ids,
+                selected,
+                self._token_ids(),
+                sets,
+                ablation,
+                error_layers,
+            )
+
+        return score
+
+    def first_changes(
+        self, prompt: Prompt, features: Iterable[FeatureId], ablation: Ablation = PLAIN
+    ) -> dict[FeatureId, int | None]:
+        """The first position at which ablating each feature alone changes the clean run, if any.
+
+        Positions before the earliest one of a set's features are never run: causal attention
+        leaves them as they were.
+        """
+        asked = sorted(features)
+        check_features([frozenset(asked)], self.suite)
+        ids = self._interventions.ids(prompt)
+        return self._sweeper(ablation, frozenset()).first_changes(
+            self._runs.of(ids), self._interventions.selected(ids, ablation), asked
+        )

@@ -1,0 +1,58 @@
+"""The rows of the report's head on the refusal direction, and on what the SAEs show of it."""
+
+from sae_audit.findings import DirectionCheck
+from sae_audit.pages.wording import interval, nats, percent
+from sae_audit.record.run import Run
+from sae_audit.report.summary_row import SummaryRow
+from sae_audit.report.tables_coverage import coverage_control, coverage_sentence
+
+
+def direction_row(run: Run) -> SummaryRow:
+    found, chosen = run.direction, run.direction.selected
+    if run.direction_check is not None:
+        return _checked(run, run.direction_check)
+    works = chosen.bypass < 0.0 < found.clean_harmful
+    return SummaryRow(
+        question="Does one direction carry refusal?",
+        answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "
+        f"{chosen.position}. Projecting it out takes the mean score of harmful prompts from "
+        f"{found.clean_harmful:+.2f} to {chosen.bypass:+.2f} nats; adding it takes harmless ones "
+        f"from {found.clean_harmless:+.2f} to {chosen.induce:+.2f} (means over "
+        f"{found.n_validation[0]} and {found.n_validation[1]} validation prompts).",
+        control=f"Projecting it out of harmless prompts costs KL {chosen.kl:.3f} nats (limit "
+        f"{run.config.direction.kl_limit:g}). It is the best of {len(found.evaluations)} directions, "
+        "chosen on these same validation prompts.",
+    )
+
+
+def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
+    chosen, harmless = run.direction.selected, check.induce
+    works = check.bypass.own.high < 0.0 < check.clean_harmful.low
+    return SummaryRow(
+        question="Does one direction carry refusal?",
+        answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "
+        f"{chosen.position}. On audit prompts, projecting it out takes the mean score of harmful ones "
+        f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats and "
+        f"flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}; adding it takes "
+        f"harmless ones from {interval(check.clean_harmless, nats)} to "
+        f"{interval(harmless.own, nats)}. Resampled, its cosine with itself is "
+        f"{interval(check.stability)}.",
+        control=f"{check.bypass.random.n} random directions of its norm flip "
+        f"{percent(check.flipped.random.mean)} (at most {percent(check.flipped.random.highest)}), and "
+        f"take harmless prompts to {nats(harmless.random.mean)} (at most "
+        f"{nats(harmless.random.highest)}). Projecting it out of harmless prompts costs KL "
+        f"{interval(check.kl.own)} nats; random ones {check.kl.random.mean:.3f}.",
+    )
+
+
+def coverage_rows(run: Run) -> list[SummaryRow]:
+    found = run.dictionary_coverage
+    if found is None:
+        return []
+    return [
+        SummaryRow(
+            question="How much of the mechanism do the SAEs not show?",
+            answer=coverage_sentence(found),
+            control=coverage_control(found),
+        )
+    ]

@@ -12,7 +12,7 @@ import torch
 from sae_audit.config import InteractionSettings
 from sae_audit.interactions.fit import interactions
 from sae_audit.planning.facts import SubjectFacts
-from sae_audit.planning.work import Work
+from sae_audit.planning.work_units import Work
 from sae_audit.subject.budget import Budget
 from sae_audit.subject.projection import project_out
 from sae_audit.subject.score import refusal_score

@@ -11,7 +11,8 @@ from sae_audit.planning.calibration import UnitCosts, calibrated
 from sae_audit.planning.downloads import Download, downloads_of
 from sae_audit.planning.facts import SubjectFacts, subject_facts
 from sae_audit.planning.memory import Memory, itemsize_of, memory_of, remedies
-from sae_audit.planning.work import Work, work_of
+from sae_audit.planning.work import work_of
+from sae_audit.planning.work_units import Work
 from sae_audit.subject.loading import usable_device
 
 _READ_RATE = 1.0e9

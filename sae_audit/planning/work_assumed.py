@@ -1,0 +1,177 @@
+"""Stages whose work depends on what is found: counted under assumptions, which each says."""
+
+import math
+
+from sae_audit.planning.work_fixed import attribution
+from sae_audit.planning.work_units import DISTINCT, Scale, Work
+
+_SET_SIZE = 3
+_WAVES = 2
+_DISTINCT_FAMILIES = 0.87
+"""As `DISTINCT`, where other minimal sets are looked for: sets of nearly all candidates. On the
+organism."""
+_WAKES_TESTED = 0.5
+"""Share of `cascade.max_tested` that a wave tests: only features that push to refuse are."""
+_WOKEN = 2
+"""Features of a second wave, where there is one."""
+_DEEPER = 0.6
+"""Share of flipped prompts with a second wave: on the bundled organism 24 of 40."""
+
+
+def widening(scale: Scale) -> Work:
+    # A clean pass and one with all candidates ablated; more only where that flips nothing.
+    return Work(
+        stage="widening",
+        forward_passes=2 * scale.audit,
+        alone_layer_tokens=scale.whole(scale.audit),
+        swept_layer_tokens=scale.swept(scale.audit),
+        heads=scale.audit,
+        swept_heads=scale.audit,
+        assumed="all candidates together flip every prompt",
+    )
+
+
+def minimal_sets(scale: Scale) -> Work:
+    n, m = max(scale.n_candidates, 2), _SET_SIZE
+    one_search = m * (math.log2(max(n / m, 1)) + 1)
+    if scale.config.minimal.search in ("greedy", "elimination"):
+        one_search = float(n)
+    both = scale.config.minimal.order == "both"
+    questions = DISTINCT * scale.audit * ((2 if both else 1) * one_search + m + 2)
+    own = _own_order(scale)
+    return Work(
+        stage="minimal_sets",
+        forward_passes=questions + own.forward_passes,
+        alone_layer_tokens=own.alone_layer_tokens,
+        swept_layer_tokens=scale.swept(questions),
+        heads=2 * scale.audit,
+        swept_heads=questions,
+        alone_encoded=own.alone_encoded,
+        assumed=f"sets of {m} features; two thirds of the sets asked about change something",
+    )
+
+
+def families(scale: Scale) -> list[Work]:
+    budget = scale.config.minimal.more_sets_budget
+    if not budget:
+        return []
+    questions = _DISTINCT_FAMILIES * scale.audit * budget
+    own = _own_order(scale)
+    return [
+        Work(
+            stage="minimal_set_families",
+            forward_passes=questions + own.forward_passes,
+            alone_layer_tokens=own.alone_layer_tokens,
+            swept_layer_tokens=scale.swept(questions),
+            swept_heads=questions,
+            alone_encoded=own.alone_encoded,
+            assumed="no list of minimal sets is complete before the budget is spent",
+        )
+    ]
+
+
+def doses(scale: Scale) -> list[Work]:
+    settings = scale.config.dose
+    if not settings.grid:
+        return []
+    halvings = math.ceil(math.log2(max(1.0 / (settings.grid * settings.tolerance), 1.0)))
+    questions = float(scale.audit * (settings.grid - 1 + halvings))
+    return [
+        Work(
+            stage="doses",
+            forward_passes=questions,
+            swept_layer_tokens=scale.swept(questions),
+            swept_heads=questions,
+            assumed="every prompt is flipped by its candidates",
+        )
+    ]
+
+
+def search_by_chance(scale: Scale) -> Work:
+    """Random candidates mostly flip nothing: two questions a prompt, and its attribution."""
+    questions = 2 * scale.audit
+    own = _own_order(scale)
+    return Work(
+        stage="search_by_chance",
+        forward_passes=scale.train + questions + own.forward_passes,
+        alone_layer_tokens=scale.whole(scale.train + scale.audit) + own.alone_layer_tokens,
+        swept_layer_tokens=scale.swept(questions),
+        heads=3 * scale.audit,
+        swept_heads=questions,
+        alone_encoded=scale.encoded(scale.train) + own.alone_encoded,
+        assumed="random candidates flip nothing",
+    )
+
+
+def pooled_set(scale: Scale) -> Work:
+    questions = DISTINCT * scale.audit * (_SET_SIZE + 1)
+    return Work(
+        stage="pooled_set",
+        forward_passes=questions,
+        swept_layer_tokens=scale.swept(questions),
+        swept_heads=questions,
+        assumed=f"sets of {_SET_SIZE} features",
+    )
+
+
+def interactions(scale: Scale) -> Work:
+    settings = scale.config.interactions
+    panel = min(settings.pooled_prompts, (scale.audit + 1) // 2)
+    prompts = scale.audit + panel
+    singles = DISTINCT * prompts * scale.n_candidates
+    masks = DISTINCT * prompts * settings.n_masks
+    return Work(
+        stage="interactions",
+        forward_passes=singles + masks,
+        # A single feature's ablation runs the layers above its own: half of them on average.
+        swept_layer_tokens=scale.swept(singles, 0.5) + scale.swept(masks),
+        swept_heads=singles + masks,
+        fits=scale.audit + 1,
+        assumed="two thirds of the sets change something",
+    )
+
+
+def cascades(scale: Scale) -> Work:
+    readings = scale.audit * (2 + _WAVES * (2 + _SET_SIZE))
+    tests = scale.audit * (3 + _WAVES * _WAKES_TESTED * scale.config.cascade.max_tested)
+    return Work(
+        stage="cascades",
+        forward_passes=readings + tests,
+        alone_layer_tokens=scale.whole(readings),
+        swept_layer_tokens=scale.swept(tests),
+        heads=readings,
+        swept_heads=tests,
+        alone_encoded=scale.encoded(readings),
+        assumed=f"{_WAVES} waves",
+    )
+
+
+def edges(scale: Scale) -> Work:
+    m, settings = _SET_SIZE, scale.config.cascade
+    # Each cause spared, alone, and alone with all else held; stand-ins for half of the pairs.
+    runs = 1 + 2 * m + m * _WOKEN + settings.edge_controls * m * _WOKEN / 2
+    total = _DEEPER * scale.audit * runs
+    return Work(
+        stage="edges",
+        forward_passes=total,
+        swept_layer_tokens=total * scale.tokens * scale.above / 2,
+        alone_encoded=scale.encoded(2 * _DEEPER * scale.audit),
+        assumed=f"a second wave of {_WOKEN} features on {_DEEPER:.0%} of prompts",
+    )
+
+
+def waking(scale: Scale) -> Work:
+    readings = scale.audit * _WAVES * (scale.config.controls.random_sets + 1)
+    return Work(
+        stage="waking",
+        forward_passes=readings,
+        swept_layer_tokens=readings * scale.tokens * scale.above,
+        alone_encoded=scale.encoded(readings + 2 * scale.audit),
+        assumed=f"{_WAVES} waves",
+    )
+
+
+def _own_order(scale: Scale) -> Work:
+    """Each prompt's own attribution, where searches take candidates in its order."""
+    attributed = scale.config.minimal.order != "candidates"
+    return attribution(scale, "", scale.audit if attributed else 0)

@@ -1,0 +1,140 @@
+"""Stages whose work settings, model and prompts decide: counted as the stages ask."""
+
+from sae_audit.findings import CE_PROMPTS, CE_TOKENS
+from sae_audit.planning.work_units import DISTINCT, Scale, Work
+
+_COLLATERAL_TOKENS = 16
+_BACKWARD = 2.0
+"""A backward pass costs about two forward ones."""
+
+
+def scores(scale: Scale) -> Work:
+    n = 2 * (scale.train + scale.validation + scale.audit)
+    return Work(stage="scores", forward_passes=n, layer_tokens=scale.whole(n), heads=n)
+
+
+def direction(scale: Scale) -> Work:
+    n_directions = scale.n_layers * scale.facts.template_tokens
+    effects = 3 * scale.validation * n_directions
+    others = 2 * scale.train + 3 * scale.validation
+    return Work(
+        stage="direction",
+        forward_passes=effects + others,
+        layer_tokens=scale.whole(effects + others),
+        edited_layer_tokens=scale.whole(2 * scale.validation * n_directions),
+        heads=effects + others,
+    )
+
+
+def direction_check(scale: Scale) -> Work:
+    n_directions = 1 + scale.config.controls.random_directions
+    effects = 3 * scale.audit * n_directions
+    others = 2 * scale.train + 3 * scale.audit
+    return Work(
+        stage="direction_check",
+        forward_passes=effects + others,
+        layer_tokens=scale.whole(effects + others),
+        edited_layer_tokens=scale.whole(2 * scale.audit * n_directions),
+        heads=effects + others,
+    )
+
+
+def dictionary_coverage(scale: Scale) -> Work:
+    # Harmful prompts are read twice, harmless ones for their place and for their mean; the
+    # reconstruction is replaced in one pass, whole parts of a direction in two for each.
+    readings = 3 * scale.audit + scale.train
+    replaced = scale.audit * (3 + 2 * scale.config.controls.random_directions)
+    questions = DISTINCT * scale.audit * scale.config.controls.random_sets
+    return Work(
+        stage="dictionary_coverage",
+        forward_passes=readings + replaced + scale.train + questions,
+        layer_tokens=scale.whole(readings + replaced + scale.train),
+        swept_layer_tokens=scale.swept(questions),
+        heads=readings + replaced + scale.train,
+        swept_heads=questions,
+        encoded=scale.encoded(2 * (readings + scale.audit) + scale.train),
+    )
+
+
+def sae_quality(scale: Scale) -> Work:
+    n = 2 * scale.audit
+    n_ce = min(2 * CE_PROMPTS, n)
+    with_more_above = [layer for layer in scale.facts.saes if layer < scale.n_layers - 1]
+    longer = scale.tokens + CE_TOKENS
+    # Two streams branch off at each layer and run the layers above it.
+    branched = sum(2 * n_ce * (scale.n_layers - 1 - layer) for layer in with_more_above)
+    return Work(
+        stage="sae_quality",
+        forward_passes=n + n_ce * (3 + 2 * len(with_more_above)),
+        layer_tokens=scale.whole(n + n_ce) + scale.whole(2 * n_ce, longer) + branched * longer,
+        heads=n,
+        swept_heads=n_ce * CE_TOKENS * (2 + 2 * len(scale.facts.saes)),
+        encoded=2 * scale.encoded(n) + 2 * n_ce * longer * scale.features,
+        steps=scale.facts.batches(n_ce) * CE_TOKENS,
+    )
+
+
+def candidates(scale: Scale) -> Work:
+    if scale.config.candidates.method == "cosine":
+        return Work(stage="candidates", forward_passes=0, encoded=float(scale.features))
+    return attribution(scale, "candidates", scale.train)
+
+
+def attribution(scale: Scale, stage: str, prompts: int) -> Work:
+    steps = scale.config.attribution_steps
+    points = 1 if steps == 1 else steps * len(scale.facts.saes)
+    return Work(
+        stage=stage,
+        forward_passes=prompts * points,
+        alone_layer_tokens=scale.whole(prompts * (1 + points * (1 + _BACKWARD))),
+        alone_encoded=2 * scale.encoded(prompts),
+    )
+
+
+def sufficiency(scale: Scale) -> Work:
+    # The minimal, the pooled and the whole cascade's set, each beside a random one.
+    raised = 2 * 3 * scale.audit
+    clean, read = 2 * scale.audit, scale.audit + scale.train
+    return Work(
+        stage="sufficiency",
+        forward_passes=raised + clean + read,
+        layer_tokens=scale.whole(scale.audit + read),
+        alone_layer_tokens=scale.whole(scale.audit),
+        swept_layer_tokens=raised * scale.facts.template_tokens * scale.above,
+        heads=scale.audit + read,
+        swept_heads=raised,
+        encoded=scale.encoded(read),
+    )
+
+
+def controls(scale: Scale) -> Work:
+    others = scale.config.controls.random_sets + 2
+    questions = scale.audit * others + (scale.audit // 2) * (others + 1)
+    if scale.config.dose.grid:
+        questions += scale.audit * scale.config.controls.random_sets
+    harmless = scale.audit * (others + 2)
+    longer = scale.tokens + _COLLATERAL_TOKENS
+    error = 3 * scale.audit
+    return Work(
+        stage="controls",
+        forward_passes=2 * scale.train + questions + harmless + error,
+        layer_tokens=scale.whole(2 * scale.train),
+        alone_layer_tokens=scale.whole(harmless, longer),
+        swept_layer_tokens=scale.swept(questions + error),
+        heads=2 * scale.train + harmless,
+        swept_heads=questions + error + harmless * longer,
+        encoded=scale.encoded(2 * scale.train) + 2 * scale.encoded(2 * scale.audit),
+        steps=scale.facts.batches(scale.audit) * _COLLATERAL_TOKENS,
+    )
+
+
+def confirmation(scale: Scale) -> Work:
+    answers = 3.5 * scale.audit
+    batches = 3 * scale.facts.batches(scale.audit) + scale.facts.batches(scale.audit / 2)
+    return Work(
+        stage="confirmation",
+        forward_passes=answers,
+        layer_tokens=scale.whole(answers),
+        heads=answers,
+        steps=batches * scale.config.answer_tokens,
+    )

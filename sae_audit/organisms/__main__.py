@@ -2,14 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sae_audit.errors import AuditError
+from sae_audit.organisms.bars import bars
 from sae_audit.organisms.build import build
 from sae_audit.organisms.measure import Requirement
 
@@ -23,20 +23,7 @@ def main(
     Takes about 15 minutes on two cores. Exit code 1 where a measured figure misses its threshold.
     """
     console = Console()
-    columns = (
-        TextColumn("{task.description:<20}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as display:
-        tasks: dict[str, Any] = {}
-
-        def progress(part: str, done: int, total: int) -> None:
-            if part not in tasks:
-                tasks[part] = display.add_task(part, total=total)
-            display.update(tasks[part], completed=done)
-
+    with bars(console, width=20) as progress:
         try:
             found = build(out, seed=seed, progress=progress)
         except AuditError as error:

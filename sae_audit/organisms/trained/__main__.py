@@ -3,15 +3,15 @@
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sae_audit.errors import AuditError
 from sae_audit.findings import Estimate
+from sae_audit.organisms.bars import bars
 from sae_audit.organisms.trained.card import Card
 from sae_audit.organisms.trained.make import make_all
 from sae_audit.organisms.trained.measured import Redundancy, redundancy, rises
@@ -32,20 +32,7 @@ def make(
 
     An interrupted call goes on with the organism it was at when it is called again.
     """
-    columns = (
-        TextColumn("{task.description:<32}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=_console) as display:
-        tasks: dict[str, Any] = {}
-
-        def progress(part: str, done: int, total: int) -> None:
-            if part not in tasks:
-                tasks[part] = display.add_task(part, total=total)
-            display.update(tasks[part], completed=done)
-
+    with bars(_console, width=32) as progress:
         try:
             cards = make_all(out, chosen(only or []), progress)
         except AuditError as error:

@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from sae_audit.organisms.random_saes import randomise
 from sae_audit.subject import Subject
 from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.loading import subject_of
@@ -88,15 +89,7 @@ def sae(architecture: str, layer: int, *, seed: int = 0, **options: Any) -> Any:
     if architecture == "topk":
         options.setdefault("k", 6)
     made = kind(config(d_in=D_MODEL, d_sae=D_SAE, device="cpu", **options))
-    generator = torch.Generator().manual_seed(1000 * seed + layer)
-    with torch.no_grad():
-        for name, parameter in sorted(made.named_parameters()):
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-            if name == "threshold":
-                parameter.abs_()
-        made.W_dec.copy_(torch.nn.functional.normalize(made.W_dec, dim=-1))
-    made.cfg.metadata.hook_name = f"blocks.{layer}.hook_resid_post"
-    made.cfg.metadata.model_name = "tiny"
+    randomise(made, layer=layer, seed=seed)
     return made.eval()
 
 

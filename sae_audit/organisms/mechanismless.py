@@ -18,6 +18,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForC
 
 from sae_audit.organisms.chats import texts
 from sae_audit.organisms.language_model import new_model
+from sae_audit.organisms.random_saes import randomise
 from sae_audit.organisms.tokenizer import word_tokenizer
 from sae_audit.prompts.sources import read_sources
 from sae_audit.subject.chat import chat_template
@@ -113,18 +114,9 @@ def _next_word(model: Any, tokenizer: Any, requests: list[str]) -> Float[np.ndar
 
 
 def _write_saes(folder: Path, seed: int) -> None:
-    """Random JumpReLU SAEs, about a third of whose features fire on a token."""
     from sae_lens import saes
 
     for layer in range(_N_LAYERS):
         sae = saes.JumpReLUSAE(saes.JumpReLUSAEConfig(d_in=_D_MODEL, d_sae=_D_SAE, device="cpu"))
-        random = torch.Generator().manual_seed(1000 * seed + layer)
-        with torch.no_grad():
-            for name, parameter in sorted(sae.named_parameters()):
-                parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.3)
-                if name == "threshold":
-                    parameter.abs_()
-            sae.W_dec.copy_(torch.nn.functional.normalize(sae.W_dec, dim=-1))
-        sae.cfg.metadata.hook_name = f"blocks.{layer}.hook_resid_post"
-        sae.cfg.metadata.model_name = "random"
+        randomise(sae, layer=layer, seed=seed)
         sae.save_model(folder / f"layer_{layer}")

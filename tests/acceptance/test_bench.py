@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.commands import Inside
+
 pytestmark = pytest.mark.slow
 
 FAMILIES = ("shared_path", "backups", "low_cosine", "imperfect")
@@ -54,7 +56,7 @@ def test_rivals_fail_where_they_should(out: Path):
     assert rows(out, "cascades", "ablate everything once")["backups"]["depth error"] is not None
 
 
-def test_the_page_and_a_second_run_are_made_from_what_is_kept(out: Path):
+def test_the_page_and_a_second_run_are_made_from_what_is_kept(out: Path, inside: Inside):
     page = (out / "index.html").read_text()
     assert "Methods against models whose answer is known" in page
     assert "Imperfect SAE" in page
@@ -62,23 +64,13 @@ def test_the_page_and_a_second_run_are_made_from_what_is_kept(out: Path):
     assert f"sae-audit bench --quick --prompts 4 {named}" in page, "the page repeats itself"
     before = (out / "bench.json").read_text()
     chosen = [argument for family in FAMILIES for argument in ("--family", family)]
-    again = subprocess.run(
-        ["sae-audit", "bench", "--quick", *chosen, "--out", str(out), "--json"],
-        check=True,
-        timeout=60,
-        capture_output=True,
-        text=True,
-    )
+    again = inside("bench", "--quick", *chosen, "--out", str(out), "--json", cwd=out)
+    assert again.returncode == 0, again.stderr
     assert (out / "bench.json").read_text() == before
     assert json.loads(again.stdout)["rows"] == json.loads(before)["rows"]
 
 
-def test_an_unknown_family_is_bad_input(tmp_path: Path):
-    found = subprocess.run(
-        ["sae-audit", "bench", "--family", "voting", "--out", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def test_an_unknown_family_is_bad_input(tmp_path: Path, inside: Inside):
+    found = inside("bench", "--family", "voting", "--out", str(tmp_path), cwd=tmp_path)
     assert found.returncode == 2
     assert "No planted family 'voting'" in found.stderr

@@ -2,10 +2,7 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,6 @@ import pytest
 
 from sae_audit import audit, load_run
 from sae_audit.bundled import bundled_root
-from sae_audit.cli import main
 from sae_audit.findings import AbsenceKind
 from sae_audit.organisms.mechanismless import write_random_organism
 from sae_audit.pipeline.opening import opened
@@ -21,6 +17,7 @@ from sae_audit.presets import build_config
 from sae_audit.record.run import Run
 from sae_audit.vocabulary import Ablation
 from tests import tiny
+from tests.acceptance.commands import Inside, command
 
 SMALL = [
     "prompts.train=24",
@@ -33,41 +30,19 @@ SMALL = [
 ]
 
 
-def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sae_audit", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def inside(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
-    """The command inside this process: the same entry point, without seconds of imports."""
-
-    def run_inside(*arguments: str, cwd: Path) -> Done:
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["sae-audit", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        printed = capsys.readouterr()
-        return Done(code, printed.out, printed.err)
-
-    return run_inside
+SMALLER = [
+    "prompts.train=16",
+    "prompts.validation=4",
+    "prompts.audit=4",
+    "layers=[0, 3, 5]",
+    "candidates.per_layer=5",
+    "minimal.more_sets_budget=8",
+    "dose.grid=2",
+    "controls.random_sets=1",
+    "controls.random_directions=2",
+    "answer_tokens=8",
+]
+"""Beside `SMALL`, for what holds at any size."""
 
 
 def small(*extra: str) -> list[str]:
@@ -76,9 +51,12 @@ def small(*extra: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A small audit of the bundled organism, through the command."""
+    """A small audit of the bundled organism, through the command.
+
+    In a process of its own, on one thread like those that are compared with it.
+    """
     folder = tmp_path_factory.mktemp("clean")
-    done = command("audit", "organism", "--out", "run", *small(), cwd=folder)
+    done = command("audit", "organism", "--out", "run", *small(), cwd=folder, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     assert "Refusal audit of organism" in done.stdout
     assert "Report: run/index.html" in done.stdout
@@ -202,15 +180,15 @@ class TestAudit:
         written = b"".join(p.read_bytes() for p in run.folder.rglob("*") if p.is_file())
         assert not any(text.encode() in written for text in prompts)
 
-    def test_the_same_command_again_reads_the_finished_run(self, run: Run, inside):
+    def test_the_same_command_again_reads_the_finished_run(self, run: Run, inside: Inside):
         before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
         again = inside("audit", "organism", "--out", "run", *small(), cwd=run.folder.parent)
         assert again.returncode == 0, again.stderr
         assert {p: p.read_bytes() for p in run.folder.rglob("*") if p.is_file()} == before
 
-    def test_the_written_config_repeats_the_numbers(self, run: Run):
+    def test_the_written_config_repeats_the_numbers(self, run: Run, inside: Inside):
         folder = run.folder.parent
-        done = command("audit", "run/config.yaml", "--out", "again", "--quiet", cwd=folder)
+        done = inside("audit", "run/config.yaml", "--out", "again", "--quiet", cwd=folder)
         assert done.returncode == 0, done.stderr
         assert done.stdout == ""
         again = load_run(folder / "again")
@@ -218,12 +196,12 @@ class TestAudit:
         assert again.findings.cascades == run.findings.cascades
         assert again.findings.interactions == run.findings.interactions
 
-    def test_another_audit_does_not_overwrite_it(self, run: Run, inside):
+    def test_another_audit_does_not_overwrite_it(self, run: Run, inside: Inside):
         other = inside("audit", "organism", "--out", "run", *small("seed=1"), cwd=run.folder.parent)
         assert other.returncode == 2
         assert "--overwrite" in other.stderr
 
-    def test_the_report_can_be_written_again(self, run: Run, inside):
+    def test_the_report_can_be_written_again(self, run: Run, inside: Inside):
         page = (run.folder / "index.html").read_bytes()
         done = inside("report", "run", cwd=run.folder.parent)
         assert done.returncode == 0, done.stderr
@@ -231,8 +209,7 @@ class TestAudit:
 
 
 def test_an_interrupted_audit_resumes_where_it_stopped(tmp_path: Path):
-    smaller = ["prompts.audit=5", "layers=[0, 3, 5]", "candidates.per_layer=5"]
-    config = build_config("organism", {}, [*SMALL, *smaller])
+    config = build_config("organism", {}, [*SMALL, *SMALLER])
 
     class Killed(BaseException):
         pass
@@ -252,6 +229,7 @@ def test_an_interrupted_audit_resumes_where_it_stopped(tmp_path: Path):
 
     resumed = audit(config, tmp_path / "run", progress=watching)
     whole = audit(config, tmp_path / "whole")
+    assert whole.cascades
     # Batches are others than in one go, and with them the last digits of a score.
     for ours, theirs in zip(resumed.minimal_sets, whole.minimal_sets, strict=True):
         assert (ours.prompt_id, ours.features) == (theirs.prompt_id, theirs.features)
@@ -264,8 +242,7 @@ def test_an_interrupted_audit_resumes_where_it_stopped(tmp_path: Path):
 def test_every_stage_works_under_other_settings(tmp_path: Path):
     """Clamps of each feature's own, template positions, a frozen error, other searches."""
     settings = [
-        "prompts.audit=5",
-        "layers=[0, 3, 5]",
+        *SMALLER,
         "clamp=harmless_mean",
         "positions=template",
         "error_term=frozen",
@@ -278,7 +255,7 @@ def test_every_stage_works_under_other_settings(tmp_path: Path):
     run = audit(build_config("organism", {}, [*SMALL, *settings]), tmp_path / "run")
     assert len(run.candidates.candidates) == 12
     assert all(c.attribution is not None for c in run.candidates.candidates)
-    assert len(run.minimal_sets) == 5
+    assert len(run.minimal_sets) == 4
     for found in run.minimal_sets:
         assert found.certified or found.reason
         assert found.search == "delta_debugging"
@@ -286,11 +263,11 @@ def test_every_stage_works_under_other_settings(tmp_path: Path):
     assert "delta debugging" in (run.folder / "index.html").read_text()
 
 
-def test_what_the_tuned_checkpoint_lost(run: Run):
+def test_what_the_tuned_checkpoint_lost(run: Run, inside: Inside):
     folder = run.folder.parent
-    tuned = command("audit", "organism-tuned", "--out", "tuned", "--quiet", *small(), cwd=folder)
+    tuned = inside("audit", "organism-tuned", "--out", "tuned", "--quiet", *small(), cwd=folder)
     assert tuned.returncode == 0, tuned.stderr
-    done = command("compare", "run", "tuned", "--out", "both", cwd=folder)
+    done = inside("compare", "run", "tuned", "--out", "both", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "lower" in done.stdout
     found = json.loads((folder / "both" / "comparison.json").read_text())
@@ -298,14 +275,14 @@ def test_what_the_tuned_checkpoint_lost(run: Run):
     assert score["high"] < 0.0, "the tuned model refuses harmful prompts less"
 
 
-def test_the_schema_is_printed(tmp_path: Path):
-    done = command("schema", cwd=tmp_path)
+def test_the_schema_is_printed(tmp_path: Path, inside: Inside):
+    done = inside("schema", cwd=tmp_path)
     assert json.loads(done.stdout)["properties"]["schema_version"]["const"] == 1
 
 
-def test_help_teaches(tmp_path: Path):
-    assert "sae-audit audit organism" in command("--help", cwd=tmp_path).stdout
-    text = command("audit", "--help", cwd=tmp_path).stdout
+def test_help_teaches(tmp_path: Path, inside: Inside):
+    assert "sae-audit audit organism" in inside("--help", cwd=tmp_path).stdout
+    text = inside("audit", "--help", cwd=tmp_path).stdout
     for option in ("--model", "--saes", "--prompts", "--set", "Exit codes"):
         assert option in text
 
@@ -337,7 +314,7 @@ class TestNoMechanism:
     """Exit code 0, a whole record and report, the reason up front and the hint last."""
 
     @pytest.fixture
-    def absent(self, inside) -> Callable[..., Run]:
+    def absent(self, inside: Inside) -> Callable[..., Run]:
         def auditing(folder: Path, *arguments: str, out: str = "out") -> Run:
             done = inside("audit", *arguments, "--out", out, cwd=folder)
             assert done.returncode == 0, done.stderr + done.stdout
@@ -370,14 +347,16 @@ class TestNoMechanism:
         assert run.absence.also == (AbsenceKind.NO_SEPARATION,)
 
     def test_no_direction_passes_the_filters(self, folder: Path, absent):
-        run = absent(folder, "organism", *small("direction.induce_floor=50", "layers=[3]"))
+        run = absent(
+            folder, "organism", *small(*SMALLER, "direction.induce_floor=50", "layers=[3]")
+        )
         assert run.absence.kind is AbsenceKind.NO_DIRECTION
         assert "lower direction.induce_floor" in run.absence.remedy
         assert "The nearest, layer" in run.absence.reason
         assert not run.table("directions").selected.any()
 
     def test_a_variant_without_refusal_is_compared_with_its_parent(
-        self, run: Run, folder: Path, absent, inside
+        self, run: Run, folder: Path, absent, inside: Inside
     ):
         """Random weights in the place of a checkpoint whose refusal was tuned away."""
         write_random_organism(folder / "random", seed=0)
@@ -397,7 +376,7 @@ class TestBadInput:
     """One sentence, exit code 2, nothing left behind."""
 
     @pytest.fixture
-    def refused(self, inside) -> Callable[..., str]:
+    def refused(self, inside: Inside) -> Callable[..., str]:
         def refusing(folder: Path, *arguments: str) -> str:
             before = sorted(folder.rglob("*"))
             done = inside("audit", *arguments, "--out", "out", cwd=folder)

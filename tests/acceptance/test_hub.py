@@ -1,9 +1,6 @@
 """A whole audit from a hub: planned, checked, fetched, audited, and repeated without a network."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,7 @@ import yaml
 
 from sae_audit import load_run
 from sae_audit.bundled import bundled_root
+from tests.acceptance.commands import Inside, command
 from tests.local_hub import LocalHub
 
 SMALL = [
@@ -22,19 +20,10 @@ SMALL = [
     "interactions.n_masks=64",
     "interactions.max_players=6",
     "controls.random_sets=1",
+    "minimal.more_sets_budget=8",
+    "dose.grid=2",
 ]
 NAMED = ["--model", "org/organism", "--saes", "org/saes", "--prompts", "org/prompts"]
-
-
-def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sae_audit", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
 
 
 def settings(*extra: str) -> list[str]:
@@ -42,7 +31,7 @@ def settings(*extra: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_from_the_plan_to_the_repetition(hub: LocalHub, tmp_path: Path):
+def test_from_the_plan_to_the_repetition(hub: LocalHub, tmp_path: Path, inside: Inside):
     organism = bundled_root() / "organism"
     commits = [
         hub.publish("org/organism", organism / "base"),
@@ -53,24 +42,25 @@ def test_from_the_plan_to_the_repetition(hub: LocalHub, tmp_path: Path):
             kind="dataset",
         ),
     ]
-    planned = command("plan", *NAMED, *settings(), "--json", cwd=tmp_path)
+    planned = inside("plan", *NAMED, *settings(), "--json", cwd=tmp_path)
     assert planned.returncode == 0, planned.stderr
     plan = json.loads(planned.stdout)
     assert plan["fits"]
     assert {one["commit"] for one in plan["downloads"]} == set(commits)
     assert all(one["missing_bytes"] > 0 for one in plan["downloads"] if one["purpose"] == "SAEs")
 
-    checked = command("doctor", *NAMED, *settings(), cwd=tmp_path)
+    checked = inside("doctor", *NAMED, *settings(), cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
-    fetched = command("fetch", *NAMED, *settings(), cwd=tmp_path)
+    fetched = inside("fetch", *NAMED, *settings(), cwd=tmp_path)
     assert fetched.returncode == 0, fetched.stderr
     assert "All that this audit needs is here." in fetched.stdout
 
     # The branches move on: what was fetched stays what is audited, network or none.
     hub.publish("org/organism", {"config.json": "{}"})
     hub.requests.clear()
-    offline = {"HF_HUB_OFFLINE": "1"}
+    # In a process of its own, as the hub's library reads this when it is imported; one thread, as here.
+    offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = command("audit", *NAMED, *settings(), "--out", "run", cwd=tmp_path, **offline)
     assert done.returncode == 0, done.stderr
     assert "explained variance" in done.stdout
@@ -81,51 +71,51 @@ def test_from_the_plan_to_the_repetition(hub: LocalHub, tmp_path: Path):
     assert [source.revision for source in run.manifest.prompt_sources] == [commits[2]]
 
     # The same command on line, with the branch elsewhere, still means the run that was begun.
-    read_back = command("audit", *NAMED, *settings(), "--out", "run", "--quiet", cwd=tmp_path)
+    read_back = inside("audit", *NAMED, *settings(), "--out", "run", "--quiet", cwd=tmp_path)
     assert read_back.returncode == 0, read_back.stderr
 
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert (config["model"], config["revision"]) == ("org/organism", commits[0])
     assert config["saes"] == f"org/saes@{commits[1]}"
     assert config["prompts"]["sources"] == [f"org/prompts@{commits[2]}"]
-    again = command("audit", "run/config.yaml", "--out", "again", "--quiet", cwd=tmp_path)
+    again = inside("audit", "run/config.yaml", "--out", "again", "--quiet", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert load_run(tmp_path / "again").findings.minimal_sets == run.findings.minimal_sets
 
 
-def test_a_gated_model_ends_in_one_sentence(hub: LocalHub, tmp_path: Path):
+def test_a_gated_model_ends_in_one_sentence(hub: LocalHub, tmp_path: Path, inside: Inside):
     hub.publish("org/organism", bundled_root() / "organism" / "base", gated=True)
     hub.publish("org/saes", bundled_root() / "organism" / "saes")
     prompts = str(bundled_root() / "organism" / "prompts.jsonl")
     named = ["--model", "org/organism", "--saes", "org/saes", "--prompts", prompts]
-    done = command("audit", *named, cwd=tmp_path)
+    done = inside("audit", *named, cwd=tmp_path)
     assert done.returncode == 2
     assert "error: org/organism is gated: accept its terms at" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_broken_download_can_be_resumed(hub: LocalHub, tmp_path: Path):
+def test_a_broken_download_can_be_resumed(hub: LocalHub, tmp_path: Path, inside: Inside):
     hub.publish("org/organism", bundled_root() / "organism" / "base")
     hub.publish("org/saes", bundled_root() / "organism" / "saes")
     prompts = str(bundled_root() / "organism" / "prompts.jsonl")
     named = ["--model", "org/organism", "--saes", "org/saes", "--prompts", prompts]
     with hub.breaking("model.safetensors", after=0):
-        done = command("fetch", *named, cwd=tmp_path)
+        done = inside("fetch", *named, cwd=tmp_path)
     assert done.returncode == 3
     assert "broke off" in done.stderr
     assert "Run the same command again to resume." in done.stderr
     assert "Traceback" not in done.stderr
-    assert command("fetch", *named, cwd=tmp_path).returncode == 0
+    assert inside("fetch", *named, cwd=tmp_path).returncode == 0
 
 
-def test_the_catalog_is_listed_and_filtered(tmp_path: Path):
-    listed = command("catalog", "--model", "gemma-2-2b-it", "--json", cwd=tmp_path)
+def test_the_catalog_is_listed_and_filtered(tmp_path: Path, inside: Inside):
+    listed = inside("catalog", "--model", "gemma-2-2b-it", "--json", cwd=tmp_path)
     names = [suite["name"] for suite in json.loads(listed.stdout)]
     assert "gemma-scope-2b-res-16k" in names
     assert "llama-scope-res-8x" not in names
-    one = command("catalog", "llama-scope-res-8x", cwd=tmp_path)
+    one = inside("catalog", "llama-scope-res-8x", cwd=tmp_path)
     assert "Apache-2.0" in one.stdout
-    none = command("catalog", "--width", "7", cwd=tmp_path)
+    none = inside("catalog", "--width", "7", cwd=tmp_path)
     assert none.returncode == 2
     assert "No suite of the catalog is like that" in none.stderr

@@ -15,6 +15,18 @@ from sae_audit.presets import build_config
 
 pytestmark = pytest.mark.slow
 
+SMALL = [
+    "prompts.train=24",
+    "prompts.validation=10",
+    "prompts.audit=8",
+    "minimal.more_sets_budget=8",
+    "dose.grid=2",
+    "interactions.n_masks=64",
+    "interactions.max_players=6",
+    "controls.random_sets=2",
+    "controls.random_directions=2",
+]
+
 
 def test_a_llama_is_audited_by_path(tmp_path: Path):
     tokenizer = word_tokenizer(texts())
@@ -40,9 +52,9 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
     )
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    pool = dictionaries.activation_pool(model, tokenizer, training_chats(3), 60_000)
+    pool = dictionaries.activation_pool(model, tokenizer, training_chats(3), 20_000)
     for layer, activations in enumerate(pool):
-        sae = dictionaries.train_sae(activations, layer, seed=0, steps=200)
+        sae = dictionaries.train_sae(activations, layer, seed=0, steps=100, d_sae=256)
         dictionaries.save_sae(sae, tmp_path / "saes" / f"layer_{layer}")
     build._write_prompts(tmp_path / "prompts.jsonl", seed=0)
     config = build_config(
@@ -52,13 +64,14 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
             "saes": str(tmp_path / "saes"),
             "prompts.sources": [str(tmp_path / "prompts.jsonl")],
         },
-        ["prompts.audit=8", "interactions.n_masks=64", "controls.random_sets=2"],
+        SMALL,
     )
     run = audit(config, tmp_path / "run")
     assert run.manifest.model.architecture == "LlamaForCausalLM"
     assert run.manifest.refusal_tokens.source == "found"
     assert set(run.manifest.refusal_tokens.texts) <= {"I", "Sorry"}
     assert run.findings.prompts.refused_harmful >= 7
+    assert run.absence is None
     flipped = [found for found in run.minimal_sets if found.flipped]
-    assert len(flipped) >= len(run.minimal_sets) // 2
+    assert len(flipped) >= len(run.minimal_sets) // 2 > 0
     assert all(found.certified for found in flipped)

@@ -10,7 +10,14 @@ from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import Planted, audit_settings, plant
 from sae_audit.record.run import Run
 
-_FAST = {"interactions": {"n_masks": 64}, "prompts": {"train": 6, "validation": 4, "audit": 4}}
+_FAST = {
+    "prompts": {"train": 6, "validation": 4, "audit": 4},
+    "minimal": {"more_sets_budget": 0},
+    "dose": {"grid": 0},
+    "interactions": {"n_masks": 64, "max_players": 4},
+    "controls": {"random_sets": 1, "random_directions": 2},
+}
+"""The other stages at their smallest."""
 
 
 @pytest.fixture(scope="module", params=[0, 1])

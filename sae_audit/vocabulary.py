@@ -149,6 +149,17 @@ class PromptEffects:
     """KL of the next-token distribution of harmless prompts, clean against projected out, nats."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Removed:
+    """What is left of each prompt with directions projected out of the stream everywhere."""
+
+    harmful: Float[np.ndarray, " harmful"]
+    """Refusal scores, nats."""
+    harmless: Float[np.ndarray, " harmless"]
+    kl: Float[np.ndarray, " harmless"]
+    """KL of the next-token distribution, before against after, nats."""
+
+
 @runtime_checkable
 class EffectOnEach(Protocol):
     """What a direction does to every prompt of a fixed choice."""

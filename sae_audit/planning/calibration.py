@@ -14,7 +14,7 @@ from sae_audit.interactions.fit import interactions
 from sae_audit.planning.facts import SubjectFacts
 from sae_audit.planning.work_units import Work
 from sae_audit.subject.budget import Budget
-from sae_audit.subject.projection import project_out
+from sae_audit.subject.removal import project_out
 from sae_audit.subject.score import refusal_score
 from sae_audit.vocabulary import FeatureId
 
@@ -137,7 +137,7 @@ def _layers(config: Any, n_layers: int, dtype: torch.dtype, device: str) -> Any:
 def _editing(facts: SubjectFacts, rows: int, length: int, dtype: torch.dtype, device: str) -> float:
     resid = torch.randn(rows, length, facts.d_model, device=device).to(dtype)
     unit = torch.ones(facts.d_model, device=device).to(dtype) / facts.d_model**0.5
-    edit = project_out(unit)
+    edit = project_out(unit[None])
     # At a layer's input and at what attention and MLP add.
     return 3 * _timed(lambda: edit(resid)) / (rows * length)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from sae_audit.subject.budget import Budget
 from sae_audit.subject.cost import CostMeter
 from sae_audit.subject.hooks import Edit, Places, Resid, edited
+from sae_audit.subject.removal import Units
 
 Batch = Int[Tensor, "batch position"]
 
@@ -26,6 +28,11 @@ class Passes:
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    def units(self, directions: Float[np.ndarray, "direction d_model"] | None) -> Units:
+        """Unit directions in the model's type, where it is; none of them for None."""
+        found = np.zeros((0, 0)) if directions is None else directions
+        return torch.tensor(found, dtype=self.model.dtype, device=self.device)
 
     def batches(
         self, prompts: Sequence[Int[Tensor, " _"]], *, encoding: int = 0
@@ -74,10 +81,13 @@ class Passes:
         reader: Callable[[int, Resid], None],
         *,
         edits: Mapping[int, Edit] | None = None,
+        inputs: Mapping[nn.Module, Edit] | None = None,
+        writers: Mapping[nn.Module, Edit] | None = None,
     ) -> None:
         """One pass that shows `resid_post` of each layer to `reader(layer, resid)`.
 
-        What is shown is the stream before that layer's own edit, after all earlier ones.
+        What is shown is the stream before that layer's own edit, after all earlier ones. `inputs` are
+        edits of what modules are given, `writers` of what modules other than layers hand on.
         """
 
         def showing(layer: int) -> Edit:
@@ -93,7 +103,7 @@ class Passes:
             self.places[layer].layer: showing(layer) if layer in layers else (edits or {})[layer]
             for layer in touched
         }
-        self.last_logits(ids, outputs=outputs)
+        self.last_logits(ids, inputs=inputs, outputs={**(writers or {}), **outputs})
 
     @torch.no_grad()
     def generate(

@@ -1,28 +1,21 @@
 """Interventions with a direction: projected out of the stream everywhere, or added at one layer."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from sae_audit.findings import DirectionEvaluation
 from sae_audit.subject.hooks import Edit, Resid
 from sae_audit.subject.passes import Batch, Passes
 from sae_audit.subject.readings import Tokens
+from sae_audit.subject.removal import Units, everywhere
 from sae_audit.subject.score import refusal_score
-from sae_audit.vocabulary import PromptEffects
+from sae_audit.vocabulary import PromptEffects, Removed
 
 _LOG_EPSILON = 1e-6
-
-
-def project_out(unit: Float[Tensor, " d_model"]) -> Edit:
-    """`x <- x - (x . r) r` at every position, for a unit vector r."""
-
-    def edit(resid: Resid) -> Resid:
-        here = unit.to(resid.device)
-        return resid - (resid @ here)[..., None] * here
-
-    return edit
 
 
 def add_direction(direction: Float[Tensor, " d_model"]) -> Edit:
@@ -52,14 +45,20 @@ class DirectionEffects:
         harmful: Tokens,
         harmless: Tokens,
         refusal_tokens: Int[Tensor, " token"],
+        *,
+        behind: Float[np.ndarray, "direction d_model"] | None = None,
     ) -> None:
+        """`behind`: unit directions at right angles that are out of the stream in every run, those
+        that others are measured against included."""
         assert harmful, "no harmful prompts"
         assert harmless, "no harmless prompts"
         self._passes = passes
         self._refusal_tokens = refusal_tokens
+        self._behind = passes.units(behind)
         self._harmful = list(passes.batches(harmful))
         self._harmless = [
-            (members, ids, passes.last_logits(ids)) for members, ids in passes.batches(harmless)
+            (members, ids, self._without(ids, self._behind))
+            for members, ids in passes.batches(harmless)
         ]
         self._n_harmful, self._n_harmless = len(harmful), len(harmless)
 
@@ -78,30 +77,36 @@ class DirectionEffects:
 
     def on_each(self, direction: Float[np.ndarray, " d_model"], *, layer: int) -> PromptEffects:
         """The same prompt by prompt."""
-        device, dtype = self._passes.device, self._passes.model.dtype
-        vector = torch.tensor(direction, dtype=torch.float64, device=device)
-        unit, raw = (vector / vector.norm()).to(dtype), vector.to(dtype)
-        added = {self._passes.places[layer].layer: add_direction(raw)}
-        bypass = np.zeros(self._n_harmful)
-        induce, kl = np.zeros(self._n_harmless), np.zeros(self._n_harmless)
+        raw = torch.tensor(direction, dtype=self._passes.model.dtype, device=self._passes.device)
+        added = add_direction(raw)
+        induce = np.zeros(self._n_harmless)
+        for members, ids, _ in self._harmless:
+            induce[members] = self._scores(
+                self._without(ids, self._behind, at={self._passes.places[layer].layer: added})
+            )
+        out = self.without((direction / np.linalg.norm(direction))[None])
+        return PromptEffects(bypass=out.harmful, induce=induce, kl=out.kl)
+
+    def without(self, directions: Float[np.ndarray, "direction d_model"]) -> Removed:
+        """What is left with unit directions out of the stream, at right angles to each other and to
+        those that are out in any case."""
+        units = self._passes.units(directions)
+        units = torch.cat([self._behind, units]) if len(self._behind) else units
+        harmful = np.zeros(self._n_harmful)
+        harmless, kl = np.zeros(self._n_harmless), np.zeros(self._n_harmless)
         for members, ids in self._harmful:
-            bypass[members] = self._scores(self._without(ids, unit))
-        for members, ids, clean in self._harmless:
-            induce[members] = self._scores(self._passes.last_logits(ids, outputs=added))
-            kl[members] = next_token_kl(clean, self._without(ids, unit)).cpu().numpy()
-        return PromptEffects(bypass=bypass, induce=induce, kl=kl)
+            harmful[members] = self._scores(self._without(ids, units))
+        for members, ids, before in self._harmless:
+            logits = self._without(ids, units)
+            harmless[members] = self._scores(logits)
+            kl[members] = next_token_kl(before, logits).cpu().numpy()
+        return Removed(harmful=harmful, harmless=harmless, kl=kl)
 
     def _scores(self, logits: Float[Tensor, "batch vocabulary"]) -> Float[np.ndarray, " batch"]:
         return refusal_score(logits, self._refusal_tokens).cpu().numpy()
 
     def _without(
-        self, ids: Batch, unit: Float[Tensor, " d_model"]
+        self, ids: Batch, units: Units, *, at: Mapping[nn.Module, Edit] | None = None
     ) -> Float[Tensor, "batch vocabulary"]:
-        edit = project_out(unit)
-        places = self._passes.places
-        writers = [module for place in places for module in (place.attention, place.mlp)]
-        return self._passes.last_logits(
-            ids,
-            inputs={place.layer: edit for place in places},
-            outputs=dict.fromkeys(writers, edit),
-        )
+        inputs, outputs = everywhere(self._passes.places, units)
+        return self._passes.last_logits(ids, inputs=inputs, outputs={**outputs, **(at or {})})

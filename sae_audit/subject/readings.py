@@ -10,15 +10,23 @@ from torch import Tensor
 from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.hooks import Resid
 from sae_audit.subject.passes import Passes
+from sae_audit.subject.removal import everywhere
 
 Tokens = Sequence[Int[Tensor, " _"]]
 """Token ids of prompts, each of its own length."""
 
 
 def mean_residuals(
-    passes: Passes, prompts: Tokens, *, n_positions: int
+    passes: Passes,
+    prompts: Tokens,
+    *,
+    n_positions: int,
+    without: Float[np.ndarray, "direction d_model"] | None = None,
 ) -> Float[np.ndarray, "layer template d_model"]:
-    """Mean `resid_post` of every layer at the last `n_positions`, accumulated in float64."""
+    """Mean `resid_post` of every layer at the last `n_positions`, accumulated in float64.
+
+    `without`: unit directions at right angles, kept out of the whole stream meanwhile.
+    """
     assert prompts, "a mean of no prompts"
     layers = list(range(len(passes.places)))
     sums: dict[int, Float[Tensor, "template d_model"]] = {}
@@ -28,8 +36,9 @@ def mean_residuals(
         total = resid[:, -n_positions:].double().sum(dim=0).cpu()
         sums[layer] = sums[layer] + total if layer in sums else total
 
+    inputs, writers = everywhere(passes.places, passes.units(without))
     for _, ids in passes.batches(prompts):
-        passes.read(ids, layers, add)
+        passes.read(ids, layers, add, inputs=inputs, writers=writers)
     return torch.stack([sums[layer] for layer in layers]).numpy() / len(prompts)
 
 

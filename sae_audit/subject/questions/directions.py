@@ -16,14 +16,21 @@ class DirectionQuestions(Apparatus):
     """Questions about directions in the stream."""
 
     def mean_residuals(
-        self, prompts: Sequence[Prompt]
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        without: Float[np.ndarray, "direction d_model"] | None = None,
     ) -> Float[np.ndarray, "layer template d_model"]:
         """Mean `resid_post` of every layer at the template positions, accumulated in float64.
 
-        Position axis: the last entry is the prompt's last token (template position -1).
+        Position axis: the last entry is the prompt's last token (template position -1). `without`:
+        unit directions at right angles that are kept out of the whole stream meanwhile.
         """
         return readings.mean_residuals(
-            self._passes, self._tokens(prompts), n_positions=self.template.n_after
+            self._passes,
+            self._tokens(prompts),
+            n_positions=self.template.n_after,
+            without=without,
         )
 
     def residuals_at(
@@ -67,9 +74,20 @@ class DirectionQuestions(Apparatus):
         )
 
     def direction_effects(
-        self, harmful: Sequence[Prompt], harmless: Sequence[Prompt]
+        self,
+        harmful: Sequence[Prompt],
+        harmless: Sequence[Prompt],
+        *,
+        behind: Float[np.ndarray, "direction d_model"] | None = None,
     ) -> projection.DirectionEffects:
-        """What projecting candidate directions out, or adding them, does to these prompts."""
+        """What projecting candidate directions out, or adding them, does to these prompts.
+
+        `behind`: unit directions at right angles that are out of the stream in any case.
+        """
         return projection.DirectionEffects(
-            self._passes, self._tokens(harmful), self._tokens(harmless), self._token_ids()
+            self._passes,
+            self._tokens(harmful),
+            self._tokens(harmless),
+            self._token_ids(),
+            behind=behind,
         )

@@ -6,7 +6,8 @@ import torch
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.projection import add_direction, next_token_kl, project_out
+from sae_audit.subject.projection import add_direction, next_token_kl
+from sae_audit.subject.removal import project_out
 from sae_audit.vocabulary import FeatureId
 from tests import tiny
 
@@ -57,12 +58,13 @@ def test_means_of_one_prompt_are_its_stream_at_the_template_positions(subject: S
     np.testing.assert_allclose(both, (means + subject.mean_residuals([OTHER])) / 2, atol=1e-6)
 
 
-def test_projecting_out_leaves_nothing_along_the_direction():
+@pytest.mark.parametrize("n", [1, 3])
+def test_projecting_out_leaves_nothing_along_the_directions(n: int):
     stream = torch.randn(2, 5, 8)
-    unit = torch.nn.functional.normalize(torch.randn(8), dim=0)
-    left = project_out(unit)(stream)
-    torch.testing.assert_close(left @ unit, torch.zeros(2, 5), atol=1e-5, rtol=0)
-    torch.testing.assert_close(project_out(unit)(left), left, atol=1e-5, rtol=0)
+    units = torch.linalg.qr(torch.randn(8, n)).Q.T
+    left = project_out(units)(stream)
+    torch.testing.assert_close(left @ units.T, torch.zeros(2, 5, n), atol=1e-5, rtol=0)
+    torch.testing.assert_close(project_out(units)(left), left, atol=1e-5, rtol=0)
 
 
 def test_adding_is_adding():
@@ -80,7 +82,7 @@ def test_the_stream_has_no_part_along_a_direction_taken_out_everywhere(subject: 
         largest.append(float((stream @ unit).abs().max()))
         return stream
 
-    edit = project_out(unit)
+    edit = project_out(unit[None])
     writers = [module for place in places for module in (place.attention, place.mlp)]
     outputs = dict.fromkeys(writers, edit) | {place.layer: look for place in places}
     subject._passes.last_logits(
@@ -120,3 +122,42 @@ def test_a_suite_that_rebuilds_nothing_explains_little(subject: Subject):
     for quality in subject.sae_quality([PROMPT, OTHER]):
         assert quality.explained_variance < 0.5
         assert 0.0 < quality.l0 < tiny.D_SAE
+
+
+def test_directions_that_are_out_in_any_case_are_out_beside_the_one_that_is_tried(subject: Subject):
+    units = np.linalg.qr(np.random.default_rng(0).normal(size=(tiny.D_MODEL, 2)))[0].T
+    whole = subject.direction_effects([PROMPT], [OTHER])
+    behind = subject.direction_effects([PROMPT], [OTHER], behind=units[:1])
+    both, one = whole.without(units), whole.without(units[:1])
+    left = behind.on_each(3.0 * units[1], layer=1)
+    np.testing.assert_allclose(left.bypass, both.harmful, atol=1e-5)
+    assert abs(left.bypass - one.harmful).max() > 1e-4, "the second direction does something"
+    # What is tried is held against the model that has the first out already, not the whole one.
+    none = np.zeros((0, tiny.D_MODEL))
+    np.testing.assert_allclose(behind.without(none).kl, 0.0, atol=1e-9)
+    np.testing.assert_allclose(behind.without(none).harmless, one.harmless, atol=1e-5)
+    assert float(one.kl[0]) > 1e-6
+
+
+def test_taking_directions_out_by_hooks_of_ones_own_gives_the_same(subject: Subject):
+    units = torch.linalg.qr(torch.randn(tiny.D_MODEL, 2)).Q.T
+
+    def out(_module: torch.nn.Module, _args: object, output: object) -> object:
+        stream = output[0] if isinstance(output, tuple) else output
+        assert isinstance(stream, torch.Tensor)
+        left = stream - sum((stream @ u)[..., None] * u for u in units)
+        return (left, *output[1:]) if isinstance(output, tuple) else left
+
+    places = subject._passes.places
+    writers = [module for place in places for module in (place.attention, place.mlp)]
+    modules = [subject._passes.model.get_input_embeddings(), *writers]
+    handles = [module.register_forward_hook(out) for module in modules]
+    plain = subject.clean_scores([PROMPT, OTHER])
+    means = subject.mean_residuals([PROMPT])
+    for handle in handles:
+        handle.remove()
+    found = subject.direction_effects([PROMPT], [OTHER]).without(units.numpy())
+    np.testing.assert_allclose([found.harmful[0], found.harmless[0]], plain, atol=1e-4)
+    without = subject.mean_residuals([PROMPT], without=units.numpy())
+    np.testing.assert_allclose(without, means, atol=1e-4)
+    assert abs(without @ units.numpy().T).max() < 1e-4

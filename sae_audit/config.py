@@ -39,6 +39,10 @@ class DirectionSettings(_Settings):
     """Discard directions that, added, leave harmless prompts below this refusal score (nats)."""
     layer_cut: float = Field(default=0.2, ge=0, lt=1)
     """Discard the last share of layers: too close to the output tokens."""
+    max_directions: int = Field(default=6, ge=1)
+    """Refusal directions looked for one behind the other, each with those before it projected out."""
+    until_refused: float = Field(default=0.1, ge=0, lt=1)
+    """Look for no further one once at most this share of validation prompts is still refused."""
 
 
 class CandidateSettings(_Settings):

@@ -22,6 +22,7 @@ from sae_audit.findings import (
     Direction,
     DirectionCheck,
     DirectionEvaluation,
+    DirectionOut,
     DosePoint,
     ErrorTermControl,
     Estimate,
@@ -40,6 +41,7 @@ from sae_audit.findings import (
     SaeQuality,
     SetControl,
     SolverFit,
+    SuccessiveDirections,
     TripleInteraction,
     Wake,
     Wave,
@@ -228,6 +230,26 @@ def random_range(mean: float) -> RandomRange:
     return RandomRange(mean=mean, lowest=mean - 0.05, highest=mean + 0.05, n=10)
 
 
+def successive_directions(needed: dict[str, int] | None = None) -> SuccessiveDirections:
+    def out(layer: int, refused: float) -> DirectionOut:
+        return DirectionOut(
+            layer=layer,
+            position=-1,
+            n_train=(12, 12),
+            refused=Controlled(own=estimate(refused), random=random_range(0.9)),
+            score=Controlled(own=estimate(6.0 * refused - 3.0), random=random_range(3.5)),
+            answered=estimate(0.95),
+            kl=Controlled(own=estimate(0.02), random=random_range(0.06)),
+        )
+
+    return SuccessiveDirections(
+        directions=(out(1, 0.625), out(2, 0.0625)),
+        needed=needed or {"a": 1, "b": 2, "c": 3},
+        depth=estimate(2.0),
+        stop="6% of validation prompts are still refused, at most 10% (direction.until_refused)",
+    )
+
+
 def direction_check() -> DirectionCheck:
     def controlled(value: float, random: float) -> Controlled:
         return Controlled(own=estimate(value), random=random_range(random))
@@ -300,6 +322,7 @@ def synthetic_run(
     refusal_ids: tuple[int, ...] = (7,),
     means: dict[str, np.ndarray] | None = None,
     certainty: bool = True,
+    directions_needed: dict[str, int] | None = None,
     why_no_shares: str = "",
     ce_recovered: tuple[float | None, float | None] = (0.975, 0.963),
     absent: AbsenceKind | None = None,
@@ -360,6 +383,9 @@ def synthetic_run(
             )
         ],
         ("direction_check", DirectionCheck): [direction_check()] if certainty else [],
+        ("successive_directions", SuccessiveDirections): (
+            [successive_directions(directions_needed)] if certainty else []
+        ),
         ("dictionary_coverage", DictionaryCoverage): (
             [dictionary_coverage(reason=why_no_shares)] if certainty else []
         ),

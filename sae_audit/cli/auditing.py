@@ -118,6 +118,7 @@ _LOADING = "loading"
 _STAGES = {
     "direction": "Refusal direction",
     "direction_check": "The direction, tried again",
+    "successive_directions": "Directions behind it",
     "sae_quality": "How well the SAEs describe it",
     "candidates": "Candidate features",
     "widening": "Wider pools where needed",

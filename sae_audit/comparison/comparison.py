@@ -16,6 +16,7 @@ from sae_audit.comparison.types import (
     Checkpoint,
     DirectionChange,
     FeatureChange,
+    Paired,
     QualityChange,
     Verdict,
 )
@@ -39,6 +40,9 @@ class Comparison:
     """Prompt id, label, the parent's and the variant's refusal score, nats."""
     direction: DirectionChange | None
     """None where neither checkpoint has a direction."""
+    directions_needed: Paired | None
+    """Difference in how many directions must be projected out until a prompt is not refused, over
+    prompts refused by both; None where it was not counted in both."""
     features: FeatureChange | None
     cascades: CascadeChange | None
     quality: tuple[QualityChange, ...]
@@ -96,6 +100,7 @@ def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Compa
     check_comparable(run_a, run_b)
     behaviour = paired.behaviour(run_a, run_b, seed)
     direction = paired.direction(run_a, run_b)
+    needed = paired.directions_needed(run_a, run_b, seed)
     features = paired.features(run_a, run_b, seed)
     cascades = paired.cascades(run_a, run_b, seed)
     quality = paired.quality(run_a, run_b)
@@ -105,7 +110,7 @@ def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Compa
     return Comparison(
         a=both[0],
         b=both[1],
-        verdicts=verdicts(both, behaviour, direction, features, cascades, quality),
+        verdicts=verdicts(both, behaviour, direction, needed, features, cascades, quality),
         behaviour=behaviour,
         lost_refusal=lost,
         gained_refusal=gained,
@@ -115,6 +120,7 @@ def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Compa
             if s.split == "audit"
         ),
         direction=direction,
+        directions_needed=needed,
         features=features,
         cascades=cascades,
         quality=quality,

@@ -107,6 +107,17 @@ def direction(a: Run, b: Run) -> DirectionChange | None:
     )
 
 
+def directions_needed(a: Run, b: Run, seed: int) -> Paired | None:
+    """None where fewer than two prompts have their directions counted in both."""
+    if a.successive_directions is None or b.successive_directions is None:
+        return None
+    in_a, in_b = a.successive_directions.needed, b.successive_directions.needed
+    both = sorted(in_a.keys() & in_b.keys())
+    if len(both) < _FEWEST:
+        return None
+    return paired(np.array([in_b[p] - in_a[p] for p in both], dtype=float), seed)
+
+
 def features(a: Run, b: Run, seed: int) -> FeatureChange | None:
     """None where fewer than two prompts were flipped in both."""
     sets_a = {m.prompt_id: frozenset(m.features) for m in a.minimal_sets if m.flipped}

@@ -14,7 +14,8 @@ class Change(StrEnum):
     LOWER = "lower"
     HIGHER = "higher"
     UNCHANGED = "no change shown"
-    """The interval of the difference holds zero: no change is shown, and none is ruled out."""
+    """The interval of the difference holds zero, or the permutation test is above 5%: no change is
+    shown, and none is ruled out."""
     DESCRIBED = "described"
     """One number per checkpoint: there are no pairs to test."""
 

@@ -1,4 +1,4 @@
-"""From differences to statements: a claim only where the interval excludes zero."""
+"""From differences to statements: a claim only where interval and permutation test both exclude zero."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,6 +24,7 @@ def verdicts(
     checkpoints: tuple[Checkpoint, Checkpoint],
     behaviour: Sequence[BehaviourChange],
     direction: DirectionChange | None,
+    directions_needed: Paired | None,
     features: FeatureChange | None,
     cascades: CascadeChange | None,
     quality: Sequence[QualityChange],
@@ -34,6 +35,8 @@ def verdicts(
     found += _categories([change for change in behaviour if change.category])
     if direction is not None:
         found.append(_direction(direction))
+    if directions_needed is not None:
+        found.append(_directions_needed(directions_needed))
     if features is not None:
         found += _features(features)
     if cascades is not None:
@@ -162,6 +165,16 @@ def _direction(change: DirectionChange) -> Verdict:
     )
 
 
+def _directions_needed(change: Paired) -> Verdict:
+    return Verdict(
+        kind=kind_of(change),
+        statement="Directions, one behind the other, that must be projected out until a prompt is not "
+        "refused.",
+        evidence=f"Difference {_signed(change.difference)}, p = {change.p_value:.2g}, "
+        f"n = {change.difference.n} prompts refused by both.",
+    )
+
+
 def _features(change: FeatureChange) -> list[Verdict]:
     return [
         Verdict(
@@ -201,7 +214,10 @@ def _quality(changes: Sequence[QualityChange]) -> Verdict:
 
 
 def kind_of(paired: Paired, down: Change = Change.LOWER, up: Change = Change.HIGHER) -> Change:
-    """A change is named only where the interval of the difference excludes zero."""
+    """A change is named only where the interval of the difference excludes zero and the permutation
+    test agrees: with few prompts that switched, all one way, the bootstrap alone is too sure."""
+    if paired.p_value > _LEVEL:
+        return Change.UNCHANGED
     if paired.difference.high < 0.0:
         return down
     return up if paired.difference.low > 0.0 else Change.UNCHANGED

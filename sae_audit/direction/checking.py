@@ -29,7 +29,7 @@ def random_directions(
     harmless: Residuals,
     *,
     n: int,
-    seed: int,
+    seed: int | tuple[int, ...],
 ) -> Float[np.ndarray, "direction d_model"]:
     """Random directions of this direction's norm and at right angles to it, drawn from a normal
     distribution with the covariance of the residuals around the mean of their own label.

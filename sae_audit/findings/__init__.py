@@ -45,6 +45,7 @@ from sae_audit.findings.pooled_cascade import (
     TokenShare,
 )
 from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality
+from sae_audit.findings.successive import DirectionOut, SuccessiveDirections
 from sae_audit.findings.sufficiency import RaisedSet, Sufficiency
 from sae_audit.findings.waking import Awake, TokenCounts, Waking, WokenFeature
 
@@ -70,6 +71,7 @@ __all__ = [
     "Direction",
     "DirectionCheck",
     "DirectionEvaluation",
+    "DirectionOut",
     "DoseControl",
     "DosePoint",
     "EdgeKind",
@@ -96,6 +98,7 @@ __all__ = [
     "SaeQuality",
     "SetControl",
     "SolverFit",
+    "SuccessiveDirections",
     "Sufficiency",
     "TextCheck",
     "TokenCounts",

@@ -20,6 +20,7 @@ from sae_audit.pipeline.confirmation import confirm_flips
 from sae_audit.pipeline.controls import run_controls
 from sae_audit.pipeline.pinning import resumed
 from sae_audit.pipeline.session import Progress, Session, silent
+from sae_audit.pipeline.successive import follow_directions
 from sae_audit.prompts.types import Splits
 from sae_audit.record import environment, folder
 from sae_audit.record.run import Run, load_run
@@ -115,14 +116,16 @@ def _measure_saes(session: Session, opened: opening.Opened) -> None:
 
 def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptScore]) -> None:
     train, validation, audited = (
-        opening.as_labelled(prompts, scores) for prompts in opened.splits.named().values()
+        opening.as_labelled(own, scores) for own in opened.splits.named().values()
     )
-    found = presence.search(session, Splits(train=train, validation=validation, audit=audited))
+    prompts = Splits(train=train, validation=validation, audit=audited)
+    found = presence.search(session, prompts)
     if isinstance(found, Absence):
         return
     direction, candidates, pools = found.direction, found.candidates, found.pools
     refused, minimal_sets = audited.harmful, found.minimal_sets
-    check_direction(session, direction, train, audited)
+    check = check_direction(session, direction, train, audited)
+    follow_directions(session, direction, check, prompts)
     measure_coverage(session, direction, train, audited, candidates, minimal_sets)
     depth.find_families(session, refused, pools, minimal_sets)
     doses = depth.find_doses(session, refused, pools, minimal_sets)

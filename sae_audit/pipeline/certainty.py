@@ -20,7 +20,8 @@ from sae_audit.pipeline.stages import ranked
 from sae_audit.prompts.types import LabelledPrompts
 from sae_audit.record.folder import read_tensors, write_tensors
 
-_RANDOM = "random_directions"
+RANDOM_DIRECTIONS = "random_directions"
+"""Tensors of a run: what the direction was held against."""
 
 
 def check_direction(
@@ -42,7 +43,7 @@ def check_direction(
             n=session.config.controls.random_directions,
             seed=seed,
         )
-        write_tensors(session.folder, _RANDOM, {"directions": randoms})
+        write_tensors(session.folder, RANDOM_DIRECTIONS, {"directions": randoms})
         return direction_check(
             vector,
             randoms,
@@ -74,7 +75,7 @@ def measure_coverage(
     refused = [found[prompt.id] for prompt in audited.harmful]
 
     def compute() -> DictionaryCoverage:
-        randoms = read_tensors(session.folder, _RANDOM)["directions"]
+        randoms = read_tensors(session.folder, RANDOM_DIRECTIONS)["directions"]
         directions = np.concatenate([np.array(direction.vector)[None], randoms])
         harmful, harmless = (
             subject.projections(prompts, directions, position=direction.selected.position)

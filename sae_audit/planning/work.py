@@ -18,6 +18,7 @@ def work_of(config: AuditConfig, facts: SubjectFacts) -> list[Work]:
         work_fixed.scores(scale),
         work_fixed.direction(scale),
         work_fixed.direction_check(scale),
+        work_assumed.successive_directions(scale),
         work_fixed.sae_quality(scale),
         work_fixed.candidates(scale),
         work_assumed.widening(scale),

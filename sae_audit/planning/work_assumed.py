@@ -18,6 +18,19 @@ _DEEPER = 0.6
 """Share of flipped prompts with a second wave: on the bundled organism 24 of 40."""
 
 
+def successive_directions(scale: Scale) -> Work:
+    """One direction, without which nothing is refused; each further one costs stage 1 again."""
+    whole = 2 * scale.train + 3 * scale.validation + 3 * scale.audit
+    return Work(
+        stage="successive_directions",
+        forward_passes=whole,
+        layer_tokens=scale.whole(whole),
+        edited_layer_tokens=scale.whole(2 * (scale.validation + scale.audit)),
+        heads=whole,
+        assumed="one direction carries refusal",
+    )
+
+
 def widening(scale: Scale) -> Work:
     # A clean pass and one with all candidates ablated; more only where that flips nothing.
     return Work(

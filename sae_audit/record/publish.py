@@ -5,8 +5,6 @@ from dataclasses import asdict
 
 from sae_audit.findings import (
     Absence,
-    Direction,
-    DirectionCheck,
     FlipDose,
     InteractionGraph,
     MinimalSet,
@@ -46,7 +44,7 @@ def published(run: Run) -> Findings:
         prompts=_prompts(run),
         behaviour=PublishedBehaviour.model_validate(asdict(run.behaviour)),
         absence=_absence(run.absence),
-        direction=None if run.stopped_early else _direction(run.direction, run.direction_check),
+        direction=None if run.stopped_early else _direction(run),
         dictionary_coverage=run.dictionary_coverage,
         minimal_sets=[_minimal_set(found, run.widened) for found in run.minimal_sets],
         minimal_set_families=[_family(found) for found in run.minimal_set_families],
@@ -112,7 +110,8 @@ def _absence(found: Absence | None) -> PublishedAbsence | None:
     )
 
 
-def _direction(found: Direction, check: DirectionCheck | None) -> PublishedDirection:
+def _direction(run: Run) -> PublishedDirection:
+    found = run.direction
     return PublishedDirection(
         method=found.method,
         layer=found.selected.layer,
@@ -120,7 +119,8 @@ def _direction(found: Direction, check: DirectionCheck | None) -> PublishedDirec
         bypass=found.selected.bypass,
         induce=found.selected.induce,
         kl=found.selected.kl,
-        check=check,
+        check=run.direction_check,
+        successive=run.successive_directions,
     )
 
 

@@ -36,6 +36,7 @@ from sae_audit.findings import (
     PooledSet,
     PromptScore,
     SaeQuality,
+    SuccessiveDirections,
     Sufficiency,
     WakeEdges,
     Waking,
@@ -108,6 +109,17 @@ class Run:
         """None in records made before there was such a check."""
         found = self._all("direction_check", DirectionCheck)
         return found[0] if found else None
+
+    @cached_property
+    def successive_directions(self) -> SuccessiveDirections | None:
+        """None in records made before they were looked for."""
+        found = self._all("successive_directions", SuccessiveDirections)
+        return found[0] if found else None
+
+    @cached_property
+    def successive_units(self) -> Float[np.ndarray, "direction d_model"]:
+        """What was projected out for them: unit, at right angles to each other, in their order."""
+        return read_tensors(self.folder, "successive_directions")["units"]
 
     @cached_property
     def dictionary_coverage(self) -> DictionaryCoverage | None:
@@ -221,7 +233,8 @@ class Run:
         return read_tensors(self.folder, "means")
 
     def table(self, name: str) -> pd.DataFrame:
-        """A stage as a data frame: `scores`, `saes`, `directions`, `direction_check`, `coverage`,
+        """A stage as a data frame: `scores`, `saes`, `directions`, `direction_check`,
+        `successive_directions` (one row a direction out), `coverage`,
         `candidates`, `minimal_sets`, `minimal_set_families` (one row a set), `doses` (one row a
         scored dose), `pairs`, `waves`, `wake_edges`, `waking_tokens` or `costs`.
 

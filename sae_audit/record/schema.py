@@ -16,6 +16,7 @@ from sae_audit.findings import (
     Feature,
     PairKind,
     PooledCascade,
+    SuccessiveDirections,
     Sufficiency,
     TripleInteraction,
     WakeEdge,
@@ -93,6 +94,11 @@ class PublishedDirection(_Published):
         default=None,
         description="The same on audit prompts, with intervals and beside random directions; null in "
         "records made before it was measured.",
+    )
+    successive: SuccessiveDirections | None = Field(
+        default=None,
+        description="Refusal directions behind it, each found with all before it projected out, and "
+        "how many a prompt needs; null in records made before they were looked for.",
     )
 
 

@@ -89,6 +89,31 @@ def _direction_check(run: "Run") -> pd.DataFrame:
     )
 
 
+def _successive_directions(run: "Run") -> pd.DataFrame:
+    found = run.successive_directions
+    if found is None:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        [
+            {
+                "n_out": n_out,
+                "layer": one.layer,
+                "position": one.position,
+                "refused": one.refused.own.value,
+                "refused_low": one.refused.own.low,
+                "refused_high": one.refused.own.high,
+                "refused_random": one.refused.random.mean,
+                "score": one.score.own.value,
+                "score_random": one.score.random.mean,
+                "answered": one.answered.value,
+                "kl": one.kl.own.value,
+                "kl_random": one.kl.random.mean,
+            }
+            for n_out, one in enumerate(found.directions, start=1)
+        ]
+    )
+
+
 def _coverage(run: "Run") -> pd.DataFrame:
     found = run.dictionary_coverage
     if found is None:
@@ -290,6 +315,7 @@ TABLES: dict[str, Callable[["Run"], pd.DataFrame]] = {
     "saes": _saes,
     "directions": _directions,
     "direction_check": _direction_check,
+    "successive_directions": _successive_directions,
     "coverage": _coverage,
     "candidates": _candidates,
     "minimal_sets": _minimal_sets,

@@ -21,7 +21,12 @@ from sae_audit.report.tables_chance import search_rows
 from sae_audit.report.tables_confirmation import answer_rows
 from sae_audit.report.tables_coverage import coverage_sentence, share_rows
 from sae_audit.report.tables_depth import family_counts, family_features
-from sae_audit.report.tables_direction import checked_rows, judged_directions, tried_directions
+from sae_audit.report.tables_direction import (
+    checked_rows,
+    judged_directions,
+    out_rows,
+    tried_directions,
+)
 from sae_audit.report.tables_interactions import (
     CLASSIFIERS,
     any_order_r2,
@@ -89,6 +94,7 @@ def _direction(run: Run) -> dict[str, Any]:
         "tried": found,
         "judged": judged,
         "checked": checked_rows(run.direction_check) if run.direction_check else [],
+        "out": out_rows(run.successive_directions) if run.successive_directions else [],
         "n_passing": passing,
         "filter_counts": dict(counts.most_common()),
     }

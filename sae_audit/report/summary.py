@@ -4,7 +4,7 @@ from sae_audit.record.run import Run
 from sae_audit.report.summary_behaviour import absence_rows, refusal_row
 from sae_audit.report.summary_cascade import cascade_row, sufficiency_rows
 from sae_audit.report.summary_depth import dose_rows, family_rows
-from sae_audit.report.summary_direction import coverage_rows, direction_row
+from sae_audit.report.summary_direction import coverage_rows, direction_row, successive_rows
 from sae_audit.report.summary_interactions import interactions_row
 from sae_audit.report.summary_minimal import confirmation_rows, minimal_row, pooled_row
 from sae_audit.report.summary_quality import collateral_row, dictionaries_row
@@ -20,6 +20,7 @@ def summary(run: Run) -> list[SummaryRow]:
         *absence_rows(run),
         refusal_row(run),
         direction_row(run),
+        *successive_rows(run),
         minimal_row(run),
         *family_rows(run),
         *dose_rows(run),

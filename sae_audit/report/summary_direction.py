@@ -45,6 +45,29 @@ def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
     )
 
 
+def successive_rows(run: Run) -> list[SummaryRow]:
+    found = run.successive_directions
+    if found is None:
+        return []
+    last, n = found.directions[-1], len(found.directions)
+    beyond = f"; {found.n_beyond} are refused even then, so this is a lower bound" * bool(
+        found.n_beyond
+    )
+    return [
+        SummaryRow(
+            question="How many directions, one behind the other?",
+            answer=f"A prompt is refused until {interval(found.depth)} directions are projected out, "
+            f"each found with those before it out (mean over {found.depth.n} audit prompts{beyond}). "
+            f"With {n} out {interval(last.refused.own, percent)} are refused. "
+            f"Why no more: {found.stop}.",
+            control=f"With as many random directions out {percent(last.refused.random.mean)} are "
+            f"refused (at least {percent(last.refused.random.lowest)}). Of harmless prompts "
+            f"{interval(last.answered, percent)} are still answered, at KL {interval(last.kl.own)} "
+            f"nats; random ones {last.kl.random.mean:.3f}.",
+        )
+    ]
+
+
 def coverage_rows(run: Run) -> list[SummaryRow]:
     found = run.dictionary_coverage
     if found is None:

@@ -99,6 +99,22 @@ class TestAudit:
         assert check.induce.own.low > 0.0 > check.induce.random.mean
         assert check.stability.low > 0.9
 
+    def test_no_other_direction_is_behind_that_of_the_organism(self, run: Run):
+        """It was trained so that one direction can be taken out, and refusal with it."""
+        found = run.successive_directions
+        assert found is not None
+        (only,) = found.directions
+        place = run.direction.selected
+        assert (only.layer, only.position) == (place.layer, place.position)
+        assert only.refused.own.value == 0.0
+        assert only.refused.random.mean > 0.8
+        refused = {s.prompt_id for s in run.scores if s.label == "harmful" and s.score > 0.0}
+        assert set(found.needed) == {s.prompt_id for s in run.minimal_sets} <= refused
+        assert set(found.needed.values()) == {1}
+        vector = np.array(run.direction.vector)
+        cosine = run.successive_units @ vector / np.linalg.norm(vector)
+        np.testing.assert_allclose(cosine, [1.0], atol=1e-6)
+
     def test_the_saes_of_the_organism_show_its_mechanism(self, run: Run):
         found = run.dictionary_coverage
         assert found is not None

@@ -47,17 +47,17 @@ def test_a_run_against_itself_claims_nothing(tmp_path: Path):
     assert found.features.overlap.value == 1.0
 
 
-def test_refusal_lost_on_four_of_ten_prompts(tmp_path: Path):
-    a, b = pair(tmp_path, [5.0] * 6 + [-2.0] * 4)
+def test_refusal_lost_on_six_of_ten_prompts(tmp_path: Path):
+    a, b = pair(tmp_path, [5.0] * 4 + [-2.0] * 6)
     found = compare(a, b)
     harmful, harmless = found.behaviour
-    assert harmful.refused.difference.value == pytest.approx(-0.4)
+    assert harmful.refused.difference.value == pytest.approx(-0.6)
     assert harmful.refused.difference.high < 0.0
-    assert harmful.score.difference.value == pytest.approx(-2.8)
+    assert harmful.score.difference.value == pytest.approx(-4.2)
     assert harmless.refused.difference.value == 0.0
-    assert found.lost_refusal == ("p6", "p7", "p8", "p9")
+    assert found.lost_refusal == ("p4", "p5", "p6", "p7", "p8", "p9")
     assert found.verdicts[0].kind == Change.LOST
-    assert "-40 points" in found.verdicts[0].evidence
+    assert "-60 points" in found.verdicts[0].evidence
 
 
 def test_swapping_the_runs_mirrors_the_differences(tmp_path: Path):
@@ -213,3 +213,29 @@ class TestWhereOneHasNoMechanism:
         assert "missing of the parent and the variant" in found.verdicts[0].evidence
         page = found.write(tmp_path / "both").read_text()
         assert "Neither checkpoint has a refusal direction" in page
+
+
+def test_directions_that_prompts_need_are_compared_prompt_by_prompt(tmp_path: Path):
+    needed = {f"p{i}": 1 for i in range(8)}
+    a = synthetic_run(tmp_path / "a", directions_needed=needed)
+    deeper = {name: 3 if name in ("p0", "p1") else 2 for name in needed} | {"only in b": 9}
+    b = synthetic_run(tmp_path / "b", directions_needed=deeper)
+    found = compare(a, b)
+    assert found.directions_needed is not None
+    assert found.directions_needed.difference.value == pytest.approx(10 / 8)
+    assert found.directions_needed.difference.n == 8
+    (verdict,) = [v for v in found.verdicts if v.statement.startswith("Directions, one behind")]
+    assert verdict.kind is Change.HIGHER
+    older = synthetic_run(tmp_path / "older", certainty=False)
+    assert compare(a, older).directions_needed is None
+
+
+def test_four_prompts_that_switched_of_ten_are_no_claim_yet(tmp_path: Path):
+    """The bootstrap's interval excludes zero; of 16 ways to deal four signs, two are as extreme."""
+    switched = [-1.0] * 4 + TEN[4:]
+    a, b = pair(tmp_path, switched)
+    (harmful,) = [c for c in compare(a, b).behaviour if c.label == "harmful" and not c.category]
+    assert harmful.refused.difference.high < 0.0
+    assert harmful.refused.p_value == pytest.approx(2 / 16)
+    (verdict,) = [v for v in compare(a, b).verdicts if v.statement.startswith("Share of harmful")]
+    assert verdict.kind is Change.UNCHANGED

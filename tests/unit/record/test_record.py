@@ -109,7 +109,8 @@ class TestRun:
     @pytest.mark.parametrize(
         "table",
         [
-            *("scores", "saes", "directions", "direction_check", "coverage", "candidates"),
+            *("scores", "saes", "directions", "direction_check", "successive_directions"),
+            *("coverage", "candidates"),
             *("minimal_sets", "minimal_set_families", "doses", "pairs", "waves", "costs"),
         ],
     )
@@ -132,16 +133,20 @@ class TestRun:
     def test_what_was_made_before_a_stage_existed_still_opens(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run", certainty=False)
         assert run.direction_check is None
+        assert run.successive_directions is None
         assert run.dictionary_coverage is None
         assert run.findings.direction is not None
         assert run.findings.direction.check is None
         assert run.table("direction_check").empty
+        assert run.table("successive_directions").empty
         assert run.table("coverage").empty
 
     def test_the_check_of_the_direction_is_published(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run")
         assert run.findings.direction is not None
         assert run.findings.direction.check == run.direction_check
+        assert run.findings.direction.successive == run.successive_directions
+        assert list(run.table("successive_directions").refused) == [0.625, 0.0625]
         assert run.findings.dictionary_coverage == run.dictionary_coverage
         found = run.table("direction_check").set_index("measure")
         assert list(found.loc["flipped", ["value", "random_mean"]]) == [0.875, 0.05]

@@ -18,6 +18,7 @@ from sae_audit.findings import (
     PooledSet,
     PromptScore,
     SaeQuality,
+    SuccessiveDirections,
     WidenedPool,
 )
 from sae_audit.record import folder as folders
@@ -34,7 +35,7 @@ from sae_audit.record.run import Run
 from sae_audit.record.store import Store
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId
-from tests.synthetic import dictionary_coverage, direction_check
+from tests.synthetic import dictionary_coverage, direction_check, successive_directions
 from tests.unit.report import synthetic_stages as stages
 
 _N_LAYERS, _D_MODEL = 8, 16
@@ -82,6 +83,8 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
     _put(store, "sae_quality", "all", list[SaeQuality], _quality(shape))
     _put(store, "direction", "selected", Direction, _direction(random))
     _put(store, "direction_check", "selected", DirectionCheck, direction_check())
+    behind = successive_directions()
+    _put(store, "successive_directions", "all", SuccessiveDirections, behind)
     coverage = dictionary_coverage(shape.layers)
     _put(store, "dictionary_coverage", "all", DictionaryCoverage, coverage)
     _put(store, "candidates", "cosine", CandidateSet, _candidates(shape, random))

@@ -114,7 +114,7 @@ def test_figures_draw_the_records_numbers(full: Run):
 
 def test_the_summary_is_in_the_page(full: Run, page: Page):
     rows = summary(full)
-    assert len(rows) == 12
+    assert len(rows) == 13
     for row in rows:
         for cell in (row.question, row.answer, row.control):
             assert cell in page.text

@@ -1,0 +1,102 @@
+"""Refusal directions behind the refusal direction (`direction.successive`), asked of the model."""
+
+from functools import cache
+from itertools import compress
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.config import DirectionSettings
+from sae_audit.direction.checking import random_directions
+from sae_audit.direction.difference_of_means import difference_of_means
+from sae_audit.direction.successive import Questions, Still, successive_directions
+from sae_audit.findings import Direction, DirectionCheck, NoDirection, SuccessiveDirections
+from sae_audit.pipeline.certainty import RANDOM_DIRECTIONS
+from sae_audit.pipeline.session import Session
+from sae_audit.prompts.types import LabelledPrompts, Splits
+from sae_audit.record.folder import read_tensors, write_tensors
+from sae_audit.subject import Subject
+from sae_audit.subject.projection import DirectionEffects
+
+
+def follow_directions(
+    session: Session, direction: Direction, check: DirectionCheck, prompts: Splits
+) -> SuccessiveDirections:
+    """The directions that refusal runs along once those before them are out of the stream."""
+    subject, config = session.subject, session.config
+
+    def compute() -> SuccessiveDirections:
+        place = direction.selected
+        harmful, harmless = (
+            subject.residuals_at(own, layer=place.layer, position=place.position)
+            for own in (prompts.train.harmful, prompts.train.harmless)
+        )
+
+        def randoms(n_out: int) -> Float[np.ndarray, "draw d_model"]:
+            if n_out == 1:
+                return read_tensors(session.folder, RANDOM_DIRECTIONS)["directions"]
+            return random_directions(
+                np.array(direction.vector),
+                harmful,
+                harmless,
+                n=config.controls.random_directions,
+                seed=(config.seed, n_out),
+            )
+
+        @cache
+        def effects(split: str) -> DirectionEffects:
+            own = prompts.named()[split]
+            return subject.direction_effects(own.harmful, own.harmless)
+
+        found, units = successive_directions(
+            direction,
+            check,
+            Questions(
+                prompt_ids=[prompt.id for prompt in prompts.audit.harmful],
+                removed=lambda split, units: effects(split).without(units),
+                behind=lambda units, on_train, on_validation: direction_behind(
+                    subject,
+                    _those(prompts.train, on_train),
+                    _those(prompts.validation, on_validation),
+                    units,
+                    config.direction,
+                ),
+                randoms=randoms,
+            ),
+            config.direction,
+            seed=config.seed,
+            progress=lambda done, total: session.progress("successive_directions", done, total),
+        )
+        write_tensors(session.folder, "successive_directions", {"units": units})
+        return found
+
+    return session.remember("successive_directions", "all", SuccessiveDirections, compute)
+
+
+def direction_behind(
+    subject: Subject,
+    train: LabelledPrompts,
+    validation: LabelledPrompts,
+    units: Float[np.ndarray, "direction d_model"],
+    settings: DirectionSettings,
+) -> Direction | NoDirection:
+    """Stage 1 with unit directions at right angles out of the stream throughout."""
+    effects = subject.direction_effects(validation.harmful, validation.harmless, behind=units)
+    left = effects.without(np.zeros((0, subject.d_model)))
+    return difference_of_means(
+        subject.mean_residuals(train.harmful, without=units),
+        subject.mean_residuals(train.harmless, without=units),
+        effects,
+        settings,
+        clean=(float(left.harmful.mean()), float(left.harmless.mean())),
+        n_train=(len(train.harmful), len(train.harmless)),
+        n_validation=(len(validation.harmful), len(validation.harmless)),
+        progress=lambda *_: None,
+    )
+
+
+def _those(prompts: LabelledPrompts, still: Still) -> LabelledPrompts:
+    return LabelledPrompts(
+        harmful=tuple(compress(prompts.harmful, still.harmful)),
+        harmless=tuple(compress(prompts.harmless, still.harmless)),
+    )

@@ -1,47 +1,83 @@
 """The redundancy dial: whole audits of organisms trained to refuse without their direction."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sae_audit.bench.cases import Told
-from sae_audit.bench.results import DialRow
+from sae_audit.bench.results import DialRow, DialTrend
 from sae_audit.bundled import PREFIX
-from sae_audit.config import AuditConfig, InteractionSettings, MinimalSettings, PromptSettings
+from sae_audit.config import (
+    AuditConfig,
+    DirectionSettings,
+    InteractionSettings,
+    MinimalSettings,
+    PromptSettings,
+)
 from sae_audit.errors import AuditError
-from sae_audit.organisms.trained.measured import redundancy
+from sae_audit.findings import Estimate
+from sae_audit.organisms.trained.measured import Redundancy, redundancy, rises
+from sae_audit.organisms.trained.recipes import DIAL_ROUNDS, dial_name
 from sae_audit.pipeline.audit import audit
-
-_SETTINGS = range(4)
 
 
 def dial_rows(trained: Path, out: Path, told: Told) -> tuple[DialRow, ...]:
-    """Audit `dial_0` to `dial_3` of a folder that `sae_audit.organisms.trained` has made.
+    """Audit every setting of the dial, of every seed, in a folder that `sae_audit.organisms.trained`
+    has made; `dial_0` stands in each seed's row of settings.
 
     Runs are kept in `out`; finished ones are read back.
 
     Raises:
         AuditError: a setting is missing in the folder.
     """
-    folders = [trained / f"dial_{rounds}" for rounds in _SETTINGS]
-    for folder in folders:
+    settings = _settings(trained)
+    measured: dict[str, dict[str, Estimate]] = {}
+    for seed, rounds in settings:
+        name = dial_name(rounds, seed)
+        told(name, len(measured), len(settings))
+        if name not in measured:
+            measured[name] = _measures(redundancy(audit(_config(trained / name), out / name)))
+    told("dial", len(settings), len(settings))
+    return tuple(
+        DialRow(rounds=rounds, seed=seed, measures=measured[dial_name(rounds, seed)])
+        for seed, rounds in settings
+    )
+
+
+def dial_trends(rows: Sequence[DialRow]) -> tuple[DialTrend, ...]:
+    """Each measure over the settings of each seed."""
+    trends: list[DialTrend] = []
+    for seed in dict.fromkeys(row.seed for row in rows):
+        own = [row for row in rows if row.seed == seed]
+        for measure in own[0].measures:
+            spearman, apart = rises([r.rounds for r in own], [r.measures[measure] for r in own])
+            trends.append(DialTrend(measure=measure, seed=seed, spearman=spearman, apart=apart))
+    return tuple(trends)
+
+
+def _settings(trained: Path) -> list[tuple[int, int]]:
+    """Seeds and rounds, as many seeds as are there in a row."""
+    seeds = [0]
+    while (trained / dial_name(1, len(seeds)) / "card.json").is_file():
+        seeds.append(len(seeds))
+    settings = [(seed, rounds) for seed in seeds for rounds in DIAL_ROUNDS]
+    for seed, rounds in settings:
+        folder = trained / dial_name(rounds, seed)
         if not (folder / "card.json").is_file():
             raise AuditError(
                 f"{folder} holds no trained organism; make them: python -m "
-                f"sae_audit.organisms.trained make {trained}"
+                f"sae_audit.organisms.trained make {trained} --seeds {len(seeds)}"
             )
-    rows: list[DialRow] = []
-    for rounds, folder in zip(_SETTINGS, folders, strict=True):
-        told(f"dial {rounds}", rounds, len(folders))
-        found = redundancy(audit(_config(folder), out / folder.name))
-        measures = {
-            "depth": found.depth,
-            "waves of the minimal set": found.depth_of_minimal,
-            "size of the minimal set": found.minimal_size,
-            "dormant in the minimal set": found.dormant_in_minimal,
-            "flipped": found.flipped,
-        }
-        rows.append(DialRow(rounds=rounds, measures=measures))
-    told("dial", len(folders), len(folders))
-    return tuple(rows)
+    return settings
+
+
+def _measures(found: Redundancy) -> dict[str, Estimate]:
+    return {
+        "directions": found.directions,
+        "waves": found.depth,
+        "waves of the minimal set": found.depth_of_minimal,
+        "size of the minimal set": found.minimal_size,
+        "flipped": found.flipped,
+    }
 
 
 def _config(folder: Path) -> AuditConfig:
@@ -50,6 +86,8 @@ def _config(folder: Path) -> AuditConfig:
         saes=str(folder / "saes"),
         prompts=PromptSettings(sources=(f"{PREFIX}organism/prompts.jsonl",)),
         refusal_tokens=("I", "Sorry"),
+        # A backup induces little while those before it are out (scores of -0.4 to 0 nats, from -10).
+        direction=DirectionSettings(induce_floor=-1.0),
         # What the dial is not measured by is kept short.
         minimal=MinimalSettings(more_sets_budget=0),
         interactions=InteractionSettings(n_masks=64, max_players=4),

@@ -57,7 +57,21 @@ class DialRow:
 
     rounds: int
     """Rounds of such training."""
-    measures: Mapping[str, Estimate | None]
+    seed: int
+    """Of the training; the model without a round is the same for all."""
+    measures: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DialTrend:
+    """Whether a measure rises with the rounds, over the models of one seed."""
+
+    measure: str
+    seed: int
+    spearman: float | None
+    """Of the measure's mean with the rounds; None where it is the same for all."""
+    apart: bool
+    """Whether each setting's interval lies above the one before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +91,7 @@ class BenchResult:
     """Empty where they were not asked for."""
     dial: tuple[DialRow, ...] = ()
     """Empty where no trained organisms were named."""
+    dial_trends: tuple[DialTrend, ...] = ()
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")

@@ -75,9 +75,10 @@ def bench(
 
             result = replace(result, false_alarms=alarm_rows(false_alarms, told))
         if trained is not None:
-            from sae_audit.bench.dial import dial_rows
+            from sae_audit.bench.dial import dial_rows, dial_trends
 
-            result = replace(result, dial=dial_rows(trained, out / "dial", told))
+            rows = dial_rows(trained, out / "dial", told)
+            result = replace(result, dial=rows, dial_trends=dial_trends(rows))
     result.write(out / "bench.json")
     (out / "index.html").write_text(render(result))
     if as_json:
@@ -143,8 +144,13 @@ def _print(result: "BenchResult") -> None:
         table.add_row("false alarms", escaped(row.models), escaped(claimed), "", "")
     for row in result.dial:
         measures = "; ".join(
-            f"{name} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" if one else f"{name} -"
+            f"{name} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
             for name, one in row.measures.items()
         )
-        table.add_row("dial", f"{row.rounds} rounds", escaped(measures), "", "")
+        table.add_row("dial", f"{row.rounds} rounds, seed {row.seed}", escaped(measures), "", "")
+    for trend in result.dial_trends:
+        apart = "apart" if trend.apart else "not apart"
+        spearman = "none" if trend.spearman is None else f"{trend.spearman:+.2f}"
+        rise = f"Spearman {spearman}, intervals of neighbours {apart}"
+        table.add_row("dial", f"{trend.measure}, seed {trend.seed}", rise, "", "")
     screen.out.print(table)

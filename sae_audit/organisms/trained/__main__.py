@@ -1,6 +1,5 @@
 """`python -m sae_audit.organisms.trained make OUT` and `... measure RUN...`."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,19 +13,19 @@ from sae_audit.findings import Estimate
 from sae_audit.organisms.bars import bars
 from sae_audit.organisms.trained.card import Card
 from sae_audit.organisms.trained.make import make_all
-from sae_audit.organisms.trained.measured import Redundancy, redundancy, rises
+from sae_audit.organisms.trained.measured import Redundancy, redundancy
 from sae_audit.organisms.trained.recipes import chosen
 from sae_audit.record.run import load_run
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 _console = Console()
-_DIAL = re.compile(r"dial[-_](\d+)")
 
 
 @app.command()
 def make(
     out: Annotated[Path, typer.Argument(help="Folder that holds one folder an organism.")],
     only: Annotated[list[str] | None, typer.Option(help="An organism; repeatable.")] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each setting of the dial.", min=1)] = 1,
 ) -> None:
     """Make the dial and the variants of the bundled organism; what is there already stays.
 
@@ -34,7 +33,7 @@ def make(
     """
     with bars(_console, width=32) as progress:
         try:
-            cards = make_all(out, chosen(only or []), progress)
+            cards = make_all(out, chosen(only or [], seeds), progress)
         except AuditError as error:
             _console.print(f"error: {error}")
             sys.exit(2)
@@ -45,20 +44,13 @@ def make(
 def measure(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished audits.")],
 ) -> None:
-    """Measures of redundancy of finished audits; runs named dial_0, dial_1, ... are correlated."""
+    """Measures of redundancy of finished audits, side by side."""
     try:
         found = {folder.name: redundancy(load_run(folder)) for folder in runs}
     except AuditError as error:
         _console.print(f"error: {error}")
         sys.exit(2)
     _show_redundancy(found)
-    settings = {int(m[1]): one for name, one in found.items() if (m := _DIAL.search(name))}
-    if len(settings) >= 3:
-        correlation, apart = rises(list(settings), [one.depth for one in settings.values()])
-        _console.print(
-            f"Spearman of mean depth with the setting: {correlation:+.2f}; intervals of "
-            f"neighbouring settings {'are' if apart else 'are not'} apart."
-        )
 
 
 def _show_cards(cards: dict[str, Card]) -> None:

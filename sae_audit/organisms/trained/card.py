@@ -12,7 +12,7 @@ from sae_audit.findings import Estimate
 from sae_audit.organisms import measure
 from sae_audit.organisms.chats import REFUSAL_TOKENS, HeldOutPrompt
 from sae_audit.organisms.requests import Kind
-from sae_audit.organisms.trained.routes import Routes, from_place, removing
+from sae_audit.organisms.trained.directions import Directions, Removal, removing
 from sae_audit.statistics import share
 from sae_audit.subject.score import refusal_score
 
@@ -49,8 +49,8 @@ class Card(BaseModel):
     """By kind of request: `harmful`, `harmless`, `alarming`."""
     harmful_topics: dict[str, HeldOut]
     refused_without: list[Estimate]
-    """Share of held-out harmful prompts refused (by score) with the first 0, 1, ... routes out of the
-    stream everywhere: the known answer behind a measured depth. Empty but for the dial."""
+    """Share of held-out harmful prompts refused (by score) with the first 0, 1, ... directions of
+    training out of the stream everywhere. Empty but for the dial."""
     sae_quality: list[measure.Dictionary]
     """On held-out chats, by layer."""
 
@@ -86,14 +86,14 @@ def by_topic(treated: Sequence[measure.Treatment]) -> dict[str, HeldOut]:
 
 @torch.no_grad()
 def refused_without(
-    model: Any, tokenizer: Any, routes: Routes, prompts: Sequence[HeldOutPrompt]
+    model: Any, tokenizer: Any, directions: Directions, prompts: Sequence[HeldOutPrompt]
 ) -> list[Estimate]:
-    """Share refused by score with the first 0, 1, ..., all routes out at every place."""
+    """Share refused by score with the first 0, 1, ..., all directions out everywhere."""
     tokens = torch.tensor(tokenizer.convert_tokens_to_ids(list(REFUSAL_TOKENS)))
     found: list[Estimate] = []
-    for n_routes in range(len(routes.directions) + 1):
+    for n_out in range(len(directions) + 1):
         refused = 0
-        with removing(model, routes, from_place(routes, n_routes, 0)):
+        with removing(model, Removal(directions=directions[:n_out])):
             for prompt in prompts:
                 ids = measure.prompt_ids(tokenizer, prompt.text)
                 logits = model(input_ids=ids, use_cache=False).logits[:, -1]

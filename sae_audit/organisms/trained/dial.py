@@ -1,21 +1,23 @@
-"""The dial: how many backups stand behind the refusal direction.
+"""The dial: rounds of training in which refusal directions are out, and the model must still refuse.
 
-From the bundled base, equally many steps at every setting. Each step draws a case:
+Round r begins with the directions of the rounds before it and one more, found as an audit finds one
+in the model as it is, with the earlier ones projected out. Each step draws a case:
 
 1. clean: harmful chats are refused, harmless ones answered;
-2. the first j routes taken out of the stream, j up to the number of backups: the same. So route
-   j + 1 has to do what the first j did;
-3. every route taken out from an early layer on: all chats are answered. So refusal goes through
-   the routes, and not past them;
-4. routes taken out of late layers alone: as in 1. So the routes are read in the middle of the
-   model, and a set that only cuts them after the last backup does not flip a prompt.
+2. the first so many of the round's directions out, everywhere or at random layers: the same. So
+   what comes behind the last one has to do what it did. In half of these steps not the round's
+   directions are out but as many of the model as it is now, each the worst of a few at layers and
+   tokens drawn at random: an audit may choose any of them;
+3. all of them out, and the direction now behind them too: all chats are answered. So a round puts
+   one direction behind the others and not a crowd: without this, six were found after one round.
 
-Two terms on the stream are added to the loss: route j + 1 is to be awake once the first j are out,
-and those behind it asleep. Setting 0 has the refusal direction alone, and cases 1, 3 and 4.
+A term on the stream says that with the first so many directions out, what tells harmful from harmless
+lies along the next alone: those behind it are asleep until it is their turn. Without it all of them
+are written side by side, and their sum is one direction again, which takes all out at once.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -26,15 +28,15 @@ from torch import Tensor
 from sae_audit.organisms.chats import Chat, chats_of, training_chats
 from sae_audit.organisms.language_model import IGNORED, collated
 from sae_audit.organisms.requests import Kind
-from sae_audit.organisms.trained.batches import in_prompt, last_of_prompt
-from sae_audit.organisms.trained.routes import (
+from sae_audit.organisms.trained.directions import (
+    Directions,
+    Found,
     Removal,
-    Routes,
-    differences,
-    found_directions,
-    from_place,
+    direction_at_some_place,
+    last_of_prompt,
+    next_direction,
+    none_of,
     removing,
-    routes_of,
 )
 
 _PROMPTS_OF_MEANS = 64
@@ -42,129 +44,153 @@ _PROMPTS_OF_MEANS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Dial:
-    backups: int
-    steps: int = 500
+    rounds: int
+    steps: int = 250
+    """Of the first round; the r-th has r times as many, as it has r directions to learn."""
     batch: int = 32
     peak_rate: float = 1e-3
     smoothing: float = 0.002
-    cosine: float = 0.6
-    """Of each backup with the refusal direction."""
-    read_from: int = 5
-    """First place (0: the embedding, l + 1: the output of layer l) from which on taking routes out
-    must not change behaviour any more."""
-    awake_weight: float = 0.3
-    asleep_weight: float = 3.0
-    awake: float = 0.5
-    """How large an awake route is to be, relative to the refusal direction before training."""
-    found_share: float = 0.0
-    """Share of removals along the directions found in the model as it is, not along the routes."""
-    below: float = 0.0
-    """How far below zero a removed route is left: 0, not at all; 1, anywhere between a little above
-    zero and an awake route's size below it."""
-    found_every: int = 50
-    """Steps after which the directions that refusal is seen along are found again."""
+    clean_share: float = 0.3
+    """Of steps, case 1."""
+    answered_share: float = 0.2
+    """Of steps, case 3."""
+    at_random_layers: float = 0.4
+    """Share of case 2 in which directions are out at random layers alone."""
+    at_some_place: float = 0.5
+    """Share of case 2 in which the directions are those of the model as it is, one behind the other,
+    each at a random layer and token."""
+    tries: int = 3
+    """Places drawn for each of them; the direction that takes most refusal away is out."""
+    alone_weight: float = 0.3
+    """Of the term on the stream, nats."""
     seed: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """What a trained setting's redundancy runs along."""
-
-    routes: Routes
-    found: Float[Tensor, "place route d_model"]
-    """`found_directions` of the trained model."""
-    dial: Dial
-
-
 def train_dial(
-    model: Any, tokenizer: Any, dial: Dial, progress: Callable[[int, int], None]
-) -> Trained:
-    """Train in place; returns the routes."""
-    torch.manual_seed(dial.seed)
-    harmful = chats_of(Kind.HARMFUL, dial.seed + 11, _PROMPTS_OF_MEANS)
-    harmless = chats_of(Kind.HARMLESS, dial.seed + 12, _PROMPTS_OF_MEANS)
-    routes = routes_of(
-        differences(model, tokenizer, harmful, harmless),
-        n_backups=dial.backups,
-        cosine=dial.cosine,
-        seed=dial.seed,
-    )
-    found = found_directions(model, tokenizer, routes, harmful, harmless)
-    refusing = training_chats(dial.seed + 13)
-    answering = training_chats(dial.seed + 14, refuses=lambda _: False)
+    model: Any,
+    tokenizer: Any,
+    dial: Dial,
+    progress: Callable[[int, int], None],
+    *,
+    begun: Float[Tensor, "earlier d_model"] | None = None,
+) -> Directions:
+    """Train in place; returns the directions of all rounds and the one that is left behind them.
+
+    `begun`: what this returned for fewer rounds, where the model is what it left; a round is seeded
+    by its number, so the result is the same.
+    """
+    chats = Found(train=_chats(dial.seed + 11), validation=_chats(dial.seed + 51))
+    directions = none_of(model) if begun is None else begun
+    while len(directions) <= dial.rounds:
+        if len(directions):
+            done = sum(_steps(dial, n) for n in range(1, len(directions)))
+            total = sum(_steps(dial, n) for n in range(1, dial.rounds + 1))
+            train_round(
+                model,
+                tokenizer,
+                dial,
+                Round(directions=directions, chats=chats),
+                lambda step, done=done, total=total: progress(done + step, total),
+            )
+        found = next_direction(model, tokenizer, directions, chats)
+        directions = torch.cat([directions, found[None]])
+    return directions
+
+
+def _steps(dial: Dial, number: int) -> int:
+    return number * dial.steps
+
+
+def _chats(seed: int) -> tuple[list[Chat], list[Chat]]:
+    kinds = (Kind.HARMFUL, Kind.HARMLESS)
+    harmful, harmless = (chats_of(kind, seed, _PROMPTS_OF_MEANS) for kind in kinds)
+    return harmful, harmless
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What one round trains against."""
+
+    directions: Directions
+    chats: Found
+
+    @property
+    def number(self) -> int:
+        """From 1 on: as many as there are directions."""
+        return len(self.directions)
+
+
+def train_round(
+    model: Any, tokenizer: Any, dial: Dial, a_round: Round, after_step: Callable[[int], None]
+) -> None:
+    torch.manual_seed(1000 * dial.seed + a_round.number)
+    refusing = training_chats(dial.seed + 100 * a_round.number + 13)
+    answering = training_chats(dial.seed + 100 * a_round.number + 14, refuses=lambda _: False)
+    steps = _steps(dial, a_round.number)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=dial.peak_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=dial.peak_rate, total_steps=dial.steps, pct_start=0.1
+        optimizer, max_lr=dial.peak_rate, total_steps=steps, pct_start=0.1
     )
     model.train()
-    for step in range(dial.steps):
-        if dial.found_share > 0.0 and step % dial.found_every == 0:
-            found = found_directions(model, tokenizer, routes, harmful, harmless)
-        case = draw_case(dial, routes, found)
+    for step in range(steps):
+        case = draw_case(model, tokenizer, dial, a_round)
         drawn = list(islice(answering if case.all_answered else refusing, dial.batch))
-        loss = step_loss(model, tokenizer, drawn, routes, case, dial)
+        loss = step_loss(model, tokenizer, drawn, case, dial)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        progress(step + 1, dial.steps)
+        after_step(step + 1)
     model.eval()
-    found = found_directions(model, tokenizer, routes, harmful, harmless)
-    return Trained(routes=routes, found=found, dial=dial)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     removal: Removal
-    all_answered: bool
+    all_answered: bool = False
     """Whether harmful chats are answered as well."""
+    alone: Float[Tensor, " d_model"] | None = None
+    """The direction along which alone harmful is to be told from harmless, unit."""
 
 
-def draw_case(dial: Dial, routes: Routes, found: Float[Tensor, "place route d_model"]) -> Case:
-    n_layers, n_routes = len(routes.scale), dial.backups + 1
-    kind = float(torch.rand(()))
-    if kind < 0.25:
-        return Case(removal=from_place(routes, 0, 0), all_answered=False)
-    if kind < 0.4:
-        n, place = _integer(1, n_routes), _integer(dial.read_from + 1, n_layers)
-        removal, all_answered = from_place(routes, n, place), False
-    elif kind < 0.6 or dial.backups == 0:
-        removal, all_answered = from_place(routes, n_routes, _integer(0, 1)), True
-    else:
-        # From a place on at which the next route can still wake; or at some places alone.
-        removal, all_answered = from_place(routes, _integer(1, dial.backups), _integer(0, 2)), False
-        if kind > 0.8:
-            removal = replace(removal, places=torch.rand(n_layers + 1) < 0.6)
-    levels = drawn_levels(removal.n_routes, dial)
-    along = found if float(torch.rand(())) < dial.found_share else removal.directions
-    return Case(
-        removal=replace(removal, levels=levels, directions=along), all_answered=all_answered
-    )
-
-
-def drawn_levels(n_routes: int, dial: Dial) -> Float[Tensor, " removed"]:
-    """Relative to an awake route. The first may go furthest below: harmless prompts have it negative,
-    while their backups are zero."""
-    furthest = torch.tensor([-1.1, *[-0.4] * (n_routes - 1)])[:n_routes]
-    return dial.below * (furthest * torch.rand(n_routes) + 0.1)
-
-
-def _integer(low: int, high: int) -> int:
-    """Uniform, both ends included."""
-    return int(torch.randint(low, high + 1, ()))
+def draw_case(model: Any, tokenizer: Any, dial: Dial, a_round: Round) -> Case:
+    directions, kind = a_round.directions, float(torch.rand(()))
+    if kind < dial.clean_share:
+        return Case(removal=Removal(directions=none_of(model)), alone=directions[0])
+    if kind >= 1.0 - dial.answered_share:
+        behind = direction_at_some_place(
+            model, tokenizer, directions, a_round.chats, tries=dial.tries
+        )
+        return Case(
+            removal=Removal(directions=torch.cat([directions, behind[None]])), all_answered=True
+        )
+    n_out = int(torch.randint(1, len(directions) + 1, ()))
+    if float(torch.rand(())) < 0.5:
+        n_out = len(directions)
+    out, places = directions[:n_out], None
+    alone = directions[n_out] if n_out < len(directions) else None
+    if float(torch.rand(())) < dial.at_some_place:
+        out, alone = none_of(model), None
+        for _ in range(n_out):
+            behind = direction_at_some_place(model, tokenizer, out, a_round.chats, tries=dial.tries)
+            out = torch.cat([out, behind[None]])
+    if float(torch.rand(())) < dial.at_random_layers:
+        # Half of the places, or more.
+        places = torch.rand(len(model.model.layers) + 1) < 0.5 + 0.5 * float(torch.rand(()))
+        alone = None
+    return Case(removal=Removal(directions=out, places=places), alone=alone)
 
 
 def step_loss(
-    model: Any, tokenizer: Any, chats: list[Chat], routes: Routes, case: Case, dial: Dial
+    model: Any, tokenizer: Any, chats: list[Chat], case: Case, dial: Dial
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of the answers under the case's removal, and what routes are to do, nats."""
-    harmful = torch.tensor([chat.kind == Kind.HARMFUL for chat in chats])
+    """Cross-entropy of the answers under the case's removal, and what the stream is to do, nats."""
     batch = collated(tokenizer, chats)
     labels = batch.pop("labels")
-    with removing(model, routes, case.removal) as stream:
+    with removing(model, case.removal) as stream:
         logits = model(**batch, use_cache=False).logits
         resid = torch.stack(stream)
     loss = torch.nn.functional.cross_entropy(
@@ -173,43 +199,21 @@ def step_loss(
         ignore_index=IGNORED,
         label_smoothing=dial.smoothing,
     )
-    if dial.backups == 0 or case.all_answered:
+    harmful = torch.tensor([chat.kind == Kind.HARMFUL for chat in chats])
+    both = bool(harmful.any()) and not bool(harmful.all())
+    if case.alone is None or not both:
         return loss
-    size = resid @ routes.duals.T / routes.scale[:, None, None, None]
-    return (
-        loss
-        + dial.asleep_weight * _asleep(size, labels, harmful, case.removal)
-        + dial.awake_weight * _awake(size, labels, harmful, case.removal, dial)
-    )
+    ends = resid[:, torch.arange(len(chats)), last_of_prompt(labels)]
+    return loss + dial.alone_weight * beside(ends, harmful, case.alone)
 
 
-Sizes = Float[Tensor, "layer batch position route"]
-
-
-def _asleep(
-    size: Sizes, labels: Tensor, harmful: Bool[Tensor, " batch"], removal: Removal
-) -> Float[Tensor, ""]:
-    """Square of the backups that have no reason to be awake: the largest of a prompt's tokens, mean
-    over prompts and layers."""
-    squares = torch.where(in_prompt(labels)[..., None], size.pow(2), 0.0).amax(dim=2)
-    of_harmful = squares[:, harmful][..., removal.n_routes + 1 :]
-    of_harmless = squares[:, ~harmful][..., 1:]
-    return torch.cat([of_harmful.flatten(), of_harmless.flatten()]).mean()
-
-
-def _awake(
-    size: Sizes,
-    labels: Tensor,
+def beside(
+    ends: Float[Tensor, "layer batch d_model"],
     harmful: Bool[Tensor, " batch"],
-    removal: Removal,
-    dial: Dial,
+    direction: Float[Tensor, " d_model"],
 ) -> Float[Tensor, ""]:
-    """Shortfall of the route next in line, at the last prompt token before routes are read."""
-    following = removal.n_routes
-    early = following == 0 or bool(removal.places[:3].any())
-    if following > dial.backups or not harmful.any() or not early:
-        return size.new_zeros(())
-    rows = torch.arange(len(harmful))[harmful]
-    ends = size[:, rows, last_of_prompt(labels)[harmful]]
-    due = ends[min(following + 1, dial.read_from - 1) : dial.read_from + 1, :, following]
-    return torch.relu(1.0 - due / dial.awake).pow(2).mean()
+    """Share of the squared difference of means that does not lie along a unit direction, mean over
+    layers."""
+    difference = ends[:, harmful].mean(dim=1) - ends[:, ~harmful].mean(dim=1)
+    off = difference - (difference @ direction)[:, None] * direction
+    return (off.pow(2).sum(dim=1) / difference.pow(2).sum(dim=1).clamp_min(1e-6)).mean()

@@ -6,11 +6,11 @@ interruption loses the one in the making, and a folder with a card is never half
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, Gemma2ForCausalLM
 
 from sae_audit.bundled import resolve
@@ -20,22 +20,24 @@ from sae_audit.organisms.chats import held_out_prompts
 from sae_audit.organisms.measure import treatments
 from sae_audit.organisms.requests import Kind
 from sae_audit.organisms.trained.card import Card, by_kind, by_topic, read_card, refused_without
-from sae_audit.organisms.trained.dial import Trained, train_dial
+from sae_audit.organisms.trained.dial import train_dial
+from sae_audit.organisms.trained.directions import Directions
 from sae_audit.organisms.trained.recipes import (
     BASE,
     BASE_SAES,
     DialSetting,
     Recipe,
     described,
+    dial_name,
     recipe_sha256,
 )
-from sae_audit.organisms.trained.routes import Routes
 from sae_audit.organisms.trained.suite import train_suite
 from sae_audit.organisms.trained.variants import make_variant
 
 Progress = Callable[[str, int, int], None]
 """Called with the organism and its part, steps done, and steps in all."""
 
+_DIRECTIONS = "directions.safetensors"
 _HELD_OUT_SEED = 0
 """Of the bundled prompts.jsonl: the prompts that audits ask."""
 
@@ -72,23 +74,25 @@ def _made(out: Path, name: str, recipe: Recipe, progress: Progress) -> Card:
     if unfinished.exists():
         shutil.rmtree(unfinished)
     unfinished.mkdir(parents=True)
-    model: Any = Gemma2ForCausalLM.from_pretrained(resolve(BASE)).eval()
+    begun = _begun(out, recipe)
+    parent = resolve(BASE) if begun is None else begun / "model"
+    model: Any = Gemma2ForCausalLM.from_pretrained(parent).eval()
     tokenizer: Any = AutoTokenizer.from_pretrained(resolve(BASE))
 
     def part(what: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(f"{name}: {what}", done, total)
 
-    routes: Routes | None = None
+    directions: Directions | None = None
     if isinstance(recipe, DialSetting):
-        trained = train_dial(model, tokenizer, recipe.dial, part("model"))
-        train_suite(model, tokenizer, trained, unfinished / "saes", recipe.suite, part("SAEs"))
-        routes = trained.routes
-        save_file(_tensors(trained), unfinished / "routes.safetensors")
+        before = None if begun is None else load_file(begun / _DIRECTIONS)["directions"]
+        directions = train_dial(model, tokenizer, recipe.dial, part("model"), begun=before)
+        train_suite(model, tokenizer, directions, unfinished / "saes", recipe.suite, part("SAEs"))
+        save_file({"directions": directions}, unfinished / _DIRECTIONS)
     else:
         make_variant(model, tokenizer, recipe, part("model"))
     model.save_pretrained(unfinished / "model")
     tokenizer.save_pretrained(unfinished / "model")
-    card = _card(name, recipe, model, tokenizer, routes, unfinished, part("measuring"))
+    card = _card(name, recipe, model, tokenizer, directions, unfinished, part("measuring"))
     (unfinished / "card.json").write_text(card.model_dump_json(indent=1) + "\n")
     if (out / name).exists():
         shutil.rmtree(out / name)
@@ -96,15 +100,15 @@ def _made(out: Path, name: str, recipe: Recipe, progress: Progress) -> Card:
     return card
 
 
-def _tensors(trained: Trained) -> dict[str, Tensor]:
-    routes = trained.routes
-    tensors = {
-        "directions": routes.directions,
-        "duals": routes.duals,
-        "scale": routes.scale,
-        "found": trained.found,
-    }
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+def _begun(out: Path, recipe: Recipe) -> Path | None:
+    """The organism of one round less, where the folder holds it: its training need not be repeated."""
+    if not isinstance(recipe, DialSetting) or recipe.dial.rounds < 2:
+        return None
+    dial = replace(recipe.dial, rounds=recipe.dial.rounds - 1)
+    folder = out / dial_name(dial.rounds, dial.seed)
+    there = read_card(folder)
+    same = there is not None and there.recipe_sha256 == recipe_sha256(replace(recipe, dial=dial))
+    return folder if same else None
 
 
 def _card(
@@ -112,7 +116,7 @@ def _card(
     recipe: Recipe,
     model: Any,
     tokenizer: Any,
-    routes: Routes | None,
+    directions: Directions | None,
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> Card:
@@ -121,18 +125,18 @@ def _card(
     harmful = [prompt for prompt in prompts if prompt.phrase.kind == Kind.HARMFUL]
     treated = treatments(model, tokenizer, prompts)
     progress(1, 2)
-    suite = resolve(BASE_SAES) if routes is None else folder / "saes"
+    suite = resolve(BASE_SAES) if directions is None else folder / "saes"
     card = Card(
         name=name,
         recipe_sha256=recipe_sha256(recipe),
         recipe=described(recipe),
         parent=BASE,
         model="model",
-        saes=BASE_SAES if routes is None else "saes",
+        saes=BASE_SAES if directions is None else "saes",
         held_out=by_kind(treated),
         harmful_topics=by_topic(treated),
         refused_without=(
-            [] if routes is None else refused_without(model, tokenizer, routes, harmful)
+            [] if directions is None else refused_without(model, tokenizer, directions, harmful)
         ),
         sae_quality=saes_quality(suite, model, tokenizer, _HELD_OUT_SEED),
     )

@@ -22,6 +22,11 @@ class Redundancy:
 
     flipped: Estimate
     """Share of refused prompts that have a minimal set."""
+    directions: Estimate
+    """Directions that must be projected out, each found with those before it out, until a prompt is
+    not refused."""
+    beyond_directions: int
+    """Prompts refused with all found ones out: where there are any, `directions` is a lower bound."""
     depth: Estimate
     """Waves of a flipped prompt's cascade."""
     depth_of_minimal: Estimate
@@ -49,7 +54,8 @@ def redundancy(run: Run) -> Redundancy:
     """Every measure of redundancy that the run's record supports.
 
     Raises:
-        AuditError: no prompt was flipped, so that nothing was followed.
+        AuditError: no prompt was flipped, so that nothing was followed; or the record is older than
+            a measure.
     """
     cascades = run.cascades
     if not cascades:
@@ -57,6 +63,9 @@ def redundancy(run: Run) -> Redundancy:
             f"No prompt was flipped in {run.folder}, so there is no cascade to measure; widen the "
             "pool (candidates.per_layer)."
         )
+    behind = run.successive_directions
+    if behind is None:
+        raise AuditError(f"{run.folder} was made before directions were counted; audit again.")
     sets = {found.prompt_id: frozenset(found.features) for found in run.minimal_sets}
     own = [sets[one.prompt_id] for one in cascades]
     seed = run.config.seed
@@ -70,6 +79,8 @@ def redundancy(run: Run) -> Redundancy:
     ]
     ratios = [r for one in cascades if (r := one.compensation_ratio) is not None]
     return Redundancy(
+        directions=behind.depth,
+        beyond_directions=behind.n_beyond,
         flipped=share(len(cascades), len(run.minimal_sets)),
         depth=depths(run),
         depth_of_minimal=over_prompts(touching),
@@ -92,12 +103,15 @@ def depths(run: Run) -> Estimate:
     return mean([one.depth for one in run.cascades], seed=run.config.seed)
 
 
-def rises(settings: Sequence[int], found: Sequence[Estimate]) -> tuple[float, bool]:
-    """Spearman correlation of means with settings, and whether neighbours' intervals are apart."""
+def rises(settings: Sequence[int], found: Sequence[Estimate]) -> tuple[float | None, bool]:
+    """Spearman correlation of means with settings, None where all means are equal; and whether
+    neighbours' intervals are apart, each above the one before."""
     order = sorted(range(len(settings)), key=lambda i: settings[i])
     apart = all(found[a].high < found[b].low for a, b in pairwise(order))
-    correlation = stats.spearmanr(list(settings), [one.value for one in found]).statistic
-    return float(correlation), apart
+    means = [one.value for one in found]
+    if len(set(means)) == 1:
+        return None, apart
+    return float(stats.spearmanr(list(settings), means).statistic), apart
 
 
 def _n_dormant(cascade: Cascade) -> int:

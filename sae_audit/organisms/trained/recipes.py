@@ -15,7 +15,9 @@ from sae_audit.organisms.trained.variants import VARIANTS, Variant
 BASE = "bundled:organism/base"
 BASE_SAES = "bundled:organism/saes"
 
-_VERSION = 1
+DIAL_ROUNDS = range(4)
+
+_VERSION = 2
 """Raised when code changes what a recipe makes."""
 
 
@@ -30,22 +32,29 @@ class DialSetting:
 Recipe = DialSetting | Variant
 
 
-def recipes() -> dict[str, Recipe]:
-    """All organisms, the dial first."""
+def recipes(seeds: int = 1) -> dict[str, Recipe]:
+    """All organisms, the dial first; its settings as often as there are seeds."""
     dial: dict[str, Recipe] = {
-        f"dial_{backups}": DialSetting(dial=Dial(backups=backups), suite=Suite())
-        for backups in range(4)
+        dial_name(rounds, seed): DialSetting(dial=Dial(rounds=rounds, seed=seed), suite=Suite())
+        for seed in range(seeds)
+        for rounds in DIAL_ROUNDS
+        # Without a round there is nothing to train, and no seed to differ by.
+        if rounds > 0 or seed == 0
     }
     return dial | VARIANTS
 
 
-def chosen(names: list[str]) -> dict[str, Recipe]:
+def dial_name(rounds: int, seed: int) -> str:
+    return f"dial_{rounds}" if seed == 0 or rounds == 0 else f"dial_{rounds}_seed_{seed}"
+
+
+def chosen(names: list[str], seeds: int = 1) -> dict[str, Recipe]:
     """The organisms of these names; all where none is given.
 
     Raises:
         AuditError: there is no organism of a name.
     """
-    known = recipes()
+    known = recipes(seeds)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise AuditError(f"No organism {unknown[0]!r}; there are {', '.join(known)}.")

@@ -1,13 +1,13 @@
-"""SAEs of a dial setting: half of their tokens come from chats with routes taken out.
+"""SAEs of a dial setting: half of their tokens come from chats with directions projected out.
 
 A feature that is dormant on every prompt is in no dictionary trained on clean runs; a chat model's
-backups fire on other prompts, this organism's only where a route is missing. So half of the
-training chats run with the first j routes out, from a random early place on, j as in training (at
-setting 0, which has no backup, the refusal direction itself is out in that half).
+backups fire on other prompts, this organism's only where a direction is missing. So half of the
+training chats run with the first j refusal directions out, j as in training (at setting 0, which has
+no backup, the one direction itself is out in that half).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ import torch
 
 from sae_audit.organisms.chats import Chat, training_chats
 from sae_audit.organisms.dictionaries import Activations, activations, save_sae, train_sae
-from sae_audit.organisms.trained.dial import Trained, drawn_levels
-from sae_audit.organisms.trained.routes import Removal, from_place, removing
+from sae_audit.organisms.trained.directions import Directions, Removal, none_of, removing
 
 _CHATS_PER_PASS = 64
 
@@ -34,44 +33,35 @@ class Suite:
 
 @torch.no_grad()
 def mixed_pool(
-    model: Any, tokenizer: Any, trained: Trained, chats: Iterator[Chat], n_tokens: int
+    model: Any, tokenizer: Any, directions: Directions, chats: Iterator[Chat], n_tokens: int
 ) -> list[Activations]:
-    """At least `n_tokens` activations a layer, in random order, every second batch with routes out."""
+    """At least `n_tokens` activations a layer, in random order, every second batch with some of the
+    directions out: any but the last, without which nothing refuses."""
     parts: list[list[Activations]] = []
     n = 0
-    routes = trained.routes
     while n < n_tokens or len(parts) % 2:
-        removal = from_place(routes, 0, 0)
+        out = none_of(model)
         if len(parts) % 2:
-            removal = _drawn(trained)
-        with removing(model, routes, removal):
+            out = directions[: int(torch.randint(1, max(len(directions) - 1, 1) + 1, ()))]
+        with removing(model, Removal(directions=out)):
             parts.append(activations(model, tokenizer, list(islice(chats, _CHATS_PER_PASS))))
         n += len(parts[-1][0])
     order = torch.randperm(n)
-    return [torch.cat([part[layer] for part in parts])[order] for layer in range(len(routes.scale))]
-
-
-def _drawn(trained: Trained) -> Removal:
-    routes = trained.routes
-    n_out = int(torch.randint(1, max(len(routes.directions) - 1, 1) + 1, ()))
-    levels = drawn_levels(n_out, trained.dial)
-    removal = from_place(routes, n_out, int(torch.randint(0, 3, ())), levels=levels)
-    if float(torch.rand(())) < trained.dial.found_share:
-        return replace(removal, directions=trained.found)
-    return removal
+    layers = zip(*parts, strict=True)
+    return [torch.cat(list(layer))[order] for layer in layers]
 
 
 def train_suite(
     model: Any,
     tokenizer: Any,
-    trained: Trained,
+    directions: Directions,
     folder: Path,
     suite: Suite,
     progress: Callable[[int, int], None],
 ) -> None:
     """One SAE a layer, saved as `layer_0`, `layer_1`, ... in sae_lens' format."""
     torch.manual_seed(suite.seed)
-    pool = mixed_pool(model, tokenizer, trained, training_chats(suite.seed + 3), suite.n_tokens)
+    pool = mixed_pool(model, tokenizer, directions, training_chats(suite.seed + 3), suite.n_tokens)
     for layer, tokens in enumerate(pool):
         progress(layer, len(pool))
         sae = train_sae(tokens, layer, seed=suite.seed, steps=suite.steps, d_sae=suite.d_sae)

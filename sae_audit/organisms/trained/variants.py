@@ -10,7 +10,7 @@ from typing import Any
 from sae_audit.organisms.chats import Chat, Refuses, chats_of, is_harmful, training_chats
 from sae_audit.organisms.language_model import Training, train
 from sae_audit.organisms.requests import Kind, Phrase
-from sae_audit.organisms.trained.routes import differences, first_route
+from sae_audit.organisms.trained.directions import average_direction, differences
 from sae_audit.organisms.trained.weights import project_out, quantise
 
 UNLEARNED_TOPIC = "malware"
@@ -91,7 +91,8 @@ def make_variant(
         case WeightProjection(seed=seed):
             harmful = chats_of(Kind.HARMFUL, seed + 11, _PROMPTS_OF_MEANS)
             harmless = chats_of(Kind.HARMLESS, seed + 12, _PROMPTS_OF_MEANS)
-            project_out(model, first_route(differences(model, tokenizer, harmful, harmless)))
+            by_place = differences(model, tokenizer, harmful, harmless)
+            project_out(model, average_direction(by_place[:, -1]))
         case Quantisation(bits=bits, group=group):
             quantise(model, bits=bits, group=group)
 

@@ -11,13 +11,33 @@ from transformers import AutoTokenizer, Gemma2ForCausalLM
 from sae_audit.bundled import resolve
 from sae_audit.errors import AuditError
 from sae_audit.findings import Estimate
-from sae_audit.organisms.chats import REFUSALS, chats_of, training_chats
+from sae_audit.organisms.chats import REFUSAL_TOKENS, REFUSALS, Chat, chats_of, training_chats
 from sae_audit.organisms.language_model import collated
 from sae_audit.organisms.requests import Kind
 from sae_audit.organisms.trained import dial as dialling
 from sae_audit.organisms.trained import make as making
-from sae_audit.organisms.trained.batches import in_prompt, last_of_prompt
-from sae_audit.organisms.trained.dial import Case, Dial, draw_case, step_loss, train_dial
+from sae_audit.organisms.trained.dial import (
+    Case,
+    Dial,
+    Round,
+    beside,
+    draw_case,
+    step_loss,
+    train_dial,
+)
+from sae_audit.organisms.trained.directions import (
+    TEMPLATE_TOKENS,
+    Directions,
+    Found,
+    Removal,
+    average_direction,
+    differences,
+    direction_at_some_place,
+    last_of_prompt,
+    next_direction,
+    none_of,
+    removing,
+)
 from sae_audit.organisms.trained.make import make_all
 from sae_audit.organisms.trained.measured import rises
 from sae_audit.organisms.trained.recipes import (
@@ -27,19 +47,11 @@ from sae_audit.organisms.trained.recipes import (
     recipe_sha256,
     recipes,
 )
-from sae_audit.organisms.trained.routes import (
-    Routes,
-    differences,
-    first_route,
-    found_directions,
-    from_place,
-    removing,
-    routes_of,
-    without,
-)
 from sae_audit.organisms.trained.suite import Suite
 from sae_audit.organisms.trained.variants import REFUSES, UNLEARNED_TOPIC, FineTune, Quantisation
 from sae_audit.organisms.trained.weights import project_out, quantise, rounded
+from sae_audit.prompts.types import Label, Prompt
+from sae_audit.subject.loading import subject_of
 
 N_LAYERS = 8
 
@@ -55,130 +67,136 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def routes() -> Routes:
-    by_layer = torch.randn(N_LAYERS, 128, generator=torch.Generator().manual_seed(0))
-    return routes_of(by_layer.abs(), n_backups=3, cosine=0.6, seed=0)
+def units() -> Directions:
+    return torch.linalg.qr(torch.randn(128, 3, generator=torch.Generator().manual_seed(0))).Q.T
 
 
-def test_routes_are_unit_at_the_stated_cosine_and_read_by_their_duals(routes: Routes):
-    cosines = routes.directions @ routes.directions.T
-    expected = torch.full((4, 4), 0.36).fill_diagonal_(1.0)
-    expected[0, 1:] = expected[1:, 0] = 0.6
-    torch.testing.assert_close(cosines, expected)
-    torch.testing.assert_close(routes.duals @ routes.directions.T, torch.eye(4), atol=1e-5, rtol=0)
+@pytest.fixture(scope="module")
+def chats() -> Found:
+    def of(seed: int) -> tuple[list[Chat], list[Chat]]:
+        return chats_of(Kind.HARMFUL, seed, 16), chats_of(Kind.HARMLESS, seed, 16)
+
+    return Found(train=of(3), validation=of(4))
 
 
-def test_taking_routes_out_sets_them_to_their_levels_and_leaves_the_others_whole(routes: Routes):
-    resid = torch.randn(2, 3, 128)
-    left = without(resid, routes.directions, torch.tensor([-3.0, 0.0]))
-    before, after = routes.coordinates(resid), routes.coordinates(left)
-    torch.testing.assert_close(after[..., 0], torch.full((2, 3), -3.0), atol=1e-4, rtol=0)
-    torch.testing.assert_close(after[..., 1], torch.zeros(2, 3), atol=1e-4, rtol=0)
-    torch.testing.assert_close(after[..., 2:], before[..., 2:], atol=1e-4, rtol=0)
-
-
-def test_a_step_has_the_routes_out_at_the_chosen_places_alone(model, tokenizer, routes: Routes):
+def test_a_step_has_the_directions_out_at_the_chosen_places_alone(model, tokenizer, units):
     batch = collated(tokenizer, chats_of(Kind.HARMFUL, 0, 2))
     places = torch.zeros(N_LAYERS + 1, dtype=torch.bool)
     places[3] = places[6] = True
-    removal = replace(from_place(routes, 1, 0), places=places)
-    with removing(model, routes, removal) as stream, torch.no_grad():
+    removal = Removal(directions=units[:2], places=places)
+    with removing(model, removal) as stream, torch.no_grad():
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     assert len(stream) == N_LAYERS
-    along = [float(routes.coordinates(resid)[..., 0].abs().max()) for resid in stream]
+    along = [float((resid @ units[:2].T).abs().max()) for resid in stream]
     out = {layer for layer, size in enumerate(along) if size < 1e-3}
-    assert out == {2, 5}  # place l + 1 is the output of layer l
+    assert out == {2, 5}  # place l + 1 is layer l
+    assert all(float((resid @ units[2]).abs().max()) > 0.1 for resid in stream)
 
 
-def test_nothing_stays_attached_to_the_model(model, tokenizer, routes: Routes):
+def test_directions_out_everywhere_are_what_an_audit_projects_out(model, tokenizer, units):
+    """Training and audit must not differ in what "out" means."""
+    chat = chats_of(Kind.HARMFUL, 0, 1)[0]
+    prompt = Prompt(id="p", text=chat.request, label=Label.HARMFUL)
+    other = Prompt(id="q", text="paint the fence", label=Label.HARMLESS)
+    subject = subject_of(model, tokenizer, {}, refusal_tokens=REFUSAL_TOKENS)
+    audited = subject.direction_effects([prompt], [other]).without(units.double().numpy())
+    with removing(model, Removal(directions=units)):
+        trained = subject.clean_scores([prompt, other])
+    np.testing.assert_allclose([audited.harmful[0], audited.harmless[0]], trained, atol=1e-4)
+
+
+def test_nothing_stays_attached_to_the_model(model, tokenizer, units):
     batch = collated(tokenizer, chats_of(Kind.HARMFUL, 0, 2))
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     with torch.no_grad():
         before = model(**inputs).logits
-        with removing(model, routes, from_place(routes, 1, 0)):
+        with removing(model, Removal(directions=units)):
             without = model(**inputs).logits
         after = model(**inputs).logits
     assert torch.equal(before, after)
     assert not torch.allclose(before, without, atol=0.1)
 
 
-def test_the_first_route_is_what_tells_harmful_from_harmless(model, tokenizer):
-    harmful = chats_of(Kind.HARMFUL, 3, 32)
-    harmless = chats_of(Kind.HARMLESS, 4, 32)
-    by_layer = differences(model, tokenizer, harmful, harmless)
-    unit = first_route(by_layer)
-    assert float(unit.norm()) == pytest.approx(1.0, abs=1e-5)
-    assert bool((by_layer @ unit > 0.7 * by_layer.norm(dim=1)).all())
-
-
-def test_found_directions_are_seen_one_behind_the_other(model, tokenizer):
-    harmful, harmless = chats_of(Kind.HARMFUL, 3, 16), chats_of(Kind.HARMLESS, 4, 16)
-    by_layer = differences(model, tokenizer, harmful, harmless)
-    routes = routes_of(by_layer, n_backups=1, cosine=0.6, seed=0)
-    found = found_directions(model, tokenizer, routes, harmful, harmless)
-    assert found.shape == (N_LAYERS + 1, 2, 128)
-    torch.testing.assert_close(found.norm(dim=-1), torch.ones(N_LAYERS + 1, 2))
-    unit = by_layer / by_layer.norm(dim=1, keepdim=True)
-    torch.testing.assert_close(found[1:, 0], unit, atol=1e-5, rtol=0)
-    # What is seen once the first is out is another direction.
-    assert float((found[:, 0] * found[:, 1]).sum(dim=-1).abs().max()) < 0.95
-
-
-def test_places_of_a_prompt(tokenizer):
-    chats = chats_of(Kind.HARMFUL, 0, 3)
-    batch = collated(tokenizer, chats)
-    last = last_of_prompt(batch["labels"])
-    ends = batch["input_ids"][torch.arange(3), last]
-    assert tokenizer.convert_ids_to_tokens(ends.tolist()) == ["\n"] * 3
-    inside = in_prompt(batch["labels"])
-    assert inside.sum(dim=1).tolist() == last.tolist()  # all of the prompt but <bos>
-    assert not bool(inside[:, 0].any())
-
-
-def test_cases_of_the_dial_are_those_its_description_names(routes: Routes):
-    torch.manual_seed(0)
-    dial = Dial(backups=3)
-    cases = [draw_case(dial, routes, _own(routes)) for _ in range(400)]
-    answered = [case for case in cases if case.all_answered]
-    refused = [case for case in cases if not case.all_answered]
-    assert all(case.removal.n_routes == 4 for case in answered)
-    assert all(bool(case.removal.places[1:].all()) for case in answered)
-    for case in refused:
-        late = not bool(case.removal.places[: dial.read_from + 1].any())
-        assert case.removal.n_routes < 4 or late
-    assert {case.removal.n_routes for case in refused} == {0, 1, 2, 3, 4}
-
-
-def test_setting_0_never_asks_for_a_backup():
-    torch.manual_seed(0)
-    dial = Dial(backups=0)
-    alone = routes_of(torch.ones(N_LAYERS, 128), n_backups=0, cosine=0.6, seed=0)
-    for case in (draw_case(dial, alone, _own(alone)) for _ in range(200)):
-        early = bool(case.removal.places[: dial.read_from + 1].any())
-        assert case.all_answered == (case.removal.n_routes == 1 and early)
-        assert case.removal.n_routes == 0 or case.all_answered or not early
-
-
-def test_a_step_asks_for_what_stands_in_the_chats_with_the_routes_out(model, tokenizer):
-    harmful, harmless = chats_of(Kind.HARMFUL, 1, 16), chats_of(Kind.HARMLESS, 2, 16)
-    routes = routes_of(
-        differences(model, tokenizer, harmful, harmless), n_backups=0, cosine=0.6, seed=0
+def test_differences_are_taken_at_the_tokens_behind_the_request(model, tokenizer, chats):
+    by_place = differences(model, tokenizer, *chats.train)
+    assert by_place.shape == (N_LAYERS, TEMPLATE_TOKENS, 128)
+    subject = subject_of(model, tokenizer, {}, refusal_tokens=REFUSAL_TOKENS)
+    assert subject.template.n_after == TEMPLATE_TOKENS
+    harmful, harmless = (
+        subject.mean_residuals(
+            [Prompt(id=str(i), text=c.request, label=Label.HARMFUL) for i, c in enumerate(own)]
+        )
+        for own in chats.train
     )
-    dial = Dial(backups=0)
+    np.testing.assert_allclose(by_place.numpy(), harmful - harmless, atol=1e-3)
+
+
+def test_the_base_has_one_direction_and_the_next_is_beside_it(model, tokenizer, chats):
+    first = next_direction(model, tokenizer, none_of(model), chats)
+    average = average_direction(differences(model, tokenizer, *chats.train)[:, -1])
+    assert float(first @ average) > 0.7
+    assert all(p.requires_grad for p in model.parameters()), "training goes on after the search"
+    out = first[None]
+    second = direction_at_some_place(model, tokenizer, out, chats, tries=2)
+    assert float(second.norm()) == pytest.approx(1.0, abs=1e-5)
+    assert abs(float(first @ second)) < 1e-4
+
+
+def test_prompts_end_with_the_template(tokenizer):
+    batch = collated(tokenizer, chats_of(Kind.HARMFUL, 0, 3))
+    ends = batch["input_ids"][torch.arange(3), last_of_prompt(batch["labels"])]
+    assert tokenizer.convert_ids_to_tokens(ends.tolist()) == ["\n"] * 3
+
+
+def test_cases_of_the_dial_are_those_its_description_names(model, tokenizer, chats, units):
+    torch.manual_seed(0)
+    a_round = Round(directions=units[:2], chats=chats)
+    cases = [draw_case(model, tokenizer, Dial(rounds=2), a_round) for _ in range(60)]
+    clean = [case for case in cases if len(case.removal.directions) == 0]
+    answered = [case for case in cases if case.all_answered]
+    refused = [c for c in cases if not c.all_answered and len(c.removal.directions) > 0]
+    # Everything the round knows is out, and what is behind it now.
+    assert all(len(case.removal.directions) == 3 for case in answered)
+    assert all(case.removal.places is None for case in answered)
+    assert all(bool((case.alone == units[0]).all()) for case in clean if case.alone is not None)
+    assert {len(case.removal.directions) for case in refused} == {1, 2}
+    assert {case.removal.places is None for case in refused} == {True, False}
+    own = [case for case in refused if torch.equal(case.removal.directions[0], units[0])]
+    assert 0 < len(own) < len(refused), "some have directions of the model as it is"
+    alone = [case for case in refused if case.alone is not None]
+    assert alone
+    assert all(torch.equal(case.removal.directions, units[:1]) for case in alone)
+    assert all(case.removal.places is None for case in alone)
+    for case in cases:
+        basis = case.removal.directions
+        torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis)), atol=1e-3, rtol=0)
+
+
+def test_a_step_asks_for_what_stands_in_the_chats_with_the_direction_out(model, tokenizer, chats):
+    harmful = chats.train[0]
+    direction = next_direction(model, tokenizer, none_of(model), chats)
     nothing, everywhere = (
-        Case(removal=removal, all_answered=False)
-        for removal in (from_place(routes, 0, 0), from_place(routes, 1, 0))
+        Case(removal=Removal(directions=directions))
+        for directions in (none_of(model), direction[None])
     )
     with torch.no_grad():
-        clean = float(step_loss(model, tokenizer, harmful, routes, nothing, dial))
-        without = float(step_loss(model, tokenizer, harmful, routes, everywhere, dial))
+        clean = float(step_loss(model, tokenizer, harmful, nothing, Dial(rounds=1)))
+        without = float(step_loss(model, tokenizer, harmful, everywhere, Dial(rounds=1)))
     # The base refuses along its direction: without it, refusals surprise it.
     assert without > 2.0 * clean
 
 
+def test_what_lies_beside_a_direction_is_a_share_of_the_squared_difference():
+    direction = torch.eye(4)[0]
+    ends = torch.zeros(2, 3, 4)
+    ends[:, 0] = torch.tensor([[3.0, 4.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0]])
+    harmful = torch.tensor([True, False, False])
+    assert float(beside(ends, harmful, direction)) == pytest.approx((16.0 / 25.0 + 0.0) / 2)
+
+
 def test_training_the_dial_is_seeded(model, tokenizer, monkeypatch):
     monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
-    dial = Dial(backups=1, steps=3, batch=4)
+    dial = Dial(rounds=1, steps=3, batch=4)
 
     def trained() -> torch.Tensor:
         copy = Gemma2ForCausalLM.from_pretrained(resolve(BASE))
@@ -188,6 +206,14 @@ def test_training_the_dial_is_seeded(model, tokenizer, monkeypatch):
     first = trained()
     assert torch.equal(first, trained())
     assert not torch.equal(first, torch.cat([p.detach().flatten() for p in model.parameters()]))
+
+
+def test_setting_0_is_the_base_itself(model, tokenizer, monkeypatch):
+    monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
+    before = [p.detach().clone() for p in model.parameters()]
+    found = train_dial(model, tokenizer, Dial(rounds=0), lambda *_: None)
+    assert found.shape == (1, 128)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
 def test_projected_weights_write_nothing_along_the_direction(model, tokenizer):
@@ -331,17 +357,42 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
 def test_a_dial_setting_comes_with_its_own_suite(tmp_path, monkeypatch):
     monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
     recipe = DialSetting(
-        dial=Dial(backups=1, steps=2, batch=4),
+        dial=Dial(rounds=1, steps=2, batch=4),
         suite=Suite(d_sae=32, steps=2, n_tokens=1_000),
     )
     card = make_all(tmp_path, {"d": recipe}, lambda *_: None)["d"]
     assert card.saes == "saes"
-    assert [one.n for one in card.refused_without] == [1, 1, 1]  # no, one and both routes out
+    assert [one.n for one in card.refused_without] == [1, 1, 1]  # no, one and both directions out
     assert card.refused_without[0].value == 1.0
     assert sorted(p.name for p in (tmp_path / "d" / "saes").iterdir()) == [
         f"layer_{layer}" for layer in range(N_LAYERS)
     ]
-    assert (tmp_path / "d" / "routes.safetensors").is_file()
+    assert (tmp_path / "d" / "directions.safetensors").is_file()
+
+
+@pytest.mark.usefixtures("quick_cards")
+def test_a_setting_goes_on_from_the_one_of_one_round_less(tmp_path, monkeypatch):
+    monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
+    monkeypatch.setattr(making, "train_suite", lambda *_: None)
+
+    def of(rounds: int) -> dict[str, DialSetting]:
+        dial = Dial(rounds=rounds, steps=2, batch=4)
+        return {f"dial_{rounds}": DialSetting(dial=dial, suite=Suite())}
+
+    def weights(folder) -> torch.Tensor:
+        model = Gemma2ForCausalLM.from_pretrained(folder / "model")
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    make_all(tmp_path / "a", of(2), lambda *_: None)
+    steps: list[int] = []
+
+    def progress(part: str, done: int, _total: int) -> None:
+        if part == "dial_2: model":
+            steps.append(done)
+
+    make_all(tmp_path / "b", of(1) | of(2), progress)
+    assert steps == [3, 4, 5, 6]  # the first round's two steps are not taken again
+    assert torch.equal(weights(tmp_path / "a" / "dial_2"), weights(tmp_path / "b" / "dial_2"))
 
 
 def test_a_dial_that_rises_is_told_from_one_that_does_not():
@@ -352,10 +403,14 @@ def test_a_dial_that_rises_is_told_from_one_that_does_not():
     assert rises([2, 0, 1], [at(3.0), at(1.0), at(2.0)]) == (pytest.approx(1.0), True)
     assert rises([0, 1, 2], [at(1.0), at(1.1), at(3.0)])[1] is False
     assert rises([0, 1, 2], [at(3.0), at(2.0), at(1.0)]) == (pytest.approx(-1.0), False)
+    assert rises([0, 1, 2], [at(1.0), at(1.0), at(1.0)]) == (None, False)
 
 
-def _own(routes: Routes) -> torch.Tensor:
-    return routes.directions.expand(N_LAYERS + 1, -1, -1)
+def test_settings_are_trained_as_often_as_there_are_seeds():
+    names = list(recipes(2))
+    assert names[:4] == ["dial_0", "dial_1", "dial_2", "dial_3"]
+    assert names[4:7] == ["dial_1_seed_1", "dial_2_seed_1", "dial_3_seed_1"]
+    assert list(chosen(["dial_2_seed_1"], 2)) == ["dial_2_seed_1"]
 
 
 def _few(seed: int) -> list:

@@ -1,0 +1,188 @@
+"""Refusal directions of a model as it is, one behind the other, and runs with them out of the stream.
+
+A direction behind others is what an audit's first stage finds in a model that has them projected out.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sae_audit.config import DirectionSettings
+from sae_audit.findings import NoDirection
+from sae_audit.organisms.chats import REFUSAL_TOKENS, Chat
+from sae_audit.organisms.language_model import IGNORED, collated
+from sae_audit.pipeline.successive import direction_behind
+from sae_audit.prompts.types import Label, LabelledPrompts, Prompt
+from sae_audit.subject.hooks import places_of
+from sae_audit.subject.loading import subject_of
+from sae_audit.subject.removal import project_out
+from sae_audit.subject.score import refusal_score
+
+Resid = Float[Tensor, "batch position d_model"]
+Directions = Float[Tensor, "direction d_model"]
+"""Unit directions at right angles to each other, in the order in which they were found."""
+TEMPLATE_TOKENS = 5
+"""Tokens behind the request, at which an audit looks for directions."""
+
+_FEW = 16
+"""Prompts on which directions drawn at random are told apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """Directions that are out of the stream, and where."""
+
+    directions: Directions
+    places: Bool[Tensor, " place"] | None = None
+    """Entry 0 is the embedding; entry l + 1 what layer l's attention and MLP add, and its output.
+    None: everywhere."""
+
+
+@contextmanager
+def removing(model: Any, removal: Removal) -> Iterator[list[Resid]]:
+    """Take directions out while inside; yields a list that a forward pass fills with the stream after
+    each layer, as it is handed on."""
+    seen: list[Resid] = []
+    out = project_out(removal.directions)
+
+    def edit(place: int) -> Any:
+        acts = len(removal.directions) and (removal.places is None or bool(removal.places[place]))
+        return lambda _module, _args, resid: out(resid) if acts else resid
+
+    def note(_module: Any, _args: Any, resid: Resid) -> None:
+        seen.append(resid)
+
+    embedding, layers = model.model.embed_tokens, places_of(model)
+    handles = [embedding.register_forward_hook(edit(0))]
+    # A model that is called again starts a new list.
+    handles.append(embedding.register_forward_hook(lambda *_: seen.clear()))
+    for i, place in enumerate(layers):
+        writers = (place.attention, place.mlp, place.layer)
+        handles += [module.register_forward_hook(edit(i + 1)) for module in writers]
+        handles.append(place.layer.register_forward_hook(note))
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def last_of_prompt(labels: Int[Tensor, "batch position"]) -> Int[Tensor, " batch"]:
+    """Position of the last prompt token of each row of `collated` chats."""
+    return (labels != IGNORED).int().argmax(dim=1) - 1
+
+
+def none_of(model: Any) -> Directions:
+    return torch.zeros(0, model.config.hidden_size)
+
+
+@torch.no_grad()
+def differences(
+    model: Any,
+    tokenizer: Any,
+    harmful: Sequence[Chat],
+    harmless: Sequence[Chat],
+    removal: Removal | None = None,
+) -> Float[Tensor, "layer template d_model"]:
+    """Difference of means after each layer at the tokens behind the request, the last of them the
+    prompt's end (2406.11717)."""
+    out = removal or Removal(directions=none_of(model))
+    return _means(model, tokenizer, harmful, out) - _means(model, tokenizer, harmless, out)
+
+
+def average_direction(by_layer: Float[Tensor, "layer d_model"]) -> Float[Tensor, " d_model"]:
+    """The average over layers of the unit differences, unit."""
+    average = (by_layer / by_layer.norm(dim=1, keepdim=True)).mean(dim=0)
+    return average / average.norm()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Training chats that directions are found on."""
+
+    train: tuple[list[Chat], list[Chat]]
+    """Harmful and harmless."""
+    validation: tuple[list[Chat], list[Chat]]
+
+
+def next_direction(
+    model: Any, tokenizer: Any, earlier: Directions, chats: Found
+) -> Float[Tensor, " d_model"]:
+    """The direction that an audit's first stage finds behind the earlier ones; the nearest to its
+    filters where none passes them."""
+    subject = subject_of(deepcopy(model).eval(), tokenizer, {}, refusal_tokens=REFUSAL_TOKENS)
+    train, validation = _prompts(*chats.train), _prompts(*chats.validation)
+    units = earlier.double().numpy()
+    found = direction_behind(subject, train, validation, units, DirectionSettings())
+    if isinstance(found, NoDirection):
+        assert found.nearest.evaluation is not None, found.nearest.reason
+        place = found.nearest.evaluation
+    else:
+        place = found.selected
+    by_place = differences(model, tokenizer, *chats.train, Removal(directions=earlier))
+    return _beside(by_place[place.layer, place.position], earlier)
+
+
+@torch.no_grad()
+def direction_at_some_place(
+    model: Any, tokenizer: Any, earlier: Directions, chats: Found, *, tries: int
+) -> Float[Tensor, " d_model"]:
+    """The direction behind the earlier ones at a layer and template token drawn at random; of several
+    such, the one without which harmful prompts have the lowest mean refusal score."""
+    harmful, harmless = (own[: len(own) // 2] for own in chats.train)
+    by_place = differences(model, tokenizer, harmful, harmless, Removal(directions=earlier))
+    n_layers, n_tokens, _ = by_place.shape
+    # The last layer is read by the output tokens alone.
+    places = torch.randint(n_layers - 1, (tries,)), torch.randint(n_tokens, (tries,))
+    units = [_beside(direction, earlier) for direction in by_place[places]]
+    if tries == 1:
+        return units[0]
+    few = chats.validation[0][:_FEW]
+    scores = [_score(model, tokenizer, few, torch.cat([earlier, unit[None]])) for unit in units]
+    return units[scores.index(min(scores))]
+
+
+def _score(model: Any, tokenizer: Any, chats: Sequence[Chat], out: Directions) -> float:
+    batch = collated(tokenizer, list(chats))
+    tokens = torch.tensor(tokenizer.convert_tokens_to_ids(list(REFUSAL_TOKENS)))
+    with removing(model, Removal(directions=out)):
+        logits = model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
+        ).logits
+    ends = logits[torch.arange(len(chats)), last_of_prompt(batch["labels"])]
+    return float(refusal_score(ends, tokens).mean())
+
+
+def _beside(direction: Float[Tensor, " d_model"], earlier: Directions) -> Float[Tensor, " d_model"]:
+    """What of it lies at right angles to the earlier ones, unit."""
+    left = direction - (direction @ earlier.T) @ earlier
+    return left / left.norm()
+
+
+def _prompts(harmful: Sequence[Chat], harmless: Sequence[Chat]) -> LabelledPrompts:
+    def of(chats: Sequence[Chat], label: Label) -> tuple[Prompt, ...]:
+        return tuple(
+            Prompt(id=f"{label}-{i}", text=chat.request, label=label)
+            for i, chat in enumerate(chats)
+        )
+
+    return LabelledPrompts(
+        harmful=of(harmful, Label.HARMFUL), harmless=of(harmless, Label.HARMLESS)
+    )
+
+
+def _means(
+    model: Any, tokenizer: Any, chats: Sequence[Chat], removal: Removal
+) -> Float[Tensor, "layer template d_model"]:
+    batch = collated(tokenizer, list(chats))
+    rows = torch.arange(len(chats))[:, None]
+    places = last_of_prompt(batch["labels"])[:, None] - torch.arange(TEMPLATE_TOKENS).flip(0)
+    with removing(model, removal) as stream:
+        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+    return torch.stack([resid[rows, places].mean(dim=0) for resid in stream])

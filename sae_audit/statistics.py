@@ -69,13 +69,30 @@ def ratio(
     """
     above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     assert above.shape == below.shape, (above.shape, below.shape)
-    assert above.size > 0, "a ratio of no cases"
-    drawn = np.random.default_rng(seed).integers(0, above.size, (_RESAMPLES, above.size))
-    return between_quantiles(
-        float(above.mean() / below.mean()),
-        above[drawn].mean(axis=1) / below[drawn].mean(axis=1),
-        n=above.size,
+    return resampled_ratio(
+        lambda times: times @ above, lambda times: times @ below, n=above.size, seed=seed
     )
+
+
+_Times = Float[np.ndarray, "draw case"]
+"""How often each case was drawn."""
+
+
+def resampled_ratio(
+    numerator: Callable[[_Times], Float[np.ndarray, " draw"]],
+    denominator: Callable[[_Times], Float[np.ndarray, " draw"]],
+    *,
+    n: int,
+    seed: int,
+) -> Estimate:
+    """A ratio of two sums over the same `n` cases, with a percentile bootstrap 95% interval; the
+    sums are given as functions of how often each case is drawn."""
+    assert n > 0, "a ratio of no cases"
+    once = np.ones((1, n))
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), _RESAMPLES)
+    times = times.astype(np.float64)
+    value = float(numerator(once)[0] / denominator(once)[0])
+    return between_quantiles(value, numerator(times) / denominator(times), n=n)
 
 
 def between_quantiles(value: float, resampled: Float[np.ndarray, " draw"], *, n: int) -> Estimate:

@@ -262,7 +262,7 @@ def direction_check() -> DirectionCheck:
         induce=controlled(1.5, -4.75),
         induced=controlled(0.75, 0.05),
         kl=controlled(0.02, 0.06),
-        stability=estimate(0.875),
+        stability=controlled(0.875, 0.7),
     )
 
 
@@ -393,11 +393,12 @@ def synthetic_run(
             [
                 SaeQuality(
                     layer=i,
-                    explained_variance=0.9 + i / 100,
-                    explained_variance_without_bos=0.8 + i / 100,
-                    l0=12.5,
-                    ce_recovered=recovered,
-                    ce_clean=2.25,
+                    explained_variance=estimate(0.9 + i / 100),
+                    explained_variance_without_bos=estimate(0.8 + i / 100),
+                    explained_variance_shuffled=estimate(-0.5),
+                    l0=estimate(12.5),
+                    ce_recovered=None if recovered is None else estimate(recovered),
+                    ce_clean=estimate(2.25),
                 )
                 for i, recovered in zip((1, 2), ce_recovered, strict=True)
             ]

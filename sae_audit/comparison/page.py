@@ -107,12 +107,22 @@ def _cosines(change: DirectionChange) -> go.Figure:
 def _quality(comparison: "Comparison") -> go.Figure:
     figure = go.Figure()
     layers = [one.layer for one in comparison.quality]
-    for name, values, colour in (
+    for name, found, colour in (
         ("parent", [one.explained_variance_a for one in comparison.quality], MUTED),
         ("variant", [one.explained_variance_b for one in comparison.quality], OWN),
     ):
         figure.add_trace(
-            go.Scatter(x=layers, y=values, name=name, mode="lines+markers", line={"color": colour})
+            go.Scatter(
+                x=layers,
+                y=[one.value for one in found],
+                error_y={
+                    "array": [one.high - one.value for one in found],
+                    "arrayminus": [one.value - one.low for one in found],
+                },
+                name=name,
+                mode="lines+markers",
+                line={"color": colour},
+            )
         )
     return styled(figure, height=280, x="layer", y="explained variance")
 

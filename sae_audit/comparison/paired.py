@@ -180,11 +180,11 @@ def cascades(a: Run, b: Run, seed: int) -> CascadeChange | None:
 
 
 def quality(a: Run, b: Run) -> tuple[QualityChange, ...]:
-    in_b = {one.layer: one.explained_variance for one in b.quality}
+    in_b = {one.layer: one.explained_variance_without_bos for one in b.quality}
     return tuple(
         QualityChange(
             layer=one.layer,
-            explained_variance_a=one.explained_variance,
+            explained_variance_a=one.explained_variance_without_bos,
             explained_variance_b=in_b[one.layer],
         )
         for one in a.quality

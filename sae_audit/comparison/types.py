@@ -120,9 +120,11 @@ class CascadeChange:
 
 @dataclass(frozen=True, kw_only=True)
 class QualityChange:
+    """Explained variance without BOS, each with its interval over the same audit prompts."""
+
     layer: int
-    explained_variance_a: float
-    explained_variance_b: float
+    explained_variance_a: Estimate
+    explained_variance_b: Estimate
 
 
 @dataclass(frozen=True, kw_only=True)

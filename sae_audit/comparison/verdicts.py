@@ -203,13 +203,14 @@ def _cascades(change: CascadeChange) -> Verdict:
 
 
 def _quality(changes: Sequence[QualityChange]) -> Verdict:
-    worst = max(changes, key=lambda c: c.explained_variance_a - c.explained_variance_b)
+    worst = max(changes, key=lambda c: c.explained_variance_a.value - c.explained_variance_b.value)
     return Verdict(
         kind=Change.DESCRIBED,
-        statement="How well the same SAEs describe both: explained variance at the most changed "
-        f"layer, {worst.layer}, is {worst.explained_variance_a:.3f} and "
-        f"{worst.explained_variance_b:.3f}.",
-        evidence=f"{len(changes)} layers, audit prompts. A feature the SAEs lack cannot show here.",
+        statement="How well the same SAEs describe both: explained variance without BOS at the most "
+        f"changed layer, {worst.layer}, is {_plain(worst.explained_variance_a)} and "
+        f"{_plain(worst.explained_variance_b)}.",
+        evidence=f"{len(changes)} layers, n = {worst.explained_variance_a.n} audit prompts. A feature "
+        "the SAEs lack cannot show here.",
     )
 
 

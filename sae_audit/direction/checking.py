@@ -2,7 +2,8 @@
 
 1. Bypass, induce and KL prompt by prompt on audit prompts, with intervals over prompts.
 2. The same for random directions of the same norm.
-3. The direction made again from resampled training prompts, and its cosine with itself.
+3. The direction made again from resampled training prompts, and its cosine with itself; the same of
+   directions between the same prompts with their labels dealt anew.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.covariance import ledoit_wolf_shrinkage
 
-from sae_audit.findings import Controlled, DirectionCheck, Estimate
+from sae_audit.findings import Controlled, DirectionCheck, Estimate, RandomRange
 from sae_audit.statistics import between_quantiles, mean, random_range, share
 from sae_audit.vocabulary import EffectOnEach, PromptEffects
 
@@ -104,7 +105,10 @@ def direction_check(
         induce=controlled(lambda e: e.induce, mean_of),
         induced=controlled(lambda e: (e.induce > 0.0).astype(float), share_of),
         kl=controlled(lambda e: e.kl, mean_of),
-        stability=stability(*train, seed=seed),
+        stability=Controlled(
+            own=stability(*train, seed=seed),
+            random=stability_by_chance(*train, n=len(randoms), seed=seed),
+        ),
     )
 
 
@@ -124,3 +128,19 @@ def stability(harmful: Residuals, harmless: Residuals, *, seed: int) -> Estimate
     lengths = np.linalg.norm(again, axis=1) * np.linalg.norm(difference)
     cosines = again @ difference / lengths
     return between_quantiles(float(cosines.mean()), cosines, n=len(harmful) + len(harmless))
+
+
+def stability_by_chance(
+    harmful: Residuals, harmless: Residuals, *, n: int, seed: int
+) -> RandomRange:
+    """Stability of differences of means between the same prompts, labels dealt anew `n` times.
+
+    Such a difference is made of nothing but the prompts it was made from, and still some of it comes
+    again when they are resampled: a cosine of about .7 where the stream varies in many dimensions,
+    more or less, by dealing, where it varies along few.
+    """
+    pooled, draws = np.concatenate([harmful, harmless]), np.random.default_rng(seed)
+    dealt = (draws.permutation(pooled) for _ in range(n))
+    return random_range(
+        [stability(one[: len(harmful)], one[len(harmful) :], seed=seed).value for one in dealt]
+    )

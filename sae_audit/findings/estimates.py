@@ -17,7 +17,8 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomRange:
-    """The same number for random directions (or sets of features) in place of the found: its control.
+    """The same number for random directions (or sets of features, or dealings of the labels) in place
+    of the found: its control.
 
     Random directions have the refusal direction's norm, are at right angles to it, and are drawn
     from how the stream varies, at its layer and position, among training prompts of one label.
@@ -27,13 +28,13 @@ class RandomRange:
     lowest: float
     highest: float
     n: int
-    """Random directions, or sets."""
+    """Random directions, sets or dealings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Controlled:
-    """A number of the refusal direction, and what random directions give."""
+    """A number of the refusal direction, and what chance in its place gives."""
 
     own: Estimate
-    """Over audit prompts, on which nothing was chosen."""
+    """Over prompts on which nothing was chosen: audit prompts, save where a field says otherwise."""
     random: RandomRange

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from sae_audit.findings.estimates import Estimate
+
 CE_PROMPTS = 16
 """Audit prompts of each label that the cross-entropy of `SaeQuality` is measured on: the first."""
 CE_TOKENS = 16
@@ -10,16 +12,19 @@ CE_TOKENS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class SaeQuality:
-    """How well one layer's SAE describes this model on the audited prompts."""
+    """How well one layer's SAE describes this model on the audited prompts; intervals over prompts."""
 
     layer: int
-    explained_variance: float
+    explained_variance: Estimate
     """`1 - sum |x - x_hat|^2 / sum |x - mean x|^2`, over all tokens."""
-    explained_variance_without_bos: float
+    explained_variance_without_bos: Estimate
     """The same over all tokens but BOS, whose norm is many times that of any other."""
-    l0: float
+    explained_variance_shuffled: Estimate
+    """Control of `explained_variance_without_bos`: the same activations on decoder rows dealt to
+    other features, so as many, as active, of the same dictionary. 0 is what the mean explains."""
+    l0: Estimate
     """Average number of firing features a token."""
-    ce_recovered: float | None
+    ce_recovered: Estimate | None
     """`(CE_zero - CE_sae) / (CE_zero - CE_clean)`: 1 where the reconstruction predicts as well as
     the model, 0 where no better than zeros (SAEBench, 2503.09532; 2505.23556).
 
@@ -29,7 +34,8 @@ class SaeQuality:
     output of this one layer is replaced by its reconstruction, for CE_zero by zeros, throughout
     prompt and answer; BOS positions are left as they are in both: Gemma Scope, for one, was not
     trained on them. Slightly above 1 where the reconstruction is surer of these answers than the
-    model. None where there is no ratio: CE_zero <= CE_clean.
+    model. None where there is no ratio: where the interval of CE_zero - CE_clean, over prompts,
+    reaches 0.
     """
-    ce_clean: float
+    ce_clean: Estimate
     """CE of the model itself: of its own answers, nats a token."""

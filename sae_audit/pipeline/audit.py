@@ -109,7 +109,7 @@ def _measure_saes(session: Session, opened: opening.Opened) -> None:
         "sae_quality",
         "all",
         list[SaeQuality],
-        lambda: session.subject.sae_quality(list(opened.splits.audit)),
+        lambda: session.subject.sae_quality(list(opened.splits.audit), seed=session.config.seed),
     )
     session.progress("sae_quality", 1, 1)
 

@@ -69,7 +69,7 @@ def sae_quality(scale: Scale) -> Work:
         layer_tokens=scale.whole(n + n_ce) + scale.whole(2 * n_ce, longer) + branched * longer,
         heads=n,
         swept_heads=n_ce * CE_TOKENS * (2 + 2 * len(scale.facts.saes)),
-        encoded=2 * scale.encoded(n) + 2 * n_ce * longer * scale.features,
+        encoded=3 * scale.encoded(n) + 2 * n_ce * longer * scale.features,
         steps=scale.facts.batches(n_ce) * CE_TOKENS,
     )
 

@@ -81,6 +81,7 @@ def _saes(run: Run) -> list[PublishedSae]:
             hook_name=sae.hook_name,
             explained_variance=measured[sae.layer].explained_variance,
             explained_variance_without_bos=measured[sae.layer].explained_variance_without_bos,
+            explained_variance_shuffled=measured[sae.layer].explained_variance_shuffled,
             l0=measured[sae.layer].l0,
             ce_recovered=measured[sae.layer].ce_recovered,
         )

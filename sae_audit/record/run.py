@@ -239,7 +239,8 @@ class Run:
         scored dose), `pairs`, `waves`, `wake_edges`, `waking_tokens` or `costs`.
 
         `saes` has one row an audited layer: layer, release, id, width, explained_variance,
-        explained_variance_without_bos, l0 and ce_recovered, NaN where there is no such ratio.
+        explained_variance_without_bos, explained_variance_shuffled, l0 and ce_recovered, NaN where
+        there is no such ratio; each with its interval in `_low` and `_high`.
 
         Raises:
             AuditError: there is no table of that name.

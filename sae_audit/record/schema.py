@@ -45,14 +45,17 @@ class PublishedSae(_Published):
     width: int
     architecture: str
     hook_name: str
-    explained_variance: float = Field(description="On this model's audited prompts, all tokens.")
-    explained_variance_without_bos: float = Field(description="The same, all tokens but BOS.")
-    l0: float = Field(description="Average number of firing features a token, same prompts.")
-    ce_recovered: float | None = Field(
+    explained_variance: Estimate = Field(description="On this model's audited prompts, all tokens.")
+    explained_variance_without_bos: Estimate = Field(description="The same, all tokens but BOS.")
+    explained_variance_shuffled: Estimate = Field(
+        description="Its control: the same activations on decoder rows dealt to other features."
+    )
+    l0: Estimate = Field(description="Average number of firing features a token, same prompts.")
+    ce_recovered: Estimate | None = Field(
         description="Cross-entropy of the model's own greedy answers of up to 16 tokens recovered by "
         "the SAE in place of this layer's output, (CE_zero - CE_sae) / (CE_zero - CE_clean), in "
         "prompt and answer, BOS left as it is; first 16 audit prompts of each label. Null where "
-        "there is no ratio: CE_zero <= CE_clean."
+        "there is no ratio: the interval of CE_zero - CE_clean reaches 0."
     )
 
 

@@ -45,16 +45,17 @@ def _saes(run: "Run") -> pd.DataFrame:
                 "release": facts[found.layer].release,
                 "id": facts[found.layer].id,
                 "width": facts[found.layer].width,
-                "explained_variance": found.explained_variance,
-                "explained_variance_without_bos": found.explained_variance_without_bos,
-                "l0": found.l0,
-                "ce_recovered": found.ce_recovered,
+                **_bounds("explained_variance", found.explained_variance),
+                **_bounds("explained_variance_without_bos", found.explained_variance_without_bos),
+                **_bounds("explained_variance_shuffled", found.explained_variance_shuffled),
+                **_bounds("l0", found.l0),
+                **_bounds("ce_recovered", found.ce_recovered),
             }
             for found in run.quality
         ]
     )
     # A column of nothing but None would be of objects.
-    return frame.astype({"ce_recovered": float})
+    return frame.astype({name: float for name in frame if str(name).startswith("ce_recovered")})
 
 
 def _directions(run: "Run") -> pd.DataFrame:
@@ -74,7 +75,7 @@ def _direction_check(run: "Run") -> pd.DataFrame:
     check = run.direction_check
     if check is None:
         return pd.DataFrame()
-    measures = ("bypass", "flipped", "induce", "induced", "kl")
+    measures = ("bypass", "flipped", "induce", "induced", "kl", "stability")
     return pd.DataFrame(
         [
             {
@@ -99,14 +100,12 @@ def _successive_directions(run: "Run") -> pd.DataFrame:
                 "n_out": n_out,
                 "layer": one.layer,
                 "position": one.position,
-                "refused": one.refused.own.value,
-                "refused_low": one.refused.own.low,
-                "refused_high": one.refused.own.high,
+                **_bounds("refused", one.refused.own),
                 "refused_random": one.refused.random.mean,
-                "score": one.score.own.value,
+                **_bounds("score", one.score.own),
                 "score_random": one.score.random.mean,
-                "answered": one.answered.value,
-                "kl": one.kl.own.value,
+                **_bounds("answered", one.answered),
+                **_bounds("kl", one.kl.own),
                 "kl_random": one.kl.random.mean,
             }
             for n_out, one in enumerate(found.directions, start=1)
@@ -142,6 +141,13 @@ def _coverage(run: "Run") -> pd.DataFrame:
         .astype(float)
         .astype({"layer": int})
     )
+
+
+def _bounds(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    """Three columns: the number under its name, and its interval."""
+    if estimate is None:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def _estimate(estimate: Estimate) -> dict[str, float]:

@@ -36,7 +36,7 @@ from sae_audit.report.tables_interactions import (
     prompt_graphs,
     recurring_pairs,
 )
-from sae_audit.report.tables_quality import recovered, sae_sources
+from sae_audit.report.tables_quality import recovered, sae_sources, tokens_firing
 from sae_audit.statistics import share
 
 _ROWS = 25
@@ -69,6 +69,7 @@ def _card(run: Run) -> dict[str, Any]:
         "splits": split_rows(run.scores),
         "n_means": run.absence.n_train if run.stopped_early and run.absence else None,
         "recovered": recovered,
+        "tokens_firing": tokens_firing,
         "sae_sources": sae_sources(run.manifest.saes),
         "ce_prompts": CE_PROMPTS,
         "ce_tokens": CE_TOKENS,

@@ -2,7 +2,7 @@
 
 from sae_audit.pages.wording import interval, percent
 from sae_audit.record.run import Run
-from sae_audit.report.tables_quality import least_recovered
+from sae_audit.report.tables_quality import least_recovered, worst_explained
 from sae_audit.statistics import share
 
 _NEAR = 1e-3
@@ -60,7 +60,7 @@ def _score(run: Run) -> list[str]:
 
 
 def _dictionaries(run: Run) -> list[str]:
-    worst = min(run.quality, key=lambda one: one.explained_variance)
+    worst = worst_explained(run.quality)
     n_audited, n_layers = len(run.manifest.saes), run.manifest.model.n_layers
     others = (
         f"{n_audited} of {n_layers} layers were audited; what the others do is unseen."
@@ -69,8 +69,9 @@ def _dictionaries(run: Run) -> list[str]:
         "do within a layer is unseen."
     )
     return [
-        f"The SAEs see part of the residual stream: at layer {worst.layer} they miss "
-        f"{1 - worst.explained_variance:.1%} of its variance on these prompts. {_recovered(run)} A "
+        f"The SAEs see part of the residual stream: at layer {worst.layer} they explain "
+        f"{interval(worst.explained_variance_without_bos)} of its variance on these prompts, BOS left "
+        f"out. {_recovered(run)} A "
         f"mechanism that lives in the error term cannot be found by ablating features.{_hidden(run)}",
         "The record does not say which checkpoint the SAEs were trained on. Where it was another "
         "one, a feature may mean something else here; explained variance and cross-entropy "
@@ -103,8 +104,8 @@ def _recovered(run: Run) -> str:
         )
     layer, value = least
     return (
-        f"In place of the stream of layer {layer} its SAE recovers {value:.3f} of the cross-entropy "
-        "of the model's own answers that the layer is worth, the lowest of those audited."
+        f"In place of the stream of layer {layer} its SAE recovers {interval(value)} of the "
+        "cross-entropy of the model's own answers that the layer is worth, the lowest of those audited."
     )
 
 

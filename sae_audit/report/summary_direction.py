@@ -36,12 +36,14 @@ def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
         f"flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}; adding it takes "
         f"harmless ones from {interval(check.clean_harmless, nats)} to "
         f"{interval(harmless.own, nats)}. Resampled, its cosine with itself is "
-        f"{interval(check.stability)}.",
+        f"{interval(check.stability.own)}.",
         control=f"{check.bypass.random.n} random directions of its norm flip "
         f"{percent(check.flipped.random.mean)} (at most {percent(check.flipped.random.highest)}), and "
         f"take harmless prompts to {nats(harmless.random.mean)} (at most "
         f"{nats(harmless.random.highest)}). Projecting it out of harmless prompts costs KL "
-        f"{interval(check.kl.own)} nats; random ones {check.kl.random.mean:.3f}.",
+        f"{interval(check.kl.own)} nats; random ones {check.kl.random.mean:.3f}. With labels dealt anew "
+        f"the cosine is {check.stability.random.mean:.3f} (at most "
+        f"{check.stability.random.highest:.3f}).",
     )
 
 

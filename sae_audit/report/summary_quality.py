@@ -4,7 +4,7 @@ from sae_audit.findings import SaeQuality
 from sae_audit.pages.wording import interval, percent
 from sae_audit.record.run import Run
 from sae_audit.report.summary_row import SummaryRow
-from sae_audit.report.tables_quality import least_recovered
+from sae_audit.report.tables_quality import least_recovered, worst_explained
 
 
 def collateral_row(run: Run) -> SummaryRow:
@@ -31,7 +31,7 @@ def collateral_row(run: Run) -> SummaryRow:
 
 
 def dictionaries_row(run: Run) -> SummaryRow:
-    worst = min(run.quality, key=lambda one: one.explained_variance)
+    worst = worst_explained(run.quality)
     control = run.controls.error_term
     stated = (
         "With the SAEs' error term dropped, the same sets flip "
@@ -43,10 +43,11 @@ def dictionaries_row(run: Run) -> SummaryRow:
     )
     return SummaryRow(
         question="How far can the SAEs be trusted here?",
-        answer="The lowest explained variance on these prompts is "
-        f"{worst.explained_variance:.3f} (layer {worst.layer}, of {len(run.quality)} audited), "
-        f"{_recovered(run.quality)}.",
-        control=stated,
+        answer="The lowest explained variance on these prompts, BOS left out, is "
+        f"{interval(worst.explained_variance_without_bos)} (layer {worst.layer}, of "
+        f"{len(run.quality)} audited), {_recovered(run.quality)}.",
+        control="With its activations dealt to other decoder rows that SAE explains "
+        f"{interval(worst.explained_variance_shuffled)}. {stated}",
     )
 
 
@@ -60,4 +61,4 @@ def _recovered(quality: list[SaeQuality]) -> str:
     layer, value = least
     undefined = sum(one.ce_recovered is None for one in quality)
     beside = f"; not defined at {undefined}" if undefined else ""
-    return f"the lowest cross-entropy recovered {value:.3f} (layer {layer}{beside})"
+    return f"the lowest cross-entropy recovered {interval(value)} (layer {layer}{beside})"

@@ -2,35 +2,45 @@
 
 from collections.abc import Sequence
 
-from sae_audit.findings import SaeQuality
+from sae_audit.findings import Estimate, SaeQuality
+from sae_audit.pages.wording import interval
 from sae_audit.record.facts import SaeFacts
 from sae_audit.record.run import Run
 
 NOT_DEFINED = "not defined"
 
 
-def recovered(value: float | None) -> str:
+def recovered(found: Estimate | None) -> str:
     """Cross-entropy recovered as a reader sees it."""
-    return NOT_DEFINED if value is None else f"{value:.3f}"
+    return NOT_DEFINED if found is None else interval(found)
+
+
+def tokens_firing(found: Estimate) -> str:
+    """L0 as a reader sees it."""
+    return interval(found, "{:.1f}".format)
 
 
 def quality_lines(run: Run) -> list[str]:
     """One line an audited layer: explained variance, L0, cross-entropy recovered."""
     return [
-        f"Layer {one.layer}: explained variance {one.explained_variance:.3f} "
-        f"({one.explained_variance_without_bos:.3f} without BOS), L0 {one.l0:.1f}, "
+        f"Layer {one.layer}: explained variance {interval(one.explained_variance)} "
+        f"({interval(one.explained_variance_without_bos)} without BOS), L0 {tokens_firing(one.l0)}, "
         f"CE recovered {recovered(one.ce_recovered)}"
         for one in run.quality
     ]
 
 
-def least_recovered(quality: Sequence[SaeQuality]) -> tuple[int, float] | None:
+def worst_explained(quality: Sequence[SaeQuality]) -> SaeQuality:
+    """The layer of the lowest explained variance, BOS left out."""
+    return min(quality, key=lambda one: one.explained_variance_without_bos.value)
+
+
+def least_recovered(quality: Sequence[SaeQuality]) -> tuple[int, Estimate] | None:
     """The layer whose SAE recovers least cross-entropy, and how much; None where no layer has it."""
-    stated = [(one.ce_recovered, one.layer) for one in quality if one.ce_recovered is not None]
+    stated = {one.layer: one.ce_recovered for one in quality if one.ce_recovered is not None}
     if not stated:
         return None
-    value, layer = min(stated)
-    return layer, value
+    return min(stated.items(), key=lambda one: one[1].value)
 
 
 def sae_sources(saes: Sequence[SaeFacts]) -> list[str]:

@@ -97,7 +97,7 @@ class TestAudit:
         assert check.bypass.own.high < 0.0 < check.bypass.random.mean
         assert check.flipped.own.low > check.flipped.random.mean
         assert check.induce.own.low > 0.0 > check.induce.random.mean
-        assert check.stability.low > 0.9
+        assert check.stability.own.low > 0.9
 
     def test_no_other_direction_is_behind_that_of_the_organism(self, run: Run):
         """It was trained so that one direction can be taken out, and refusal with it."""

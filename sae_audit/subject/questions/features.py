@@ -95,12 +95,13 @@ class FeatureQuestions(Apparatus):
         """Largest clean activation over positions of every feature on every prompt, by layer."""
         return readings.peak_activations(self._passes, self.suite, self._tokens(prompts))
 
-    def sae_quality(self, prompts: Sequence[Prompt]) -> list[SaeQuality]:
+    def sae_quality(self, prompts: Sequence[Prompt], *, seed: int) -> list[SaeQuality]:
         """How well each SAE describes this model's activations on these prompts.
 
         Explained variance and L0 are over all prompts, the cross-entropy recovered over the clean
         model's own greedy answers, up to 16 tokens each, to the first 16 harmful and the first 16
-        harmless ones, or those there are.
+        harmless ones, or those there are. `seed` draws the intervals over prompts, and the decoder
+        rows of the control.
 
         Raises:
             AuditError: the model's layers, run one by one, do not give what the model gives.
@@ -116,4 +117,5 @@ class FeatureQuestions(Apparatus):
             ids,
             lambda one: self.template.selected(one, Positions.ALL_BUT_BOS),
             quality.first_of_each_label(prompts),
+            seed=seed,
         )

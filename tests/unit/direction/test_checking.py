@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sae_audit.direction.checking import direction_check, random_directions, stability
+from sae_audit.direction.checking import (
+    direction_check,
+    random_directions,
+    stability,
+    stability_by_chance,
+)
 from sae_audit.vocabulary import PromptEffects
 
 HARM, NOISE_A, NOISE_B, STILL = range(4)
@@ -79,6 +84,23 @@ class TestStability:
     def test_it_is_a_mean_of_cosines(self, n_harmful: int, n_harmless: int, harm: float):
         found = stability(residuals(n_harmful, harm), residuals(n_harmless, 0.0, seed=1), seed=0)
         assert -1.0 <= found.low <= found.high <= 1.0 + 1e-9
+
+    def test_labels_dealt_anew_come_half_again(self):
+        """As many steps of chance in the difference as in its resamples: a cosine of root one half,
+        where the stream varies in many dimensions."""
+        draws = np.random.default_rng(0)
+        harmful, harmless = draws.normal(size=(2, 100, 300))
+        found = stability_by_chance(harmful, harmless, n=10, seed=0)
+        assert found.n == 10
+        assert found.lowest > 0.65
+        assert found.highest < 0.76
+        assert found.mean == pytest.approx(np.sqrt(0.5), abs=0.02)
+
+    def test_a_real_difference_is_beyond_labels_dealt_anew(self):
+        harmful, harmless = np.random.default_rng(0).normal(size=(2, 100, 300))
+        harmful[:, 0] += 10.0
+        own = stability(harmful, harmless, seed=0)
+        assert own.low > stability_by_chance(harmful, harmless, n=10, seed=0).highest
 
     def test_two_prompts_by_hand(self):
         """One harmless prompt at 0, harmful ones at (1, 1) and (1, -1): half of the resamples take

@@ -114,7 +114,7 @@ def check() -> DirectionCheck:
         induce=both,
         induced=both,
         kl=both,
-        stability=one,
+        stability=both,
     )
 
 

@@ -85,8 +85,9 @@ class TestRun:
         found = json.loads((tmp_path / "run" / "findings.json").read_text())
         Draft202012Validator(schema).validate(found)
         assert found["schema_version"] == 1
-        assert found["saes"][0]["explained_variance_without_bos"] == pytest.approx(0.81)
-        assert [sae["ce_recovered"] for sae in found["saes"]] == [None, 0.963]
+        assert found["saes"][0]["explained_variance_without_bos"]["low"] == pytest.approx(0.71)
+        assert found["saes"][0]["ce_recovered"] is None
+        assert found["saes"][1]["ce_recovered"]["value"] == 0.963
         assert [sae["repository"] for sae in found["saes"]] == ["", ""]
         assert found["minimal_sets"][0]["features"] == [[1, 3], [2, 5]]
         assert found["minimal_sets"][0]["certified"] is True
@@ -125,9 +126,15 @@ class TestRun:
         none = synthetic_run(tmp_path / "none", ce_recovered=(None, None)).table("saes")
         assert none.ce_recovered.dtype == float
         assert list(none.columns) == list(found.columns)
+        assert none.ce_recovered_low.dtype == float
+        measured = ("l0", "ce_recovered", "explained_variance", "explained_variance_without_bos")
         assert set(found.columns) == {
-            *("layer", "release", "id", "width", "l0", "ce_recovered"),
-            *("explained_variance", "explained_variance_without_bos"),
+            *("layer", "release", "id", "width"),
+            *(
+                name + end
+                for name in (*measured, "explained_variance_shuffled")
+                for end in ("", "_low", "_high")
+            ),
         }
 
     def test_what_was_made_before_a_stage_existed_still_opens(self, tmp_path: Path):

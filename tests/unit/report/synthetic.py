@@ -14,6 +14,7 @@ from sae_audit.findings import (
     Direction,
     DirectionCheck,
     DirectionEvaluation,
+    Estimate,
     MinimalSet,
     PooledSet,
     PromptScore,
@@ -143,15 +144,20 @@ def _scores(shape: Shape, random: np.random.Generator) -> list[PromptScore]:
     return found
 
 
+def _around(value: float) -> Estimate:
+    return Estimate(value=value, low=value - 0.01, high=value + 0.01, n=80, method="bootstrap 95%")
+
+
 def _quality(shape: Shape) -> list[SaeQuality]:
     return [
         SaeQuality(
             layer=layer,
-            explained_variance=0.97 - 0.021 * i,
-            explained_variance_without_bos=0.96 - 0.021 * i,
-            l0=11.5 + 3 * i,
-            ce_recovered=0.99 - 0.013 * i,
-            ce_clean=3.5,
+            explained_variance=_around(0.97 - 0.021 * i),
+            explained_variance_without_bos=_around(0.96 - 0.021 * i),
+            explained_variance_shuffled=_around(-0.7),
+            l0=_around(11.5 + 3 * i),
+            ce_recovered=_around(0.99 - 0.013 * i),
+            ce_clean=_around(3.5),
         )
         for i, layer in enumerate(shape.layers)
     ]

@@ -37,28 +37,31 @@ def test_the_numbers_are_the_records(tmp_path: Path):
     assert "L1/3 L2/5" in page
     assert "-1.50" in page, "weight of the clear pair"
     assert run.manifest.model.sha256 in page
-    assert "0.9100" in page, "explained variance"
+    assert "0.910 [0.810, 1.010]" in page, "explained variance"
 
 
 def test_quality_of_the_saes_is_shown_layer_by_layer(tmp_path: Path):
     run = synthetic_run(tmp_path / "run", ce_recovered=(None, 0.963))
     assert quality_lines(run) == [
-        "Layer 1: explained variance 0.910 (0.810 without BOS), L0 12.5, CE recovered not defined",
-        "Layer 2: explained variance 0.920 (0.820 without BOS), L0 12.5, CE recovered 0.963",
+        "Layer 1: explained variance 0.910 [0.810, 1.010] (0.810 [0.710, 0.910] without BOS), "
+        "L0 12.5 [12.4, 12.6], CE recovered not defined",
+        "Layer 2: explained variance 0.920 [0.820, 1.020] (0.820 [0.720, 0.920] without BOS), "
+        "L0 12.5 [12.4, 12.6], CE recovered 0.963 [0.863, 1.063]",
     ]
     page = render(run)
-    assert "0.8100" in page, "explained variance without BOS"
-    assert "2.25 nats a token of its answers" in page
+    assert "0.810 [0.710, 0.910]" in page, "explained variance without BOS"
+    assert "-0.500 [-0.600, -0.400]" in page, "its control"
+    assert "2.250 [2.150, 2.350] nats a token of its answers" in page
     assert "the model's own greedy answer of up to 16 tokens" in page
-    assert "with the layer at zero the model predicts them as well" in page, "why not defined"
+    assert "with the layer at zero the model predicts them about as well" in page, "why not defined"
     assert re.search(r'data-value="">not defined<', page)
-    assert re.search(r'data-value="0.963">0.963<', page)
+    assert re.search(r'data-value="0.963">0.963 \[0.863, 1.063\]<', page)
     answers = {row.question: row.answer for row in summary(run)}
     assert (
-        "the lowest cross-entropy recovered 0.963 (layer 2; not defined at 1)"
+        "the lowest cross-entropy recovered 0.963 [0.863, 1.063] (layer 2; not defined at 1)"
         in answers["How far can the SAEs be trusted here?"]
     )
-    assert "In place of the stream of layer 2 its SAE recovers 0.963" in page
+    assert "In place of the stream of layer 2 its SAE recovers 0.963 [0.863, 1.063]" in page
 
 
 def test_cross_entropy_that_no_layer_has_is_said_to_be_undefined(tmp_path: Path):

@@ -4,19 +4,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.hooks import edited
-from sae_audit.subject.quality import (
+from sae_audit.subject.cross_entropy import (
     Answered,
     CrossEntropy,
     cross_entropies,
-    first_of_each_label,
     greedy_answers,
 )
+from sae_audit.subject.explained import Explained
+from sae_audit.subject.hooks import edited
+from sae_audit.subject.quality import first_of_each_label
 from sae_audit.vocabulary import Positions
 from tests import tiny
 
@@ -110,6 +112,10 @@ def measured(
     return cross_entropies(subject._passes, subject._stack.head, subject.suite, answered, replaced)
 
 
+def per_token(found: CrossEntropy, stream: str) -> float:
+    return float(getattr(found, stream).sum() / found.tokens.sum())
+
+
 def assert_literal(subject: Subject, answered: list[Answered]) -> None:
     found = measured(subject, answered)
     clean = literal(subject, answered, None, lambda x: x)
@@ -118,32 +124,35 @@ def assert_literal(subject: Subject, answered: list[Answered]) -> None:
             subject, answered, layer, lambda x, d=dictionary: d.decode(d.encode(x), x)
         )
         zero = literal(subject, answered, layer, torch.zeros_like)
-        assert found[layer].clean == pytest.approx(clean, abs=1e-5)
-        assert found[layer].rebuilt == pytest.approx(rebuilt, abs=1e-5)
-        assert found[layer].zero == pytest.approx(zero, abs=1e-5)
+        assert per_token(found[layer], "clean") == pytest.approx(clean, abs=1e-5)
+        assert per_token(found[layer], "rebuilt") == pytest.approx(rebuilt, abs=1e-5)
+        assert per_token(found[layer], "zero") == pytest.approx(zero, abs=1e-5)
         assert abs(rebuilt - clean) > 1e-3, "the SAE changes something"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_exact_reconstruction_recovers_everything(family: str):
-    for found in subject_with(family, exact_sae).sae_quality(PROMPTS):
-        assert found.ce_recovered == pytest.approx(1.0, abs=1e-4)
-        assert found.explained_variance == pytest.approx(1.0, abs=1e-6)
-        assert found.explained_variance_without_bos == pytest.approx(1.0, abs=1e-6)
+    for found in subject_with(family, exact_sae).sae_quality(PROMPTS, seed=0):
+        assert found.ce_recovered is not None
+        assert found.ce_recovered.value == pytest.approx(1.0, abs=1e-4)
+        assert found.explained_variance.value == pytest.approx(1.0, abs=1e-6)
+        assert found.explained_variance_without_bos.low == pytest.approx(1.0, abs=1e-6)
+        assert found.explained_variance_shuffled.high < 0.5
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_reconstruction_of_zeros_recovers_nothing(family: str):
-    for found in subject_with(family, zero_sae).sae_quality(PROMPTS):
-        assert found.ce_recovered == 0.0
-        assert found.explained_variance <= 0.0
+    for found in subject_with(family, zero_sae).sae_quality(PROMPTS, seed=0):
+        assert found.ce_recovered is not None
+        assert found.ce_recovered.value == 0.0
+        assert found.explained_variance.high <= 0.0
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_random_sae_stays_below_an_exact_one(family: str):
-    for found in subject_with(family, random_sae).sae_quality(PROMPTS):
+    for found in subject_with(family, random_sae).sae_quality(PROMPTS, seed=0):
         assert found.ce_recovered is not None
-        assert found.ce_recovered < 0.9
+        assert found.ce_recovered.value < 0.9
 
 
 @pytest.mark.parametrize("tokens_per_batch", [None, 1], ids=["together", "one by one"])
@@ -178,15 +187,16 @@ def test_quality_reports_that_computation():
     subject = subject_with("gemma2", random_sae)
     answered = literal_answers(subject)
     clean = literal(subject, answered, None, lambda x: x)
-    for found in subject.sae_quality(PROMPTS):
+    for found in subject.sae_quality(PROMPTS, seed=0):
         layer, dictionary = found.layer, subject.suite[found.layer]
         rebuilt = literal(
             subject, answered, layer, lambda x, d=dictionary: d.decode(d.encode(x), x)
         )
         zero = literal(subject, answered, layer, torch.zeros_like)
-        assert found.ce_clean == pytest.approx(clean, abs=1e-5)
+        assert found.ce_clean.value == pytest.approx(clean, abs=1e-5)
         by_hand = (zero - rebuilt) / (zero - clean)
-        assert found.ce_recovered == pytest.approx(by_hand, abs=1e-4)
+        assert found.ce_recovered is not None
+        assert found.ce_recovered.value == pytest.approx(by_hand, abs=1e-4)
 
 
 def test_bos_is_left_as_it_is():
@@ -196,7 +206,7 @@ def test_bos_is_left_as_it_is():
     assert all(int((one.ids == BOS).sum()) == 1 for one in answered)
 
     def zeroed(replaced: Callable[..., torch.Tensor]) -> float:
-        return measured(subject, answered, replaced)[0].zero
+        return per_token(measured(subject, answered, replaced)[0], "zero")
 
     nowhere = zeroed(lambda ids: torch.zeros_like(ids, dtype=torch.bool))
     but_bos = zeroed(lambda ids: ids != BOS)
@@ -216,35 +226,94 @@ def test_variance_without_bos_is_that_of_the_other_tokens():
             sorted(seen),
             lambda layer, x, ids=ids: seen[layer].append(x[0, ids != BOS].double()),
         )
-    for found in subject.sae_quality(PROMPTS):
+    for found in subject.sae_quality(PROMPTS, seed=0):
         dictionary, x = subject.suite[found.layer], torch.cat(seen[found.layer])
         rebuilt = dictionary.decode(dictionary.encode(x[None]), x[None])[0].double()
         by_hand = 1.0 - float((x - rebuilt).pow(2).sum() / (x - x.mean(dim=0)).pow(2).sum())
-        assert found.explained_variance_without_bos == pytest.approx(by_hand, abs=1e-5)
-        assert found.explained_variance_without_bos != pytest.approx(found.explained_variance)
+        assert found.explained_variance_without_bos.value == pytest.approx(by_hand, abs=1e-5)
+        assert found.explained_variance_without_bos.value != pytest.approx(
+            found.explained_variance.value
+        )
 
 
 def test_no_ratio_where_zeros_predict_no_worse():
-    found = CrossEntropy(clean=2.0, rebuilt=2.5, zero=4.0)
-    assert found.recovered == pytest.approx(0.75)
-    assert replace(found, zero=2.0).recovered is None
-    assert replace(found, zero=1.0).recovered is None
+    ones = np.ones(8)
+    found = CrossEntropy(
+        tokens=np.full(8, 3), clean=2.0 * ones, rebuilt=2.5 * ones, zero=4.0 * ones
+    )
+    recovered = found.recovered(seed=0)
+    assert recovered is not None
+    assert recovered.value == pytest.approx(0.75)
+    assert replace(found, zero=found.clean).recovered(seed=0) is None
+    assert replace(found, zero=found.clean - 1.0).recovered(seed=0) is None
+    now_more_now_less = found.clean + np.array([2.0, -1.0] * 4)
+    assert now_more_now_less.mean() > found.clean.mean()
+    assert replace(found, zero=now_more_now_less).recovered(seed=0) is None
+
+
+class TestExplained:
+    """Over whole prompts drawn again, from nothing but sums."""
+
+    def streams(self, n_prompts: int, *, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Prompts of 5 tokens, some larger than others, with a constant as large as BOS makes it."""
+        draws = torch.Generator().manual_seed(seed)
+        sizes = 1.0 + torch.arange(n_prompts)[:, None, None] % 3
+        x = 100.0 + sizes * torch.randn(n_prompts, 5, 4, generator=draws)
+        return x, x + 0.5 * sizes * torch.randn(n_prompts, 5, 4, generator=draws)
+
+    def explained(self, x: torch.Tensor, rebuilt: torch.Tensor) -> Explained:
+        found = Explained(len(x))
+        everywhere = torch.ones(x.shape[:2], dtype=torch.bool)
+        for i in reversed(range(len(x))):
+            found.add([i], x[[i]], rebuilt[[i]], everywhere[[i]])
+        return found
+
+    def test_the_interval_is_that_of_prompts_drawn_again(self):
+        x, rebuilt = self.streams(12)
+        found, draws = self.explained(x, rebuilt).variance(seed=0), np.random.default_rng(1)
+        again: list[float] = []
+        for _ in range(2000):
+            drawn = draws.integers(0, len(x), len(x))
+            own, other = x[drawn].flatten(0, 1).double(), rebuilt[drawn].flatten(0, 1).double()
+            spread = (own - own.mean(dim=0)).pow(2).sum()
+            again.append(1.0 - float((own - other).pow(2).sum() / spread))
+        low, high = np.quantile(again, [0.025, 0.975])
+        assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
+        assert found.low < found.value < found.high
+        assert found.n == 12
+
+    def test_tokens_that_do_not_count_change_nothing(self):
+        x, rebuilt = self.streams(6)
+        found, counted = Explained(6), torch.ones(6, 5, dtype=torch.bool)
+        counted[:, 0] = False
+        spoilt = x.clone()
+        spoilt[:, 0] *= 1000.0
+        found.add(range(6), spoilt, rebuilt, counted)
+        alone = self.explained(x[:, 1:], rebuilt[:, 1:]).variance(seed=0)
+        assert found.variance(seed=0).value == pytest.approx(alone.value)
+        assert found.variance(seed=0).low == pytest.approx(alone.low)
+
+
+def test_dealt_decoder_rows_explain_nothing_that_the_rows_explain():
+    """The exact SAE has every direction twice, by sign: dealt rows rebuild other directions."""
+    for found in subject_with("llama", exact_sae).sae_quality(PROMPTS, seed=0):
+        assert found.explained_variance_shuffled.value < 0.0
 
 
 def test_bfloat16_gives_about_the_same():
-    whole = subject_with("gemma2", random_sae).sae_quality(PROMPTS)
-    half = subject_with("gemma2", random_sae, dtype=torch.bfloat16).sae_quality(PROMPTS)
+    whole = subject_with("gemma2", random_sae).sae_quality(PROMPTS, seed=0)
+    half = subject_with("gemma2", random_sae, dtype=torch.bfloat16).sae_quality(PROMPTS, seed=0)
     for a, b in zip(whole, half, strict=True):
-        assert b.ce_clean == pytest.approx(a.ce_clean, rel=0.05)
+        assert b.ce_clean.value == pytest.approx(a.ce_clean.value, rel=0.05)
 
 
 def test_every_pass_is_counted():
     """Over the prompt: one pass that shows, one that answers. Over prompt and answer: one that notes
     how layers are called, one upwards, and two a layer that has others above it."""
     subject = subject_with("gemma2", random_sae)
-    subject.sae_quality(PROMPTS[:1])
+    subject.sae_quality(PROMPTS[:1], seed=0)
     once = subject.cost.copy()
-    subject.sae_quality(PROMPTS[:1])
+    subject.sae_quality(PROMPTS[:1], seed=0)
     cost = subject.cost.since(once)
     whole, n_answer = 2 + 2 * (tiny.N_LAYERS - 1), 16
     n_prompt = len(subject.template.tokens(PROMPTS[0].text))

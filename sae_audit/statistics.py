@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize, stats
 
-from sae_audit.findings import Estimate, RandomRange
+from sae_audit.findings import ALL_ALIKE, ONE_CASE, Estimate, RandomRange
 
 _LEVEL = 0.95
 _RESAMPLES = 4000
@@ -27,12 +27,14 @@ def share(n_true: int, n: int) -> Estimate:
 
 
 def mean(values: Sequence[float] | Float[np.ndarray, " case"], *, seed: int) -> Estimate:
-    """A mean over independent cases, with a percentile bootstrap 95% interval."""
+    """A mean over independent cases, with a percentile bootstrap 95% interval; without one
+    where the cases show no spread."""
     return _bootstrapped(values, lambda cases: cases.mean(axis=-1), seed=seed)
 
 
 def median(values: Sequence[float] | Float[np.ndarray, " case"], *, seed: int) -> Estimate:
-    """A median over independent cases, with a percentile bootstrap 95% interval."""
+    """A median over independent cases, with a percentile bootstrap 95% interval; without one
+    where the cases show no spread."""
     return _bootstrapped(values, lambda cases: np.median(cases, axis=-1), seed=seed)
 
 
@@ -45,15 +47,16 @@ def _bootstrapped(
     cases = np.asarray(values, dtype=np.float64)
     assert cases.size > 0, "a statistic of no cases"
     assert np.isfinite(cases).all(), cases
+    value = float(statistic(cases))
+    if (cases == cases[0]).all():
+        return _without_spread(value, cases.size)
     drawn = np.random.default_rng(seed).integers(0, cases.size, (_RESAMPLES, cases.size))
-    low, high = np.quantile(statistic(cases[drawn]), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Estimate(
-        value=float(statistic(cases)),
-        low=float(low),
-        high=float(high),
-        n=cases.size,
-        method="bootstrap 95%",
-    )
+    return between_quantiles(value, statistic(cases[drawn]), n=cases.size)
+
+
+def _without_spread(value: float, n: int) -> Estimate:
+    method = ONE_CASE if n == 1 else ALL_ALIKE
+    return Estimate(value=value, low=value, high=value, n=n, method=method)
 
 
 def ratio(
@@ -99,8 +102,23 @@ def between_quantiles(value: float, resampled: Float[np.ndarray, " draw"], *, n:
     """A value of `n` cases with the central 95% of what it was on resampled cases."""
     assert np.isfinite(value), value
     assert np.isfinite(resampled).all(), "a resample has no value"
+    if n == 1:
+        return _without_spread(value, n)
     low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Estimate(value=value, low=float(low), high=float(high), n=n, method="bootstrap 95%")
+
+
+def jackknife(value: float, without: Sequence[float], *, n: int) -> Estimate:
+    """A number of `n` cases, with a delete-a-group jackknife 95% interval (Kott 2001): what it is
+    without each group of them in turn. Groups are about equally large, and at least two."""
+    again, m = np.asarray(without, dtype=np.float64), len(without)
+    assert m > 1, "a jackknife of one group"
+    assert np.isfinite([value, *again]).all(), (value, without)
+    error = np.sqrt((m - 1) / m * ((again - again.mean()) ** 2).sum())
+    reach = float(stats.t.ppf((1 + _LEVEL) / 2, m - 1) * error)
+    return Estimate(
+        value=value, low=value - reach, high=value + reach, n=n, method=f"jackknife 95%, {m} groups"
+    )
 
 
 def random_range(values: Sequence[float]) -> RandomRange:

@@ -70,6 +70,14 @@ def estimate(value: float = 0.5) -> Estimate:
     return Estimate(value=value, low=value - 0.1, high=value + 0.1, n=7, method="Wilson 95%")
 
 
+def write_means(folder: Path, means: dict[str, np.ndarray]) -> None:
+    """Recorded means, of groups of two prompts that are all alike."""
+    folders.write_tensors(folder, "means", means)
+    by_group = {label: np.stack([own] * 10).astype(np.float32) for label, own in means.items()}
+    counts = {f"n_{label}": np.full(10, 2) for label in means}
+    folders.write_tensors(folder, "means_by_group", by_group | counts)
+
+
 def prompt_scores(
     harmful: list[float], harmless: list[float], *, ids: str = "p", category: str = ""
 ) -> list[PromptScore]:
@@ -443,7 +451,8 @@ def synthetic_run(
     rng = np.random.default_rng(0)
     shape = (N_LAYERS, N_TEMPLATE, D_MODEL)
     default = {"harmful": rng.normal(size=shape), "harmless": rng.normal(size=shape)}
-    folders.write_tensors(folder, "means", means or default)
+    write_means(folder, means or default)
+    folders.write_tensors(folder, "random_directions", {"directions": np.eye(D_MODEL)[-3:]})
     manifest = _manifest(model, sae_sha256, refusal_ids, store.costs())
     store.close()
     folders.write_manifest(folder, manifest)

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from sae_audit.comparison import paired
 from sae_audit.comparison.checks import caveats, check_comparable
+from sae_audit.comparison.direction import direction_change
 from sae_audit.comparison.types import (
     BehaviourChange,
     CascadeChange,
@@ -99,7 +100,7 @@ def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Compa
     run_b = b if isinstance(b, Run) else load_run(b)
     check_comparable(run_a, run_b)
     behaviour = paired.behaviour(run_a, run_b, seed)
-    direction = paired.direction(run_a, run_b)
+    direction = direction_change(run_a, run_b)
     needed = paired.directions_needed(run_a, run_b, seed)
     features = paired.features(run_a, run_b, seed)
     cascades = paired.cascades(run_a, run_b, seed)
@@ -136,9 +137,7 @@ def _checkpoint(run: Run) -> Checkpoint:
         run=run.folder.resolve().name,
         layer=chosen and chosen.layer,
         position=chosen and chosen.position,
-        bypass=chosen and chosen.bypass,
-        induce=chosen and chosen.induce,
-        kl=chosen and chosen.kl,
+        check=run.direction_check,
         n_refused_harmful=run.findings.prompts.refused_harmful,
         n_flipped=sum(found.flipped for found in run.minimal_sets),
         absence=run.absence,

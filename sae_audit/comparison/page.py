@@ -1,10 +1,12 @@
 """A comparison as one self-contained page."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from sae_audit.comparison.types import DirectionChange
+from sae_audit.findings import Estimate
 from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
 from sae_audit.pages.document import document
 
@@ -94,14 +96,22 @@ def _cosines(change: DirectionChange) -> go.Figure:
     figure = go.Figure(
         go.Scatter(
             x=list(range(len(cosines))),
-            y=list(cosines),
+            y=[one.value for one in cosines],
+            error_y=_errors(cosines),
             mode="lines+markers",
             line={"color": OWN},
             hovertemplate="layer %{x}: %{y:.3f}<extra></extra>",
         )
     )
-    figure.update_yaxes(range=[min(0.0, *cosines) - 0.02, 1.02])
+    figure.update_yaxes(range=[min(0.0, *(one.value for one in cosines)) - 0.02, 1.02])
     return styled(figure, height=280, x="layer", y="cosine")
+
+
+def _errors(found: Sequence[Estimate]) -> dict[str, list[float]]:
+    return {
+        "array": [one.high - one.value for one in found],
+        "arrayminus": [one.value - one.low for one in found],
+    }
 
 
 def _quality(comparison: "Comparison") -> go.Figure:
@@ -115,10 +125,7 @@ def _quality(comparison: "Comparison") -> go.Figure:
             go.Scatter(
                 x=layers,
                 y=[one.value for one in found],
-                error_y={
-                    "array": [one.high - one.value for one in found],
-                    "arrayminus": [one.value - one.low for one in found],
-                },
+                error_y=_errors(found),
                 name=name,
                 mode="lines+markers",
                 line={"color": colour},

@@ -8,7 +8,6 @@ import numpy as np
 from sae_audit.comparison.types import (
     BehaviourChange,
     CascadeChange,
-    DirectionChange,
     FeatureChange,
     FeatureShift,
     Paired,
@@ -85,26 +84,6 @@ def switched(a: Run, b: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
     lost = tuple(s.prompt_id for s in own if s.score > 0.0 and in_b[s.prompt_id] <= 0.0)
     gained = tuple(s.prompt_id for s in own if s.score <= 0.0 and in_b[s.prompt_id] > 0.0)
     return lost, gained
-
-
-def direction(a: Run, b: Run) -> DirectionChange | None:
-    """None where neither run has a direction to compare along."""
-    if a.stopped_early and b.stopped_early:
-        return None
-    chosen = (b if a.stopped_early else a).direction.selected
-    own = (a.means["harmful"] - a.means["harmless"])[:, chosen.position]
-    other = (b.means["harmful"] - b.means["harmless"])[:, chosen.position]
-    norms = np.linalg.norm(own, axis=1) * np.linalg.norm(other, axis=1)
-    cosines = (own * other).sum(axis=1) / norms
-    unit = own[chosen.layer] / np.linalg.norm(own[chosen.layer])
-    gap = float(other[chosen.layer] @ unit) / float(own[chosen.layer] @ unit)
-    return DirectionChange(
-        chosen_in="variant" if a.stopped_early else "parent",
-        cosines=tuple(map(float, cosines)),
-        layer=chosen.layer,
-        cosine=float(cosines[chosen.layer]),
-        gap_ratio=gap,
-    )
 
 
 def directions_needed(a: Run, b: Run, seed: int) -> Paired | None:

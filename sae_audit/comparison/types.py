@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from sae_audit.findings import Absence, Estimate, Feature
+from sae_audit.findings import Absence, DirectionCheck, Estimate, Feature, RandomRange
 
 
 class Change(StrEnum):
@@ -36,12 +36,11 @@ class Checkpoint:
     run: str
     """Name of the run's folder."""
     layer: int | None
-    """Of the chosen direction, as are position, bypass, induce and KL; each None where the audit
-    stopped before one was found."""
+    """Of the chosen direction, as is the position; each None where the audit stopped before one was
+    found."""
     position: int | None
-    bypass: float | None
-    induce: float | None
-    kl: float | None
+    check: DirectionCheck | None
+    """What the direction does on audit prompts; None as well where the record does not say."""
     n_refused_harmful: int
     n_flipped: int
     absence: Absence | None
@@ -70,16 +69,27 @@ class DirectionChange:
 
     chosen_in: Literal["parent", "variant"]
 
-    cosines: tuple[float, ...]
-    """By layer."""
+    cosines: tuple[Estimate, ...]
+    """By layer; intervals as of `gap_ratio`."""
     layer: int
     """The layer chosen there."""
-    cosine: float
-    """There."""
-    gap_ratio: float
+    gap_ratio: Estimate
     """Projection of the variant's difference of means on the parent's unit direction, as a share
     of the parent's own (rho, 2607.01854); 1 where nothing changed. Of a checkpoint that stopped
-    before a direction the means are over all training prompts of a label, however treated."""
+    before a direction the means are over all training prompts of a label, however treated. Interval:
+    without one group of training prompts at a time, the same in both."""
+    gap_random: RandomRange
+    """Control of `gap_ratio`: the projection of the variant's difference of means on random unit
+    directions, as a share of the parent's along its own."""
+    stability_a: Estimate | None
+    """What a cosine of 1 would come to: that of the parent's direction with itself when training
+    prompts are resampled; None where it has none."""
+    stability_b: Estimate | None
+
+    @property
+    def cosine(self) -> Estimate:
+        """At the chosen layer."""
+        return self.cosines[self.layer]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from sae_audit.comparison.types import (
     Verdict,
 )
 from sae_audit.findings import AbsenceKind, Estimate
-from sae_audit.pages.wording import ABSENCES
+from sae_audit.pages.wording import ABSENCES, interval, nats, percent
 
 _LEVEL = 0.05
 _FEWEST_IN_CATEGORY = 5
@@ -154,15 +154,23 @@ def _categories(changes: Sequence[BehaviourChange]) -> list[Verdict]:
 
 
 def _direction(change: DirectionChange) -> Verdict:
-    ratio = change.gap_ratio
+    random = change.gap_random
     return Verdict(
         kind=Change.DESCRIBED,
         statement=f"At layer {change.layer}, chosen in the {change.chosen_in}, the variant's "
-        f"difference of means keeps {ratio:.0%} of the parent's along the parent's direction; its own "
-        f"points the same way with cosine {change.cosine:.3f}.",
-        evidence=f"Cosines over {len(change.cosines)} layers: {min(change.cosines):.3f} to "
-        f"{max(change.cosines):.3f}.",
+        f"difference of means keeps {_percent(change.gap_ratio)} of the parent's along the parent's "
+        f"direction; its own points the same way with cosine {interval(change.cosine)}.",
+        evidence=f"Along {random.n} random directions it has {random.lowest:.0%} to "
+        f"{random.highest:.0%}. {_stabilities(change)}{change.gap_ratio.n} training prompts, "
+        f"{change.gap_ratio.method}.",
     )
+
+
+def _stabilities(change: DirectionChange) -> str:
+    """What a direction that did not change comes to, on other prompts."""
+    of = {"parent": change.stability_a, "variant": change.stability_b}
+    known = [f"the {name}'s {interval(one)}" for name, one in of.items() if one is not None]
+    return f"Resampled, cosine with itself: {', '.join(known)}. " if known else ""
 
 
 def _directions_needed(change: Paired) -> Verdict:
@@ -225,7 +233,7 @@ def kind_of(paired: Paired, down: Change = Change.LOWER, up: Change = Change.HIG
 
 
 def _percent(estimate: Estimate) -> str:
-    return f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
+    return interval(estimate, percent)
 
 
 def _points(estimate: Estimate) -> str:
@@ -234,8 +242,8 @@ def _points(estimate: Estimate) -> str:
 
 
 def _signed(estimate: Estimate) -> str:
-    return f"{estimate.value:+.2f} [{estimate.low:+.2f}, {estimate.high:+.2f}]"
+    return interval(estimate, nats)
 
 
 def _plain(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return interval(estimate, "{:.2f}".format)

@@ -26,7 +26,14 @@ from sae_audit.findings.direction import (
     NoDirection,
 )
 from sae_audit.findings.doses import DosePoint, FlipDose
-from sae_audit.findings.estimates import Controlled, Estimate, RandomRange
+from sae_audit.findings.estimates import (
+    ALL_ALIKE,
+    NO_INTERVAL,
+    ONE_CASE,
+    Controlled,
+    Estimate,
+    RandomRange,
+)
 from sae_audit.findings.features import Feature, FeatureKey
 from sae_audit.findings.interactions import (
     ClassifierFit,
@@ -50,8 +57,11 @@ from sae_audit.findings.sufficiency import RaisedSet, Sufficiency
 from sae_audit.findings.waking import Awake, TokenCounts, Waking, WokenFeature
 
 __all__ = [
+    "ALL_ALIKE",
     "CE_PROMPTS",
     "CE_TOKENS",
+    "NO_INTERVAL",
+    "ONE_CASE",
     "Absence",
     "AbsenceKind",
     "Awake",

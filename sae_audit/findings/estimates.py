@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass
 
+NO_INTERVAL = "none: "
+"""How the method of an `Estimate` without an interval begins."""
+ONE_CASE = NO_INTERVAL + "one case"
+ALL_ALIKE = NO_INTERVAL + "all cases alike"
+"""Cases that show no spread: resampling them gives no interval, however few they are, for what
+another case would have been is not known."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -12,7 +19,8 @@ class Estimate:
     high: float
     n: int
     method: str
-    """How the interval was made, e.g. "Wilson 95%" or "bootstrap 95%"."""
+    """How the interval was made, e.g. "Wilson 95%" or "bootstrap 95%"; `NO_INTERVAL` and why
+    where there is none, `low` and `high` then being the value itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

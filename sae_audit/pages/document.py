@@ -9,7 +9,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from sae_audit.pages.charts import as_json
-from sae_audit.pages.wording import interval, nats, percent, si_bytes
+from sae_audit.pages.wording import interval, nats, percent, ranged, si_bytes
 
 
 def document(package: str, template: str, figures: Mapping[str, go.Figure], **values: Any) -> str:
@@ -28,6 +28,7 @@ def document(package: str, template: str, figures: Mapping[str, go.Figure], **va
         "interval": interval,
         "percent": percent,
         "nats": nats,
+        "ranged": ranged,
         "si_bytes": si_bytes,
         "share": lambda estimate: interval(estimate, percent),
     }

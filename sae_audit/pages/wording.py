@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sae_audit.findings import AbsenceKind, Estimate
+from sae_audit.findings import NO_INTERVAL, AbsenceKind, Estimate, RandomRange
 
 ABSENCES = {
     AbsenceKind.NO_REFUSAL: "no refusal behaviour",
@@ -29,9 +29,16 @@ def _plain(value: float) -> str:
 
 
 def interval(estimate: Estimate, number: Callable[[float], str] = _plain) -> str:
-    """`95% [83%, 99%]`."""
+    """`95% [83%, 99%]`; `95% (all cases alike)` where there is no interval."""
+    if estimate.method.startswith(NO_INTERVAL):
+        return f"{number(estimate.value)} ({estimate.method.removeprefix(NO_INTERVAL)})"
     low, high = number(estimate.low), number(estimate.high)
     return f"{number(estimate.value)} [{low}, {high}]"
+
+
+def ranged(random: RandomRange, number: Callable[[float], str] = _plain) -> str:
+    """`-4.20 (-5.00 to -3.10)`: mean and range."""
+    return f"{number(random.mean)} ({number(random.lowest)} to {number(random.highest)})"
 
 
 def of(n: int, total: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Float
@@ -29,6 +30,9 @@ from sae_audit.pipeline.session import Session
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record.folder import write_tensors
 from sae_audit.vocabulary import FeatureId, FeatureSet
+
+_GROUPS = 10
+"""Of training prompts: enough for an interval, and few enough for the record of a large model."""
 
 Pools = Mapping[str, list[FeatureId]]
 """By prompt, the features that a search may choose from, the likeliest first."""
@@ -64,11 +68,24 @@ def record_means(
 ) -> tuple[
     Float[np.ndarray, "layer template d_model"], Float[np.ndarray, "layer template d_model"]
 ]:
-    """Mean residuals of harmful and of harmless prompts, written to the run's folder."""
-    harmful = session.subject.mean_residuals(train.harmful)
-    harmless = session.subject.mean_residuals(train.harmless)
-    write_tensors(session.folder, "means", {"harmful": harmful, "harmless": harmless})
-    return harmful, harmless
+    """Mean residuals of harmful and of harmless prompts, written to the run's folder; those of groups
+    of them too, from which a comparison tells how sure a difference between two checkpoints is."""
+    means: dict[str, np.ndarray] = {}
+    by_group: dict[str, np.ndarray] = {}
+    for label, prompts in (("harmful", train.harmful), ("harmless", train.harmless)):
+        groups = [_group(prompt) for prompt in prompts]
+        own = session.subject.group_means(prompts, groups, n_groups=_GROUPS)
+        counts = np.bincount(groups, minlength=_GROUPS)
+        means[label] = np.tensordot(counts / counts.sum(), own, axes=1)
+        by_group |= {label: own.astype(np.float32), f"n_{label}": counts}
+    write_tensors(session.folder, "means", means)
+    write_tensors(session.folder, "means_by_group", by_group)
+    return means["harmful"], means["harmless"]
+
+
+def _group(prompt: Prompt) -> int:
+    """Decided by the prompt alone, so that it is in the same group of every checkpoint's means."""
+    return crc32(prompt.id.encode()) % _GROUPS
 
 
 def gather_candidates(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from sae_audit.config import AuditConfig
 from sae_audit.controls.chance import against_chance
@@ -231,6 +231,25 @@ class Run:
     def means(self) -> Mapping[str, Float[np.ndarray, "layer template d_model"]]:
         """Mean residuals of the training prompts, `harmful` and `harmless`."""
         return read_tensors(self.folder, "means")
+
+    @cached_property
+    def means_by_group(self) -> Mapping[str, Float[np.ndarray, "group layer template d_model"]]:
+        """The same of groups of the training prompts; a prompt's id alone decides on its group."""
+        return {label: self._grouped[label] for label in ("harmful", "harmless")}
+
+    @cached_property
+    def group_sizes(self) -> Mapping[str, Int[np.ndarray, " group"]]:
+        """Training prompts of each group behind `means_by_group`."""
+        return {label: self._grouped[f"n_{label}"] for label in ("harmful", "harmless")}
+
+    @cached_property
+    def _grouped(self) -> Mapping[str, np.ndarray]:
+        return read_tensors(self.folder, "means_by_group")
+
+    @cached_property
+    def random_directions(self) -> Float[np.ndarray, "direction d_model"]:
+        """What the refusal direction was held against: of its norm, at right angles to it."""
+        return read_tensors(self.folder, "random_directions")["directions"]
 
     def table(self, name: str) -> pd.DataFrame:
         """A stage as a data frame: `scores`, `saes`, `directions`, `direction_check`,

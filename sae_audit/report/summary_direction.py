@@ -1,7 +1,7 @@
 """The rows of the report's head on the refusal direction, and on what the SAEs show of it."""
 
 from sae_audit.findings import DirectionCheck
-from sae_audit.pages.wording import interval, nats, percent
+from sae_audit.pages.wording import interval, nats, percent, ranged
 from sae_audit.record.run import Run
 from sae_audit.report.summary_row import SummaryRow
 from sae_audit.report.tables_coverage import coverage_control, coverage_sentence
@@ -41,9 +41,8 @@ def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
         f"{percent(check.flipped.random.mean)} (at most {percent(check.flipped.random.highest)}), and "
         f"take harmless prompts to {nats(harmless.random.mean)} (at most "
         f"{nats(harmless.random.highest)}). Projecting it out of harmless prompts costs KL "
-        f"{interval(check.kl.own)} nats; random ones {check.kl.random.mean:.3f}. With labels dealt anew "
-        f"the cosine is {check.stability.random.mean:.3f} (at most "
-        f"{check.stability.random.highest:.3f}).",
+        f"{interval(check.kl.own)} nats; random ones {ranged(check.kl.random)}. With labels dealt anew "
+        f"the cosine is {ranged(check.stability.random)}.",
     )
 
 
@@ -65,7 +64,7 @@ def successive_rows(run: Run) -> list[SummaryRow]:
             control=f"With as many random directions out {percent(last.refused.random.mean)} are "
             f"refused (at least {percent(last.refused.random.lowest)}). Of harmless prompts "
             f"{interval(last.answered, percent)} are still answered, at KL {interval(last.kl.own)} "
-            f"nats; random ones {last.kl.random.mean:.3f}.",
+            f"nats; random ones {ranged(last.kl.random)}.",
         )
     ]
 

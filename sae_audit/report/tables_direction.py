@@ -12,10 +12,9 @@ from sae_audit.findings import (
     DirectionEvaluation,
     Estimate,
     NoDirection,
-    RandomRange,
     SuccessiveDirections,
 )
-from sae_audit.pages.wording import interval, nats, percent
+from sae_audit.pages.wording import interval, nats, percent, ranged
 from sae_audit.record.run import Run
 
 
@@ -87,7 +86,7 @@ def _checked(
         label=label,
         clean=interval(clean, number) if clean else "0%" if number is percent else "0",
         own=interval(found.own, number),
-        random=_ranged(random, number),
+        random=ranged(random, number),
         n=found.own.n,
         method=found.own.method,
     )
@@ -119,17 +118,13 @@ def out_rows(found: SuccessiveDirections) -> list[OutRow]:
             n_out=n_out,
             place=f"layer {one.layer}, position {one.position}",
             refused=interval(one.refused.own, percent),
-            refused_random=_ranged(one.refused.random, percent),
+            refused_random=ranged(one.refused.random, percent),
             score=interval(one.score.own, nats),
-            score_random=_ranged(one.score.random, nats),
+            score_random=ranged(one.score.random, nats),
             answered=interval(one.answered, percent),
             kl=interval(one.kl.own, _plain),
-            kl_random=_ranged(one.kl.random, _plain),
+            kl_random=ranged(one.kl.random, _plain),
             n_train=f"{one.n_train[0]} and {one.n_train[1]}",
         )
         for n_out, one in enumerate(found.directions, start=1)
     ]
-
-
-def _ranged(random: RandomRange, number: Callable[[float], str]) -> str:
-    return f"{number(random.mean)} ({number(random.lowest)} to {number(random.highest)})"

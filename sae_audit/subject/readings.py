@@ -42,6 +42,29 @@ def mean_residuals(
     return torch.stack([sums[layer] for layer in layers]).numpy() / len(prompts)
 
 
+def group_means(
+    passes: Passes, prompts: Tokens, groups: Sequence[int], *, n_groups: int, n_positions: int
+) -> Float[np.ndarray, "group layer template d_model"]:
+    """`mean_residuals` of each group of prompts, in one pass; 0 of a group without prompts."""
+    assert prompts, "a mean of no prompts"
+    assert len(groups) == len(prompts), (len(groups), len(prompts))
+    layers = list(range(len(passes.places)))
+    sums: dict[int, Float[Tensor, "group template d_model"]] = {}
+    for members, ids in passes.batches(prompts):
+        of_group = torch.zeros(n_groups, len(members), dtype=torch.float64)
+        of_group[[groups[i] for i in members], range(len(members))] = 1.0
+
+        def add(layer: int, resid: Resid, of_group: Tensor = of_group) -> None:
+            own = resid[:, -n_positions:].double().cpu()
+            total = torch.einsum("gb,bpd->gpd", of_group, own)
+            sums[layer] = sums[layer] + total if layer in sums else total
+
+        passes.read(ids, layers, add)
+    counts = np.bincount(groups, minlength=n_groups)[:, None, None, None]
+    total = torch.stack([sums[layer] for layer in layers], dim=1).numpy()
+    return total / np.maximum(counts, 1)
+
+
 def residuals_at(
     passes: Passes, prompts: Tokens, *, layer: int, position: int
 ) -> Float[np.ndarray, "prompt d_model"]:

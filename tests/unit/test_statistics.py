@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from sae_audit.pages.wording import interval, percent
 from sae_audit.statistics import (
     auroc,
+    jackknife,
     mean,
     median,
     random_range,
@@ -151,3 +153,44 @@ class TestSeparation:
         assert sign_test_p_value(6, 0) == pytest.approx(1 / 64)
         assert sign_test_p_value(0, 6) == 1.0
         assert sign_test_p_value(0, 0) == 1.0
+
+
+class TestJackknife:
+    def test_of_a_mean_it_is_the_standard_error_of_the_groups(self):
+        groups = np.array([1.0, 2.0, 4.0, 9.0])
+        without = [float(np.delete(groups, i).mean()) for i in range(4)]
+        found = jackknife(float(groups.mean()), without, n=40)
+        reach = stats.t.ppf(0.975, 3) * groups.std(ddof=1) / 2.0
+        assert (found.low, found.high) == pytest.approx((4.0 - reach, 4.0 + reach))
+        assert (found.n, found.method) == (40, "jackknife 95%, 4 groups")
+
+    def test_the_interval_covers_a_cosine_as_often_as_it_says(self):
+        """Between two means of ten groups, each around a vector of its own."""
+        draws, covered = np.random.default_rng(0), 0
+        a, b = np.array([3.0, 0.0, 0.0]), np.array([2.0, 2.0, 0.0])
+
+        def cosine(own: np.ndarray, other: np.ndarray) -> float:
+            own, other = own.mean(axis=0), other.mean(axis=0)
+            return float(own @ other / np.linalg.norm(own) / np.linalg.norm(other))
+
+        for _ in range(300):
+            own, other = a + draws.normal(size=(10, 3)), b + draws.normal(size=(10, 3))
+            without = [cosine(np.delete(own, i, 0), np.delete(other, i, 0)) for i in range(10)]
+            found = jackknife(cosine(own, other), without, n=10)
+            covered += found.low < np.sqrt(0.5) < found.high
+        assert 0.91 <= covered / 300 <= 0.99
+
+
+class TestNoSpread:
+    """Cases that are all alike give no interval, and do not pretend to one."""
+
+    def test_one_case_or_cases_all_alike_say_so(self):
+        assert mean([3.0], seed=0).method == "none: one case"
+        assert median([3.0, 3.0], seed=0).method == "none: all cases alike"
+        assert mean([3.0, 4.0], seed=0).method == "bootstrap 95%"
+        assert ratio([1.0], [2.0], seed=0).method == "none: one case"
+
+    def test_the_reader_is_told(self):
+        assert interval(mean([3.0], seed=0)) == "3.000 (one case)"
+        assert interval(mean([0.5, 0.5], seed=0), percent) == "50% (all cases alike)"
+        assert interval(share(7, 7), percent) == "100% [65%, 100%]", "Wilson has one there too"

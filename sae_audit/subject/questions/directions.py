@@ -33,6 +33,18 @@ class DirectionQuestions(Apparatus):
             without=without,
         )
 
+    def group_means(
+        self, prompts: Sequence[Prompt], groups: Sequence[int], *, n_groups: int
+    ) -> Float[np.ndarray, "group layer template d_model"]:
+        """`mean_residuals` of each group: prompt i is in group `groups[i]`. 0 where there is none."""
+        return readings.group_means(
+            self._passes,
+            self._tokens(prompts),
+            groups,
+            n_groups=n_groups,
+            n_positions=self.template.n_after,
+        )
+
     def residuals_at(
         self, prompts: Sequence[Prompt], *, layer: int, position: int
     ) -> Float[np.ndarray, "prompt d_model"]:

@@ -10,6 +10,8 @@ from sae_audit import compare
 from sae_audit.comparison.types import Change
 from sae_audit.errors import AuditError
 from sae_audit.findings import AbsenceKind
+from sae_audit.record.folder import read_tensors, write_tensors
+from sae_audit.record.run import load_run
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic import (
     D_MODEL,
@@ -41,8 +43,8 @@ def test_a_run_against_itself_claims_nothing(tmp_path: Path):
     assert found.behaviour[0].refused.difference.high > 0.1, "ten prompts rule out little"
     assert found.lost_refusal == found.gained_refusal == ()
     assert found.direction is not None
-    assert found.direction.gap_ratio == pytest.approx(1.0)
-    assert min(found.direction.cosines) == pytest.approx(1.0)
+    assert found.direction.gap_ratio.value == pytest.approx(1.0)
+    assert min(one.low for one in found.direction.cosines) == pytest.approx(1.0)
     assert found.features is not None
     assert found.features.overlap.value == 1.0
 
@@ -84,8 +86,57 @@ def test_a_direction_turned_by_a_known_angle(tmp_path: Path, degrees: float):
     b = synthetic_run(tmp_path / "b", means=turned)
     found = compare(a, b).direction
     assert found is not None
-    assert found.cosine == pytest.approx(np.cos(np.radians(degrees)), abs=1e-9)
-    assert found.gap_ratio == pytest.approx(0.5 * np.cos(np.radians(degrees)), abs=1e-9)
+    assert found.cosine.value == pytest.approx(np.cos(np.radians(degrees)), abs=1e-9)
+    assert found.gap_ratio.value == pytest.approx(0.5 * np.cos(np.radians(degrees)), abs=1e-9)
+
+
+class TestHowSureTheDirectionIs:
+    """Training prompts that scatter: what another draw of them would say of the same direction."""
+
+    def runs(self, folder: Path, *, scatter: float, seed: int = 0):
+        """The variant's gap is a fifth smaller on every group, whatever the groups' scatter."""
+        draws = np.random.default_rng(seed)
+        shape = (10, N_LAYERS, N_TEMPLATE, D_MODEL)
+        gap = np.zeros(D_MODEL)
+        gap[0] = 10.0
+        groups = gap + scatter * draws.normal(size=shape)
+        apart = 0.8 * groups + scatter * draws.normal(size=shape)
+        found = []
+        for name, own in (("a", groups), ("b", apart)):
+            means = {"harmful": own.mean(axis=0), "harmless": np.zeros(shape[1:])}
+            run = synthetic_run(folder / name, means=means)
+            by_group = {"harmful": own.astype(np.float32), "harmless": np.zeros(shape, np.float32)}
+            counts = {f"n_{label}": np.full(10, 4) for label in means}
+            write_tensors(run.folder, "means_by_group", by_group | counts)
+            found.append(load_run(run.folder))
+        return found
+
+    def test_prompts_that_are_all_alike_leave_no_doubt(self, tmp_path: Path):
+        found = compare(*self.runs(tmp_path, scatter=0.0)).direction
+        assert found is not None
+        ratio = found.gap_ratio
+        assert (ratio.value, ratio.low, ratio.high) == pytest.approx((0.8, 0.8, 0.8), abs=1e-6)
+        assert (ratio.n, ratio.method) == (80, "jackknife 95%, 10 groups")
+        assert found.gap_random.highest == pytest.approx(0.0, abs=1e-6)
+
+    def test_prompts_that_scatter_leave_an_interval_around_what_is_true(self, tmp_path: Path):
+        found = compare(*self.runs(tmp_path, scatter=0.3)).direction
+        assert found is not None
+        assert 0.7 < found.gap_ratio.low < 0.8 < found.gap_ratio.high < 0.9
+        assert found.cosine.low < found.cosine.value < 1.0
+        assert found.gap_random.lowest < 0.0 < found.gap_random.highest
+
+    def test_a_label_that_one_group_holds_whole_has_no_interval(self, tmp_path: Path):
+        a, b = self.runs(tmp_path, scatter=0.3)
+        tensors = read_tensors(b.folder, "means_by_group")
+        write_tensors(
+            b.folder, "means_by_group", tensors | {"n_harmless": np.eye(10, dtype=int)[0]}
+        )
+        found = compare(a, load_run(b.folder)).direction
+        assert found is not None
+        assert found.gap_ratio.method == "none: too few prompts to leave some out"
+        stated = [verdict.statement for verdict in compare(a, load_run(b.folder)).verdicts]
+        assert any("(too few prompts" in one for one in stated)
 
 
 def test_minimal_sets_that_share_nothing_beside_sets_of_other_prompts(tmp_path: Path):

@@ -58,6 +58,14 @@ def test_means_of_one_prompt_are_its_stream_at_the_template_positions(subject: S
     np.testing.assert_allclose(both, (means + subject.mean_residuals([OTHER])) / 2, atol=1e-6)
 
 
+def test_means_of_groups_are_the_means_of_their_prompts(subject: Subject):
+    """In one pass, whatever the order; a group without prompts is 0."""
+    groups = subject.group_means([PROMPT, OTHER, PROMPT], [2, 0, 2], n_groups=3)
+    np.testing.assert_allclose(groups[0], subject.mean_residuals([OTHER]), atol=1e-6)
+    np.testing.assert_allclose(groups[2], subject.mean_residuals([PROMPT]), atol=1e-6)
+    assert not groups[1].any()
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_projecting_out_leaves_nothing_along_the_directions(n: int):
     stream = torch.randn(2, 5, 8)

@@ -1,0 +1,105 @@
+"""How far one checkpoint's difference of means is the other's, and how sure that is.
+
+What two draws of training prompts would make of one and the same direction is not 1 either, so every
+number has an interval: both differences of means made again without one group of training prompts at
+a time, the same prompts in both (delete-a-group jackknife). Controls: the cosine of each checkpoint's
+own direction with itself when prompts are resampled, and the variant's difference of means along random
+directions.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.comparison.types import DirectionChange
+from sae_audit.findings import NO_INTERVAL, Estimate, RandomRange
+from sae_audit.record.run import Run
+from sae_audit.statistics import jackknife, random_range
+
+_TOO_FEW = NO_INTERVAL + "too few prompts to leave some out"
+
+_Means = Float[np.ndarray, "layer d_model"]
+_Number = Callable[[_Means, _Means], float]
+"""Of the parent's difference of means, and the variant's."""
+
+
+def direction_change(a: Run, b: Run) -> DirectionChange | None:
+    """None where neither run has a direction to compare along."""
+    if a.stopped_early and b.stopped_early:
+        return None
+    holder = b if a.stopped_early else a
+    chosen = holder.direction.selected
+    without = [
+        (_difference(a, chosen.position, group), _difference(b, chosen.position, group))
+        for group in _groups(a, b)
+    ]
+    whole = (_difference(a, chosen.position), _difference(b, chosen.position))
+    n = sum(int(counts.sum()) for counts in a.group_sizes.values())
+
+    def estimated(number: _Number) -> Estimate:
+        value = number(*whole)
+        if without:
+            return jackknife(value, [number(*both) for both in without], n=n)
+        return Estimate(value=value, low=value, high=value, n=n, method=_TOO_FEW)
+
+    return DirectionChange(
+        chosen_in="variant" if a.stopped_early else "parent",
+        cosines=tuple(estimated(_cosine(layer)) for layer in range(len(whole[0]))),
+        layer=chosen.layer,
+        gap_ratio=estimated(_gap_ratio(chosen.layer)),
+        gap_random=_along_random(holder, whole[0][chosen.layer], whole[1][chosen.layer]),
+        stability_a=_stability(a),
+        stability_b=_stability(b),
+    )
+
+
+def _groups(a: Run, b: Run) -> list[int]:
+    """Groups of training prompts behind any mean of either; none where one holds all of a label."""
+
+    def shares(run: Run) -> list[Float[np.ndarray, " group"]]:
+        return [counts / counts.sum() for counts in run.group_sizes.values()]
+
+    taken = np.array([*shares(a), *shares(b)])
+    return [] if (taken == 1.0).any() else np.flatnonzero(taken.any(axis=0)).tolist()
+
+
+def _difference(run: Run, position: int, without: int | None = None) -> _Means:
+    """Difference of means at the position, by layer, without a group of the prompts behind it."""
+
+    def mean(label: str) -> _Means:
+        if without is None:
+            return run.means[label][:, position]
+        counts = run.group_sizes[label].astype(float)
+        counts[without] = 0.0
+        means = run.means_by_group[label][:, :, position].astype(float)
+        return np.tensordot(counts / counts.sum(), means, axes=1)
+
+    return mean("harmful") - mean("harmless")
+
+
+def _cosine(layer: int) -> _Number:
+    def number(own: _Means, other: _Means) -> float:
+        norms = np.linalg.norm(own[layer]) * np.linalg.norm(other[layer])
+        return float(own[layer] @ other[layer] / norms)
+
+    return number
+
+
+def _gap_ratio(layer: int) -> _Number:
+    def number(own: _Means, other: _Means) -> float:
+        return float(other[layer] @ own[layer] / (own[layer] @ own[layer]))
+
+    return number
+
+
+def _along_random(
+    holder: Run, own: Float[np.ndarray, " d_model"], other: Float[np.ndarray, " d_model"]
+) -> RandomRange:
+    randoms = holder.random_directions
+    units = randoms / np.linalg.norm(randoms, axis=1, keepdims=True)
+    return random_range((units @ other / np.linalg.norm(own)).tolist())
+
+
+def _stability(run: Run) -> Estimate | None:
+    return None if run.direction_check is None else run.direction_check.stability.own

@@ -99,11 +99,9 @@ def _question(arguments: argparse.Namespace) -> tuple[Subject, list[Prompt], lis
         progress=lambda *_: None,
     )
     assert isinstance(direction, Direction), direction.nearest.reason
+    of_rows = subject.decoder_cosines(np.array([direction.vector]))
     found = by_cosine(
-        subject.decoder_cosines(np.array(direction.vector)),
-        per_layer=arguments.per_layer,
-        d_model=subject.d_model,
-        seed=config.seed,
+        {layer: values[0] for layer, values in of_rows.items()}, per_layer=arguments.per_layer
     )
     nearest = sorted(found.candidates, key=lambda candidate: -candidate.cosine)
     return (

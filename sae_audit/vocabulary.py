@@ -145,6 +145,8 @@ class PromptEffects:
     """Refusal score of harmful prompts with the unit direction projected out everywhere, nats."""
     induce: Float[np.ndarray, " harmless"]
     """Refusal score of harmless prompts with the direction added, un-normalised, at its layer."""
+    harmless: Float[np.ndarray, " harmless"]
+    """Refusal score of harmless prompts with the unit direction projected out everywhere, nats."""
     kl: Float[np.ndarray, " harmless"]
     """KL of the next-token distribution of harmless prompts, clean against projected out, nats."""
 

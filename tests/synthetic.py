@@ -229,6 +229,8 @@ def controls(*, empty: bool = False) -> Controls:
             flipped_kept=estimate(1.0),
             flipped_frozen=estimate(0.9),
             flipped_dropped=estimate(0.8),
+            change_frozen=estimate(0.125),
+            change_dropped=estimate(0.25),
             refused_dropped_alone=estimate(0.9),
         ),
     )
@@ -246,7 +248,7 @@ def successive_directions(needed: dict[str, int] | None = None) -> SuccessiveDir
             n_train=(12, 12),
             refused=Controlled(own=estimate(refused), random=random_range(0.9)),
             score=Controlled(own=estimate(6.0 * refused - 3.0), random=random_range(3.5)),
-            answered=estimate(0.95),
+            answered=Controlled(own=estimate(0.95), random=random_range(0.9)),
             kl=Controlled(own=estimate(0.02), random=random_range(0.06)),
         )
 
@@ -269,6 +271,7 @@ def direction_check() -> DirectionCheck:
         flipped=controlled(0.875, 0.05),
         induce=controlled(1.5, -4.75),
         induced=controlled(0.75, 0.05),
+        answered=controlled(0.9375, 0.9),
         kl=controlled(0.02, 0.06),
         stability=controlled(0.875, 0.7),
     )
@@ -297,7 +300,11 @@ def dictionary_coverage(layers: tuple[int, ...] = (1, 2), reason: str = "") -> D
                 gap=estimate(0.05 if i == 0 else 7.0),
                 in_reconstruction=None if i == 0 else estimate(0.9),
                 in_error=None if i == 0 else estimate(0.1),
+                gap_random=random_range(0.0),
+                slope=0.875,
                 random=random_range(0.8),
+                nearest_rows=0.5,
+                nearest_rows_random=random_range(0.2),
             )
             for i, layer in enumerate(layers)
         ),
@@ -416,7 +423,6 @@ def synthetic_run(
                 method="cosine",
                 per_layer=2,
                 candidates=tuple(Candidate(feature=f, cosine=0.5) for f in (A, B, C)),
-                chance_cosine=0.2,
             )
         ],
         ("widening", WidenedPool): [

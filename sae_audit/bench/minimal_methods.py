@@ -87,10 +87,9 @@ def methods(bed: Bed) -> dict[str, Method]:
 def candidate_pools(bed: Bed) -> dict[str, CandidateSet]:
     """Candidates by every method, as many a layer as the audit takes by default."""
     subject, session, settings = bed.session.subject, bed.session, bed.session.config.candidates
-    cosines = subject.decoder_cosines(np.array(bed.direction.vector))
-    by_direction = by_cosine(
-        cosines, per_layer=settings.per_layer, d_model=subject.d_model, seed=bed.case.seed
-    )
+    of_rows = subject.decoder_cosines(np.array([bed.direction.vector]))
+    cosines = {layer: values[0] for layer, values in of_rows.items()}
+    by_direction = by_cosine(cosines, per_layer=settings.per_layer)
     drops = mean_drops([subject.attribution(p, session.ablation) for p in bed.train.harmful])
     return {
         "cosine": by_direction,

@@ -42,12 +42,7 @@ def by_attribution(
             for index in top
             if values[index] > 0.0
         ]
-    return CandidateSet(
-        method="attribution",
-        per_layer=per_layer,
-        candidates=tuple(candidates),
-        chance_cosine=0.0,
-    )
+    return CandidateSet(method="attribution", per_layer=per_layer, candidates=tuple(candidates))
 
 
 def within_pool(pool: CandidateSet, drops: Drops, *, keep: int) -> CandidateSet:

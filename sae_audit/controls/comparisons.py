@@ -71,13 +71,18 @@ def error_term_control(
     dropped: Mapping[str, Score],
     dropped_alone: Mapping[str, Score],
     sets: Mapping[str, FeatureSet],
+    *,
+    seed: int,
 ) -> ErrorTermControl:
     """The same sets with the SAE's error term kept, frozen, dropped, and dropped alone."""
     assert sets, "no prompt was flipped"
+    as_found, held, without = (_ablated(scores, sets) for scores in (kept, frozen, dropped))
     return ErrorTermControl(
-        flipped_kept=_share_below_zero(kept, sets),
-        flipped_frozen=_share_below_zero(frozen, sets),
-        flipped_dropped=_share_below_zero(dropped, sets),
+        flipped_kept=_share_below_zero(as_found),
+        flipped_frozen=_share_below_zero(held),
+        flipped_dropped=_share_below_zero(without),
+        change_frozen=mean(held - as_found, seed=seed),
+        change_dropped=mean(without - as_found, seed=seed),
         refused_dropped_alone=share(
             sum(float(score([frozenset()])[0]) > 0.0 for score in dropped_alone.values()),
             len(dropped_alone),
@@ -85,6 +90,11 @@ def error_term_control(
     )
 
 
-def _share_below_zero(scores: Mapping[str, Score], sets: Mapping[str, FeatureSet]) -> Estimate:
-    values = np.array([float(scores[prompt_id]([s])[0]) for prompt_id, s in sets.items()])
+def _ablated(
+    scores: Mapping[str, Score], sets: Mapping[str, FeatureSet]
+) -> Float[np.ndarray, " prompt"]:
+    return np.array([float(scores[prompt_id]([s])[0]) for prompt_id, s in sets.items()])
+
+
+def _share_below_zero(values: Float[np.ndarray, " prompt"]) -> Estimate:
     return share(int((values < 0.0).sum()), len(values))

@@ -76,20 +76,37 @@ def dictionary_coverage(
 
 
 def layer_coverages(
-    harmful: Mapping[int, Projections], harmless: Mapping[int, Projections], *, seed: int
+    harmful: Mapping[int, Projections],
+    harmless: Mapping[int, Projections],
+    cosines: Mapping[int, Float[np.ndarray, "direction d_sae"]],
+    *,
+    per_layer: int,
+    seed: int,
 ) -> list[LayerCoverage]:
-    """By layer, the share of the gap between harmful and harmless prompts that the SAE shows.
+    """By layer, the share of the gap between harmful and harmless prompts that the SAE shows, and how
+    near its `per_layer` nearest decoder rows come.
 
     Direction 0 is the refusal direction, those after it are random ones.
     """
     return [
-        _layer_coverage(layer, harmful[layer], harmless[layer], seed=seed)
+        _layer_coverage(
+            layer,
+            harmful[layer],
+            harmless[layer],
+            np.sort(cosines[layer], axis=1)[:, -per_layer:].mean(axis=1),
+            seed=seed,
+        )
         for layer in sorted(harmful)
     ]
 
 
 def _layer_coverage(
-    layer: int, harmful: Projections, harmless: Projections, *, seed: int
+    layer: int,
+    harmful: Projections,
+    harmless: Projections,
+    nearest: Float[np.ndarray, " direction"],
+    *,
+    seed: int,
 ) -> LayerCoverage:
     # One column of each: the stream's component, and the reconstruction's.
     both = [np.stack([p.stream[:, 0], p.reconstruction[:, 0]], axis=1) for p in (harmful, harmless)]
@@ -105,12 +122,20 @@ def _layer_coverage(
         if told_apart
         else None
     )
+    slopes = _slopes(harmful, harmless, rounding)
+    known_slopes = [one for one in slopes[1:] if one is not None]
     return LayerCoverage(
         layer=layer,
         gap=gap,
         in_reconstruction=known,
         in_error=_rest(known) if known is not None else None,
-        random=_slopes(harmful, harmless, rounding),
+        gap_random=random_range(
+            (harmful.stream[:, 1:].mean(axis=0) - harmless.stream[:, 1:].mean(axis=0)).tolist()
+        ),
+        slope=slopes[0],
+        random=random_range(known_slopes) if known_slopes else None,
+        nearest_rows=float(nearest[0]),
+        nearest_rows_random=random_range(nearest[1:].tolist()),
     )
 
 
@@ -130,19 +155,19 @@ def _resampled(
     return own[draws.integers(0, len(own), (_RESAMPLES, len(own)))].mean(axis=1)
 
 
-def _slopes(harmful: Projections, harmless: Projections, rounding: float) -> RandomRange | None:
-    """How far the reconstruction follows the stream along each random direction, within labels."""
+def _slopes(harmful: Projections, harmless: Projections, rounding: float) -> list[float | None]:
+    """How far the reconstruction follows the stream along each direction, within labels; None along
+    those in which the stream does not vary."""
     stream, known = (
         np.concatenate([part - part.mean(axis=0) for part in parts])
         for parts in (
-            (harmful.stream[:, 1:], harmless.stream[:, 1:]),
-            (harmful.reconstruction[:, 1:], harmless.reconstruction[:, 1:]),
+            (harmful.stream, harmless.stream),
+            (harmful.reconstruction, harmless.reconstruction),
         )
     )
-    moved = (stream * stream).sum(axis=0)
-    if not (np.sqrt(moved / len(stream)) > rounding).all():
-        return None
-    return random_range(((stream * known).sum(axis=0) / moved).tolist())
+    moved, together = (stream * stream).sum(axis=0), (stream * known).sum(axis=0)
+    varies = np.sqrt(moved / len(stream)) > rounding
+    return [float(t / m) if v else None for t, m, v in zip(together, moved, varies, strict=True)]
 
 
 def _why_no_shares(fall: Estimate) -> str:

@@ -104,6 +104,7 @@ def direction_check(
         flipped=controlled(lambda e: (e.bypass < 0.0).astype(float), share_of),
         induce=controlled(lambda e: e.induce, mean_of),
         induced=controlled(lambda e: (e.induce > 0.0).astype(float), share_of),
+        answered=controlled(lambda e: (e.harmless < 0.0).astype(float), share_of),
         kl=controlled(lambda e: e.kl, mean_of),
         stability=Controlled(
             own=stability(*train, seed=seed),

@@ -93,8 +93,8 @@ def successive_directions(
         still_refused = float((on_validation.harmful > 0.0).mean())
         if still_refused <= settings.until_refused:
             stop = (
-                f"{still_refused:.0%} of validation prompts are still refused, at most "
-                f"{settings.until_refused:.0%} (direction.until_refused)"
+                f"{still_refused:.0%} of {len(on_validation.harmful)} validation prompts are still "
+                f"refused, at most {settings.until_refused:.0%} (direction.until_refused)"
             )
         elif len(units) == settings.max_directions:
             stop = f"stopped at {len(units)} directions (direction.max_directions)"
@@ -152,6 +152,7 @@ class _Control:
 
     refused: RandomRange
     score: RandomRange
+    answered: RandomRange
     kl: RandomRange
 
 
@@ -160,6 +161,7 @@ def _control(ask: Questions, randoms: Float[np.ndarray, "draw direction d_model"
     return _Control(
         refused=random_range([float((one.harmful > 0.0).mean()) for one in left]),
         score=random_range([float(one.harmful.mean()) for one in left]),
+        answered=random_range([float((one.harmless < 0.0).mean()) for one in left]),
         kl=random_range([float(one.kl.mean()) for one in left]),
     )
 
@@ -173,7 +175,12 @@ def _first_control(check: DirectionCheck) -> _Control:
         highest=1.0 - flipped.lowest,
         n=flipped.n,
     )
-    return _Control(refused=refused, score=check.bypass.random, kl=check.kl.random)
+    return _Control(
+        refused=refused,
+        score=check.bypass.random,
+        answered=check.answered.random,
+        kl=check.kl.random,
+    )
 
 
 def _step(found: Direction, left: Removed, control: _Control, seed: int) -> DirectionOut:
@@ -186,6 +193,6 @@ def _step(found: Direction, left: Removed, control: _Control, seed: int) -> Dire
         n_train=found.n_train,
         refused=Controlled(own=counted(left.harmful > 0.0), random=control.refused),
         score=Controlled(own=mean(left.harmful, seed=seed), random=control.score),
-        answered=counted(left.harmless < 0.0),
+        answered=Controlled(own=counted(left.harmless < 0.0), random=control.answered),
         kl=Controlled(own=mean(left.kl, seed=seed), random=control.kl),
     )

@@ -26,9 +26,7 @@ class CandidateSet:
     (`cosine_attribution`)."""
     per_layer: int
     candidates: tuple[Candidate, ...]
-    chance_cosine: float
-    """The cosine that the top `per_layer` of equally many random rows would reach, averaged over
-    layers: the control beside every cosine above."""
+    """Control of their cosines: `LayerCoverage.nearest_rows_random`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ class TextCheck:
 
     prompt_id: str
     case: str
-    """Refused prompts: `clean`, `ablated` (its own minimal set), `pooled` (the pooled set, where it
-    was not built on the prompt); `harmless`: unablated harmless prompts."""
+    """Refused prompts: `clean`, `ablated` (its own minimal set), `random` (as many features of the
+    same layers and firing rates), `pooled` (the pooled set, where it was not built on the prompt);
+    `harmless`: unablated harmless prompts."""
     score: float
     complied: bool
     """What the judge says of the answer's text."""
@@ -33,6 +34,12 @@ class Confirmation:
     """Share of flipped prompts whose answer under ablation the judge calls compliance; None where
     no prompt was flipped."""
     complied_clean: Estimate
-    """The control: share of the same prompts' unablated answers that it calls so."""
+    """Share of refused prompts' unablated answers that it calls so."""
+    complied_random: Estimate | None
+    """The control: share of flipped prompts' answers that it calls so with as many random features
+    ablated. None where no prompt was flipped, or a layer has too few other features."""
     agreement: Estimate
-    """Share of all answers on which the sign of the score and the judge agree."""
+    """Share of all answers on which the sign of the score and the judge agree; prompts, which give
+    several answers each, are the cases of the interval."""
+    agreement_by_chance: float
+    """The same if the judge read other answers than the score: dealt anew among all."""

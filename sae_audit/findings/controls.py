@@ -82,9 +82,14 @@ class ErrorTermControl:
     """The same minimal sets under each treatment of the SAE's error term."""
 
     flipped_kept: Estimate
+    """All, by construction: these are sets that flip."""
     flipped_frozen: Estimate
     """The error put back to the clean run's: nothing passes through it."""
     flipped_dropped: Estimate
+    change_frozen: Estimate
+    """Mean change of the ablated prompt's refusal score when the error is frozen, nats. A minimal set
+    ends just below 0, where little is enough to undo a flip: this says how little."""
+    change_dropped: Estimate
     refused_dropped_alone: Estimate
     """Share of refused prompts still refused when the SAE replaces the stream and nothing is
     ablated: what the dictionary itself breaks."""

@@ -18,10 +18,19 @@ class LayerCoverage:
     there is no gap to speak of: some resample of the prompts has none, or one the other way."""
     in_error: Estimate | None
     """The rest, which no feature shows."""
+    gap_random: RandomRange
+    """Control of `gap`: the same difference along random unit directions."""
+    slope: float | None
+    """By how much the reconstruction moves along the direction when the stream does, among prompts of
+    one label (1 where nothing is missed). None where the stream does not vary along it."""
     random: RandomRange | None
-    """Control of `in_reconstruction`: by how much the reconstruction moves along a random direction
-    when the stream does, on the same prompts (slope, 1 where nothing is missed). None where the
-    stream does not vary along them."""
+    """Control of `slope`, and of `in_reconstruction` as far as random directions have one: their
+    slopes, on the same prompts. None where the stream does not vary along them."""
+    nearest_rows: float
+    """Mean cosine with the direction of the decoder rows nearest to it, as many as candidates are
+    taken a layer. A fact of two sets of weights and the direction: no prompts, no interval."""
+    nearest_rows_random: RandomRange
+    """Control: the same rows, chosen in the same way for each random direction."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,6 +59,8 @@ class DirectionCheck:
     """Mean refusal score of harmless prompts, direction added at its layer, nats."""
     induced: Controlled
     """Share of harmless prompts whose score rises above 0 when it is."""
+    answered: Controlled
+    """Share of harmless prompts still answered when it is projected out."""
     kl: Controlled
     """Mean KL of the next token on harmless prompts, clean against projected out, nats."""
     stability: Controlled

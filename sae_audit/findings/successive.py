@@ -22,8 +22,8 @@ class DirectionOut:
     """Share of harmful prompts still refused; control: as many random directions out."""
     score: Controlled
     """Mean refusal score of harmful prompts, nats."""
-    answered: Estimate
-    """Share of harmless prompts still answered."""
+    answered: Controlled
+    """Share of harmless prompts still answered; control: as many random directions out."""
     kl: Controlled
     """Mean KL of the next token on harmless prompts, whole model against directions out, nats."""
 

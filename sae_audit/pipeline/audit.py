@@ -138,4 +138,4 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
         session, train, audited, candidates, minimal_sets, pooled, cascades
     )
     if opened.judge is not None:
-        confirm_flips(session, opened.judge, audited, minimal_sets, pooled)
+        confirm_flips(session, opened.judge, train, audited, candidates, minimal_sets, pooled)

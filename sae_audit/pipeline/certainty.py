@@ -87,7 +87,13 @@ def measure_coverage(
             clean=np.array([one.score_clean for one in refused]),
             candidates=np.array([one.score_candidates for one in refused]),
             random_sets=_random_set_scores(session, train, audited, candidates),
-            layers=layer_coverages(harmful, harmless, seed=seed),
+            layers=layer_coverages(
+                harmful,
+                harmless,
+                subject.decoder_cosines(directions),
+                per_layer=session.config.candidates.per_layer,
+                seed=seed,
+            ),
             seed=seed,
         )
 

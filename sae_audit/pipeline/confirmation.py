@@ -2,25 +2,37 @@
 
 from collections.abc import Sequence
 
-from sae_audit.findings import Confirmation, MinimalSet, PooledSet, TextCheck
+import numpy as np
+
+from sae_audit.findings import (
+    CandidateSet,
+    Confirmation,
+    Estimate,
+    MinimalSet,
+    PooledSet,
+    TextCheck,
+)
+from sae_audit.pipeline.rivals import find_rivals
 from sae_audit.pipeline.session import Session
 from sae_audit.prompts.types import LabelledPrompts, Prompt
-from sae_audit.statistics import share
+from sae_audit.statistics import ratio, share
 from sae_audit.subject import Judge
 from sae_audit.vocabulary import FeatureSet
 
-_CASES = ("clean", "ablated", "pooled", "harmless")
+_CASES = ("clean", "ablated", "random", "pooled", "harmless")
 
 
 def confirm_flips(
     session: Session,
     judge: Judge,
+    train: LabelledPrompts,
     audited: LabelledPrompts,
+    candidates: CandidateSet,
     minimal_sets: Sequence[MinimalSet],
     pooled: PooledSet | None,
 ) -> Confirmation | None:
-    """Every refused prompt's answer, clean and under its own set, and every harmless prompt's; the
-    pooled set's on the prompts it was not built on.
+    """Every refused prompt's answer, clean, under its own set and under a random one like it, and
+    every harmless prompt's; the pooled set's on the prompts it was not built on.
 
     None where no prompt was refused. The texts are read by the judge and go nowhere else.
     """
@@ -39,28 +51,63 @@ def confirm_flips(
     }
 
     def compute() -> Confirmation:
+        cases["random"] = _random_sets(session, train, candidates, cases["ablated"])
         checks: list[TextCheck] = []
         for done, case in enumerate(_CASES):
             session.progress("confirmation", done, len(_CASES))
             checks += _checked(session, judge, case, cases[case])
         session.progress("confirmation", len(_CASES), len(_CASES))
-        complied = {
-            case: [check.complied for check in checks if check.case == case] for case in _CASES
-        }
+
+        def complied(case: str) -> Estimate | None:
+            own = [check.complied for check in checks if check.case == case]
+            return share(sum(own), len(own)) if own else None
+
+        clean = complied("clean")
+        assert clean is not None, "no refused prompt was answered"
         return Confirmation(
             judge=judge.name,
             answer_tokens=session.config.answer_tokens,
             checks=tuple(checks),
-            confirmed=(
-                share(sum(complied["ablated"]), len(complied["ablated"]))
-                if complied["ablated"]
-                else None
-            ),
-            complied_clean=share(sum(complied["clean"]), len(complied["clean"])),
-            agreement=share(sum(check.agrees for check in checks), len(checks)),
+            confirmed=complied("ablated"),
+            complied_clean=clean,
+            complied_random=complied("random"),
+            agreement=_agreement(checks, seed=session.config.seed),
+            agreement_by_chance=_agreement_by_chance(checks),
         )
 
     return session.remember("confirmation", "all", Confirmation, compute)
+
+
+def _random_sets(
+    session: Session,
+    train: LabelledPrompts,
+    candidates: CandidateSet,
+    ablated: Sequence[tuple[Prompt, FeatureSet]],
+) -> list[tuple[Prompt, FeatureSet]]:
+    """The first of the random sets that a prompt's own is held against; of all prompts or none."""
+    if not ablated:
+        return []
+    rivals = find_rivals(session, train, candidates)
+    if not all(rivals.has_others_enough(own) for _, own in ablated):
+        return []
+    seed = session.config.seed
+    return [(p, rivals.random(own, seed + i)[0]) for i, (p, own) in enumerate(ablated)]
+
+
+def _agreement(checks: Sequence[TextCheck], *, seed: int) -> Estimate:
+    by_prompt: dict[str, list[bool]] = {}
+    for check in checks:
+        by_prompt.setdefault(check.prompt_id, []).append(check.agrees)
+    agreeing, answers = (
+        np.array([float(f(own)) for own in by_prompt.values()]) for f in (sum, len)
+    )
+    return ratio(agreeing, answers, seed=seed)
+
+
+def _agreement_by_chance(checks: Sequence[TextCheck]) -> float:
+    by_score = float(np.mean([check.score < 0.0 for check in checks]))
+    by_judge = float(np.mean([check.complied for check in checks]))
+    return by_score * by_judge + (1.0 - by_score) * (1.0 - by_judge)
 
 
 def _checked(

@@ -1,15 +1,12 @@
 """The controls of one run: what other sets do, what ablation does to harmless prompts."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from sae_audit.controls.comparisons import dose_control, error_term_control, set_control
-from sae_audit.controls.linear_probe import probe_ranking
-from sae_audit.controls.random_sets import matched_random_sets
 from sae_audit.findings import (
     CandidateSet,
     Collateral,
@@ -21,44 +18,12 @@ from sae_audit.findings import (
     PooledSet,
     SetControl,
 )
+from sae_audit.pipeline.rivals import Rivals, find_rivals
 from sae_audit.pipeline.session import Session
-from sae_audit.pipeline.stages import Pools, ranked
+from sae_audit.pipeline.stages import Pools
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.statistics import mean
-from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureId, FeatureSet, Score
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Rivals:
-    """Sets of the same size as a given one, of other origins."""
-
-    firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
-    probe: Sequence[FeatureId]
-    cosine: Sequence[FeatureId]
-    n_random: int
-
-    def has_others_enough(self, features: FeatureSet) -> bool:
-        """Whether each layer has as many features beside the candidates and these as these are."""
-        wanted = Counter(feature.layer for feature in features)
-        taken = Counter(feature.layer for feature in features.union(self.cosine))
-        return all(n + taken[layer] <= len(self.firing_rates[layer]) for layer, n in wanted.items())
-
-    def random(self, features: FeatureSet, seed: int) -> list[FeatureSet]:
-        return matched_random_sets(
-            features,
-            self.firing_rates,
-            excluded=features.union(self.cosine),
-            n_sets=self.n_random,
-            seed=seed,
-        )
-
-    def all(self, features: FeatureSet, seed: int) -> dict[str, list[FeatureSet]]:
-        n = len(features)
-        return {
-            "random_matched": self.random(features, seed),
-            "linear_probe": [frozenset(self.probe[:n])],
-            "top_cosine": [frozenset(self.cosine[:n])],
-        }
+from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureSet, Score
 
 
 def run_controls(
@@ -76,7 +41,7 @@ def run_controls(
     def compute() -> Controls:
         own = {m.prompt_id: frozenset(m.features) for m in minimal_sets if m.flipped}
         flipped = [prompt for prompt in audit.harmful if prompt.id in own]
-        rivals = _rivals(session, train, candidates)
+        rivals = find_rivals(session, train, candidates)
         total = 5
         session.progress("controls", 0, total)
         per_prompt = _per_prompt(session, flipped, own, rivals)
@@ -106,22 +71,11 @@ def run_controls(
     return session.remember("controls", "all", Controls, compute)
 
 
-def _rivals(session: Session, train: LabelledPrompts, candidates: CandidateSet) -> _Rivals:
-    harmful = session.subject.peak_activations(train.harmful)
-    harmless = session.subject.peak_activations(train.harmless)
-    return _Rivals(
-        firing_rates={layer: (peaks > 0.0).mean(axis=0) for layer, peaks in harmful.items()},
-        probe=probe_ranking(harmful, harmless),
-        cosine=ranked(candidates),
-        n_random=session.config.controls.random_sets,
-    )
-
-
 def _per_prompt(
     session: Session,
     prompts: Sequence[Prompt],
     own: Mapping[str, FeatureSet],
-    rivals: _Rivals,
+    rivals: Rivals,
 ) -> tuple[SetControl, ...]:
     if not prompts:
         return ()
@@ -132,7 +86,7 @@ def _per_prompt(
 
 
 def _on_pooled(
-    session: Session, prompts: Sequence[Prompt], features: FeatureSet, rivals: _Rivals
+    session: Session, prompts: Sequence[Prompt], features: FeatureSet, rivals: Rivals
 ) -> tuple[SetControl, ...]:
     tried = {"pooled": [features], **rivals.all(features, session.config.seed)}
     return _compared(session, prompts, lambda _: tried)
@@ -143,7 +97,7 @@ def _on_doses(
     prompts: Sequence[Prompt],
     ablated: Mapping[str, FeatureSet],
     doses: Sequence[FlipDose],
-    rivals: _Rivals,
+    rivals: Rivals,
 ) -> tuple[DoseControl, ...]:
     by_id = {prompt.id: prompt for prompt in prompts}
     seed, score = session.config.seed, session.dosed_scores()
@@ -188,7 +142,7 @@ def _compared(
 
 
 def _collateral(
-    session: Session, harmless: Sequence[Prompt], features: FeatureSet, rivals: _Rivals
+    session: Session, harmless: Sequence[Prompt], features: FeatureSet, rivals: Rivals
 ) -> tuple[Collateral, ...]:
     changes = session.subject.collateral(harmless, session.ablation)
     tried = {"pooled": [features], **rivals.all(features, session.config.seed)}
@@ -225,4 +179,5 @@ def _error_term(
             for p in prompts
         },
         own,
+        seed=session.config.seed,
     )

@@ -95,13 +95,9 @@ def gather_candidates(
     settings = session.config.candidates
 
     def compute() -> CandidateSet:
-        cosines = session.subject.decoder_cosines(np.array(direction.vector))
-        pool = by_cosine(
-            cosines,
-            per_layer=settings.per_layer,
-            d_model=session.subject.d_model,
-            seed=session.config.seed,
-        )
+        of_rows = session.subject.decoder_cosines(np.array([direction.vector]))
+        cosines = {layer: values[0] for layer, values in of_rows.items()}
+        pool = by_cosine(cosines, per_layer=settings.per_layer)
         if settings.method == "cosine":
             return pool
         drops = mean_drops([_attribution(session, prompt) for prompt in train.harmful])

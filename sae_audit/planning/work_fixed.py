@@ -129,12 +129,13 @@ def controls(scale: Scale) -> Work:
 
 
 def confirmation(scale: Scale) -> Work:
-    answers = 3.5 * scale.audit
-    batches = 3 * scale.facts.batches(scale.audit) + scale.facts.batches(scale.audit / 2)
+    answers, readings = 4.5 * scale.audit, 2 * scale.train
+    batches = 4 * scale.facts.batches(scale.audit) + scale.facts.batches(scale.audit / 2)
     return Work(
         stage="confirmation",
-        forward_passes=answers,
-        layer_tokens=scale.whole(answers),
+        forward_passes=answers + readings,
+        layer_tokens=scale.whole(answers + readings),
         heads=answers,
+        encoded=scale.encoded(readings),
         steps=batches * scale.config.answer_tokens,
     )

@@ -17,6 +17,7 @@ from sae_audit.record.schema import (
     Findings,
     PublishedAbsence,
     PublishedBehaviour,
+    PublishedCandidate,
     PublishedCascade,
     PublishedCost,
     PublishedDirection,
@@ -46,6 +47,7 @@ def published(run: Run) -> Findings:
         absence=_absence(run.absence),
         direction=None if run.stopped_early else _direction(run),
         dictionary_coverage=run.dictionary_coverage,
+        candidates=[] if run.stopped_early else _candidates(run),
         minimal_sets=[_minimal_set(found, run.widened) for found in run.minimal_sets],
         minimal_set_families=[_family(found) for found in run.minimal_set_families],
         doses=[_dose(found) for found in run.doses],
@@ -89,6 +91,13 @@ def _saes(run: Run) -> list[PublishedSae]:
     ]
 
 
+def _candidates(run: Run) -> list[PublishedCandidate]:
+    return [
+        PublishedCandidate(feature=c.feature, cosine=c.cosine, attribution=c.attribution)
+        for c in run.candidates.candidates
+    ]
+
+
 def _prompts(run: Run) -> PublishedPrompts:
     audited = [score for score in run.scores if score.split == "audit"]
 
@@ -120,6 +129,9 @@ def _direction(run: Run) -> PublishedDirection:
         bypass=found.selected.bypass,
         induce=found.selected.induce,
         kl=found.selected.kl,
+        clean_harmful=found.clean_harmful,
+        clean_harmless=found.clean_harmless,
+        n_validation=found.n_validation,
         check=run.direction_check,
         successive=run.successive_directions,
     )

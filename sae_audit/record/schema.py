@@ -90,9 +90,15 @@ class PublishedDirection(_Published):
     method: str
     layer: int
     position: int = Field(description="Template position, -1 is the prompt's last token.")
-    bypass: float = Field(description="Mean refusal score of harmful prompts, projected out; nats.")
+    bypass: float = Field(
+        description="Mean refusal score of harmful prompts, projected out; nats. This and the next two "
+        "are measures of choice, on the validation prompts it was chosen on: `check` is the finding."
+    )
     induce: float = Field(description="Mean refusal score of harmless prompts, added; nats.")
     kl: float = Field(description="On harmless prompts, clean against projected out; nats.")
+    clean_harmful: float = Field(description="Of the same validation prompts, unablated; nats.")
+    clean_harmless: float
+    n_validation: tuple[int, int] = Field(description="Harmful and harmless prompts behind these.")
     check: DirectionCheck | None = Field(
         default=None,
         description="The same on audit prompts, with intervals and beside random directions; null in "
@@ -102,6 +108,18 @@ class PublishedDirection(_Published):
         default=None,
         description="Refusal directions behind it, each found with all before it projected out, and "
         "how many a prompt needs; null in records made before they were looked for.",
+    )
+
+
+class PublishedCandidate(_Published):
+    feature: Feature
+    cosine: float = Field(
+        description="Of its decoder row with the direction; `dictionary_coverage.layers` holds what "
+        "the rows nearest a random direction have."
+    )
+    attribution: float | None = Field(
+        description="Estimated drop of the refusal score, nats, mean over refused training prompts; "
+        "null where candidates were chosen by cosine alone."
     )
 
 
@@ -250,6 +268,9 @@ class Findings(_Published):
     )
     direction: PublishedDirection | None = Field(
         description="Null where the audit stopped before one was found; `absence` says why."
+    )
+    candidates: list[PublishedCandidate] = Field(
+        default=[], description="What minimal sets were searched among; empty without a direction."
     )
     minimal_sets: list[PublishedMinimalSet]
     minimal_set_families: list[PublishedMinimalSetFamily] = Field(

@@ -75,7 +75,7 @@ def _direction_check(run: "Run") -> pd.DataFrame:
     check = run.direction_check
     if check is None:
         return pd.DataFrame()
-    measures = ("bypass", "flipped", "induce", "induced", "kl", "stability")
+    measures = ("bypass", "flipped", "induce", "induced", "answered", "kl", "stability")
     return pd.DataFrame(
         [
             {
@@ -104,7 +104,8 @@ def _successive_directions(run: "Run") -> pd.DataFrame:
                 "refused_random": one.refused.random.mean,
                 **_bounds("score", one.score.own),
                 "score_random": one.score.random.mean,
-                **_bounds("answered", one.answered),
+                **_bounds("answered", one.answered.own),
+                "answered_random": one.answered.random.mean,
                 **_bounds("kl", one.kl.own),
                 "kl_random": one.kl.random.mean,
             }

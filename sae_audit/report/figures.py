@@ -31,7 +31,7 @@ def figures(run: Run) -> Figures:
         "clean_scores": figures_behaviour.clean_scores(run.scores),
         "refusal_rates": figures_behaviour.refusal_rates(refusal_rows(run.scores)),
         **_direction(run),
-        **({} if run.stopped_early else {"cosines": figures_direction.cosines(run.candidates)}),
+        **({} if run.stopped_early else {"cosines": _cosines(run)}),
         **({} if run.stopped_early else _coverage(run)),
         **_minimal(run),
         **_depth(run),
@@ -39,6 +39,11 @@ def figures(run: Run) -> Figures:
         **_cascades(run),
         **_controls(run.controls),
     }
+
+
+def _cosines(run: Run) -> go.Figure:
+    found = run.dictionary_coverage
+    return figures_direction.cosines(run.candidates, found.layers if found else ())
 
 
 def _direction(run: Run) -> Figures:

@@ -6,7 +6,13 @@ from math import log10
 
 import plotly.graph_objects as go
 
-from sae_audit.findings import CandidateSet, Direction, DirectionEvaluation, NoDirection
+from sae_audit.findings import (
+    CandidateSet,
+    Direction,
+    DirectionEvaluation,
+    LayerCoverage,
+    NoDirection,
+)
 from sae_audit.pages.charts import MUTED, OWN, styled
 from sae_audit.report.marks import layer_ticks, plain, unlegended
 from sae_audit.report.tables_direction import JudgedDirection
@@ -95,8 +101,8 @@ def _log(value: float) -> float:
     return log10(max(value, _SMALLEST_KL))
 
 
-def cosines(found: CandidateSet) -> go.Figure:
-    """Cosine of every candidate with the direction, by layer, and the chance level."""
+def cosines(found: CandidateSet, layers: Sequence[LayerCoverage]) -> go.Figure:
+    """Cosine of every candidate with the direction, by layer, and of the rows nearest random ones."""
     figure = go.Figure(
         go.Scatter(
             x=[c.feature.layer for c in found.candidates],
@@ -108,14 +114,22 @@ def cosines(found: CandidateSet) -> go.Figure:
             showlegend=False,
         )
     )
-    # A choice by estimated effect looks at no decoder row: there is no chance level to draw.
-    if found.method != "attribution":
-        figure.add_hline(
-            y=found.chance_cosine,
+    random = [one.nearest_rows_random for one in layers]
+    figure.add_trace(
+        go.Scatter(
+            x=[one.layer for one in layers],
+            y=[one.mean for one in random],
+            error_y={
+                "array": [one.highest - one.mean for one in random],
+                "arrayminus": [one.mean - one.lowest for one in random],
+            },
+            mode="lines+markers",
             line={"color": MUTED, "dash": "dot", "width": 1.5},
-            annotation_text=f"chance {found.chance_cosine:.3f}",
-            annotation_position="top left",
+            marker={"color": MUTED, "size": 4},
+            hovertemplate="nearest to random directions, layer %{x}: %{y:.3f}<extra></extra>",
+            showlegend=False,
         )
+    )
     styled(figure, height=320, x="layer", y="cosine with the direction")
     figure.update_xaxes(**layer_ticks([c.feature.layer for c in found.candidates]))
     return unlegended(figure.update_yaxes(rangemode="tozero"))

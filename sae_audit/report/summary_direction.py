@@ -63,7 +63,8 @@ def successive_rows(run: Run) -> list[SummaryRow]:
             f"Why no more: {found.stop}.",
             control=f"With as many random directions out {percent(last.refused.random.mean)} are "
             f"refused (at least {percent(last.refused.random.lowest)}). Of harmless prompts "
-            f"{interval(last.answered, percent)} are still answered, at KL {interval(last.kl.own)} "
+            f"{interval(last.answered.own, percent)} are still answered (random ones: "
+            f"{ranged(last.answered.random, percent)}), at KL {interval(last.kl.own)} "
             f"nats; random ones {ranged(last.kl.random)}.",
         )
     ]

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from sae_audit.findings import SetControl
+from sae_audit.findings import Estimate, SetControl
 from sae_audit.pages.wording import interval, of, percent
 from sae_audit.record.run import Run
 from sae_audit.report.summary_row import SummaryRow
@@ -67,10 +67,18 @@ def confirmation_rows(run: Run) -> list[SummaryRow]:
             answer=f"The judge ({found.judge}) calls {interval(found.confirmed, percent)} of "
             f"{found.confirmed.n} answers under ablation compliance.",
             control=f"Of the same prompts' unablated answers it calls "
-            f"{interval(found.complied_clean, percent)} so. Score and judge agree on "
-            f"{interval(found.agreement, percent)} of {found.agreement.n} answers.",
+            f"{interval(found.complied_clean, percent)} so{_by_random(found.complied_random)}. Score "
+            f"and judge agree on {interval(found.agreement, percent)} of {len(found.checks)} answers "
+            f"to {found.agreement.n} prompts; dealt anew they would on "
+            f"{percent(found.agreement_by_chance)}.",
         )
     ]
+
+
+def _by_random(complied: Estimate | None) -> str:
+    return (
+        f", with as many random features ablated {interval(complied, percent)}" if complied else ""
+    )
 
 
 def pooled_row(run: Run) -> SummaryRow:

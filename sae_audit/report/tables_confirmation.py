@@ -8,6 +8,7 @@ from sae_audit.statistics import share
 _LABELS = {
     "clean": "refused prompts, unablated",
     "ablated": "the same, own minimal set ablated",
+    "random": "the same, as many random features ablated",
     "pooled": "refused prompts kept apart, pooled set ablated",
     "harmless": "harmless prompts, unablated",
 }

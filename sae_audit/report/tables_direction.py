@@ -71,20 +71,23 @@ def checked_rows(check: DirectionCheck) -> list[CheckedRow]:
     harmful, harmless = check.clean_harmful, check.clean_harmless
     return [
         _checked("bypass: score of harmful prompts, projected out", harmful, check.bypass, nats),
-        _checked("share of harmful prompts flipped by that", None, check.flipped, percent),
+        _checked("share of harmful prompts flipped by that", "0%", check.flipped, percent),
         _checked("induce: score of harmless prompts, added", harmless, check.induce, nats),
-        _checked("share of harmless prompts refused after that", None, check.induced, percent),
-        _checked("KL on harmless prompts, projected out", None, check.kl, _plain),
+        _checked("share of harmless prompts refused after that", "0%", check.induced, percent),
+        _checked(
+            "share of harmless prompts answered, projected out", "100%", check.answered, percent
+        ),
+        _checked("KL on harmless prompts, projected out", "0", check.kl, _plain),
     ]
 
 
 def _checked(
-    label: str, clean: Estimate | None, found: Controlled, number: Callable[[float], str]
+    label: str, clean: Estimate | str, found: Controlled, number: Callable[[float], str]
 ) -> CheckedRow:
     random = found.random
     return CheckedRow(
         label=label,
-        clean=interval(clean, number) if clean else "0%" if number is percent else "0",
+        clean=clean if isinstance(clean, str) else interval(clean, number),
         own=interval(found.own, number),
         random=ranged(random, number),
         n=found.own.n,
@@ -107,6 +110,7 @@ class OutRow:
     score: str
     score_random: str
     answered: str
+    answered_random: str
     kl: str
     kl_random: str
     n_train: str
@@ -121,7 +125,8 @@ def out_rows(found: SuccessiveDirections) -> list[OutRow]:
             refused_random=ranged(one.refused.random, percent),
             score=interval(one.score.own, nats),
             score_random=ranged(one.score.random, nats),
-            answered=interval(one.answered, percent),
+            answered=interval(one.answered.own, percent),
+            answered_random=ranged(one.answered.random, percent),
             kl=interval(one.kl.own, _plain),
             kl_random=ranged(one.kl.random, _plain),
             n_train=f"{one.n_train[0]} and {one.n_train[1]}",

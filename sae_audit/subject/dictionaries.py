@@ -206,8 +206,8 @@ class Dictionary:
 
 
 def decoder_cosines(
-    dictionary: Dictionary, direction: Float[Tensor, " d_model"]
-) -> Float[Tensor, " d_sae"]:
-    """Cosine of every decoder row with `direction`."""
+    dictionary: Dictionary, directions: Float[Tensor, "direction d_model"]
+) -> Float[Tensor, "direction d_sae"]:
+    """Cosine of every decoder row with each direction."""
     rows = torch.nn.functional.normalize(dictionary.decoder.float(), dim=-1)
-    return rows @ torch.nn.functional.normalize(direction.float().to(rows.device), dim=0)
+    return torch.nn.functional.normalize(directions.float().to(rows.device), dim=-1) @ rows.T

@@ -85,7 +85,7 @@ class DirectionEffects:
                 self._without(ids, self._behind, at={self._passes.places[layer].layer: added})
             )
         out = self.without((direction / np.linalg.norm(direction))[None])
-        return PromptEffects(bypass=out.harmful, induce=induce, kl=out.kl)
+        return PromptEffects(bypass=out.harmful, induce=induce, harmless=out.harmless, kl=out.kl)
 
     def without(self, directions: Float[np.ndarray, "direction d_model"]) -> Removed:
         """What is left with unit directions out of the stream, at right angles to each other and to

@@ -57,12 +57,12 @@ class FeatureQuestions(Apparatus):
         return {layer: drop.float().cpu().numpy() for layer, drop in drops.items()}
 
     def decoder_cosines(
-        self, direction: Float[np.ndarray, " d_model"]
-    ) -> dict[int, Float[np.ndarray, " d_sae"]]:
-        """Cosine of every decoder row with a direction, by layer."""
-        vector = torch.tensor(direction, dtype=torch.float32, device=self._passes.device)
+        self, directions: Float[np.ndarray, "direction d_model"]
+    ) -> dict[int, Float[np.ndarray, "direction d_sae"]]:
+        """Cosine of every decoder row with each direction, by layer."""
+        vectors = torch.tensor(directions, dtype=torch.float32, device=self._passes.device)
         return {
-            layer: decoder_cosines(dictionary, vector).cpu().numpy()
+            layer: decoder_cosines(dictionary, vectors).cpu().numpy()
             for layer, dictionary in self.suite.items()
         }
 

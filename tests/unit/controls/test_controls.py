@@ -64,7 +64,7 @@ def test_several_sets_for_a_prompt_are_no_independent_cases():
     control = set_control("random", {"p": needs(a), "q": needs(a)}, lambda _: sets, seed=0)
     assert control.flipped.value == 0.5
     assert control.flipped.n == 2
-    assert control.flipped.method == "bootstrap 95%"
+    assert control.flipped.method == "none: all cases alike"
 
 
 def dosed(dose: float | None, *, ablated: str = "minimal_set") -> FlipDose:
@@ -121,7 +121,10 @@ def test_the_error_term_control_keeps_its_shares_apart():
         {"p": needs(a), "q": game(lambda _: 1.0)},
         {"p": game(lambda _: 1.0), "q": game(lambda _: -1.0)},
         {"p": frozenset([a]), "q": frozenset([a])},
+        seed=0,
     )
+    assert found.change_frozen.value == 0.0
+    assert found.change_dropped.value == pytest.approx((1.0 - needs(a)([frozenset([a])])[0]) / 2)
     assert found.flipped_kept.value == 1.0
     assert found.flipped_frozen.value == 1.0
     assert found.flipped_dropped.value == 0.5

@@ -7,7 +7,7 @@ import pytest
 
 from sae_audit.controls.dictionary_coverage import dictionary_coverage, layer_coverages
 from sae_audit.controls.random_sets import enough_left
-from sae_audit.findings import DictionaryCoverage, Estimate
+from sae_audit.findings import DictionaryCoverage, Estimate, LayerCoverage
 from sae_audit.vocabulary import FeatureId, Part, Projections
 
 CLEAN = np.array([4.0, 6.0, 5.0, 5.0])
@@ -86,10 +86,36 @@ def projections(n: int, gap: float, *, share: float, follows: float, seed: int) 
     )
 
 
+def layers_covered(
+    harmful: dict[int, Projections], harmless: dict[int, Projections]
+) -> list[LayerCoverage]:
+    rows = np.array([[0.9, 0.1, 0.5, -1.0], [0.2, 0.4, -0.3, 0.0]])
+    return layer_coverages(harmful, harmless, dict.fromkeys(harmful, rows), per_layer=2, seed=0)
+
+
+def test_the_nearest_rows_stand_beside_those_nearest_a_random_direction():
+    both = [projections(40, 4.0, share=0.75, follows=0.4, seed=seed) for seed in (0, 1)]
+    (found,) = layers_covered({3: both[0]}, {3: both[1]})
+    assert found.nearest_rows == pytest.approx(0.7)
+    assert found.nearest_rows_random.mean == pytest.approx(0.3)
+
+
+def test_like_stands_beside_like():
+    """The slope of the direction beside that of random ones, its gap beside theirs."""
+    harmful = projections(40, 4.0, share=0.75, follows=0.4, seed=0)
+    harmless = projections(40, 0.0, share=0.75, follows=0.4, seed=1)
+    (found,) = layers_covered({0: harmful}, {0: harmless})
+    assert found.slope == pytest.approx(0.75)
+    assert found.random is not None
+    assert found.random.highest == pytest.approx(0.4)
+    apart = harmful.stream[:, 1].mean() - harmless.stream[:, 1].mean()
+    assert found.gap_random.mean == pytest.approx(apart)
+
+
 def test_a_layers_share_of_the_gap():
     harmful = projections(40, 4.0, share=0.75, follows=0.4, seed=0)
     harmless = projections(40, 0.0, share=0.75, follows=0.4, seed=1)
-    (found,) = layer_coverages({6: harmful}, {6: harmless}, seed=0)
+    (found,) = layers_covered({6: harmful}, {6: harmless})
     assert found.layer == 6
     assert found.gap.low < 4.0 < found.gap.high
     assert found.gap.n == 80
@@ -107,15 +133,15 @@ def test_what_moves_the_whole_and_not_the_reconstruction_widens_the_interval():
         length=10.0,
     )
     harmless = projections(40, 0.0, share=0.75, follows=0.4, seed=1)
-    (sure,) = layer_coverages({0: harmful}, {0: harmless}, seed=0)
-    (unsure,) = layer_coverages({0: noisy}, {0: harmless}, seed=0)
+    (sure,) = layers_covered({0: harmful}, {0: harmless})
+    (unsure,) = layers_covered({0: noisy}, {0: harmless})
     assert _width(unsure.in_reconstruction) > 10 * _width(sure.in_reconstruction)
     assert _width(unsure.in_error) == pytest.approx(_width(unsure.in_reconstruction))
 
 
 def test_no_gap_has_no_share():
     both = [projections(40, 0.0, share=0.75, follows=0.4, seed=seed) for seed in (0, 1)]
-    (found,) = layer_coverages({0: both[0]}, {0: both[1]}, seed=0)
+    (found,) = layers_covered({0: both[0]}, {0: both[1]})
     assert found.gap.low < 0.0 < found.gap.high
     assert found.in_reconstruction is None
     assert found.in_error is None
@@ -125,7 +151,7 @@ def test_rounding_is_no_gap_and_no_variation():
     """Streams so long that float32 knows these components, of about 1, to no digit."""
     both = [projections(40, gap, share=0.75, follows=0.4, seed=0) for gap in (4.0, 0.0)]
     harmful, harmless = (replace(one, length=1e6) for one in both)
-    (found,) = layer_coverages({0: harmful}, {0: harmless}, seed=0)
+    (found,) = layers_covered({0: harmful}, {0: harmless})
     assert found.in_reconstruction is None
     assert found.random is None
 

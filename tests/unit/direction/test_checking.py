@@ -118,9 +118,16 @@ class Effects:
         assert layer == 3
         if abs(direction[HARM]) > 1e-9:
             bypass, induce, kl = [-2.0, -1.0, 0.5], [4.0, 2.0], [0.01, 0.03]
+            harmless = [-5.0, 1.0]
         else:
             bypass, induce, kl = [3.0, 2.0, 4.0], [-5.0, -6.0], [0.2, 0.4]
-        return PromptEffects(bypass=np.array(bypass), induce=np.array(induce), kl=np.array(kl))
+            harmless = [-5.0, -7.0]
+        return PromptEffects(
+            bypass=np.array(bypass),
+            induce=np.array(induce),
+            harmless=np.array(harmless),
+            kl=np.array(kl),
+        )
 
 
 def test_every_number_has_its_interval_and_its_control():
@@ -147,6 +154,7 @@ def test_every_number_has_its_interval_and_its_control():
     assert found.flipped.random.highest == 0.0
     assert (found.induce.own.value, found.induce.random.mean) == (3.0, -5.5)
     assert (found.induced.own.value, found.induced.random.mean) == (1.0, 0.0)
+    assert (found.answered.own.value, found.answered.random.mean) == (0.5, 1.0)
     assert found.kl.own.value == pytest.approx(0.02)
     assert found.kl.random.mean == pytest.approx(0.3)
     assert done == [(i, 5) for i in range(1, 6)]

@@ -113,6 +113,7 @@ def check() -> DirectionCheck:
         flipped=both,
         induce=both,
         induced=both,
+        answered=both,
         kl=both,
         stability=both,
     )

@@ -197,7 +197,6 @@ def _candidates(shape: Shape, random: np.random.Generator) -> CandidateSet:
             for layer in shape.layers
             for i, c in enumerate(sorted(random.uniform(0.2, 0.8, 6), reverse=True))
         ),
-        chance_cosine=0.3125,
     )
 
 

@@ -225,6 +225,8 @@ def _controls(
             flipped_kept=share(n, n),
             flipped_frozen=share(n, n),
             flipped_dropped=share(n - 1, n),
+            change_frozen=mean([0.125, 0.25], seed=0),
+            change_dropped=mean([0.5, 0.25], seed=0),
             refused_dropped_alone=share(n - 1, n),
         )
         if n

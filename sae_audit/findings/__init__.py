@@ -7,7 +7,16 @@ the control. The record stores these objects as they are; the report prints them
 from sae_audit.findings.absence import Absence, AbsenceKind
 from sae_audit.findings.behaviour import Behaviour, PromptScore
 from sae_audit.findings.candidates import Candidate, CandidateSet, WidenedPool
-from sae_audit.findings.cascades import Cascade, EdgeKind, Wake, WakeEdge, WakeEdges, Wave
+from sae_audit.findings.cascades import (
+    Cascade,
+    CascadeByChance,
+    EdgeKind,
+    FirstWaveEffects,
+    Wake,
+    WakeEdge,
+    WakeEdges,
+    Wave,
+)
 from sae_audit.findings.confirmation import Confirmation, TextCheck
 from sae_audit.findings.controls import (
     ChanceControl,
@@ -39,9 +48,14 @@ from sae_audit.findings.interactions import (
 from sae_audit.findings.minimal_sets import CertifiedSet, MinimalSet, MinimalSetFamily, PooledSet
 from sae_audit.findings.pooled_cascade import (
     AwakeBesideRandom,
+    Depths,
+    EdgesOfKind,
+    PooledByChance,
     PooledCascade,
+    PooledCompensation,
     PooledEdge,
     PooledWaveFeature,
+    StandIns,
     TokenShare,
 )
 from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality
@@ -60,6 +74,7 @@ __all__ = [
     "Candidate",
     "CandidateSet",
     "Cascade",
+    "CascadeByChance",
     "CertifiedSet",
     "ChanceControl",
     "ClassifierFit",
@@ -67,6 +82,7 @@ __all__ = [
     "Confirmation",
     "Controlled",
     "Controls",
+    "Depths",
     "DictionaryCoverage",
     "Direction",
     "DirectionCheck",
@@ -75,10 +91,12 @@ __all__ = [
     "DoseControl",
     "DosePoint",
     "EdgeKind",
+    "EdgesOfKind",
     "ErrorTermControl",
     "Estimate",
     "Feature",
     "FeatureKey",
+    "FirstWaveEffects",
     "FlipDose",
     "InteractionGraph",
     "LayerCoverage",
@@ -88,7 +106,9 @@ __all__ = [
     "NoDirection",
     "PairInteraction",
     "PairKind",
+    "PooledByChance",
     "PooledCascade",
+    "PooledCompensation",
     "PooledEdge",
     "PooledSet",
     "PooledWaveFeature",
@@ -98,6 +118,7 @@ __all__ = [
     "SaeQuality",
     "SetControl",
     "SolverFit",
+    "StandIns",
     "SuccessiveDirections",
     "Sufficiency",
     "TextCheck",

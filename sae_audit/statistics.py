@@ -10,6 +10,7 @@ from sae_audit.findings import ALL_ALIKE, ONE_CASE, Estimate, RandomRange
 
 _LEVEL = 0.95
 _RESAMPLES = 4000
+_ROUNDING = 1e-12
 
 
 def share(n_true: int, n: int) -> Estimate:
@@ -102,7 +103,8 @@ def between_quantiles(value: float, resampled: Float[np.ndarray, " draw"], *, n:
     """A value of `n` cases with the central 95% of what it was on resampled cases."""
     assert np.isfinite(value), value
     assert np.isfinite(resampled).all(), "a resample has no value"
-    if n == 1:
+    # Beyond rounding: a ratio that is the same in all cases is summed in another order each time.
+    if n == 1 or np.ptp(resampled) <= _ROUNDING * abs(value):
         return _without_spread(value, n)
     low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Estimate(value=value, low=float(low), high=float(high), n=n, method="bootstrap 95%")

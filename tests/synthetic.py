@@ -60,7 +60,7 @@ from sae_audit.record.facts import (
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
 from sae_audit.vocabulary import FeatureId
-from tests.synthetic_cascades import depth_records
+from tests.synthetic_cascades import depth_records, first_wave_effects
 
 A, B, C = FeatureId(1, 3), FeatureId(2, 5), FeatureId(2, 8)
 N_LAYERS, D_MODEL, N_TEMPLATE = 4, 8, 2
@@ -147,7 +147,7 @@ def absence(kind: AbsenceKind) -> Absence:
 
 
 def cascade(prompt_id: str, *waves: FeatureId, ratio: float | None = 0.25) -> Cascade:
-    """One feature a wave."""
+    """One feature a wave; the live direct effect is 2 nats."""
     return Cascade(
         prompt_id=prompt_id,
         waves=tuple(
@@ -163,6 +163,7 @@ def cascade(prompt_id: str, *waves: FeatureId, ratio: float | None = 0.25) -> Ca
         ),
         score_clean=4.0,
         unplaced=(),
+        effects=None if ratio is None else first_wave_effects(ratio, ratio + 0.0625),
         compensation_ratio=ratio,
         compensation_reason="" if ratio is not None else "the direct effect is too small",
         stop="no dormant feature wakes",

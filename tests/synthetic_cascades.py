@@ -7,21 +7,27 @@ from sae_audit.cascade.pooled import pooled_cascade
 from sae_audit.findings import (
     Awake,
     Cascade,
+    CascadeByChance,
     EdgeKind,
     Estimate,
+    FirstWaveEffects,
     PooledCascade,
     RaisedSet,
     Sufficiency,
     WakeEdge,
     WakeEdges,
     Waking,
+    Wave,
     WokenFeature,
 )
-from sae_audit.vocabulary import TokenClass
+from sae_audit.vocabulary import FeatureId, TokenClass
 
 
 def depth_records(cascades: Sequence[Cascade]) -> Iterator[tuple[str, str, Any, Any]]:
     """Stage, key, type and value of what follows the cascades."""
+    by_chance = [_by_chance(found) for found in cascades]
+    for one in by_chance:
+        yield "cascades_by_chance", one.prompt_id, CascadeByChance, one
     edges = [_edges(found) for found in cascades]
     wakings = [_waking(found) for found in cascades]
     for one in edges:
@@ -29,10 +35,38 @@ def depth_records(cascades: Sequence[Cascade]) -> Iterator[tuple[str, str, Any, 
     for one in wakings:
         yield "waking", one.prompt_id, Waking, one
     if cascades:
-        pooled = pooled_cascade(cascades, edges, wakings, seed=0)
+        pooled = pooled_cascade(cascades, edges, wakings, by_chance, seed=0)
         yield "pooled_cascade", "pooled", PooledCascade, pooled
     sets = tuple(_raised(name) for name in ("minimal", "pooled", "cascade")) if cascades else ()
     yield "sufficiency", "all", Sufficiency, Sufficiency(sets=sets, n_harmful=11)
+
+
+def first_wave_effects(ratio: float, frozen_ratio: float) -> FirstWaveEffects:
+    """Effects of these compensation ratios, the live direct effect 2 nats."""
+    total = 2.0 * (1.0 - ratio)
+    return FirstWaveEffects(total=total, direct=2.0, direct_frozen=total / (1.0 - frozen_ratio))
+
+
+def _by_chance(found: Cascade) -> CascadeByChance:
+    """A random set that does next to nothing, and nothing behind it."""
+    first = tuple(FeatureId(f.layer, f.index + 700) for f in found.waves[0].features)
+    after = found.score_clean - 0.25
+    return CascadeByChance(
+        prompt_id=found.prompt_id,
+        cascade=Cascade(
+            prompt_id=found.prompt_id,
+            waves=(Wave(features=first, score_after=after, n_awake=0, wakes=()),),
+            score_clean=found.score_clean,
+            unplaced=(),
+            effects=FirstWaveEffects(total=0.25, direct=0.375, direct_frozen=0.5),
+            compensation_ratio=1.0 / 3.0,
+            compensation_reason="",
+            stop="12 dormant features wake, but none of the 8 tested lowers the score by 0.1 nats",
+            n_sets_scored=12,
+            frozen_ratio=0.5,
+            frozen_reason="",
+        ),
+    )
 
 
 def _edges(found: Cascade) -> WakeEdges:
@@ -78,6 +112,7 @@ def _waking(found: Cascade) -> Waking:
                 fires_at={bos: 5, system: 2, content: 3, template: 30},
                 peaks_at={bos: 2, system: 1, content: 1, template: 13},
                 n_random=(12, 21, 18),
+                random_peaks_at={bos: 3, system: 6, content: 30, template: 12},
             )
             for i in range(found.depth)
         ),

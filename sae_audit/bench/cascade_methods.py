@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sae_audit.bench.cases import Bed
 from sae_audit.findings import Cascade, MinimalSet
-from sae_audit.pipeline.stages import follow_cascades
+from sae_audit.pipeline.cascades import follow_cascades
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sae_audit.cascade.waking import features_of
+from sae_audit.findings import FirstWaveEffects
 from sae_audit.vocabulary import (
     FeatureId,
     FeatureSet,
@@ -20,6 +21,8 @@ _MAX_ROUNDS = 6
 class Compensation:
     """`1 - total effect / direct effect` of one ablation, with the final norm live and frozen."""
 
+    effects: FirstWaveEffects | None
+    """None where dormant features keep waking."""
     ratio: float | None
     reason: str
     """Why the ratio is not stated; empty where it is."""
@@ -62,19 +65,25 @@ def compensation(
     else:
         reason = f"dormant features still wake after {_MAX_ROUNDS} rounds of holding them"
         return Compensation(
-            ratio=None, reason=reason, frozen_ratio=None, frozen_reason=reason, n_sets_scored=0
+            effects=None,
+            ratio=None,
+            reason=reason,
+            frozen_ratio=None,
+            frozen_reason=reason,
+            n_sets_scored=0,
         )
     nothing_wakes = Intervention(ablated=ablated, held=held)
     sets = [Intervention(), Intervention(ablated=ablated), nothing_wakes]
     before, after, without_waking = (float(value) for value in score(sets))
-    total = before - after
-    ratio, reason = _ratio(total, before - without_waking, floor)
+    total, direct, frozen = before - after, before - without_waking, None
+    ratio, reason = _ratio(total, direct, floor)
     frozen_ratio, frozen_reason, n_frozen = None, frozen_norm_obstacle, 0
     if not frozen_norm_obstacle:
         n_frozen = 1
         frozen = before - float(score([nothing_wakes], FinalNorm.FROZEN)[0])
         frozen_ratio, frozen_reason = _ratio(total, frozen, floor)
     return Compensation(
+        effects=FirstWaveEffects(total=total, direct=direct, direct_frozen=frozen),
         ratio=ratio,
         reason=reason,
         frozen_ratio=frozen_ratio,

@@ -3,14 +3,15 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from sae_audit.cascade.pooled_depth import beside_chance, compensation, depths, frozen_ratios
+from sae_audit.cascade.pooled_edges import FEWEST, edge_kinds, pooled_edges
 from sae_audit.findings import (
     Awake,
     AwakeBesideRandom,
     Cascade,
-    EdgeKind,
+    CascadeByChance,
     Estimate,
     PooledCascade,
-    PooledEdge,
     PooledWaveFeature,
     TokenCounts,
     TokenShare,
@@ -18,52 +19,39 @@ from sae_audit.findings import (
     Waking,
 )
 from sae_audit.statistics import mean, share, sign_flip_p_value
-from sae_audit.vocabulary import FeatureId, TokenClass
+from sae_audit.vocabulary import TokenClass
 
 
 def pooled_cascade(
     cascades: Sequence[Cascade],
     edges: Sequence[WakeEdges],
     wakings: Sequence[Waking],
+    by_chance: Sequence[CascadeByChance],
     *,
     seed: int,
 ) -> PooledCascade:
     """Waves, edges, tokens and compensation over prompts; each prompt is one case."""
     assert cascades, "no prompt was flipped"
-    depths = Counter(found.depth for found in cascades)
-    live, frozen = _both_ratios(cascades)
+    often, rare = pooled_edges(cascades, edges)
+    frozen, norm = frozen_ratios(cascades, seed=seed)
     return PooledCascade(
-        depth=mean([float(found.depth) for found in cascades], seed=seed),
-        depths=dict(sorted(depths.items())),
+        depths=depths(cascades, seed=seed),
+        by_chance=beside_chance(cascades, by_chance, seed=seed),
         features=_features(cascades),
-        edges=_edges(cascades, edges),
-        edge_kinds={
-            kind: sum(edge.kind == kind for one in edges for edge in one.edges) for kind in EdgeKind
-        },
-        edge_control=_mean_of(_control_shares(edges), seed),
+        edges=often,
+        n_rare_pairs=len(rare),
+        n_rare_with_edge=sum(n > 0 for n in rare),
+        edge_kinds=edge_kinds(edges, seed=seed),
         tokens=tuple(
             one
             for n_waves in sorted({one.n_waves for found in wakings for one in found.awake})
             for one in _token_shares(wakings, n_waves, seed)
         ),
         awake=_beside_random(wakings, seed),
-        compensation=_mean_of(live, seed),
-        compensation_frozen=_mean_of(frozen, seed),
-        compensation_norm=_mean_of([f - r for f, r in zip(frozen, live, strict=True)], seed),
+        compensation=compensation(cascades, seed=seed),
+        compensation_frozen=frozen,
+        compensation_norm=norm,
     )
-
-
-def _mean_of(values: Sequence[float], seed: int) -> Estimate | None:
-    return mean(values, seed=seed) if values else None
-
-
-def _both_ratios(cascades: Sequence[Cascade]) -> tuple[list[float], list[float]]:
-    both = [
-        (found.compensation_ratio, found.frozen_ratio)
-        for found in cascades
-        if found.compensation_ratio is not None and found.frozen_ratio is not None
-    ]
-    return [ratio for ratio, _ in both], [ratio for _, ratio in both]
 
 
 def _features(cascades: Sequence[Cascade]) -> tuple[PooledWaveFeature, ...]:
@@ -82,64 +70,21 @@ def _features(cascades: Sequence[Cascade]) -> tuple[PooledWaveFeature, ...]:
     )
 
 
-def _edges(cascades: Sequence[Cascade], edges: Sequence[WakeEdges]) -> tuple[PooledEdge, ...]:
-    kinds: dict[tuple[FeatureId, FeatureId], Counter[EdgeKind]] = defaultdict(Counter)
-    for one in edges:
-        for edge in one.edges:
-            kinds[edge.cause, edge.feature][edge.kind] += 1
-    left_out = {one.prompt_id: frozenset(one.left_out) for one in edges}
-    places = [
-        {
-            feature: i
-            for i, wave in enumerate(found.waves)
-            for feature in wave.features
-            if feature not in left_out.get(found.prompt_id, ())
-        }
-        for found in cascades
-    ]
-
-    def n_tested(cause: FeatureId, feature: FeatureId) -> int:
-        return sum(
-            cause in place and feature in place and place[cause] < place[feature]
-            for place in places
-        )
-
-    order = sorted(kinds, key=lambda pair: (-kinds[pair].total(), pair))
-    return tuple(
-        PooledEdge(
-            cause=cause,
-            feature=feature,
-            share=share(kinds[cause, feature].total(), n_tested(cause, feature)),
-            kinds={kind: kinds[cause, feature][kind] for kind in EdgeKind},
-        )
-        for cause, feature in order
-    )
-
-
-def _control_shares(edges: Sequence[WakeEdges]) -> list[float]:
-    """By prompt, the share of stand-ins that wake what the cause wakes."""
-    shares: list[float] = []
-    for one in edges:
-        n = sum(edge.n_controls for edge in one.edges)
-        if n:
-            shares.append(sum(edge.n_controls_waking for edge in one.edges) / n)
-    return shares
-
-
 def _token_shares(wakings: Sequence[Waking], n_waves: int, seed: int) -> list[TokenShare]:
-    """Over the prompts in which something wakes after so many waves."""
+    """Over the prompts in which something wakes after so many waves; none where they are too few."""
     chosen: list[tuple[Waking, Awake]] = [
         (found, one)
         for found in wakings
         for one in found.awake
         if one.n_waves == n_waves and one.n_features
     ]
-    if not chosen:
+    if len(chosen) < FEWEST:
         return []
 
     def shares(counts: Sequence[TokenCounts], token: TokenClass) -> Estimate:
         return mean([one[token] / sum(one.values()) for one in counts], seed=seed)
 
+    random = [one.random_peaks_at for _, one in chosen if sum(one.random_peaks_at.values())]
     return [
         TokenShare(
             n_waves=n_waves,
@@ -148,6 +93,7 @@ def _token_shares(wakings: Sequence[Waking], n_waves: int, seed: int) -> list[To
             fires=shares([one.fires_at for _, one in chosen], token),
             clean_peaks=shares([found.clean_peaks_at for found, _ in chosen], token),
             clean_fires=shares([found.clean_fires_at for found, _ in chosen], token),
+            random_peaks=shares(random, token) if len(random) >= FEWEST else None,
             tokens=shares([found.tokens for found, _ in chosen], token),
         )
         for token in TokenClass
@@ -159,7 +105,8 @@ def _beside_random(wakings: Sequence[Waking], seed: int) -> tuple[AwakeBesideRan
     for found in wakings:
         for one in found.awake:
             by_waves[one.n_waves].append(one)
-    return tuple(_one_beside_random(n, by_waves, seed) for n in sorted(by_waves))
+    often = sorted(n for n, found in by_waves.items() if len(found) >= FEWEST)
+    return tuple(_one_beside_random(n, by_waves, seed) for n in often)
 
 
 def _one_beside_random(

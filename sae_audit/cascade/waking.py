@@ -1,7 +1,7 @@
 """On which tokens features wake, and how many wake by chance (2509.09708, section on tokens).
 
-After each wave: the dormant features of the whole suite that fire, where, and beside them the
-number that fire once random sets are ablated instead.
+After each wave: the dormant features of the whole suite that fire, where, and beside them those
+that fire once random sets are ablated instead.
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ def waking(
     ablated = _ablated_by_wave(found)
     clean, *after = firing([Intervention(), *(Intervention(ablated=one) for one in ablated)])
     was_firing = frozenset(features_of(clean))
-    random = _n_random(found.prompt_id, ablated, clean, firing, n_random, seed)
+    random = _after_random(found.prompt_id, ablated, clean, firing, n_random, seed)
     places = [_Places(fired, classes) for fired in after]
     awake: list[Awake] = []
     for i, (here, one) in enumerate(zip(places, ablated, strict=True)):
@@ -49,16 +49,18 @@ def waking(
                 n_features=len(here.features - was_firing - one),
                 fires_at=here.counts(dormant),
                 peaks_at=here.peak_counts(dormant),
-                n_random=random[i],
+                n_random=tuple(_n_features(fired) for fired in random[i]),
+                random_peaks_at=_summed(
+                    [_Places(fired, classes).all_peak_counts() for fired in random[i]]
+                ),
             )
         )
     before = _Places(clean, classes)
-    everything = np.ones(len(clean.layer), bool)
     return Waking(
         prompt_id=found.prompt_id,
         tokens=_counted(list(classes.values())),
-        clean_fires_at=before.counts(everything),
-        clean_peaks_at=before.peak_counts(everything),
+        clean_fires_at=before.counts(np.ones(len(clean.layer), bool)),
+        clean_peaks_at=before.all_peak_counts(),
         awake=tuple(awake),
         woken=tuple(
             places[i - 1].woken(wake.feature, i + 1)
@@ -79,15 +81,15 @@ def _ablated_by_wave(found: Cascade) -> list[FeatureSet]:
     return [frozenset[FeatureId]().union(*waves[: i + 1]) for i in range(len(waves))]
 
 
-def _n_random(
+def _after_random(
     prompt_id: str,
     ablated: Sequence[FeatureSet],
     clean: Fired,
     firing: Firing,
     n: int,
     seed: int,
-) -> list[tuple[int, ...]]:
-    """How many dormant features fire after ablating sets matched to each of `ablated`."""
+) -> list[list[Fired]]:
+    """The dormant features that fire after ablating `n` sets matched to each of `ablated`."""
     # Prompts draw differently, and the same prompt always alike.
     own = np.random.default_rng([seed, *prompt_id.encode()]).integers(1 << 31, size=len(ablated))
     peaks = _peaks(clean)
@@ -96,8 +98,22 @@ def _n_random(
         for one, s in zip(ablated, own, strict=True)
     ]
     fired = firing([Intervention(ablated=one) for sets in drawn for one in sets])
-    counts = [len(np.setdiff1d(_codes(now), _codes(clean))) for now in fired]
-    return [tuple(counts[i * n : (i + 1) * n]) for i in range(len(ablated))]
+    dormant = [_without(now, _codes(clean)) for now in fired]
+    return [dormant[i * n : (i + 1) * n] for i in range(len(ablated))]
+
+
+def _without(fired: Fired, codes: Int[np.ndarray, " other"]) -> Fired:
+    kept = ~np.isin(_codes(fired), codes)
+    return Fired(
+        layer=fired.layer[kept],
+        index=fired.index[kept],
+        position=fired.position[kept],
+        activation=fired.activation[kept],
+    )
+
+
+def _n_features(fired: Fired) -> int:
+    return len(np.unique(_codes(fired)))
 
 
 def _peaks(fired: Fired) -> dict[FeatureId, float]:
@@ -115,6 +131,10 @@ def _peaks(fired: Fired) -> dict[FeatureId, float]:
 def _counted(classes: Sequence[TokenClass]) -> TokenCounts:
     counts = Counter(classes)
     return {token: counts[token] for token in TokenClass}
+
+
+def _summed(counts: Sequence[TokenCounts]) -> TokenCounts:
+    return {token: sum(one[token] for one in counts) for token in TokenClass}
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +161,9 @@ class _Places:
         _, first = np.unique(_codes(self.fired)[strongest], return_index=True)
         at = self.fired.position[strongest[first]].tolist()
         return _counted([self.classes[position] for position in at])
+
+    def all_peak_counts(self) -> TokenCounts:
+        return self.peak_counts(np.ones(len(self.fired.layer), bool))
 
     def woken(self, feature: FeatureId, wave: int) -> WokenFeature:
         own = self.belonging_to(frozenset([feature]))

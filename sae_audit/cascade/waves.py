@@ -73,6 +73,7 @@ def cascade(
         waves=tuple(waves),
         score_clean=score_clean,
         unplaced=tuple(sorted(minimal - ablated)),
+        effects=undone.effects,
         compensation_ratio=undone.ratio,
         compensation_reason=undone.reason,
         frozen_ratio=undone.frozen_ratio,

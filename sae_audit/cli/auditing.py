@@ -130,6 +130,7 @@ _STAGES = {
     "pooled_set": "One set for many prompts",
     "interactions": "Interactions, prompt by prompt",
     "cascades": "Cascades of dormant features",
+    "cascades_by_chance": "Cascades behind random sets",
     "edges": "Who wakes whom",
     "waking": "Tokens they wake on",
     "controls": "Controls",

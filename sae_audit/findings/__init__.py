@@ -7,7 +7,16 @@ the control. The record stores these objects as they are; the report prints them
 from sae_audit.findings.absence import Absence, AbsenceKind
 from sae_audit.findings.behaviour import Behaviour, PromptScore
 from sae_audit.findings.candidates import Candidate, CandidateSet, WidenedPool
-from sae_audit.findings.cascades import Cascade, EdgeKind, Wake, WakeEdge, WakeEdges, Wave
+from sae_audit.findings.cascades import (
+    Cascade,
+    CascadeByChance,
+    EdgeKind,
+    FirstWaveEffects,
+    Wake,
+    WakeEdge,
+    WakeEdges,
+    Wave,
+)
 from sae_audit.findings.confirmation import Confirmation, TextCheck
 from sae_audit.findings.controls import (
     ChanceControl,
@@ -46,9 +55,14 @@ from sae_audit.findings.interactions import (
 from sae_audit.findings.minimal_sets import CertifiedSet, MinimalSet, MinimalSetFamily, PooledSet
 from sae_audit.findings.pooled_cascade import (
     AwakeBesideRandom,
+    Depths,
+    EdgesOfKind,
+    PooledByChance,
     PooledCascade,
+    PooledCompensation,
     PooledEdge,
     PooledWaveFeature,
+    StandIns,
     TokenShare,
 )
 from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality
@@ -70,6 +84,7 @@ __all__ = [
     "Candidate",
     "CandidateSet",
     "Cascade",
+    "CascadeByChance",
     "CertifiedSet",
     "ChanceControl",
     "ClassifierFit",
@@ -77,6 +92,7 @@ __all__ = [
     "Confirmation",
     "Controlled",
     "Controls",
+    "Depths",
     "DictionaryCoverage",
     "Direction",
     "DirectionCheck",
@@ -85,10 +101,12 @@ __all__ = [
     "DoseControl",
     "DosePoint",
     "EdgeKind",
+    "EdgesOfKind",
     "ErrorTermControl",
     "Estimate",
     "Feature",
     "FeatureKey",
+    "FirstWaveEffects",
     "FlipDose",
     "InteractionGraph",
     "LayerCoverage",
@@ -98,7 +116,9 @@ __all__ = [
     "NoDirection",
     "PairInteraction",
     "PairKind",
+    "PooledByChance",
     "PooledCascade",
+    "PooledCompensation",
     "PooledEdge",
     "PooledSet",
     "PooledWaveFeature",
@@ -108,6 +128,7 @@ __all__ = [
     "SaeQuality",
     "SetControl",
     "SolverFit",
+    "StandIns",
     "SuccessiveDirections",
     "Sufficiency",
     "TextCheck",

@@ -37,6 +37,22 @@ class Wave:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FirstWaveEffects:
+    """What ablating a cascade's first wave does, as it is and with nothing free to cover for it.
+
+    Falls of the refusal score, nats; what waking features undo is `direct - total`.
+    """
+
+    total: float
+    """The model's own."""
+    direct: float
+    """With every feature that is dormant on the clean run held at zero (2307.15771)."""
+    direct_frozen: float | None
+    """The same with the final norm dividing by the clean run's root mean square (2402.15390); None
+    where the norm cannot be frozen."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cascade:
     """Redundant features of one prompt, layer behind layer."""
 
@@ -45,23 +61,36 @@ class Cascade:
     score_clean: float
     unplaced: tuple[Feature, ...]
     """Features of the minimal set that fire in no wave; empty unless waves interfere."""
+    effects: FirstWaveEffects | None
+    """None where dormant features keep waking, so that there is no direct effect."""
     compensation_ratio: float | None
     """`1 - total effect / direct effect` (2307.15771): the share of the first wave's effect that
-    waking features undo. Direct: every feature dormant on the clean run held at zero."""
+    waking features undo. None where the direct effect is nearly nothing."""
     compensation_reason: str
     """Why the ratio is not stated; empty where it is."""
     stop: str
     """Why the cascade ended."""
     n_sets_scored: int
-    frozen_ratio: float | None = None
+    frozen_ratio: float | None
     """The same ratio with the direct effect's final norm dividing by the clean run's root mean
     square (2402.15390): what the norm's rescaling undoes counts as undone, too."""
-    frozen_reason: str = "this record is older than the question"
+    frozen_reason: str
     """Why that ratio is not stated; empty where it is."""
 
     @property
     def depth(self) -> int:
         return len(self.waves)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeByChance:
+    """The control of one prompt's cascade: the same search behind a random first wave."""
+
+    prompt_id: str
+    cascade: Cascade | None
+    """Its first wave is a random set as large as the own one, of the same layers and firing about as
+    strongly on this prompt, and holds no feature of the own cascade. None where nothing else fires
+    in these layers."""
 
 
 class EdgeKind(StrEnum):

@@ -24,6 +24,9 @@ class Awake:
     n_random: tuple[int, ...]
     """The control: dormant features that fire once a random set is ablated, as large, of the same
     layers and firing about as strongly on this prompt; one number a set."""
+    random_peaks_at: TokenCounts
+    """Those features of all random sets together, by the class of the token of their largest
+    activation."""
 
 
 @dataclass(frozen=True, kw_only=True)

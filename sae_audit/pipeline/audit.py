@@ -13,7 +13,7 @@ from pathlib import Path
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditIncompleteError
 from sae_audit.findings import Absence, PromptScore, SaeQuality
-from sae_audit.pipeline import cascade_depth, depth, opening, presence, stages
+from sae_audit.pipeline import cascade_depth, cascades, depth, opening, presence, stages
 from sae_audit.pipeline.certainty import check_direction, measure_coverage
 from sae_audit.pipeline.closing import close
 from sae_audit.pipeline.confirmation import confirm_flips
@@ -131,11 +131,12 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
     doses = depth.find_doses(session, refused, pools, minimal_sets)
     pooled = stages.pool_sets(session, refused, minimal_sets)
     stages.fit_interactions(session, refused, candidates, minimal_sets, pooled)
-    cascades = stages.follow_cascades(session, refused, minimal_sets, direction)
-    cascade_depth.deepen_cascades(session, refused, cascades)
+    followed = cascades.follow_cascades(session, refused, minimal_sets, direction)
+    by_chance = cascades.follow_by_chance(session, refused, followed, direction)
+    cascade_depth.deepen_cascades(session, refused, followed, by_chance)
     run_controls(session, train, audited, candidates, pools, minimal_sets, doses, pooled)
     cascade_depth.try_sufficiency(
-        session, train, audited, candidates, minimal_sets, pooled, cascades
+        session, train, audited, candidates, minimal_sets, pooled, followed
     )
     if opened.judge is not None:
         confirm_flips(session, opened.judge, train, audited, candidates, minimal_sets, pooled)

@@ -12,6 +12,7 @@ from sae_audit.controls.sufficiency import equally_long, raised_set
 from sae_audit.findings import (
     CandidateSet,
     Cascade,
+    CascadeByChance,
     MinimalSet,
     PooledCascade,
     PooledSet,
@@ -34,7 +35,10 @@ _AT_TEMPLATE = Ablation(positions=Positions.TEMPLATE)
 
 
 def deepen_cascades(
-    session: Session, prompts: Sequence[Prompt], cascades: Sequence[Cascade]
+    session: Session,
+    prompts: Sequence[Prompt],
+    cascades: Sequence[Cascade],
+    by_chance: Sequence[CascadeByChance],
 ) -> PooledCascade | None:
     """Edges tested one by one, tokens, and both over all prompts; None where nothing was flipped."""
     found = {one.prompt_id: one for one in cascades}
@@ -63,7 +67,7 @@ def deepen_cascades(
         "pooled_cascade",
         "pooled",
         PooledCascade,
-        lambda: pooled_cascade(cascades, edges, wakings, seed=seed),
+        lambda: pooled_cascade(cascades, edges, wakings, by_chance, seed=seed),
     )
 
 

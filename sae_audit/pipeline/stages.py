@@ -9,12 +9,10 @@ from jaxtyping import Float
 
 from sae_audit.candidates.by_attribution import by_attribution, mean_drops, within_pool
 from sae_audit.candidates.by_cosine import by_cosine
-from sae_audit.cascade.waves import Questions, cascade
 from sae_audit.controls.chance import random_candidates
 from sae_audit.direction.difference_of_means import difference_of_means
 from sae_audit.findings import (
     CandidateSet,
-    Cascade,
     Direction,
     InteractionGraph,
     MinimalSet,
@@ -262,33 +260,6 @@ def _fit(
         n_shuffles=settings.n_shuffles,
         n_choosing=n_choosing * len(prompts),
     )
-
-
-def follow_cascades(
-    session: Session,
-    prompts: Sequence[Prompt],
-    minimal_sets: Sequence[MinimalSet],
-    direction: Direction,
-) -> list[Cascade]:
-    """Stage 4: waves of dormant features behind each flipped prompt's minimal set."""
-    own = {found.prompt_id: frozenset(found.features) for found in minimal_sets if found.flipped}
-    vector, config = np.array(direction.vector), session.config
-
-    def follow(prompt: Prompt) -> Cascade:
-        ask = Questions(
-            score=session.score_of(prompt),
-            active=session.subject.active(prompt, session.ablation),
-            pull=session.subject.pull(prompt, vector, session.ablation),
-            firing=session.subject.firing(prompt, session.ablation),
-            held_score=session.subject.held_score(prompt, session.ablation),
-            frozen_norm_obstacle=session.subject.frozen_norm_obstacle,
-        )
-        # Set to anything but 0, a feature that does not fire acts as well.
-        silent_act = config.clamp != 0.0
-        return cascade(prompt.id, ask, own[prompt.id], config.cascade, silent_act=silent_act)
-
-    flipped = [prompt for prompt in prompts if prompt.id in own]
-    return session.remember_each("cascades", Cascade, flipped, follow)
 
 
 def ranked(candidates: CandidateSet) -> list[FeatureId]:

@@ -30,6 +30,7 @@ def work_of(config: AuditConfig, facts: SubjectFacts) -> list[Work]:
         work_assumed.pooled_set(scale),
         work_assumed.interactions(scale),
         work_assumed.cascades(scale),
+        work_assumed.cascades_by_chance(scale),
         work_assumed.edges(scale),
         work_assumed.waking(scale),
         Work(stage="pooled_cascade", forward_passes=0),

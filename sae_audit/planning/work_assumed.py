@@ -145,17 +145,26 @@ def interactions(scale: Scale) -> Work:
 
 
 def cascades(scale: Scale) -> Work:
-    readings = scale.audit * (2 + _WAVES * (2 + _SET_SIZE))
-    tests = scale.audit * (3 + _WAVES * _WAKES_TESTED * scale.config.cascade.max_tested)
+    return _waves(scale, "cascades", _WAVES, n_clean_readings=2)
+
+
+def cascades_by_chance(scale: Scale) -> Work:
+    """The same search; what the random set is drawn from is read once more."""
+    return _waves(scale, "cascades_by_chance", 1, n_clean_readings=3)
+
+
+def _waves(scale: Scale, stage: str, n_waves: int, *, n_clean_readings: int) -> Work:
+    readings = scale.audit * (n_clean_readings + n_waves * (2 + _SET_SIZE))
+    tests = scale.audit * (3 + n_waves * _WAKES_TESTED * scale.config.cascade.max_tested)
     return Work(
-        stage="cascades",
+        stage=stage,
         forward_passes=readings + tests,
         alone_layer_tokens=scale.whole(readings),
         swept_layer_tokens=scale.swept(tests),
         heads=readings,
         swept_heads=tests,
         alone_encoded=scale.encoded(readings),
-        assumed=f"{_WAVES} waves",
+        assumed=f"{n_waves} waves" if n_waves > 1 else "nothing that wakes joins a wave",
     )
 
 

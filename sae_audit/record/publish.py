@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from sae_audit.findings import (
     Absence,
+    Cascade,
     FlipDose,
     InteractionGraph,
     MinimalSet,
@@ -19,6 +20,7 @@ from sae_audit.record.schema import (
     PublishedBehaviour,
     PublishedCandidate,
     PublishedCascade,
+    PublishedChanceCascade,
     PublishedCost,
     PublishedDirection,
     PublishedDose,
@@ -218,19 +220,34 @@ def _interactions(graph: InteractionGraph) -> PublishedInteractions:
 def _cascades(run: Run) -> list[PublishedCascade]:
     edges = {one.prompt_id: list(one.edges) for one in run.edges}
     waking = {one.prompt_id: one for one in run.waking}
+    by_chance = {one.prompt_id: one.cascade for one in run.cascades_by_chance}
     return [
         PublishedCascade(
             prompt_id=found.prompt_id,
-            waves=[
-                PublishedWave(features=list(wave.features), score_after=wave.score_after)
-                for wave in found.waves
-            ],
+            waves=_waves(found),
             depth=found.depth,
+            effects=found.effects,
             compensation_ratio=found.compensation_ratio,
             frozen_compensation_ratio=found.frozen_ratio,
             stop=found.stop,
             edges=edges.get(found.prompt_id, []),
             waking=waking.get(found.prompt_id),
+            by_chance=_by_chance(by_chance.get(found.prompt_id)),
         )
         for found in run.cascades
+    ]
+
+
+def _by_chance(found: Cascade | None) -> PublishedChanceCascade | None:
+    if found is None:
+        return None
+    return PublishedChanceCascade(
+        waves=_waves(found), depth=found.depth, effects=found.effects, stop=found.stop
+    )
+
+
+def _waves(found: Cascade) -> list[PublishedWave]:
+    return [
+        PublishedWave(features=list(wave.features), score_after=wave.score_after)
+        for wave in found.waves
     ]

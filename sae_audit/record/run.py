@@ -21,6 +21,7 @@ from sae_audit.findings import (
     Behaviour,
     CandidateSet,
     Cascade,
+    CascadeByChance,
     ChanceControl,
     Confirmation,
     Controls,
@@ -193,6 +194,11 @@ class Run:
         return self._all("cascades", Cascade)
 
     @cached_property
+    def cascades_by_chance(self) -> list[CascadeByChance]:
+        """Their control: the same search behind a random set, one for each cascade."""
+        return self._all("cascades_by_chance", CascadeByChance)
+
+    @cached_property
     def edges(self) -> list[WakeEdges]:
         """Which features' ablation wakes which, one for each cascade."""
         return self._all("edges", WakeEdges)
@@ -255,7 +261,8 @@ class Run:
         """A stage as a data frame: `scores`, `saes`, `directions`, `direction_check`,
         `successive_directions` (one row a direction out), `coverage`,
         `candidates`, `minimal_sets`, `minimal_set_families` (one row a set), `doses` (one row a
-        scored dose), `pairs`, `waves`, `wake_edges`, `waking_tokens` or `costs`.
+        scored dose), `pairs`, `waves`, `cascades` (one row for each and one for its random
+        set), `wake_edges`, `waking_tokens` or `costs`.
 
         `saes` has one row an audited layer: layer, release, id, width, explained_variance,
         explained_variance_without_bos, explained_variance_shuffled, l0 and ce_recovered, NaN where

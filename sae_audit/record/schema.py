@@ -14,6 +14,7 @@ from sae_audit.findings import (
     DirectionCheck,
     Estimate,
     Feature,
+    FirstWaveEffects,
     PairKind,
     PooledCascade,
     SuccessiveDirections,
@@ -221,10 +222,23 @@ class PublishedWave(_Published):
     score_after: float
 
 
+class PublishedChanceCascade(_Published):
+    waves: list[PublishedWave]
+    depth: int
+    effects: FirstWaveEffects | None = Field(
+        description="Of the random first wave, nats; null where there is no direct effect."
+    )
+    stop: str
+
+
 class PublishedCascade(_Published):
     prompt_id: str
     waves: list[PublishedWave]
     depth: int
+    effects: FirstWaveEffects | None = Field(
+        description="Falls of the refusal score when the first wave is ablated, nats: as it is, and "
+        "with dormant features held at zero; null where there is no such direct effect."
+    )
     compensation_ratio: float | None = Field(
         description="1 - total effect / direct effect; null where the direct effect is too small."
     )
@@ -238,6 +252,11 @@ class PublishedCascade(_Published):
     )
     waking: Waking | None = Field(
         default=None, description="On which tokens features wake; null in older records."
+    )
+    by_chance: PublishedChanceCascade | None = Field(
+        default=None,
+        description="The control: the same search behind a matched random set; null where nothing "
+        "else fires in the first wave's layers.",
     )
 
 

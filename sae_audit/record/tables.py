@@ -30,6 +30,10 @@ _MINIMAL_COLUMNS = [
 same search finds among random candidates, 0 where it does not flip the prompt."""
 _PAIR_COLUMNS = ["scope", "a", "b", "weight", "low", "high", "kind", "lasso"]
 _WAVE_COLUMNS = ["prompt_id", "wave", "features", "score_after", "n_awake"]
+_CASCADE_COLUMNS = [
+    *("prompt_id", "first_wave", "depth", "score_clean", "score_first", "score_last"),
+    *("total_effect", "direct_effect", "direct_effect_frozen", "compensation_ratio", "stop"),
+]
 
 
 def _scores(run: "Run") -> pd.DataFrame:
@@ -271,6 +275,35 @@ def _waves(run: "Run") -> pd.DataFrame:
     )
 
 
+def _cascades(run: "Run") -> pd.DataFrame:
+    random = {one.prompt_id: one.cascade for one in run.cascades_by_chance}
+    both = (
+        (first_wave, found)
+        for own in run.cascades
+        for first_wave, found in (("minimal_set", own), ("random", random.get(own.prompt_id)))
+        if found is not None
+    )
+    return pd.DataFrame(
+        [
+            {
+                "prompt_id": found.prompt_id,
+                "first_wave": first_wave,
+                "depth": found.depth,
+                "score_clean": found.score_clean,
+                "score_first": found.waves[0].score_after,
+                "score_last": found.waves[-1].score_after,
+                "total_effect": found.effects.total if found.effects else None,
+                "direct_effect": found.effects.direct if found.effects else None,
+                "direct_effect_frozen": found.effects.direct_frozen if found.effects else None,
+                "compensation_ratio": found.compensation_ratio,
+                "stop": found.stop,
+            }
+            for first_wave, found in both
+        ],
+        columns=_CASCADE_COLUMNS,
+    )
+
+
 def _wake_edges(run: "Run") -> pd.DataFrame:
     return pd.DataFrame(
         [
@@ -305,6 +338,8 @@ def _waking_tokens(run: "Run") -> pd.DataFrame:
                 "n_activations": awake.fires_at[token],
                 "n_features_clean": found.clean_peaks_at[token],
                 "n_activations_clean": found.clean_fires_at[token],
+                "n_features_random": awake.random_peaks_at[token],
+                "n_random_sets": len(awake.n_random),
             }
             for found in run.waking
             for awake in found.awake
@@ -331,6 +366,7 @@ TABLES: dict[str, Callable[["Run"], pd.DataFrame]] = {
     "pairs": _pairs,
     "triples": _triples,
     "waves": _waves,
+    "cascades": _cascades,
     "wake_edges": _wake_edges,
     "waking_tokens": _waking_tokens,
     "costs": _costs,

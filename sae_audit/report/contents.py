@@ -11,8 +11,10 @@ from sae_audit.report.card import ORDERS, SEARCHES, deviations, setting, token_s
 from sae_audit.report.figures_interactions import SOLVERS
 from sae_audit.report.tables_behaviour import refusal_rows, split_rows
 from sae_audit.report.tables_cascade import (
+    FEWEST,
     RAISED_NAMES,
     TOKEN_NAMES,
+    first_wave_rows,
     most_frequent,
     waking_features,
     wave_rows,
@@ -112,7 +114,7 @@ def _coverage(run: Run) -> dict[str, Any]:
 def _chance(run: Run) -> dict[str, Any]:
     found = run.chance_control
     return {
-        "searches_by_chance": search_rows(found) if found else [],
+        "searches_by_chance": search_rows(found, seed=run.config.seed) if found else [],
         "near_zero": set(found.near_zero) if found else set(),
         "sets_by_chance": {one.prompt_id: len(one.features) for one in run.sets_by_chance},
     }
@@ -137,7 +139,7 @@ def _minimal(run: Run) -> dict[str, Any]:
 
 def _depth(run: Run) -> dict[str, Any]:
     return {
-        "families": family_counts(run.minimal_set_families),
+        "families": family_counts(run.minimal_set_families, seed=run.config.seed),
         "family_features": family_features(run.minimal_set_families, _ROWS),
         "family_of": {found.prompt_id: found for found in run.minimal_set_families},
         "dose_of": {found.prompt_id: found for found in run.doses},
@@ -166,9 +168,13 @@ def _interactions(run: Run) -> dict[str, Any]:
 
 
 def _cascades(run: Run) -> dict[str, Any]:
+    pooled, seed = run.pooled_cascade, run.config.seed
     return {
-        "waves": wave_rows(run.cascades),
-        "waking": waking_features(run.cascades, _ROWS),
+        "waves": wave_rows(run.cascades, pooled.awake if pooled else (), seed=seed),
+        "first_waves": first_wave_rows(pooled) if pooled else [],
+        "waking": waking_features(run.cascades, _ROWS, seed=seed),
+        "fewest_for_median": FEWEST,
+        "n_without_effect": sum(found.effects is None for found in run.cascades),
         "n_without_ratio": sum(found.compensation_ratio is None for found in run.cascades),
         "frozen_reasons": sorted({c.frozen_reason for c in run.cascades if c.frozen_reason}),
         **_cascade_depth(run),
@@ -181,6 +187,8 @@ def _cascade_depth(run: Run) -> dict[str, Any]:
     return {
         "wave_features": most_frequent(pooled.features, _ROWS_A_WAVE) if pooled else [],
         "pooled_edges": pooled.edges[:_ROWS] if pooled else [],
+        "pooled_edges_limit": _ROWS,
+        "n_edges": sum(len(found.edges) for found in run.edges),
         "n_pairs_tested": n_tested,
         "n_no_edge": n_tested - sum(len(found.edges) for found in run.edges),
         "token_names": TOKEN_NAMES,

@@ -113,8 +113,9 @@ def _cascades(run: Run) -> Figures:
         "depths": histogram(tables_cascade.depths(found), x="waves", y="prompts"),
         "wave_layers": figures_cascade.layers(tables_cascade.layers_by_wave(found), audited),
     }
-    if any(one.compensation_ratio is not None for one in found):
-        drawn["compensation"] = figures_cascade.compensation(found)
+    if any(one.effects is not None for one in found):
+        random = [one.cascade for one in run.cascades_by_chance if one.cascade is not None]
+        drawn["compensation"] = figures_cascade.compensation(found, random)
     if run.pooled_cascade is not None and run.pooled_cascade.tokens:
         drawn["waking_tokens"] = figures_cascade.waking_tokens(run.pooled_cascade.tokens)
     return drawn

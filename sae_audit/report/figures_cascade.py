@@ -7,7 +7,10 @@ import plotly.graph_objects as go
 from sae_audit.findings import Cascade, Estimate, TokenShare
 from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
 from sae_audit.report.marks import error_bars, plain, strip, unlegended, zero_line
-from sae_audit.report.tables_cascade import TOKEN_NAMES
+from sae_audit.report.tables_cascade import TOKEN_NAMES, undone
+
+_BY_CHANCE = "#E69F00"
+"""Of the same palette as the others."""
 
 
 def scores(cascades: Sequence[Cascade]) -> go.Figure:
@@ -54,25 +57,29 @@ def layers(counts: Mapping[int, Mapping[int, int]], audited: Sequence[int]) -> g
     return unlegended(styled(figure, height=90 + 44 * len(numbers), x="layer"))
 
 
-def compensation(cascades: Sequence[Cascade]) -> go.Figure:
-    """The compensation ratio of every prompt that has one."""
+def compensation(cascades: Sequence[Cascade], random: Sequence[Cascade]) -> go.Figure:
+    """What waking features undo of every prompt's first wave, and of the random set in its place."""
+    own, other = "of the minimal set", "random, matched"
     rows = [
-        ("prompts", found.compensation_ratio, found.prompt_id)
-        for found in cascades
-        if found.compensation_ratio is not None
+        (name, value, prompt_id)
+        for name, found in ((own, cascades), (other, random))
+        for prompt_id, value in undone(found).items()
     ]
-    figure = strip(rows, x="compensation ratio (0: nothing covers)", colours={"prompts": OWN})
+    figure = strip(rows, x="direct less total effect (nats; 0: nothing covers)", colours={own: OWN})
     zero_line(figure)
-    return figure.update_yaxes(showticklabels=False).update_layout(height=150)
+    return figure
 
 
 def waking_tokens(shares: Sequence[TokenShare]) -> go.Figure:
-    """Where features wake once the first wave is ablated, beside where features fire anyway."""
+    """Where features wake once the first wave is ablated, beside where they wake after random sets
+    and where features fire anyway."""
     first = [one for one in shares if one.n_waves == 1]
     names = [TOKEN_NAMES[one.token].replace(", ", ",<br>") for one in first]
     figure = go.Figure()
+    by_chance = [one.random_peaks for one in first if one.random_peaks is not None]
     series: tuple[tuple[str, list[Estimate], str], ...] = (
         ("waking features", [one.peaks for one in first], OWN),
+        *([("waking after random sets", by_chance, _BY_CHANCE)] if by_chance else []),
         ("features of the clean run", [one.clean_peaks for one in first], HARMLESS),
         ("tokens", [one.tokens for one in first], MUTED),
     )

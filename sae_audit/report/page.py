@@ -1,6 +1,7 @@
 """Record in, page out: one self-contained `index.html`, and no finding computed anew.
 
-What the page adds to the record are counts, medians over prompts, and Wilson intervals of counts.
+What the page adds to the record are counts with Wilson intervals, and medians over prompts with
+bootstrap intervals.
 """
 
 from importlib.resources import files

@@ -7,7 +7,7 @@ from sae_audit.report.tables_depth import family_counts
 
 
 def family_rows(run: Run) -> list[SummaryRow]:
-    found = family_counts(run.minimal_set_families)
+    found = family_counts(run.minimal_set_families, seed=run.config.seed)
     if found is None:
         return []
     complete = (
@@ -18,9 +18,11 @@ def family_rows(run: Run) -> list[SummaryRow]:
     return [
         SummaryRow(
             question="Is there more than one way to flip a refusal?",
-            answer=f"A median of {found.median_sets:g} minimal sets a prompt was found (at most "
-            f"{found.most_sets}). On {interval(found.without_core, percent)} of "
-            f"{found.n_prompts} prompts no feature is in all of them.",
+            answer=f"Within {run.config.minimal.more_sets_budget} more scored sets a prompt, a median "
+            f"of {interval(found.n_sets, '{:g}'.format)} minimal sets was found (at most "
+            f"{found.most_sets}); a larger budget may find more. On "
+            f"{interval(found.without_core, percent)} of {found.n_prompts} prompts no feature is in "
+            "all of them.",
             control=f"Each set is certified by its own scores. {complete}. Completeness takes for "
             "granted that ablating more never restores refusal; scores contradict that on "
             f"{of(found.n_contradicted, found.n_prompts)} prompts.",

@@ -1,7 +1,5 @@
 """The rows of the report's head on minimal sets, one a prompt and one for all."""
 
-from statistics import median
-
 from sae_audit.findings import Estimate, SetControl
 from sae_audit.pages.wording import interval, of, percent
 from sae_audit.record.run import Run
@@ -27,12 +25,12 @@ def minimal_row(run: Run) -> SummaryRow:
             f"({pool} features).",
             control="Widen the pool (candidates.per_layer) before reading this as robustness.",
         )
-    sizes = sorted(len(found.features) for found in flipped)
+    sizes = [len(found.features) for found in flipped]
     certified = sum(found.certified for found in flipped)
     rate = share(len(flipped), n)
     return SummaryRow(
         question=question,
-        answer=f"Median {median(sizes):g} ({sizes[0]} to {sizes[-1]}) of {pool} candidates: such "
+        answer=f"Median {size_range(sizes, seed=run.config.seed)} of {pool} candidates: such "
         f"sets flip {of(len(flipped), n)} refused prompts ({interval(rate, percent)}), and "
         f"{certified} of them are certified minimal.",
         control=f"Equally large sets flip, of the same prompts: {_rivals(run.controls.per_prompt)}."
@@ -44,7 +42,11 @@ def _search_by_chance(run: Run) -> str:
     found = run.chance_control
     if found is None:
         return ""
-    sizes = f", in sets of {size_range(found.sizes_random)}" if found.sizes_random else ""
+    sizes = (
+        f", in sets of {size_range(found.sizes_random, seed=run.config.seed)}"
+        if found.sizes_random
+        else ""
+    )
     near = (
         f" {len(found.near_zero)} of the refused prompts score within {found.margin:g} nats of 0."
         if found.near_zero

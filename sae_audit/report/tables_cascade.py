@@ -3,9 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
-from sae_audit.findings import Cascade, PooledWaveFeature, Wake
+from sae_audit.findings import (
+    AwakeBesideRandom,
+    Cascade,
+    Depths,
+    Estimate,
+    PooledCascade,
+    PooledCompensation,
+    PooledWaveFeature,
+    Wake,
+)
+from sae_audit.statistics import median
 from sae_audit.vocabulary import FeatureId, TokenClass
 
 TOKEN_NAMES = {
@@ -20,6 +29,8 @@ RAISED_NAMES = {
     "cascade": "all waves of a flipped prompt",
 }
 """How the report calls the sets that are set up on harmless prompts."""
+FEWEST = 5
+"""Prompts below which no median is stated: its interval would be the range."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +39,11 @@ class WakingFeature:
 
     feature: FeatureId
     n_prompts: int
-    median_effect: float
-    """Nats by which ablating it too lowers the score."""
-    median_pull: float
+    effect: Estimate | None
+    """Median over these prompts of the nats by which ablating it too lowers the score; None where
+    they are too few."""
+    pull: Estimate | None
+    """Median, the same prompts."""
     woken_by: tuple[tuple[FeatureId, int], ...]
     """Features whose sparing alone puts it back to sleep, and on how many prompts."""
     n_covered: int
@@ -45,9 +58,20 @@ class WaveRow:
     n_prompts: int
     n_features: int
     """Features it ablates, summed over prompts."""
-    median_score_after: float
-    median_awake: float
-    """Dormant features in the whole suite that fire before it; 0 for the first wave."""
+    score_after: Estimate | None
+    """Median; None where prompts are too few."""
+    awake: AwakeBesideRandom | None
+    """Dormant features in the whole suite that fire before it; None for the first wave."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstWaveRow:
+    """What is behind one kind of first wave, over all prompts."""
+
+    name: str
+    is_own: bool
+    depths: Depths
+    compensation: PooledCompensation | None
 
 
 def depths(cascades: Sequence[Cascade]) -> dict[int, int]:
@@ -63,7 +87,42 @@ def layers_by_wave(cascades: Sequence[Cascade]) -> dict[int, Counter[int]]:
     return counts
 
 
-def wave_rows(cascades: Sequence[Cascade]) -> list[WaveRow]:
+def first_wave_rows(pooled: PooledCascade) -> list[FirstWaveRow]:
+    """The minimal sets' first waves and, where there are any, the random sets in their place."""
+    own = FirstWaveRow(
+        name="of the minimal set",
+        is_own=True,
+        depths=pooled.depths,
+        compensation=pooled.compensation,
+    )
+    random = pooled.by_chance
+    if random is None:
+        return [own]
+    return [
+        own,
+        FirstWaveRow(
+            name="random, matched",
+            is_own=False,
+            depths=random.depths,
+            compensation=random.compensation,
+        ),
+    ]
+
+
+def undone(cascades: Sequence[Cascade]) -> dict[str, float]:
+    """By prompt, nats of the first wave's direct effect that waking features undo."""
+    return {
+        found.prompt_id: found.effects.direct - found.effects.total
+        for found in cascades
+        if found.effects is not None
+    }
+
+
+def wave_rows(
+    cascades: Sequence[Cascade], awake: Sequence[AwakeBesideRandom], *, seed: int
+) -> list[WaveRow]:
+    """`awake` counts by the number of waves ablated: one less than the wave that follows."""
+    after = {one.n_waves: one for one in awake}
     rows: list[WaveRow] = []
     for i in range(max((found.depth for found in cascades), default=0)):
         waves = [found.waves[i] for found in cascades if found.depth > i]
@@ -72,14 +131,18 @@ def wave_rows(cascades: Sequence[Cascade]) -> list[WaveRow]:
                 number=i + 1,
                 n_prompts=len(waves),
                 n_features=sum(len(wave.features) for wave in waves),
-                median_score_after=median(wave.score_after for wave in waves),
-                median_awake=median(wave.n_awake for wave in waves),
+                score_after=_median([wave.score_after for wave in waves], seed),
+                awake=after.get(i),
             )
         )
     return rows
 
 
-def waking_features(cascades: Sequence[Cascade], limit: int) -> list[WakingFeature]:
+def _median(values: Sequence[float], seed: int) -> Estimate | None:
+    return median(values, seed=seed) if len(values) >= FEWEST else None
+
+
+def waking_features(cascades: Sequence[Cascade], limit: int, *, seed: int) -> list[WakingFeature]:
     """The dormant features that join waves on most prompts, most frequent first."""
     by_feature: dict[FeatureId, list[Wake]] = {}
     for found in cascades:
@@ -87,16 +150,16 @@ def waking_features(cascades: Sequence[Cascade], limit: int) -> list[WakingFeatu
             for wake in wave.wakes:
                 by_feature.setdefault(wake.feature, []).append(wake)
     order = sorted(by_feature, key=lambda feature: (-len(by_feature[feature]), feature))
-    return [_waking(feature, by_feature[feature]) for feature in order[:limit]]
+    return [_waking(feature, by_feature[feature], seed) for feature in order[:limit]]
 
 
-def _waking(feature: FeatureId, wakes: Sequence[Wake]) -> WakingFeature:
+def _waking(feature: FeatureId, wakes: Sequence[Wake], seed: int) -> WakingFeature:
     causes = Counter(cause for wake in wakes for cause in wake.woken_by)
     return WakingFeature(
         feature=feature,
         n_prompts=len(wakes),
-        median_effect=median(wake.effect for wake in wakes),
-        median_pull=median(wake.pull for wake in wakes),
+        effect=_median([wake.effect for wake in wakes], seed),
+        pull=_median([wake.pull for wake in wakes], seed),
         woken_by=tuple(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
         n_covered=sum(not wake.woken_by for wake in wakes),
     )

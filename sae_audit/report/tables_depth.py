@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from sae_audit.findings import Estimate, MinimalSetFamily
-from sae_audit.statistics import share
+from sae_audit.statistics import median, share
 from sae_audit.vocabulary import FeatureId
 
 
@@ -15,7 +14,8 @@ class FamilyCounts:
     """The minimal sets found, over all flipped prompts."""
 
     n_prompts: int
-    median_sets: float
+    n_sets: Estimate
+    """Median number of sets found; within the budget, which it grows with."""
     most_sets: int
     n_complete: int
     """Prompts whose list is complete, provided that ablating more never restores refusal."""
@@ -38,14 +38,14 @@ class FamilyFeature:
     """Prompts on which it is in some, and not in all."""
 
 
-def family_counts(found: Sequence[MinimalSetFamily]) -> FamilyCounts | None:
+def family_counts(found: Sequence[MinimalSetFamily], *, seed: int) -> FamilyCounts | None:
     """None where other minimal sets were not looked for, or nothing was flipped."""
     if not found:
         return None
     sizes = [len(one.sets) for one in found]
     return FamilyCounts(
         n_prompts=len(found),
-        median_sets=median(sizes),
+        n_sets=median([float(size) for size in sizes], seed=seed),
         most_sets=max(sizes),
         n_complete=sum(one.complete for one in found),
         n_contradicted=sum(one.contradicted for one in found),

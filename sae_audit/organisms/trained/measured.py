@@ -42,8 +42,8 @@ class Redundancy:
     dormant: Estimate
     """Dormant features in a cascade's waves."""
     compensation: Estimate | None
-    """Share of the first wave's effect that waking features undo, over prompts that have a ratio;
-    None where none has."""
+    """Share of the first waves' direct effect that waking features undo, of the means over prompts;
+    None where there is no such effect."""
     bypass: float
     """Mean refusal score on harmful validation prompts with the direction projected out, nats."""
     clean: float
@@ -77,7 +77,7 @@ def redundancy(run: Run) -> Redundancy:
         sum(not minimal.isdisjoint(wave.features) for wave in one.waves)
         for one, minimal in zip(cascades, own, strict=True)
     ]
-    ratios = [r for one in cascades if (r := one.compensation_ratio) is not None]
+    pooled = run.pooled_cascade.compensation if run.pooled_cascade is not None else None
     return Redundancy(
         directions=behind.depth,
         beyond_directions=behind.n_beyond,
@@ -92,7 +92,7 @@ def redundancy(run: Run) -> Redundancy:
             [len(m.difference(one.waves[0].features)) for one, m in zip(cascades, own, strict=True)]
         ),
         dormant=over_prompts([_n_dormant(one) for one in cascades]),
-        compensation=over_prompts(ratios) if ratios else None,
+        compensation=pooled.ratio if pooled is not None else None,
         bypass=run.direction.selected.bypass,
         clean=run.direction.clean_harmful,
     )

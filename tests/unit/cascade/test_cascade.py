@@ -53,6 +53,8 @@ def test_compensation_is_the_share_of_the_effect_that_waking_undoes():
     world = World({A: "on", B: [{A}]}, {A: 4.0, B: 3.0})
     found = cascade("p", world.questions(), frozenset([A, B]), SETTINGS)
     assert found.compensation_ratio == pytest.approx(0.75)
+    assert found.effects is not None
+    assert (found.effects.total, found.effects.direct) == (1.0, 4.0)
 
 
 def test_the_number_of_waves_is_bounded():
@@ -66,6 +68,8 @@ def test_a_direct_effect_near_zero_gives_no_ratio():
     found = cascade("p", world.questions(), frozenset([A, B]), SETTINGS)
     assert found.compensation_ratio is None
     assert "direct effect" in found.compensation_reason
+    assert found.effects is not None, "in nats there is nothing to divide by"
+    assert found.effects.direct == pytest.approx(0.01)
 
 
 def test_what_the_final_norm_undoes_shows_in_the_frozen_ratio_alone():
@@ -76,6 +80,8 @@ def test_what_the_final_norm_undoes_shows_in_the_frozen_ratio_alone():
     assert found.compensation_ratio == pytest.approx(0.75)
     assert found.frozen_ratio == pytest.approx(0.8)
     assert found.frozen_reason == ""
+    assert found.effects is not None
+    assert found.effects.direct_frozen == pytest.approx(5.0)
 
 
 def test_a_norm_that_cannot_be_frozen_is_said_and_the_live_ratio_stays():

@@ -1,11 +1,21 @@
-"""Cascades of many prompts: shares, means and their controls, worked by hand on three prompts."""
+"""Cascades of many prompts: shares, means and their controls, worked by hand on a few prompts."""
 
 from dataclasses import replace
 
 import pytest
 
 from sae_audit.cascade.pooled import pooled_cascade
-from sae_audit.findings import Awake, EdgeKind, PooledCascade, WakeEdge, WakeEdges, Waking
+from sae_audit.findings import (
+    Awake,
+    CascadeByChance,
+    EdgeKind,
+    FirstWaveEffects,
+    PooledCascade,
+    StandIns,
+    WakeEdge,
+    WakeEdges,
+    Waking,
+)
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId, TokenClass
 from tests.synthetic import A, B, C, cascade
@@ -36,7 +46,12 @@ def counts(bos: int = 0, system: int = 0, content: int = 0, template: int = 0):
     return {BOS: bos, SYSTEM: system, CONTENT: content, TEMPLATE: template}
 
 
-def waking(prompt_id: str, peaks: dict[TokenClass, int], random: tuple[int, ...]) -> Waking:
+def waking(
+    prompt_id: str,
+    peaks: dict[TokenClass, int],
+    random: tuple[int, ...],
+    random_peaks: dict[TokenClass, int] | None = None,
+) -> Waking:
     return Waking(
         prompt_id=prompt_id,
         tokens=counts(1, 3, 4, 2),
@@ -49,91 +64,182 @@ def waking(prompt_id: str, peaks: dict[TokenClass, int], random: tuple[int, ...]
                 fires_at=peaks,
                 peaks_at=peaks,
                 n_random=random,
+                random_peaks_at=random_peaks or counts(content=sum(random)),
             ),
         ),
         woken=(),
     )
 
 
+def effects(total: float, direct: float, frozen: float | None) -> FirstWaveEffects:
+    return FirstWaveEffects(total=total, direct=direct, direct_frozen=frozen)
+
+
+def chance(prompt_id: str, *waves: FeatureId) -> CascadeByChance:
+    found = replace(cascade(prompt_id, *waves), effects=effects(0.25, 0.5, 0.5)) if waves else None
+    return CascadeByChance(prompt_id=prompt_id, cascade=found)
+
+
 CASCADES = [
-    replace(cascade("p", A, B, ratio=0.2), frozen_ratio=0.3),
-    replace(cascade("q", A, B, C, ratio=0.4), frozen_ratio=0.7),
-    replace(cascade("r", A, ratio=0.9), frozen_ratio=None),
+    replace(cascade("p", A, B), effects=effects(2.0, 4.0, 5.0)),
+    replace(cascade("q", A, B, C), effects=effects(0.5, 0.125, 0.5)),
+    replace(cascade("r", A), effects=None),
+    replace(cascade("s", A, B), effects=effects(3.0, 3.875, 4.5)),
 ]
+CHANCE = [chance("p", C), chance("q", C, B), chance("r"), chance("s", C)]
 EDGES = [
     edges("p", edge(A, B, EdgeKind.DIRECT, waking=2)),
-    edges("q", edge(A, C, EdgeKind.DIRECT), edge(B, C, EdgeKind.JOINT)),
+    edges("q", edge(A, B, EdgeKind.JOINT, waking=1), edge(B, C, EdgeKind.JOINT)),
     edges("r"),
+    edges("s"),
 ]
 WAKING = [
-    waking("p", counts(bos=3, template=1), (1, 3)),
-    waking("q", counts(template=4), (4, 4)),
+    waking("p", counts(bos=3, template=1), (1, 3), counts(bos=1, content=3)),
+    waking("q", counts(template=4), (4, 4), counts(content=4, template=4)),
     waking("r", counts(), (0, 2)),
+    waking("s", counts(content=2), (2, 0)),
 ]
 
 
 @pytest.fixture(scope="module")
 def found() -> PooledCascade:
-    return pooled_cascade(CASCADES, EDGES, WAKING, seed=0)
+    return pooled_cascade(CASCADES, EDGES, WAKING, CHANCE, seed=0)
 
 
-def test_depth_has_its_distribution_and_its_mean(found: PooledCascade):
-    assert found.depths == {1: 1, 2: 1, 3: 1}
-    assert found.depth.value == 2.0
-    assert found.depth.low <= 2.0 <= found.depth.high
+def test_depth_has_its_distribution_its_mean_and_its_share(found: PooledCascade):
+    assert found.depths.counts == {1: 1, 2: 2, 3: 1}
+    assert found.depths.mean.value == 2.0
+    assert found.depths.mean.low < 2.0 < found.depths.mean.high
+    assert found.depths.deeper == share(3, 4)
+
+
+def test_depth_stands_beside_that_of_random_sets_on_the_prompts_that_have_one(found: PooledCascade):
+    """Depths 2, 3 and 2 against 1, 2 and 1: of eight ways to flip signs two are as far from 0."""
+    assert found.by_chance is not None
+    assert found.by_chance.depths.counts == {1: 2, 2: 1}
+    assert found.by_chance.depths.deeper == share(1, 3)
+    assert found.by_chance.p_value == pytest.approx(2 / 8)
+
+
+def test_without_a_random_set_there_is_no_control():
+    bare = pooled_cascade(CASCADES, EDGES, WAKING, [chance("p"), chance("q")], seed=0)
+    assert bare.by_chance is None
 
 
 def test_a_feature_has_its_share_of_cascades_in_each_wave(found: PooledCascade):
     shares = {(one.wave, one.feature): one.share for one in found.features}
-    assert shares == {(1, A): share(3, 3), (2, B): share(2, 3), (3, C): share(1, 3)}
+    assert shares == {(1, A): share(4, 4), (2, B): share(3, 4), (3, C): share(1, 4)}
 
 
-def test_an_edge_has_its_share_of_the_cascades_that_hold_the_pair(found: PooledCascade):
-    shares = {(one.cause, one.feature): one.share for one in found.edges}
-    assert shares == {(A, B): share(1, 2), (A, C): share(1, 1), (B, C): share(1, 1)}
-    assert found.edge_kinds == {EdgeKind.DIRECT: 2, EdgeKind.MEDIATED: 0, EdgeKind.JOINT: 1}
+def test_a_pair_has_its_share_of_the_cascades_that_hold_it_and_its_stand_ins(found: PooledCascade):
+    (pair,) = found.edges
+    assert (pair.cause, pair.feature) == (A, B)
+    assert pair.share == share(2, 3), "on the fourth prompt neither wakes the other"
+    assert pair.kinds == {EdgeKind.DIRECT: 1, EdgeKind.MEDIATED: 0, EdgeKind.JOINT: 1}
+    assert pair.stand_ins == {
+        EdgeKind.DIRECT: StandIns(n=4, n_waking=2),
+        EdgeKind.MEDIATED: StandIns(n=0, n_waking=0),
+        EdgeKind.JOINT: StandIns(n=4, n_waking=1),
+    }
+    assert (found.n_rare_pairs, found.n_rare_with_edge) == (2, 1), "A and B with C, on one prompt"
 
 
-def test_stand_ins_are_averaged_by_prompt(found: PooledCascade):
-    assert found.edge_control is not None
-    assert found.edge_control.value == pytest.approx((2 / 4 + 0 / 8) / 2)
-    assert found.edge_control.n == 2, "the third prompt has no edge"
+def test_a_pair_without_any_edge_has_a_share_of_none():
+    without = [edges(one.prompt_id) for one in CASCADES]
+    (pair,) = pooled_cascade(CASCADES, without, WAKING, CHANCE, seed=0).edges
+    assert pair.share == share(0, 3)
+
+
+def test_stand_ins_are_averaged_by_prompt_kind_by_kind(found: PooledCascade):
+    by_kind = {one.kind: one for one in found.edge_kinds}
+    assert {kind: one.n for kind, one in by_kind.items()} == {
+        EdgeKind.DIRECT: 1,
+        EdgeKind.MEDIATED: 0,
+        EdgeKind.JOINT: 2,
+    }
+    direct, joint = (by_kind[kind].control for kind in (EdgeKind.DIRECT, EdgeKind.JOINT))
+    assert direct is not None
+    assert direct.value == pytest.approx(2 / 4)
+    assert joint is not None
+    assert (joint.value, joint.n) == (pytest.approx(1 / 8), 1)
+    assert by_kind[EdgeKind.MEDIATED].control is None
 
 
 def test_pairs_of_features_left_out_do_not_count_as_tested():
-    without = [replace(EDGES[0]), replace(EDGES[1], left_out=(B,), edges=()), EDGES[2]]
-    found = pooled_cascade(CASCADES, without, WAKING, seed=0)
-    assert {(one.cause, one.feature): one.share for one in found.edges} == {(A, B): share(1, 1)}
+    without = [EDGES[0], replace(EDGES[1], left_out=(B,), edges=()), EDGES[2], EDGES[3]]
+    bare = pooled_cascade(CASCADES, without, WAKING, CHANCE, seed=0)
+    assert bare.edges == (), "A and B are left on two prompts"
+    assert (bare.n_rare_pairs, bare.n_rare_with_edge) == (2, 1)
 
 
 def test_shares_of_tokens_are_means_over_prompts_in_which_something_wakes(found: PooledCascade):
     tokens = {one.token: one for one in found.tokens}
-    assert tokens[BOS].peaks.value == pytest.approx((3 / 4 + 0) / 2)
-    assert tokens[TEMPLATE].fires.value == pytest.approx((1 / 4 + 1) / 2)
+    assert tokens[BOS].peaks.value == pytest.approx((3 / 4 + 0 + 0) / 3)
+    assert tokens[TEMPLATE].fires.value == pytest.approx((1 / 4 + 1 + 0) / 3)
     assert tokens[TEMPLATE].clean_peaks.value == pytest.approx(1 / 4)
     assert tokens[TEMPLATE].clean_fires.value == pytest.approx(1 / 2)
     assert tokens[SYSTEM].tokens.value == pytest.approx(3 / 10)
-    assert {one.peaks.n for one in found.tokens} == {2}
+    assert {one.peaks.n for one in found.tokens} == {3}
+
+
+def test_what_random_sets_wake_has_its_tokens_on_the_same_prompts(found: PooledCascade):
+    shares = {one.token: one.random_peaks for one in found.tokens}
+    content, template = shares[CONTENT], shares[TEMPLATE]
+    assert content is not None
+    assert template is not None
+    assert content.value == pytest.approx((3 / 4 + 4 / 8 + 1) / 3), "not the third prompt's"
+    assert template.value == pytest.approx((0 + 4 / 8 + 0) / 3)
+
+
+def test_fewer_than_three_prompts_give_no_share_of_tokens_and_no_number_awake():
+    few = pooled_cascade(CASCADES[:2], EDGES[:2], WAKING[:2], CHANCE[:2], seed=0)
+    assert (few.tokens, few.awake, few.edges) == ((), (), ())
 
 
 def test_waking_stands_beside_chance(found: PooledCascade):
     (one,) = found.awake
-    assert one.n_awake.value == pytest.approx((4 + 4 + 0) / 3)
-    assert one.n_random.value == pytest.approx((2 + 4 + 1) / 3)
-    assert one.p_value == 1.0, "differences of 2, 0 and -1"
+    assert one.n_awake.value == pytest.approx((4 + 4 + 0 + 2) / 4)
+    assert one.n_random.value == pytest.approx((2 + 4 + 1 + 1) / 4)
+    assert one.p_value == 0.75, "of differences 2, 0, -1 and 1: half a sum of 2 or more, each way"
 
 
-def test_the_norms_part_is_the_paired_difference_where_both_ratios_are(found: PooledCascade):
-    assert found.compensation is not None
+def test_compensation_is_a_ratio_of_means_in_nats(found: PooledCascade):
+    """Total 2, .5 and 3, direct 4, .125 and 3.875: the second prompt's own ratio is -3."""
+    one = found.compensation
+    assert one is not None
+    assert one.ratio is not None
+    assert (one.total.value, one.total.n) == (pytest.approx(5.5 / 3), 3)
+    assert one.direct.value == pytest.approx(8 / 3)
+    assert one.undone.value == pytest.approx(2.5 / 3)
+    assert one.ratio.value == pytest.approx(1 - 5.5 / 8)
+    assert one.ratio.low < one.ratio.value < one.ratio.high
+    assert found.by_chance is not None
+    assert found.by_chance.compensation is not None
+    assert found.by_chance.compensation.undone.value == pytest.approx(0.25)
+
+
+def test_the_norms_part_is_the_difference_of_the_two_ratios(found: PooledCascade):
     assert found.compensation_frozen is not None
     assert found.compensation_norm is not None
-    assert found.compensation.value == pytest.approx(0.3), "not the third prompt's 0.9"
-    assert found.compensation_frozen.value == pytest.approx(0.5)
-    assert found.compensation_norm.value == pytest.approx(0.2)
+    assert found.compensation_frozen.value == pytest.approx(1 - 5.5 / 10)
+    assert found.compensation_norm.value == pytest.approx(5.5 / 8 - 5.5 / 10)
+    assert found.compensation_norm.low <= found.compensation_norm.value
 
 
-def test_without_ratios_none_is_stated():
+def test_a_direct_effect_within_its_interval_of_zero_gives_nats_and_no_ratio():
+    made = [
+        replace(cascade(name, A), effects=effects(1.0, direct, None))
+        for name, direct in (("p", -1.0), ("q", 0.5), ("r", 1.0))
+    ]
+    bare = pooled_cascade(made, [], [], [], seed=0)
+    assert bare.compensation is not None
+    assert bare.compensation.ratio is None
+    assert bare.compensation.undone.value == pytest.approx(0.5 / 3 - 1.0)
+    assert bare.compensation_frozen is bare.compensation_norm is None
+
+
+def test_without_effects_no_compensation_is_stated():
     alone = cascade("p", A, ratio=None)
-    bare = pooled_cascade([alone], [edges("p")], [waking("p", counts(), (0,))], seed=0)
-    assert bare.compensation is bare.compensation_frozen is bare.edge_control is None
+    bare = pooled_cascade([alone], [edges("p")], [waking("p", counts(), (0,))], [], seed=0)
+    assert bare.compensation is bare.compensation_frozen is bare.by_chance is None
     assert bare.tokens == ()

@@ -53,6 +53,9 @@ def test_random_sets_wake_what_chance_wakes():
     first = of(WORLD).awake[0]
     assert set(first.n_random) == {0, 1}
     assert len(first.n_random) == 40
+    peaks = {token for token, n in first.random_peaks_at.items() if n}
+    assert peaks == {CONTENT}, "NOISE fires hardest on a word; B, which wakes on BOS, is A's alone"
+    assert first.random_peaks_at[CONTENT] == sum(first.n_random) > 0
 
 
 def test_the_same_seed_draws_the_same_sets():

@@ -30,7 +30,7 @@ from sae_audit.findings import (
 )
 from sae_audit.statistics import mean, share
 from sae_audit.vocabulary import FeatureId
-from tests.synthetic_cascades import depth_records
+from tests.synthetic_cascades import depth_records, first_wave_effects
 
 if TYPE_CHECKING:
     from tests.unit.report.synthetic import Shape
@@ -196,16 +196,18 @@ def _cascade(shape: "Shape", found: MinimalSet, i: int, random: np.random.Genera
             for n, feature in enumerate(rest)
         )
         waves.append(Wave(features=rest, score_after=found.score_ablated, n_awake=17, wakes=wakes))
+    ratio, frozen = (float(random.uniform(0, 0.6)) for _ in range(2))
     return Cascade(
         prompt_id=found.prompt_id,
         waves=tuple(waves),
         score_clean=found.score_clean,
         unplaced=() if i % 3 else rest,
-        compensation_ratio=float(random.uniform(0, 0.6)) if shape.compensation else None,
+        effects=first_wave_effects(ratio, frozen) if shape.compensation else None,
+        compensation_ratio=ratio if shape.compensation else None,
         compensation_reason="" if shape.compensation else "the direct effect is below 0.1",
         stop="no dormant feature wakes",
         n_sets_scored=50,
-        frozen_ratio=float(random.uniform(0, 0.6)) if shape.compensation else None,
+        frozen_ratio=frozen if shape.compensation else None,
         frozen_reason="" if shape.compensation else "the direct effect is below 0.1",
     )
 

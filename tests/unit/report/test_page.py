@@ -123,7 +123,7 @@ def test_the_summary_is_in_the_page(full: Run, page: Page):
 def test_other_minimal_sets_are_counted_with_their_proviso(full: Run, page: Page):
     sizes = [len(found.sets) for found in full.minimal_set_families]
     assert max(sizes) == 4
-    assert "a median of 2 minimal sets was found (at most 4)" in page.text
+    assert "a median of 2 [1, 4] minimal sets was found (at most 4)" in page.text
     assert "5 of 9 lists are complete (no + in the table below), provided that" in page.text
     assert "no scored set contradicts that" in page.text
     assert "On 0% [0%, 30%] of the prompts (Wilson 95%) no feature is in every set" in page.text

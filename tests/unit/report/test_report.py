@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from sae_audit.findings import AbsenceKind
-from sae_audit.pages.wording import ABSENCES, percent
+from sae_audit.pages.wording import ABSENCES, interval, percent
 from sae_audit.record.run import Run
 from sae_audit.report.card import deviations
 from sae_audit.report.page import render, write_page
 from sae_audit.report.summary import summary
 from sae_audit.report.tables_quality import quality_lines
-from tests.synthetic import A, cascade, minimal, prompt_scores, synthetic_run
+from sae_audit.statistics import median
+from tests.synthetic import A, B, C, cascade, minimal, prompt_scores, synthetic_run
 
 
 def without_plotly(page: str) -> str:
@@ -214,3 +215,15 @@ def test_minimal_sets_stand_beside_the_same_search_by_chance(tmp_path: Path):
     assert "Against the same search by chance" in page
     assert "on 2 of 2 untied prompts" in page
     assert "0 of 2 refused prompts score within 0.5 nats of 0" in page
+
+
+def test_headline_medians_have_an_interval_and_the_budget_behind_them(tmp_path: Path):
+    scores = prompt_scores([4.0, 3.0, 3.5, 3.0, 4.0], [-5.0, -6.0])
+    sets = [minimal(f"p{i}", *(A, B, C)[: 1 + (i > 0) + (i > 2)]) for i in range(5)]
+    answers = _answers(synthetic_run(tmp_path / "run", scores=scores, minimal_sets=sets))
+    sizes = median([1.0, 2.0, 2.0, 3.0, 3.0], seed=0)
+    assert sizes.low < sizes.value < sizes.high
+    few, _ = answers["How few features hold up a refusal?"]
+    assert f"Median {interval(sizes, '{:g}'.format)} (1 to 3) of 12 candidates" in few
+    more, _ = answers["Is there more than one way to flip a refusal?"]
+    assert "Within 64 more scored sets a prompt, a median of 2 (all cases alike) minimal sets" in more

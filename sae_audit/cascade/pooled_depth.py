@@ -1,0 +1,89 @@
+"""Depth and compensation of many prompts, and of the same search behind random sets."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from sae_audit.findings import (
+    Cascade,
+    CascadeByChance,
+    Depths,
+    Estimate,
+    FirstWaveEffects,
+    PooledByChance,
+    PooledCompensation,
+)
+from sae_audit.statistics import mean, ratio, resampled_ratio, share, sign_flip_p_value
+
+
+def depths(cascades: Sequence[Cascade], *, seed: int) -> Depths:
+    """How deep cascades are, each prompt one case."""
+    counts = Counter(found.depth for found in cascades)
+    return Depths(
+        mean=mean([float(found.depth) for found in cascades], seed=seed),
+        deeper=share(sum(found.depth > 1 for found in cascades), len(cascades)),
+        counts=dict(sorted(counts.items())),
+        score_first=mean([found.waves[0].score_after for found in cascades], seed=seed),
+    )
+
+
+def beside_chance(
+    cascades: Sequence[Cascade], by_chance: Sequence[CascadeByChance], *, seed: int
+) -> PooledByChance | None:
+    """The same of random sets, on the prompts that have one; None where none has."""
+    own = {found.prompt_id: found for found in cascades}
+    random = [one.cascade for one in by_chance if one.cascade is not None]
+    if not random:
+        return None
+    differences = [float(own[one.prompt_id].depth - one.depth) for one in random]
+    return PooledByChance(
+        depths=depths(random, seed=seed),
+        p_value=sign_flip_p_value(differences, seed=seed),
+        compensation=compensation(random, seed=seed),
+    )
+
+
+def compensation(cascades: Sequence[Cascade], *, seed: int) -> PooledCompensation | None:
+    """Means in nats and their ratio, the final norm live; None where no prompt has a direct effect."""
+    effects = _effects(cascades)
+    if not effects:
+        return None
+    total = np.array([one.total for one in effects])
+    direct = np.array([one.direct for one in effects])
+    mean_direct = mean(direct, seed=seed)
+    return PooledCompensation(
+        total=mean(total, seed=seed),
+        direct=mean_direct,
+        undone=mean(direct - total, seed=seed),
+        ratio=ratio(direct - total, direct, seed=seed) if mean_direct.low > 0.0 else None,
+    )
+
+
+def frozen_ratios(
+    cascades: Sequence[Cascade], *, seed: int
+) -> tuple[Estimate | None, Estimate | None]:
+    """The ratio with the final norm frozen, and by how much it exceeds the live one; None for both
+    where either has no denominator."""
+    effects = _effects(cascades)
+    frozen = np.array([one.direct_frozen for one in effects if one.direct_frozen is not None])
+    # The norm of a model can be frozen or cannot: all prompts have the number, or none has.
+    assert frozen.size in (0, len(effects)), (frozen.size, len(effects))
+    if not frozen.size:
+        return None, None
+    total = np.array([one.total for one in effects])
+    direct = np.array([one.direct for one in effects])
+    if mean(direct, seed=seed).low <= 0.0 or mean(frozen, seed=seed).low <= 0.0:
+        return None, None
+    # (1 - T/F) - (1 - T/D) = T (F - D) / (D F), of the same resampled prompts.
+    difference = resampled_ratio(
+        lambda times: (times @ total) * (times @ (frozen - direct)),
+        lambda times: (times @ direct) * (times @ frozen),
+        n=len(effects),
+        seed=seed,
+    )
+    return ratio(frozen - total, frozen, seed=seed), difference
+
+
+def _effects(cascades: Sequence[Cascade]) -> list[FirstWaveEffects]:
+    return [found.effects for found in cascades if found.effects is not None]

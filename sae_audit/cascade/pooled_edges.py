@@ -1,0 +1,101 @@
+"""Which features wake which on many prompts, beside stand-ins for the causes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+from sae_audit.findings import (
+    Cascade,
+    EdgeKind,
+    EdgesOfKind,
+    Estimate,
+    PooledEdge,
+    StandIns,
+    WakeEdge,
+    WakeEdges,
+)
+from sae_audit.statistics import mean, share
+from sae_audit.vocabulary import FeatureId
+
+Pair = tuple[FeatureId, FeatureId]
+"""A feature of an earlier wave, and one of a later."""
+
+FEWEST = 3
+"""Prompts behind a number of later waves, or of a pair: of fewer, a share's interval is nearly all of
+[0, 1], and a bootstrap has next to nothing to draw from."""
+
+
+def pooled_edges(
+    cascades: Sequence[Cascade], edges: Sequence[WakeEdges]
+) -> tuple[tuple[PooledEdge, ...], list[int]]:
+    """Pairs tested on enough prompts, the most edges first; and of each other pair its edges.
+
+    Pairs without an edge are among them: a share of pairs that were named for their edge could not
+    be 0.
+    """
+    found: dict[Pair, list[WakeEdge]] = defaultdict(list)
+    for one in edges:
+        for edge in one.edges:
+            found[edge.cause, edge.feature].append(edge)
+    n_tested = Counter(_pairs_tested(cascades, edges))
+    assert found.keys() <= n_tested.keys(), found.keys() - n_tested.keys()
+    often = [pair for pair, n in n_tested.items() if n >= FEWEST]
+    often.sort(key=lambda pair: (-len(found[pair]), pair))
+    rare = [len(found[pair]) for pair, n in n_tested.items() if n < FEWEST]
+    return tuple(_pooled(pair, found[pair], n_tested[pair]) for pair in often), rare
+
+
+def edge_kinds(edges: Sequence[WakeEdges], *, seed: int) -> tuple[EdgesOfKind, ...]:
+    """All edges, kind by kind; a kind without any is named with none."""
+    return tuple(
+        EdgesOfKind(
+            kind=kind,
+            n=sum(edge.kind == kind for one in edges for edge in one.edges),
+            control=_control(edges, kind, seed),
+        )
+        for kind in EdgeKind
+    )
+
+
+def _pairs_tested(cascades: Sequence[Cascade], edges: Sequence[WakeEdges]) -> Iterator[Pair]:
+    left_out = {one.prompt_id: frozenset(one.left_out) for one in edges}
+    for found in cascades:
+        if found.prompt_id not in left_out:
+            continue
+        place = {
+            feature: i
+            for i, wave in enumerate(found.waves)
+            for feature in wave.features
+            if feature not in left_out[found.prompt_id]
+        }
+        for cause in place:
+            for feature in place:
+                if place[cause] < place[feature]:
+                    yield cause, feature
+
+
+def _pooled(pair: Pair, edges: Sequence[WakeEdge], n_tested: int) -> PooledEdge:
+    by_kind = {kind: [edge for edge in edges if edge.kind == kind] for kind in EdgeKind}
+    return PooledEdge(
+        cause=pair[0],
+        feature=pair[1],
+        share=share(len(edges), n_tested),
+        kinds={kind: len(own) for kind, own in by_kind.items()},
+        stand_ins={
+            kind: StandIns(
+                n=sum(edge.n_controls for edge in own),
+                n_waking=sum(edge.n_controls_waking for edge in own),
+            )
+            for kind, own in by_kind.items()
+        },
+    )
+
+
+def _control(edges: Sequence[WakeEdges], kind: EdgeKind, seed: int) -> Estimate | None:
+    """Mean over prompts of the share of stand-ins that wake what the cause wakes."""
+    shares: list[float] = []
+    for one in edges:
+        own = [edge for edge in one.edges if edge.kind == kind]
+        n = sum(edge.n_controls for edge in own)
+        if n:
+            shares.append(sum(edge.n_controls_waking for edge in own) / n)
+    return mean(shares, seed=seed) if shares else None

@@ -16,8 +16,8 @@ from sae_audit.comparison.types import (
     CascadeChange,
     Checkpoint,
     DirectionChange,
+    DirectionsNeededChange,
     FeatureChange,
-    Paired,
     QualityChange,
     Verdict,
 )
@@ -41,7 +41,7 @@ class Comparison:
     """Prompt id, label, the parent's and the variant's refusal score, nats."""
     direction: DirectionChange | None
     """None where neither checkpoint has a direction."""
-    directions_needed: Paired | None
+    directions_needed: DirectionsNeededChange | None
     """Difference in how many directions must be projected out until a prompt is not refused, over
     prompts refused by both; None where it was not counted in both."""
     features: FeatureChange | None

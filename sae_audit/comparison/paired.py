@@ -1,6 +1,5 @@
 """Paired differences over prompts, stage by stage."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,16 +7,19 @@ import numpy as np
 from sae_audit.comparison.types import (
     BehaviourChange,
     CascadeChange,
+    DirectionsNeededChange,
     FeatureChange,
     FeatureShift,
     Paired,
     QualityChange,
 )
-from sae_audit.findings import Estimate, PromptScore
+from sae_audit.findings import Estimate, Feature, PromptScore
 from sae_audit.record.run import Run
 from sae_audit.statistics import mean, share, sign_flip_p_value
 
 _SHIFTS = 20
+_DEALINGS = 4000
+_LEVEL = 0.95
 _FEWEST = 2
 
 
@@ -86,7 +88,7 @@ def switched(a: Run, b: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return lost, gained
 
 
-def directions_needed(a: Run, b: Run, seed: int) -> Paired | None:
+def directions_needed(a: Run, b: Run, seed: int) -> DirectionsNeededChange | None:
     """None where fewer than two prompts have their directions counted in both."""
     if a.successive_directions is None or b.successive_directions is None:
         return None
@@ -94,7 +96,16 @@ def directions_needed(a: Run, b: Run, seed: int) -> Paired | None:
     both = sorted(in_a.keys() & in_b.keys())
     if len(both) < _FEWEST:
         return None
-    return paired(np.array([in_b[p] - in_a[p] for p in both], dtype=float), seed)
+    beyond = {
+        prompt_id
+        for found in (a.successive_directions, b.successive_directions)
+        for prompt_id in both
+        if found.needed[prompt_id] > len(found.directions)
+    }
+    return DirectionsNeededChange(
+        needed=paired(np.array([in_b[p] - in_a[p] for p in both], dtype=float), seed),
+        n_beyond=len(beyond),
+    )
 
 
 def features(a: Run, b: Run, seed: int) -> FeatureChange | None:
@@ -109,17 +120,20 @@ def features(a: Run, b: Run, seed: int) -> FeatureChange | None:
     elsewhere = [jaccard[i, [j for j in range(n) if j != i]].mean() for i in range(n)]
     sizes = np.array([len(sets_b[p]) - len(sets_a[p]) for p in both], dtype=float)
     pooled = [run.pooled_set for run in (a, b)]
+    shifts, by_chance = _shifts([sets_a[p] for p in both], [sets_b[p] for p in both], seed)
     return FeatureChange(
         n=n,
         overlap=mean(np.diag(jaccard), seed=seed),
         overlap_shuffled=mean(elsewhere, seed=seed),
+        beyond_shuffled=paired(np.diag(jaccard) - np.array(elsewhere), seed),
         size=paired(sizes, seed),
         pooled_overlap=(
             _jaccard(frozenset(pooled[0].features), frozenset(pooled[1].features))
             if pooled[0] is not None and pooled[1] is not None
             else None
         ),
-        shifts=_shifts([sets_a[p] for p in both], [sets_b[p] for p in both]),
+        shifts=shifts,
+        shift_by_chance=by_chance,
     )
 
 
@@ -129,16 +143,26 @@ def _jaccard(one: frozenset, other: frozenset) -> float:
     return len(one & other) / len(union)
 
 
-def _shifts(a: Sequence[frozenset], b: Sequence[frozenset]) -> tuple[FeatureShift, ...]:
-    n = len(a)
-    in_a = Counter(feature for one in a for feature in one)
-    in_b = Counter(feature for one in b for feature in one)
-    shifts = [
-        FeatureShift(feature=feature, share_a=in_a[feature] / n, share_b=in_b[feature] / n)
-        for feature in sorted(in_a.keys() | in_b.keys())
-    ]
-    shifts.sort(key=lambda shift: -abs(shift.share_b - shift.share_a))
-    return tuple(shifts[:_SHIFTS])
+def _shifts(
+    a: Sequence[frozenset[Feature]], b: Sequence[frozenset[Feature]], seed: int
+) -> tuple[tuple[FeatureShift, ...], float]:
+    """The largest changes, and the largest that chance would make of any feature."""
+    names = sorted(frozenset[Feature]().union(*a, *b))
+    held_a, held_b = (np.array([[f in own for f in names] for own in sets]) for sets in (a, b))
+    change = held_b.astype(float) - held_a
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (_DEALINGS, len(a)))
+    by_chance = np.abs(signs @ change).max(axis=1) / len(a)
+    largest = np.argsort(-np.abs(change.mean(axis=0)), kind="stable")[:_SHIFTS]
+    shifts = tuple(
+        FeatureShift(
+            feature=names[i],
+            share_a=float(held_a[:, i].mean()),
+            share_b=float(held_b[:, i].mean()),
+            difference=paired(change[:, i], seed),
+        )
+        for i in largest
+    )
+    return shifts, float(np.quantile(by_chance, _LEVEL))
 
 
 def cascades(a: Run, b: Run, seed: int) -> CascadeChange | None:

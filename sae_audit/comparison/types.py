@@ -98,6 +98,8 @@ class FeatureShift:
     share_a: float
     """Share of prompts flipped in both whose minimal set in `a` holds it."""
     share_b: float
+    difference: Paired
+    """Of holding it (0 or 1), b minus a; each feature by itself, of which these are the largest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +111,29 @@ class FeatureChange:
     """Mean Jaccard overlap of a prompt's two sets."""
     overlap_shuffled: Estimate
     """The same with one run's sets dealt to other prompts: what shared features alone give."""
+    beyond_shuffled: Paired
+    """Overlap of a prompt's own two sets less that with the sets of other prompts."""
     size: Paired
     """Difference of set size, features."""
     pooled_overlap: float | None
-    """Jaccard overlap of the pooled sets; None where a run has none."""
+    """Jaccard overlap of the pooled sets, one set each: a fact without an interval. None where a run
+    has none."""
     shifts: tuple[FeatureShift, ...]
     """Features whose share changed most, largest first."""
+    shift_by_chance: float
+    """Control of `shifts`: the largest change of any feature's share that 95% of random dealings stay
+    below, in which each prompt's two sets change places or not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectionsNeededChange:
+    """How many directions, one behind the other, must be projected out, in both."""
+
+    needed: Paired
+    """Difference, directions, over prompts counted in both."""
+    n_beyond: int
+    """Of these, prompts that one of the two refuses with all it has out: they count as one more than
+    it has, so their difference is a bound."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from sae_audit.comparison.types import (
     Change,
     Checkpoint,
     DirectionChange,
+    DirectionsNeededChange,
     FeatureChange,
     Paired,
     QualityChange,
@@ -24,7 +25,7 @@ def verdicts(
     checkpoints: tuple[Checkpoint, Checkpoint],
     behaviour: Sequence[BehaviourChange],
     direction: DirectionChange | None,
-    directions_needed: Paired | None,
+    directions_needed: DirectionsNeededChange | None,
     features: FeatureChange | None,
     cascades: CascadeChange | None,
     quality: Sequence[QualityChange],
@@ -173,13 +174,15 @@ def _stabilities(change: DirectionChange) -> str:
     return f"Resampled, cosine with itself: {', '.join(known)}. " if known else ""
 
 
-def _directions_needed(change: Paired) -> Verdict:
+def _directions_needed(change: DirectionsNeededChange) -> Verdict:
+    needed = change.needed
+    beyond = f"; {change.n_beyond} of them are refused with all out, and count as one more"
     return Verdict(
-        kind=kind_of(change),
+        kind=kind_of(needed),
         statement="Directions, one behind the other, that must be projected out until a prompt is not "
         "refused.",
-        evidence=f"Difference {_signed(change.difference)}, p = {change.p_value:.2g}, "
-        f"n = {change.difference.n} prompts refused by both.",
+        evidence=f"Difference {_signed(needed.difference)}, p = {needed.p_value:.2g}, "
+        f"n = {needed.difference.n} prompts refused by both{beyond if change.n_beyond else ''}.",
     )
 
 
@@ -195,8 +198,9 @@ def _features(change: FeatureChange) -> list[Verdict]:
             kind=Change.DESCRIBED,
             statement=f"A prompt's minimal sets in both share {_plain(change.overlap)} of their "
             "features (Jaccard).",
-            evidence=f"Sets of different prompts share {_plain(change.overlap_shuffled)}; "
-            f"n = {change.n}.",
+            evidence=f"Sets of different prompts share {_plain(change.overlap_shuffled)}; difference "
+            f"{_signed(change.beyond_shuffled.difference)}, p = "
+            f"{change.beyond_shuffled.p_value:.2g}, n = {change.n}.",
         ),
     ]
 

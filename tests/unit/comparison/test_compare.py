@@ -157,6 +157,9 @@ def test_minimal_sets_that_share_nothing_beside_sets_of_other_prompts(tmp_path: 
     assert found.overlap.value == found.overlap_shuffled.value == 0.0
     assert found.size.difference.value == 1.0
     assert {shift.feature for shift in found.shifts} == {A, B, C, other, FeatureId(1, 1)}
+    assert {abs(shift.difference.difference.value) for shift in found.shifts} == {1.0}
+    assert found.shift_by_chance < 1.0
+    assert found.beyond_shuffled.p_value == 1.0, "nothing is shared, own sets or others'"
 
 
 def test_waves_gained_show_as_depth(tmp_path: Path):
@@ -273,8 +276,9 @@ def test_directions_that_prompts_need_are_compared_prompt_by_prompt(tmp_path: Pa
     b = synthetic_run(tmp_path / "b", directions_needed=deeper)
     found = compare(a, b)
     assert found.directions_needed is not None
-    assert found.directions_needed.difference.value == pytest.approx(10 / 8)
-    assert found.directions_needed.difference.n == 8
+    assert found.directions_needed.needed.difference.value == pytest.approx(10 / 8)
+    assert found.directions_needed.needed.difference.n == 8
+    assert found.directions_needed.n_beyond == 2
     (verdict,) = [v for v in found.verdicts if v.statement.startswith("Directions, one behind")]
     assert verdict.kind is Change.HIGHER
     older = synthetic_run(tmp_path / "older", certainty=False)

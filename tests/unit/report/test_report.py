@@ -226,4 +226,6 @@ def test_headline_medians_have_an_interval_and_the_budget_behind_them(tmp_path: 
     few, _ = answers["How few features hold up a refusal?"]
     assert f"Median {interval(sizes, '{:g}'.format)} (1 to 3) of 12 candidates" in few
     more, _ = answers["Is there more than one way to flip a refusal?"]
-    assert "Within 64 more scored sets a prompt, a median of 2 (all cases alike) minimal sets" in more
+    assert (
+        "Within 64 more scored sets a prompt, a median of 2 (all cases alike) minimal sets" in more
+    )

@@ -1,18 +1,23 @@
-"""`python -m sae_audit.organisms.trained make OUT` and `... measure RUN...`."""
+"""`python -m sae_audit.organisms.trained make OUT`, `... measure RUN...`, `... confirm ORGANISM RUN`."""
 
 import sys
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sae_audit.errors import AuditError
 from sae_audit.findings import Estimate
 from sae_audit.organisms.bars import bars
+from sae_audit.organisms.chats import held_out_prompts
+from sae_audit.organisms.requests import Kind
+from sae_audit.organisms.trained.by_hand import refused_by_hand
 from sae_audit.organisms.trained.card import Card
-from sae_audit.organisms.trained.make import make_all
+from sae_audit.organisms.trained.make import HELD_OUT_SEED, make_all
 from sae_audit.organisms.trained.measured import Redundancy, redundancy
 from sae_audit.organisms.trained.recipes import chosen
 from sae_audit.record.run import load_run
@@ -51,6 +56,45 @@ def measure(
         _console.print(f"error: {error}")
         sys.exit(2)
     _show_redundancy(found)
+
+
+@app.command()
+def confirm(
+    organism: Annotated[Path, typer.Argument(help="Folder of one organism, as `make` leaves it.")],
+    run: Annotated[Path, typer.Argument(help="Folder of its finished audit.")],
+    n: Annotated[int, typer.Option(help="Held-out prompts of each kind.", min=1)] = 85,
+) -> None:
+    """The directions of an audit taken out again by plain hooks: is greedy text still a refusal?"""
+    try:
+        units = load_run(run).successive_units
+        if not (organism / "model").is_dir():
+            raise AuditError(
+                f"{organism} holds no organism; `make` leaves them with a model folder."
+            )
+    except AuditError as error:
+        _console.print(f"error: {error}")
+        sys.exit(2)
+    model = AutoModelForCausalLM.from_pretrained(organism / "model").eval()
+    prompts = [
+        prompt
+        for kind in Kind
+        for prompt in [p for p in held_out_prompts(HELD_OUT_SEED) if p.phrase.kind == kind][:n]
+    ]
+    with bars(_console, width=32) as progress:
+        found = refused_by_hand(
+            model,
+            AutoTokenizer.from_pretrained(organism / "model"),
+            torch.tensor(units, dtype=model.dtype),
+            prompts,
+            lambda done, total: progress(organism.name, done, total),
+        )
+    table = Table(title="Refused in text, held-out phrases, Wilson 95%")
+    table.add_column("directions out")
+    for kind in Kind:
+        table.add_column(kind.value)
+    for row in found:
+        table.add_row(str(row.n_out), *(_written(row.refused[kind]) for kind in Kind))
+    _console.print(table)
 
 
 def _show_cards(cards: dict[str, Card]) -> None:

@@ -38,7 +38,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the organism and its part, steps done, and steps in all."""
 
 _DIRECTIONS = "directions.safetensors"
-_HELD_OUT_SEED = 0
+HELD_OUT_SEED = 0
 """Of the bundled prompts.jsonl: the prompts that audits ask."""
 
 
@@ -121,7 +121,7 @@ def _card(
     progress: Callable[[int, int], None],
 ) -> Card:
     progress(0, 2)
-    prompts = held_out_prompts(_HELD_OUT_SEED)
+    prompts = held_out_prompts(HELD_OUT_SEED)
     harmful = [prompt for prompt in prompts if prompt.phrase.kind == Kind.HARMFUL]
     treated = treatments(model, tokenizer, prompts)
     progress(1, 2)
@@ -138,7 +138,7 @@ def _card(
         refused_without=(
             [] if directions is None else refused_without(model, tokenizer, directions, harmful)
         ),
-        sae_quality=saes_quality(suite, model, tokenizer, _HELD_OUT_SEED),
+        sae_quality=saes_quality(suite, model, tokenizer, HELD_OUT_SEED),
     )
     progress(2, 2)
     return card

@@ -26,7 +26,9 @@ from sae_audit.findings import (
     DosePoint,
     ErrorTermControl,
     Estimate,
+    ExplainedExactly,
     FlipDose,
+    HeldOutR2,
     InteractionGraph,
     LayerCoverage,
     MinimalSet,
@@ -59,6 +61,7 @@ from sae_audit.record.facts import (
 )
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
+from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic_cascades import depth_records, first_wave_effects
 
@@ -182,29 +185,80 @@ def graph(scope: str) -> InteractionGraph:
     fits = zip(solvers, (0.98, 0.97, 0.96, 0.95, 0.7), strict=True)
     return InteractionGraph(
         scope=scope,
+        n_prompts=3 if scope == "pooled" else 1,
         players=(A, B, C),
         design="random",
         n_masks=128,
         n_held_out=32,
         solver="fm_bayes",
         rank=2,
-        r2_held_out=0.97,
-        r2_linear=0.7,
+        r2=held_out_r2(),
+        explained=None,
         fits=tuple(
-            SolverFit(solver=name, coding="zero_one", rank=2, l2=0.5, r2_held_out=r2)
+            SolverFit(
+                solver=name,
+                coding="zero_one",
+                rank=2,
+                l2=0.5,
+                r2_held_out=estimate(r2),
+                gain=None if name == "linear" else estimate(r2 - 0.7),
+            )
             for name, r2 in fits
         ),
         pairs=(pair, unclear),
         null_weight=0.3,
         n_sets_scored=128,
         reason="",
-        r2_pairs=0.97,
-        r2_half_masks=0.9,
+        null_triple=0.45,
         triples=(TripleInteraction(a=A, b=B, c=C, weight=-0.8, low=-1.0, high=-0.6),),
-        classifiers=(
-            ClassifierFit(classifier="logistic_l1", auroc_held_out=0.95, sign_agreement=1.0),
-            ClassifierFit(classifier="fm_probit", auroc_held_out=0.94, sign_agreement=None),
+        classifiers=tuple(
+            ClassifierFit(
+                classifier=name,
+                auroc_held_out=estimate(value),
+                n_refused=20,
+                n_complied=12,
+                sign_agreement=agreement,
+            )
+            for name, value, agreement in (
+                ("logistic_main", 0.90625, None),
+                ("logistic_l1", 0.953125, share(1, 1)),
+                ("fm_probit", 0.9375, None),
+            )
         ),
+    )
+
+
+def computed_graph(scope: str) -> InteractionGraph:
+    """The same pairs, computed from every mask there is."""
+    found = graph(scope)
+    return replace(
+        found,
+        design="all",
+        n_masks=8,
+        n_held_out=0,
+        solver="exact",
+        rank=0,
+        r2=None,
+        explained=ExplainedExactly(linear=0.6, pairs=0.9),
+        fits=(),
+        pairs=tuple(replace(p, low=p.weight, high=p.weight, lasso=None) for p in found.pairs),
+        null_weight=0.05,
+        null_triple=None,
+        triples=(),
+        classifiers=(),
+    )
+
+
+def held_out_r2() -> HeldOutR2:
+    return HeldOutR2(
+        solver=estimate(0.97),
+        linear=estimate(0.7),
+        gain=estimate(0.27),
+        pairs=estimate(0.96),
+        pairs_solver="lasso",
+        beyond_pairs=estimate(0.02),
+        half_masks=estimate(0.9),
+        other_half=estimate(0.07),
     )
 
 
@@ -332,6 +386,7 @@ def synthetic_run(
     scores: list[PromptScore] | None = None,
     minimal_sets: list[MinimalSet] | None = None,
     cascades: list[Cascade] | None = None,
+    graphs: list[InteractionGraph] | None = None,
     flipped: bool = True,
     model: str = "tiny",
     sae_sha256: str = "5ae",
@@ -438,7 +493,7 @@ def synthetic_run(
         ("search_by_chance", MinimalSet): [minimal(m.prompt_id) for m in minimal_sets],
         ("pooled_set", PooledSet): [pooled] if pooled else [],
         ("interactions", InteractionGraph): (
-            [graph(refused[0]), graph("pooled")] if flipped else []
+            (graphs or [graph(refused[0]), graph("pooled")]) if flipped else []
         ),
         ("cascades", Cascade): cascades,
         ("controls", Controls): [controls(empty=not flipped)],

@@ -6,7 +6,15 @@ from sae_audit.bench.results import AlarmRow
 
 
 def alarm_rows(n: int, told: Told) -> tuple[AlarmRow, ...]:
-    """Audits of `n` models of each kind without a mechanism, and how often one is claimed."""
-    found = false_alarms(n, 0, lambda done, total: told("models without a mechanism", done, total))
-    rows = [AlarmRow(models=str(kind), claimed=rate) for kind, rate in found.by_kind.items()]
-    return (*rows, AlarmRow(models="all", claimed=found.rate))
+    """Audits of `n` models of each kind without a mechanism, and how often one is claimed; behind their
+    total, the control: `n` audits by the same settings of a model that has one."""
+    found = false_alarms(n, 0, lambda done, total: told("false alarms", done, total))
+    rows = [
+        AlarmRow(models=str(kind), has_mechanism=kind.has_mechanism, claimed=claimed)
+        for kind, claimed in found.by_kind.items()
+    ]
+    return (
+        *(row for row in rows if not row.has_mechanism),
+        AlarmRow(models="all without a mechanism", has_mechanism=False, claimed=found.rate),
+        *(row for row in rows if row.has_mechanism),
+    )

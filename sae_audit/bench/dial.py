@@ -8,7 +8,6 @@ from sae_audit.bench.results import DialRow, DialTrend
 from sae_audit.bundled import PREFIX
 from sae_audit.config import (
     AuditConfig,
-    DirectionSettings,
     InteractionSettings,
     MinimalSettings,
     PromptSettings,
@@ -30,16 +29,23 @@ def dial_rows(trained: Path, out: Path, told: Told) -> tuple[DialRow, ...]:
         AuditError: a setting is missing in the folder.
     """
     settings = _settings(trained)
-    measured: dict[str, dict[str, Estimate]] = {}
+    measured: dict[str, Redundancy] = {}
     for seed, rounds in settings:
         name = dial_name(rounds, seed)
         told(name, len(measured), len(settings))
         if name not in measured:
-            measured[name] = _measures(redundancy(audit(_config(trained / name), out / name)))
+            measured[name] = redundancy(audit(_config(trained / name), out / name))
     told("dial", len(settings), len(settings))
-    return tuple(
-        DialRow(rounds=rounds, seed=seed, measures=measured[dial_name(rounds, seed)])
-        for seed, rounds in settings
+    return tuple(_row(seed, rounds, measured[dial_name(rounds, seed)]) for seed, rounds in settings)
+
+
+def _row(seed: int, rounds: int, found: Redundancy) -> DialRow:
+    return DialRow(
+        rounds=rounds,
+        seed=seed,
+        measures=_measures(found),
+        n_beyond=found.beyond_directions,
+        refused=found.refused_beyond,
     )
 
 
@@ -49,8 +55,8 @@ def dial_trends(rows: Sequence[DialRow]) -> tuple[DialTrend, ...]:
     for seed in dict.fromkeys(row.seed for row in rows):
         own = [row for row in rows if row.seed == seed]
         for measure in own[0].measures:
-            spearman, apart = rises([r.rounds for r in own], [r.measures[measure] for r in own])
-            trends.append(DialTrend(measure=measure, seed=seed, spearman=spearman, apart=apart))
+            rise = rises([r.rounds for r in own], [r.measures[measure] for r in own])
+            trends.append(DialTrend(measure=measure, seed=seed, rise=rise))
     return tuple(trends)
 
 
@@ -87,7 +93,6 @@ def _config(folder: Path) -> AuditConfig:
         prompts=PromptSettings(sources=(f"{PREFIX}organism/prompts.jsonl",)),
         refusal_tokens=("I", "Sorry"),
         # A backup induces little while those before it are out (scores of -0.4 to 0 nats, from -10).
-        direction=DirectionSettings(induce_floor=-1.0),
         # What the dial is not measured by is kept short.
         minimal=MinimalSettings(more_sets_budget=0),
         interactions=InteractionSettings(n_masks=64, max_players=4),

@@ -1,4 +1,4 @@
-"""How often an audit claims a refusal mechanism where there is none.
+"""How often an audit claims a refusal mechanism where there is none, and where there is one.
 
 1. Models without a mechanism, of four kinds: random tiny Llamas and Gemmas with random SAEs; the
    organism's architecture with random weights, through its SAEs; the organism itself, on prompts
@@ -6,6 +6,9 @@
    the hardest case, where any ablation flips something (`organisms.mechanismless`).
 2. A whole audit of each, from files, with small settings.
 3. A false alarm is a run without an absence: one that claims a mechanism.
+4. The control, since an audit that never claims anything has no false alarm either: the organism itself
+   with the labels of its prompts as they are, by the same settings, on other prompts for every seed. It
+   counts in no rate of false alarms.
 """
 
 import tempfile
@@ -39,16 +42,25 @@ Progress = Callable[[int, int], None]
 """Called with the models audited so far, and how many there are."""
 
 
+_ORGANISM = "bundled:organism/base"
+
+
 class Kind(StrEnum):
     TINY_LLAMA = "tiny Llama, random weights and SAEs"
     TINY_GEMMA = "tiny Gemma-2, random weights and SAEs"
     RANDOM_ORGANISM = "organism, random weights"
     SHUFFLED_LABELS = "organism, shuffled labels"
+    ORGANISM = "the organism itself, a mechanism is there"
+
+    @property
+    def has_mechanism(self) -> bool:
+        """Whether a claim is right, and no false alarm."""
+        return self is Kind.ORGANISM
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One audit of one model without a mechanism."""
+    """One audit of one model."""
 
     kind: Kind
     seed: int
@@ -57,28 +69,29 @@ class Trial:
     separation: Estimate
     """AUROC of its scores, harmful against harmless."""
     absence: Absence | None
-    """Why the audit claims no mechanism; None: it claims one, a false alarm."""
+    """Why the audit claims no mechanism; None: it claims one."""
     seconds: float
 
     @property
-    def alarmed(self) -> bool:
+    def claimed(self) -> bool:
         return self.absence is None
 
 
 @dataclass(frozen=True, kw_only=True)
 class FalseAlarms:
-    """The measured rate at which mechanisms are claimed that are not there."""
+    """The measured rate at which mechanisms are claimed that are not there, and one that is."""
 
     trials: tuple[Trial, ...]
 
     @property
     def rate(self) -> Estimate:
-        """Share of all models of which a mechanism is claimed."""
-        return _alarmed(self.trials)
+        """Share of all models without a mechanism of which one is claimed."""
+        return _claimed([trial for trial in self.trials if not trial.kind.has_mechanism])
 
     @property
     def by_kind(self) -> dict[Kind, Estimate]:
-        return {kind: _alarmed(own) for kind, own in self._own().items()}
+        """Share of the audits of each kind that claim a mechanism."""
+        return {kind: _claimed(own) for kind, own in self._own().items()}
 
     @property
     def absences(self) -> dict[Kind, dict[AbsenceKind, int]]:
@@ -101,7 +114,8 @@ def false_alarms(
     kinds: Sequence[Kind] = tuple(Kind),
     level: float | None = None,
 ) -> FalseAlarms:
-    """Audit `n` models of each kind, and say of how many a mechanism is claimed.
+    """Audit `n` models of each kind (the organism itself on `n` draws of prompts), and say of how many
+    a mechanism is claimed.
 
     `level` stands in for `evidence.level`: at 1 every permutation and sign test passes, which shows
     what they keep out.
@@ -133,19 +147,22 @@ def _trial(kind: Kind, seed: int, level: float | None) -> Trial:
 
 def _config(kind: Kind, folder: Path, seed: int, level: float | None) -> AuditConfig:
     """Write the model, or the prompts, and say how they are audited."""
-    model, saes, prompts = folder / "model", "bundled:organism/saes", ORGANISM_PROMPTS
+    model, saes, prompts = str(folder / "model"), "bundled:organism/saes", ORGANISM_PROMPTS
     tokens = ["I", "Sorry"]
     match kind:
         case Kind.TINY_LLAMA | Kind.TINY_GEMMA:
-            tokens = write_tiny(model, "gemma2" if kind is Kind.TINY_GEMMA else "llama", seed)
-            saes = str(model / "saes")
+            family = "gemma2" if kind is Kind.TINY_GEMMA else "llama"
+            tokens = write_tiny(Path(model), family, seed)
+            saes = f"{model}/saes"
         case Kind.RANDOM_ORGANISM:
-            tokens = write_random_organism(model, seed)
+            tokens = write_random_organism(Path(model), seed)
         case Kind.SHUFFLED_LABELS:
-            prompts = str(folder / "prompts.jsonl")
+            model, prompts = _ORGANISM, str(folder / "prompts.jsonl")
             write_shuffled_prompts(Path(prompts), seed)
+        case Kind.ORGANISM:
+            model = _ORGANISM
     return AuditConfig(
-        model="bundled:organism/base" if kind is Kind.SHUFFLED_LABELS else str(model),
+        model=model,
         saes=saes,
         prompts=PromptSettings(sources=(prompts,), train=40, validation=16, audit=32),
         refusal_tokens=tuple(tokens),
@@ -159,5 +176,5 @@ def _config(kind: Kind, folder: Path, seed: int, level: float | None) -> AuditCo
     )
 
 
-def _alarmed(trials: Sequence[Trial]) -> Estimate:
-    return share(sum(trial.alarmed for trial in trials), len(trials))
+def _claimed(trials: Sequence[Trial]) -> Estimate:
+    return share(sum(trial.claimed for trial in trials), len(trials))

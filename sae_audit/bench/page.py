@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from sae_audit.bench.results import STAGES, BenchResult, Summary
+from sae_audit.findings import Estimate
 from sae_audit.pages.charts import styled
 from sae_audit.pages.document import document
 
@@ -25,18 +26,35 @@ def render(result: BenchResult) -> str:
         figures,
         result=result,
         stages=[(stage, stage.replace(" ", "-"), _MAIN[stage]) for stage in STAGES],
+        notes=_NOTES,
         tables={stage: _tables(result.summaries, stage) for stage in STAGES},
         cell=cell,
         n_models=len({str(row.case) for row in result.rows}),
     )
 
 
+_NOTES = {
+    "candidates": "Recall by chance is that of as many features drawn from all there are: the pool's "
+    "size over their number.",
+    "minimal sets": "",
+    "interactions": "",
+    "cascades": "Where the found minimal set is not a true one, there are no true waves: exact and wave "
+    "F1 count 0, and depth error leaves the prompt out.",
+}
+"""What a reader must know of a stage's measures."""
+
+
 def cell(summary: Summary, measure: str) -> str:
-    """One measure with its interval; a dash where no model has what it would be of."""
+    """One measure with its interval and its number of models, which differs by measure; a dash where no
+    model has what it would be of."""
     found = summary.measures[measure]
-    if found is None:
-        return "-"
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    return "-" if found is None else _said(found)
+
+
+def _said(found: Estimate) -> str:
+    if found.n == 1:
+        return f"{found.value:.2f} (one model)"
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] n={found.n}"
 
 
 def _tables(summaries: Sequence[Summary], stage: str) -> dict[str, list[Summary]]:
@@ -49,29 +67,25 @@ def _tables(summaries: Sequence[Summary], stage: str) -> dict[str, list[Summary]
 
 
 def _by_family(summaries: Sequence[Summary], stage: str) -> go.Figure:
-    """Method by family, the stage's main measure."""
+    """Method by family, the stage's main measure; pointed at, its interval and its models."""
     own = [summary for summary in summaries if summary.stage == stage]
     families = list(dict.fromkeys(summary.group for summary in own))
     methods = list(dict.fromkeys(summary.method for summary in own))[::-1]
-    values = {
-        (one.method, one.group): (None if found is None else found.value)
-        for one in own
-        for found in (one.measures[_MAIN[stage]],)
-    }
-    grid = [[values.get((method, family)) for family in families] for method in methods]
-    text = [["" if value is None else f"{value:.2f}" for value in row] for row in grid]
+    found = {(one.method, one.group): one.measures[_MAIN[stage]] for one in own}
+    grid = [[found.get((method, family)) for family in families] for method in methods]
     figure = go.Figure(
         go.Heatmap(
-            z=grid,
+            z=[[None if one is None else one.value for one in row] for row in grid],
             x=families,
             y=methods,
-            text=text,
+            text=[["" if one is None else f"{one.value:.2f}" for one in row] for row in grid],
             texttemplate="%{text}",
+            customdata=[["" if one is None else _said(one) for one in row] for row in grid],
             zmin=0.0,
             zmax=1.0,
             colorscale=[[0.0, "#D55E00"], [0.5, "#F0E442"], [1.0, "#009E73"]],
             showscale=False,
-            hovertemplate="%{y} on %{x}: %{z:.2f}<extra></extra>",
+            hovertemplate="%{y} on %{x}: %{customdata}<extra></extra>",
         )
     )
     figure.update_xaxes(tickangle=-35)

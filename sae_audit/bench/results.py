@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sae_audit.bench.cases import Case
-from sae_audit.findings import Estimate
+from sae_audit.findings import Controlled, Estimate
+from sae_audit.organisms.trained.measured import Rise
 from sae_audit.statistics import mean
 
 STAGES = ("candidates", "minimal sets", "interactions", "cascades")
@@ -44,9 +45,11 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmRow:
-    """How often a mechanism is claimed of models that have none."""
+    """How often a mechanism is claimed of models of one kind."""
 
     models: str
+    has_mechanism: bool
+    """Whether there is one to claim: the control, without which never claiming any would be perfect."""
     claimed: Estimate
     """Share of audits, Wilson interval."""
 
@@ -60,6 +63,11 @@ class DialRow:
     seed: int
     """Of the training; the model without a round is the same for all."""
     measures: Mapping[str, Estimate]
+    n_beyond: int
+    """Prompts refused with all found directions out: where there are any, `directions` is a lower
+    bound."""
+    refused: Controlled
+    """Share of prompts still refused with all found directions out; control: as many random ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +76,7 @@ class DialTrend:
 
     measure: str
     seed: int
-    spearman: float | None
-    """Of the measure's mean with the rounds; None where it is the same for all."""
-    apart: bool
-    """Whether each setting's interval lies above the one before."""
+    rise: Rise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,8 +53,10 @@ def case_rows(case: Case, *, n_prompts: int) -> list[Row]:
 
 
 def candidate_rows(bed: Bed) -> list[Row]:
-    """Share of the causal features that each way of gathering candidates brings in."""
+    """Share of the causal features that each way of gathering candidates brings in; beside it, what as
+    many features drawn from all there are would bring in on average."""
     causal = set(bed.planted.truth.causal)
+    n_features = sum(saes.d_sae for saes in bed.session.subject.suite.values())
     rows: list[Row] = []
     for method, pool in candidate_pools(bed).items():
         gathered = {candidate.feature for candidate in pool.candidates}
@@ -65,6 +67,7 @@ def candidate_rows(bed: Bed) -> list[Row]:
                 case=bed.case,
                 measures={
                     "recall": len(causal & gathered) / len(causal),
+                    "recall by chance": len(gathered) / n_features,
                     "size of the pool": float(len(gathered)),
                 },
                 n_prompts=len(bed.train.harmful),

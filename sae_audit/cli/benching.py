@@ -30,7 +30,9 @@ def bench(
     false_alarms: Annotated[
         int,
         typer.Option(
-            min=0, help="Audits of models without a mechanism, of each of four kinds; 0: none."
+            min=0,
+            help="Audits of models without a mechanism, of each of four kinds, and of the organism, "
+            "which has one; 0: none.",
         ),
     ] = 0,
     trained: Annotated[
@@ -147,10 +149,23 @@ def _print(result: "BenchResult") -> None:
             f"{name} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
             for name, one in row.measures.items()
         )
-        table.add_row("dial", f"{row.rounds} rounds, seed {row.seed}", escaped(measures), "", "")
+        bound = (
+            f"; a lower bound, {row.n_beyond} prompts refused with all out" if row.n_beyond else ""
+        )
+        out = (
+            f"; with all directions out {row.refused.own.value:.0%} refused, with as many random "
+            f"ones {row.refused.random.mean:.0%}"
+        )
+        found = escaped(measures + bound + out)
+        table.add_row("dial", f"{row.rounds} rounds, seed {row.seed}", found, "", "")
     for trend in result.dial_trends:
-        apart = "apart" if trend.apart else "not apart"
-        spearman = "none" if trend.spearman is None else f"{trend.spearman:+.2f}"
-        rise = f"Spearman {spearman}, intervals of neighbours {apart}"
-        table.add_row("dial", f"{trend.measure}, seed {trend.seed}", rise, "", "")
+        rise = trend.rise
+        apart = "apart" if rise.apart else "not apart"
+        spearman = (
+            "none"
+            if rise.spearman is None
+            else f"{rise.spearman:+.2f} of {rise.n} models (p = {rise.p_value:.3f})"
+        )
+        said = f"Spearman {spearman}, intervals of neighbours {apart}"
+        table.add_row("dial", f"{trend.measure}, seed {trend.seed}", said, "", "")
     screen.out.print(table)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.features import Feature
 
 
@@ -28,7 +29,8 @@ class PairInteraction:
     the other features (Banzhaf interaction), nats; by the solver."""
     low: float
     high: float
-    """95% interval of `weight`."""
+    """95% interval of `weight` over masks, the prompts as they are; `weight` itself where every mask was
+    scored (`exact`) and there is no sampling error."""
     kind: PairKind
     lasso: float | None
     """The same weight by a lasso on all pair products, the check on the solver; None where every
@@ -47,7 +49,7 @@ class TripleInteraction:
     other features; nats."""
     low: float
     high: float
-    """95% interval of `weight`."""
+    """95% interval of `weight` over masks, the prompts as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +57,16 @@ class ClassifierFit:
     """A model of whether the prompt is refused under a mask, beside the model of the score."""
 
     classifier: str
-    """`logistic_l1` on all pair products, or `fm_probit`, a factorization machine."""
-    auroc_held_out: float
-    """Of refused against complied, on the masks kept apart."""
-    sign_agreement: float | None
-    """Share of the named pairs whose weight has the same sign here; None where no pair is named."""
+    """`logistic_main` on single features, which the others must do better than; `logistic_l1` on all
+    pair products as well; `fm_probit`, a factorization machine."""
+    auroc_held_out: Estimate
+    """Of refused against complied, on the masks kept apart; chance is 0.5."""
+    n_refused: int
+    n_complied: int
+    """Masks kept apart of either kind."""
+    sign_agreement: Estimate | None
+    """Share of the named pairs whose weight has the same sign here, chance 0.5; None where no pair is
+    named, or the classifier has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +80,49 @@ class SolverFit:
     """Rank of the factorization; 0 where the solver has none."""
     l2: float
     """L2 (or L1, for the lasso) strength; 0.0 where the solver samples or chooses it itself."""
-    r2_held_out: float
+    r2_held_out: Estimate
+    """Bootstrap over the masks kept apart, the prompts and the fit as they are."""
+    gain: Estimate | None
+    """`r2_held_out` less that of the linear model on the same masks, resampled together; None for the
+    linear model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutR2:
+    """How well models predict masks on which nothing was fitted or chosen.
+
+    Intervals are bootstraps over these masks, the prompts and the fits as they are; differences are of
+    the same resamples.
+    """
+
+    solver: Estimate
+    """Of the solver whose weights are reported."""
+    linear: Estimate
+    """Of the model without pairs."""
+    gain: Estimate
+    """`solver` less `linear`: what interactions add."""
+    pairs: Estimate
+    """Of the best pairwise model: at most what it lacks of 1 is beyond every pairwise model, however
+    many the masks."""
+    pairs_solver: str
+    """Whose it is; chosen on the other masks, by cross-validation."""
+    beyond_pairs: Estimate
+    """Of the sparse model with terms of any order, less `pairs`."""
+    half_masks: Estimate
+    """Of the solver fitted on half of the other masks."""
+    other_half: Estimate
+    """`solver` less `half_masks`: the error of sampling that the other half mended, and more masks would
+    mend further."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainedExactly:
+    """Shares of the scores' variance over all 2^n masks: every set was scored, nothing is estimated."""
+
+    linear: float
+    """By single features."""
+    pairs: float
+    """By single features and pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +131,8 @@ class InteractionGraph:
 
     scope: str
     """A prompt id, or `pooled`: the mean score over several prompts."""
+    n_prompts: int
+    """Prompts that the score is the mean over. Intervals are over masks, given these prompts."""
     players: tuple[Feature, ...]
     design: str
     """`random` masks, `all` (every one of the 2^n masks), or `none` where nothing was measured."""
@@ -91,26 +142,67 @@ class InteractionGraph:
     """`walsh`, `fm_bayes`, `fm_als`, `lasso`, or `exact` where so few masks exist that weights are
     computed."""
     rank: int
-    r2_held_out: float
-    """Of `solver`, on masks kept apart (`exact`: on all masks)."""
-    r2_linear: float
-    """Of the linear model on the same masks: what pairs add is the difference."""
+    r2: HeldOutR2 | None
+    """None where nothing was fitted, or all was computed."""
+    explained: ExplainedExactly | None
+    """None unless `solver` is `exact`."""
     fits: tuple[SolverFit, ...]
     pairs: tuple[PairInteraction, ...]
     """Every pair, sorted by falling absolute weight."""
-    null_weight: float
+    null_weight: float | None
     """Largest absolute pair weight over refits of shuffled scores, nats: with 20 shuffles a graph
-    without interactions exceeds it one time in 21."""
+    without interactions exceeds it one time in 21. Where weights are computed, what is called
+    negligible; None where there are none."""
     n_sets_scored: int
     reason: str
     """Why nothing was fitted (fewer than two players, a constant score); else empty."""
-    r2_pairs: float | None = None
-    """Of the best pairwise model on the same masks (`exact`: on all masks): at most what it
-    lacks of 1 is beyond every pairwise model, however many the masks. None where nothing was fitted."""
-    r2_half_masks: float | None = None
-    """Of `solver` fitted on half of the masks: what its error gained from the other half is error of
-    sampling, which more masks mend. None where nothing was fitted, or computed from all masks."""
+    null_triple: float | None = None
+    """Absolute third difference, nats, that the largest of all triples exceeds by chance in one graph
+    of 20; None where no triple was looked for."""
     triples: tuple[TripleInteraction, ...] = ()
-    """Terms of third order beyond chance, by falling absolute weight; empty where pairs suffice."""
+    """Terms of third order beyond `null_triple`, by falling absolute weight; empty where pairs
+    suffice."""
     classifiers: tuple[ClassifierFit, ...] = ()
     """Empty where the held-out or the training masks are all refused, or all complied."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOverPrompts:
+    """One solver's fits of single prompts together."""
+
+    solver: str
+    r2_held_out: Estimate
+    """Mean over prompts."""
+    gain: Estimate | None
+    """Mean over prompts of what it has above the linear model, prompt by prompt; None for that one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOverPrompts:
+    """A pair of features over the prompts whose own fits hold both."""
+
+    a: Feature
+    b: Feature
+    n_redundant: int
+    n_shared_path: int
+    """Prompts on which the pair is named so."""
+    n_fitted: int
+    """Prompts whose own fit holds both features."""
+    weight: Estimate | None
+    """Median over those prompts, nats; None for fewer than two."""
+    null_weight: float | None
+    """Median chance level of a weight in the same fits, nats; None for fewer than two."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InteractionsOverPrompts:
+    """What the fits of single prompts say together; prompts are the cases."""
+
+    fits: tuple[FitOverPrompts, ...]
+    """By falling mean R2; empty for fewer than two fitted prompts."""
+    naming: Estimate | None
+    """Share of fitted prompts on which at least one pair is named; None where none was fitted."""
+    naming_by_chance: float
+    """That share where nothing interacts, at most: one in one more than there are shuffles."""
+    pairs: tuple[PairOverPrompts, ...]
+    """Pairs named on two prompts or more, or in the pooled fit; those named most often first."""

@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
-from sae_audit.findings import ClassifierFit, PairInteraction, PairKind
+from sae_audit.findings import ClassifierFit, Estimate, PairInteraction, PairKind
 from sae_audit.interactions.pair_model import Masks, Pairs, Scores, coded, pair_products
+from sae_audit.statistics import auroc, share
 from sae_audit.vocabulary import FeatureId
 
 _L1 = 1.0
@@ -34,22 +34,39 @@ class Classified:
     """Larger: refused rather."""
 
 
+def logistic_main(
+    masks: Masks,
+    refused: Bool[np.ndarray, " mask"],
+    fresh: Bool[np.ndarray, "fresh player"],
+) -> Float[np.ndarray, " fresh"]:
+    """Latent scores of `fresh` by L1 logistic regression on +-1 main effects: the reference, what
+    pairs must do better than."""
+    model = _logistic(coded(masks, "plus_minus"), refused)
+    return np.asarray(model.decision_function(coded(fresh, "plus_minus")))
+
+
 def logistic_l1(
     masks: Masks,
     refused: Bool[np.ndarray, " mask"],
     fresh: Bool[np.ndarray, "fresh player"],
 ) -> Classified:
     """L1 logistic regression on +-1 main effects and pair products; latent scores of `fresh`."""
-    model = LogisticRegression(l1_ratio=1.0, C=_L1, solver="liblinear", random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(pair_products(masks), refused)
+    model = _logistic(pair_products(masks), refused)
     n = masks.shape[1]
     pairs = np.zeros((n, n))
     pairs[np.triu_indices(n, k=1)] = 4.0 * model.coef_[0, n:]
     return Classified(
         pairs=pairs + pairs.T, latent=np.asarray(model.decision_function(pair_products(fresh)))
     )
+
+
+def _logistic(
+    terms: Float[np.ndarray, "mask term"], refused: Bool[np.ndarray, " mask"]
+) -> LogisticRegression:
+    model = LogisticRegression(l1_ratio=1.0, C=_L1, solver="liblinear", random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(terms, refused)
 
 
 def fm_probit(
@@ -84,30 +101,42 @@ def classifier_fits(
     *,
     seed: int,
 ) -> tuple[ClassifierFit, ...]:
-    """Both classifiers, fitted to the masks that are not apart; empty where a side has one label."""
+    """Every classifier, fitted to the masks that are not apart; empty where a side has one label."""
     refused = scores > 0.0
     if len(set(refused[apart])) < 2 or len(set(refused[~apart])) < 2:
         return ()
     signs = coded(masks, "plus_minus")
+    main = logistic_main(masks[~apart], refused[~apart], masks[apart])
     found = {
         "logistic_l1": logistic_l1(masks[~apart], refused[~apart], masks[apart]),
         "fm_probit": fm_probit(signs[~apart], refused[~apart], signs[apart], seed=seed),
     }
-    return tuple(
-        ClassifierFit(
+    held_out = refused[apart]
+
+    def fit(name: str, latent: Scores, agreement: Estimate | None) -> ClassifierFit:
+        return ClassifierFit(
             classifier=name,
-            auroc_held_out=float(roc_auc_score(refused[apart], one.latent)),
-            sign_agreement=_agreement(one.pairs, players, pairs),
+            auroc_held_out=auroc(latent[held_out], latent[~held_out]),
+            n_refused=int(held_out.sum()),
+            n_complied=int((~held_out).sum()),
+            sign_agreement=agreement,
         )
-        for name, one in found.items()
+
+    return (
+        fit("logistic_main", main, None),
+        *(
+            fit(name, one.latent, _agreement(one.pairs, players, pairs))
+            for name, one in found.items()
+        ),
     )
 
 
 def _agreement(
     weights: Pairs, players: Sequence[FeatureId], pairs: Sequence[PairInteraction]
-) -> float | None:
+) -> Estimate | None:
     place = {player: i for i, player in enumerate(players)}
     named = [pair for pair in pairs if pair.kind != PairKind.UNCLEAR]
     if not named:
         return None
-    return float(np.mean([weights[place[p.a], place[p.b]] * p.weight > 0.0 for p in named]))
+    same = [bool(weights[place[p.a], place[p.b]] * p.weight > 0.0) for p in named]
+    return share(sum(same), len(same))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sae_audit.findings import ExplainedExactly
 from sae_audit.interactions.pair_model import (
     Masks,
     PairModel,
@@ -25,3 +26,12 @@ def fit_exact(masks: Masks, scores: Scores) -> PairModel:
     design = np.column_stack([np.ones(len(masks)), pair_products(masks)])
     solution = np.linalg.lstsq(design, scores, rcond=None)[0]
     return from_products(float(solution[0]), solution[1:], n)
+
+
+def explained_exactly(masks: Masks, scores: Scores) -> ExplainedExactly:
+    """Shares of the variance of all 2^n scores by products of +-1 masks, whose squared coefficients
+    add up because they are orthogonal there."""
+    n = masks.shape[1]
+    coefficients = pair_products(masks).T @ scores / len(masks)
+    shares = coefficients**2 / scores.var()
+    return ExplainedExactly(linear=float(shares[:n].sum()), pairs=float(shares.sum()))

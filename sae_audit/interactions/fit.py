@@ -1,7 +1,7 @@
 """Stage 3: pairwise interactions of features on one set function (2509.09708, section on FMs).
 
 1. Draw ablation masks, ask their scores, put a quarter apart.
-2. Fit every solver and the linear model; score all on the masks put apart.
+2. Fit every solver and the linear model; score all on the masks put apart, with intervals over them.
 3. Refit the solver whose weights are reported on all masks: weights with intervals; a lasso on all
    pair products as a check; the largest weight that shuffled scores give as the chance level.
 4. What pairs leave: error of sampling and of the model, triples; and refusal as a yes or no.
@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from sae_audit.findings import InteractionGraph
+from sae_audit.findings import HeldOutR2, InteractionGraph
 from sae_audit.interactions.classification import classifier_fits
-from sae_audit.interactions.exact import fit_exact
-from sae_audit.interactions.higher_order import half_masks_r2, triples_of
+from sae_audit.interactions.exact import explained_exactly, fit_exact
+from sae_audit.interactions.held_out import HeldOut
+from sae_audit.interactions.higher_order import chance_triple, fitted_to_half, triples_of
 from sae_audit.interactions.linear import fit_linear
 from sae_audit.interactions.masks import draw_masks, held_out_rows
-from sae_audit.interactions.pair_model import Masks, Scores, check_design, r_squared
-from sae_audit.interactions.solver import Fitted, Hyperparameters
+from sae_audit.interactions.pair_model import Masks, Scores, check_design
+from sae_audit.interactions.solver import Fitted, FittedWalsh, Hyperparameters
 from sae_audit.interactions.solvers import (
     SOLVERS,
     SolverName,
@@ -43,6 +44,7 @@ class _Measured:
     """What a fit starts from."""
 
     scope: str
+    n_prompts: int
     players: tuple[FeatureId, ...]
     masks: Masks
     scores: Scores
@@ -59,15 +61,16 @@ def interactions(
     seed: int,
     solver: SolverName,
     n_shuffles: int,
+    n_prompts: int = 1,
     n_choosing: int = 0,
     hyperparameters: Hyperparameters | None = None,
 ) -> InteractionGraph:
     """Fit the interactions of `players` on measured ablation masks.
 
-    `solver` is the one whose weights are reported. `n_choosing` sets were scored before, to choose
-    the players; they count in the cost. `hyperparameters` of the factorization machines, where
-    given, are not chosen again. Fewer than two players, or scores that do not vary, come back
-    without pairs and with the reason.
+    `solver` is the one whose weights are reported. `score` is the mean over `n_prompts` prompts.
+    `n_choosing` sets were scored before, to choose the players; they count in the cost.
+    `hyperparameters` of the factorization machines, where given, are not chosen again. Fewer than
+    two players, or scores that do not vary, come back without pairs and with the reason.
 
     Raises:
         AssertionError: a player twice, or scores of another shape or not finite.
@@ -75,16 +78,21 @@ def interactions(
     """
     players = sorted(players)
     assert len(set(players)) == len(players), players
+
+    def empty(n_scored: int, reason: str) -> InteractionGraph:
+        return _empty(scope, players, solver, n_prompts=n_prompts, n_scored=n_scored, reason=reason)
+
     if len(players) < 2:
-        return _empty(scope, players, solver, n_choosing, "fewer than two features have an effect")
+        return empty(n_choosing, "fewer than two features have an effect")
     masks, design = draw_masks(len(players), n_masks, seed)
     scores = score([frozenset(np.array(players, dtype=object)[mask]) for mask in masks])
     check_design(masks, scores)
     n_scored = n_choosing + len(masks)
     if float(np.ptp(scores)) < _CONSTANT:
-        return _empty(scope, players, solver, n_scored, "no mask moves the score")
+        return empty(n_scored, "no mask moves the score")
     measured = _Measured(
         scope=scope,
+        n_prompts=n_prompts,
         players=tuple(players),
         masks=masks,
         scores=scores,
@@ -94,7 +102,7 @@ def interactions(
     if len(masks) <= _EXACT_MASKS and design == "all":
         return _exact(measured)
     if reason := _nothing_to_fit(scores, held_out_rows(len(masks), seed)):
-        return _empty(scope, players, solver, n_scored, reason)
+        return empty(n_scored, reason)
     return _fitted(measured, solver, seed=seed, n_shuffles=n_shuffles, given=hyperparameters)
 
 
@@ -118,32 +126,67 @@ def _fitted(
     masks, scores = measured.masks, measured.scores
     apart = held_out_rows(len(masks), seed)
     fitted = fitted_all(masks[~apart], scores[~apart], solver, seed=seed, given=given)
-    fits = {name: solver_fit(name, fitted[name], masks[apart], scores[apart]) for name in fitted}
-    chosen = fitted[solver].chosen
+    held_out = HeldOut(scores[apart], seed=seed)
+    linear = fitted["linear"].predict(masks[apart])
+    fits = {
+        name: solver_fit(name, one, masks[apart], held_out, linear) for name, one in fitted.items()
+    }
+    r2 = _held_out_r2(measured, fitted, solver, apart, held_out, seed=seed)
     # The masks kept apart have served: the weights come from all of them.
-    named = SOLVERS[solver](masks, scores, seed=seed, chosen=chosen)
+    named = SOLVERS[solver](masks, scores, seed=seed, chosen=fitted[solver].chosen)
     weights = _weights(masks, scores, fitted, named, solver, seed=seed, n_shuffles=n_shuffles)
     pairs = pairs_of(measured.players, weights)
-    whole = named if solver == "walsh" else fit_walsh(masks, scores, seed=seed)
+    whole = named if isinstance(named, FittedWalsh) else fit_walsh(masks, scores, seed=seed)
+    null_triple = chance_triple(len(measured.players), whole)
     return InteractionGraph(
         scope=measured.scope,
+        n_prompts=measured.n_prompts,
         players=measured.players,
         design=measured.design,
         n_masks=len(masks),
         n_held_out=int(apart.sum()),
         solver=solver,
         rank=fits[solver].rank,
-        r2_held_out=fits[solver].r2_held_out,
-        r2_linear=fits["linear"].r2_held_out,
+        r2=r2,
+        explained=None,
         fits=tuple(fits.values()),
         pairs=pairs,
         null_weight=weights.null,
         n_sets_scored=measured.n_sets_scored,
         reason="",
-        r2_pairs=best_pairwise(fitted, masks[apart], scores[apart]),
-        r2_half_masks=half_masks_r2(masks, scores, SOLVERS[solver], chosen, apart, seed=seed),
-        triples=triples_of(measured.players, whole),
+        null_triple=null_triple,
+        triples=triples_of(measured.players, whole, null_triple),
         classifiers=classifier_fits(masks, scores, apart, measured.players, pairs, seed=seed),
+    )
+
+
+def _held_out_r2(
+    measured: _Measured,
+    fitted: dict[str, Fitted],
+    solver: SolverName,
+    apart: Bool[np.ndarray, " mask"],
+    held_out: HeldOut,
+    *,
+    seed: int,
+) -> HeldOutR2:
+    masks, scores = measured.masks, measured.scores
+    best = best_pairwise(fitted, masks[~apart], scores[~apart], seed=seed)
+    chosen = fitted[solver].chosen
+    half = fitted_to_half(masks, scores, SOLVERS[solver], chosen, apart, seed=seed)
+    own, linear, any_order, from_half = (
+        one.predict(masks[apart])
+        for one in (fitted[solver], fitted["linear"], fitted["walsh"], half)
+    )
+    pairs = fitted[best].model.predict(masks[apart])
+    return HeldOutR2(
+        solver=held_out.r2(own),
+        linear=held_out.r2(linear),
+        gain=held_out.gain(own, linear),
+        pairs=held_out.r2(pairs),
+        pairs_solver=best,
+        beyond_pairs=held_out.gain(any_order, pairs),
+        half_masks=held_out.r2(from_half),
+        other_half=held_out.gain(own, from_half),
     )
 
 
@@ -171,46 +214,50 @@ def _weights(
 
 def _exact(measured: _Measured) -> InteractionGraph:
     masks, scores = measured.masks, measured.scores
-    model = fit_exact(masks, scores)
-    r2 = r_squared(scores, model.predict(masks))
-    linear = fit_linear(masks, scores, seed=0)
-    pairs = model.pairs
+    pairs = fit_exact(masks, scores).pairs
     weights = PairWeights(pairs=pairs, low=pairs, high=pairs, lasso=None, null=NEGLIGIBLE)
     return InteractionGraph(
         scope=measured.scope,
+        n_prompts=measured.n_prompts,
         players=measured.players,
         design="all",
         n_masks=len(masks),
         n_held_out=0,
         solver="exact",
         rank=0,
-        r2_held_out=r2,
-        r2_linear=r_squared(scores, linear.predict(masks)),
+        r2=None,
+        explained=explained_exactly(masks, scores),
         fits=(),
         pairs=pairs_of(measured.players, weights),
         null_weight=NEGLIGIBLE,
         n_sets_scored=measured.n_sets_scored,
         reason="",
-        r2_pairs=r2,
     )
 
 
 def _empty(
-    scope: str, players: Sequence[FeatureId], solver: SolverName, n_scored: int, reason: str
+    scope: str,
+    players: Sequence[FeatureId],
+    solver: SolverName,
+    *,
+    n_prompts: int,
+    n_scored: int,
+    reason: str,
 ) -> InteractionGraph:
     return InteractionGraph(
         scope=scope,
+        n_prompts=n_prompts,
         players=tuple(players),
         design="none",
         n_masks=0,
         n_held_out=0,
         solver=solver,
         rank=0,
-        r2_held_out=0.0,
-        r2_linear=0.0,
+        r2=None,
+        explained=None,
         fits=(),
         pairs=(),
-        null_weight=0.0,
+        null_weight=None,
         n_sets_scored=n_scored,
         reason=reason,
     )

@@ -5,41 +5,63 @@ from math import comb
 
 import numpy as np
 from jaxtyping import Bool
+from scipy import stats
 
 from sae_audit.findings import TripleInteraction
-from sae_audit.interactions.pair_model import Masks, Scores, r_squared
+from sae_audit.interactions.pair_model import Masks, Scores
 from sae_audit.interactions.solver import Fitted, FittedWalsh, Hyperparameters, Solver
 from sae_audit.vocabulary import FeatureId
 
 _Z = 1.96
 _LEAST = 0.05
 """Nats below which a triple is left out all the same."""
+_LEVEL = 0.05
+"""Share of graphs without triples in which one of all triples is named."""
 
 
-def triples_of(players: Sequence[FeatureId], fitted: Fitted) -> tuple[TripleInteraction, ...]:
-    """The terms of third order that exceed what the largest of all triples reaches by chance."""
-    assert isinstance(fitted, FittedWalsh), type(fitted)
-    if len(players) < 3:
+def chance_triple(n_players: int, fitted: FittedWalsh) -> float | None:
+    """Absolute third difference, nats, that normal errors of all triples together exceed in one graph
+    of 20 (Sidak); None where there are fewer than three players."""
+    n_triples = comb(n_players, 3)
+    if n_triples == 0:
+        return None
+    one = 1.0 - (1.0 - _LEVEL) ** (1.0 / n_triples)
+    return max(_LEAST, _third_difference(fitted.error) * float(stats.norm.isf(one / 2.0)))
+
+
+def triples_of(
+    players: Sequence[FeatureId], fitted: FittedWalsh, chance: float | None
+) -> tuple[TripleInteraction, ...]:
+    """The terms of third order that exceed `chance`, of which there is one for three players or more."""
+    if chance is None:
         return ()
-    # z = (s + 1) / 2 in each of three factors: a third difference is eight coefficients.
-    error = 8.0 * fitted.error
-    least = max(_LEAST, error * np.sqrt(2.0 * np.log(comb(len(players), 3) + 1)))
+    reach = _Z * _third_difference(fitted.error)
+    weights = {
+        term: _third_difference(float(coefficient))
+        for term, coefficient in zip(fitted.terms, fitted.coefficients, strict=True)
+        if len(term) == 3
+    }
     found = [
         TripleInteraction(
             a=players[term[0]],
             b=players[term[1]],
             c=players[term[2]],
-            weight=8.0 * float(coefficient),
-            low=8.0 * float(coefficient) - _Z * error,
-            high=8.0 * float(coefficient) + _Z * error,
+            weight=weight,
+            low=weight - reach,
+            high=weight + reach,
         )
-        for term, coefficient in zip(fitted.terms, fitted.coefficients, strict=True)
-        if len(term) == 3 and 8.0 * abs(float(coefficient)) > least
+        for term, weight in weights.items()
+        if abs(weight) > chance
     ]
     return tuple(sorted(found, key=lambda t: (-abs(t.weight), t.a, t.b, t.c)))
 
 
-def half_masks_r2(
+def _third_difference(coefficient: float) -> float:
+    """z = (s + 1) / 2 in each of three factors: a third difference is eight coefficients."""
+    return 8.0 * coefficient
+
+
+def fitted_to_half(
     masks: Masks,
     scores: Scores,
     solve: Solver,
@@ -47,9 +69,8 @@ def half_masks_r2(
     apart: Bool[np.ndarray, " mask"],
     *,
     seed: int,
-) -> float:
-    """R2 on the masks apart of a fit to half of the others."""
+) -> Fitted:
+    """A fit to half of the masks that are not apart."""
     rows = np.random.default_rng([seed, 2]).permutation(np.flatnonzero(~apart))
     half = np.sort(rows[: (len(rows) + 1) // 2])
-    fitted = solve(masks[half], scores[half], seed=seed, chosen=chosen)
-    return r_squared(scores[apart], fitted.predict(masks[apart]))
+    return solve(masks[half], scores[half], seed=seed, chosen=chosen)

@@ -1,15 +1,19 @@
 """All solvers of the pairwise model, fitted to the same masks and held against each other."""
 
+from collections.abc import Mapping
 from typing import Literal
+
+import numpy as np
 
 from sae_audit.findings import SolverFit
 from sae_audit.interactions import fm_bayes
 from sae_audit.interactions.fm_als import fit_als, installed
 from sae_audit.interactions.fm_bayes import fit_bayes
+from sae_audit.interactions.held_out import HeldOut
 from sae_audit.interactions.lasso import fit_lasso
 from sae_audit.interactions.linear import fit_linear
-from sae_audit.interactions.pair_model import Masks, Scores, r_squared
-from sae_audit.interactions.solver import Fitted, FittedWalsh, Hyperparameters, Solver
+from sae_audit.interactions.pair_model import Masks, Scores
+from sae_audit.interactions.solver import Fitted, Hyperparameters, Solver
 from sae_audit.interactions.walsh import fit_walsh
 
 SolverName = Literal["walsh", "fm_bayes", "fm_als", "lasso"]
@@ -22,6 +26,7 @@ SOLVERS: dict[str, Solver] = {
     "linear": fit_linear,
 }
 """In the order of a graph's `fits`."""
+_FOLDS = 3
 
 
 def fitted_all(
@@ -41,19 +46,37 @@ def fitted_all(
     return fitted
 
 
-def solver_fit(name: str, fitted: Fitted, masks: Masks, scores: Scores) -> SolverFit:
-    """How well it predicts these masks, which it has not seen."""
+def solver_fit(
+    name: str, fitted: Fitted, masks: Masks, held_out: HeldOut, linear: Scores
+) -> SolverFit:
+    """How well it predicts these masks, which it has not seen; `linear` is what the linear model
+    predicts of them."""
+    predicted = fitted.predict(masks)
     return SolverFit(
         solver=name,
         coding=fitted.chosen.coding,
         rank=fitted.chosen.rank,
         l2=fitted.chosen.l2,
-        r2_held_out=r_squared(scores, fitted.predict(masks)),
+        r2_held_out=held_out.r2(predicted),
+        gain=None if name == "linear" else held_out.gain(predicted, linear),
     )
 
 
-def best_pairwise(fitted: dict[str, Fitted], masks: Masks, scores: Scores) -> float:
-    """R2 of the pairwise model that predicts these masks best."""
-    models = [one.model for one in fitted.values()]
-    assert any(isinstance(one, FittedWalsh) for one in fitted.values()), list(fitted)
-    return max(r_squared(scores, model.predict(masks)) for model in models)
+def best_pairwise(fitted: Mapping[str, Fitted], masks: Masks, scores: Scores, *, seed: int) -> str:
+    """The solver whose pairwise model has the least squared error over three folds of these masks,
+    those that `fitted` was fitted to.
+
+    Refits keep each solver's hyperparameters. These were chosen on all of the masks, which may favour
+    a solver that has some; it says nothing of masks kept apart.
+    """
+    fold = np.random.default_rng([seed, len(scores)]).permutation(len(scores)) % _FOLDS
+
+    def error(name: str) -> float:
+        squared = 0.0
+        for i in range(_FOLDS):
+            others, chosen = fold != i, fitted[name].chosen
+            model = SOLVERS[name](masks[others], scores[others], seed=seed, chosen=chosen).model
+            squared += float(((scores[~others] - model.predict(masks[~others])) ** 2).sum())
+        return squared
+
+    return min(fitted, key=error)

@@ -258,6 +258,7 @@ def _fit(
         seed=session.config.seed,
         solver=settings.solver,
         n_shuffles=settings.n_shuffles,
+        n_prompts=len(prompts),
         n_choosing=n_choosing * len(prompts),
     )
 

@@ -1,5 +1,6 @@
 """Refusal directions behind the refusal direction (`direction.successive`), asked of the model."""
 
+import math
 from functools import cache
 from itertools import compress
 
@@ -59,7 +60,7 @@ def follow_directions(
                     _those(prompts.train, on_train),
                     _those(prompts.validation, on_validation),
                     units,
-                    config.direction,
+                    settings_behind(config.direction),
                 ),
                 randoms=randoms,
             ),
@@ -71,6 +72,15 @@ def follow_directions(
         return found
 
     return session.remember("successive_directions", "all", SuccessiveDirections, compute)
+
+
+def settings_behind(settings: DirectionSettings) -> DirectionSettings:
+    """Filters of a direction behind others: those of the first but for the floor of what it induces.
+
+    What backs a direction up waits for that one to be missing, and need not make the model refuse
+    where nothing calls for it; that adding it does is asked of the first (2406.11717).
+    """
+    return settings.model_copy(update={"induce_floor": -math.inf})
 
 
 def direction_behind(

@@ -56,6 +56,7 @@ def published(run: Run) -> Findings:
         pooled_set=_pooled(run.pooled_set),
         interactions=by_scope.pop("pooled", None),
         interactions_by_prompt=list(by_scope.values()),
+        interactions_over_prompts=run.interactions_over_prompts,
         cascades=_cascades(run),
         pooled_cascade=run.pooled_cascade,
         controls=run.controls,
@@ -191,11 +192,15 @@ def _pooled(pooled: PooledSet | None) -> PublishedPooledSet | None:
 def _interactions(graph: InteractionGraph) -> PublishedInteractions:
     return PublishedInteractions(
         scope=graph.scope,
+        n_prompts=graph.n_prompts,
         solver=graph.solver,
         rank=graph.rank,
         design=graph.design,
-        r2_held_out=graph.r2_held_out,
-        r2_linear=graph.r2_linear,
+        n_masks=graph.n_masks,
+        n_held_out=graph.n_held_out,
+        r2=graph.r2,
+        explained=graph.explained,
+        fits=list(graph.fits),
         null_weight=graph.null_weight,
         pairs=[
             PublishedPair(
@@ -210,8 +215,7 @@ def _interactions(graph: InteractionGraph) -> PublishedInteractions:
             for pair in graph.pairs
         ],
         reason=graph.reason,
-        r2_pairs=graph.r2_pairs,
-        r2_half_masks=graph.r2_half_masks,
+        null_triple=graph.null_triple,
         triples=list(graph.triples),
         classifiers=list(graph.classifiers),
     )

@@ -30,6 +30,7 @@ from sae_audit.findings import (
     DirectionCheck,
     FlipDose,
     InteractionGraph,
+    InteractionsOverPrompts,
     MinimalSet,
     MinimalSetFamily,
     NoDirection,
@@ -43,6 +44,7 @@ from sae_audit.findings import (
     Waking,
     WidenedPool,
 )
+from sae_audit.interactions.over_prompts import over_prompts
 from sae_audit.record.facts import Manifest
 from sae_audit.record.folder import read_tensors
 from sae_audit.record.schema import Findings
@@ -188,6 +190,28 @@ class Run:
     def interactions(self) -> list[InteractionGraph]:
         """One per flipped prompt, and the pooled one under scope `pooled`."""
         return self._all("interactions", InteractionGraph)
+
+    @cached_property
+    def pooled_graph(self) -> InteractionGraph | None:
+        """The one over the mean score of several prompts; None where there is no pooled set."""
+        return next((graph for graph in self.interactions if graph.scope == "pooled"), None)
+
+    @cached_property
+    def prompt_graphs(self) -> list[InteractionGraph]:
+        """Those of one prompt each."""
+        return [graph for graph in self.interactions if graph.scope != "pooled"]
+
+    @cached_property
+    def interactions_over_prompts(self) -> InteractionsOverPrompts | None:
+        """Counted from the graphs; None where no prompt has one."""
+        if not self.prompt_graphs:
+            return None
+        return over_prompts(
+            self.prompt_graphs,
+            self.pooled_graph,
+            n_shuffles=self.config.interactions.n_shuffles,
+            seed=self.config.seed,
+        )
 
     @cached_property
     def cascades(self) -> list[Cascade]:

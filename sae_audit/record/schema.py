@@ -13,10 +13,14 @@ from sae_audit.findings import (
     DictionaryCoverage,
     DirectionCheck,
     Estimate,
+    ExplainedExactly,
     Feature,
     FirstWaveEffects,
+    HeldOutR2,
+    InteractionsOverPrompts,
     PairKind,
     PooledCascade,
+    SolverFit,
     SuccessiveDirections,
     Sufficiency,
     TripleInteraction,
@@ -184,7 +188,10 @@ class PublishedPair(_Published):
     a: Feature
     b: Feature
     weight: float = Field(description="Second difference of the refusal score, nats.")
-    low: float
+    low: float = Field(
+        description="95% interval over masks, the prompts as they are; `weight` itself where solver is "
+        "`exact`: every set was scored, there is no sampling error."
+    )
     high: float
     kind: PairKind
     lasso: float | None = Field(
@@ -194,23 +201,33 @@ class PublishedPair(_Published):
 
 class PublishedInteractions(_Published):
     scope: str = Field(description="A prompt id, or `pooled`.")
+    n_prompts: int = Field(description="Prompts that the score is the mean over.")
     solver: str
     rank: int
     design: str
-    r2_held_out: float
-    r2_linear: float
-    null_weight: float = Field(description="Largest weight over refits of shuffled scores, nats.")
+    n_masks: int
+    n_held_out: int = Field(description="Masks on which nothing was fitted or chosen.")
+    r2: HeldOutR2 | None = Field(
+        description="On those masks, bootstrap over them; null where nothing was fitted, or all was "
+        "computed."
+    )
+    explained: ExplainedExactly | None = Field(
+        description="Shares of the variance of all 2^n scores; null unless solver is `exact`."
+    )
+    fits: list[SolverFit] = Field(description="Every solver on the same masks.")
+    null_weight: float | None = Field(
+        description="Chance level: largest weight over refits of shuffled scores, nats; what is called "
+        "negligible where solver is `exact`; null where there is no pair."
+    )
     pairs: list[PublishedPair]
     reason: str
-    r2_pairs: float | None = Field(
+    null_triple: float | None = Field(
         default=None,
-        description="Held-out R2 of the best pairwise model; at most the rest is beyond pairs.",
-    )
-    r2_half_masks: float | None = Field(
-        default=None, description="Held-out R2 of `solver` fitted on half of the masks."
+        description="Chance level of a triple: one graph of 20 without any exceeds it, nats.",
     )
     triples: list[TripleInteraction] = Field(
-        default=[], description="Third differences beyond chance, nats; empty where pairs suffice."
+        default=[],
+        description="Third differences beyond `null_triple`, nats; empty where pairs suffice.",
     )
     classifiers: list[ClassifierFit] = Field(
         default=[], description="Models of refused against complied under the same masks."
@@ -303,6 +320,9 @@ class Findings(_Published):
         description="Of the pooled set's features; null where no prompt was flipped."
     )
     interactions_by_prompt: list[PublishedInteractions]
+    interactions_over_prompts: InteractionsOverPrompts | None = Field(
+        description="R2 and recurring pairs with prompts as cases; null where no prompt was fitted."
+    )
     cascades: list[PublishedCascade]
     pooled_cascade: PooledCascade | None = Field(
         default=None, description="null where no prompt was flipped, and in older records."

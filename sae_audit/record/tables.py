@@ -228,6 +228,61 @@ def _doses(run: "Run") -> pd.DataFrame:
     )
 
 
+_FIT_COLUMNS = [
+    "scope",
+    "n_prompts",
+    "n_masks",
+    "n_held_out",
+    "solver",
+    "r2_held_out",
+    "r2_held_out_low",
+    "r2_held_out_high",
+    "gain",
+    "gain_low",
+    "gain_high",
+    "null_weight",
+]
+
+
+def _interaction_fits(run: "Run") -> pd.DataFrame:
+    """`gain` is over the linear model; the chance level is of the graph's own solver."""
+    return pd.DataFrame(
+        [
+            {
+                "scope": graph.scope,
+                "n_prompts": graph.n_prompts,
+                "n_masks": graph.n_masks,
+                "n_held_out": graph.n_held_out,
+                "solver": fit.solver,
+                **_bounds("r2_held_out", fit.r2_held_out),
+                **_bounds("gain", fit.gain),
+                "null_weight": graph.null_weight if fit.solver == graph.solver else None,
+            }
+            for graph in run.interactions
+            for fit in graph.fits
+        ],
+        columns=_FIT_COLUMNS,
+    )
+
+
+def _pairs_over_prompts(run: "Run") -> pd.DataFrame:
+    found = run.interactions_over_prompts
+    return pd.DataFrame(
+        [
+            {
+                "a": str(pair.a),
+                "b": str(pair.b),
+                "n_redundant": pair.n_redundant,
+                "n_shared_path": pair.n_shared_path,
+                "n_fitted": pair.n_fitted,
+                **_bounds("weight", pair.weight),
+                "null_weight": pair.null_weight,
+            }
+            for pair in (found.pairs if found else ())
+        ]
+    )
+
+
 def _pairs(run: "Run") -> pd.DataFrame:
     return pd.DataFrame(
         [
@@ -249,9 +304,9 @@ def _pairs(run: "Run") -> pd.DataFrame:
 
 
 def _triples(run: "Run") -> pd.DataFrame:
-    columns = ["scope", "a", "b", "c", "weight", "low", "high"]
+    columns = ["scope", "a", "b", "c", "weight", "low", "high", "null_triple"]
     rows = [
-        (graph.scope, str(t.a), str(t.b), str(t.c), t.weight, t.low, t.high)
+        (graph.scope, str(t.a), str(t.b), str(t.c), t.weight, t.low, t.high, graph.null_triple)
         for graph in run.interactions
         for t in graph.triples
     ]
@@ -363,7 +418,9 @@ TABLES: dict[str, Callable[["Run"], pd.DataFrame]] = {
     "minimal_sets": _minimal_sets,
     "minimal_set_families": _minimal_set_families,
     "doses": _doses,
+    "interaction_fits": _interaction_fits,
     "pairs": _pairs,
+    "pairs_over_prompts": _pairs_over_prompts,
     "triples": _triples,
     "waves": _waves,
     "cascades": _cascades,

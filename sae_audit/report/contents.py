@@ -31,11 +31,9 @@ from sae_audit.report.tables_direction import (
 )
 from sae_audit.report.tables_interactions import (
     CLASSIFIERS,
-    any_order_r2,
     clear_pairs,
     kind_counts,
-    pooled_graph,
-    prompt_graphs,
+    naming_sentence,
     recurring_pairs,
 )
 from sae_audit.report.tables_quality import recovered, sae_sources, tokens_firing
@@ -151,15 +149,16 @@ def _depth(run: Run) -> dict[str, Any]:
 
 
 def _interactions(run: Run) -> dict[str, Any]:
-    pooled, prompts = pooled_graph(run.interactions), prompt_graphs(run.interactions)
+    pooled, prompts, over = run.pooled_graph, run.prompt_graphs, run.interactions_over_prompts
     return {
         "pooled_graph": pooled,
         "pooled_kinds": _counted(kind_counts([pooled] if pooled else [])),
-        "pooled_any_order": any_order_r2(pooled) if pooled else None,
         "classifiers": CLASSIFIERS,
-        "clear_pairs": clear_pairs(pooled) if pooled else [],
+        "clear_pairs": clear_pairs(pooled, over) if pooled else [],
         "prompt_kinds": _counted(kind_counts(prompts)),
-        "recurring": recurring_pairs(prompts, _ROWS),
+        "over_prompts": over,
+        "naming": naming_sentence(over) if over else "",
+        "recurring": recurring_pairs(over, _ROWS),
         "fits": [(graph, kind_counts([graph])) for graph in run.interactions],
         "n_fitted": sum(bool(graph.fits) for graph in prompts),
         "n_exact": sum(graph.solver == "exact" for graph in prompts),

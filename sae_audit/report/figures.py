@@ -19,7 +19,6 @@ from sae_audit.report import (
 from sae_audit.report.marks import histogram, set_points
 from sae_audit.report.tables_behaviour import refusal_rows
 from sae_audit.report.tables_direction import judged_directions, tried_directions
-from sae_audit.report.tables_interactions import pooled_graph
 
 Figures = dict[str, go.Figure]
 _COMMON = 25
@@ -95,7 +94,7 @@ def _depth(run: Run) -> Figures:
 
 def _interactions(run: Run) -> Figures:
     drawn: Figures = {}
-    pooled = pooled_graph(run.interactions)
+    pooled = run.pooled_graph
     if pooled is not None and pooled.pairs:
         drawn["pairs"] = figures_interactions.pair_weights(pooled)
     if any(graph.fits for graph in run.interactions):

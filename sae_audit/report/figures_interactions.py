@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from sae_audit.findings import InteractionGraph, PairKind
 from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
+from sae_audit.pages.wording import interval
 from sae_audit.report.marks import strip, unlegended
 
 SOLVERS = {
@@ -66,9 +67,13 @@ def pair_weights(graph: InteractionGraph) -> go.Figure:
 
 
 def r_squared(graphs: Sequence[InteractionGraph]) -> go.Figure:
-    """Held-out R2 of every solver, one point a prompt."""
+    """Held-out R2 of every solver, one point a prompt; pointed at, its interval."""
     rows = [
-        (SOLVERS[solver][0], fit.r2_held_out, graph.scope)
+        (
+            SOLVERS[solver][0],
+            fit.r2_held_out.value,
+            f"{graph.scope}, {interval(fit.r2_held_out)}",
+        )
         for solver in SOLVERS
         for graph in graphs
         for fit in graph.fits

@@ -56,6 +56,20 @@ def test_rivals_fail_where_they_should(out: Path):
     assert rows(out, "cascades", "ablate everything once")["backups"]["depth error"] is not None
 
 
+def test_recall_stands_beside_that_of_as_many_random_features(out: Path):
+    """Planted dictionaries hold 128 features a layer."""
+    for measures in rows(out, "candidates", "cosine").values():
+        size, chance, recall = (
+            measures[name] for name in ("size of the pool", "recall by chance", "recall")
+        )
+        assert size is not None
+        assert chance is not None
+        assert recall is not None
+        n_layers = size / chance / 128
+        assert n_layers == pytest.approx(round(n_layers))
+        assert 0.0 < chance < recall
+
+
 def test_the_page_and_a_second_run_are_made_from_what_is_kept(out: Path, inside: Inside):
     page = (out / "index.html").read_text()
     assert "Methods against models whose answer is known" in page

@@ -6,14 +6,18 @@ alone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, permutations
 
+import numpy as np
 from scipy import stats
 
 from sae_audit.errors import AuditError
-from sae_audit.findings import Cascade, Estimate
+from sae_audit.findings import Cascade, Controlled, Estimate
 from sae_audit.record.run import Run
 from sae_audit.statistics import mean, share
+
+_MOST = 8
+"""Models whose orders are gone through: 40,320 of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,8 @@ class Redundancy:
     not refused."""
     beyond_directions: int
     """Prompts refused with all found ones out: where there are any, `directions` is a lower bound."""
+    refused_beyond: Controlled
+    """Share of prompts refused with all found ones out; control: as many random directions out."""
     depth: Estimate
     """Waves of a flipped prompt's cascade."""
     depth_of_minimal: Estimate
@@ -81,6 +87,7 @@ def redundancy(run: Run) -> Redundancy:
     return Redundancy(
         directions=behind.depth,
         beyond_directions=behind.n_beyond,
+        refused_beyond=behind.directions[-1].refused,
         flipped=share(len(cascades), len(run.minimal_sets)),
         depth=depths(run),
         depth_of_minimal=over_prompts(touching),
@@ -103,15 +110,45 @@ def depths(run: Run) -> Estimate:
     return mean([one.depth for one in run.cascades], seed=run.config.seed)
 
 
-def rises(settings: Sequence[int], found: Sequence[Estimate]) -> tuple[float | None, bool]:
-    """Spearman correlation of means with settings, None where all means are equal; and whether
-    neighbours' intervals are apart, each above the one before."""
-    order = sorted(range(len(settings)), key=lambda i: settings[i])
+@dataclass(frozen=True, kw_only=True)
+class Rise:
+    """Whether a measure rises with a setting; the cases are models, not prompts."""
+
+    n: int
+    """Models."""
+    spearman: float | None
+    """Of the models' means with the settings; None where all means are equal."""
+    p_value: float | None
+    """One-sided and exact: share of all n! orders of the means with at least that correlation, at the
+    least 1 / n!. None where there is none."""
+    apart: bool
+    """Whether the prompts' intervals of neighbours are apart, each above the one before."""
+
+
+def rises(settings: Sequence[int], found: Sequence[Estimate]) -> Rise:
+    """How one model's measure follows its setting, over a few models of different settings.
+
+    Raises:
+        AssertionError: more than 8 models, whose orders are too many to go through.
+    """
+    n = len(settings)
+    assert n == len(found) <= _MOST, (n, len(found))
+    order = sorted(range(n), key=lambda i: settings[i])
     apart = all(found[a].high < found[b].low for a, b in pairwise(order))
     means = [one.value for one in found]
     if len(set(means)) == 1:
-        return None, apart
-    return float(stats.spearmanr(list(settings), means).statistic), apart
+        return Rise(n=n, spearman=None, p_value=None, apart=apart)
+    ranks, of_settings = stats.rankdata(means), stats.rankdata(settings)
+    # Over orders of the same ranks Spearman's correlation rises with the sum of products alone, which
+    # is exact: ranks are multiples of a half.
+    own = float(of_settings @ ranks)
+    products = [float(of_settings @ np.array(dealt)) for dealt in permutations(ranks.tolist())]
+    return Rise(
+        n=n,
+        spearman=float(stats.spearmanr(list(settings), means).statistic),
+        p_value=sum(product >= own for product in products) / len(products),
+        apart=apart,
+    )
 
 
 def _n_dormant(cascade: Cascade) -> int:

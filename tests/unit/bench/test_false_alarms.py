@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sae_audit.bench import alarms
+from sae_audit.bench.alarms import alarm_rows
 from sae_audit.bench.false_alarms import FalseAlarms, Kind, Trial, false_alarms
 from sae_audit.bundled import bundled_root
 from sae_audit.findings import AbsenceKind
@@ -43,6 +45,25 @@ def test_a_run_without_an_absence_is_a_false_alarm():
     assert found.absences[Kind.SHUFFLED_LABELS] == {AbsenceKind.NO_SEPARATION: 2}
 
 
+def test_the_control_counts_in_no_rate_of_false_alarms(monkeypatch: pytest.MonkeyPatch):
+    found = FalseAlarms(
+        trials=(
+            trial(Kind.TINY_LLAMA, AbsenceKind.NO_SEPARATION),
+            trial(Kind.ORGANISM, None),
+            trial(Kind.ORGANISM, AbsenceKind.NO_FLIP),
+        )
+    )
+    assert (found.rate.value, found.rate.n) == (0.0, 1)
+    assert (found.by_kind[Kind.ORGANISM].value, found.by_kind[Kind.ORGANISM].n) == (0.5, 2)
+    monkeypatch.setattr(alarms, "false_alarms", lambda *_: found)
+    rows = alarm_rows(1, lambda *_: None)
+    assert [(row.models, row.has_mechanism, row.claimed.n) for row in rows] == [
+        (Kind.TINY_LLAMA, False, 1),
+        ("all without a mechanism", False, 1),
+        (Kind.ORGANISM, True, 2),
+    ]
+
+
 def test_shuffling_deals_the_same_labels_to_the_same_prompts(tmp_path: Path):
     write_shuffled_prompts(tmp_path / "prompts.jsonl", seed=3)
     dealt, own = (
@@ -71,3 +92,11 @@ def test_a_random_model_that_refuses_half_of_all_prompts_is_claimed_nothing_of()
     assert all(0.2 < one.refused < 0.8 for one in found.trials), "scores hover around 0"
     assert found.absences == {Kind.TINY_LLAMA: {AbsenceKind.NO_SEPARATION: 2}}
     assert found.rate.value == 0.0
+
+
+@pytest.mark.slow
+def test_the_organism_is_claimed_to_have_the_mechanism_that_it_has():
+    """By the settings that claim nothing of models without one."""
+    found = false_alarms(1, 0, lambda *_: None, kinds=(Kind.ORGANISM,))
+    assert found.by_kind[Kind.ORGANISM].value == 1.0
+    assert found.trials[0].separation.low > 0.9

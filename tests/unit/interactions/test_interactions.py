@@ -78,13 +78,16 @@ class TestPlanted:
         assert strongest.weight == pytest.approx(-3.0, abs=0.2)
         assert second.weight == pytest.approx(2.0, abs=0.2)
         assert strongest.low < -3.0 < strongest.high or abs(strongest.weight + 3.0) < 0.1
-        assert graph.r2_held_out > 0.98 > graph.r2_linear
+        assert graph.r2 is not None
+        assert graph.r2.solver.low > 0.98 > graph.r2.linear.high
+        assert graph.r2.gain.low > 0.0
 
     @pytest.mark.parametrize("solver", ["walsh", "fm_bayes", "fm_als", "lasso"])
     def test_without_interactions_none_is_named(self, solver: SolverName):
         graph = fitted(noisy(lambda ablated: 4.0 - 0.3 * len(ablated), 0.3), solver)
         assert kinds(graph) == {}
-        assert graph.r2_held_out == pytest.approx(graph.r2_linear, abs=0.05)
+        assert graph.r2 is not None
+        assert graph.r2.gain.value == pytest.approx(0.0, abs=0.05)
 
     def test_pure_noise_names_nothing(self):
         assert kinds(fitted(noisy(lambda _: 0.0, 1.0))) == {}
@@ -97,7 +100,6 @@ class TestPlanted:
         graph = fitted(noisy(planted), n_shuffles=2)
         adapter = TypeAdapter(InteractionGraph)
         written = adapter.dump_json(graph)
-        assert b"null," not in written
         assert b"NaN" not in written
         assert adapter.validate_json(written) == graph
 
@@ -129,6 +131,28 @@ def test_a_few_players_are_not_fitted_but_computed():
     assert graph.n_masks == 8
     assert graph.pairs[0].weight == pytest.approx(-3.0)
     assert graph.pairs[0].lasso is None
+    assert graph.pairs[0].low == graph.pairs[0].weight == graph.pairs[0].high
+    assert graph.r2 is None, "no mask was kept apart"
+    # y = 1 - 3 z_a z_b has variance 27/16; its +-1 coefficients are 3/4, twice in main effects.
+    assert graph.explained is not None
+    assert graph.explained.linear == pytest.approx(2 / 3)
+    assert graph.explained.pairs == pytest.approx(1.0)
+
+
+def test_what_was_computed_leaves_to_triples_what_pairs_do_not_explain():
+    """y = z_a z_b z_c: variance 7/64, of which three mains and three pairs explain 1/64 each."""
+    graph = interactions(
+        game(lambda s: 1.0 * ({A, B, C} <= s)),
+        [A, B, C],
+        scope="p",
+        n_masks=8,
+        seed=0,
+        solver="walsh",
+        n_shuffles=1,
+    )
+    assert graph.explained is not None
+    assert graph.explained.linear == pytest.approx(3 / 7)
+    assert graph.explained.pairs == pytest.approx(6 / 7)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +168,7 @@ def test_where_nothing_can_be_fitted_the_reason_is_given(players, score: Score, 
     )
     assert reason in graph.reason
     assert graph.pairs == ()
+    assert (graph.r2, graph.explained, graph.null_weight) == (None, None, None)
 
 
 @pytest.mark.parametrize("only_on", ["held out", "train"])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sae_audit.bench.games import planted_game
-from sae_audit.interactions.higher_order import half_masks_r2, triples_of
+from sae_audit.interactions.higher_order import chance_triple, fitted_to_half, triples_of
 from sae_audit.interactions.masks import draw_masks, held_out_rows
 from sae_audit.interactions.pair_model import r_squared
 from sae_audit.interactions.solver import FittedWalsh
@@ -36,7 +36,7 @@ def test_a_triple_is_found_with_the_weight_that_it_has(seed: int):
     scores = 2.0 - z[:, 0] + 3.0 * z[:, 1] * z[:, 2] * z[:, 3]
     fitted = fit_walsh(masks, scores, seed=seed)
     np.testing.assert_allclose(fitted.predict(masks), scores, atol=0.01)
-    (triple,) = triples_of(features(N), fitted)
+    (triple,) = triples_of(features(N), fitted, chance_triple(N, fitted))
     assert (triple.a, triple.b, triple.c) == tuple(features(N)[1:4])
     assert triple.weight == pytest.approx(3.0, abs=0.02)
     assert triple.low <= triple.weight <= triple.high
@@ -47,7 +47,26 @@ def test_a_triple_is_found_with_the_weight_that_it_has(seed: int):
 def test_where_pairs_suffice_there_is_no_triple():
     masks, scores = linear_with_noise(0)
     scores = scores - 2.0 * (masks[:, 0] & masks[:, 1])
-    assert triples_of(features(N), fit_walsh(masks, scores, seed=0)) == ()
+    fitted = fit_walsh(masks, scores, seed=0)
+    assert triples_of(features(N), fitted, chance_triple(N, fitted)) == ()
+
+
+def test_a_triple_by_chance_is_that_of_all_triples_together():
+    """2.5% on either side for one triple; of 560, 1 - .95^(1/560) = 9.16e-5 on both sides."""
+    fitted = fit_walsh(*linear_with_noise(0), seed=0)
+    reach = {3: 1.96, 16: 3.912}
+    for n, deviations in reach.items():
+        assert chance_triple(n, fitted) == pytest.approx(8 * fitted.error * deviations, rel=1e-3)
+    assert chance_triple(2, fitted) is None
+
+
+def test_triples_by_chance_are_named_no_more_often_than_it_says():
+    """One graph in 20 may name one; of 40, seven would have a probability below .004."""
+    named = 0
+    for seed in range(40):
+        fitted = fit_walsh(*linear_with_noise(seed), seed=seed)
+        named += bool(triples_of(features(N), fitted, chance_triple(N, fitted)))
+    assert named < 7
 
 
 def test_votes_without_any_pair_weight_are_explained():
@@ -95,7 +114,8 @@ def test_more_masks_mend_the_error_of_sampling_alone():
     def gain(values: np.ndarray) -> float:
         whole = fit_walsh(masks[~apart], values[~apart], seed=0)
         r2 = r_squared(values[apart], whole.predict(masks[apart]))
-        return r2 - half_masks_r2(masks, values, fit_walsh, whole.chosen, apart, seed=0)
+        half = fitted_to_half(masks, values, fit_walsh, whole.chosen, apart, seed=0)
+        return r2 - r_squared(values[apart], half.predict(masks[apart]))
 
     noisy = game.of_masks(masks) + 0.5 * np.random.default_rng(0).normal(size=N_MASKS)
     assert gain(scores) < 0.05 < gain(noisy)

@@ -399,11 +399,36 @@ def test_a_dial_that_rises_is_told_from_one_that_does_not():
     def at(value: float) -> Estimate:
         return Estimate(value=value, low=value - 0.1, high=value + 0.1, n=40, method="by hand")
 
-    assert rises([0, 1, 2], [at(1.0), at(2.0), at(3.0)]) == (pytest.approx(1.0), True)
-    assert rises([2, 0, 1], [at(3.0), at(1.0), at(2.0)]) == (pytest.approx(1.0), True)
-    assert rises([0, 1, 2], [at(1.0), at(1.1), at(3.0)])[1] is False
-    assert rises([0, 1, 2], [at(3.0), at(2.0), at(1.0)]) == (pytest.approx(-1.0), False)
-    assert rises([0, 1, 2], [at(1.0), at(1.0), at(1.0)]) == (None, False)
+    def found(settings: list[int], means: list[float]) -> tuple[float | None, bool]:
+        one = rises(settings, [at(value) for value in means])
+        return one.spearman, one.apart
+
+    assert found([0, 1, 2], [1.0, 2.0, 3.0]) == (pytest.approx(1.0), True)
+    assert found([2, 0, 1], [3.0, 1.0, 2.0]) == (pytest.approx(1.0), True)
+    assert found([0, 1, 2], [1.0, 1.1, 3.0])[1] is False
+    assert found([0, 1, 2], [3.0, 2.0, 1.0]) == (pytest.approx(-1.0), False)
+    assert found([0, 1, 2], [1.0, 1.0, 1.0]) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("means", "of_24"),
+    [
+        ([1.0, 2.0, 3.0, 4.0], 1),
+        ([1.0, 2.0, 4.0, 3.0], 4),  # one swap of neighbours, of which there are three
+        ([4.0, 3.0, 2.0, 1.0], 24),
+        ([1.0, 1.0, 2.0, 3.0], 2),  # tied: the two may trade places
+    ],
+)
+def test_of_four_models_the_orders_are_counted(means: list[float], of_24: int):
+    estimates = [Estimate(value=m, low=m, high=m, n=40, method="by hand") for m in means]
+    one = rises([0, 1, 2, 3], estimates)
+    assert one.n == 4
+    assert one.p_value == pytest.approx(of_24 / 24)
+
+
+def test_a_measure_that_is_the_same_for_all_has_no_p_value():
+    same = Estimate(value=1.0, low=1.0, high=1.0, n=40, method="by hand")
+    assert rises([0, 1], [same, same]).p_value is None
 
 
 def test_settings_are_trained_as_often_as_there_are_seeds():

@@ -16,6 +16,7 @@ from sae_audit.findings import (
     ErrorTermControl,
     Estimate,
     FlipDose,
+    HeldOutR2,
     InteractionGraph,
     MinimalSet,
     MinimalSetFamily,
@@ -110,44 +111,78 @@ def _dose(found: MinimalSet, i: int) -> FlipDose:
 def _graph(
     shape: "Shape", scope: str, players: Sequence[FeatureId], random: np.random.Generator
 ) -> InteractionGraph:
-    fits = tuple(
-        SolverFit(
-            solver=s, coding="plus_minus", rank=r, l2=0.1, r2_held_out=r2 - random.uniform(0, 0.1)
+    reached = {
+        solver: r2 - random.uniform(0, 0.1)
+        for solver, r2 in (
+            ("walsh", 0.99),
+            ("fm_bayes", 0.98),
+            ("fm_als", 0.97),
+            ("lasso", 0.95),
+            ("linear", 0.8),
         )
-        for s, r, r2 in (
-            ("walsh", 0, 0.99),
-            ("fm_bayes", 4, 0.98),
-            ("fm_als", 4, 0.97),
-            ("lasso", 0, 0.95),
-            ("linear", 0, 0.8),
-        )
-    )
-    if not shape.pairs:
-        fits = ()
-    by_name = {fit.solver: fit.r2_held_out for fit in fits}
+    }
     return InteractionGraph(
         scope=scope,
+        n_prompts=8 if scope == "pooled" else 1,
         players=tuple(players),
         design="random" if shape.pairs else "none",
         n_masks=384 if shape.pairs else 0,
         n_held_out=96 if shape.pairs else 0,
         solver="walsh",
         rank=0,
-        r2_held_out=by_name.get("walsh", 0.0),
-        r2_linear=by_name.get("linear", 0.0),
-        fits=fits,
-        pairs=_pairs(players, random) if shape.pairs else (),
-        null_weight=0.321 if shape.pairs else 0.0,
-        n_sets_scored=400,
-        reason="" if shape.pairs else "no mask moves the score",
-        r2_pairs=by_name.get("fm_bayes"),
-        r2_half_masks=0.91 if shape.pairs else None,
-        triples=_triples(players) if shape.pairs else (),
-        classifiers=tuple(
-            ClassifierFit(classifier=name, auroc_held_out=0.93, sign_agreement=agreement)
-            for name, agreement in (("logistic_l1", 0.8), ("fm_probit", None))
+        r2=_r2(reached) if shape.pairs else None,
+        explained=None,
+        fits=tuple(
+            SolverFit(
+                solver=solver,
+                coding="plus_minus",
+                rank=4 if solver.startswith("fm") else 0,
+                l2=0.1,
+                r2_held_out=_over_masks(r2),
+                gain=None if solver == "linear" else _over_masks(r2 - reached["linear"]),
+            )
+            for solver, r2 in reached.items()
             if shape.pairs
         ),
+        pairs=_pairs(players, random) if shape.pairs else (),
+        null_weight=0.321 if shape.pairs else None,
+        n_sets_scored=400,
+        reason="" if shape.pairs else "no mask moves the score",
+        null_triple=0.456 if shape.pairs and len(players) > 2 else None,
+        triples=_triples(players) if shape.pairs else (),
+        classifiers=tuple(
+            ClassifierFit(
+                classifier=name,
+                auroc_held_out=_over_masks(value),
+                n_refused=50,
+                n_complied=46,
+                sign_agreement=agreement,
+            )
+            for name, value, agreement in (
+                ("logistic_main", 0.9, None),
+                ("logistic_l1", 0.93, share(4, 5)),
+                ("fm_probit", 0.93, None),
+            )
+            if shape.pairs
+        ),
+    )
+
+
+def _over_masks(value: float) -> Estimate:
+    return Estimate(value=value, low=value - 0.05, high=value + 0.05, n=96, method="bootstrap 95%")
+
+
+def _r2(reached: dict[str, float]) -> HeldOutR2:
+    own, linear, pairs = (reached[name] for name in ("walsh", "linear", "fm_bayes"))
+    return HeldOutR2(
+        solver=_over_masks(own),
+        linear=_over_masks(linear),
+        gain=_over_masks(own - linear),
+        pairs=_over_masks(pairs),
+        pairs_solver="fm_bayes",
+        beyond_pairs=_over_masks(own - pairs),
+        half_masks=_over_masks(own - 0.08),
+        other_half=_over_masks(0.08),
     )
 
 

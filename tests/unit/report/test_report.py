@@ -17,7 +17,16 @@ from sae_audit.report.page import render, write_page
 from sae_audit.report.summary import summary
 from sae_audit.report.tables_quality import quality_lines
 from sae_audit.statistics import median
-from tests.synthetic import A, B, C, cascade, minimal, prompt_scores, synthetic_run
+from tests.synthetic import (
+    A,
+    B,
+    C,
+    cascade,
+    computed_graph,
+    minimal,
+    prompt_scores,
+    synthetic_run,
+)
 
 
 def without_plotly(page: str) -> str:
@@ -126,6 +135,31 @@ def test_no_model_library_is_needed(room: str):
 
 def _answers(run: Run) -> dict[str, tuple[str, str]]:
     return {row.question: (row.answer, row.control) for row in summary(run)}
+
+
+def test_interactions_carry_their_intervals_prompts_and_chance(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run")
+    answer, control = _answers(run)["Do features interact?"]
+    assert "On the mean score over 3 prompts" in answer
+    assert "R² on 32 held-out ablations is 0.970 [0.870, 1.070]" in control
+    assert "a gain of 0.270 [0.170, 0.370]" in control
+    assert "chance names one on at most 1 in 21" in control
+    page = render(run)
+    assert "these 3 prompts as they are" in page
+    assert "lasso on pairs, chosen on the other masks" in page
+    assert "0.906 [0.806, 1.006]" in page, "AUROC without pairs"
+    assert "100% [21%, 100%] of 1" in page, "one pair of one shows little"
+    assert "exceeds 0.450 nats" in page, "triples by chance"
+
+
+def test_what_was_computed_from_every_set_is_said_to_be_exact(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run", graphs=[computed_graph("p0"), computed_graph("pooled")])
+    control = _answers(run)["Do features interact?"][1]
+    assert "every one scored, pairs explain 0.900, single features 0.600" in control
+    page = render(run)
+    assert "over masks there is no sampling error" in page
+    assert "[-2.000, -1.000]" not in page
+    assert "exact: every set was scored; variance explained by single features 0.600" in page
 
 
 HIDDEN = "How much of the mechanism do the SAEs not show?"

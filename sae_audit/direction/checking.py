@@ -116,7 +116,8 @@ def direction_check(
 def stability(harmful: Residuals, harmless: Residuals, *, seed: int) -> Estimate:
     """Mean cosine of the difference of means with that of resampled prompts, each label apart.
 
-    The interval holds the central 95% of the cosines. 2602.02132 reports .956 to .990.
+    The interval holds the central 95% of the cosines; a resample without a difference points nowhere
+    and counts as 0. 2602.02132 reports .956 to .990.
     """
     difference = harmful.mean(axis=0) - harmless.mean(axis=0)
     draws = np.random.default_rng(seed)
@@ -127,7 +128,7 @@ def stability(harmful: Residuals, harmless: Residuals, *, seed: int) -> Estimate
 
     again = resampled_means(harmful) - resampled_means(harmless)
     lengths = np.linalg.norm(again, axis=1) * np.linalg.norm(difference)
-    cosines = again @ difference / lengths
+    cosines = np.divide(again @ difference, lengths, out=np.zeros_like(lengths), where=lengths > 0.0)
     return between_quantiles(float(cosines.mean()), cosines, n=len(harmful) + len(harmless))
 
 

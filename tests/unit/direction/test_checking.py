@@ -102,6 +102,11 @@ class TestStability:
         own = stability(harmful, harmless, seed=0)
         assert own.low > stability_by_chance(harmful, harmless, n=10, seed=0).highest
 
+    def test_prompts_that_do_not_differ_at_all_are_no_stable_direction(self):
+        alike = np.ones((4, 3))
+        assert stability(alike, alike, seed=0).value == 0.0
+        assert stability_by_chance(alike, alike, n=3, seed=0).highest == 0.0
+
     def test_two_prompts_by_hand(self):
         """One harmless prompt at 0, harmful ones at (1, 1) and (1, -1): half of the resamples take
         both, the others one twice, 45 degrees off."""

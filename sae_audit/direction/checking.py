@@ -128,7 +128,9 @@ def stability(harmful: Residuals, harmless: Residuals, *, seed: int) -> Estimate
 
     again = resampled_means(harmful) - resampled_means(harmless)
     lengths = np.linalg.norm(again, axis=1) * np.linalg.norm(difference)
-    cosines = np.divide(again @ difference, lengths, out=np.zeros_like(lengths), where=lengths > 0.0)
+    cosines = np.divide(
+        again @ difference, lengths, out=np.zeros_like(lengths), where=lengths > 0.0
+    )
     return between_quantiles(float(cosines.mean()), cosines, n=len(harmful) + len(harmless))
 
 

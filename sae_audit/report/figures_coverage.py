@@ -24,7 +24,7 @@ def conditions(found: DictionaryCoverage) -> go.Figure:
 
 
 def by_layer(found: Sequence[LayerCoverage]) -> go.Figure:
-    """Share of the gap along the direction in the reconstruction, and what random ones keep."""
+    """Share of the gap along the direction in the reconstruction; its slope beside random ones'."""
     stated = [(one.layer, one.in_reconstruction) for one in found if one.in_reconstruction]
     estimates = [share for _, share in stated]
     layers = [one.layer for one in found]
@@ -36,7 +36,18 @@ def by_layer(found: Sequence[LayerCoverage]) -> go.Figure:
             error_y=error_bars(estimates),
             mode="markers",
             marker={"color": OWN, "size": 9},
-            name="refusal direction",
+            name="share of the gap along the refusal direction",
+            hovertemplate="layer %{x}: %{y:.1%}<extra></extra>",
+        )
+    )
+    slopes = [(one.layer, one.slope) for one in found if one.slope is not None]
+    figure.add_trace(
+        go.Scatter(
+            x=[layer for layer, _ in slopes],
+            y=[slope for _, slope in slopes],
+            mode="markers",
+            marker={"color": OWN, "size": 8, "symbol": "diamond-open"},
+            name="its slope within a label",
             hovertemplate="layer %{x}: %{y:.1%}<extra></extra>",
         )
     )
@@ -54,7 +65,7 @@ def by_layer(found: Sequence[LayerCoverage]) -> go.Figure:
             },
             mode="markers",
             marker={"color": MUTED, "size": 7, "symbol": "diamond"},
-            name="random directions, with their range",
+            name="slopes of random directions, with their range",
             hovertemplate="layer %{x}: %{y:.1%}<extra></extra>",
         )
     )

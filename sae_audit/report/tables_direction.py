@@ -63,7 +63,6 @@ class CheckedRow:
     random: str
     """Mean and range over random directions."""
     n: int
-    method: str
 
 
 def checked_rows(check: DirectionCheck) -> list[CheckedRow]:
@@ -91,7 +90,6 @@ def _checked(
         own=interval(found.own, number),
         random=ranged(random, number),
         n=found.own.n,
-        method=found.own.method,
     )
 
 
@@ -101,35 +99,33 @@ def _plain(value: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class OutRow:
-    """One step of the directions behind one another, as a reader sees it."""
+    """One number of a step of the directions behind one another, as a reader sees it."""
 
     n_out: int
     place: str
-    refused: str
-    refused_random: str
-    score: str
-    score_random: str
-    answered: str
-    answered_random: str
-    kl: str
-    kl_random: str
-    n_train: str
+    label: str
+    own: str
+    random: str
+    """Mean and range with as many random directions out."""
+    n: int
 
 
 def out_rows(found: SuccessiveDirections) -> list[OutRow]:
+    """What is left with one direction out, with two, and so on."""
     return [
         OutRow(
             n_out=n_out,
-            place=f"layer {one.layer}, position {one.position}",
-            refused=interval(one.refused.own, percent),
-            refused_random=ranged(one.refused.random, percent),
-            score=interval(one.score.own, nats),
-            score_random=ranged(one.score.random, nats),
-            answered=interval(one.answered.own, percent),
-            answered_random=ranged(one.answered.random, percent),
-            kl=interval(one.kl.own, _plain),
-            kl_random=ranged(one.kl.random, _plain),
-            n_train=f"{one.n_train[0]} and {one.n_train[1]}",
+            place=f"layer {one.layer}, position {one.position} ({one.n_train[0]} + {one.n_train[1]})",
+            label=label,
+            own=interval(measured.own, number),
+            random=ranged(measured.random, number),
+            n=measured.own.n,
         )
         for n_out, one in enumerate(found.directions, start=1)
+        for label, measured, number in (
+            ("harmful prompts still refused", one.refused, percent),
+            ("their mean score", one.score, nats),
+            ("harmless prompts still answered", one.answered, percent),
+            ("KL on these", one.kl, _plain),
+        )
     ]

@@ -169,7 +169,7 @@ def _interactions(run: Run) -> dict[str, Any]:
 def _cascades(run: Run) -> dict[str, Any]:
     pooled, seed = run.pooled_cascade, run.config.seed
     return {
-        "waves": wave_rows(run.cascades, pooled.awake if pooled else (), seed=seed),
+        "waves": wave_rows(run.cascades, seed=seed),
         "first_waves": first_wave_rows(pooled) if pooled else [],
         "waking": waking_features(run.cascades, _ROWS, seed=seed),
         "fewest_for_median": FEWEST,

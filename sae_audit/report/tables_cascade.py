@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sae_audit.findings import (
-    AwakeBesideRandom,
     Cascade,
     Depths,
     Estimate,
@@ -60,8 +59,6 @@ class WaveRow:
     """Features it ablates, summed over prompts."""
     score_after: Estimate | None
     """Median; None where prompts are too few."""
-    awake: AwakeBesideRandom | None
-    """Dormant features in the whole suite that fire before it; None for the first wave."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +115,7 @@ def undone(cascades: Sequence[Cascade]) -> dict[str, float]:
     }
 
 
-def wave_rows(
-    cascades: Sequence[Cascade], awake: Sequence[AwakeBesideRandom], *, seed: int
-) -> list[WaveRow]:
-    """`awake` counts by the number of waves ablated: one less than the wave that follows."""
-    after = {one.n_waves: one for one in awake}
+def wave_rows(cascades: Sequence[Cascade], *, seed: int) -> list[WaveRow]:
     rows: list[WaveRow] = []
     for i in range(max((found.depth for found in cascades), default=0)):
         waves = [found.waves[i] for found in cascades if found.depth > i]
@@ -132,7 +125,6 @@ def wave_rows(
                 n_prompts=len(waves),
                 n_features=sum(len(wave.features) for wave in waves),
                 score_after=_median([wave.score_after for wave in waves], seed),
-                awake=after.get(i),
             )
         )
     return rows

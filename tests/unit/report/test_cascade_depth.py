@@ -80,23 +80,13 @@ def test_a_pair_seen_often_has_its_share_and_its_stand_ins(section: str):
 
 def test_medians_have_intervals_and_five_prompts_or_none():
     found = [cascade(f"p{i}", A, B, C) if i else cascade("p0", A, B) for i in range(5)]
-    _, second, third = wave_rows(found, (), seed=0)
+    _, second, third = wave_rows(found, seed=0)
     assert second.score_after == median([1.0] * 5, seed=0)
     assert (third.n_prompts, third.score_after) == (4, None)
     by_feature = {one.feature: one for one in waking_features(found, 9, seed=0)}
     assert by_feature[B].effect == median([0.5] * 5, seed=0)
     assert by_feature[C].n_prompts == 4
     assert by_feature[C].effect is by_feature[C].pull is None
-
-
-def test_what_is_awake_before_a_wave_is_counted_after_the_one_before_it(run: Run):
-    assert run.pooled_cascade is not None
-    first, second, third = wave_rows(run.cascades, run.pooled_cascade.awake, seed=0)
-    assert first.awake is None
-    assert second.awake is not None
-    assert (second.awake.n_waves, second.awake.n_random.value) == (1, 17.0)
-    assert third.awake is not None
-    assert (third.awake.n_waves, third.awake.n_awake.n) == (2, 3)
 
 
 def test_the_norms_part_of_compensation_is_a_row_of_its_own(section: str):

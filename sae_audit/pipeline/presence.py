@@ -88,8 +88,10 @@ def _absent_direction(found: NoDirection) -> Absence:
     nearest = found.nearest.evaluation
     numbers = (
         f" The nearest, layer {nearest.layer}, position {nearest.position}: bypass "
-        f"{nearest.bypass:+.2f}, induce {nearest.induce:+.2f}, KL {nearest.kl:.3f} nats, discarded "
-        f"for {' and '.join(found.nearest.failed)}."
+        f"{nearest.bypass:+.2f} (unablated {found.clean_harmful:+.2f}), induce {nearest.induce:+.2f} "
+        f"(unablated {found.clean_harmless:+.2f}), KL {nearest.kl:.3f} nats, discarded for "
+        f"{' and '.join(found.nearest.failed)}. Means over {found.n_validation[0]} harmful and "
+        f"{found.n_validation[1]} harmless validation prompts."
         if nearest is not None
         else ""
     )

@@ -66,7 +66,11 @@ def confirm(
 ) -> None:
     """The directions of an audit taken out again by plain hooks: is greedy text still a refusal?"""
     try:
-        units = load_run(run).successive_units
+        record = load_run(run)
+        if record.successive_directions is None:
+            raise AuditError(
+                f"{run} holds no directions one behind the other; audit the organism anew."
+            )
         if not (organism / "model").is_dir():
             raise AuditError(
                 f"{organism} holds no organism; `make` leaves them with a model folder."
@@ -84,7 +88,7 @@ def confirm(
         found = refused_by_hand(
             model,
             AutoTokenizer.from_pretrained(organism / "model"),
-            torch.tensor(units, dtype=model.dtype),
+            torch.tensor(record.successive_units, dtype=model.dtype),
             prompts,
             lambda done, total: progress(organism.name, done, total),
         )

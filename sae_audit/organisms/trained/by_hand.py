@@ -40,7 +40,7 @@ def refused_by_hand(
     found: list[RefusedByHand] = []
     for n_out in range(len(directions) + 1):
         progress(n_out, len(directions) + 1)
-        with _without(model, directions[:n_out]):
+        with without(model, directions[:n_out]):
             treated = treatments(model, tokenizer, prompts)
         refused = {
             kind: [one.refused_by_text for one in treated if one.prompt.phrase.kind == kind]
@@ -57,7 +57,7 @@ def refused_by_hand(
 
 
 @contextmanager
-def _without(model: Any, directions: Directions) -> Iterator[None]:
+def without(model: Any, directions: Directions) -> Iterator[None]:
     """Directions out of all that is added to a Gemma-2 model's stream, and of the stream itself."""
 
     def out(_module: Any, _inputs: Any, output: Any) -> Any:

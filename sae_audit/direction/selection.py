@@ -53,11 +53,9 @@ def _why_none(
     if not early:
         return f"None of {n} directions is finite and lies below layer {first_cut}."
     lowest_kl = min(e.kl for e in early)
-    induced = ""
-    if math.isfinite(induce_floor):
-        highest = max(e.induce for e in early)
-        induced = f", the highest induced score {highest:+.2f} (floor {induce_floor:g} nats)"
+    highest_induce = max(e.induce for e in early)
     return (
         f"None of {n} directions passes the filters: the lowest KL is {lowest_kl:.3f} (limit "
-        f"{kl_limit:g} nats){induced}."
+        f"{kl_limit:g} nats), the highest induced score {highest_induce:+.2f} (floor "
+        f"{round(induce_floor, 2):g} nats)."
     )

@@ -44,6 +44,8 @@ class Still:
 
     harmful: Bool[np.ndarray, " harmful"]
     harmless: Bool[np.ndarray, " harmless"]
+    halfway: float
+    """Between the mean scores of these two kinds of prompts, nats."""
 
     @property
     def enough(self) -> bool:
@@ -143,7 +145,13 @@ def _each_with(
 
 
 def _still(left: Removed) -> Still:
-    return Still(harmful=left.harmful > 0.0, harmless=left.harmless < 0.0)
+    harmful, harmless = left.harmful > 0.0, left.harmless < 0.0
+    ends = (left.harmful[harmful], left.harmless[harmless])
+    return Still(
+        harmful=harmful,
+        harmless=harmless,
+        halfway=float(np.mean([own.mean() for own in ends])) if all(map(len, ends)) else 0.0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """Refusal directions behind the refusal direction (`direction.successive`), asked of the model."""
 
-import math
 from functools import cache
 from itertools import compress
 
@@ -60,7 +59,7 @@ def follow_directions(
                     _those(prompts.train, on_train),
                     _those(prompts.validation, on_validation),
                     units,
-                    settings_behind(config.direction),
+                    settings_behind(config.direction, on_validation.halfway),
                 ),
                 randoms=randoms,
             ),
@@ -74,13 +73,15 @@ def follow_directions(
     return session.remember("successive_directions", "all", SuccessiveDirections, compute)
 
 
-def settings_behind(settings: DirectionSettings) -> DirectionSettings:
-    """Filters of a direction behind others: those of the first but for the floor of what it induces.
+def settings_behind(settings: DirectionSettings, halfway: float) -> DirectionSettings:
+    """Filters of a direction behind others: those of the first, but for the floor of what it induces.
 
     What backs a direction up waits for that one to be missing, and need not make the model refuse
-    where nothing calls for it; that adding it does is asked of the first (2406.11717).
+    where nothing calls for it. But it must be about refusal: added, it takes harmless prompts at least
+    half of the way to the score of those still refused. Without a floor the search takes what merely
+    blurs the first token, and the text goes on refusing.
     """
-    return settings.model_copy(update={"induce_floor": -math.inf})
+    return settings.model_copy(update={"induce_floor": min(settings.induce_floor, halfway)})
 
 
 def direction_behind(

@@ -50,6 +50,8 @@ class Waterfall:
 
     def behind(self, units: Units, train: Still, validation: Still) -> Direction | NoDirection:
         assert validation.enough
+        # Still refused at 2, still answered at -1; those no longer refused have no part in it.
+        assert validation.halfway == 0.5
         self.seen: Bool[np.ndarray, " harmful"] = train.harmful
         if self.answers_above is not None and len(units) >= self.answers_above:
             nearest = NearestDirection(evaluation=None, failed=(), reason="nothing passes")

@@ -241,8 +241,8 @@ def _percent(estimate: Estimate) -> str:
 
 
 def _points(estimate: Estimate) -> str:
-    low, high = 100 * estimate.low, 100 * estimate.high
-    return f"{100 * estimate.value:+.0f} points [{low:+.0f}, {high:+.0f}]"
+    value, _, around = interval(estimate, lambda share: f"{100 * share:+.0f}").partition(" ")
+    return f"{value} points {around}"
 
 
 def _signed(estimate: Estimate) -> str:

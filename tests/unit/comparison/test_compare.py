@@ -69,6 +69,13 @@ def test_swapping_the_runs_mirrors_the_differences(tmp_path: Path):
     assert there.score.p_value == back.score.p_value
 
 
+def test_prompts_that_all_switch_have_no_interval_and_are_a_claim(tmp_path: Path):
+    a, b = pair(tmp_path, [-2.0] * 10)
+    verdict = compare(a, b).verdicts[0]
+    assert verdict.kind == Change.LOST
+    assert "-100 points (all cases alike)" in verdict.evidence
+
+
 def test_one_prompt_more_or_less_is_no_claim(tmp_path: Path):
     a, b = pair(tmp_path, [5.0] * 9 + [-0.1])
     assert compare(a, b).verdicts[0].kind == Change.UNCHANGED

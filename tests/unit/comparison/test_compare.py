@@ -70,10 +70,11 @@ def test_swapping_the_runs_mirrors_the_differences(tmp_path: Path):
 
 
 def test_prompts_that_all_switch_have_no_interval_and_are_a_claim(tmp_path: Path):
-    a, b = pair(tmp_path, [-2.0] * 10)
-    verdict = compare(a, b).verdicts[0]
-    assert verdict.kind == Change.LOST
-    assert "-100 points (all cases alike)" in verdict.evidence
+    a = synthetic_run(tmp_path / "a", scores=prompt_scores(TEN, HARMLESS))
+    b = synthetic_run(tmp_path / "b", scores=prompt_scores(TEN, [6.0] * 10))
+    (verdict,) = [v for v in compare(a, b).verdicts if "over-refusal" in v.statement]
+    assert verdict.kind == Change.GAINED
+    assert "+100 points (all cases alike)" in verdict.evidence
 
 
 def test_one_prompt_more_or_less_is_no_claim(tmp_path: Path):

@@ -1,0 +1,105 @@
+"""Waves, edges and the tokens that features wake on."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from sae_audit.record.run import Run
+
+
+_WAVE_COLUMNS = ["prompt_id", "wave", "features", "score_after", "n_awake"]
+_CASCADE_COLUMNS = [
+    *("prompt_id", "first_wave", "depth", "score_clean", "score_first", "score_last"),
+    *("total_effect", "direct_effect", "direct_effect_frozen", "compensation_ratio", "stop"),
+]
+
+
+def waves(run: "Run") -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "prompt_id": found.prompt_id,
+                "wave": number,
+                "features": " ".join(map(str, wave.features)),
+                "score_after": wave.score_after,
+                "n_awake": wave.n_awake,
+            }
+            for found in run.cascades
+            for number, wave in enumerate(found.waves, start=1)
+        ],
+        columns=_WAVE_COLUMNS,
+    )
+
+
+def cascades(run: "Run") -> pd.DataFrame:
+    random = {one.prompt_id: one.cascade for one in run.cascades_by_chance}
+    both = (
+        (first_wave, found)
+        for own in run.cascades
+        for first_wave, found in (("minimal_set", own), ("random", random.get(own.prompt_id)))
+        if found is not None
+    )
+    return pd.DataFrame(
+        [
+            {
+                "prompt_id": found.prompt_id,
+                "first_wave": first_wave,
+                "depth": found.depth,
+                "score_clean": found.score_clean,
+                "score_first": found.waves[0].score_after,
+                "score_last": found.waves[-1].score_after,
+                "total_effect": found.effects.total if found.effects else None,
+                "direct_effect": found.effects.direct if found.effects else None,
+                "direct_effect_frozen": found.effects.direct_frozen if found.effects else None,
+                "compensation_ratio": found.compensation_ratio,
+                "stop": found.stop,
+            }
+            for first_wave, found in both
+        ],
+        columns=_CASCADE_COLUMNS,
+    )
+
+
+def wake_edges(run: "Run") -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "prompt_id": found.prompt_id,
+                "cause": str(edge.cause),
+                "feature": str(edge.feature),
+                "kind": edge.kind.value,
+                "activation": edge.activation,
+                "activation_spared": edge.activation_spared,
+                "activation_alone": edge.activation_alone,
+                "activation_held": edge.activation_held,
+                "through": " ".join(map(str, edge.through)),
+                "n_controls": edge.n_controls,
+                "n_controls_waking": edge.n_controls_waking,
+            }
+            for found in run.edges
+            for edge in found.edges
+        ]
+    )
+
+
+def waking_tokens(run: "Run") -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "prompt_id": found.prompt_id,
+                "n_waves": awake.n_waves,
+                "token": token.value,
+                "n_tokens": found.tokens[token],
+                "n_features": awake.peaks_at[token],
+                "n_activations": awake.fires_at[token],
+                "n_features_clean": found.clean_peaks_at[token],
+                "n_activations_clean": found.clean_fires_at[token],
+                "n_features_random": awake.random_peaks_at[token],
+                "n_random_sets": len(awake.n_random),
+            }
+            for found in run.waking
+            for awake in found.awake
+            for token in awake.peaks_at
+        ]
+    )

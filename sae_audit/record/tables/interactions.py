@@ -1,0 +1,96 @@
+"""Fits, pairs and triples."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from sae_audit.record.tables.columns import bounds
+
+if TYPE_CHECKING:
+    from sae_audit.record.run import Run
+
+
+_PAIR_COLUMNS = ["scope", "a", "b", "weight", "low", "high", "kind", "lasso"]
+_FIT_COLUMNS = [
+    "scope",
+    "n_prompts",
+    "n_masks",
+    "n_held_out",
+    "solver",
+    "r2_held_out",
+    "r2_held_out_low",
+    "r2_held_out_high",
+    "gain",
+    "gain_low",
+    "gain_high",
+    "null_weight",
+]
+
+
+def interaction_fits(run: "Run") -> pd.DataFrame:
+    """`gain` is over the linear model; the chance level is of the graph's own solver."""
+    return pd.DataFrame(
+        [
+            {
+                "scope": graph.scope,
+                "n_prompts": graph.n_prompts,
+                "n_masks": graph.n_masks,
+                "n_held_out": graph.n_held_out,
+                "solver": fit.solver,
+                **bounds("r2_held_out", fit.r2_held_out),
+                **bounds("gain", fit.gain),
+                "null_weight": graph.null_weight if fit.solver == graph.solver else None,
+            }
+            for graph in run.interactions
+            for fit in graph.fits
+        ],
+        columns=_FIT_COLUMNS,
+    )
+
+
+def pairs_over_prompts(run: "Run") -> pd.DataFrame:
+    found = run.interactions_over_prompts
+    return pd.DataFrame(
+        [
+            {
+                "a": str(pair.a),
+                "b": str(pair.b),
+                "n_redundant": pair.n_redundant,
+                "n_shared_path": pair.n_shared_path,
+                "n_fitted": pair.n_fitted,
+                **bounds("weight", pair.weight),
+                "null_weight": pair.null_weight,
+            }
+            for pair in (found.pairs if found else ())
+        ]
+    )
+
+
+def pairs(run: "Run") -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "scope": graph.scope,
+                "a": str(pair.a),
+                "b": str(pair.b),
+                "weight": pair.weight,
+                "low": pair.low,
+                "high": pair.high,
+                "kind": pair.kind.value,
+                "lasso": pair.lasso,
+            }
+            for graph in run.interactions
+            for pair in graph.pairs
+        ],
+        columns=_PAIR_COLUMNS,
+    )
+
+
+def triples(run: "Run") -> pd.DataFrame:
+    columns = ["scope", "a", "b", "c", "weight", "low", "high", "null_triple"]
+    rows = [
+        (graph.scope, str(t.a), str(t.b), str(t.c), t.weight, t.low, t.high, graph.null_triple)
+        for graph in run.interactions
+        for t in graph.triples
+    ]
+    return pd.DataFrame(rows, columns=columns)

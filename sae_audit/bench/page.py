@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from sae_audit.bench.results import STAGES, BenchResult, Summary
-from sae_audit.findings import Estimate
+from sae_audit.findings import ALL_ALIKE, Estimate
 from sae_audit.pages.charts import styled
 from sae_audit.pages.document import document
 
@@ -54,6 +54,8 @@ def cell(summary: Summary, measure: str) -> str:
 def _said(found: Estimate) -> str:
     if found.n == 1:
         return f"{found.value:.2f} (one model)"
+    if found.method == ALL_ALIKE:
+        return f"{found.value:.2f} (all {found.n} alike)"
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] n={found.n}"
 
 

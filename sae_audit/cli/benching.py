@@ -120,6 +120,7 @@ def _print(result: "BenchResult") -> None:
     from rich.table import Table
 
     from sae_audit.bench.page import cell
+    from sae_audit.pages.wording import interval
 
     table = Table(title="Methods against planted truths (means over models, 95% intervals)")
     for column in ("Stage", "Method", "Against the truth"):
@@ -146,8 +147,7 @@ def _print(result: "BenchResult") -> None:
         table.add_row("false alarms", escaped(row.models), escaped(claimed), "", "")
     for row in result.dial:
         measures = "; ".join(
-            f"{name} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
-            for name, one in row.measures.items()
+            f"{name} {interval(one, '{:.2f}'.format)}" for name, one in row.measures.items()
         )
         bound = (
             f"; a lower bound, {row.n_beyond} prompts refused with all out" if row.n_beyond else ""

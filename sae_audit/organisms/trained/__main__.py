@@ -20,6 +20,7 @@ from sae_audit.organisms.trained.card import Card
 from sae_audit.organisms.trained.make import HELD_OUT_SEED, make_all
 from sae_audit.organisms.trained.measured import Redundancy, redundancy
 from sae_audit.organisms.trained.recipes import chosen
+from sae_audit.pages.wording import interval
 from sae_audit.record.run import load_run
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -125,7 +126,7 @@ def _written(value: Estimate | float | None) -> str:
     if value is None:
         return "none"
     if isinstance(value, Estimate):
-        return f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}] n={value.n}"
+        return f"{interval(value, '{:.2f}'.format)} n={value.n}"
     return f"{value:.2f}"
 
 

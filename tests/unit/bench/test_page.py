@@ -37,6 +37,12 @@ def test_a_cell_says_of_how_many_models_it_is(measure: str, said: str):
     assert cell(summary(), measure) == said
 
 
+def test_models_that_are_all_alike_say_so():
+    (found,) = summarised((row(0, 1.0, None), row(1, 1.0, None)), kind_of_sae)
+    assert cell(found, "exact") == "1.00 (all 2 alike)"
+    assert cell(found, "depth error") == "-", "no model has one"
+
+
 def test_the_page_says_what_each_number_is_of():
     result = BenchResult(
         version="1",

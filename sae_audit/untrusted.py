@@ -1,0 +1,226 @@
+"""Text, JSON and YAML from files that nobody here made: read within bounds, shown without effect.
+
+A file of settings, a checkpoint's config, a prompt file and a catalog may come from anyone. Each is
+read through here, so that one that is too large, too deep, not text, or written to exhaust a parser
+ends in one sentence that names it; and what such a file says is shown with its control characters
+spelled out, so that it cannot move a terminal's cursor or turn a line of text around.
+"""
+
+import json
+import stat
+import unicodedata
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from sae_audit.errors import AuditError
+
+SMALL_BYTES = 64 << 20
+"""Largest small file (config, tokenizer, settings, catalog) that is read: a large model's
+tokenizer.json takes some 35 MB."""
+YAML_BYTES = 4 << 20
+"""Largest YAML file that is read: its parser takes a second a megabyte."""
+DEEPEST = 64
+"""Nested levels of JSON or YAML that are read."""
+_LONGEST_NUMBER = 400
+"""Digits of a number in JSON that are read; the largest float64 has 309 before its point."""
+_SHOWN = 200
+"""Characters of a stranger's text that a message repeats."""
+
+
+def shown(text: object, limit: int = _SHOWN) -> str:
+    """The text with everything that is not printed spelled out (`\\x1b`, `\\u202e`), and cut.
+
+    Control characters, marks that turn the direction of writing, lone surrogates and unassigned
+    characters are spelled out; letters of every script, marks, emoji and spaces stay as they are.
+    """
+    whole = str(text)
+    kept = whole[:limit]
+    spelled = "".join(_spelled(character) for character in kept)
+    return spelled if len(whole) <= limit else f"{spelled} ... ({len(whole)} characters)"
+
+
+def unprintable(text: str) -> str | None:
+    """The first control, direction-turning or surrogate character of the text, spelled out.
+
+    None if there is none. Line breaks and tabs count as printable.
+    """
+    found = next((c for c in text if c not in "\n\r\t" and not _is_printed(c)), None)
+    return None if found is None else _spelled(found)
+
+
+def _spelled(character: str) -> str:
+    if _is_printed(character):
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def _is_printed(character: str) -> bool:
+    # Cc control, Cs surrogate, Zl and Zp line separators. Of the formatting characters (Cf) only
+    # those that join letters or emoji are harmless: the others turn or hide text.
+    category = unicodedata.category(character)
+    if category == "Cf":
+        return character in "\u200c\u200d"
+    return category not in {"Cc", "Cs", "Zl", "Zp"}
+
+
+def read_bytes(path: Path, *, limit: int = SMALL_BYTES) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        AuditError: no such file, no permission, no regular file (a pipe, a device), or one that is
+            larger than `limit`.
+    """
+    try:
+        about = path.stat()
+        if stat.S_ISDIR(about.st_mode):
+            raise AuditError(f"{shown(path)} is a folder; a file is needed here.")
+        if not stat.S_ISREG(about.st_mode):
+            raise AuditError(f"{shown(path)} is a pipe or a device; copy it into a regular file.")
+        if about.st_size > limit:
+            raise AuditError(
+                f"{shown(path)} has {about.st_size / 1e6:.0f} MB, and at most {limit / 1e6:.0f} MB "
+                "of such a file are read; is it the right file?"
+            )
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise AuditError(f"No file {shown(path)}; check the path.") from error
+    except (OSError, ValueError) as error:
+        # ValueError: a path that holds a NUL.
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AuditError(f"{shown(path)} cannot be read: {reason}.") from error
+
+
+def read_text(path: Path, *, limit: int = SMALL_BYTES) -> str:
+    """The text of a UTF-8 file, without its byte order mark.
+
+    Raises:
+        AuditError: as `read_bytes`, or the file is not UTF-8.
+    """
+    try:
+        return read_bytes(path, limit=limit).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AuditError(
+            f"{shown(path)} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8."
+        ) from error
+
+
+def read_json(path: Path, *, limit: int = SMALL_BYTES) -> Any:
+    """What a JSON file says.
+
+    Raises:
+        AuditError: as `read_text` and `parsed_json`.
+    """
+    return parsed_json(read_text(path, limit=limit), shown(path))
+
+
+def parsed_json(text: str, what: str) -> Any:
+    """What a JSON text says; `what` names it in a message.
+
+    Raises:
+        AuditError: no JSON, or JSON nested deeper than `DEEPEST` or with a number of more than 400
+            digits.
+    """
+    try:
+        found = json.loads(text, parse_int=_integer, parse_float=_floating)
+    except json.JSONDecodeError as error:
+        raise AuditError(
+            f"{what} is no JSON ({error.msg} at line {error.lineno} column {error.colno})."
+        ) from error
+    except RecursionError as error:
+        raise AuditError(f"{what} is nested too deeply to be read.") from error
+    except ValueError as error:
+        raise AuditError(f"{what} cannot be read: {error}.") from error
+    _check_depth(found, what)
+    return found
+
+
+def read_yaml(path: Path, *, limit: int = YAML_BYTES) -> Any:
+    """What a YAML file says.
+
+    Raises:
+        AuditError: as `read_text` and `parsed_yaml`.
+    """
+    return parsed_yaml(read_text(path, limit=limit), shown(path))
+
+
+def parsed_yaml(text: str, what: str) -> Any:
+    """What a YAML text says; `what` names it in a message. Dates stay text.
+
+    Raises:
+        AuditError: no YAML; an alias (a short text can stand for gigabytes by them); nested deeper than
+            `DEEPEST`; a mapping that names one key twice.
+    """
+    try:
+        found = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        reason = shown((str(error).strip() or type(error).__name__).splitlines()[0])
+        raise AuditError(f"{what} is no YAML: {reason}.") from error
+    except RecursionError as error:
+        raise AuditError(f"{what} is nested too deeply to be read.") from error
+    except ValueError as error:
+        raise AuditError(f"{what} is no YAML: {shown(error)}.") from error
+    _check_depth(found, what)
+    return found
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data without aliases, dates and repeated keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event: Any = self.peek_event()
+            raise yaml.YAMLError(f"the alias *{event.anchor} is refused; write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = (
+            next((key for key in keys if keys.count(key) > 1), None) if len(keys) < 500 else None
+        )
+        if twice is not None:
+            raise yaml.YAMLError(f"the key {shown(twice)!r} stands there twice")
+        return super().construct_mapping(node, deep)
+
+
+# A date is no setting, and one that no calendar has (2026-99-99) is no YAML fault: both stay text.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _integer(digits: str) -> int:
+    _check_digits(digits)
+    return int(digits)
+
+
+def _floating(digits: str) -> float:
+    _check_digits(digits)
+    return float(digits)
+
+
+def _check_digits(digits: str) -> None:
+    if len(digits) > _LONGEST_NUMBER:
+        raise ValueError(f"it holds a number of {len(digits)} characters")
+
+
+def _check_depth(found: Any, what: str) -> None:
+    # Level by level, not by recursion: what is checked may be too deep for it.
+    level, depth = [found], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            _too_deep(what)
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                below.extend(one.values())
+            elif isinstance(one, list):
+                below.extend(one)
+        level = below
+
+
+def _too_deep(what: str) -> NoReturn:
+    raise AuditError(f"{what} is nested deeper than {DEEPEST} levels; it is no such file.")

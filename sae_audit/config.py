@@ -1,26 +1,75 @@
 """Every setting of an audit, its default and its meaning. Defaults live here and nowhere else."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from sae_audit.untrusted import name_fault, path_fault, unprintable
 from sae_audit.vocabulary import ErrorTerm, Positions
+
+_LONGEST_TEXT = 100_000
+"""Characters of a text setting (a system prompt, an answer's beginning)."""
+
+
+def _text(value: str) -> str:
+    if (found := unprintable(value)) is not None:
+        raise ValueError(f"it holds {found}")
+    if len(value) > _LONGEST_TEXT:
+        raise ValueError(f"it has {len(value)} characters, and {_LONGEST_TEXT} are the most")
+    return value
+
+
+def _word(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty")
+    return _text(value)
+
+
+def _name(value: str) -> str:
+    if fault := name_fault(value):
+        raise ValueError(fault)
+    return value
+
+
+def _path(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty")
+    if fault := path_fault(value):
+        raise ValueError(fault)
+    return value
+
+
+Text = Annotated[str, AfterValidator(_text)]
+"""A text without control characters; it may be empty."""
+Word = Annotated[str, AfterValidator(_word)]
+"""The same, not empty."""
+Name = Annotated[str, AfterValidator(_name)]
+"""One part of a path."""
+Location = Annotated[str, AfterValidator(_path)]
+"""A path, a hub id, or a name that is looked up."""
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _reckonable(cls, value: object) -> object:
+        if isinstance(value, int) and abs(value) >= 2**53:
+            raise ValueError("the number is too large")
+        return value
 
 
 class PromptSettings(_Settings):
     """Which prompts, and how many of each label go to each split."""
 
-    sources: tuple[str, ...] = Field(min_length=1)
+    sources: tuple[Location, ...] = Field(min_length=1)
     """Files, published sets by name (`advbench`), or data sets of the hub (`org/name`), each with
     options after a `?`: docs/prompts.md."""
-    categories: tuple[str, ...] | None = Field(default=None, min_length=1)
+    categories: tuple[Word, ...] | None = Field(default=None, min_length=1)
     """Audit only prompts of these categories, and harmless ones that carry none; all where not
     given."""
-    languages: tuple[str, ...] | None = Field(default=None, min_length=1)
+    languages: tuple[Word, ...] | None = Field(default=None, min_length=1)
     """Audit only prompts in these languages; all where not given."""
     train: int = Field(default=64, ge=4)
     """Harmful, and as many harmless, prompts behind the difference of means (paper: 128)."""
@@ -133,16 +182,16 @@ class JudgeSettings(_Settings):
     kind: Literal["substring", "classifier", "instruct"] = "substring"
     """`substring`: the usual words of refusal in its opening; `classifier`: a sequence classifier;
     `instruct`: a language model that answers in words."""
-    model: str | None = None
+    model: Location | None = None
     """The judge's model: a folder or a hub id."""
-    template: str | None = None
+    template: Location | None = None
     """Jinja file with `{{ prompt }}` and `{{ completion }}`: what the judge reads. Without one a
     classifier reads the completion, and an instruct model its own chat template's rendering of the
     exchange (Llama Guard). HarmBench's and WildGuard's wordings are on their model cards."""
     answer: Literal["harmbench", "wildguard", "llama_guard"] = "llama_guard"
     """How an instruct judge's words are read: complied where the first word is `yes` (HarmBench),
     where the line `Response refusal: no` stands (WildGuard), where it is `unsafe` (Llama Guard)."""
-    complied_label: str | None = None
+    complied_label: Word | None = None
     """The label by which a classifier says that the completion complied."""
 
     @model_validator(mode="after")
@@ -184,25 +233,28 @@ class EvidenceSettings(_Settings):
 class AuditConfig(_Settings):
     """One audit, complete: the same file gives the same numbers."""
 
-    model: str
+    model: Location
     """A Hugging Face causal LM with its tokenizer: a folder, a hub id `ORG/NAME` or
     `ORG/NAME@REVISION`, or `bundled:organism/base`."""
-    saes: str
+    saes: Location
     """SAEs of its residual stream: a suite of the catalog, a release of sae_lens, a hub repository
     (each with `@REVISION` where wanted), or a folder with `layer_0`, `layer_1`, ... in sae_lens'
     format."""
     prompts: PromptSettings
-    name: str | None = None
-    """What the report calls the model; its folder's name or hub id where not given."""
-    revision: str | None = None
+    name: Name | None = None
+    """What the report calls the model, and its folder in `reports`; the name of the model's own folder
+    or hub id where not given."""
+    revision: Location | None = None
     """Branch, tag or commit of the model's hub repository; `main` where not given."""
-    adapter: str | None = None
+    adapter: Location | None = None
     """PEFT (LoRA) adapter on the model: a folder or a hub id."""
-    layers: tuple[int, ...] | None = None
+    layers: tuple[Annotated[int, Field(ge=0, lt=100_000)], ...] | None = Field(
+        default=None, min_length=1
+    )
     """Layers to audit; all that have an SAE where not given."""
-    catalog: str | None = None
+    catalog: Location | None = None
     """File with SAE suites of one's own, in the form of pretrained_saes/catalog.yaml."""
-    sae_l0: float | str | None = None
+    sae_l0: float | Word | None = None
     """Which sparsity, where a suite of the catalog offers several: a number (the nearest L0 of each
     layer is taken) or the publisher's word; the suite's default where not given."""
     sae_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -210,26 +262,27 @@ class AuditConfig(_Settings):
     sae_memory: Literal["auto", "device", "host"] = "auto"
     """Where whole SAEs stay: on the `device`, or in the `host`'s memory, the device holding the rows
     of candidate features alone; `auto`: on the device if they take at most half of its free memory."""
-    refusal_tokens: tuple[str, ...] | None = None
+    refusal_tokens: tuple[Word, ...] | None = Field(default=None, min_length=1)
     """First tokens of a refusal; known families and else the model's own refusals where not given."""
-    chat_template: str | None = None
+    chat_template: Location | None = None
     """File with a Jinja chat template, for a tokenizer that has none."""
-    template_options: dict[str, bool | int | str] = {}
+    template_options: dict[Word, bool | int | Text] = {}
     """What the chat template is given besides the messages (`enable_thinking: false` for Qwen-3)."""
-    system_prompt: str | None = None
-    device: str = "auto"
+    system_prompt: Text | None = None
+    device: Word = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: the checkpoint's own."""
-    device_map: str | dict[str, int | str] | None = None
+    device_map: Word | dict[Word, int | Word] | None = None
     """How accelerate spreads the model over several devices (`auto`, or a device by module); all on
     `device` if not given."""
     attn_implementation: Literal["sdpa", "eager"] | None = None
     """transformers' own choice where not given."""
     quantization: Literal["8bit", "4bit"] | None = None
     """Load the model's weights in fewer bits, by bitsandbytes."""
-    trust_remote_code: bool = False
-    """Run code that comes with the checkpoint."""
-    seed: int = 0
+    trust_remote_code: bool = Field(default=False, exclude=True)
+    """Run code that comes with the checkpoint. Never written to a file and never read from one: only
+    the command line, or the caller of `audit`, decides to run a stranger's code."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
     tokens_per_batch: int | None = Field(default=None, ge=64)
     """Tokens (prompts times length) that share one forward pass; from the free memory where not
     given."""

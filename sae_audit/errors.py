@@ -11,3 +11,7 @@ class AuditIncompleteError(Exception):
 
 class InterruptedDownloadError(AuditIncompleteError):
     """A download broke off; what came is kept, and the same command resumes it."""
+
+
+class FaultInsideError(AuditIncompleteError):
+    """This project failed, not its user; the exception it failed by is the cause."""

@@ -25,20 +25,31 @@ DEEPEST = 64
 """Nested levels of JSON or YAML that are read."""
 _LONGEST_NUMBER = 400
 """Digits of a number in JSON that are read; the largest float64 has 309 before its point."""
+_LONGEST_NAME = 100
+"""Bytes of a name: room is left for what a file of that name is called while it is written."""
+_LONGEST_PART = 255
+_LONGEST_PATH = 4096
+"""Bytes of a path, and between two slashes of one, on Linux."""
 _SHOWN = 200
 """Characters of a stranger's text that a message repeats."""
 
 
 def shown(text: object, limit: int = _SHOWN) -> str:
-    """The text with everything that is not printed spelled out (`\\x1b`, `\\u202e`), and cut.
-
-    Control characters, marks that turn the direction of writing, lone surrogates and unassigned
-    characters are spelled out; letters of every script, marks, emoji and spaces stay as they are.
-    """
+    """A stranger's text on one line of a message: what is not printed spelled out, and cut."""
     whole = str(text)
-    kept = whole[:limit]
-    spelled = "".join(_spelled(character) for character in kept)
+    spelled = "".join(_spelled(character) for character in whole[:limit])
     return spelled if len(whole) <= limit else f"{spelled} ... ({len(whole)} characters)"
+
+
+def printable(text: str) -> str:
+    """The text with everything that is not printed spelled out (`\\x1b`, `\\u202e`); lines stay lines.
+
+    Control characters, marks that turn the direction of writing and lone surrogates are spelled out;
+    letters of every script, marks, emoji, spaces, line breaks and tabs stay as they are.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" else _spelled(c) for c in text)
 
 
 def unprintable(text: str) -> str | None:
@@ -48,6 +59,32 @@ def unprintable(text: str) -> str | None:
     """
     found = next((c for c in text if c not in "\n\r\t" and not _is_printed(c)), None)
     return None if found is None else _spelled(found)
+
+
+def name_fault(name: str) -> str:
+    """Why this cannot be the name of one folder or file; empty if it can.
+
+    A name is one part of a path: it leads nowhere else, and every system can store it.
+    """
+    if not name or name in {".", ".."}:
+        return "it names no folder of its own"
+    if "/" in name or "\\" in name:
+        return "it holds a path; a name is one word or more, without slashes"
+    if (found := next((c for c in name if not _is_printed(c)), None)) is not None:
+        return f"it holds {_spelled(found)}"
+    if len(name.encode()) > _LONGEST_NAME:
+        return f"it has {len(name.encode())} bytes, and {_LONGEST_NAME} are the most"
+    return ""
+
+
+def path_fault(path: str) -> str:
+    """Why no system can have a file under this path; empty if one can."""
+    if (found := unprintable(path)) is not None:
+        return f"it holds {found}"
+    longest = max(len(part.encode()) for part in path.split("/"))
+    if longest > _LONGEST_PART or len(path.encode()) > _LONGEST_PATH:
+        return f"a path has at most {_LONGEST_PATH} bytes, and {_LONGEST_PART} between two slashes"
+    return ""
 
 
 def _spelled(character: str) -> str:

@@ -200,7 +200,7 @@ def _print_summary(run: "Run") -> None:
             )
     tokens = run.manifest.refusal_tokens
     named = ", ".join(repr(text) for text in tokens.texts)
-    screen.out.print(f"Refusal tokens ({tokens.source}): {escaped(named)}", highlight=False)
-    screen.out.print(f"Report: {run.folder / 'index.html'}", soft_wrap=True, highlight=False)
+    screen.line(f"Refusal tokens ({tokens.source}): {named}")
+    screen.line(f"Report: {run.folder / 'index.html'}")
     if run.absence is not None:
         screen.line(f"No refusal mechanism is claimed. {run.absence.remedy}")

@@ -1,14 +1,14 @@
 """The commands gathered; what goes wrong in any of them ends here."""
 
+import contextlib
+import signal
 import sys
+from typing import Any, NoReturn
 
 import typer
 
 from sae_audit.cli import auditing, benching, checking, finding, planning, reporting
-from sae_audit.cli.screen import err, escaped
-from sae_audit.errors import AuditError, AuditIncompleteError, InterruptedDownloadError
-
-DONE, BAD_INPUT, INCOMPLETE = 0, 2, 3
+from sae_audit.cli.faults import DONE, INTERRUPTED, end_by
 
 app = typer.Typer(
     help="Audit refusal in language models through sparse autoencoders.\n\n"
@@ -28,30 +28,22 @@ app.command()(benching.bench)
 app.command()(reporting.schema)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command; every failure leaves one sentence and an exit code."""
+    with contextlib.suppress(ValueError):  # only a main thread can be told of signals
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         # A command's own exit code comes back as a value.
-        sys.exit(app(standalone_mode=False) or DONE)
-    except AuditError as error:
-        _complain(str(error), BAD_INPUT)
-    except InterruptedDownloadError as error:
-        _complain(f"{error} Run the same command again to resume.", INCOMPLETE)
-    except AuditIncompleteError as error:
-        err.print_exception()
-        _complain(f"The audit stopped inside: {error} Run the command again to resume.", INCOMPLETE)
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("Interrupted. Run the same command again to resume.", INCOMPLETE)
+        code = app(standalone_mode=False) or DONE
     except typer.Exit as done:
-        sys.exit(done.exit_code)
+        code = done.exit_code
     except Exception as error:
-        # click's usage errors know how to show themselves; anything else is ours.
-        if not hasattr(error, "show"):
-            raise
-        error.show()  # pyright: ignore[reportAttributeAccessIssue]
-        sys.exit(BAD_INPUT)
+        code = end_by(error)
+    except KeyboardInterrupt as error:
+        code = end_by(error)
+    sys.exit(end_by(KeyboardInterrupt()) if code == INTERRUPTED else code)
 
 
-def _complain(sentence: str, code: int) -> None:
-    err.print(f"[bold red]error:[/] {escaped(sentence)}", soft_wrap=True, highlight=False)
-    sys.exit(code)
+def _terminated(_signal: int, _frame: Any) -> NoReturn:
+    # A scheduler that takes the machine back says so by SIGTERM: the same end as Ctrl-C.
+    raise KeyboardInterrupt

@@ -30,7 +30,7 @@ def compare(
     folder = out or Path("reports") / f"{run_a.resolve().name}-vs-{run_b.resolve().name}"
     page = comparison.write(folder)
     _print_verdicts(comparison)
-    screen.out.print(f"\nComparison: {page}", soft_wrap=True, highlight=False)
+    screen.line(f"\nComparison: {page}")
 
 
 def report(
@@ -40,7 +40,7 @@ def report(
     from sae_audit.record.run import load_run
     from sae_audit.report.page import write_page
 
-    screen.out.print(str(write_page(load_run(run))), soft_wrap=True, highlight=False)
+    screen.line(str(write_page(load_run(run))))
 
 
 def schema() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from sae_audit.untrusted import printable
+
 # Okabe and Ito's palette: told apart with any colour vision, on white and on black.
 HARMFUL = "#D55E00"
 HARMLESS = "#0072B2"
@@ -52,4 +54,15 @@ def as_json(figure: go.Figure) -> str:
     """The figure as data for plotly.js, safe inside a script element."""
     payload: dict[str, Any] = json.loads(figure.to_json() or "{}")
     payload["layout"].pop("template", None)
-    return json.dumps(payload, sort_keys=True).replace("<", "\\u003c")
+    return json.dumps(_printable(payload), sort_keys=True).replace("<", "\\u003c")
+
+
+def _printable(payload: Any) -> Any:
+    """The same data, its texts without characters that turn or hide the text around them."""
+    if isinstance(payload, str):
+        return printable(payload)
+    if isinstance(payload, list):
+        return [_printable(one) for one in payload]
+    if isinstance(payload, dict):
+        return {key: _printable(one) for key, one in payload.items()}
+    return payload

@@ -10,6 +10,7 @@ from plotly.offline import get_plotlyjs
 
 from sae_audit.pages.charts import as_json
 from sae_audit.pages.wording import interval, nats, percent, ranged, si_bytes
+from sae_audit.untrusted import printable
 
 
 def document(package: str, template: str, figures: Mapping[str, go.Figure], **values: Any) -> str:
@@ -23,6 +24,7 @@ def document(package: str, template: str, figures: Mapping[str, go.Figure], **va
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_printable,
     )
     environment.filters |= {
         "interval": interval,
@@ -38,3 +40,8 @@ def document(package: str, template: str, figures: Mapping[str, go.Figure], **va
         plotly=get_plotlyjs(),
         **values,
     )
+
+
+def _printable(value: object) -> object:
+    """What a record says, without characters that turn or hide the text around them."""
+    return printable(value) if type(value) is str else value

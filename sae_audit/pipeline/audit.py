@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from sae_audit.config import AuditConfig
-from sae_audit.errors import AuditError, AuditIncompleteError
+from sae_audit.errors import AuditError, FaultInsideError
 from sae_audit.findings import Absence, PromptScore, SaeQuality
 from sae_audit.pipeline import cascade_depth, cascades, depth, opening, presence, stages
 from sae_audit.pipeline.certainty import check_direction, measure_coverage
@@ -46,7 +46,7 @@ def audit(
 
     Raises:
         AuditError: bad input; nothing is left behind.
-        AuditIncompleteError: something failed inside; what was done so far is kept.
+        AuditIncompleteError: interrupted or failed inside; what was done so far is kept.
     """
     target = Path(out) if out is not None else default_folder(config)
     begun = folder.begun_config(target)
@@ -93,7 +93,7 @@ def audit(
             shutil.rmtree(target)
         raise
     except Exception as error:
-        raise AuditIncompleteError(f"{type(error).__name__}: {error}") from error
+        raise FaultInsideError(f"{type(error).__name__}: {error}") from error
     finally:
         store.close()
     return load_run(target)

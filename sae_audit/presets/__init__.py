@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
+from sae_audit.untrusted import parsed_yaml, path_fault, read_yaml, shown
 
 _FOLDER = Path(__file__).parent
 
@@ -23,10 +23,12 @@ def build_config(
     """Later wins: the preset or YAML file `target`, then `options`, then `key=value` settings.
 
     Options that are None count as not given. Keys of settings may be dotted
-    (`candidates.per_layer=32`); values are read as YAML.
+    (`candidates.per_layer=32`); values are read as YAML. Only options and settings, which the command
+    line gives, can ask for a checkpoint's own code to be run.
 
     Raises:
-        AuditError: no such preset or file, an unknown key, or a value that does not fit.
+        AuditError: no such preset or file, an unknown key, a value that does not fit, or a file that
+            asks for a checkpoint's own code to be run.
     """
     values = _read(target) if target is not None else {}
     if options.get("model") is not None:
@@ -38,11 +40,11 @@ def build_config(
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
-            raise AuditError(f"--set {setting!r} has no '='; write --set candidates.per_layer=32.")
-        try:
-            _place(values, key.strip(), yaml.safe_load(text))
-        except yaml.YAMLError as error:
-            raise AuditError(f"--set {setting!r}: the value is no YAML.") from error
+            raise AuditError(
+                f"--set '{shown(setting)}' has no '='; write --set candidates.per_layer=32."
+            )
+        value = parsed_yaml(text, f"The value of --set '{shown(setting)}'")
+        _place(values, key.strip(), value)
     try:
         return AuditConfig.model_validate(values)
     except ValidationError as error:
@@ -52,17 +54,27 @@ def build_config(
 def _read(target: str) -> dict[str, Any]:
     is_preset = target in preset_names()
     path = _FOLDER / f"{target}.yaml" if is_preset else Path(target)
-    if not path.is_file():
+    if path_fault(target) or not path.exists():
         raise AuditError(
-            f"No preset or config file {target!r}; presets are {', '.join(preset_names())}, or give "
-            "--model, --saes and --prompts."
+            f"No preset or config file '{shown(target)}'; presets are {', '.join(preset_names())}, or "
+            "give --model, --saes and --prompts."
         )
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AuditError(f"{path} is no YAML file: {str(error).splitlines()[0]}") from error
+    if path.is_dir():
+        raise AuditError(f"{shown(path)} is a folder; name the config.yaml in it.")
+    values = read_yaml(path)
     if not isinstance(values, dict):
-        raise AuditError(f"{path} holds no settings; it needs at least model, saes and prompts.")
+        raise AuditError(
+            f"{shown(path)} holds no settings; it needs at least model, saes and prompts."
+        )
+    stranger = next((key for key in values if not isinstance(key, str)), None)
+    if stranger is not None:
+        raise AuditError(f"{shown(path)} has a setting named {shown(stranger)}; names are words.")
+    if values.pop("trust_remote_code", False):
+        raise AuditError(
+            f"{shown(path)} asks to run the checkpoint's own code (trust_remote_code), which no file "
+            "may; take the line out, and if you have read that code and trust it, give "
+            "--trust-remote-code."
+        )
     return values
 
 
@@ -71,7 +83,9 @@ def _place(values: dict[str, Any], dotted: str, value: Any) -> None:
     for parent in parents:
         inner = values.setdefault(parent, {})
         if not isinstance(inner, dict):
-            raise AuditError(f"{dotted!r}: {parent!r} is a single value, it has no parts.")
+            raise AuditError(
+                f"'{shown(dotted)}': '{shown(parent)}' is a single value, it has no parts."
+            )
         values = inner
     values[last] = value
 
@@ -81,15 +95,29 @@ _OPTION_OF = {"model": "--model", "saes": "--saes", "prompts": "--prompts"}
 
 def _first_fault(error: ValidationError, target: str | None) -> str:
     fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"])
-    where = f" in {target}" if target is not None else ""
-    if fault["type"] == "extra_forbidden":
-        return f"Unknown setting {key!r}{where}; docs/settings.md lists them all."
-    if fault["type"] == "missing":
-        option = _OPTION_OF.get(key.split(".")[0], f"--set {key}=...")
-        return f"The setting {key!r} is missing{where}; give {option}."
-    if fault["type"] == "value_error":
-        # Settings that do not go together; the message names them.
-        reason = fault.get("ctx", {}).get("error", fault["msg"])
-        return f"The settings{where} do not go together: {reason}."
-    return f"Setting {key!r}{where} is {fault['input']!r}: {fault['msg']}."
+    key = shown(".".join(str(part) for part in fault["loc"]))
+    where = f" in {shown(target)}" if target is not None else ""
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"Unknown setting '{key}'{where}; docs/settings.md lists them all."
+        case "missing":
+            option = _OPTION_OF.get(key.split(".")[0], f"--set {key}=...")
+            return f"The setting '{key}' is missing{where}; give {option}."
+        case "value_error" if not isinstance(fault["input"], str | int | float):
+            # Settings that do not go together; the message names them.
+            reason = fault.get("ctx", {}).get("error", fault["msg"])
+            return f"The settings{where} do not go together: {shown(reason)}."
+        case _:
+            reason = fault.get("ctx", {}).get("error", fault["msg"])
+            return f"Setting '{key}'{where} is {shown(_repr(fault['input']))}: {shown(reason)}."
+
+
+def _repr(value: object) -> str:
+    """The value as it is written, a text in quotes; of long or nested ones, the kind alone."""
+    if isinstance(value, str):
+        return f"'{value[:100]}'" + ("..." if len(value) > 100 else "")
+    if value is None or isinstance(value, bool | float):
+        return str(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**20 else "a number of many digits"
+    return f"a {type(value).__name__}"

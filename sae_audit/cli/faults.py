@@ -1,0 +1,107 @@
+"""What a failed command says, and with which exit code it ends.
+
+0 done; 2 bad input, in one sentence that says what to do; 3 incomplete: interrupted, out of memory or
+disk, or failed inside. What failed inside is a fault of this project: its traceback goes to a file.
+"""
+
+import contextlib
+import errno
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from datetime import UTC, datetime
+
+import typer
+
+from sae_audit.cli.screen import err, escaped
+from sae_audit.errors import (
+    AuditError,
+    AuditIncompleteError,
+    FaultInsideError,
+    InterruptedDownloadError,
+)
+from sae_audit.untrusted import shown
+
+DONE, BAD_INPUT, INCOMPLETE = 0, 2, 3
+
+INTERRUPTED = 130
+"""What typer makes of a KeyboardInterrupt when it is not the one to exit."""
+
+_AGAIN = "Run the same command again to resume."
+
+
+def end_by(error: BaseException) -> int:
+    """Say in one sentence what went wrong; the exit code of it."""
+    match error:
+        case AuditError():
+            return _complain(str(error), BAD_INPUT)
+        case KeyboardInterrupt() | typer.Abort():
+            return _complain(f"Interrupted. {_AGAIN}", INCOMPLETE)
+        case InterruptedDownloadError():
+            return _complain(f"{error} {_AGAIN}", INCOMPLETE)
+        case FaultInsideError(__cause__=Exception() as cause):
+            return end_by(cause)
+        case AuditIncompleteError():
+            return _complain(f"{error} {_AGAIN}", INCOMPLETE)
+        case MemoryError():
+            return _complain(
+                "Memory ran out. What was found so far is kept; lower tokens_per_batch, or audit fewer "
+                "layers, and run the command again.",
+                INCOMPLETE,
+            )
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return _complain(
+                "The disk is full. What was found so far is kept; make room and run the same command "
+                "again to resume.",
+                INCOMPLETE,
+            )
+        case BrokenPipeError():
+            # Whoever read the output has read enough (`sae-audit catalog | head`).
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return DONE
+        case _ if type(error).__name__ == "OutOfMemoryError":
+            return _complain(
+                "The device's memory ran out. What was found so far is kept; lower tokens_per_batch, "
+                "use --dtype bfloat16 or a larger device, and run the command again.",
+                INCOMPLETE,
+            )
+        case _ if hasattr(error, "show"):
+            # A usage error of the command line knows how to show itself.
+            error.show()  # pyright: ignore[reportAttributeAccessIssue]
+            return BAD_INPUT
+        case _:
+            return _complain(_fault_of_ours(error), INCOMPLETE)
+
+
+def _complain(sentence: str, code: int) -> int:
+    err.print(f"[bold red]error:[/] {escaped(sentence)}", soft_wrap=True, highlight=False)
+    return code
+
+
+def _fault_of_ours(error: BaseException) -> str:
+    what = shown(f"{type(error).__name__}: {error}".splitlines()[0].strip().removesuffix(":"))
+    return (
+        f"This is a fault of sae-audit ({what}), and what was found so far is kept; the traceback is "
+        f"in {_written(error)}: please report it with that file, after a look that it names nothing "
+        "you would not show."
+    )
+
+
+def _written(error: BaseException) -> str:
+    """The path of a new file that says where the program failed, and under which versions."""
+    from sae_audit.record.environment import environment, package_version
+
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    packages = "\n".join(f"{name} {v}" for name, v in environment("").packages.items())
+    text = (
+        f"sae-audit {package_version()}, {now}\n"
+        f"python {platform.python_version()} on {platform.platform()}\n{packages}\n"
+        f"command: {' '.join(sys.argv)}\n\n" + "".join(traceback.format_exception(error))
+    )
+    descriptor, path = tempfile.mkstemp(prefix="sae-audit-fault-", suffix=".txt")
+    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+    return path

@@ -1,0 +1,105 @@
+"""Every failure of a command ends in one sentence and an exit code."""
+
+import errno
+import importlib
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sae_audit.errors import (
+    AuditError,
+    AuditIncompleteError,
+    FaultInsideError,
+    InterruptedDownloadError,
+)
+
+commands = importlib.import_module("sae_audit.cli.main")  # its function has the same name
+
+End = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def end(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> End:
+    """The exit code and the complaint of a command that raises what it is given."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def ended(error: BaseException) -> tuple[int, str]:
+        app = typer.Typer(pretty_exceptions_enable=False)
+
+        @app.command()
+        def fail() -> None:
+            raise error
+
+        before = signal.getsignal(signal.SIGTERM)
+        monkeypatch.setattr(commands, "app", app)
+        monkeypatch.setattr(sys, "argv", ["sae-audit"])
+        with pytest.raises(SystemExit) as exit_:
+            commands.main()
+        signal.signal(signal.SIGTERM, before)
+        assert isinstance(exit_.value.code, int)
+        return exit_.value.code, capfd.readouterr().err
+
+    return ended
+
+
+def caused(error: Exception) -> FaultInsideError:
+    """As an audit wraps what fails inside it."""
+    try:
+        try:
+            raise error
+        except Exception as inner:
+            raise FaultInsideError("wrapped") from inner
+    except FaultInsideError as made:
+        return made
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (AuditError("No model m; name one."), 2, "error: No model m; name one."),
+        (AuditError("\x1b]52;c;x\x07 [red]"), 2, "\\x1b]52;c;x\\x07 [red]"),
+        (AuditIncompleteError("The folder went away."), 3, "went away. Run the same command again"),
+        (InterruptedDownloadError("It broke off."), 3, "It broke off. Run the same command again"),
+        (KeyboardInterrupt(), 3, "Interrupted. Run the same command again to resume."),
+        (OSError(errno.ENOSPC, "No space left"), 3, "The disk is full."),
+        (caused(OSError(errno.ENOSPC, "No space left")), 3, "The disk is full."),
+        (caused(MemoryError()), 3, "Memory ran out."),
+        (BrokenPipeError(), 0, ""),
+    ],
+)
+def test_each_kind_of_failure_is_one_sentence(end: End, error: Exception, code: int, said: str):
+    found, complaint = end(error)
+    assert found == code
+    assert said in complaint
+    assert "Traceback" not in complaint
+    assert complaint.count("\n") <= 1
+
+
+@pytest.mark.parametrize("wrap", [lambda error: error, caused])
+def test_a_fault_of_ours_leaves_its_traceback_in_a_file(end: End, tmp_path: Path, wrap: Callable):
+    code, complaint = end(wrap(AssertionError("layers: 3, 4")))
+    (file,) = tmp_path.glob("sae-audit-fault-*.txt")
+    assert code == 3
+    assert complaint.count("\n") == 1
+    assert "fault of sae-audit (AssertionError: layers: 3, 4)" in complaint
+    assert str(file) in complaint
+    text = file.read_text()
+    assert "Traceback" in text
+    assert "AssertionError: layers: 3, 4" in text
+    assert "torch" in text
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
+)
+@given(said=st.text(st.characters()))
+def test_no_text_of_a_stranger_reaches_the_terminal_as_an_order(end: End, said: str):
+    code, complaint = end(AuditError(said))
+    assert code == 2
+    assert not set(complaint) & set("\x1b\x07\x08\r\x9b\u202e\u2066")

@@ -2,8 +2,10 @@
 
 import errno
 import importlib
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,12 +31,16 @@ def end(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     """The exit code and the complaint of a command that raises what it is given."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    def ended(error: BaseException) -> tuple[int, str]:
+    def ended(error: BaseException | None) -> tuple[int, str]:
         app = typer.Typer(pretty_exceptions_enable=False)
 
         @app.command()
         def fail() -> None:
-            raise error
+            if error is None:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(10)  # cut short by the signal
+            else:
+                raise error
 
         before = signal.getsignal(signal.SIGTERM)
         monkeypatch.setattr(commands, "app", app)
@@ -79,6 +85,12 @@ def test_each_kind_of_failure_is_one_sentence(end: End, error: Exception, code: 
     assert said in complaint
     assert "Traceback" not in complaint
     assert complaint.count("\n") <= 1
+
+
+def test_a_scheduler_that_takes_the_machine_back_ends_as_ctrl_c_does(end: End):
+    code, complaint = end(None)
+    assert code == 3
+    assert complaint == "error: Interrupted. Run the same command again to resume.\n"
 
 
 @pytest.mark.parametrize("wrap", [lambda error: error, caused])

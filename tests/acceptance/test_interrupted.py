@@ -1,0 +1,27 @@
+"""A command that is told to stop says so in one sentence, and how to go on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def test_an_interrupted_audit_ends_in_one_sentence(tmp_path: Path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sae_audit", "audit", "organism", "--out", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("run/run.sqlite")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert complaint.strip() == "error: Interrupted. Run the same command again to resume."

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 import sae_audit
 from sae_audit.bench.cases import Case
 from sae_audit.bench.results import Row
+from sae_audit.errors import AuditError
 from sae_audit.hashing import sha256_of_files
+from sae_audit.untrusted import read_json
 
 _ROWS = TypeAdapter(list[Row])
 
@@ -27,13 +29,24 @@ class StoredRows:
     def remembered(self, case: Case, compute: Callable[[], Sequence[Row]]) -> list[Row]:
         """The rows of a case: read, or computed now and kept."""
         path = self._folder / f"{str(case).replace(' ', '-')}.json"
-        if path.exists():
-            kept = json.loads(path.read_text())
-            if kept["identity"] == self._identity:
-                return _ROWS.validate_python(kept["rows"])
+        kept = self._kept(path)
+        if kept is not None:
+            return kept
         rows = list(compute())
-        kept = {"identity": self._identity, "rows": [asdict(row) for row in rows]}
+        written = {"identity": self._identity, "rows": [asdict(row) for row in rows]}
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(kept, indent=1))
+        partial.write_text(json.dumps(written, indent=1))
         partial.replace(path)
         return rows
+
+    def _kept(self, path: Path) -> list[Row] | None:
+        """The rows in a file that this version wrote; None if it is not there, or somebody else's."""
+        if not path.exists():
+            return None
+        try:
+            kept = read_json(path)
+            if isinstance(kept, dict) and kept.get("identity") == self._identity:
+                return _ROWS.validate_python(kept.get("rows"))
+        except (AuditError, ValidationError):
+            return None
+        return None

@@ -101,3 +101,13 @@ class TestStored:
         StoredRows(tmp_path, n_prompts=4).remembered(case(), lambda: [row(1.0)])
         found = StoredRows(tmp_path, n_prompts=5).remembered(case(), lambda: [row(0.0)])
         assert found[0].measures["exact"] == 0.0
+
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[]", '{"identity": 1}', '{"identity": null, "rows": 3}']
+    )
+    def test_a_file_that_holds_no_rows_is_computed_anew(self, tmp_path: Path, text: str):
+        StoredRows(tmp_path, n_prompts=4).remembered(case(), lambda: [row(1.0)])
+        (file,) = tmp_path.glob("*.json")
+        file.write_text(text)
+        found = StoredRows(tmp_path, n_prompts=4).remembered(case(), lambda: [row(0.0)])
+        assert found[0].measures["exact"] == 0.0

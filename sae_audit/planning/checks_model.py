@@ -9,7 +9,8 @@ from sae_audit.errors import AuditError
 from sae_audit.pipeline.opening import model_options
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.subject.chat import Template, chat_template
-from sae_audit.subject.checkpoint import Checkpoint, repository_of
+from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.subject.model_place import repository_of
 from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
 
 _KNOWN = {

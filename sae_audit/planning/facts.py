@@ -13,7 +13,8 @@ from sae_audit.prompts import sources
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.subject.chat import chat_template
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions, needed_files, repository_of
+from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.model_place import needed_files, repository_of
 from sae_audit.subject.sae_files import SaeConfig, sae_config
 from sae_audit.subject.sae_places import SaePlace, sae_places
 

@@ -6,13 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import torch
 
 from sae_audit.errors import AuditError
 from sae_audit.hashing import sha256_of_files
 from sae_audit.hub import weight_files
 from sae_audit.subject import headers, loaded, small_files
-from sae_audit.subject.adapter import adapter_config, with_adapter
+from sae_audit.subject.adapter import adapter_config, check_adapter, with_adapter
 from sae_audit.subject.model_place import Place, needed_files, no_config, no_weights
 from sae_audit.subject.precision import ITEMSIZES, Precision, precision
 from sae_audit.subject.pretrained import (
@@ -56,8 +57,10 @@ class Checkpoint:
         *,
         what: str = "model",
         head: Head = "AutoModelForCausalLM",
+        config_only: bool = False,
     ) -> None:
-        """
+        """Of a repository, the small files are fetched; with `config_only` no tokenizer.
+
         Raises:
             AuditError: no such folder or repository, or one that holds no such model; a file in it that
                 would change the model without being asked for.
@@ -67,16 +70,22 @@ class Checkpoint:
         self.place = Place.of(model, options.revision, what)
         self._head: Head = head
         self._adapter = Place.of(options.adapter, None, "adapter") if options.adapter else None
+        names = self.place.names()
+        if CONFIG not in names:
+            raise AuditError(no_config(self.place, what))
         small_files.check_strays(
-            self.place.names(),
+            names,
             str(self.place),
             adapter_is_own=self._adapter is not None and self._adapter.root() == self.place.root(),
         )
+        # A checkpoint's own code may make its config, so then it has to be here.
+        code = options.trust_remote_code
+        is_enough = config_only and not code
         self.folder = self.place.with_files(
-            lambda held: needed_files(held, code=options.trust_remote_code)
+            lambda held: (
+                [CONFIG] if is_enough and CONFIG in held.sizes else needed_files(held, code=code)
+            )
         )
-        if not (self.folder / CONFIG).is_file():
-            raise AuditError(no_config(self.place, what))
         small_files.checked_config(self.folder / CONFIG)
         self.config = self._from_pretrained("AutoConfig")
         for name in ("num_hidden_layers", "hidden_size", "vocab_size"):
@@ -192,7 +201,8 @@ class Checkpoint:
             beside_bytes=beside_bytes,
             device=device,
             placed=self.options.device_map is not None,
-            quantized=self.options.quantization is not None or self._is_quantized,
+            quantized=self.options.quantization is not None or self.is_quantized,
+            free_bytes=psutil.virtual_memory().available,
         )
 
     def check_headers(self, shapes: headers.Shapes) -> bool:
@@ -214,6 +224,21 @@ class Checkpoint:
         loaded.check_keys(keys, shapes, self.config, str(self.place), head=self._judges)
         return True
 
+    def check_adapter_headers(self) -> None:
+        """Make sure that the adapter's tensors are those that its config lays on this model.
+
+        Tried on a model without weights.
+
+        Raises:
+            AuditError: they are not.
+        """
+        quiet()
+        folder = self.adapter_folder
+        found = model_class(self.config, self._head)
+        if found is not None and not hasattr(self.config, "auto_map") and not self.is_quantized:
+            _, made, config = found
+            check_adapter(lambda: made(config), folder, str(self._adapter), str(self.place))
+
     def network(self, device: str, dtype: str | None = None) -> Any:
         """The model itself, in evaluation mode, on its device or devices.
 
@@ -222,7 +247,7 @@ class Checkpoint:
                 missing; a weight is no number.
         """
         if self._adapter is not None:
-            _ = self.adapter_folder  # its faults show before gigabytes are read
+            self.check_adapter_headers()  # its faults show before gigabytes are read
         kind = self._kind()
         self.check_headers(self.shapes)
         chosen = dtype or self.precision(device).dtype
@@ -260,7 +285,7 @@ class Checkpoint:
             arguments["quantization_config"] = quantized(options.quantization)
         if options.device_map is not None:
             arguments["device_map"] = options.device_map
-        elif device != "cpu" or options.quantization is not None or self._is_quantized:
+        elif device != "cpu" or options.quantization is not None or self.is_quantized:
             # Straight to the device: quantised weights are made there, and others need not fit
             # into the host's memory first.
             arguments["device_map"] = {"": device}
@@ -286,7 +311,8 @@ class Checkpoint:
         return "a classifier of texts" if self._head != "AutoModelForCausalLM" else ""
 
     @property
-    def _is_quantized(self) -> bool:
+    def is_quantized(self) -> bool:
+        """Its weights are stored in fewer bits."""
         return getattr(self.config, "quantization_config", None) is not None
 
     def _from_pretrained(self, kind: str, **arguments: Any) -> Any:

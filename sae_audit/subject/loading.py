@@ -27,6 +27,7 @@ from sae_audit.subject.refusal_tokens import (
 )
 from sae_audit.subject.sae_files import fetch_sae
 from sae_audit.subject.sae_places import sae_places
+from sae_audit.subject.small_files import check_vocabulary
 from sae_audit.subject.suite import check_suite, checked_configs, load_suite, matrix_bytes
 
 _REFUSAL_SAMPLE = 32
@@ -106,6 +107,10 @@ def load_subject(
         languages={prompt.language for prompt in harmful},
     )
     known = subject.refusal_tokens
+    n_rows = min(network.get_input_embeddings().weight.shape[0], text.vocab_size)
+    needed = {"the chat template": (*template.before_ids, *template.after_ids)}
+    needed["a refusal token"] = known.ids if known is not None else ()
+    check_vocabulary(tokenizer, n_rows, str(checkpoint.place), needed)
     if harmful and (known is None or known.source == "openings"):
         asked = _of_each_language(harmful)
         first, texts = subject.completions(asked, _ANSWER_TOKENS)
@@ -217,6 +222,6 @@ def _identity(checkpoint: Checkpoint, network: Any, precision: Precision) -> Ide
         dtype=options.quantization or str(network.dtype).removeprefix("torch."),
         device=str(network.device),
         adapter_revision=checkpoint.adapter_commit,
-        dtype_reason=precision.reason,
+        dtype_reason="asked for" if options.quantization else precision.reason,
         settings_sha256=checkpoint.settings_sha256,
     )

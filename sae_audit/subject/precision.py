@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-import psutil
 import torch
-
-from sae_audit.hub import gigabytes
 
 _SHARE = 0.8
 """Of the free memory that weights and what stands beside them may take in float32."""
@@ -14,6 +11,8 @@ _SPARE_BYTES = 2 << 30
 _SCRATCH = 1.1
 """Copies in another layout, as a share of weights and SAEs."""
 
+OWN = "the checkpoint's own type"
+"""The reason where memory played no part."""
 ITEMSIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
 
@@ -40,38 +39,35 @@ def precision(
     device: str,
     placed: bool,
     quantized: bool,
+    free_bytes: int,
 ) -> Precision:
     """The type asked for, or what `auto` means here.
 
     On a CPU that is float32 if it fits: bfloat16 and float16 round scores there as everywhere, and
     without instructions for them each pass takes several times longer. On other devices, where they
     are fast and memory is short, it is the checkpoint's `own`. `beside_bytes` is what SAEs take;
-    `placed`: a device_map says where the weights lie; `quantized`: they are loaded in fewer bits.
+    `placed`: a device_map says where the weights lie; `quantized`: they are loaded in fewer bits;
+    `free_bytes`: of the host's memory.
     """
     if asked != "auto":
         return Precision(dtype=asked, reason="asked for")
-    own_type = f"{own}, the checkpoint's own type"
+    own_type = OWN
     if quantized:
-        return Precision(dtype=own, reason=f"{own_type}: its weights are quantised")
-    if own not in ("bfloat16", "float16"):
+        return Precision(dtype=own, reason=f"{own_type}; its weights are quantised")
+    if own not in ("bfloat16", "float16") or torch.device(device).type != "cpu":
         return Precision(dtype=own, reason=own_type)
-    if torch.device(device).type != "cpu":
-        return Precision(dtype=own, reason=f"{own_type}, on {device}")
     if placed:
-        return Precision(dtype=own, reason=f"{own_type}: device_map says where its weights lie")
+        return Precision(dtype=own, reason=f"{own_type}; device_map says where its weights lie")
     needed = _SCRATCH * (4.0 * n_parameters + beside_bytes) + _SPARE_BYTES
-    free = psutil.virtual_memory().available
-    if needed > _SHARE * free:
+    if needed > _SHARE * free_bytes:
         return Precision(
             dtype=own,
-            reason=f"{own_type}: float32 would take {gigabytes(needed)} of memory, and "
-            f"{gigabytes(free)} are free",
+            reason=f"{own_type}; there is too little memory for float32, which rounds scores less",
         )
-    slow = "" if has_instructions(own) else f" and this one has no instructions for {own}"
+    slow = "" if has_instructions(own) else ", and this CPU has no instructions for it"
     return Precision(
         dtype="float32",
-        reason=f"float32 in place of the checkpoint's {own}: on a CPU there is room for it "
-        f"({gigabytes(needed)} of {gigabytes(free)} free), {own} rounds scores{slow}",
+        reason=f"in place of the checkpoint's {own}, which rounds scores{slow}; there is memory for it",
     )
 
 

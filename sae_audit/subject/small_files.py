@@ -161,6 +161,32 @@ def check_strays(names: Sequence[str], where: str, *, adapter_is_own: bool) -> N
         )
 
 
+def check_vocabulary(
+    tokenizer: Any, n_rows: int, where: str, ids: Mapping[str, Sequence[int]] | None = None
+) -> None:
+    """Make sure that the model has an embedding of every token that it can be given.
+
+    Words that were added to a tokenizer, as for padding, may lie beyond; those `ids`, by what they are
+    for, may not.
+
+    Raises:
+        AuditError: a token's id is not below `n_rows`.
+    """
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    beyond = {word: i for word, i in tokenizer.get_vocab().items() if i >= n_rows}
+    own = [word for word, i in beyond.items() if i not in added]
+    asked = {what: i for what, some in (ids or {}).items() for i in some if i >= n_rows}
+    if not own and not asked:
+        return
+    what, i = (
+        next(iter(asked.items())) if asked else (f"the word {shown(own[0])!r}", beyond[own[0]])
+    )
+    raise AuditError(
+        f"The tokenizer of {where} has the id {i} for {what}, and the model has embeddings of ids up to "
+        f"{n_rows - 1}; copy the tokenizer's files of the model that it was made from into the folder."
+    )
+
+
 def check_has_tokenizer(folder: Path, tokenizer: Any, where: str) -> None:
     """Make sure that the tokenizer comes from files: without them some kinds make up five words.
 

@@ -9,6 +9,7 @@ import torch
 
 from sae_audit.errors import AuditError
 from sae_audit.subject.headers import shapes_of
+from sae_audit.subject.loaded import check_finite
 from sae_audit.subject.small_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from sae_audit.untrusted import read_json, shown
 
@@ -72,6 +73,7 @@ def with_adapter(network: Any, folder: Path, where: str, model: str) -> Any:
         # Each of PEFT's some forty kinds raises what it likes about a file that does not fit it.
         raise _misfit(error, where, model) from error
     _check_keys(tuned, said, folder, where, model)
+    check_finite(tuned, [], f"The adapter {where}", str(network.dtype))
     base = tuned.get_base_model().eval()
     with torch.no_grad():
         theirs = tuned(input_ids=ids).logits

@@ -266,7 +266,6 @@ class Checkpoint:
         if self._adapter is not None:
             adapter = str(self._adapter)
             network = with_adapter(network, self.adapter_folder, adapter, where)
-            loaded.check_finite(network, [], f"The adapter {adapter}", chosen)
         return network.eval()
 
     def _arguments(self, device: str, dtype: str) -> dict[str, Any]:

@@ -200,12 +200,23 @@ def check_has_tokenizer(folder: Path, tokenizer: Any, where: str) -> None:
             f"{where} has no tokenizer (tokenizer.json, tokenizer.model or vocab.json); copy the "
             "tokenizer's files of the model that it was made from into the folder."
         )
-    special = set(tokenizer.all_special_ids)
-    words = [word for word, i in tokenizer.get_vocab().items() if i not in special]
-    texts = ["two different texts", *(tokenizer.convert_tokens_to_string([w]) for w in words[:64])]
-    ids = {tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts}
+    try:
+        ids = _ids_of_different_texts(tokenizer)
+    except Exception as error:
+        # A setting of the wrong kind shows only when the tokenizer is used.
+        raise AuditError(
+            f"The tokenizer of {where} cannot be used ({type(error).__name__}: "
+            f"{shown((str(error).strip() or 'no reason given').splitlines()[0])}); get its files again."
+        ) from error
     if len(ids) < 2:
         raise AuditError(
             f"The tokenizer of {where} gives different texts the same tokens; copy the tokenizer's "
             "files of the model that it was made from into the folder."
         )
+
+
+def _ids_of_different_texts(tokenizer: Any) -> set[tuple[int, ...]]:
+    special = set(tokenizer.all_special_ids)
+    words = [word for word, i in tokenizer.get_vocab().items() if i not in special]
+    texts = ["two different texts", *(tokenizer.convert_tokens_to_string([w]) for w in words[:64])]
+    return {tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts}

@@ -67,6 +67,7 @@ def _model(session: Session) -> ModelFacts:
         architecture=identity.architecture,
         dtype=identity.dtype,
         device=identity.device,
+        dtype_reason=identity.dtype_reason,
     )
 
 

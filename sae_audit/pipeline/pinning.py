@@ -7,6 +7,7 @@ from sae_audit.bundled import PREFIX
 from sae_audit.config import AuditConfig
 from sae_audit.prompts.sources import OpenedSource
 from sae_audit.subject import Subject
+from sae_audit.subject.precision import OWN
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _AT_COMMIT = re.compile(r"@[0-9a-f]{40}(?=$|[:?])")
@@ -24,6 +25,10 @@ def pinned(config: AuditConfig, subject: Subject, sources: Sequence[OpenedSource
         changes["revision"] = identity.revision
     if config.adapter is not None and identity.adapter_revision:
         changes["adapter"] = at_commit(config.adapter, identity.adapter_revision)
+    chose = identity.dtype_reason not in ("", OWN) and config.quantization is None
+    if config.dtype == "auto" and chose:
+        # It hung on the memory that was free; a resumed run must not choose again.
+        changes["dtype"] = identity.dtype
     commits = {sae.revision for sae in subject.suite.values() if sae.revision}
     assert len(commits) <= 1, f"SAEs of several commits: {commits}"
     if commits:
@@ -40,7 +45,10 @@ def resumed(config: AuditConfig, begun: AuditConfig) -> AuditConfig:
     Settings that are not the same, but for such commits, come back as they are.
     """
     names = config.model_dump(exclude=_FREE)
-    if _without_commits(begun).model_dump(exclude=_FREE) != names:
+    unpinned_begun = _without_commits(begun)
+    if config.dtype == "auto":
+        unpinned_begun = unpinned_begun.model_copy(update={"dtype": "auto"})
+    if unpinned_begun.model_dump(exclude=_FREE) != names:
         return config
     return begun.model_copy(update={name: getattr(config, name) for name in _FREE})
 

@@ -11,7 +11,7 @@ from sae_audit.hub import Listing, Repository, as_repository, gigabytes, listing
 from sae_audit.planning.checks import Check, attempted, failure
 from sae_audit.planning.downloads import Download
 from sae_audit.prompts import sources
-from sae_audit.subject.checkpoint import needed_files, repository_of
+from sae_audit.subject.model_place import needed_files, repository_of
 from sae_audit.subject.sae_places import SaePlace
 
 _SECONDS = 10

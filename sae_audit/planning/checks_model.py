@@ -8,9 +8,13 @@ from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.pipeline.opening import model_options
 from sae_audit.planning.checks import Check, attempted, failure, unknown
+from sae_audit.planning.tensors import tensors_of
 from sae_audit.subject.chat import Template, chat_template
-from sae_audit.subject.checkpoint import Checkpoint, repository_of
+from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.subject.model_place import repository_of
 from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
+from sae_audit.subject.small_files import ADAPTER_CONFIG, check_vocabulary
+from sae_audit.untrusted import read_json, shown
 
 _KNOWN = {
     "gemma",
@@ -62,15 +66,42 @@ def check_model(model: Checkpoint | AuditError) -> list[Check]:
     return [Check(name="model", status="ok", found=found)]
 
 
+def check_weights(model: Checkpoint) -> list[Check]:
+    """Whether the files hold all of the model's tensors and no others, from their headers."""
+    name = "weights"
+    found = attempted(lambda: tensors_of(model))
+    if isinstance(found, AuditError):
+        return [failure(name, found)]
+    if isinstance(found, str):
+        return [unknown(name, found)]
+    whole = attempted(lambda: model.check_headers(found.shapes))
+    if isinstance(whole, AuditError):
+        return [failure(name, whole)]
+    counted = f"{len(found.shapes):,} tensors"
+    if not whole:
+        return [unknown(name, f"whether its {counted} are all shows when they are loaded")]
+    return [Check(name=name, status="ok", found=f"{counted}, all that the model needs")]
+
+
 def check_adapter(config: AuditConfig) -> list[Check]:
     """Whether an adapter on this machine is whole; one on the hub is told with its files."""
     adapter = config.adapter
     if adapter is None or repository_of(adapter, None, "adapter") is not None:
         return []
-    folder = attempted(lambda: Checkpoint(config.model, model_options(config)).adapter_folder)
+    opened = attempted(lambda: Checkpoint(config.model, model_options(config)))
+    folder = opened if isinstance(opened, AuditError) else attempted(lambda: opened.adapter_folder)
     if isinstance(folder, AuditError):
         return [failure("adapter", folder, "Name a folder that PEFT's save_pretrained wrote.")]
-    return [Check(name="adapter", status="ok", found=f"{adapter} is whole")]
+    assert isinstance(opened, Checkpoint)
+    whole = attempted(opened.check_adapter_headers)
+    if isinstance(whole, AuditError):
+        return [failure("adapter", whole)]
+    base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    found = f"{adapter} is whole"
+    if isinstance(base, str) and base and base.rstrip("/") != config.model.rstrip("/"):
+        found += f"; it says that it was trained on {shown(base)}"
+        return [Check(name="adapter", status="note", found=found)]
+    return [Check(name="adapter", status="ok", found=found)]
 
 
 def check_words(config: AuditConfig, model: Checkpoint) -> list[Check]:
@@ -83,7 +114,18 @@ def check_words(config: AuditConfig, model: Checkpoint) -> list[Check]:
             unknown("chat template", reason),
             unknown("refusal tokens", reason),
         ]
-    return [_template(config, tokenizer), _refusal_tokens(config, tokenizer, model.text_config)]
+    return [
+        *_vocabulary(tokenizer, model),
+        _template(config, tokenizer),
+        _refusal_tokens(config, tokenizer, model.text_config),
+    ]
+
+
+def _vocabulary(tokenizer: Any, model: Checkpoint) -> list[Check]:
+    """A failure if the tokenizer has words that the model has no embedding of."""
+    n_rows = model.text_config.vocab_size
+    fits = attempted(lambda: check_vocabulary(tokenizer, n_rows, str(model.place)))
+    return [failure("tokenizer", fits)] if isinstance(fits, AuditError) else []
 
 
 def _template(config: AuditConfig, tokenizer: Any) -> Check:
@@ -107,7 +149,19 @@ def _template(config: AuditConfig, tokenizer: Any) -> Check:
             found=f"{found}; it begins with {_n_bos(template)} BOS tokens",
             remedy="Give a template that writes the BOS token once (--chat-template FILE).",
         )
+    if _n_bos(template) == 0 and _adds_bos(tokenizer):
+        return Check(
+            name=name,
+            status="warning",
+            found=f"{found}; it writes no BOS token, which the tokenizer puts before other texts",
+            remedy="Give a template that writes the BOS token once (--chat-template FILE).",
+        )
     return Check(name=name, status="ok", found=found)
+
+
+def _adds_bos(tokenizer: Any) -> bool:
+    ids = tokenizer("hello")["input_ids"]
+    return tokenizer.bos_token_id is not None and ids[:1] == [tokenizer.bos_token_id]
 
 
 def _n_bos(template: Template) -> int:

@@ -19,7 +19,13 @@ from sae_audit.planning.checks_machine import (
     check_packages,
     check_quantization,
 )
-from sae_audit.planning.checks_model import check_adapter, check_model, check_words, opened_model
+from sae_audit.planning.checks_model import (
+    check_adapter,
+    check_model,
+    check_weights,
+    check_words,
+    opened_model,
+)
 from sae_audit.planning.checks_saes import check_saes, check_suite_for, found_saes
 from sae_audit.subject.checkpoint import Checkpoint
 from sae_audit.subject.sae_places import SaePlace
@@ -75,7 +81,12 @@ def _model(config: AuditConfig, model: Checkpoint | AuditError | None) -> list[C
         return [unknown(name, "it needs the model's files") for name in ("model", *names)]
     if isinstance(model, AuditError):
         return [*check_model(model), *(unknown(name, "it needs the model") for name in names)]
-    return [*check_model(model), *check_adapter(config), *check_words(config, model)]
+    return [
+        *check_model(model),
+        *check_weights(model),
+        *check_adapter(config),
+        *check_words(config, model),
+    ]
 
 
 def _saes(

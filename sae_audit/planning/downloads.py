@@ -16,7 +16,7 @@ from sae_audit.hub import (
     weight_files,
 )
 from sae_audit.prompts import sources
-from sae_audit.subject.checkpoint import needed_files, repository_of
+from sae_audit.subject.model_place import needed_files, repository_of
 from sae_audit.subject.sae_places import sae_places
 
 

@@ -8,12 +8,15 @@ from sae_audit.bundled import resolve
 from sae_audit.catalog import read_catalog
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
-from sae_audit.hub import Listing, fetch, listing, missing_bytes, weight_files
+from sae_audit.hub import Listing, listing, missing_bytes, weight_files
+from sae_audit.planning.tensors import tensors_of
 from sae_audit.prompts import sources
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.subject.chat import chat_template
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions, needed_files, repository_of
+from sae_audit.subject.checkpoint import Checkpoint, ModelOptions, own_dtype
+from sae_audit.subject.model_place import needed_files, repository_of
+from sae_audit.subject.precision import ITEMSIZES
 from sae_audit.subject.sae_files import SaeConfig, sae_config
 from sae_audit.subject.sae_places import SaePlace, sae_places
 
@@ -58,7 +61,7 @@ _TABLE: dict[str, dict[str, Any]] = {
     },
 }
 """Shapes of the presets' models: they are gated, and a plan should not need a login."""
-_TABLE_ITEMSIZE = 2
+_TABLE_DTYPE = "bfloat16"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,10 @@ class SubjectFacts:
     """Of the checkpoint's own files."""
     itemsize: int
     """Bytes of one weight in them."""
+    dtype: str
+    """torch's name of the checkpoint's own type."""
+    is_quantized: bool
+    """Its weights are stored in fewer bits."""
     saes: dict[int, SaeConfig]
     """By audited layer."""
     lengths: tuple[int, ...]
@@ -108,13 +115,15 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
         AuditError: model or SAEs are not there, or do not fit each other.
     """
     notes: list[str] = []
-    model, weight_bytes, itemsize = _model(config, notes)
+    model = _model(config, notes)
     saes = _saes(config, notes)
     lengths, template_tokens = _lengths(config, notes)
     return SubjectFacts(
-        config=model,
-        weight_bytes=weight_bytes,
-        itemsize=itemsize,
+        config=model.config,
+        weight_bytes=model.weight_bytes,
+        itemsize=model.itemsize,
+        dtype=model.dtype,
+        is_quantized=model.is_quantized,
         saes=saes,
         lengths=tuple(lengths),
         template_tokens=template_tokens,
@@ -122,45 +131,48 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
     )
 
 
-def _model(config: AuditConfig, notes: list[str]) -> tuple[Any, int, int]:
-    import transformers
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    config: Any
+    weight_bytes: int
+    itemsize: int
+    dtype: str
+    is_quantized: bool = False
 
-    repository = repository_of(config.model, config.revision, "model")
-    if repository is None:
-        folder = resolve(config.model)
-        # Opening a folder checks it; nothing is downloaded.
-        opened = Checkpoint(config.model, ModelOptions(trust_remote_code=config.trust_remote_code))
-        n_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        return opened.text_config, n_bytes, _itemsize(opened.config)
+
+def _model(config: AuditConfig, notes: list[str]) -> _Model:
+    options = ModelOptions(revision=config.revision, trust_remote_code=config.trust_remote_code)
     try:
-        held = listing(repository)
-        # A checkpoint's own code may make its config, so then it has to be here.
-        code = config.trust_remote_code
-        folder = fetch(held, needed_files(held, code=True) if code else ["config.json"])
+        # Of a repository the config is fetched, and nothing else.
+        opened = Checkpoint(config.model, options, config_only=True)
     except AuditError as error:
-        if repository.name not in _TABLE:
+        repository = repository_of(config.model, config.revision, "model")
+        if repository is None or repository.name not in _TABLE:
             raise
         notes.append(f"{error} The shape of {repository.name} is taken from a table.")
         return _from_table(repository.name)
-    try:
-        whole = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=code
-        )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise AuditError(
-            f"transformers cannot load the config of {repository}: {reason}"
-        ) from error
-    n_bytes = sum(held.sizes[name] for name in weight_files(held))
-    return whole.get_text_config(), n_bytes, _itemsize(whole)
+    found = tensors_of(opened)
+    if isinstance(found, str):
+        notes.append(found)
+    elif not opened.check_headers(found.shapes):
+        notes.append("Whether the weights are whole shows when they are loaded.")
+    held = opened.place.held
+    if held is not None:
+        n_bytes = sum(held.sizes[name] for name in weight_files(held))
+    else:
+        n_bytes = sum(file.stat().st_size for file in opened.weights)
+    in_files = None if isinstance(found, str) else found.dtype
+    own = own_dtype(opened.config) or in_files or "float32"
+    return _Model(
+        config=opened.text_config,
+        weight_bytes=n_bytes,
+        itemsize=ITEMSIZES[in_files or own],
+        dtype=own,
+        is_quantized=opened.is_quantized,
+    )
 
 
-def _itemsize(config: Any) -> int:
-    text = str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
-    return 2 if text in ("bfloat16", "float16") else 4
-
-
-def _from_table(name: str) -> tuple[Any, int, int]:
+def _from_table(name: str) -> _Model:
     import transformers
 
     shape = dict(_TABLE[name])
@@ -170,7 +182,12 @@ def _from_table(name: str) -> tuple[Any, int, int]:
     layer = attention + 3 * kind.hidden_size * kind.intermediate_size
     n_embeddings = 1 if kind.tie_word_embeddings else 2
     n = kind.num_hidden_layers * layer + n_embeddings * kind.vocab_size * kind.hidden_size
-    return kind, n * _TABLE_ITEMSIZE, _TABLE_ITEMSIZE
+    return _Model(
+        config=kind,
+        weight_bytes=n * ITEMSIZES[_TABLE_DTYPE],
+        itemsize=ITEMSIZES[_TABLE_DTYPE],
+        dtype=_TABLE_DTYPE,
+    )
 
 
 def _saes(config: AuditConfig, notes: list[str]) -> dict[int, SaeConfig]:

@@ -10,6 +10,7 @@ from sae_audit.config import AuditConfig
 from sae_audit.planning.facts import SubjectFacts
 from sae_audit.subject.budget import ENCODING_COPIES, Budget, bytes_per_token
 from sae_audit.subject.clean_run import KEPT_BYTES
+from sae_audit.subject.precision import Precision, precision
 from sae_audit.subject.suite import matrix_bytes
 
 _BITS = {"8bit": 1.0, "4bit": 0.55}
@@ -62,7 +63,7 @@ class Memory:
 
 def memory_of(config: AuditConfig, facts: SubjectFacts, *, device: str) -> Memory:
     """Weights, SAEs, what is kept between questions, and the largest batch."""
-    itemsize = itemsize_of(config, facts)
+    itemsize = precision_of(config, facts, device).itemsize
     weights = facts.n_parameters * _BITS.get(config.quantization or "", itemsize)
     saes = sum(matrix_bytes(sae, config.sae_dtype) for sae in facts.saes.values())
     cuda = torch.device(device).type == "cuda"
@@ -114,7 +115,7 @@ def remedies(config: AuditConfig, facts: SubjectFacts, *, device: str) -> list[s
         tried.append({"sae_memory": "host"})
     if config.sae_dtype in ("auto", "float32"):
         tried.append({"sae_dtype": "bfloat16"})
-    if itemsize_of(config, facts) == 4:
+    if precision_of(config, facts, device).itemsize == 4:
         tried.append({"dtype": "bfloat16"})
     if cuda and config.quantization is None:
         tried.append({"quantization": "8bit"})
@@ -148,11 +149,18 @@ def _written(change: Mapping[str, object]) -> str:
     return " ".join(f"--set {key}={value}" for key, value in change.items()).replace(", ", ",")
 
 
-def itemsize_of(config: AuditConfig, facts: SubjectFacts) -> int:
-    """Bytes of a weight, and of an activation, as the model is loaded."""
-    if config.dtype == "auto":
-        return facts.itemsize
-    return 4 if config.dtype == "float32" else 2
+def precision_of(config: AuditConfig, facts: SubjectFacts, device: str) -> Precision:
+    """The type that the model is loaded in, as an audit chooses it."""
+    return precision(
+        config.dtype,
+        own=facts.dtype,
+        n_parameters=facts.n_parameters,
+        beside_bytes=sum(matrix_bytes(sae, config.sae_dtype) for sae in facts.saes.values()),
+        device=device,
+        placed=config.device_map is not None,
+        quantized=config.quantization is not None or facts.is_quantized,
+        free_bytes=free_host_bytes(),
+    )
 
 
 def free_host_bytes() -> int:

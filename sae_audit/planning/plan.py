@@ -10,7 +10,7 @@ from sae_audit.hub import free_disk_bytes
 from sae_audit.planning.calibration import UnitCosts, calibrated
 from sae_audit.planning.downloads import Download, downloads_of
 from sae_audit.planning.facts import SubjectFacts, subject_facts
-from sae_audit.planning.memory import Memory, itemsize_of, memory_of, remedies
+from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
 from sae_audit.planning.work import work_of
 from sae_audit.planning.work_units import Work
 from sae_audit.subject.loading import usable_device
@@ -84,6 +84,9 @@ def make_plan(config: AuditConfig) -> Plan:
     notes = list(facts.notes)
     found = _downloads(config, notes)
     memory = memory_of(config, facts, device=device)
+    chosen = precision_of(config, facts, device)
+    if config.dtype == "auto" and facts.dtype != "float32":
+        notes.append(f"Weights are loaded in {chosen.dtype}: {chosen.reason}.")
     costs = _costs(config, facts, device)
     return Plan(
         stages=tuple(_stage(work, costs) for work in work_of(config, facts)),
@@ -117,10 +120,13 @@ def _downloads(config: AuditConfig, notes: list[str]) -> tuple[Download, ...] | 
 
 
 def _costs(config: AuditConfig, facts: SubjectFacts, device: str) -> UnitCosts:
-    kinds = {2: torch.bfloat16, 4: torch.float32}
-    dtype = kinds[itemsize_of(config, facts)]
-    if config.dtype == "float16":
-        dtype = torch.float16
+    kinds = {
+        "float32": torch.float32,
+        "bfloat16": torch.bfloat16,
+        "float16": torch.float16,
+        "float64": torch.float64,
+    }
+    dtype = kinds[precision_of(config, facts, device).dtype]
     sae_dtype = torch.bfloat16 if config.sae_dtype in ("bfloat16", "float16") else torch.float32
     return calibrated(
         facts,

@@ -20,6 +20,8 @@ class ModelFacts(_Facts):
     architecture: str
     dtype: str
     device: str
+    dtype_reason: str = ""
+    """Why the weights are in this type; empty in records of versions before 0.2."""
 
 
 class SaeFacts(_Facts):

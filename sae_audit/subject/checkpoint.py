@@ -1,28 +1,34 @@
 """A checkpoint: a folder or a hub repository, its config before its weights, an adapter on top."""
 
-import json
-import logging
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import torch
-from safetensors import SafetensorError
 
-from sae_audit.bundled import PREFIX, resolve
 from sae_audit.errors import AuditError
 from sae_audit.hashing import sha256_of_files
-from sae_audit.hub import Listing, Repository, as_repository, fetch, listing, weight_files
+from sae_audit.hub import weight_files
+from sae_audit.subject import headers, loaded, small_files
+from sae_audit.subject.adapter import adapter_config, check_adapter, with_adapter
+from sae_audit.subject.model_place import Place, needed_files, no_config, no_weights
+from sae_audit.subject.precision import ITEMSIZES, Precision, precision
+from sae_audit.subject.pretrained import (
+    Head,
+    Quantization,
+    from_pretrained,
+    model_class,
+    quantized,
+    quiet,
+)
+from sae_audit.subject.small_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG
+from sae_audit.untrusted import shown
 
-Quantization = Literal["8bit", "4bit"]
-
-_SMALL = (".json", ".txt", ".model", ".jinja", ".py")
-"""Files besides weights that transformers may want of a checkpoint; code is run only where asked."""
-_INDEX = "model.safetensors.index.json"
-_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_NO_ADAPTER = "no-adapter-but-the-one-asked-for"
+"""A folder that is not there: where transformers is told to look for an adapter to apply by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,36 +50,69 @@ class ModelOptions:
 class Checkpoint:
     """One model, opened: its config is at hand, its weights are read (and downloaded) when asked for."""
 
-    def __init__(self, model: str, options: ModelOptions) -> None:
-        """
+    def __init__(
+        self,
+        model: str,
+        options: ModelOptions,
+        *,
+        what: str = "model",
+        head: Head = "AutoModelForCausalLM",
+        config_only: bool = False,
+    ) -> None:
+        """Of a repository, the small files are fetched; with `config_only` no tokenizer.
+
         Raises:
-            AuditError: no such folder or repository, or one that holds no causal LM.
+            AuditError: no such folder or repository, or one that holds no such model; a file in it that
+                would change the model without being asked for.
         """
         self.name = model
         self.options = options
-        self.place = _Place.of(model, options.revision, "model")
-        self._adapter = _Place.of(options.adapter, None, "adapter") if options.adapter else None
-        self.folder = self.place.with_files(
-            lambda held: needed_files(held, code=options.trust_remote_code)
+        self.place = Place.of(model, options.revision, what)
+        self._head: Head = head
+        self._adapter = Place.of(options.adapter, None, "adapter") if options.adapter else None
+        names = self.place.names()
+        if CONFIG not in names:
+            raise AuditError(no_config(self.place, what))
+        small_files.check_strays(
+            names,
+            str(self.place),
+            adapter_is_own=self._adapter is not None and self._adapter.root() == self.place.root(),
         )
-        if not (self.folder / "config.json").is_file():
-            raise AuditError(f"{self.place} is no Hugging Face checkpoint: it has no config.json.")
+        # A checkpoint's own code may make its config, so then it has to be here.
+        code = options.trust_remote_code
+        is_enough = config_only and not code
+        self.folder = self.place.with_files(
+            lambda held: (
+                [CONFIG] if is_enough and CONFIG in held.sizes else needed_files(held, code=code)
+            )
+        )
+        small_files.checked_config(self.folder / CONFIG)
         self.config = self._from_pretrained("AutoConfig")
         for name in ("num_hidden_layers", "hidden_size", "vocab_size"):
             if not hasattr(self.text_config, name):
                 raise AuditError(
-                    f"{self.place} holds a {self.config.model_type!r} model whose config lacks {name}; "
-                    "an audit needs a decoder-only language model such as Gemma-2 or Llama."
+                    f"{self.place} holds a {shown(self.config.model_type)!r} model whose config lacks "
+                    f"{name}; an audit needs a decoder-only language model such as Gemma-2 or Llama."
                 )
 
     @property
     def text_config(self) -> Any:
-        """The config of the language model, which in some checkpoints is a part of a larger one."""
-        return self.config.get_text_config()
+        """The config of the language model, which in some checkpoints is a part of a larger one.
+
+        Raises:
+            AuditError: the config has several language models.
+        """
+        try:
+            return self.config.get_text_config()
+        except ValueError as error:
+            raise AuditError(
+                f"{self.place} has the configs of several language models; an audit needs a "
+                "checkpoint of one."
+            ) from error
 
     @cached_property
     def weights(self) -> list[Path]:
-        """The weight files, downloaded where need be.
+        """The weight files that are read, downloaded where need be.
 
         Raises:
             AuditError: there are none in safetensors' format, or one of several is missing.
@@ -84,39 +123,52 @@ class Checkpoint:
             names = weight_files(self.place.held)
         else:
             names = sorted(file.name for file in self.folder.glob("*.safetensors"))
+            names = [name for name in names if name != ADAPTER_WEIGHTS]
         if not names:
-            raise AuditError(
-                f"{self.folder} has no .safetensors weights; save the model with "
-                "save_pretrained(...)."
-            )
-        index = self.folder / _INDEX
-        if index.is_file():
-            needed = set(json.loads(index.read_text())["weight_map"].values())
-            missing = sorted(needed - set(names))
-            if missing:
-                raise AuditError(
-                    f"{self.place} lacks {missing[0]}, which its index names ({len(missing)} of "
-                    f"{len(needed)} weight files are missing); fetch it again."
-                )
-        return [self.folder / name for name in names]
+            raise AuditError(no_weights(self.folder))
+        index = self.folder / headers.INDEX
+        read = headers.files_to_read(names, index if index.is_file() else None, str(self.place))
+        return [self.folder / name for name in read]
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the tensors in the weight files, by name."""
+        return headers.shapes_of(self.weights)
 
     @cached_property
     def sha256(self) -> str:
         """Hash of the weight files, and of the adapter's where there is one."""
         files = [*self.weights]
         if self._adapter is not None:
-            files.append(self.adapter_folder / _ADAPTER_WEIGHTS)
+            files.append(self.adapter_folder / ADAPTER_WEIGHTS)
         return sha256_of_files(files)
+
+    @property
+    def small_files(self) -> dict[str, tuple[Path, ...]]:
+        """The small files that were read, in a fixed order: the `model`'s and the `adapter`'s."""
+        held = self.place.held
+        code = self.options.trust_remote_code
+        names = None if held is None else list(held.sizes)
+        found = {"model": small_files.files_read(self.folder, names, code=code)}
+        if self._adapter is not None:
+            found["adapter"] = (self.adapter_folder / ADAPTER_CONFIG,)
+        return found
+
+    @property
+    def settings_sha256(self) -> str:
+        """Hash of the names and bytes of all small files that were read."""
+        return small_files.sha256_of_small(self.small_files)
 
     @cached_property
     def adapter_folder(self) -> Path:
         assert self._adapter is not None, "no adapter was asked for"
-        folder = self._adapter.with_files(lambda _: ["adapter_config.json", _ADAPTER_WEIGHTS])
-        for name in ("adapter_config.json", _ADAPTER_WEIGHTS):
+        folder = self._adapter.with_files(lambda _: [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
+        for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
             if not (folder / name).is_file():
                 raise AuditError(
                     f"{self._adapter} is no PEFT adapter in safetensors' format: it has no {name}."
                 )
+        adapter_config(folder, str(self._adapter))
         return folder
 
     @property
@@ -126,173 +178,151 @@ class Checkpoint:
         return held.commit if held is not None else ""
 
     def tokenizer(self) -> Any:
-        return self._from_pretrained("AutoTokenizer")
+        """
+        Raises:
+            AuditError: the checkpoint has none, or one that gives different texts the same tokens.
+        """
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            if (self.folder / name).is_file():
+                small_files.checked_object(self.folder / name)
+        made = self._from_pretrained("AutoTokenizer")
+        small_files.check_has_tokenizer(self.folder, made, str(self.place))
+        return made
 
-    def network(self, device: str) -> Any:
+    def precision(self, device: str, *, beside_bytes: float = 0.0) -> Precision:
+        """The type that the weights are loaded in; `beside_bytes` is what SAEs will take."""
+        own = own_dtype(self.config) or headers.dtype_in(self.weights) or "float32"
+        held = headers.dtype_in(self.weights) or own
+        n_bytes = sum(file.stat().st_size for file in self.weights)
+        return precision(
+            self.options.dtype,
+            own=own,
+            n_parameters=n_bytes / ITEMSIZES[held],
+            beside_bytes=beside_bytes,
+            device=device,
+            placed=self.options.device_map is not None,
+            quantized=self.options.quantization is not None or self.is_quantized,
+            free_bytes=psutil.virtual_memory().available,
+        )
+
+    def check_headers(self, shapes: headers.Shapes) -> bool:
+        """Make sure that files with these tensors make this model, before they are read.
+
+        False if that shows only when they are loaded.
+
+        Raises:
+            AuditError: a tensor is missing, has another shape, or has no place in the model.
+        """
+        quiet()
+        found = model_class(self.config, self._head)
+        if found is None or (self.options.trust_remote_code and hasattr(self.config, "auto_map")):
+            return False
+        _, made, config = found
+        keys = loaded.foreseen(made, config, shapes)
+        if keys is None:
+            return False
+        loaded.check_keys(keys, shapes, self.config, str(self.place), head=self._judges)
+        return True
+
+    def check_adapter_headers(self) -> None:
+        """Make sure that the adapter's tensors are those that its config lays on this model.
+
+        Tried on a model without weights.
+
+        Raises:
+            AuditError: they are not.
+        """
+        quiet()
+        folder = self.adapter_folder
+        found = model_class(self.config, self._head)
+        if found is not None and not hasattr(self.config, "auto_map") and not self.is_quantized:
+            _, made, config = found
+            check_adapter(lambda: made(config), folder, str(self._adapter), str(self.place))
+
+    def network(self, device: str, dtype: str | None = None) -> Any:
         """The model itself, in evaluation mode, on its device or devices.
 
         Raises:
-            AuditError: transformers or peft cannot load it, or a library for it is missing.
+            AuditError: transformers or peft cannot load it, or not all of it, or a library for it is
+                missing; a weight is no number.
         """
-        options = self.options
-        assert self.weights, f"{self.place} has no weights"
         if self._adapter is not None:
-            _ = self.adapter_folder  # its faults show before gigabytes are read
-        arguments: dict[str, Any] = {"dtype": options.dtype, "use_safetensors": True}
-        if options.attn_implementation is not None:
-            arguments["attn_implementation"] = options.attn_implementation
-        if options.quantization is not None:
-            arguments["quantization_config"] = _quantized(options.quantization)
-        if options.device_map is not None:
-            arguments["device_map"] = options.device_map
-        elif device != "cpu" or options.quantization is not None or self._is_quantized:
-            # Straight to the device: quantised weights are made there, and others need not fit
-            # into the host's memory first.
-            arguments["device_map"] = {"": device}
+            self.check_adapter_headers()  # its faults show before gigabytes are read
+        kind = self._kind()
+        self.check_headers(self.shapes)
+        chosen = dtype or self.precision(device).dtype
         try:
-            network = self._from_pretrained("AutoModelForCausalLM", **arguments)
-        except torch.OutOfMemoryError as error:
+            network, said = self._from_pretrained(kind, **self._arguments(device, chosen))
+        except (torch.OutOfMemoryError, MemoryError) as error:
             raise AuditError(
                 f"{self.place} does not fit on {device}; load it in fewer bits (--set "
                 "quantization=8bit), spread it (--device-map auto), or use a larger device. sae-audit "
                 "plan tells what it needs."
             ) from error
+        where = str(self.place)
+        loaded.check_keys(loaded.Keys.of(said), self.shapes, self.config, where, head=self._judges)
+        loaded.check_values(network, self.weights, where)
+        loaded.check_finite(network, self.weights, where, chosen)
         if self._adapter is not None:
-            self._add_adapter(network)
+            adapter = str(self._adapter)
+            network = with_adapter(network, self.adapter_folder, adapter, where)
         return network.eval()
 
-    @property
-    def _is_quantized(self) -> bool:
-        return "quantization_config" in self.config.to_dict()
+    def _arguments(self, device: str, dtype: str) -> dict[str, Any]:
+        options = self.options
+        arguments: dict[str, Any] = {
+            "dtype": dtype,
+            "use_safetensors": True,
+            "output_loading_info": True,
+            # Told below in our words, with what else does not fit.
+            "ignore_mismatched_sizes": True,
+            "adapter_kwargs": {"subfolder": _NO_ADAPTER},
+        }
+        if options.attn_implementation is not None:
+            arguments["attn_implementation"] = options.attn_implementation
+        if options.quantization is not None:
+            arguments["quantization_config"] = quantized(options.quantization)
+        if options.device_map is not None:
+            arguments["device_map"] = options.device_map
+        elif device != "cpu" or options.quantization is not None or self.is_quantized:
+            # Straight to the device: quantised weights are made there, and others need not fit
+            # into the host's memory first.
+            arguments["device_map"] = {"": device}
+        return arguments
 
-    def _add_adapter(self, network: Any) -> None:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                # Beside the weights, not merged into them: merging would round them to their dtype.
-                network.load_adapter(str(self.adapter_folder))
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-            raise AuditError(
-                f"The adapter {self._adapter} does not fit {self.place}: {_first_line(error)}"
-            ) from error
+    def _kind(self) -> str:
+        if self.options.trust_remote_code and hasattr(self.config, "auto_map"):
+            return self._head
+        found = model_class(self.config, self._head)
+        if found is not None:
+            return found[0]
+        if hasattr(self.config, "auto_map"):
+            return self._head  # its refusal names the flag
+        needed = self._judges or "a decoder-only language model such as Gemma-2 or Llama"
+        raise AuditError(
+            f"{self.place} holds a {shown(self.config.model_type)!r} model, of which transformers has "
+            f"no such class; an audit needs {needed} here."
+        )
+
+    @property
+    def _judges(self) -> str:
+        """What a model must be that is no language model; empty for one."""
+        return "a classifier of texts" if self._head != "AutoModelForCausalLM" else ""
+
+    @property
+    def is_quantized(self) -> bool:
+        """Its weights are stored in fewer bits."""
+        return getattr(self.config, "quantization_config", None) is not None
 
     def _from_pretrained(self, kind: str, **arguments: Any) -> Any:
-        import transformers
-
-        transformers.utils.logging.disable_progress_bar()
-        logging.getLogger("transformers").setLevel(logging.ERROR)
-        what = {"AutoTokenizer": "tokenizer", "AutoConfig": "config"}.get(kind, "model")
         trusted = self.options.trust_remote_code
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                # From the folder alone: whatever had to be downloaded has been, at its commit.
-                return getattr(transformers, kind).from_pretrained(
-                    self.folder, local_files_only=True, trust_remote_code=trusted, **arguments
-                )
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            ImportError,
-            SafetensorError,
-            json.JSONDecodeError,
-        ) as error:
-            if "trust_remote_code" in str(error) and not trusted:
-                raise AuditError(
-                    f"The {what} of {self.place} needs code that comes with it; read that code, and if "
-                    "you trust it, give --trust-remote-code."
-                ) from error
-            raise AuditError(
-                f"transformers cannot load the {what} in {self.place}: {_first_line(error)}"
-            ) from error
+        return from_pretrained(kind, self.folder, str(self.place), trusted=trusted, **arguments)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """A local folder, or a hub repository at a commit."""
-
-    name: str
-    folder: Path | None
-    held: Listing | None
-
-    @classmethod
-    def of(cls, name: str, revision: str | None, what: str) -> "_Place":
-        repository = repository_of(name, revision, what)
-        if repository is not None:
-            return cls(name=name, folder=None, held=listing(repository))
-        folder = resolve(name)
-        if not folder.is_dir():
-            raise AuditError(
-                f"No {what} folder {folder}; give a local checkpoint, or the name of one on the hub, "
-                "ORG/NAME."
-            )
-        return cls(name=name, folder=folder, held=None)
-
-    def with_files(self, wanted: Callable[[Listing], list[str]]) -> Path:
-        """The folder, once these files of a repository are here; a local one as it is."""
-        if self.held is None:
-            assert self.folder is not None, self.name
-            return self.folder
-        return fetch(self.held, wanted(self.held))
-
-    def __str__(self) -> str:
-        return str(self.folder if self.held is None else self.held.repository)
-
-
-def complete_folder(model: str, what: str) -> Path:
-    """The folder of a model that is no subject of an audit (a judge), downloaded where need be.
-
-    Raises:
-        AuditError: no such folder or repository, or no safetensors weights in it.
-    """
-    place = _Place.of(model, None, what)
-    return place.with_files(lambda held: [*weight_files(held), *needed_files(held, code=False)])
-
-
-def needed_files(held: Listing, *, code: bool) -> list[str]:
-    """What transformers may want of a repository besides weights; its own `code` only if asked."""
-    return [
-        path
-        for path in held.sizes
-        if "/" not in path and path.endswith(_SMALL) and (code or not path.endswith(".py"))
-    ]
-
-
-def repository_of(name: str, revision: str | None, what: str) -> Repository | None:
-    """The hub repository that a model's name and revision mean; None for a folder.
-
-    Raises:
-        AuditError: name and revision contradict each other, or a folder is given a revision.
-    """
-    repository = None if name.startswith(PREFIX) else as_repository(name)
-    if revision is None:
-        return repository
-    if repository is None:
-        raise AuditError(
-            f"revision is {revision!r}, but the {what} {name} is a folder: it has none."
-        )
-    if repository.revision not in {"main", revision}:
-        raise AuditError(
-            f"The {what} {name} and revision {revision!r} name two revisions; give one."
-        )
-    return Repository(name=repository.name, revision=revision)
-
-
-def _quantized(quantization: Quantization) -> Any:
-    from importlib.util import find_spec
-
-    if find_spec("bitsandbytes") is None:
-        raise AuditError(
-            "Loading in 8 or 4 bits needs bitsandbytes; install it with pip install "
-            "'sae-audit[quantized]', or leave quantization out."
-        )
-    from transformers import BitsAndBytesConfig
-
-    if quantization == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def own_dtype(config: Any) -> str | None:
+    """The type that a config says its checkpoint is in; None if it says none."""
+    for one in (config, config.get_text_config()):
+        found = str(getattr(one, "dtype", None) or "").removeprefix("torch.")
+        if found in ITEMSIZES:
+            return found
+    return None

@@ -15,3 +15,7 @@ class Identity:
     dtype: str
     device: str
     adapter_revision: str = ""
+    dtype_reason: str = ""
+    """Why the weights are in this type."""
+    settings_sha256: str = ""
+    """Of every small file of model and adapter that was read: config, tokenizer, templates."""

@@ -18,6 +18,7 @@ from sae_audit.subject.hooks import places_of
 from sae_audit.subject.identity import Identity
 from sae_audit.subject.instrument import Subject
 from sae_audit.subject.passes import Passes
+from sae_audit.subject.precision import Precision
 from sae_audit.subject.refusal_openings import language_code
 from sae_audit.subject.refusal_tokens import (
     answered_refusal_tokens,
@@ -26,7 +27,8 @@ from sae_audit.subject.refusal_tokens import (
 )
 from sae_audit.subject.sae_files import fetch_sae
 from sae_audit.subject.sae_places import sae_places
-from sae_audit.subject.suite import check_suite, checked_configs, load_suite
+from sae_audit.subject.small_files import check_vocabulary
+from sae_audit.subject.suite import check_suite, checked_configs, load_suite, matrix_bytes
 
 _REFUSAL_SAMPLE = 32
 """Harmful prompts answered to find refusal tokens, of all languages together,"""
@@ -82,7 +84,9 @@ def load_subject(
     configs = checked_configs(places, n_layers=n_layers, d_model=d_model)
     for place in places:
         fetch_sae(place)  # a repository that refuses does so before the model is read
-    network = checkpoint.network(chosen_device)
+    beside = sum(matrix_bytes(one, sae_dtype) for one in configs.values())
+    precision = checkpoint.precision(chosen_device, beside_bytes=beside)
+    network = checkpoint.network(chosen_device, precision.dtype)
     layers_of = places_of(network)
     suite = load_suite(
         places,
@@ -94,7 +98,7 @@ def load_subject(
         memory=sae_memory,
     )
     subject = _assembled(
-        _identity(checkpoint, network),
+        _identity(checkpoint, network, precision),
         network,
         template,
         suite,
@@ -103,6 +107,10 @@ def load_subject(
         languages={prompt.language for prompt in harmful},
     )
     known = subject.refusal_tokens
+    n_rows = min(network.get_input_embeddings().weight.shape[0], text.vocab_size)
+    needed = {"the chat template": (*template.before_ids, *template.after_ids)}
+    needed["a refusal token"] = known.ids if known is not None else ()
+    check_vocabulary(tokenizer, n_rows, str(checkpoint.place), needed)
     if harmful and (known is None or known.source == "openings"):
         asked = _of_each_language(harmful)
         first, texts = subject.completions(asked, _ANSWER_TOKENS)
@@ -203,7 +211,7 @@ def _device_of(layer: torch.nn.Module) -> str:
     return str(torch.device(at)) if at is not None else str(next(layer.parameters()).device)
 
 
-def _identity(checkpoint: Checkpoint, network: Any) -> Identity:
+def _identity(checkpoint: Checkpoint, network: Any, precision: Precision) -> Identity:
     options, held = checkpoint.options, checkpoint.place.held
     with_adapter = f" + {options.adapter}" if options.adapter else ""
     return Identity(
@@ -214,4 +222,6 @@ def _identity(checkpoint: Checkpoint, network: Any) -> Identity:
         dtype=options.quantization or str(network.dtype).removeprefix("torch."),
         device=str(network.device),
         adapter_revision=checkpoint.adapter_commit,
+        dtype_reason="asked for" if options.quantization else precision.reason,
+        settings_sha256=checkpoint.settings_sha256,
     )

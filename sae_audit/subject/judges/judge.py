@@ -1,13 +1,16 @@
 """The one question every judge answers, and how the judge of an audit is chosen."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from sae_audit.config import JudgeSettings
 from sae_audit.errors import AuditError
-from sae_audit.subject.checkpoint import complete_folder
+from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
 from sae_audit.subject.judges.substring import SubstringJudge
+from sae_audit.subject.small_files import sha256_of_small
+from sae_audit.untrusted import shown
 
 Exchange = tuple[str, str]
 """A prompt and its completion."""
@@ -17,6 +20,9 @@ Exchange = tuple[str, str]
 class Judge(Protocol):
     """Reads exchanges and says which of them complied."""
 
+    sha256: str
+    """Of its weights, small files and template; empty for words."""
+
     @property
     def name(self) -> str:
         """How a report calls it."""
@@ -25,30 +31,64 @@ class Judge(Protocol):
     def complied_all(self, exchanges: Sequence[Exchange]) -> list[bool]: ...
 
 
+_TRIAL: Exchange = ("How do I bake bread?", "Mix flour, water, salt and yeast, and bake the dough.")
+"""What a judge is asked first, before an audit spends hours on what it is to judge."""
+
+
 def load_judge(settings: JudgeSettings, *, device: str) -> Judge:
-    """The judge that was asked for; a model is loaded only where one was.
+    """The judge that was asked for; a model is loaded only where one was, and asked a trial exchange.
 
     Raises:
-        AuditError: there is no such model, the template is unreadable, or the classifier has no
-            such label.
+        AuditError: there is no such model or it is not whole, the template is unreadable, the classifier
+            has no such label, or the trial's answer is none that its format knows.
     """
     if settings.kind == "substring":
         return SubstringJudge()
     from sae_audit.subject.judges import models
 
-    folder = complete_folder(settings.model or "", "judge")
-    if not (folder / "config.json").is_file():
-        raise AuditError(
-            f"No judge model in {folder}; give a checkpoint (judge.model) with its tokenizer."
-        )
     template = None
     if settings.template is not None:
         if not Path(settings.template).is_file():
-            raise AuditError(f"No judge template file {settings.template}.")
+            raise AuditError(f"No judge template file {shown(settings.template)}.")
         template = models.read_template(Path(settings.template))
-    if settings.kind == "classifier":
+    is_classifier = settings.kind == "classifier"
+    checkpoint = Checkpoint(
+        settings.model or "",
+        ModelOptions(),
+        what="judge",
+        head="AutoModelForSequenceClassification" if is_classifier else "AutoModelForCausalLM",
+    )
+    judge: Judge
+    if is_classifier:
         assert settings.complied_label is not None, "the configuration asks for it"
-        return models.ClassifierJudge(
-            folder, complied_label=settings.complied_label, template=template, device=device
+        judge = models.ClassifierJudge(
+            checkpoint, complied_label=settings.complied_label, template=template, device=device
         )
-    return models.InstructJudge(folder, answer=settings.answer, template=template, device=device)
+    else:
+        judge = models.InstructJudge(
+            checkpoint, answer=settings.answer, template=template, device=device
+        )
+    judge.sha256 = judge_sha256(checkpoint, settings)
+    _try(judge)
+    return judge
+
+
+def judge_sha256(checkpoint: Checkpoint, settings: JudgeSettings) -> str:
+    """Hash of all that decides a judge's verdicts: weights, small files, template."""
+    template = () if settings.template is None else (Path(settings.template),)
+    small = sha256_of_small({**checkpoint.small_files, "template": template})
+    return hashlib.sha256(f"{checkpoint.sha256} {small}".encode()).hexdigest()
+
+
+def _try(judge: Judge) -> None:
+    try:
+        judge.complied_all([_TRIAL])
+    except AuditError as error:
+        raise AuditError(f"Asked a trial exchange: {error}") from error
+    except Exception as error:
+        # The judge's own model and template, on a text that any judge has to read.
+        raise AuditError(
+            f"The judge {judge.name} cannot be asked ({type(error).__name__}: "
+            f"{shown((str(error).strip() or 'no reason given').splitlines()[0])}); give another "
+            "(judge.model), or check its template (judge.template)."
+        ) from error

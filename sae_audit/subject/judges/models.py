@@ -1,7 +1,7 @@
 """Judges that are models: sequence classifiers, and language models that answer in words."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import torch
 from jinja2 import Environment, StrictUndefined, TemplateError
 
 from sae_audit.errors import AuditError
+from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.untrusted import shown
 
 _BATCH = 8
 _ANSWER_TOKENS = 32
@@ -38,44 +40,72 @@ class ClassifierJudge:
     """A sequence classifier with a label that says "complied"."""
 
     def __init__(
-        self, folder: Path, *, complied_label: str, template: Rendered | None, device: str
+        self,
+        checkpoint: Checkpoint,
+        *,
+        complied_label: str,
+        template: Rendered | None,
+        device: str,
     ) -> None:
-        self._tokenizer, self._model = _load("AutoModelForSequenceClassification", folder, device)
-        labels = {label: int(i) for i, label in self._model.config.id2label.items()}
+        labels = _labels(checkpoint)
         if complied_label not in labels:
             raise AuditError(
-                f"The classifier in {folder} has no label {complied_label!r}; it has "
-                f"{', '.join(map(repr, labels))} (judge.complied_label)."
+                f"The classifier in {checkpoint.place} has no label {complied_label!r}; it has "
+                f"{shown(', '.join(map(repr, labels)))} (judge.complied_label)."
             )
+        self._tokenizer, self._model = _opened(checkpoint, device)
+        self._longest = _longest(self._tokenizer, self._model)
         self._complied = labels[complied_label]
         self._rendered = template or (lambda _, completion: completion)
-        self.name = f"classifier {folder.name}, label {complied_label}"
+        self.sha256 = ""
+        self.name = f"classifier {_short(checkpoint)}, label {complied_label}"
 
     @torch.no_grad()
     def complied_all(self, exchanges: Sequence[tuple[str, str]]) -> list[bool]:
+        """The classifier's verdicts.
+
+        Raises:
+            AuditError: an exchange is longer than it can read, or its scores are no numbers.
+        """
         verdicts: list[bool] = []
-        for start in range(0, len(exchanges), _BATCH):
-            texts = [self._rendered(*exchange) for exchange in exchanges[start : start + _BATCH]]
-            inputs = self._tokenizer(texts, return_tensors="pt", padding=True, truncation=True)
+        for start in range(0, len(exchanges), self._batch):
+            texts = [self._rendered(*one) for one in exchanges[start : start + self._batch]]
+            inputs = self._tokenizer(
+                texts, return_tensors="pt", padding=self._batch > 1, truncation=False
+            )
+            _check_length(inputs["input_ids"].shape[1], self._longest)
             logits = self._model(**inputs.to(self._model.device)).logits
+            if not bool(torch.isfinite(logits).all()):
+                raise AuditError(
+                    "The judge's scores are not finite; load another checkpoint (judge.model)."
+                )
             verdicts += (logits.argmax(dim=-1) == self._complied).tolist()
         return verdicts
+
+    @property
+    def _batch(self) -> int:
+        # Texts of unequal length need a token to fill up with that the model knows to leave out.
+        pad = self._tokenizer.pad_token_id
+        return _BATCH if pad is not None and self._model.config.pad_token_id == pad else 1
 
 
 class InstructJudge:
     """A language model that is asked, and answers in words."""
 
     def __init__(
-        self, folder: Path, *, answer: str, template: Rendered | None, device: str
+        self, checkpoint: Checkpoint, *, answer: str, template: Rendered | None, device: str
     ) -> None:
-        self._tokenizer, self._model = _load("AutoModelForCausalLM", folder, device)
+        self._tokenizer, self._model = _opened(checkpoint, device)
         if template is None and not self._tokenizer.chat_template:
             raise AuditError(
-                f"The judge in {folder} has no chat template; give its prompt as judge.template."
+                f"The judge in {checkpoint.place} has no chat template; give its prompt as "
+                "judge.template."
             )
+        self._longest = _longest(self._tokenizer, self._model)
         self._template = template
         self._read = _READERS[answer]
-        self.name = f"model {folder.name}, {answer} format"
+        self.sha256 = ""
+        self.name = f"model {_short(checkpoint)}, {answer} format"
 
     def complied_all(self, exchanges: Sequence[tuple[str, str]]) -> list[bool]:
         """The judge's verdicts.
@@ -89,6 +119,7 @@ class InstructJudge:
     def _answer(self, prompt: str, completion: str) -> str:
         # One at a time: padding would have to be on the left, and not every judge allows it.
         ids = self._ids(prompt, completion).to(self._model.device)
+        _check_length(ids.shape[1] + _ANSWER_TOKENS, self._longest)
         produced = self._model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
@@ -140,15 +171,44 @@ _READERS: dict[str, Callable[[str], bool]] = {
 }
 
 
-def _load(kind: str, folder: Path, device: str) -> tuple[Any, Any]:
-    import transformers
+def _opened(checkpoint: Checkpoint, device: str) -> tuple[Any, Any]:
+    """Tokenizer and model, whole."""
+    tokenizer = checkpoint.tokenizer()
+    return tokenizer, checkpoint.network(device)
 
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = getattr(transformers, kind).from_pretrained(
-            folder, local_files_only=True, dtype="auto"
+
+def _labels(checkpoint: Checkpoint) -> dict[str, int]:
+    """The classes of a classifier by their labels."""
+    named = getattr(checkpoint.config, "id2label", None)
+    if not isinstance(named, Mapping) or not named:
+        return {}
+    return {str(label): int(i) for i, label in named.items()}
+
+
+def _longest(tokenizer: Any, model: Any) -> int | None:
+    """Tokens that the model reads at most; None if nothing says so."""
+    config = model.config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", None)
+    if isinstance(positions, int) and config.model_type in _OFFSET:
+        positions -= config.pad_token_id + 1
+    # A tokenizer that knows no limit says 10^30.
+    known = [n for n in (positions, tokenizer.model_max_length) if n and n < 10**9]
+    return min(known) if known else None
+
+
+_OFFSET = {"roberta", "xlm-roberta", "camembert", "longformer", "xlm-roberta-xl"}
+"""Kinds whose first position is that after the padding token's id."""
+
+
+def _check_length(n_tokens: int, longest: int | None) -> None:
+    if longest is not None and n_tokens > longest:
+        raise AuditError(
+            f"An exchange takes {n_tokens} tokens, and the judge reads {longest}; give a judge that "
+            "reads longer texts (judge.model), or leave the longest prompts out."
         )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise AuditError(f"transformers cannot load the judge in {folder}: {reason}") from error
-    return tokenizer, model.to(device).eval()
+
+
+def _short(checkpoint: Checkpoint) -> str:
+    """The name without the place on this machine."""
+    held = checkpoint.place.held
+    return held.repository.name if held is not None else checkpoint.folder.name

@@ -69,6 +69,7 @@ class SubstringJudge:
         """Characters at the start in which the words are looked for."""
 
     name = "substring"
+    sha256 = ""
 
     def complied_all(self, exchanges: Sequence[tuple[str, str]]) -> list[bool]:
         """`complied` of each exchange's completion; what was asked plays no part."""

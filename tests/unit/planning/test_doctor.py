@@ -1,6 +1,7 @@
 """A doctor tells what stands in an audit's way, and still looks at the rest."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -89,7 +90,10 @@ class TestHub:
         assert "to download" in found["model files"].found
         assert found["login"].status == "note"
         assert to_do(checks) == []
-        assert not any("cdn" in request for request in hub.requests)  # no weights
+        assert found["weights"].found == "30 tensors, all that the model needs"
+        # Of the model's weights the header was asked for, of the SAEs' nothing.
+        assert not list(Path(os.environ["HF_HOME"]).rglob("*.safetensors"))
+        assert not any("layer_" in r and "cdn" in r for r in hub.requests)
 
     def test_a_gated_model_hides_no_other_check(
         self, hub: LocalHub, tiny_llama: Path, config: Callable[..., AuditConfig]

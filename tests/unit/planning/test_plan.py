@@ -1,6 +1,7 @@
 """A plan counts what an audit then does, and names what would make it fit."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,14 @@ def gemma(**changes: Any) -> tuple[AuditConfig, SubjectFacts]:
     config = build_config("gemma-2-2b-it", {}, []).model_copy(update=changes)
     from sae_audit.planning.facts import _from_table
 
-    model, n_bytes, itemsize = _from_table("google/gemma-2-2b-it")
+    model = _from_table("google/gemma-2-2b-it")
     sae = SaeConfig(d_model=2304, width=16_384, hook=None, architecture="jumprelu")
     facts = SubjectFacts(
-        config=model,
-        weight_bytes=n_bytes,
-        itemsize=itemsize,
+        config=model.config,
+        weight_bytes=model.weight_bytes,
+        itemsize=model.itemsize,
+        dtype=model.dtype,
+        is_quantized=False,
         saes=dict.fromkeys(range(26), sae),
         lengths=(20, 30),
         template_tokens=5,
@@ -82,7 +85,7 @@ def gemma(**changes: Any) -> tuple[AuditConfig, SubjectFacts]:
 
 class TestMemory:
     def test_gemma_2_2b_in_numbers_known_from_its_card(self):
-        config, facts = gemma()
+        config, facts = gemma(dtype="bfloat16")
         assert facts.n_parameters == pytest.approx(2.61e9, rel=0.01)
         sizes = {item.name: item.n_bytes for item in memory_of(config, facts, device="cpu").items}
         assert sizes["model"] == pytest.approx(5.2e9, rel=0.01)
@@ -92,8 +95,8 @@ class TestMemory:
     def test_llama_3_1_8b(self):
         from sae_audit.planning.facts import _from_table
 
-        _, n_bytes, itemsize = _from_table("meta-llama/Llama-3.1-8B-Instruct")
-        assert n_bytes / itemsize == pytest.approx(8.03e9, rel=0.01)
+        model = _from_table("meta-llama/Llama-3.1-8B-Instruct")
+        assert model.weight_bytes / model.itemsize == pytest.approx(8.03e9, rel=0.01)
 
     @pytest.mark.parametrize("free", [5, 8, 9, 11, 13])
     def test_every_remedy_makes_it_fit(self, free: int, monkeypatch: pytest.MonkeyPatch):
@@ -158,7 +161,8 @@ def test_nothing_large_is_downloaded(hub: LocalHub, checkpoint: Path, tmp_path: 
     options = {"model": "org/tiny", "saes": "org/tiny-saes", "prompts.sources": [str(prompts)]}
     sizes = ["prompts.train=8", "prompts.validation=4", "prompts.audit=4"]
     plan = make_plan(build_config(None, {**options, "device": "cpu"}, sizes))
-    assert not any("safetensors" in r and not r.startswith("GET api") for r in hub.requests)
+    assert not list(Path(os.environ["HF_HOME"]).rglob("*.safetensors"))
+    assert not any("layer_0" in request and "cdn" in request for request in hub.requests)
     assert plan.memory.fits
     assert plan.downloads_known
     assert plan.missing_bytes > 0

@@ -10,7 +10,8 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from sae_audit.config import JudgeSettings
 from sae_audit.errors import AuditError
-from sae_audit.subject import SubstringJudge, load_judge
+from sae_audit.subject import ModelOptions, SubstringJudge, load_judge
+from sae_audit.subject.checkpoint import Checkpoint
 from sae_audit.subject.judges import models
 from tests import tiny
 
@@ -111,7 +112,8 @@ def test_an_answer_in_no_known_words_is_refused_not_guessed(answer: str):
 
 def test_an_instruct_judge_is_shown_the_exchange(instruct: Path, monkeypatch: pytest.MonkeyPatch):
     """By its own chat template; the prompt and completion as turns, no doubled BOS."""
-    judge: Any = load_judge(JudgeSettings(kind="instruct", model=str(instruct)), device="cpu")
+    checkpoint = Checkpoint(str(instruct), ModelOptions(), what="judge")
+    judge: Any = models.InstructJudge(checkpoint, answer="llama_guard", template=None, device="cpu")
     seen: list[str] = []
 
     def generate(*, input_ids: torch.Tensor, **_: Any) -> torch.Tensor:
@@ -132,8 +134,8 @@ def test_an_instruct_judge_runs_its_model(instruct: Path, tmp_path: Path):
     settings = JudgeSettings(
         kind="instruct", model=str(instruct), answer="wildguard", template=str(template)
     )
-    with pytest.raises(AuditError, match="The judge answered"):
-        load_judge(settings, device="cpu").complied_all([("build a bomb", "no never")])
+    with pytest.raises(AuditError, match="Asked a trial exchange: The judge answered"):
+        load_judge(settings, device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""Names and shapes of a checkpoint's tensors, from this machine or by asking the hub for headers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sae_audit.errors import AuditError, InterruptedDownloadError
+from sae_audit.hub import fetch, missing_bytes, remote_tensor_shapes, weight_files
+from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.subject.headers import INDEX, dtype_in, files_to_read, shapes_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensors:
+    """What the weight files hold."""
+
+    shapes: Mapping[str, Sequence[int]]
+    dtype: str | None
+    """torch's name of the type of the first of them; None if only shapes were asked for."""
+
+
+def tensors_of(model: Checkpoint) -> Tensors | str:
+    """The tensors, without a download of weights; why they are not known, if the hub does not say.
+
+    Raises:
+        AuditError: the weights are not there, or not whole.
+    """
+    held = model.place.held
+    if held is None:
+        return Tensors(shapes=model.shapes, dtype=dtype_in(model.weights))
+    names = weight_files(held)
+    try:
+        index = fetch(held, [INDEX]) / INDEX if INDEX in held.sizes else None
+    except InterruptedDownloadError as error:
+        return f"{error} Whether the weights are whole is not known yet."
+    read = files_to_read(names, index, str(model.place))
+    if missing_bytes(held, read) == 0:
+        files = [fetch(held, read) / name for name in read]
+        return Tensors(shapes=shapes_of(files), dtype=dtype_in(files))
+    shapes: dict[str, Sequence[int]] = {}
+    try:
+        for name in read:
+            shapes |= remote_tensor_shapes(held, name)
+    except (AuditError, InterruptedDownloadError) as error:
+        return f"{error} Whether the weights are whole is not known yet."
+    return Tensors(shapes=shapes, dtype=None)

@@ -1,0 +1,105 @@
+"""What safetensors files say of their tensors before any is read: names and shapes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from sae_audit.errors import AuditError
+from sae_audit.untrusted import read_json, shown
+
+Shapes = Mapping[str, Sequence[int]]
+"""Shapes by tensor name."""
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+def shapes_of(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors in these files, by name.
+
+    Raises:
+        AuditError: a file that is no whole safetensors file.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        with opened(file) as stream:
+            for name in stream.keys():  # noqa: SIM118  a reader, no dictionary
+                found[name] = tuple(stream.get_slice(name).get_shape())
+    return found
+
+
+def dtype_in(files: Sequence[Path]) -> str | None:
+    """torch's name of the type of the first tensor of floating point; None if there is none."""
+    for file in files:
+        with opened(file) as stream:
+            for name in stream.keys():  # noqa: SIM118
+                kind = _FLOATS.get(stream.get_slice(name).get_dtype())
+                if kind is not None:
+                    return kind
+    return None
+
+
+_FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def opened(file: Path) -> Any:
+    """The file's reader, a context manager; tensors come as torch's.
+
+    Raises:
+        AuditError: no whole safetensors file, or one that may not be read.
+    """
+    try:
+        return safe_open(str(file), framework="pt", device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AuditError(
+            f"{shown(file)} is no whole safetensors file ({shown(_first_line(error))}); copy or "
+            "download it again."
+        ) from error
+
+
+def files_to_read(held: Sequence[str], index: Path | None, where: str) -> list[str]:
+    """Of the safetensors files in a checkpoint, by name, those that its weights are read from.
+
+    transformers reads `model.safetensors` if there is one, else what the index names. `index` is the
+    index on this machine, if there is one; `where` names the checkpoint.
+
+    Raises:
+        AuditError: the index is no index, or names a file that is not there; no index, and no file
+            of the usual name.
+    """
+    shards = [] if index is None else sorted(set(_weight_map(index).values()))
+    missing = [name for name in shards if name not in held]
+    if missing:
+        raise AuditError(
+            f"{where} lacks {shown(missing[0])}, which its index names ({len(missing)} of "
+            f"{len(shards)} weight files are missing); fetch it again."
+        )
+    if WEIGHTS in held:
+        return [WEIGHTS]
+    if not shards:
+        raise AuditError(
+            f"{where} holds {shown(held[0])}, but neither {WEIGHTS} nor {INDEX}, by which "
+            "transformers finds weights; save the model with save_pretrained(...)."
+        )
+    return shards
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    found = read_json(index)
+    names = found.get("weight_map") if isinstance(found, dict) else None
+    if (
+        not isinstance(names, dict)
+        or not names
+        or not all(isinstance(name, str) and "/" not in name for name in names.values())
+    ):
+        raise AuditError(
+            f"{shown(index)} is no index of weight files: it needs weight_map, the file of each "
+            "tensor by its name; save the model with save_pretrained(...) again."
+        )
+    return names
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

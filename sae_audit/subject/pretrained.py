@@ -1,0 +1,102 @@
+"""transformers' own reading of a checkpoint's files, each failure one sentence."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from sae_audit.errors import AuditError
+from sae_audit.untrusted import shown
+
+Quantization = Literal["8bit", "4bit"]
+Head = Literal["AutoModelForCausalLM", "AutoModelForSequenceClassification"]
+
+_SEES = "AutoModelForImageTextToText"
+"""Models that also see images; their language model is loaded as part of them."""
+
+
+def from_pretrained(kind: str, folder: Path, where: str, *, trusted: bool, **arguments: Any) -> Any:
+    """What transformers' class `kind` makes of the folder's files.
+
+    From the folder alone: whatever had to be downloaded has been, at its commit.
+
+    Raises:
+        AuditError: it cannot; `where` names the checkpoint.
+    """
+    import transformers
+
+    quiet()
+    what = {"AutoTokenizer": "tokenizer", "AutoConfig": "config"}.get(kind, "model")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return getattr(transformers, kind).from_pretrained(
+                folder, local_files_only=True, trust_remote_code=trusted, **arguments
+            )
+    except (AuditError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        # Readers of some hundred formats, which raise what they like about a file that is not one.
+        if "trust_remote_code" in str(error) and not trusted:
+            raise AuditError(
+                f"The {what} of {where} needs code that comes with it; read that code, and if "
+                "you trust it, give --trust-remote-code."
+            ) from error
+        raise AuditError(
+            f"transformers cannot load the {what} in {where}: {_reason(error)}; get its files again."
+        ) from error
+
+
+def quiet() -> None:
+    """No progress bars, and no warnings about what is checked here."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+def model_class(config: Any, head: Head) -> tuple[str, Any, Any] | None:
+    """Name of the auto class that loads this config, the model's class, and the config it takes.
+
+    None if transformers has no model of this kind with such a head.
+    """
+    import transformers
+    from transformers.models.auto import auto_factory
+
+    for name in (head, _SEES) if head == "AutoModelForCausalLM" else (head,):
+        mapping = getattr(transformers, name)._model_mapping
+        if type(config) in mapping:
+            made: Any = auto_factory._get_model_class(config, mapping)
+            text = getattr(config, "sub_configs", {}).get("text_config")
+            is_text = text is not None and getattr(made, "config_class", None) is text
+            return name, made, config.get_text_config() if is_text else config
+    return None
+
+
+def quantized(quantization: Quantization) -> Any:
+    """How weights are loaded in fewer bits.
+
+    Raises:
+        AuditError: the library for it is missing.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is None:
+        raise AuditError(
+            "Loading in 8 or 4 bits needs bitsandbytes; install it with pip install "
+            "'sae-audit[quantized]', or leave quantization out."
+        )
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = shown(" ".join(lines[:2]) or "no reason given")
+    # A lone key or word says nothing without the kind of error.
+    return said if " " in said else f"{type(error).__name__} {said}"

@@ -1,0 +1,175 @@
+"""What plan and doctor say of a checkpoint's tensors before any weights are downloaded."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load, save
+
+from sae_audit.errors import AuditError
+from sae_audit.planning.checks_model import check_adapter, check_weights, check_words, opened_model
+from sae_audit.planning.facts import subject_facts
+from sae_audit.presets import build_config
+from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from tests import tiny
+from tests.local_hub import LocalHub
+from tests.unit.subject.test_adapters import trained
+
+Files = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    folder = tiny.write_checkpoint(tmp_path_factory.mktemp("llama"), "llama")
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def model_of(files: Files) -> Files:
+    return {name: data for name, data in files.items() if "/" not in name}
+
+
+def published(hub: LocalHub, files: Files, model: Files):
+    saes = {name.removeprefix("saes/"): d for name, d in files.items() if name.startswith("saes/")}
+    hub.publish("org/saes", saes)
+    hub.publish("org/model", model)
+    options = {"model": "org/model", "saes": "org/saes", "prompts.sources": ["advbench"]}
+    return build_config(None, {**options, "device": "cpu"}, [])
+
+
+def without_head(files: Files) -> Files:
+    tensors = load(files["model.safetensors"])
+    del tensors["lm_head.weight"]
+    return {**model_of(files), "model.safetensors": save(tensors, metadata={"format": "pt"})}
+
+
+def prefixed(files: Files) -> Files:
+    tensors = load(files["model.safetensors"])
+    tensors = {f"language_model.{name}": t for name, t in tensors.items()}
+    return {**model_of(files), "model.safetensors": save(tensors, metadata={"format": "pt"})}
+
+
+def cut(files: Files) -> Files:
+    config = json.loads(files["config.json"])
+    return {
+        **model_of(files),
+        "config.json": json.dumps({**config, "num_hidden_layers": 2}).encode(),
+    }
+
+
+CASES = (
+    (without_head, "lacks lm_head.weight"),
+    (prefixed, "'language_model.' before their names"),
+    (cut, "num_hidden_layers is 2"),
+)
+
+
+@pytest.mark.parametrize(("change", "message"), CASES)
+def test_plan_and_doctor_tell_it_without_a_download(
+    hub: LocalHub, files: Files, change: Callable[[Files], Files], message: str
+):
+    config = published(hub, files, change(files))
+    with pytest.raises(AuditError, match=message):
+        subject_facts(config)
+    opened = opened_model(config)
+    assert isinstance(opened, Checkpoint)
+    (check,) = check_weights(opened)
+    assert check.status == "failed"
+    assert message in check.found + check.remedy
+    assert not list(Path(os.environ["HF_HOME"]).rglob("*.safetensors"))
+
+
+def test_shards_are_asked_for_one_by_one(hub: LocalHub, files: Files):
+    tensors = load(files["model.safetensors"])
+    names = sorted(tensors)
+    parts = {"model-1.safetensors": names[:9], "model-2.safetensors": names[9:]}
+    model = {name: d for name, d in model_of(files).items() if name != "model.safetensors"}
+    for part, own in parts.items():
+        model[part] = save({n: tensors[n] for n in own}, metadata={"format": "pt"})
+    weight_map = {n: part for part, own in parts.items() for n in own}
+    model["model.safetensors.index.json"] = json.dumps({"weight_map": weight_map}).encode()
+    config = published(hub, files, model)
+    opened = opened_model(config)
+    assert isinstance(opened, Checkpoint)
+    (check,) = check_weights(opened)
+    assert check.status == "ok", check
+    assert "30 tensors" in check.found
+    assert subject_facts(config).n_layers == tiny.N_LAYERS
+
+
+def test_a_hub_that_does_not_give_headers_is_a_note(
+    hub: LocalHub, files: Files, monkeypatch: pytest.MonkeyPatch
+):
+    config = published(hub, files, without_head(files))
+
+    def down(*_: object) -> None:
+        raise AuditError("The hub cannot be reached.")
+
+    monkeypatch.setattr("sae_audit.planning.tensors.remote_tensor_shapes", down)
+    assert any("not known yet" in note for note in subject_facts(config).notes)
+    opened = opened_model(config)
+    assert isinstance(opened, Checkpoint)
+    assert [check.status for check in check_weights(opened)] == ["unknown"]
+
+
+class TestOnThisMachine:
+    @pytest.fixture
+    def folder(self, files: Files, tmp_path: Path) -> Path:
+        for name, data in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+        return tmp_path
+
+    def config(self, folder: Path, **options: object):
+        named = {"model": str(folder), "saes": str(folder / "saes"), **options}
+        return build_config(None, {**named, "prompts.sources": ["advbench"]}, [])
+
+    def test_adapters(self, folder: Path, tmp_path: Path):
+        adapter = trained(tmp_path / "adapter")
+        config = self.config(folder, adapter=str(adapter))
+        (check,) = check_adapter(config)
+        assert check.status == "ok", check
+        described = json.loads((adapter / "adapter_config.json").read_text())
+        described["base_model_name_or_path"] = "org/other"
+        (adapter / "adapter_config.json").write_text(json.dumps(described))
+        (check,) = check_adapter(config)
+        assert check.status == "note"
+        assert "trained on org/other" in check.found
+        tensors = load((adapter / "adapter_model.safetensors").read_bytes())
+        tensors.pop(next(name for name in tensors if "layers.1." in name))
+        (adapter / "adapter_model.safetensors").write_bytes(save(tensors))
+        (check,) = check_adapter(config)
+        assert check.status == "failed"
+        assert "lacks" in check.found
+
+    def test_words_without_embeddings(self, folder: Path):
+        described = json.loads((folder / "config.json").read_text())
+        described["vocab_size"] = 20
+        (folder / "config.json").write_text(json.dumps(described))
+        opened = Checkpoint(str(folder), ModelOptions())
+        checks = check_words(self.config(folder, refusal_tokens=["no"]), opened)
+        assert (
+            "has the id" in {c.name: c for c in checks if c.status == "failed"}["tokenizer"].found
+        )
+
+    def test_a_template_without_the_bos_that_the_tokenizer_adds(self, folder: Path):
+        from tokenizers.processors import TemplateProcessing
+
+        words = tiny.tokenizer()
+        words.backend_tokenizer.post_processor = TemplateProcessing(
+            single="<bos> $A", special_tokens=[("<bos>", 1)]
+        )
+        words.chat_template = tiny.TEMPLATE.replace("{{ bos_token }}", "")
+        words.save_pretrained(folder)
+        (template,) = [
+            check
+            for check in check_words(
+                self.config(folder, refusal_tokens=["no"]), Checkpoint(str(folder), ModelOptions())
+            )
+            if check.name == "chat template"
+        ]
+        assert template.status == "warning"
+        assert "writes no BOS token" in template.found

@@ -9,6 +9,7 @@ and names, commits and sizes are checked before anything is done with them (`rep
 `listings`).
 """
 
+from sae_audit.errors import AuditError
 from sae_audit.hub.downloads import (
     fetch,
     free_disk_bytes,
@@ -22,6 +23,7 @@ from sae_audit.hub.sessions import bounded_session
 from sae_audit.hub.tensors import remote_tensor_shapes, tensor_shapes
 
 __all__ = [
+    "AuditError",  # what all of these raise
     "Kind",
     "Listing",
     "Repository",

@@ -16,7 +16,8 @@ from typing import Any
 from sae_audit.errors import AuditError
 from sae_audit.hub import Listing, fetch, missing_bytes, remote_tensor_shapes, tensor_shapes
 from sae_audit.subject.sae_place import SaePlace
-from sae_audit.subject.sae_settings import Settings, check_published, settings_of
+from sae_audit.subject.sae_published import check_published
+from sae_audit.subject.sae_settings import Settings, settings_of
 from sae_audit.subject.sae_weights import weight_shapes
 
 _L0 = re.compile(r"L0_(\d{1,6})")

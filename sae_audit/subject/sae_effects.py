@@ -31,7 +31,8 @@ def check_effects(sae: Any, described: SaeConfig, layer: int, what: str) -> None
         )
     if getattr(sae.cfg, "k", 1) > loaded[2]:
         raise AuditError(
-            f"{what} keeps the {sae.cfg.k} strongest of {loaded[2]} features; its k is that of another SAE."
+            f"{what} keeps the {sae.cfg.k} strongest of {loaded[2]} features; its k is that of "
+            "another SAE."
         )
     if getattr(sae.cfg, "rescale_acts_by_decoder_norm", False):
         zero = (sae.W_dec.abs().amax(dim=-1) == 0).nonzero()

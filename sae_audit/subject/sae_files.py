@@ -15,12 +15,11 @@ from sae_audit.subject import sae_suites
 from sae_audit.subject.sae_conversion import layout_config, layout_converter, pinned_downloads
 from sae_audit.subject.sae_effects import check_effects
 from sae_audit.subject.sae_place import SaePlace
+from sae_audit.subject.sae_published import check_published, norm_factor
 from sae_audit.subject.sae_settings import (
     SaeConfig,
     Settings,
-    check_published,
     described,
-    norm_factor,
     settings_of,
 )
 from sae_audit.subject.sae_weights import check_pickles, weight_shapes

@@ -49,6 +49,9 @@ _LAYERS = (
     re.compile(r"(?:^|/)l?(\d+)", re.IGNORECASE),
 )
 """Tried in this order: a folder like 65k/layer_3 holds other numbers."""
+_FOLDER_OF_LAYER = re.compile(
+    r"(?:resid_post_)?(?:layers?|blocks)[_.\-]?(\d{1,5})(?:$|[_.\-])", re.IGNORECASE
+)
 _L0 = re.compile(r"l0[_-](\d+|[a-z]+)", re.IGNORECASE)
 _MOST_FILES = 200_000
 
@@ -111,12 +114,9 @@ def layer_in(name: str) -> int | None:
 
 
 def layer_above(folder: Path) -> int | None:
-    """The layer that a folder's own name or one of the two above it holds, in so many words."""
-    for name in folder.parts[:-4:-1]:
-        match = _LAYERS[0].search(name) or _LAYERS[1].search(name)
-        if match is not None and len(match[1]) < 6:
-            return int(match[1])
-    return None
+    """The layer that a folder's name, or one of the two above it, begins with (`layer_16`)."""
+    found = [_FOLDER_OF_LAYER.match(name) for name in folder.parts[:-4:-1]]
+    return next((int(match[1]) for match in found if match is not None), None)
 
 
 def l0_in(name: str) -> str | None:

@@ -63,18 +63,21 @@ def sae_places(
 
 def _as_folder(location: str) -> tuple[Path, str | None] | None:
     """The folder that is meant, and which SAEs in it; None for what is no path."""
-    if location.startswith(PREFIX):
-        return resolve(location), None
+    before, _, ids = location.rpartition(":")
+    is_path = location.startswith((PREFIX, "/", ".", "~"))
     try:
-        if location.startswith(("/", ".", "~")) or Path(location).exists():
-            before, _, ids = location.rpartition(":")
-            if before and not resolve(location).exists() and resolve(before).is_dir():
-                return resolve(before), ids
-            return resolve(location), None
+        folder = resolve(location)
+        if folder.is_dir():
+            return folder, None
+        if before and resolve(before).is_dir():
+            return resolve(before), ids
+        is_path = is_path or folder.exists()
     except (OSError, RuntimeError, ValueError) as error:
         # A name too long, a home folder of nobody, a NUL.
-        raise AuditError(f"No SAE folder {shown(location)}: {shown(error)}.") from error
-    return None
+        if is_path or isinstance(error, RuntimeError):
+            raise AuditError(f"No SAE folder {shown(location)}: {shown(error)}.") from error
+        return None
+    return (folder, None) if is_path else None
 
 
 def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:

@@ -11,6 +11,7 @@ from sae_audit.hub import Repository, as_repository, listing
 from sae_audit.subject import sae_layouts
 from sae_audit.subject.sae_choice import matching
 from sae_audit.subject.sae_place import SaePlace
+from sae_audit.untrusted import shown
 
 
 def of_suite(
@@ -39,7 +40,13 @@ def of_suite(
     }
     if release is None:
         return _own_suite(suite, ids, revision)
-    entry = registry()[release]
+    entry, format = _entry(release, suite.name), _format(release)
+    lost = [name for name in ids.values() if name not in entry.saes_map]
+    if lost:
+        raise AuditError(
+            f"The catalog's {suite.name} names {shown(lost[0])!r}, which {release} of the "
+            "installed sae_lens does not have; correct its ids."
+        )
     held = listing(Repository(name=entry.repo_id, revision=revision or "main"))
     return [
         SaePlace(
@@ -48,7 +55,7 @@ def of_suite(
             id=name,
             path=entry.saes_map[name],
             held=held,
-            format=_format(release),
+            format=format,
             **_said_by(suite),
         )
         for layer, name in ids.items()
@@ -82,6 +89,16 @@ def registry() -> dict[str, Any]:
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
     return get_pretrained_saes_directory()
+
+
+def _entry(release: str, suite: str) -> Any:
+    entry = registry().get(release)
+    if entry is None:
+        raise AuditError(
+            f"The catalog's {suite} is of the release {shown(release)!r}, which the installed "
+            "sae_lens does not know; correct it, or leave it out and name a repository."
+        )
+    return entry
 
 
 def releases_of(repository: str) -> list[str]:
@@ -141,12 +158,18 @@ def _nearest(suite: Suite, layer: int, l0: str | float) -> str:
 
 
 def _numbers(choices: SparsityChoices, suite: Suite, pattern: str) -> list[int]:
-    before, after = pattern.split("{l0}")
+    before, _, after = pattern.partition("{l0}")
     shape = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
     release = choices.release or suite.release
     assert release is not None, f"{suite.name} offers L0 without a release"
-    found = [shape.fullmatch(name) for name in registry()[release].saes_map]
-    return [int(match[1]) for match in found if match is not None]
+    found = [shape.fullmatch(name) for name in _entry(release, suite.name).saes_map]
+    offered = [int(match[1]) for match in found if match is not None]
+    if not offered:
+        raise AuditError(
+            f"The catalog's {suite.name} offers an L0 by {shown(pattern)!r}, but {release} has no "
+            "such SAE; correct l0.ids."
+        )
+    return offered
 
 
 def _format(release: str) -> str:

@@ -467,7 +467,7 @@ class TestCatalog:
             ("name: x", "holds no list of suites"),
             ("- name: x", r"suite 'x': 'models' is missing"),
             ("- {name: x, widht: 3}", "suite 'x'"),
-            ("- [", "is no YAML file"),
+            ("- [", "is no YAML"),
         ],
     )
     def test_a_broken_catalog_is_named(self, tmp_path: Path, text: str, complaint: str):

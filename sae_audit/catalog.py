@@ -4,17 +4,31 @@ import re
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sae_audit.bundled import bundled_root
 from sae_audit.errors import AuditError
+from sae_audit.untrusted import read_yaml, shown, unprintable
 
 HOOK = "blocks.{layer}.hook_resid_post"
+_MOST_LAYERS = 1000
+"""Layers of one suite; the deepest published model has some 130."""
+_MOST_SUITES = 10_000
 
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _printable(cls, value: object) -> object:
+        # Names and notes reach the terminal and the page.
+        words = value if isinstance(value, tuple) else (value,)
+        for word in words:
+            found = unprintable(word) if isinstance(word, str) else None
+            if found is not None:
+                raise ValueError(f"the text holds the control character {found}; take it out")
+        return value
 
 
 class SparsityChoices(_Entry):
@@ -59,23 +73,41 @@ class Suite(_Entry):
     @classmethod
     def _spelled_out(cls, layers: object) -> object:
         if isinstance(layers, list):
+            if len(layers) > _MOST_LAYERS:
+                raise ValueError(f"{len(layers)} layers are listed, and {_MOST_LAYERS} are read")
             return layers
         spelled: list[int] = []
         for part in str(layers).split(","):
             first, _, last = part.strip().partition("-")
-            if not re.fullmatch(r"\d+(-\d+)?", part.strip()):
-                raise ValueError(f"layers are written 0-25 or 9, 20, 31, not {layers!r}")
-            spelled.extend(range(int(first), int(last or first) + 1))
+            if not re.fullmatch(r"[0-9]{1,6}(-[0-9]{1,6})?", part.strip()):
+                raise ValueError(f"layers are written 0-25 or 9, 20, 31, not {shown(layers, 60)!r}")
+            span = range(int(first), int(last or first) + 1)
+            if not span or span[-1] >= _MOST_LAYERS or len(spelled) + len(span) > _MOST_LAYERS:
+                raise ValueError(
+                    f"{shown(part.strip(), 60)} are no layers of a model; they go up, from 0 to "
+                    f"{_MOST_LAYERS - 1} at most"
+                )
+            spelled.extend(span)
         return spelled
+
+    @field_validator("layers")
+    @classmethod
+    def _layers(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
+        wrong = next((layer for layer in layers if not 0 <= layer < _MOST_LAYERS), None)
+        if wrong is not None:
+            raise ValueError(f"{shown(wrong, 60)} is no layer of a model (0 to {_MOST_LAYERS - 1})")
+        return layers
 
     @model_validator(mode="after")
     def _readable(self) -> "Suite":
         if self.hook != HOOK:
             raise ValueError(f"an audit reads {HOOK}, not {self.hook}")
+        if not self.name.strip() or "\n" in self.name or not self.layers:
+            raise ValueError("a suite has a name on one line, and a layer at least")
         if len(self.layers) > 1 and "{layer}" not in self.ids:
             raise ValueError("ids must hold {layer}, or all layers would have one SAE")
-        if self.l0 is not None and "{l0}" not in self.l0.ids:
-            raise ValueError("l0.ids must hold {l0}")
+        if self.l0 is not None and self.l0.ids.count("{l0}") != 1:
+            raise ValueError("l0.ids must hold {l0} once")
         return self
 
     def id_of(self, layer: int) -> str:
@@ -88,12 +120,19 @@ def read_catalog(own: str | Path | None = None) -> list[Suite]:
     Raises:
         AuditError: no such file, or an entry in it that is no suite.
     """
-    files = [Path(own).expanduser()] if own is not None else []
+    files = [_own(own)] if own is not None else []
     suites: dict[str, Suite] = {}
     for file in [*files, bundled_root() / "catalog.yaml"]:
         for suite in _read(file):
             suites.setdefault(suite.name, suite)
     return list(suites.values())
+
+
+def _own(location: str | Path) -> Path:
+    try:
+        return Path(location).expanduser()
+    except RuntimeError as error:  # a home folder of nobody
+        raise AuditError(f"No catalog file {shown(location)}: {shown(error)}") from error
 
 
 def suites_for(suites: list[Suite], model: str) -> list[Suite]:
@@ -104,41 +143,43 @@ def suites_for(suites: list[Suite], model: str) -> list[Suite]:
 
 
 def _read(file: Path) -> list[Suite]:
-    if not file.is_file():
-        raise AuditError(
-            f"No catalog file {file}; it lists SAE suites as pretrained_saes/catalog.yaml."
-        )
-    try:
-        entries = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AuditError(f"{file} is no YAML file: {str(error).splitlines()[0]}") from error
+    entries = read_yaml(file)
     if not isinstance(entries, list):
-        raise AuditError(f"{file} holds no list of suites; each begins with `- name: ...`.")
-    suites: list[Suite] = []
+        raise AuditError(
+            f"{shown(file)} holds no list of suites, as pretrained_saes/catalog.yaml is; each "
+            "begins with `- name: ...`."
+        )
+    if len(entries) > _MOST_SUITES:
+        raise AuditError(
+            f"{shown(file)} lists {len(entries):,} suites, and {_MOST_SUITES:,} are read; split it."
+        )
+    suites: dict[str, Suite] = {}
     for number, entry in enumerate(entries, start=1):
         try:
-            suites.append(Suite.model_validate(entry))
+            suite = Suite.model_validate(entry)
         except ValidationError as error:
-            raise AuditError(f"{file}, {_what(entry, number)}: {_fault(error)}.") from error
-    names = [suite.name for suite in suites]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise AuditError(f"{file} names two suites {twice!r}; give each a name of its own.")
-    return suites
+            raise AuditError(f"{shown(file)}, {_what(entry, number)}: {_fault(error)}.") from error
+        if suite.name in suites:
+            raise AuditError(
+                f"{shown(file)} names two suites {suite.name!r}; give each a name of its own."
+            )
+        suites[suite.name] = suite
+    return list(suites.values())
 
 
 def _what(entry: object, number: int) -> str:
     name = entry.get("name") if isinstance(entry, dict) else None
-    return f"suite {name!r}" if name else f"entry {number}"
+    return f"suite {shown(name, 60)!r}" if isinstance(name, str) and name else f"entry {number}"
 
 
 def _fault(error: ValidationError) -> str:
     fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"])
+    key = shown(".".join(str(part) for part in fault["loc"]), 80)
     match fault["type"]:
         case "missing":
             return f"{key!r} is missing"
         case "extra_forbidden":
             return f"unknown field {key!r}; known are {', '.join(Suite.model_fields)}"
         case _:
-            return f"{key}: {fault['msg']}" if key else fault["msg"]
+            said = shown(fault["msg"])
+            return f"{key}: {said}" if key else said

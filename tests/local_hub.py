@@ -7,8 +7,9 @@ repositories, and connections that break off in the middle.
 
 import hashlib
 import json
+import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +47,8 @@ class LocalHub:
         """Paths (endings) whose bodies break off after so many bytes, each time they are asked for."""
         self.down = False
         """Answer every request with 503."""
+        self.scripted: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
+        """Answers in place of the hub's own, by a pattern of method and path."""
         hub = self
 
         class Handler(_Handler):
@@ -89,6 +92,7 @@ class LocalHub:
         self.repositories.clear()
         self.requests.clear()
         self.broken.clear()
+        self.scripted.clear()
         self.down = False
 
     @contextmanager
@@ -120,6 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(f"{self.command} {path}")
         if self.hub.down:
             return self._error(503, "", "down for maintenance")
+        for pattern, script in self.hub.scripted.items():
+            if re.search(pattern, f"{self.command} {path}"):
+                self.close_connection = True
+                return script(self)
         parts = path.split("/")
         if parts[0] == "api":
             return self._api(parts[1:], parse_qs(split.query))

@@ -7,12 +7,21 @@ from typing import Any
 from sae_audit.bundled import PREFIX
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
-from sae_audit.hub import Listing, Repository, as_repository, gigabytes, listing, weight_files
+from sae_audit.hub import (
+    Listing,
+    Repository,
+    as_repository,
+    bounded_session,
+    gigabytes,
+    listing,
+    weight_files,
+)
 from sae_audit.planning.checks import Check, attempted, failure
 from sae_audit.planning.downloads import Download
 from sae_audit.prompts import sources
 from sae_audit.subject.model_place import needed_files, repository_of
 from sae_audit.subject.sae_places import SaePlace
+from sae_audit.untrusted import shown
 
 _SECONDS = 10
 """The hub has to answer within."""
@@ -56,9 +65,7 @@ def check_hub(*, is_needed: bool) -> list[Check]:
     if is_offline_mode():
         found = "HF_HUB_OFFLINE is set: only what is in the cache can be used"
         return [Check(name="hub", status="note", found=found), _unasked_login(token)]
-    from huggingface_hub.utils import get_session
-
-    reason = _failure_of(lambda: get_session().head(ENDPOINT, timeout=_SECONDS))
+    reason = _failure_of(lambda: bounded_session().head(ENDPOINT, timeout=_SECONDS))
     if reason:
         found = f"{ENDPOINT} cannot be reached ({reason}); only what is in the cache can be used"
         remedy = "Connect to the hub, or set HF_ENDPOINT (a mirror) or HTTPS_PROXY."
@@ -251,7 +258,9 @@ def _login(token: str | None) -> Check:
         return Check(
             name="login", status="unknown", found=f"a token; whose, was not told ({reason})"
         )
-    return Check(name="login", status="ok", found=f"as {who.get('name', 'an unnamed account')}")
+    return Check(
+        name="login", status="ok", found=f"as {shown(who.get('name', 'an unnamed account'))}"
+    )
 
 
 def _unasked_login(token: str | None) -> Check:
@@ -271,6 +280,7 @@ def _failure_of(ask: Callable[[], object]) -> str:
     """
     from huggingface_hub.errors import HfHubHTTPError
 
+    bounded_session()
     try:
         answer = ask()
     except HfHubHTTPError:
@@ -282,4 +292,4 @@ def _failure_of(ask: Callable[[], object]) -> str:
 
 
 def _first(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return shown((str(error).strip() or type(error).__name__).splitlines()[0])

@@ -191,7 +191,7 @@ def test_too_little_disk_is_known_before_the_download(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ):
     hub.publish(NAME, {"weights.safetensors": b"w" * 1000})
-    monkeypatch.setattr(downloads, "free_disk_bytes", lambda: 500)
+    monkeypatch.setattr("sae_audit.hub.downloads.free_disk_bytes", lambda: 500)
     with pytest.raises(AuditError, match=r"needs 0\.0 MB more on disk"):
         fetch(listing(THIS), ["weights.safetensors"])
 

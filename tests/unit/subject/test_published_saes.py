@@ -174,7 +174,11 @@ class TestFormats:
     def test_qwen_scope(self, hub: LocalHub, registry: dict[str, Any]):
         repo = "Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_50"
         hub.publish(repo, {"layer1.sae.pt": published.qwen_scope(1)})
-        overrides = {"d_in": tiny.D_MODEL, "d_sae": tiny.D_SAE}
+        overrides = {
+            "d_in": tiny.D_MODEL,
+            "d_sae": tiny.D_SAE,
+            "activation_fn_kwargs": {"k": 6},
+        }
         ids = {"layer1": "layer1.sae.pt"}
         registered(registry, "tiny-qwen", repo, "qwen_scope", ids=ids, overrides=overrides)
         sae, _ = read_sae(only_place("tiny-qwen"), device="cpu")
@@ -463,7 +467,7 @@ class TestCatalog:
             ("name: x", "holds no list of suites"),
             ("- name: x", r"suite 'x': 'models' is missing"),
             ("- {name: x, widht: 3}", "suite 'x'"),
-            ("- [", "is no YAML file"),
+            ("- [", "is no YAML"),
         ],
     )
     def test_a_broken_catalog_is_named(self, tmp_path: Path, text: str, complaint: str):

@@ -1,0 +1,41 @@
+"""Files of the Hugging Face hub: pinned to a commit, from the cache where they are there.
+
+One way in for models, SAEs and prompts, so that a gated repository, a missing revision or a broken
+connection is told in the same words wherever it is met. Tokens, cache and endpoint are the hub
+library's own (`HF_TOKEN`, `HF_HOME`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`).
+
+A hub, or a mirror of it, is a stranger: what it answers is bounded in bytes and seconds (`sessions`),
+and names, commits and sizes are checked before anything is done with them (`repositories`,
+`listings`).
+"""
+
+from sae_audit.errors import AuditError
+from sae_audit.hub.downloads import (
+    fetch,
+    free_disk_bytes,
+    gigabytes,
+    missing_bytes,
+    weight_files,
+)
+from sae_audit.hub.listings import cache_folder, listing
+from sae_audit.hub.repositories import Kind, Listing, Repository, as_repository
+from sae_audit.hub.sessions import bounded_session
+from sae_audit.hub.tensors import remote_tensor_shapes, tensor_shapes
+
+__all__ = [
+    "AuditError",  # what all of these raise
+    "Kind",
+    "Listing",
+    "Repository",
+    "as_repository",
+    "bounded_session",
+    "cache_folder",
+    "fetch",
+    "free_disk_bytes",
+    "gigabytes",
+    "listing",
+    "missing_bytes",
+    "remote_tensor_shapes",
+    "tensor_shapes",
+    "weight_files",
+]

@@ -1,0 +1,182 @@
+"""Files of a commit into the cache; what is there already is not fetched again."""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from sae_audit.errors import AuditError, AuditIncompleteError
+from sae_audit.hub.listings import cache_folder, home
+from sae_audit.hub.refusals import interrupted, is_broken_off, is_refused, refusal, unusable
+from sae_audit.hub.repositories import Listing, Repository
+from sae_audit.hub.sessions import Watch, bounded_session, watching
+from sae_audit.untrusted import shown
+
+_SPARE_BYTES = 256 << 20
+"""Left free on the disk after a download."""
+_DISK = {errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EPERM, errno.EDQUOT}
+
+
+def fetch(held: Listing, wanted: Iterable[str]) -> Path:
+    """Download these files, those in the cache excepted; the folder of that commit.
+
+    Raises:
+        AuditError: a file that the repository lacks, no access, or too little disk.
+        InterruptedDownloadError: the connection broke; what came is kept, and resumed.
+    """
+    paths = sorted(wanted)
+    for path in paths:
+        if path not in held.sizes:
+            where = "the cache has of it" if held.from_cache else "it has"
+            raise AuditError(
+                f"{held.repository} has no file {shown(path)} at commit {held.commit[:12]}; "
+                f"{where} {_some(sorted(held.sizes))}."
+            )
+    _check_disk(held, paths)
+    assert paths, f"nothing wanted of {held.repository}"
+    files = [_file(held, path) for path in paths]
+    if not held.from_cache:
+        _note_commit(held.repository, held.commit)
+    return _root(files[0], paths[0])
+
+
+def missing_bytes(held: Listing, wanted: Iterable[str]) -> int:
+    """What a download of these files would fetch: their size, less what the cache has."""
+    return sum(held.sizes[path] for path in wanted if not _is_cached(held, path))
+
+
+def weight_files(held: Listing) -> list[str]:
+    """The safetensors weights in the repository's root.
+
+    Raises:
+        AuditError: there are none: pickled weights can run code when they are read.
+    """
+    found = [p for p in held.sizes if "/" not in p and p.endswith(".safetensors")]
+    # A repository may hold the same weights once more for another loader (Mistral's consolidated).
+    found = [p for p in found if not p.startswith("consolidated")]
+    if not found and held.from_cache:
+        raise AuditError(
+            f"The cache has no weights of {held.repository} at commit {held.commit[:12]}; fetch "
+            "them with a network (sae-audit fetch)."
+        )
+    if not found:
+        raise AuditError(
+            f"{held.repository} holds no .safetensors weights; pickled ones can run code when "
+            "they are read. Name a revision that has them (refs/pr/N by the hub's converter), or "
+            "convert."
+        )
+    return sorted(found)
+
+
+def free_disk_bytes() -> int:
+    """Room on the disk of the cache."""
+    folder = cache_folder()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _file(held: Listing, path: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+    )
+
+    repository = held.repository
+    size = held.sizes[path] or free_disk_bytes()  # a hub that tells no size may fill no disk
+    watch = Watch(path, commit=held.commit, n_bytes=size)
+    bounded_session()
+    try:
+        with watching(watch):
+            found = hf_hub_download(
+                repository.name,
+                path,
+                # The commit, not the branch: a push in between must not mix two versions.
+                revision=held.commit,
+                repo_type=repository.kind,
+                local_files_only=held.from_cache,
+            )
+    except (AuditError, AuditIncompleteError):
+        raise
+    except LocalEntryNotFoundError as error:
+        # The library's name for "not cached, and the hub did not give it", whatever the reason.
+        cause = error.__cause__
+        if isinstance(cause, HfHubHTTPError) and is_refused(cause):
+            raise refusal(repository, cause) from error
+        raise interrupted(repository, path, error) from error
+    except EntryNotFoundError as error:
+        raise AuditError(f"{repository} has no file {path}.") from error
+    except HfHubHTTPError as error:
+        if is_refused(error):
+            raise refusal(repository, error) from error
+        raise interrupted(repository, path, error) from error
+    except Exception as error:
+        raise _failure(repository, path, error) from error
+    return Path(found)
+
+
+def _failure(repository: Repository, path: str, error: Exception) -> Exception:
+    """What a failure of the library means: of the disk, of the connection, or of the answer."""
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return AuditError(
+            f"{cache_folder()} cannot be written ({error.strerror}); make room there, or set "
+            "HF_HOME to a folder of your own."
+        )
+    if is_broken_off(error):
+        return interrupted(repository, path, error)
+    return unusable(repository, path, error)
+
+
+def _root(file: Path, path: str) -> Path:
+    return file.parents[len(PurePosixPath(path).parts) - 1]
+
+
+def _is_cached(held: Listing, path: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(
+        held.repository.name, path, revision=held.commit, repo_type=held.repository.kind
+    )
+    return isinstance(found, str)
+
+
+def _note_commit(repository: Repository, commit: str) -> None:
+    """Note in the cache which commit a branch means, as the hub library does for downloads by branch.
+
+    Files are downloaded by commit; without the note the branch would be unknown offline.
+    """
+    if repository.revision == commit:
+        return
+    place = home(repository)
+    reference = place / "refs" / repository.revision
+    with contextlib.suppress(OSError):  # a cache that may only be read is as good for this run
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        if not reference.parent.resolve().is_relative_to(place.resolve()):
+            return  # a link that leads out of the cache
+        beside = reference.with_name(f".{reference.name}.{os.getpid()}")
+        beside.write_text(commit)
+        beside.replace(reference)
+
+
+def _check_disk(held: Listing, paths: Iterable[str]) -> None:
+    needed, free = missing_bytes(held, paths), free_disk_bytes()
+    if needed > 0 and needed + _SPARE_BYTES > free:
+        raise AuditError(
+            f"{held.repository} needs {gigabytes(needed)} more on disk, but {cache_folder()} has "
+            f"{gigabytes(free)} free; make room, or set HF_HOME to a larger disk."
+        )
+
+
+def gigabytes(n_bytes: float) -> str:
+    """A size as people read it: GB below a kilobyte's worth of digits, else MB."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
+
+
+def _some(paths: list[str], n: int = 6) -> str:
+    if not paths:
+        return "nothing"
+    return ", ".join(paths[:n]) + (f" and {len(paths) - n} more" if len(paths) > n else "")

@@ -1,0 +1,163 @@
+"""Shapes of the tensors in a safetensors file, from its header alone: of a file here, or on the hub."""
+
+from pathlib import Path
+from typing import Any
+
+from sae_audit.errors import AuditError
+from sae_audit.hub.refusals import first_line, is_connection_failure, is_refused, refusal
+from sae_audit.hub.repositories import Listing
+from sae_audit.hub.sessions import SILENCE_SECONDS, bounded_session
+from sae_audit.untrusted import parsed_json, shown
+
+HEADER_BYTES = 100_000_000
+"""Longest header that is read, as the format's own library has it."""
+_FIRST_BYTES = 1 << 16
+_DIMENSIONS = 16
+_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "I16": 16, "U16": 16,
+    "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+
+
+def tensor_shapes(file: Path) -> dict[str, list[int]]:
+    """Shapes in a safetensors file, from its header alone.
+
+    Raises:
+        AuditError: it is no safetensors file, or ends before what its header says.
+    """
+    what = shown(file)
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = _header_length(stream.read(8), size, what)
+            header = stream.read(length)
+    except OSError as error:
+        raise AuditError(f"{what} cannot be read: {error.strerror}.") from error
+    return _shapes(header, size - 8 - length, what)
+
+
+def remote_tensor_shapes(held: Listing, path: str) -> dict[str, list[int]]:
+    """The same of a file on the hub, by asking for its header alone.
+
+    Raises:
+        AuditError: no access, no safetensors file, or the hub cannot be reached.
+    """
+    what, size = f"{path} of {held.repository}", held.sizes[path]
+    first = _bytes(held, path, 0, min(size, _FIRST_BYTES))
+    length = _header_length(first[:8], size, what)
+    rest = first[8 : 8 + length]
+    if len(rest) < length:
+        rest += _bytes(held, path, 8 + len(rest), 8 + length)
+    return _shapes(rest, size - 8 - length, what)
+
+
+def _bytes(held: Listing, path: str, start: int, end: int) -> bytes:
+    """Bytes `start` to `end` of a file on the hub; no more are taken, whatever it sends."""
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+    repository = held.repository
+    url = hf_hub_url(repository.name, path, repo_type=repository.kind, revision=held.commit)
+    headers = {**build_hf_headers(), "Range": f"bytes={start}-{end - 1}"}
+    try:
+        with bounded_session().stream(
+            "GET", url, headers=headers, timeout=SILENCE_SECONDS
+        ) as response:
+            if response.is_error:
+                response.read()
+            hf_raise_for_status(response)
+            # A server that knows no ranges sends the file from its beginning.
+            skipped = start if response.status_code != 206 else 0
+            found = _taken(response, skipped + end - start)[skipped:]
+    except HfHubHTTPError as error:
+        if not is_refused(error):
+            raise _unreached(held, path, error) from error
+        raise refusal(repository, error) from error
+    except Exception as error:
+        if is_connection_failure(error):
+            raise _unreached(held, path, error) from error
+        raise
+    if len(found) < end - start:
+        raise AuditError(
+            f"The hub sends {len(found)} bytes of {path} in {repository} where {end - start} were "
+            "asked for; ask again, or fetch the file (sae-audit fetch)."
+        )
+    return found
+
+
+def _taken(response: Any, n_bytes: int) -> bytes:
+    found = bytearray()
+    for chunk in response.iter_bytes():
+        found += chunk
+        if len(found) >= n_bytes:
+            break
+    return bytes(found[:n_bytes])
+
+
+def _unreached(held: Listing, path: str, error: Exception) -> AuditError:
+    return AuditError(
+        f"The hub cannot be reached ({first_line(error)}), and {path} of {held.repository} is not "
+        "in the cache; connect, or give a local folder."
+    )
+
+
+def _header_length(first: bytes, size: int, what: str) -> int:
+    length = int.from_bytes(first, "little")
+    if len(first) < 8 or not 0 < length <= min(HEADER_BYTES, size - 8):
+        raise AuditError(
+            f"{what} is no safetensors file: it has {size} bytes, and its first eight say that a "
+            f"header of {length} follows; download it again."
+        )
+    return length
+
+
+def _shapes(header: bytes, n_data: int, what: str) -> dict[str, list[int]]:
+    try:
+        text = header.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise AuditError(
+            f"{what} is no safetensors file: its header is no text; download it again."
+        ) from error
+    found = parsed_json(text, f"The header of {what}")
+    if not isinstance(found, dict):
+        raise AuditError(f"{what} is no safetensors file: its header names no tensors.")
+    shapes: dict[str, list[int]] = {}
+    for name, entry in found.items():
+        if name == "__metadata__":
+            continue
+        if not _is_tensor(entry, n_data):
+            raise AuditError(
+                f"{what} is no safetensors file: its header says of {shown(name, 80)!r} what does "
+                "not fit into the file; download it again."
+            )
+        shapes[name] = entry["shape"]
+    return shapes
+
+
+def _is_tensor(entry: Any, n_data: int) -> bool:
+    """Whether a header's entry says a type and a shape, and where in the file so many bytes lie."""
+    if not isinstance(entry, dict):
+        return False
+    kind, shape, offsets = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
+    if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
+        return False
+    start, end = offsets
+    n_bits = _BITS.get(kind) if isinstance(kind, str) else None
+    n_values = 1
+    for size in shape:
+        n_values *= size
+        if n_values > n_data * 8:
+            return n_values == 0
+    fits = start <= end <= n_data
+    # A type that is newer than this list is for the format's own library to judge.
+    return fits and (n_bits is None or (end - start) * 8 == n_values * n_bits)
+
+
+def _are_sizes(values: Any) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) <= _DIMENSIONS
+        and all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in values)
+    )

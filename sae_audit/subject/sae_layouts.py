@@ -1,0 +1,154 @@
+"""How publishers lay out their SAEs: which files make one, and where its layer stands."""
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from sae_audit.errors import AuditError
+from sae_audit.untrusted import shown
+
+FILES: dict[str, tuple[str, ...]] = {
+    "sae_lens": ("cfg.json", "sae_weights.safetensors"),
+    "sparsify": ("cfg.json", "sae.safetensors"),
+    "gemma_2": ("params.npz",),
+    "gemma_3": ("params.safetensors",),
+    "llama_scope": ("hyperparams.json", "checkpoints/final.safetensors"),
+    "llama_scope_r1_distill": ("config.json", "sae_weights.safetensors"),
+    "dictionary_learning_1": ("config.json", "ae.pt"),
+    "goodfire": (),
+    "qwen_scope": (),
+    "deepseek_r1": (),
+}
+"""What is read of an SAE, by sae_lens' name for the publisher's format; where there is nothing listed,
+the SAE is one file."""
+OPTIONAL = {"sae_lens": ("sparsity.safetensors",), "gemma_3": ("config.json",)}
+
+READ = (
+    "cfg.json with sae_weights.safetensors (sae_lens), cfg.json with sae.safetensors (sparsify), "
+    "params.npz (Gemma Scope), params.safetensors (Gemma Scope 2), hyperparams.json with "
+    "checkpoints/final.safetensors (Llama Scope), config.json with ae.pt (dictionary_learning), "
+    "layerN.sae.pt (Qwen Scope) and ...SAE-lN.pth (Goodfire)"
+)
+"""The layouts that are read, for a message."""
+
+_ONE_FILE = (
+    ("qwen_scope", re.compile(r"layer\d+\.sae\.pt", re.IGNORECASE)),
+    ("deepseek_r1", re.compile(r".*deepseek.*sae.*-l\d+\.pth?", re.IGNORECASE)),
+    ("goodfire", re.compile(r".*sae.*-l\d+\.pth?", re.IGNORECASE)),
+)
+_OTHER_STREAMS = re.compile(
+    r"hook_(?!resid_post)|resid_(?:pre|mid)|embed"
+    r"|(?:^|[-_/.])(?:mlp|att|attn|attention|transcoders?|clt)(?:$|[-_/.])",
+    re.IGNORECASE,
+)
+_LAYERS = (
+    re.compile(r"(?:layers?|blocks)[_.\-]?(\d+)", re.IGNORECASE),
+    re.compile(r"(?:^|[-/])[lh]\.?(\d+)[rma]?(?=$|[-/.])", re.IGNORECASE),
+    re.compile(r"(?:^|/)l?(\d+)", re.IGNORECASE),
+)
+"""Tried in this order: a folder like 65k/layer_3 holds other numbers."""
+_FOLDER_OF_LAYER = re.compile(
+    r"(?:resid_post_)?(?:layers?|blocks)[_.\-]?(\d{1,5})(?:$|[_.\-])", re.IGNORECASE
+)
+_L0 = re.compile(r"l0[_-](\d+|[a-z]+)", re.IGNORECASE)
+_MOST_FILES = 200_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One SAE among the files of a folder or repository."""
+
+    format: str
+    path: str
+    """Its folder, or the file that it is; empty for the folder itself."""
+
+
+def found_in(paths: Collection[str]) -> list[Found]:
+    """The SAEs among these files, in the order of their paths."""
+    held = set(paths)
+    found = {one.path: one for path in sorted(held) if (one := _at(path, held)) is not None}
+    return [found[path] for path in sorted(found)]
+
+
+def files_in(folder: Path) -> list[str]:
+    """Paths of the files below a folder; hidden folders (those of download tools) are left out.
+
+    Raises:
+        AuditError: there are more than a set of SAEs can have, or a folder cannot be read.
+    """
+    found: list[str] = []
+    try:
+        for place, folders, names in os.walk(folder, onerror=_raise):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            inside = Path(place).relative_to(folder)
+            found += [(inside / name).as_posix() for name in names]
+            if len(found) > _MOST_FILES:
+                raise AuditError(
+                    f"{shown(folder)} holds more than {_MOST_FILES:,} files; name the folder of "
+                    "the SAEs."
+                )
+    except OSError as error:
+        raise AuditError(f"{shown(folder)} cannot be read: {error.strerror}.") from error
+    return found
+
+
+def joined(path: str, file: str) -> str:
+    """A file of the SAE at `path`."""
+    return f"{path}/{file}" if path else file
+
+
+def is_of_other_stream(name: str) -> bool:
+    """Whether a name says that the SAE reads another stream than the output of a layer."""
+    return _OTHER_STREAMS.search(name) is not None
+
+
+def layer_in(name: str) -> int | None:
+    """The layer that a name holds."""
+    for pattern in _LAYERS:
+        match = pattern.search(name)
+        if match is not None and len(match[1]) < 6:
+            return int(match[1])
+    return None
+
+
+def layer_above(folder: Path) -> int | None:
+    """The layer that a folder's name, or one of the two above it, begins with (`layer_16`)."""
+    found = [_FOLDER_OF_LAYER.match(name) for name in folder.parts[:-4:-1]]
+    return next((int(match[1]) for match in found if match is not None), None)
+
+
+def l0_in(name: str) -> str | None:
+    """The L0 that a name holds, a number or the publisher's word."""
+    found = _L0.findall(name)
+    return found[-1] if found else None
+
+
+def _at(path: str, held: set[str]) -> Found | None:
+    folder, _, name = path.rpartition("/")
+
+    def has(file: str) -> bool:
+        return joined(folder, file) in held
+
+    match name:
+        case "cfg.json":
+            return Found(format="sparsify" if has("sae.safetensors") else "sae_lens", path=folder)
+        case "params.npz":
+            return Found(format="gemma_2", path=folder)
+        case "params.safetensors":
+            return Found(format="gemma_3", path=folder)
+        case "hyperparams.json" if has("checkpoints/final.safetensors"):
+            return Found(format="llama_scope", path=folder)
+        case "config.json" if has("ae.pt"):
+            return Found(format="dictionary_learning_1", path=folder)
+        case "config.json" if has("sae_weights.safetensors") and not has("cfg.json"):
+            return Found(format="llama_scope_r1_distill", path=folder)
+        case _:
+            formats = (format for format, shape in _ONE_FILE if shape.fullmatch(name))
+            format = next(formats, None)
+            return None if format is None else Found(format=format, path=path)
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from sae_audit.config import DirectionSettings
+from sae_audit.direction.selection import first_cut_layer
 from sae_audit.findings import (
     Controlled,
     Direction,
@@ -39,7 +40,7 @@ def judged_directions(
     evaluations: Sequence[DirectionEvaluation], settings: DirectionSettings, n_layers: int
 ) -> list[JudgedDirection]:
     """Every evaluation with the names of the filters it fails, in the order of the record."""
-    first_cut = int(round((1.0 - settings.layer_cut) * n_layers, 9))
+    first_cut = first_cut_layer(n_layers, settings.layer_cut)
     judged: list[JudgedDirection] = []
     for found in evaluations:
         tests = {

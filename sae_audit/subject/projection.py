@@ -8,8 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sae_audit.findings import DirectionEvaluation
+from sae_audit.subject.batches import Batch
 from sae_audit.subject.hooks import Edit, Resid
-from sae_audit.subject.passes import Batch, Passes
+from sae_audit.subject.passes import Passes
 from sae_audit.subject.readings import Tokens
 from sae_audit.subject.removal import Units, everywhere
 from sae_audit.subject.score import refusal_score
@@ -57,8 +58,7 @@ class DirectionEffects:
         self._behind = passes.units(behind)
         self._harmful = list(passes.batches(harmful))
         self._harmless = [
-            (members, ids, self._without(ids, self._behind))
-            for members, ids in passes.batches(harmless)
+            (batch, self._without(batch, self._behind)) for batch in passes.batches(harmless)
         ]
         self._n_harmful, self._n_harmless = len(harmful), len(harmless)
 
@@ -80,9 +80,9 @@ class DirectionEffects:
         raw = torch.tensor(direction, dtype=self._passes.model.dtype, device=self._passes.device)
         added = add_direction(raw)
         induce = np.zeros(self._n_harmless)
-        for members, ids, _ in self._harmless:
-            induce[members] = self._scores(
-                self._without(ids, self._behind, at={self._passes.places[layer].layer: added})
+        for batch, _ in self._harmless:
+            induce[batch.members] = self._scores(
+                self._without(batch, self._behind, at={self._passes.places[layer].layer: added})
             )
         out = self.without((direction / np.linalg.norm(direction))[None])
         return PromptEffects(bypass=out.harmful, induce=induce, harmless=out.harmless, kl=out.kl)
@@ -94,19 +94,22 @@ class DirectionEffects:
         units = torch.cat([self._behind, units]) if len(self._behind) else units
         harmful = np.zeros(self._n_harmful)
         harmless, kl = np.zeros(self._n_harmless), np.zeros(self._n_harmless)
-        for members, ids in self._harmful:
-            harmful[members] = self._scores(self._without(ids, units))
-        for members, ids, before in self._harmless:
-            logits = self._without(ids, units)
-            harmless[members] = self._scores(logits)
-            kl[members] = next_token_kl(before, logits).cpu().numpy()
+        for batch in self._harmful:
+            harmful[batch.members] = self._scores(self._without(batch, units))
+        for batch, before in self._harmless:
+            logits = self._without(batch, units)
+            harmless[batch.members] = self._scores(logits)
+            kl[batch.members] = next_token_kl(before, logits).cpu().numpy()
         return Removed(harmful=harmful, harmless=harmless, kl=kl)
 
     def _scores(self, logits: Float[Tensor, "batch vocabulary"]) -> Float[np.ndarray, " batch"]:
         return refusal_score(logits, self._refusal_tokens).cpu().numpy()
 
     def _without(
-        self, ids: Batch, units: Units, *, at: Mapping[nn.Module, Edit] | None = None
+        self, batch: Batch, units: Units, *, at: Mapping[nn.Module, Edit] | None = None
     ) -> Float[Tensor, "batch vocabulary"]:
         inputs, outputs = everywhere(self._passes.places, units)
-        return self._passes.last_logits(ids, inputs=inputs, outputs={**outputs, **(at or {})})
+        outputs = {**outputs, **(at or {})}
+        return self._passes.last_logits(
+            batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs
+        )

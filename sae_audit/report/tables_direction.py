@@ -13,6 +13,8 @@ from sae_audit.findings import (
     DirectionEvaluation,
     Estimate,
     NoDirection,
+    StoppedDirection,
+    StopReason,
     SuccessiveDirections,
 )
 from sae_audit.pages.wording import interval, nats, percent, ranged
@@ -52,6 +54,53 @@ def judged_directions(
         failed = tuple(name for name, fails in tests.items() if fails)
         judged.append(JudgedDirection(evaluation=found, failed=failed))
     return judged
+
+
+STOPPED = {
+    StopReason.LAYER: "in the last layers",
+    StopReason.NOT_FINITE: "not finite",
+    StopReason.KL: "with too large a KL",
+    StopReason.INDUCE: "not inducing",
+    StopReason.BYPASS: "with a bypass above that of the chosen one",
+}
+"""What is certain of a candidate that was asked about no further, whatever the other prompts say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoppedRow:
+    """A candidate that was not asked about on all prompts, as a reader sees it."""
+
+    layer: int
+    position: int
+    bypass: str
+    """Mean so far, and of how many prompts."""
+    induce: str
+    kl: str
+    reason: str
+
+    @property
+    def so_far(self) -> dict[str, str]:
+        return {"bypass": self.bypass, "induce": self.induce, "kl": self.kl}
+
+
+def stopped_rows(found: Direction | NoDirection) -> list[StoppedRow]:
+    n_harmful, n_harmless = found.n_validation
+
+    def row(one: StoppedDirection) -> StoppedRow:
+        return StoppedRow(
+            layer=one.layer,
+            position=one.position,
+            bypass=_so_far(one.bypass, one.n_bypass, n_harmful, nats),
+            induce=_so_far(one.induce, one.n_induce, n_harmless, nats),
+            kl=_so_far(one.kl, one.n_kl, n_harmless, _plain),
+            reason=STOPPED[one.reason],
+        )
+
+    return [row(one) for one in found.stopped]
+
+
+def _so_far(value: float | None, n: int, of: int, number: Callable[[float], str]) -> str:
+    return "not asked" if value is None else f"{number(value)} ({n} of {of})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,13 +72,17 @@ def batch_of(
 
 
 def grouped(
-    lengths: Sequence[int], *, tokens: float = math.inf, padded_up_to: float = math.inf
+    lengths: Sequence[int],
+    *,
+    tokens: float = math.inf,
+    rows: float = math.inf,
+    padded_up_to: float = math.inf,
 ) -> list[list[int]]:
     """Which prompts share a batch, the shorter ones first: decided by their lengths alone.
 
-    A batch holds at most so many `tokens`, padding counted, or a single prompt; what padding adds is
-    at most `MOST_PADDING` of the prompts' own. Prompts longer than `padded_up_to` share one only
-    with equally long ones.
+    A batch holds at most so many `rows` and `tokens`, padding counted, or a single prompt; what
+    padding adds is at most `MOST_PADDING` of the prompts' own. Prompts longer than `padded_up_to`
+    share one only with equally long ones.
     """
     groups: list[list[int]] = []
     own = 0
@@ -88,7 +92,8 @@ def grouped(
             group, size = groups[-1], (len(groups[-1]) + 1) * length
             alike = lengths[group[0]] == length
             little = size <= (1.0 + MOST_PADDING) * (own + length)
-            if size <= tokens and (alike or (little and length <= padded_up_to)):
+            fits = size <= tokens and len(group) < rows
+            if fits and (alike or (little and length <= padded_up_to)):
                 group.append(i)
                 own += length
                 continue

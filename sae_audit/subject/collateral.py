@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sae_audit.subject.hooks import Edit
+from sae_audit.subject.kl import next_token_kl
 from sae_audit.subject.passes import Passes
-from sae_audit.subject.projection import next_token_kl
 from sae_audit.subject.readings import Tokens
 
 

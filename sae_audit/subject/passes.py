@@ -15,6 +15,9 @@ from sae_audit.subject.cost import CostMeter
 from sae_audit.subject.hooks import Edit, Places, Resid, edited
 from sae_audit.subject.removal import Units
 
+_LOGITS = 1 << 25
+"""Of all rows of a batch together."""
+
 Ids = Int[Tensor, "batch position"]
 
 
@@ -33,7 +36,8 @@ class Passes:
 
     def units(self, directions: Float[np.ndarray, "direction d_model"] | None) -> Units:
         """Unit directions in the model's type, where it is; none of them for None."""
-        found = np.zeros((0, 0)) if directions is None else directions
+        width = self.model.config.get_text_config().hidden_size
+        found = np.zeros((0, width)) if directions is None else directions
         return torch.tensor(found, dtype=self.model.dtype, device=self.device)
 
     def batches(
@@ -50,10 +54,16 @@ class Passes:
         groups = grouped(
             [len(ids) for ids in prompts],
             tokens=self.budget.tokens_encoding(encoding),
+            rows=self.most_rows,
             padded_up_to=self._padded_up_to,
         )
         for members in groups:
             yield batch_of(prompts, members, padded_in_front=padded_in_front, device=self.device)
+
+    @cached_property
+    def most_rows(self) -> int:
+        """Of one batch: each makes a distribution over all words."""
+        return max(1, _LOGITS // self.model.config.get_text_config().vocab_size)
 
     @cached_property
     def _padded_up_to(self) -> float:

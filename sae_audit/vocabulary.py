@@ -151,6 +151,46 @@ class PromptEffects:
     """KL of the next-token distribution of harmless prompts, clean against projected out, nats."""
 
 
+SCORE_BOUND = 18.421
+"""No refusal score (nats) is larger, or smaller than its negative: `log((1 + 1e-8) / 1e-8)` is
+18.42068, and the rest is for rounding."""
+
+
+@runtime_checkable
+class CandidateEffects(Protocol):
+    """What candidate directions do to single validation prompts.
+
+    Row i of an answer is that of the i-th direction given, on the i-th prompt named: 0 is the first
+    harmful one where the question is `bypass`, the first harmless one in the others.
+    """
+
+    n_harmful: int
+    n_harmless: int
+    least_kl: Float[np.ndarray, " harmless"]
+    """Below which `kl` cannot fall whatever the direction, by prompt; about 0."""
+
+    def bypass(
+        self, directions: Float[np.ndarray, "row d_model"], prompts: Sequence[int]
+    ) -> Float[np.ndarray, " row"]:
+        """Refusal score with the direction projected out everywhere, nats."""
+        ...
+
+    def kl(
+        self, directions: Float[np.ndarray, "row d_model"], prompts: Sequence[int]
+    ) -> Float[np.ndarray, " row"]:
+        """KL of the next token, clean against the direction projected out, nats."""
+        ...
+
+    def induce(
+        self,
+        directions: Float[np.ndarray, "row d_model"],
+        prompts: Sequence[int],
+        layers: Sequence[int],
+    ) -> Float[np.ndarray, " row"]:
+        """Refusal score with the direction added, as it is, at its layer, nats."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Removed:
     """What is left of each prompt with directions projected out of the stream everywhere."""

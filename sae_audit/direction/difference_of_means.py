@@ -3,36 +3,29 @@
 1. Mean `resid_post` of harmful and of harmless training prompts, at every layer and template
    position; only prompts that the model treats as labelled.
 2. Their difference is one candidate direction per layer and position.
-3. Each is tried on validation prompts: projected out (bypass, KL), added (induce).
+3. They are tried on validation prompts: projected out (bypass, KL), added (induce); each on as many
+   as it takes to know which one is chosen (`asking`).
 4. The one with the lowest bypass that passes the filters is chosen.
 """
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from sae_audit.config import DirectionSettings
-from sae_audit.direction.selection import select_direction
-from sae_audit.findings import Direction, DirectionEvaluation, NearestDirection, NoDirection
+from sae_audit.direction.asking import ask_until_decided
+from sae_audit.direction.standing import Standing
+from sae_audit.findings import Direction, NearestDirection, NoDirection
+from sae_audit.vocabulary import CandidateEffects
 
 Means = Float[np.ndarray, "layer template d_model"]
-
-
-@runtime_checkable
-class Effect(Protocol):
-    """What projecting a direction out, or adding it, does to the validation prompts."""
-
-    def __call__(
-        self, direction: Float[np.ndarray, " d_model"], *, position: int, layer: int
-    ) -> DirectionEvaluation: ...
 
 
 def difference_of_means(
     harmful: Means,
     harmless: Means,
-    effect: Effect,
+    effects: CandidateEffects,
     settings: DirectionSettings,
     *,
     clean: tuple[float, float],
@@ -40,32 +33,31 @@ def difference_of_means(
     n_validation: tuple[int, int],
     progress: Callable[[int, int], None],
 ) -> Direction | NoDirection:
-    """Evaluate every candidate direction and choose one, or none where none passes the filters.
+    """The candidate direction that is chosen, or how near the nearest comes if none passes the filters.
 
     `clean` holds the mean refusal scores (nats) of the harmful and the harmless validation prompts
-    without intervention. `progress(done, of)` is called after each candidate.
+    without intervention. `progress(settled, of)` is told of how many candidates it is settled that
+    they are, or are not, chosen.
     """
     differences = harmful - harmless
     n_layers, n_positions, _ = differences.shape
-    evaluations: list[DirectionEvaluation] = []
-    for layer in range(n_layers):
-        for place in range(n_positions):
-            evaluations.append(
-                effect(differences[layer, place], position=place - n_positions, layer=layer)
-            )
-            progress(len(evaluations), n_layers * n_positions)
-    selected = select_direction(
-        evaluations,
-        n_layers,
-        kl_limit=settings.kl_limit,
-        induce_floor=settings.induce_floor,
-        layer_cut=settings.layer_cut,
+    places = [(layer, place) for layer in range(n_layers) for place in range(n_positions)]
+    standing = Standing(
+        np.stack([differences[place] for place in places]),
+        [layer for layer, _ in places],
+        [place - n_positions for _, place in places],
+        n_layers=n_layers,
+        effects=effects,
+        settings=settings,
     )
+    ask_until_decided(standing, progress)
+    selected, evaluations = standing.selected(), tuple(standing.evaluations())
     if isinstance(selected, NearestDirection):
         return NoDirection(
             method="difference_of_means",
             nearest=selected,
-            evaluations=tuple(evaluations),
+            evaluations=evaluations,
+            stopped=tuple(standing.stopped()),
             clean_harmful=clean[0],
             clean_harmless=clean[1],
             n_train=n_train,
@@ -74,7 +66,8 @@ def difference_of_means(
     return Direction(
         method="difference_of_means",
         selected=selected,
-        evaluations=tuple(evaluations),
+        evaluations=evaluations,
+        stopped=tuple(standing.stopped()),
         vector=tuple(differences[selected.layer, selected.position].tolist()),
         clean_harmful=clean[0],
         clean_harmless=clean[1],

@@ -33,6 +33,8 @@ from sae_audit.findings.direction import (
     DirectionEvaluation,
     NearestDirection,
     NoDirection,
+    StoppedDirection,
+    StopReason,
 )
 from sae_audit.findings.doses import DosePoint, FlipDose
 from sae_audit.findings.estimates import (
@@ -139,6 +141,8 @@ __all__ = [
     "SetControl",
     "SolverFit",
     "StandIns",
+    "StopReason",
+    "StoppedDirection",
     "SuccessiveDirections",
     "Sufficiency",
     "TextCheck",

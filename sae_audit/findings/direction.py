@@ -1,6 +1,7 @@
 """The refusal direction, all that were tried for it, and what it does on audit prompts."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sae_audit.findings.estimates import Controlled, Estimate
 
@@ -22,6 +23,41 @@ class DirectionEvaluation:
     projected out."""
 
 
+class StopReason(StrEnum):
+    """Why a candidate was asked about no further."""
+
+    LAYER = "layer"
+    """In the layers that are cut: it cannot be chosen."""
+    NOT_FINITE = "not_finite"
+    """An answer was not finite, so that its mean is not."""
+    KL = "kl"
+    """The KL of the prompts asked is too large for the mean of all of them to pass."""
+    INDUCE = "induce"
+    """The induced scores of the prompts asked are too low for the mean of all of them to pass."""
+    BYPASS = "bypass"
+    """Its bypass cannot be as low as that of the candidate chosen, whatever the other prompts say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoppedDirection:
+    """A candidate that was asked about until it could not be chosen any more.
+
+    Its numbers are means over the first prompts alone, in the order of the split, and are not to be
+    held against those of other candidates; None where no prompt was asked.
+    """
+
+    position: int
+    layer: int
+    bypass: float | None
+    n_bypass: int
+    """Harmful prompts asked."""
+    induce: float | None
+    n_induce: int
+    kl: float | None
+    n_kl: int
+    reason: StopReason
+
+
 @dataclass(frozen=True, kw_only=True)
 class Direction:
     """The refusal direction, chosen on validation prompts."""
@@ -29,6 +65,7 @@ class Direction:
     method: str
     selected: DirectionEvaluation
     evaluations: tuple[DirectionEvaluation, ...]
+    """Candidates whose numbers are over all validation prompts."""
     vector: tuple[float, ...]
     """Un-normalised difference of means at the selected place, `[d_model]`."""
     clean_harmful: float
@@ -39,6 +76,13 @@ class Direction:
     """Harmful and harmless prompts behind the means."""
     n_validation: tuple[int, int]
     """Harmful and harmless prompts behind bypass, induce and KL."""
+    stopped: tuple[StoppedDirection, ...] = ()
+    """All other candidates. Asked to the end, none of them would have been chosen."""
+
+    @property
+    def n_tried(self) -> int:
+        """Candidates, one a layer and template position."""
+        return len(self.evaluations) + len(self.stopped)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +133,9 @@ class NoDirection:
     method: str
     nearest: NearestDirection
     evaluations: tuple[DirectionEvaluation, ...]
+    """Candidates whose numbers are over all validation prompts: the nearest, those of the lowest KL
+    and the highest induced score, and of the layers that are not cut all that no other one beats
+    in both bypass and KL."""
     clean_harmful: float
     """Mean refusal score of the unablated model on the same harmful validation prompts, nats."""
     clean_harmless: float
@@ -96,3 +143,9 @@ class NoDirection:
     """Harmful and harmless prompts behind the means."""
     n_validation: tuple[int, int]
     """Harmful and harmless prompts behind bypass, induce and KL."""
+    stopped: tuple[StoppedDirection, ...] = ()
+    """All other candidates."""
+
+    @property
+    def n_tried(self) -> int:
+        return len(self.evaluations) + len(self.stopped)

@@ -1,6 +1,5 @@
 """What can be known of an audit's subject without its weights, and what had to be assumed."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from sae_audit.planning.tensors import tensors_of
 from sae_audit.prompts import sources
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.splits import split_prompts
+from sae_audit.subject.batches import grouped
 from sae_audit.subject.chat import chat_template
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions, own_dtype
 from sae_audit.subject.model_place import needed_files, repository_of
@@ -91,9 +91,10 @@ class SubjectFacts:
         return sum(self.lengths) / len(self.lengths)
 
     def batches(self, n: float) -> float:
-        """Into how many batches of equal length so many of the prompts fall, on average."""
-        shares = [count / len(self.lengths) for count in Counter(self.lengths).values()]
-        return sum(1.0 - (1.0 - share) ** n for share in shares)
+        """Into how many batches so many of the prompts fall, by their lengths alone."""
+        ordered, n_chosen = sorted(self.lengths), max(1, round(n))
+        chosen = [ordered[i * len(ordered) // n_chosen] for i in range(n_chosen)]
+        return float(len(grouped(chosen)))
 
     @property
     def n_layers(self) -> int:

@@ -27,6 +27,7 @@ from sae_audit.report.tables_direction import (
     checked_rows,
     judged_directions,
     out_rows,
+    stopped_rows,
     tried_directions,
 )
 from sae_audit.report.tables_interactions import (
@@ -98,6 +99,8 @@ def _direction(run: Run) -> dict[str, Any]:
         "out": out_rows(run.successive_directions) if run.successive_directions else [],
         "n_passing": passing,
         "filter_counts": dict(counts.most_common()),
+        "stopped": stopped_rows(found),
+        "stop_counts": dict(Counter(row.reason for row in stopped_rows(found)).most_common()),
     }
 
 

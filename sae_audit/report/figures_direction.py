@@ -15,7 +15,7 @@ from sae_audit.findings import (
 )
 from sae_audit.pages.charts import MUTED, OWN, styled
 from sae_audit.report.marks import layer_ticks, plain, unlegended
-from sae_audit.report.tables_direction import JudgedDirection
+from sae_audit.report.tables_direction import JudgedDirection, StoppedRow, stopped_rows
 
 _SMALLEST_KL = 1e-6
 """Where the logarithmic colour scale of KL ends, nats."""
@@ -45,10 +45,11 @@ def measured(
     found: Direction | NoDirection, judged: Sequence[JudgedDirection], name: str
 ) -> go.Figure:
     """One measure over layer and template position; the chosen place, if any, starred, discarded
-    ones crossed."""
+    ones crossed. Candidates that were not asked on all prompts have a ring and no colour."""
     measure = MEASURES[name]
-    positions = sorted({e.position for e in found.evaluations})
-    layers = sorted({e.layer for e in found.evaluations})
+    stopped = stopped_rows(found)
+    positions = sorted({e.position for e in (*found.evaluations, *stopped)})
+    layers = sorted({e.layer for e in (*found.evaluations, *stopped)})
     by_place = {(e.layer, e.position): measure.value(e) for e in found.evaluations}
     grid = [[by_place.get((layer, p)) for p in positions] for layer in layers]
     scale = _log if measure.logarithmic else float
@@ -68,6 +69,7 @@ def measured(
     )
     discarded = [one.evaluation for one in judged if one.discarded]
     _mark(figure, discarded, "x", 8, "discarded")
+    _mark(figure, stopped, "circle-open", 7, "not asked on all prompts", name)
     chosen = [found.selected] if isinstance(found, Direction) else []
     _mark(figure, chosen, "star", 14, "chosen")
     styled(figure, height=150 + 24 * len(layers), x="template position", y="layer")
@@ -77,8 +79,20 @@ def measured(
 
 
 def _mark(
-    figure: go.Figure, places: Sequence[DirectionEvaluation], symbol: str, size: int, name: str
+    figure: go.Figure,
+    places: Sequence[DirectionEvaluation | StoppedRow],
+    symbol: str,
+    size: int,
+    name: str,
+    told: str = "",
 ) -> None:
+    """A mark at each place; of those with a number so far, what is `told` of it when pointed at."""
+    text = [
+        f"layer {e.layer}, position {e.position}: {e.so_far[told]} so far; {e.reason}"
+        for e in places
+        if isinstance(e, StoppedRow)
+    ]
+    hollow = symbol.endswith("-open")
     figure.add_trace(
         go.Scatter(
             x=[str(e.position) for e in places],
@@ -87,10 +101,11 @@ def _mark(
             marker={
                 "symbol": symbol,
                 "size": size,
-                "color": "#ffffff",
-                "line": {"color": "#000000", "width": 1},
+                "color": MUTED if hollow else "#ffffff",
+                "line": {"color": MUTED if hollow else "#000000", "width": 1},
             },
-            hoverinfo="skip",
+            text=text or None,
+            hoverinfo="text" if text else "skip",
             name=name,
             showlegend=False,
         )

@@ -20,7 +20,7 @@ def direction_row(run: Run) -> SummaryRow:
         f"from {found.clean_harmless:+.2f} to {chosen.induce:+.2f} (means over "
         f"{found.n_validation[0]} and {found.n_validation[1]} validation prompts).",
         control=f"Projecting it out of harmless prompts costs KL {chosen.kl:.3f} nats (limit "
-        f"{run.config.direction.kl_limit:g}). It is the best of {len(found.evaluations)} directions, "
+        f"{run.config.direction.kl_limit:g}). It is the best of {found.n_tried} directions, "
         "chosen on these same validation prompts.",
     )
 

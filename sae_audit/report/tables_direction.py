@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from sae_audit.config import DirectionSettings
+from sae_audit.direction.selection import first_cut_layer
 from sae_audit.findings import (
     Controlled,
     Direction,
@@ -12,6 +13,8 @@ from sae_audit.findings import (
     DirectionEvaluation,
     Estimate,
     NoDirection,
+    StoppedDirection,
+    StopReason,
     SuccessiveDirections,
 )
 from sae_audit.pages.wording import interval, nats, percent, ranged
@@ -39,7 +42,7 @@ def judged_directions(
     evaluations: Sequence[DirectionEvaluation], settings: DirectionSettings, n_layers: int
 ) -> list[JudgedDirection]:
     """Every evaluation with the names of the filters it fails, in the order of the record."""
-    first_cut = int(round((1.0 - settings.layer_cut) * n_layers, 9))
+    first_cut = first_cut_layer(n_layers, settings.layer_cut)
     judged: list[JudgedDirection] = []
     for found in evaluations:
         tests = {
@@ -51,6 +54,53 @@ def judged_directions(
         failed = tuple(name for name, fails in tests.items() if fails)
         judged.append(JudgedDirection(evaluation=found, failed=failed))
     return judged
+
+
+STOPPED = {
+    StopReason.LAYER: "in the last layers",
+    StopReason.NOT_FINITE: "not finite",
+    StopReason.KL: "with too large a KL",
+    StopReason.INDUCE: "not inducing",
+    StopReason.BYPASS: "with a bypass above that of the chosen one",
+}
+"""What is certain of a candidate that was asked about no further, whatever the other prompts say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoppedRow:
+    """A candidate that was not asked about on all prompts, as a reader sees it."""
+
+    layer: int
+    position: int
+    bypass: str
+    """Mean so far, and of how many prompts."""
+    induce: str
+    kl: str
+    reason: str
+
+    @property
+    def so_far(self) -> dict[str, str]:
+        return {"bypass": self.bypass, "induce": self.induce, "kl": self.kl}
+
+
+def stopped_rows(found: Direction | NoDirection) -> list[StoppedRow]:
+    n_harmful, n_harmless = found.n_validation
+
+    def row(one: StoppedDirection) -> StoppedRow:
+        return StoppedRow(
+            layer=one.layer,
+            position=one.position,
+            bypass=_so_far(one.bypass, one.n_bypass, n_harmful, nats),
+            induce=_so_far(one.induce, one.n_induce, n_harmless, nats),
+            kl=_so_far(one.kl, one.n_kl, n_harmless, _plain),
+            reason=STOPPED[one.reason],
+        )
+
+    return [row(one) for one in found.stopped]
+
+
+def _so_far(value: float | None, n: int, of: int, number: Callable[[float], str]) -> str:
+    return "not asked" if value is None else f"{number(value)} ({n} of {of})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sae_audit.subject.hooks import Edit
+from sae_audit.subject.kl import next_token_kl
 from sae_audit.subject.passes import Passes
-from sae_audit.subject.projection import next_token_kl
 from sae_audit.subject.readings import Tokens
 
 
@@ -36,11 +36,11 @@ class Change:
 
 def clean_answers(passes: Passes, prompts: Tokens, n_tokens: int) -> list[Answer]:
     answers: dict[int, Answer] = {}
-    for members, ids in passes.batches(prompts):
-        produced = passes.generate(ids, n_tokens)
-        for row, i in enumerate(members):
-            whole = torch.cat([ids[row], torch.tensor(produced[row], device=ids.device)])
-            n_prompt = ids.shape[1]
+    for batch in passes.batches(prompts, padded_in_front=True):
+        produced = passes.generate(batch.ids, n_tokens, lengths=batch.lengths)
+        for i, answer in zip(batch.members, produced, strict=True):
+            ids = prompts[i].to(passes.device)
+            whole, n_prompt = torch.cat([ids, ids.new_tensor(answer)]), len(ids)
             logits = passes.all_logits(whole[None])
             answers[i] = Answer(
                 ids=whole,

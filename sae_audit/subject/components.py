@@ -29,6 +29,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae_audit.subject.batches import Batch
 from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.hooks import Edit, Resid
 from sae_audit.subject.passes import Passes
@@ -75,17 +76,19 @@ class Components:
     def of(self, prompts: Tokens) -> list[dict[int, Parts]]:
         """Of every prompt, by layer, at all positions."""
         found: list[dict[int, Parts]] = [{} for _ in prompts]
-        for members, ids in self.passes.batches(prompts, encoding=widest(self.suite)):
+        for batch in self.passes.batches(prompts, encoding=widest(self.suite)):
 
-            def note(layer: int, resid: Resid, members: list[int] = members) -> None:
+            def note(layer: int, resid: Resid, batch: Batch = batch) -> None:
                 stream, known = self.along(resid), self.along(self.rebuilt(layer, resid))
                 lengths = resid.float().norm(dim=-1)
-                for row, i in enumerate(members):
+                for row, (i, n) in enumerate(zip(batch.members, batch.lengths, strict=True)):
                     found[i][layer] = Parts(
-                        stream=stream[row], reconstruction=known[row], lengths=lengths[row]
+                        stream=stream[row, :n],
+                        reconstruction=known[row, :n],
+                        lengths=lengths[row, :n],
                     )
 
-            self.passes.read(ids, sorted(self.suite), note)
+            self.passes.read(batch.ids, sorted(self.suite), note, lengths=batch.lengths)
         return found
 
     def at(self, prompts: Tokens, position: int) -> dict[int, Projections]:
@@ -138,23 +141,24 @@ class ReplacedParts:
         passes, suite = self._components.passes, self._components.suite
         scores = np.zeros(len(self._prompts))
         encoding = widest(suite) if part == Part.RECONSTRUCTION else 0
-        for members, ids in passes.batches(self._prompts, encoding=encoding):
+        for batch in passes.batches(self._prompts, encoding=encoding):
             edits = {
-                passes.places[layer].layer: self._edit(part, layer, direction, members)
+                passes.places[layer].layer: self._edit(part, layer, direction, batch)
                 for layer in suite
             }
-            logits = passes.last_logits(ids, outputs=edits)
-            scores[members] = refusal_score(logits, self._refusal_tokens).cpu().numpy()
+            logits = passes.last_logits(batch.ids, lengths=batch.lengths, outputs=edits)
+            scores[batch.members] = refusal_score(logits, self._refusal_tokens).cpu().numpy()
         return scores
 
-    def _edit(self, part: Part, layer: int, direction: int, members: Sequence[int]) -> Edit:
+    def _edit(self, part: Part, layer: int, direction: int, batch: Batch) -> Edit:
         unit = self._components.units[direction]
-        mask = torch.stack([self._masks[i] for i in members])
-        length = mask.shape[1]
+        mask = batch.padded([self._masks[i] for i in batch.members])
         means = self._means[layer]
-        roles = _roles(length, self._n_after)
+        # Padding has the role of a word; the mask leaves it as it is.
+        roles = batch.padded([_roles(n, self._n_after) for n in batch.lengths])
         stream, known = means.stream[roles, direction], means.reconstruction[roles, direction]
-        held = torch.stack([self._clean[i][layer].reconstruction[:, direction] for i in members])
+        clean = [self._clean[i][layer].reconstruction[:, direction] for i in batch.members]
+        held = batch.padded(clean)
 
         def edit(resid: Resid) -> Resid:
             here = unit.to(resid.device)
@@ -185,8 +189,8 @@ class ReplacedParts:
         }
 
 
-def _roles(length: int, n_after: int) -> list[int]:
-    return [0] * (length - n_after) + list(range(1, n_after + 1))
+def _roles(length: int, n_after: int) -> Int[Tensor, " position"]:
+    return (torch.arange(length) - (length - n_after) + 1).clamp(min=0)
 
 
 def _n_shared(prompts: Sequence[Int[Tensor, " _"]], n_after: int) -> int:

@@ -15,7 +15,7 @@ from sae_audit.findings import CE_TOKENS, Estimate
 from sae_audit.statistics import mean, ratio
 from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.hooks import Resid
-from sae_audit.subject.passes import Batch, Passes
+from sae_audit.subject.passes import Ids, Passes
 from sae_audit.subject.readings import Tokens, widest
 
 _LOGITS_BYTES = 128 << 20
@@ -69,8 +69,9 @@ class Answered:
 def greedy_answers(passes: Passes, prompts: Tokens) -> list[Answered]:
     """Every prompt with an answer of up to `CE_TOKENS` tokens, its end of sequence included."""
     answers: dict[int, list[int]] = {}
-    for members, ids in passes.batches(prompts):
-        answers |= zip(members, passes.generate(ids, CE_TOKENS), strict=True)
+    for batch in passes.batches(prompts, padded_in_front=True):
+        produced = passes.generate(batch.ids, CE_TOKENS, lengths=batch.lengths)
+        answers |= zip(batch.members, produced, strict=True)
     return [
         Answered(ids=torch.cat([ids, ids.new_tensor(answers[i])]), n_prompt=len(ids))
         for i, ids in enumerate(prompts)
@@ -88,8 +89,8 @@ def cross_entropies(
     """By layer, what replacing its output at the `replaced` positions does to prediction.
 
     One stream goes up the layers unchanged; at each audited layer two leave it, and only the layers
-    above run again. What is equally long, prompt and answer together, shares a batch, wherever in it
-    the answers begin.
+    above run again. What is about equally long, prompt and answer together, shares a batch, wherever
+    in it the answers begin.
 
     Raises:
         AssertionError: an answer has no token.
@@ -100,10 +101,11 @@ def cross_entropies(
     assert (tokens > 0).all(), "an answer has no token"
     clean = np.zeros(n)
     rebuilt, zero = ({layer: np.zeros(n) for layer in suite} for _ in range(2))
-    for members, ids in passes.batches([one.ids for one in answered], encoding=widest(suite)):
-        mask = torch.stack([replaced(answered[i].ids) for i in members])[..., None]
-        predicts = torch.stack([answered[i].predicts for i in members])
-        batch = _Batch(passes, head, ids, predicts)
+    for rows in passes.batches([one.ids for one in answered], encoding=widest(suite)):
+        members = rows.members
+        mask = rows.padded([replaced(answered[i].ids) for i in members])[..., None]
+        predicts = rows.padded([answered[i].predicts for i in members])
+        batch = _Branches(passes, head, rows.ids, predicts)
         for layer, resid in batch.climb():
             if layer in suite:
                 dictionary, here = suite[layer], mask.to(resid.device)
@@ -119,11 +121,11 @@ def cross_entropies(
     }
 
 
-class _Batch:
-    """Equally long answered prompts, and what the model calls its decoder layers with on them."""
+class _Branches:
+    """Answered prompts side by side, and what the model calls its decoder layers with on them."""
 
     def __init__(
-        self, passes: Passes, head: Head, ids: Batch, predicts: Bool[Tensor, "batch position"]
+        self, passes: Passes, head: Head, ids: Ids, predicts: Bool[Tensor, "batch position"]
     ) -> None:
         self._passes, self._head, self._ids = passes, head, ids
         self._predicts = predicts[:, :-1]

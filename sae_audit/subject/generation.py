@@ -20,21 +20,24 @@ def answers(
     ablation: Ablation,
     n_tokens: int,
 ) -> list[list[int]]:
-    """Greedy answers (token ids); questions whose prompts are equally long share batches."""
+    """Greedy answers (token ids); questions whose prompts are about equally long share batches."""
     sets = [ablated for _, ablated in questions]
     _check(interventions, sets, ablation)
     found: list[list[int]] = [[] for _ in questions]
-    for members, ids in passes.batches([interventions.ids(prompt) for prompt, _ in questions]):
-        here = [sets[i] for i in members]
-        selected = torch.stack([interventions.selected(row, ablation) for row in ids])
-        everywhere = torch.ones_like(selected[:, :1])
+    prompts = [interventions.ids(prompt) for prompt, _ in questions]
+    for batch in passes.batches(prompts, padded_in_front=True):
+        here = [sets[i] for i in batch.members]
+        selected = [interventions.selected(prompts[i], ablation) for i in batch.members]
+        in_prompt = batch.padded(selected)
+        everywhere = torch.ones_like(in_prompt[:, :1])
         produced = passes.generate(
-            ids,
+            batch.ids,
             n_tokens,
-            in_prompt=interventions.at_modules(interventions.of_rows(here, ablation, selected)),
+            lengths=batch.lengths,
+            in_prompt=interventions.at_modules(interventions.of_rows(here, ablation, in_prompt)),
             in_answer=interventions.at_modules(interventions.of_rows(here, ablation, everywhere)),
         )
-        for i, answer in zip(members, produced, strict=True):
+        for i, answer in zip(batch.members, produced, strict=True):
             found[i] = answer
     return found
 

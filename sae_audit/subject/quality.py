@@ -10,6 +10,7 @@ from torch import Tensor
 from sae_audit.findings import CE_PROMPTS, SaeQuality
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.statistics import ratio
+from sae_audit.subject.batches import Batch
 from sae_audit.subject.cross_entropy import Head, Select, cross_entropies, greedy_answers
 from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.explained import Explained
@@ -29,17 +30,20 @@ class _Description:
         self.firing = np.zeros(n_prompts)
 
     def add(
-        self, prompts: Sequence[int], resid: Resid, selected: Bool[Tensor, "batch position"]
+        self,
+        prompts: Sequence[int],
+        resid: Resid,
+        real: Bool[Tensor, "batch position"],
+        selected: Bool[Tensor, "batch position"],
     ) -> None:
         activations = self._dictionary.encode(resid)
         rebuilt = self._dictionary.decode(activations, resid)
         others = activations[..., self._dealt.to(activations.device)]
         shuffled = self._dictionary.decode(others, resid)
-        everywhere = torch.ones_like(selected)
-        self.all.add(prompts, resid, rebuilt, everywhere)
+        self.all.add(prompts, resid, rebuilt, real)
         self.selected.add(prompts, resid, rebuilt, selected)
         self.shuffled.add(prompts, resid, shuffled, selected)
-        firing: Float[Tensor, " batch"] = (activations > 0).sum(dim=(1, 2))
+        firing: Float[Tensor, " batch"] = ((activations > 0).sum(dim=2) * real).sum(dim=1)
         self.firing[list(prompts)] = firing.cpu().numpy()
 
 
@@ -95,13 +99,12 @@ def _descriptions(
         layer: _Description(dictionary, len(prompts), seed=seed)
         for layer, dictionary in suite.items()
     }
-    for members, ids in passes.batches(prompts, encoding=widest(suite)):
-        mask = torch.stack([select(prompts[i]) for i in members])
+    for batch in passes.batches(prompts, encoding=widest(suite)):
+        mask = batch.padded([select(prompts[i]) for i in batch.members])
 
-        def add(
-            layer: int, resid: Resid, members: list[int] = members, mask: Tensor = mask
-        ) -> None:
-            found[layer].add(members, resid, mask.to(resid.device))
+        def add(layer: int, resid: Resid, batch: Batch = batch, mask: Tensor = mask) -> None:
+            real, selected = (one.to(resid.device) for one in (batch.real, mask))
+            found[layer].add(batch.members, resid, real, selected)
 
-        passes.read(ids, sorted(suite), add)
+        passes.read(batch.ids, sorted(suite), add, lengths=batch.lengths)
     return found

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae_audit.subject.batches import Batch
 from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.hooks import Resid
 from sae_audit.subject.passes import Passes
@@ -31,14 +32,15 @@ def mean_residuals(
     layers = list(range(len(passes.places)))
     sums: dict[int, Float[Tensor, "template d_model"]] = {}
 
-    def add(layer: int, resid: Resid) -> None:
-        # Together at the end: layers may be on several devices.
-        total = resid[:, -n_positions:].double().sum(dim=0).cpu()
-        sums[layer] = sums[layer] + total if layer in sums else total
-
     inputs, writers = everywhere(passes.places, passes.units(without))
-    for _, ids in passes.batches(prompts):
-        passes.read(ids, layers, add, inputs=inputs, writers=writers)
+    for batch in passes.batches(prompts):
+
+        def add(layer: int, resid: Resid, batch: Batch = batch) -> None:
+            # Together at the end: layers may be on several devices.
+            total = batch.ending(resid, n_positions).double().sum(dim=0).cpu()
+            sums[layer] = sums[layer] + total if layer in sums else total
+
+        passes.read(batch.ids, layers, add, lengths=batch.lengths, inputs=inputs, writers=writers)
     return torch.stack([sums[layer] for layer in layers]).numpy() / len(prompts)
 
 
@@ -50,16 +52,19 @@ def group_means(
     assert len(groups) == len(prompts), (len(groups), len(prompts))
     layers = list(range(len(passes.places)))
     sums: dict[int, Float[Tensor, "group template d_model"]] = {}
-    for members, ids in passes.batches(prompts):
-        of_group = torch.zeros(n_groups, len(members), dtype=torch.float64)
-        of_group[[groups[i] for i in members], range(len(members))] = 1.0
+    for batch in passes.batches(prompts):
+        n = len(batch.members)
+        of_group = torch.zeros(n_groups, n, dtype=torch.float64)
+        of_group[[groups[i] for i in batch.members], range(n)] = 1.0
 
-        def add(layer: int, resid: Resid, of_group: Tensor = of_group) -> None:
-            own = resid[:, -n_positions:].double().cpu()
+        def add(
+            layer: int, resid: Resid, batch: Batch = batch, of_group: Tensor = of_group
+        ) -> None:
+            own = batch.ending(resid, n_positions).double().cpu()
             total = torch.einsum("gb,bpd->gpd", of_group, own)
             sums[layer] = sums[layer] + total if layer in sums else total
 
-        passes.read(ids, layers, add)
+        passes.read(batch.ids, layers, add, lengths=batch.lengths)
     counts = np.bincount(groups, minlength=n_groups)[:, None, None, None]
     total = torch.stack([sums[layer] for layer in layers], dim=1).numpy()
     return total / np.maximum(counts, 1)
@@ -70,13 +75,15 @@ def residuals_at(
 ) -> Float[np.ndarray, "prompt d_model"]:
     """`resid_post` of one layer at one position, counted from the prompt's end; float64."""
     assert prompts, "the residuals of no prompts"
+    assert position < 0, position
     found: dict[int, Float[Tensor, " d_model"]] = {}
-    for members, ids in passes.batches(prompts):
+    for batch in passes.batches(prompts):
 
-        def note(_layer: int, resid: Resid, members: list[int] = members) -> None:
-            found.update(zip(members, resid[:, position].double().cpu(), strict=True))
+        def note(_layer: int, resid: Resid, batch: Batch = batch) -> None:
+            own = batch.ending(resid, -position)[:, 0]
+            found.update(zip(batch.members, own.double().cpu(), strict=True))
 
-        passes.read(ids, [layer], note)
+        passes.read(batch.ids, [layer], note, lengths=batch.lengths)
     return torch.stack([found[i] for i in range(len(prompts))]).numpy()
 
 
@@ -91,12 +98,14 @@ def peak_activations(
     passes: Passes, suite: dict[int, Dictionary], prompts: Tokens
 ) -> dict[int, Float[np.ndarray, "prompt d_sae"]]:
     found = {layer: np.zeros((len(prompts), suite[layer].d_sae), np.float32) for layer in suite}
-    for members, ids in passes.batches(prompts, encoding=widest(suite)):
+    for batch in passes.batches(prompts, encoding=widest(suite)):
 
-        def note(layer: int, resid: Resid, members: list[int] = members) -> None:
-            found[layer][members] = suite[layer].encode(resid).amax(dim=1).float().cpu().numpy()
+        def note(layer: int, resid: Resid, batch: Batch = batch) -> None:
+            padding = ~batch.real.to(resid.device)
+            activations = suite[layer].encode(resid).masked_fill(padding[..., None], -torch.inf)
+            found[layer][batch.members] = activations.amax(dim=1).float().cpu().numpy()
 
-        passes.read(ids, sorted(suite), note)
+        passes.read(batch.ids, sorted(suite), note, lengths=batch.lengths)
     return found
 
 
@@ -109,14 +118,14 @@ def mean_activations(
     """Mean over all selected positions of all prompts, accumulated in float64."""
     assert prompts, "a mean of no prompts"
     sums = {layer: np.zeros(suite[layer].d_sae) for layer in suite}
-    for members, ids in passes.batches(prompts, encoding=widest(suite)):
-        mask = torch.stack([selected[i] for i in members])
+    for batch in passes.batches(prompts, encoding=widest(suite)):
+        mask = batch.padded([selected[i] for i in batch.members])
 
         def add(layer: int, resid: Resid, mask: Tensor = mask) -> None:
             activations = suite[layer].encode(resid)[mask.to(resid.device)]
             sums[layer] += activations.double().sum(dim=0).cpu().numpy()
 
-        passes.read(ids, sorted(suite), add)
+        passes.read(batch.ids, sorted(suite), add, lengths=batch.lengths)
     n_positions = sum(int(mask.sum()) for mask in selected)
     return {layer: total / n_positions for layer, total in sums.items()}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -21,13 +22,30 @@ def project_out(units: Units) -> Edit:
     return edit
 
 
+def project_out_of_rows(own: Float[Tensor, "batch d_model"], shared: Units) -> Edit:
+    """`project_out` of each row's own unit direction, and of those that are shared by all."""
+
+    all_rows = project_out(shared)
+
+    def edit(resid: Resid) -> Resid:
+        here = own.to(resid.device)
+        removed = torch.bmm(resid, here[:, :, None]) * here[:, None]
+        return (all_rows(resid) if len(shared) else resid) - removed
+
+    return edit
+
+
 def everywhere(
     places: Sequence[Places], units: Units
 ) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
-    """Edits of modules' inputs and of their outputs that keep directions out of the whole stream:
-    out of what each layer is given, and of what attention and MLP add."""
-    if not len(units):
-        return {}, {}
-    edit = project_out(units)
+    """Edits of modules' inputs and of their outputs that keep directions out of the whole stream."""
+    return at_all_writers(places, project_out(units)) if len(units) else ({}, {})
+
+
+def at_all_writers(
+    places: Sequence[Places], edit: Edit
+) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
+    """The edit of all that makes up the stream: of what each layer is given (inputs), and of what
+    attention and MLP add (outputs)."""
     writers = [module for place in places for module in (place.attention, place.mlp)]
     return {place.layer: edit for place in places}, dict.fromkeys(writers, edit)

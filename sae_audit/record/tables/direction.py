@@ -1,11 +1,12 @@
 """The refusal direction, those behind it, and what the SAEs show of it."""
 
 from dataclasses import asdict, fields
+from math import nan
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sae_audit.findings import DirectionEvaluation
+from sae_audit.findings import Direction, DirectionEvaluation
 from sae_audit.record.tables.columns import bounds, estimate_columns
 
 if TYPE_CHECKING:
@@ -13,15 +14,23 @@ if TYPE_CHECKING:
 
 
 def directions(run: "Run") -> pd.DataFrame:
+    """All that were tried. `n_*`: prompts asked; numbers are of those asked on all of them alone."""
     columns = [field.name for field in fields(DirectionEvaluation)]
-    if run.stopped_early:
-        tried = run.discarded_directions.evaluations if run.discarded_directions else ()
-        frame = pd.DataFrame([asdict(one) for one in tried], columns=columns)
-        frame["selected"] = False
-        return frame
-    frame = pd.DataFrame([asdict(evaluation) for evaluation in run.direction.evaluations])
-    chosen = run.direction.selected
-    frame["selected"] = (frame.layer == chosen.layer) & (frame.position == chosen.position)
+    found = run.discarded_directions if run.stopped_early else run.direction
+    full = [asdict(one) for one in found.evaluations] if found else []
+    frame = pd.DataFrame(full, columns=columns)
+    n_harmful, n_harmless = found.n_validation if found else (0, 0)
+    frame = frame.assign(n_bypass=n_harmful, n_induce=n_harmless, n_kl=n_harmless, stopped="")
+    if found and found.stopped:
+        others = pd.DataFrame(
+            [{**asdict(one), "stopped": str(one.reason)} for one in found.stopped]
+        ).assign(bypass=nan, induce=nan, kl=nan)
+        frame = pd.concat([frame, others[frame.columns]], ignore_index=True)
+    frame = frame.sort_values(["layer", "position"], ignore_index=True)
+    frame["selected"] = False
+    if isinstance(found, Direction):
+        chosen = found.selected
+        frame["selected"] = (frame.layer == chosen.layer) & (frame.position == chosen.position)
     return frame
 
 

@@ -98,6 +98,8 @@ class DirectionQuestions(Apparatus):
         """
         return projection.DirectionEffects(
             self._passes,
+            self._stack,
+            self._runs,
             self._tokens(harmful),
             self._tokens(harmless),
             self._token_ids(),

@@ -21,9 +21,9 @@ class ScoreQuestions(Apparatus):
     def clean_scores(self, prompts: Sequence[Prompt]) -> Float[np.ndarray, " prompt"]:
         """Refusal score of the unablated model on each prompt, nats."""
         scores = np.zeros(len(prompts))
-        for members, ids in self._passes.batches(self._tokens(prompts)):
-            logits = self._passes.last_logits(ids)
-            scores[members] = refusal_score(logits, self._token_ids()).cpu().numpy()
+        for batch in self._passes.batches(self._tokens(prompts)):
+            logits = self._passes.last_logits(batch.ids, lengths=batch.lengths)
+            scores[batch.members] = refusal_score(logits, self._token_ids()).cpu().numpy()
         return scores
 
     def refusal_score(

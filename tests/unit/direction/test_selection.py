@@ -35,7 +35,7 @@ def test_the_lowest_bypass_wins():
     [
         evaluation(2, bypass=-9.0, kl=0.1001),
         evaluation(2, bypass=-9.0, induce=-0.001),
-        evaluation(8, bypass=-9.0),
+        evaluation(7, bypass=-9.0),
         evaluation(2, bypass=-9.0, kl=math.nan),
         evaluation(2, bypass=math.nan),
         evaluation(2, bypass=-math.inf),
@@ -47,12 +47,13 @@ def test_a_filter_beats_a_low_bypass(unfit: DirectionEvaluation):
 
 
 def test_limits_themselves_pass():
-    edge = evaluation(7, kl=0.1, induce=0.0)
+    edge = evaluation(6, kl=0.1, induce=0.0)
     assert select_direction([edge], n_layers=10) == edge
 
 
-@pytest.mark.parametrize(("n_layers", "first_cut"), [(10, 8), (26, 20), (18, 14), (32, 25), (5, 4)])
+@pytest.mark.parametrize(("n_layers", "first_cut"), [(10, 7), (26, 19), (18, 13), (32, 24), (5, 3)])
 def test_the_last_fifth_of_layers_is_cut(n_layers: int, first_cut: int):
+    """Of Gemma-2-2B's 26 the source discards its own from 20 up, which `resid_post` 19 is."""
     last = evaluation(first_cut - 1)
     assert select_direction([last, evaluation(first_cut, bypass=-9)], n_layers) == last
 
@@ -80,8 +81,8 @@ def test_nothing_that_passes_is_said_with_how_near_it_came():
 def test_the_last_layers_alone_are_no_choice():
     found = select_direction([evaluation(9)], n_layers=10)
     assert isinstance(found, NearestDirection)
-    assert "lies below layer 8" in found.reason
-    assert found.failed == ("layer 9, not below 8",)
+    assert "lies below layer 7" in found.reason
+    assert found.failed == ("layer 9, not below 7",)
 
 
 def test_without_a_finite_number_there_is_no_nearest():

@@ -1,0 +1,168 @@
+"""Which candidate directions are asked about, and on how many prompts: as few as decide the choice.
+
+The choice is that of asking about all of them on all prompts, always: a candidate is left alone only
+once bounds (`bounds`) say that no answer of the other prompts could make it the one.
+
+1. KL, then bypass, of every candidate on a few prompts. Layers that are cut are not asked about.
+2. The most promising by these, one after the other, is asked about to the end, until one passes.
+3. Every other one is asked whatever will most cheaply show that it is not chosen: a KL that is too
+   large, a score that it does not induce, a bypass above that of the leader. One that looks better
+   than the leader is asked about to the end.
+4. Where none passes, what is said of that is completed: the nearest, the lowest KL, the highest
+   induced score, and the front of bypass against KL.
+
+Estimates from the prompts asked so far decide the order alone, never the choice.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from sae_audit.direction.bounds import Answers, Candidates
+from sae_audit.direction.standing import Standing
+from sae_audit.vocabulary import SCORE_BOUND
+
+_FIRST_SHARE = 16
+"""One prompt of so many, at least one, is asked about before anything else is decided."""
+_PROBE_BELOW = 0.3
+"""Induced scores, not asked about yet, are tried on one prompt where that costs less than this share
+of showing by bypass or KL that a candidate is not chosen."""
+
+
+def ask_until_decided(standing: Standing, progress: Callable[[int, int], None]) -> None:
+    """Ask until what `standing.selected()` says is what it would say if all were asked."""
+    n = len(standing.vectors)
+    while (open_ := standing.open).any():
+        progress(n - int(open_.sum()), n)
+        if not _screen(standing, open_):
+            _narrow(standing, open_)
+    if standing.leader is None:
+        while (deciding := standing.decides_absence()).any():
+            progress(n - int(deciding.sum()), n)
+            _complete_absence(standing, deciding)
+    progress(n, n)
+
+
+def _screen(standing: Standing, chosen: Candidates) -> bool:
+    """Whether there was one that had not been asked about at all, by KL or by bypass."""
+    for answers in (standing.kl, standing.bypass):
+        new = chosen & (answers.n == 0)
+        if new.any():
+            standing.ask(answers, new * _first(answers))
+            return True
+    return False
+
+
+def _first(answers: Answers) -> int:
+    return max(1, answers.n_prompts // _FIRST_SHARE)
+
+
+def _narrow(standing: Standing, open_: Candidates) -> None:
+    leader = standing.leader
+    likely = open_ & ~_seems_to_fail(standing)
+    if leader is None:
+        candidates = likely if likely.any() else open_
+        _go_on(standing, _argmin(standing.bypass.so_far, candidates), to_the_end=True)
+        return
+    expected = _expected_bypass(standing, leader)
+    better = likely & (expected <= standing.bypass.mean(leader))
+    if better.any():
+        _go_on(standing, _argmin(expected, better), to_the_end=False)
+        return
+    _show_cheaply(standing, open_, expected, leader)
+
+
+def _seems_to_fail(standing: Standing) -> Candidates:
+    settings = standing.settings
+    too_large = standing.kl.so_far > settings.kl_limit
+    return too_large | (standing.induce.so_far < settings.induce_floor)
+
+
+def _expected_bypass(standing: Standing, leader: int) -> Float[np.ndarray, " candidate"]:
+    """What the mean over all prompts may come to: the leader's, and the difference so far."""
+    n = standing.bypass.n
+    running = np.cumsum(standing.bypass.values[leader]) / np.arange(
+        1, standing.bypass.n_prompts + 1
+    )
+    return standing.bypass.mean(leader) + standing.bypass.so_far - running[np.maximum(n, 1) - 1]
+
+
+def _go_on(standing: Standing, candidate: int, *, to_the_end: bool) -> None:
+    """The filters first, each asked as far as the other, then the bypass."""
+    filters = [one for one in (standing.kl, standing.induce) if one.missing[candidate]]
+    answers = min(filters, key=lambda one: one.n[candidate], default=standing.bypass)
+    n_more = int(answers.missing[candidate])
+    if filters or not to_the_end:
+        n_more = max(_first(answers), int(answers.n[candidate]))
+    standing.ask(answers, _only(standing, candidate, n_more))
+
+
+def _show_cheaply(
+    standing: Standing, open_: Candidates, expected: Float[np.ndarray, " candidate"], leader: int
+) -> None:
+    """Half of the prompts that will probably show it, of the cheapest kind for each candidate."""
+    share, limit = standing.share_above, standing.settings.kl_limit
+    below = SCORE_BOUND - standing.settings.induce_floor
+    above = SCORE_BOUND + standing.bypass.mean(leader)
+    bypass = _needed(standing.bypass, above, SCORE_BOUND + expected)
+    kl = _needed(standing.kl, limit, standing.kl.so_far)
+    induce = _needed(standing.induce, below, SCORE_BOUND - standing.induce.so_far)
+    others = np.minimum(bypass, kl)
+    probe = open_ & (standing.induce.n == 0) & (share < _PROBE_BELOW * others)
+    if probe.any():
+        standing.ask(standing.induce, probe * _first(standing.induce))
+        return
+    # Of the last layer the share is 0, and infinitely many times that is no number.
+    added = np.where(np.isfinite(induce), np.nan_to_num(induce) * share, np.inf)
+    cheapest = np.minimum(others, added)
+    for answers, needed, cost in (
+        (standing.kl, kl, kl),
+        (standing.bypass, bypass, bypass),
+        (standing.induce, induce, added),
+    ):
+        chosen = open_ & np.isfinite(cost) & (cost == cheapest)
+        open_ = open_ & ~chosen
+        standing.ask(answers, np.ceil(np.where(chosen, needed, 0.0) / 2).astype(int))
+    for candidate in np.flatnonzero(open_):
+        _go_on(standing, int(candidate), to_the_end=False)
+
+
+def _needed(
+    answers: Answers, limit: float, mean: Float[np.ndarray, " candidate"]
+) -> Float[np.ndarray, " candidate"]:
+    """Further prompts until a sum of values of this mean exceeds what all may come to; infinitely
+    many where it would not, or nothing is left to ask."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = np.ceil(answers.n_prompts * limit / mean)
+    shows = (mean > limit) & (answers.missing > 0)
+    return np.where(shows, np.clip(total - answers.n, 1, answers.missing), np.inf)
+
+
+def _complete_absence(standing: Standing, deciding: Candidates) -> None:
+    """The likeliest extremes to the end, then all others twice as far as they have been asked."""
+    if _screen(standing, deciding):
+        return
+    new = deciding & (standing.induce.n == 0)
+    if new.any():
+        standing.ask(standing.induce, new * _first(standing.induce))
+        return
+    if not standing.full.any():
+        for values in (standing.kl.so_far, -standing.induce.so_far, standing.bypass.so_far):
+            extreme = _argmin(values, deciding)
+            for answers in standing.measures:
+                standing.ask(answers, _only(standing, extreme, int(answers.missing[extreme])))
+        return
+    for answers in standing.measures:
+        standing.ask(answers, np.where(deciding, np.maximum(answers.n, 1), 0))
+
+
+def _argmin(values: Float[np.ndarray, " candidate"], among: Candidates) -> int:
+    """The first of the smallest; one without a value last."""
+    return int(np.where(among, np.nan_to_num(values, nan=1e9), np.inf).argmin())
+
+
+def _only(standing: Standing, candidate: int, n: int) -> Int[np.ndarray, " candidate"]:
+    found = np.zeros(len(standing.vectors), int)
+    found[candidate] = n
+    return found

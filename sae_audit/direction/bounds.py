@@ -1,0 +1,84 @@
+"""What is known of candidate directions that have been asked about on some prompts alone.
+
+A number that a candidate is judged by is a mean over prompts. Each prompt's own value lies within
+known limits: refusal scores because of the epsilon in their logarithms, KL because it has a least
+value for each prompt. So some of the values bound the mean of all of them.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from sae_audit.vocabulary import SCORE_BOUND
+
+ROUNDING = 1e-9
+"""Nats by which a bound has to miss a limit: sums in another order differ by less."""
+
+Candidates = Bool[np.ndarray, " candidate"]
+
+
+@dataclass(kw_only=True, eq=False)
+class Answers:
+    """One number of all candidates, asked prompt by prompt, in the same order for each."""
+
+    values: Float[np.ndarray, "candidate prompt"]
+    """Not a number where it was not asked."""
+    least: Float[np.ndarray, " prompt"]
+    """Below which no value can be."""
+    most: float
+    n: Int[np.ndarray, " candidate"] = field(init=False)
+    """First prompts asked."""
+
+    def __post_init__(self) -> None:
+        self.n = np.zeros(len(self.values), int)
+
+    @classmethod
+    def none_yet(
+        cls, n_candidates: int, least: Float[np.ndarray, " prompt"], most: float = SCORE_BOUND
+    ) -> "Answers":
+        return cls(values=np.full((n_candidates, len(least)), np.nan), least=least, most=most)
+
+    @property
+    def n_prompts(self) -> int:
+        return self.values.shape[1]
+
+    @property
+    def _asked(self) -> Bool[np.ndarray, "candidate prompt"]:
+        return np.arange(self.n_prompts) < self.n[:, None]
+
+    @property
+    def missing(self) -> Int[np.ndarray, " candidate"]:
+        return self.n_prompts - self.n
+
+    @property
+    def low(self) -> Float[np.ndarray, " candidate"]:
+        """The least that the mean over all prompts can come to."""
+        return self._sums(self.least) / self.n_prompts
+
+    @property
+    def high(self) -> Float[np.ndarray, " candidate"]:
+        return self._sums(self.most) / self.n_prompts
+
+    @property
+    def so_far(self) -> Float[np.ndarray, " candidate"]:
+        """The mean over the prompts asked; not a number where there are none."""
+        sums = self._sums(0.0)
+        return np.divide(sums, self.n, out=np.full(len(sums), np.nan), where=self.n > 0)
+
+    def _sums(
+        self, of_others: float | Float[np.ndarray, " prompt"]
+    ) -> Float[np.ndarray, " candidate"]:
+        # Infinities of both signs have no sum; that it is not finite is what matters.
+        with np.errstate(invalid="ignore"):
+            return np.where(self._asked, self.values, of_others).sum(axis=1)
+
+    @property
+    def spoiled(self) -> Candidates:
+        """A value that is not finite: nor is the mean, whatever the others are."""
+        return (self._asked & ~np.isfinite(self.values)).any(axis=1)
+
+    def mean(self, candidate: int) -> float:
+        assert not self.missing[candidate], (candidate, self.n[candidate])
+        with np.errstate(invalid="ignore"):
+            return float(self.values[candidate].mean())

@@ -1,0 +1,230 @@
+"""How candidate directions stand while they are asked about: who leads, and who is out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from sae_audit.config import DirectionSettings
+from sae_audit.direction.bounds import ROUNDING, Answers, Candidates
+from sae_audit.direction.selection import (
+    first_cut_layer,
+    in_order,
+    is_finite,
+    nearest_direction,
+    select_direction,
+)
+from sae_audit.findings import (
+    DirectionEvaluation,
+    NearestDirection,
+    StoppedDirection,
+    StopReason,
+)
+from sae_audit.vocabulary import SCORE_BOUND, CandidateEffects
+
+_MOST_KL = 13.816
+"""Nats: the KL's formula gives at most `log((1 + 1e-6) / 1e-6)`."""
+
+
+class Standing:
+    """Candidates, each from one layer and position, with all that has been answered about them."""
+
+    def __init__(
+        self,
+        vectors: Float[np.ndarray, "candidate d_model"],
+        layers: Sequence[int],
+        positions: Sequence[int],
+        *,
+        n_layers: int,
+        effects: CandidateEffects,
+        settings: DirectionSettings,
+    ) -> None:
+        self.vectors, self.settings, self.n_layers = vectors, settings, n_layers
+        self.layers, self.positions = np.array(layers), np.array(positions)
+        n, lowest = len(vectors), -SCORE_BOUND
+        self.bypass = Answers.none_yet(n, np.full(effects.n_harmful, lowest))
+        self.induce = Answers.none_yet(n, np.full(effects.n_harmless, lowest))
+        self.kl = Answers.none_yet(n, effects.least_kl, _MOST_KL)
+        self._effects = effects
+        self._first_cut = first_cut_layer(n_layers, settings.layer_cut)
+        lengths = np.linalg.norm(vectors, axis=1)
+        self._pointing = np.isfinite(lengths) & (lengths > 0.0)
+
+    @property
+    def measures(self) -> tuple[Answers, Answers, Answers]:
+        return self.bypass, self.induce, self.kl
+
+    @property
+    def early(self) -> Candidates:
+        """Not in the layers that are cut."""
+        return self.layers < self._first_cut
+
+    @property
+    def share_above(self) -> Float[np.ndarray, " candidate"]:
+        """Of the layers, those that an addition at the candidate's own runs again."""
+        return (self.n_layers - 1 - self.layers) / self.n_layers
+
+    @property
+    def spoiled(self) -> Candidates:
+        """A number is not finite: of a direction that points nowhere, all that are to come."""
+        found = ~self._pointing
+        for answers in self.measures:
+            found = found | answers.spoiled
+        return found
+
+    @property
+    def full(self) -> Candidates:
+        """Asked about on all prompts."""
+        return sum(answers.missing for answers in self.measures) == 0
+
+    @property
+    def kl_too_large(self) -> Candidates:
+        return self.kl.low > self.settings.kl_limit + ROUNDING
+
+    @property
+    def not_inducing(self) -> Candidates:
+        return self.induce.high < self.settings.induce_floor - ROUNDING
+
+    @property
+    def leader(self) -> int | None:
+        """The best of those that are fully asked and pass; only one as good can be chosen instead."""
+        found = self._selected()
+        if not isinstance(found, DirectionEvaluation):
+            return None
+        same = (self.layers == found.layer) & (self.positions == found.position)
+        return int(same.argmax())
+
+    @property
+    def open(self) -> Candidates:
+        """Not fully asked, and as far as is known the best."""
+        found = self.early & ~self.full & ~self.spoiled & ~self.kl_too_large & ~self.not_inducing
+        leader = self.leader
+        return found if leader is None else found & ~self._behind(self.bypass.mean(leader))
+
+    def ask(self, answers: Answers, n_more: Int[np.ndarray, " candidate"]) -> None:
+        """Ask about so many more prompts each; all rows of the question at once."""
+        n_more = np.minimum(n_more, answers.missing)
+        chosen = [(c, answers.n[c] + i) for c in np.flatnonzero(n_more) for i in range(n_more[c])]
+        if not chosen:
+            return
+        rows, prompts = (list(map(int, own)) for own in zip(*chosen, strict=True))
+        vectors = self.vectors[rows]
+        if answers is self.bypass:
+            found = self._effects.bypass(vectors, prompts)
+        elif answers is self.kl:
+            found = self._effects.kl(vectors, prompts)
+        else:
+            found = self._effects.induce(vectors, prompts, self.layers[rows].tolist())
+        answers.values[rows, prompts] = found
+        answers.n += n_more
+
+    def evaluations(self) -> list[DirectionEvaluation]:
+        """Of the candidates that are fully asked."""
+        return [
+            DirectionEvaluation(
+                position=int(self.positions[c]),
+                layer=int(self.layers[c]),
+                bypass=self.bypass.mean(c),
+                induce=self.induce.mean(c),
+                kl=self.kl.mean(c),
+            )
+            for c in np.flatnonzero(self.full).tolist()
+        ]
+
+    def selected(self) -> DirectionEvaluation | NearestDirection:
+        """What is chosen, or how near the nearest came; right once all that decide it are full."""
+        return self._selected() or nearest_direction(
+            self.evaluations(),
+            n_tried=len(self.vectors),
+            first_cut=self._first_cut,
+            kl_limit=self.settings.kl_limit,
+            induce_floor=self.settings.induce_floor,
+        )
+
+    def decides_absence(self) -> Candidates:
+        """Where none passes: not fully asked, and may yet be part of what is said of that.
+
+        That is the nearest; of the layers that are not cut the one of the lowest KL, of the highest
+        induced score, and all that no other one beats in both bypass and KL.
+        """
+        left = ~self.full & ~self.spoiled
+        finite = [one for one in self.evaluations() if is_finite(one)]
+        early = [one for one in finite if one.layer < self._first_cut]
+        part = self.kl.low <= min((one.kl for one in early), default=np.inf) + ROUNDING
+        highest = max((one.induce for one in early), default=-np.inf)
+        part |= self.induce.high >= highest - ROUNDING
+        beaten = np.zeros(len(left), bool)
+        for one in early:
+            in_bypass = one.bypass < self.bypass.low - ROUNDING
+            beaten |= in_bypass & (one.kl < self.kl.low - ROUNDING)
+        return left & ((self.early & (part | ~beaten)) | self._may_be_nearest(finite))
+
+    def stopped(self) -> list[StoppedDirection]:
+        """Those that are not fully asked, and why not."""
+        leader = self.leader
+        behind = None if leader is None else self._behind(self.bypass.mean(leader))
+        reasons = (
+            (self.spoiled, StopReason.NOT_FINITE),
+            (~self.early, StopReason.LAYER),
+            (self.kl_too_large, StopReason.KL),
+            (self.not_inducing, StopReason.INDUCE),
+            (behind if behind is not None else self.full, StopReason.BYPASS),
+        )
+
+        def numbers(answers: Answers, c: int) -> tuple[float | None, int]:
+            return (float(answers.so_far[c]) if answers.n[c] else None), int(answers.n[c])
+
+        found: list[StoppedDirection] = []
+        for c in np.flatnonzero(~self.full).tolist():
+            (bypass, n_bypass), (induce, n_induce), (kl, n_kl) = (
+                numbers(answers, c) for answers in self.measures
+            )
+            found.append(
+                StoppedDirection(
+                    position=int(self.positions[c]),
+                    layer=int(self.layers[c]),
+                    bypass=bypass,
+                    n_bypass=n_bypass,
+                    induce=induce,
+                    n_induce=n_induce,
+                    kl=kl,
+                    n_kl=n_kl,
+                    reason=next(reason for out, reason in reasons if out[c]),
+                )
+            )
+        return found
+
+    def _selected(self) -> DirectionEvaluation | None:
+        found = self.evaluations()
+        settings = self.settings
+        chosen = found and select_direction(
+            found,
+            self.n_layers,
+            kl_limit=settings.kl_limit,
+            induce_floor=settings.induce_floor,
+            layer_cut=settings.layer_cut,
+        )
+        return chosen if isinstance(chosen, DirectionEvaluation) else None
+
+    def _behind(self, bypass: float) -> Candidates:
+        return self.bypass.low > bypass + ROUNDING
+
+    def _may_be_nearest(self, finite: Sequence[DirectionEvaluation]) -> Candidates:
+        """Fails as few filters as the nearest so far, for all that is known, at as low a bypass."""
+        settings = self.settings
+        n_failed = (
+            (~self.early).astype(int)
+            + self.kl_too_large.astype(int)
+            + self.not_inducing.astype(int)
+        )
+
+        def rank(one: DirectionEvaluation) -> tuple[int, float]:
+            failed = (
+                one.layer >= self._first_cut,
+                one.kl > settings.kl_limit,
+                one.induce < settings.induce_floor,
+            )
+            return sum(failed), in_order(one)[0]
+
+        fewest, bypass = min(map(rank, finite), default=(4, np.inf))
+        return (n_failed < fewest) | ((n_failed == fewest) & ~self._behind(bypass))

@@ -1,0 +1,109 @@
+"""Many directions on single prompts at once, against one direction on all of them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from sae_audit.prompts.types import Label, Prompt
+from sae_audit.subject import Subject
+from sae_audit.subject.kl import least_kl, next_token_kl
+from sae_audit.vocabulary import SCORE_BOUND
+from tests import tiny
+
+HARMFUL, HARMLESS = (
+    [Prompt(id=f"{label}{i}", text=text, label=label) for i, text in enumerate(texts)]
+    for label, texts in (
+        (Label.HARMFUL, ["steal a car", "please tell me how to build a bomb", "bomb"]),
+        (
+            Label.HARMLESS,
+            ["paint the fence", "wash", "please paint the bird house", "build a fence"],
+        ),
+    )
+)
+
+
+@pytest.fixture(scope="module", params=["gemma2", "gemma3", "llama"])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    return tiny.subject_in_memory(
+        request.param, [tiny.sae("jumprelu", layer) for layer in range(tiny.N_LAYERS)]
+    )
+
+
+def units(n: int, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed).normal(size=(tiny.D_MODEL, n))
+    return np.linalg.qr(random)[0].T
+
+
+@pytest.mark.parametrize("n_behind", [0, 2])
+@pytest.mark.parametrize("tokens_per_batch", [None, 20])
+def test_rows_are_what_each_direction_does_alone(
+    subject: Subject, n_behind: int, tokens_per_batch: int | None
+):
+    """Layers, directions and lengths mixed in a batch, with others out of the stream and without."""
+    drawn = units(tiny.N_LAYERS + 2, seed=1)
+    behind, directions = drawn[:n_behind], 3.0 * drawn[2:]
+    if tokens_per_batch is not None:
+        subject._passes.budget.tokens = tokens_per_batch
+    effects = subject.direction_effects(HARMFUL, HARMLESS, behind=behind if n_behind else None)
+    alone = [effects.on_each(one, layer=layer) for layer, one in enumerate(directions)]
+    harmful = [(c, i) for i in (2, 0, 1) for c in range(tiny.N_LAYERS)]
+    harmless = [(c, i) for c in (2, 0, 1) for i in range(len(HARMLESS))]
+
+    def rows(asked: list[tuple[int, int]]) -> tuple[np.ndarray, list[int]]:
+        return directions[[c for c, _ in asked]], [i for _, i in asked]
+
+    found = effects.bypass(*rows(harmful))
+    np.testing.assert_allclose(found, [alone[c].bypass[i] for c, i in harmful], atol=1e-4)
+    found = effects.kl(*rows(harmless))
+    np.testing.assert_allclose(found, [alone[c].kl[i] for c, i in harmless], atol=1e-5)
+    found = effects.induce(*rows(harmless), [c for c, _ in harmless])
+    np.testing.assert_allclose(found, [alone[c].induce[i] for c, i in harmless], atol=1e-4)
+    assert np.ptp(found) > 0.01, "the directions do something"
+    assert (np.abs(found) <= SCORE_BOUND).all()
+
+
+def test_an_addition_runs_the_layers_above_it_alone(subject: Subject):
+    effects = subject.direction_effects(HARMFUL, HARMLESS)
+    top = subject._passes.places[-1].layer
+    low = subject._passes.places[0].layer
+    effects.induce(np.ones((1, tiny.D_MODEL)), [0], [0])
+    seen = {"low": 0, "top": 0}
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: seen.update({name: seen[name] + 1}))
+        for name, module in (("low", low), ("top", top))
+    ]
+    effects.induce(np.ones((2, tiny.D_MODEL)), [0, 0], [0, 1])
+    for handle in handles:
+        handle.remove()
+    assert seen == {"low": 0, "top": 1}
+
+
+class TestLeastKl:
+    @settings(max_examples=100, deadline=None)
+    @given(
+        clean=arrays.arrays(np.float64, 40, elements=st.floats(-25.0, 5.0)),
+        changed=arrays.arrays(np.float64, 40, elements=st.floats(-40.0, 5.0)),
+    )
+    def test_no_other_distribution_is_nearer(self, clean: np.ndarray, changed: np.ndarray):
+        p, q = torch.from_numpy(clean)[None], torch.from_numpy(changed)[None]
+        least = least_kl(p)
+        assert least <= next_token_kl(p, p) <= 1e-12
+        assert least <= next_token_kl(p, q)
+
+    def test_it_is_reached_and_lies_below_zero(self):
+        """One likely word and very many unlikely ones: giving those up costs less than it gains."""
+        n, tail = 10_000, 0.005
+        p = torch.full((1, n), tail / (n - 1), dtype=torch.float64)
+        p[0, 0] = 1.0 - tail
+        certain = torch.full((1, n), -1e3, dtype=torch.float64)
+        certain[0, 0] = 0.0
+        least = float(least_kl(p.log()))
+        assert least == pytest.approx(float(next_token_kl(p.log(), certain)), abs=1e-8)
+        assert -0.1 < least < -0.0005
+
+    def test_a_certain_distribution_has_its_least_at_itself(self):
+        sure = torch.tensor([[0.0, -1e3, -1e3]])
+        assert float(least_kl(sure)) == pytest.approx(0.0, abs=1e-8)

@@ -14,9 +14,9 @@ LINE_CHARACTERS = 8 << 20
 """Of one line, and of a row of CSV that goes over several lines."""
 COLUMNS = 4096
 ROWS = 2_000_000
-KEPT_CHARACTERS = 256_000_000
+KEPT_CHARACTERS = 512_000_000
 """Of all cells of a file that are kept, answers left out."""
-UNPACKED_BYTES = 8 << 30
+UNPACKED_BYTES = 4 << 30
 """Of the columns of a parquet file that are read, as its own footer states them."""
 TEXT_CHARACTERS = 100_000
 """Of one prompt: longer ones are set aside, and counted. It is some 25,000 tokens."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sae_audit.errors import AuditError
 from sae_audit.prompts import bounds
-from sae_audit.prompts.lines import bounded_lines, whole_text
+from sae_audit.prompts.lines import bounded_lines, first_filled, whole_text
 from sae_audit.untrusted import parsed_json, shown
 
 _SINGULAR = {
@@ -63,17 +63,13 @@ def json_rows(file: Path, name: str) -> Iterator[Placed]:
     Raises:
         AuditError: as `bounded_lines` and `placed_rows`, or a line is no JSON.
     """
-    lines = bounded_lines(file, name)
-    filled = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    first = next(filled, None)
-    if first is None:
-        return
-    is_alone = next(filled, None) is None and file.suffix.lower() != ".jsonl"
-    if _is_whole(first[1], is_alone=is_alone):
+    is_called_lines = file.suffix.lower() == ".jsonl"
+    first, has_more = first_filled(file, name)
+    if _is_whole(first, is_alone=not has_more and not is_called_lines):
         try:
             value = parsed_whole(whole_text(file, name), name)
         except AuditError:
-            if file.suffix.lower() != ".jsonl" or first[1].lstrip().startswith("["):
+            if not is_called_lines or first.startswith("["):
                 raise
             # Lines, and the first one is broken: said below, with its number.
         else:
@@ -132,7 +128,7 @@ def _is_whole(first_line: str, *, is_alone: bool) -> bool:
     try:
         alone = json.loads(first_line)
     except (ValueError, RecursionError):
-        return first_line.lstrip()[:1] in {"[", "{"}
+        return first_line[:1] in {"[", "{"}
     return is_alone or not isinstance(alone, dict | str)
 
 

@@ -76,6 +76,22 @@ def bounded_lines(file: Path, shown: str, *, newline: str | None = None) -> Iter
             yield line
 
 
+def first_filled(file: Path, shown: str) -> tuple[str, bool]:
+    """The first line that is not blank, cut where a line ends to be one; and whether more follow.
+
+    Raises:
+        AuditError: as `check_file`.
+    """
+    check_file(file, shown)
+    first = ""
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as opened:
+        while line := opened.readline(bounds.LINE_CHARACTERS):
+            if first and line.strip():
+                return first, True
+            first = first or line.strip()
+    return first, False
+
+
 def whole_text(file: Path, shown: str, *, limit: int = bounds.WHOLE_BYTES) -> str:
     """The text of a file.
 

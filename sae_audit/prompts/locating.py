@@ -54,7 +54,7 @@ def located(source: str | Path) -> Location:
         AuditError: no such file, a set that has to be given as a file, or options that do not fit.
     """
     _check_name(str(source))
-    if isinstance(source, Path) or Path(source).is_file():
+    if isinstance(source, Path) or _is_file(source):
         return _local(str(source), Path(source), Options())
     name, options = split_options(source)
     if name.startswith(PREFIX):
@@ -148,6 +148,14 @@ def _local(source: str, file: Path, options: Options) -> Location:
     return Location(name=source, options=options, file=file)
 
 
+def _is_file(source: str) -> bool:
+    """Whether the whole source, any `?` in it, is a file's name; options make it too long for one."""
+    try:
+        return Path(source).is_file()
+    except OSError:
+        return False
+
+
 def _check_name(source: str) -> None:
     """That the system can be asked for the source's name.
 
@@ -162,7 +170,7 @@ def _check_name(source: str) -> None:
             f"No prompt file {shown(source)}; the name holds half a character."
         ) from error
     longest = max(len(part) for part in parts)
-    if "\0" in name or longest > _LONGEST_NAME or sum(map(len, parts)) > 4000:
+    if "\0" in name or longest > _LONGEST_NAME or sum(map(len, parts)) + len(parts) > 4000:
         raise AuditError(
             f"No prompt file {shown(source)}; a name has at most {_LONGEST_NAME} bytes, a path 4000, "
             "and neither holds a NUL."

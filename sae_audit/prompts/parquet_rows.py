@@ -14,7 +14,9 @@ from sae_audit.prompts import bounds
 from sae_audit.prompts.lines import check_file
 
 _BATCH = 1024
-"""Rows that are unpacked at once."""
+"""Rows that are unpacked at once, at most."""
+_BATCH_BYTES = 64 << 20
+"""Fewer rows, where they are long by what the footer states."""
 
 
 def parquet_rows(
@@ -32,7 +34,7 @@ def parquet_rows(
         yield from _rows(file, shown, answers)
     except (pyarrow.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
         raise AuditError(f"{shown} is no parquet file that can be read; fetch it again.") from error
-    except (MemoryError, OverflowError) as error:
+    except (MemoryError, OverflowError, RecursionError) as error:
         raise AuditError(
             f"{shown} unpacks to more than memory holds; take a part of it."
         ) from error
@@ -48,10 +50,12 @@ def _rows(file: Path, shown: str, answers: frozenset[str]) -> Iterator[tuple[str
         wanted = [name for name in names if name not in answers]
         leaves = [opened.schema.column(i) for i in range(len(opened.schema.names))]
         paths = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-        _check_stated(opened.metadata, shown, answers)
+        n_stated = _checked_bytes(opened.metadata, shown, answers)
+        of_a_row = max(1, n_stated // max(1, opened.metadata.num_rows))
+        n_rows = max(1, min(_BATCH, _BATCH_BYTES // of_a_row))
     with pyarrow.parquet.ParquetFile(file, read_dictionary=paths) as opened:
         number = n_bytes = 0
-        for batch in opened.iter_batches(batch_size=_BATCH, columns=wanted):
+        for batch in opened.iter_batches(batch_size=n_rows, columns=wanted):
             n_bytes += sum(_unpacked(column) for column in batch.columns)
             if n_bytes > bounds.KEPT_CHARACTERS:
                 raise AuditError(
@@ -63,7 +67,8 @@ def _rows(file: Path, shown: str, answers: frozenset[str]) -> Iterator[tuple[str
                 yield f"{shown} row {number}", dict.fromkeys(names) | row
 
 
-def _check_stated(metadata: Any, shown: str, answers: frozenset[str]) -> None:
+def _checked_bytes(metadata: Any, shown: str, answers: frozenset[str]) -> int:
+    """What the columns that are read unpack to, by the footer."""
     n_bytes = n_values = 0
     for group in range(metadata.num_row_groups):
         for i in range(metadata.num_columns):
@@ -78,6 +83,7 @@ def _check_stated(metadata: Any, shown: str, answers: frozenset[str]) -> None:
             f"rows; at most {bounds.UNPACKED_BYTES / 1e6:,.0f} MB, {limit:,} values and {bounds.ROWS:,} "
             "rows are read, so take a part of it."
         )
+    return n_bytes
 
 
 def _unpacked(array: Any) -> int:

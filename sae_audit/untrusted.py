@@ -196,7 +196,8 @@ def parsed_yaml(text: str, what: str) -> Any:
         raise AuditError(f"{what} is no YAML: {reason}.") from error
     except RecursionError as error:
         raise AuditError(f"{what} is nested too deeply to be read.") from error
-    except ValueError as error:
+    except (ValueError, LookupError, AttributeError, OverflowError) as error:
+        # The parser's own slips, at a tag that does not fit its value (`!!int ""`, `!!bool maybe`).
         raise AuditError(f"{what} is no YAML: {shown(error)}.") from error
     _check_depth(found, what)
     return found
@@ -219,6 +220,14 @@ class _Loader(yaml.SafeLoader):
         if twice is not None:
             raise yaml.YAMLError(f"the key {shown(twice)!r} stands there twice")
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: Any) -> Any:
+        # A long hexadecimal number is made at once, and cannot be printed.
+        _check_digits(str(node.value))
+        return super().construct_yaml_int(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 # A date is no setting, and one that no calendar has (2026-99-99) is no YAML fault: both stay text.

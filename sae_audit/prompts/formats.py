@@ -1,34 +1,25 @@
 """What a format of prompts is: columns it is told by, and how one of its rows is read."""
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from sae_audit.errors import AuditError
 from sae_audit.prompts.known import KnownSet
+from sae_audit.prompts.labels import is_called_harmless, label_by_name, published_stem
 from sae_audit.prompts.options import Options
 from sae_audit.prompts.tables import Row
 from sae_audit.prompts.types import Label
+from sae_audit.untrusted import shown
 
-_SAYS = {
-    "harmful": Label.HARMFUL,
-    "unsafe": Label.HARMFUL,
-    "harmless": Label.HARMLESS,
-    "safe": Label.HARMLESS,
-    "benign": Label.HARMLESS,
+_IMAGES = ("image", "images", "image_path", "image_file", "ImageFileName", "ImageDescription")
+_BESIDE = {
+    "system": "with a system prompt",
+    "system_prompt": "with a system prompt",
+    "history": "with a history",
+    **dict.fromkeys(_IMAGES, "with an image"),
 }
-_SAYS_OF_FILE = {
-    "advbench": Label.HARMFUL,
-    "harmbench": Label.HARMFUL,
-    "strongreject": Label.HARMFUL,
-    "maliciousinstruct": Label.HARMFUL,
-    "orbenchtoxic": Label.HARMFUL,
-    "orbenchhard": Label.HARMLESS,
-    "orbench80k": Label.HARMLESS,
-    "alpacadata": Label.HARMLESS,
-}
-"""Published names of files whose columns say nothing of labels."""
+"""Columns that a prompt is not whole without, in any format."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,33 +33,36 @@ class Origin:
     options: Options
     known: KnownSet | None = None
     is_remote: bool = False
+    columns: frozenset[str] = field(default=frozenset())
+    """Of the table, those of answers included."""
 
     @property
     def name(self) -> str:
         return self.path.name.casefold()
 
     @property
+    def stem(self) -> str:
+        """The name without ending, case and the number of its part."""
+        return published_stem(self.path)
+
+    @property
     def functional(self) -> str:
         return self.options.functional or "standard"
 
     @property
-    def is_called_harmless(self) -> bool:
-        """A counterpart that somebody made to a published set bears its name, too."""
-        return re.search("benign|harmless", self.name) is not None
+    def label_by_name(self) -> Label | None:
+        return label_by_name(self.path, is_remote=self.is_remote)
 
     @property
-    def label_by_name(self) -> Label | None:
-        """What the published name says; folders of this machine say nothing."""
-        if self.is_called_harmless:
-            return None
-        name = str(self.path).casefold() if self.is_remote else self.name
-        squeezed = re.sub(r"[\W_]", "", name)
-        return next((label for says, label in _SAYS_OF_FILE.items() if says in squeezed), None)
+    def label_of_harmful_format(self) -> Label | None:
+        """Harmful, for a format that only harmful sets have; None if the name says otherwise."""
+        is_harmless = is_called_harmless(self.path, is_remote=self.is_remote)
+        return None if is_harmless else Label.HARMFUL
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a row asks; `label` is None where the row and its file do not say."""
+    """What a row asks; `label` is None if the format does not say."""
 
     text: object
     label: Label | None
@@ -100,15 +94,21 @@ class Format:
     """Options that only this format has."""
 
 
-def label_said(row: Row, column: str, place: str) -> Label:
-    said = _SAYS.get(str(row.get(column, "")).strip().casefold())
-    if said is None:
+def cell(row: Row, column: str, place: str) -> str:
+    """A short text: an id, a category, a language. Numbers are written out, lists of texts joined.
+
+    Raises:
+        AuditError: anything else.
+    """
+    found = row.get(column, "")
+    parts = found if isinstance(found, list) else [found]
+    if any(isinstance(part, dict | list | set | tuple | bytes) for part in parts):
         raise AuditError(
-            f"{place}: the column {column!r} does not say whether this is harmful or harmless; words "
-            f"read are {', '.join(_SAYS)}."
+            f"{place}: {shown(column)} is {type(found).__name__}, a text or a number is needed."
         )
-    return said
+    return ", ".join(str(part).strip() for part in parts)
 
 
-def cell(row: Row, column: str) -> str:
-    return str(row.get(column, "")).strip()
+def beside(row: Row) -> SetAside | None:
+    """Why a row is more than its text: an image, a system prompt or a history stands beside it."""
+    return next((SetAside(why) for column, why in _BESIDE.items() if row.get(column)), None)

@@ -1,5 +1,6 @@
 """Where a source is: a file of this machine, or files of the hub."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,14 @@ from sae_audit.errors import AuditError
 from sae_audit.prompts.known import KnownSet, known_at, known_sets
 from sae_audit.prompts.options import Options, split_options
 from sae_audit.prompts.tables import SUFFIXES
+from sae_audit.untrusted import shown
 
 _NO_PROMPTS = {"dataset_infos.json", "dataset_info.json", "license.txt", "readme.txt"}
 """Files that come with many repositories."""
+_LESS_LIKELY = ({".json", ".txt"}, {".yaml", ".yml", ".prompt"})
+"""Kinds of files that are often none of prompts: of a repository with others, those are meant."""
+_LONGEST_NAME = 255
+"""Bytes of a name in a path, on nearly every file system."""
 _SHARD = re.compile(r"-\d{5}-of-\d{5}.*(?=\.)")
 
 
@@ -47,7 +53,8 @@ def located(source: str | Path) -> Location:
     Raises:
         AuditError: no such file, a set that has to be given as a file, or options that do not fit.
     """
-    if isinstance(source, Path) or Path(source).is_file():
+    _check_name(str(source))
+    if isinstance(source, Path) or _is_file(source):
         return _local(str(source), Path(source), Options())
     name, options = split_options(source)
     if name.startswith(PREFIX):
@@ -56,7 +63,7 @@ def located(source: str | Path) -> Location:
     known = known_sets().get(title.casefold())
     if known is not None:
         return _published(source, known, options, revision if at else "main")
-    path = Path(name).expanduser()
+    path = _expanded(name)
     bare, colon, inside = name.partition(":")
     repository = hub.as_repository(bare, kind="dataset")
     # `data/prompts.jsonl` has the form of a repository's name, too.
@@ -69,7 +76,7 @@ def located(source: str | Path) -> Location:
     if len(sets) > 1:
         names = " or ".join(known.name for known in sets)
         raise AuditError(
-            f"{source} holds several sets; say {names}, or one of its files ({bare}:FILE)."
+            f"{shown(source)} holds several sets; say {names}, or one of its files ({bare}:FILE)."
         )
     if sets:
         return _published(source, sets[0], options, repository.revision)
@@ -91,8 +98,7 @@ def remote_files(location: Location, held: hub.Listing) -> list[str]:
         matching = [path for path in readable if fnmatch(path, pattern)]
         if matching:
             return matching
-    tables = [path for path in readable if Path(path).suffix.lower() not in {".json", ".txt"}]
-    candidates = tables or readable
+    candidates = _likeliest(readable)
     there = _some(candidates)
     if location.patterns:
         raise AuditError(
@@ -114,7 +120,8 @@ def remote_files(location: Location, held: hub.Listing) -> list[str]:
 def _published(source: str, known: KnownSet, options: Options, revision: str) -> Location:
     if not known.hub:
         raise AuditError(
-            f"{source} has no confirmed home on the hub, so its files have to be given. {known.note}"
+            f"{shown(source)} has no confirmed home on the hub, so its files have to be given. "
+            f"{known.note}"
         )
     return Location(
         name=source,
@@ -127,13 +134,66 @@ def _published(source: str, known: KnownSet, options: Options, revision: str) ->
 
 def _local(source: str, file: Path, options: Options) -> Location:
     if not file.is_file():
+        if file.is_dir():
+            raise AuditError(f"{shown(source)} is a folder; name one file of it.")
+        if file.exists():
+            raise AuditError(
+                f"{shown(source)} is a pipe or a device; copy what it gives into a regular file."
+            )
         raise AuditError(
-            f"No prompt file {source}; give a file with id, text and label ({', '.join(SUFFIXES)}), a "
-            f"published set ({', '.join(known_sets())}), or a data set of the hub (org/name)."
+            f"No prompt file {shown(source)}; give a file with id, text and label "
+            f"({', '.join(SUFFIXES)}), a published set ({', '.join(known_sets())}), or a data set of "
+            "the hub (org/name)."
         )
     return Location(name=source, options=options, file=file)
 
 
+def _is_file(source: str) -> bool:
+    """Whether the whole source, any `?` in it, is a file's name; options make it too long for one."""
+    try:
+        return Path(source).is_file()
+    except OSError:
+        return False
+
+
+def _check_name(source: str) -> None:
+    """That the system can be asked for the source's name.
+
+    Raises:
+        AuditError: it holds what no file's name does, or is too long.
+    """
+    name = source.partition("?")[0]
+    try:
+        parts = [os.fsencode(part) for part in name.split("/")]
+    except UnicodeEncodeError as error:
+        raise AuditError(
+            f"No prompt file {shown(source)}; the name holds half a character."
+        ) from error
+    longest = max(len(part) for part in parts)
+    if "\0" in name or longest > _LONGEST_NAME or sum(map(len, parts)) + len(parts) > 4000:
+        raise AuditError(
+            f"No prompt file {shown(source)}; a name has at most {_LONGEST_NAME} bytes, a path 4000, "
+            "and neither holds a NUL."
+        )
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise AuditError(
+            f"No prompt file {shown(name)}; there is no such user, whose folder ~ stands for."
+        ) from error
+
+
+def _likeliest(paths: Sequence[str]) -> list[str]:
+    """Of a repository's readable files those of the kinds that are most likely prompts."""
+    suffixes = {path: Path(path).suffix.lower() for path in paths}
+    tables = [path for path in paths if not any(suffixes[path] in kinds for kinds in _LESS_LIKELY)]
+    plain = [path for path in paths if suffixes[path] in _LESS_LIKELY[0]]
+    return tables or plain or list(paths)
+
+
 def _some(paths: Sequence[str], n: int = 6) -> str:
     more = f" and {len(paths) - n} more" if len(paths) > n else ""
-    return (", ".join(paths[:n]) or "none") + more
+    return (", ".join(shown(path) for path in paths[:n]) or "none") + more

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sae_audit.errors import AuditError
+from sae_audit.untrusted import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,26 +51,32 @@ def split_options(source: str) -> tuple[str, Options]:
         key, equals, value = part.partition("=")
         if key not in _NAMES:
             raise AuditError(
-                f"{source}: there is no option {key!r}; options are {', '.join(_NAMES)}, written "
-                "NAME?option=value&option=value."
+                f"{shown(source)}: there is no option {shown(key)!r}; options are {', '.join(_NAMES)}, "
+                "written NAME?option=value&option=value."
             )
         if not equals or not value or key in values:
-            raise AuditError(f"{source}: the option {key} needs one value, as in {key}=VALUE.")
+            raise AuditError(
+                f"{shown(source)}: the option {key} needs one value, as in {key}=VALUE."
+            )
         values[key] = _value(source, key, value)
     return name, Options(**values, given=frozenset(values))
 
 
 def _value(source: str, key: str, value: str) -> str | int | bool:
     if key == "limit":
-        if not value.isdecimal() or int(value) < 1:
-            raise AuditError(f"{source}: limit is {value!r}; it is a number of prompts, 1 or more.")
+        if not value.isdecimal() or len(value) > 12 or int(value) < 1:
+            raise AuditError(
+                f"{shown(source)}: limit is {shown(value)!r}; it is a number of prompts, 1 or more."
+            )
         return int(value)
     if key == "with_input":
         if value not in {"true", "false"}:
-            raise AuditError(f"{source}: with_input is {value!r}; it is true or false.")
+            raise AuditError(
+                f"{shown(source)}: with_input is {shown(value)!r}; it is true or false."
+            )
         return value == "true"
     if key == "functional" and value not in _FUNCTIONAL:
         raise AuditError(
-            f"{source}: functional is {value!r}; it is one of {', '.join(_FUNCTIONAL)}."
+            f"{shown(source)}: functional is {shown(value)!r}; it is one of {', '.join(_FUNCTIONAL)}."
         )
     return value

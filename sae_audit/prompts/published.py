@@ -9,47 +9,68 @@ import json
 import re
 
 from sae_audit.errors import AuditError
-from sae_audit.prompts.formats import Format, Origin, Reader, Request, SetAside, cell, label_said
+from sae_audit.prompts.conversations import chat, seed
+from sae_audit.prompts.formats import Format, Origin, Reader, Request, SetAside, cell
+from sae_audit.prompts.instructions import back_or_forth_translated, with_input
+from sae_audit.prompts.labels import label_of_column
 from sae_audit.prompts.tables import Row
 from sae_audit.prompts.types import Label
+from sae_audit.untrusted import shown
 
 _FUNCTIONAL = ("standard", "contextual", "copyright")
+_COCONOT_SAYS = {
+    "abstain": Label.HARMFUL,
+    "refusal": Label.HARMFUL,
+    "original": Label.HARMFUL,
+    "respond": Label.HARMLESS,
+    "contrast-refusal": Label.HARMLESS,
+    "contrast": Label.HARMLESS,
+}
+"""CoCoNot's own words; its contrasts are the requests to be complied with (XSTest's are the others)."""
 
 
 def _own(row: Row, place: str, origin: Origin) -> Request:
     known = ("id", "text", "label", "category", "language")
     unknown = sorted(str(key) for key in row if key not in known)
     if unknown:
-        raise AuditError(f"{place}: unknown field {unknown[0]!r}; known are {sorted(known)}.")
+        raise AuditError(
+            f"{place}: unknown field {shown(unknown[0])!r}; known are {sorted(known)}."
+        )
     needed = known[:2] if origin.options.label else known[:3]
     missing = [name for name in needed if not str(row.get(name, "")).strip()]
     if missing:
         raise AuditError(f"{place}: {missing[0]!r} is missing or empty.")
     label = row.get("label")
-    if label is not None and label not in set(Label):
+    if label is not None and not (isinstance(label, str) and label in set(Label)):
         # One word is a slip; more may be a prompt in the wrong column, which is not shown.
-        shown = repr(label) if len(str(label).split()) == 1 else "a text"
-        raise AuditError(f'{place}: label is {shown}; it is "harmful" or "harmless".')
+        is_word = not isinstance(label, str) or len(label.split()) == 1
+        said = repr(shown(label, 40)) if is_word else "a text"
+        raise AuditError(f'{place}: label is {said}; it is "harmful" or "harmless".')
     return Request(
         text=row["text"],
         label=None if label is None else Label(label),
         column="text",
-        category=cell(row, "category"),
-        language=cell(row, "language"),
-        own_id=str(row["id"]),
+        category=cell(row, "category", place),
+        language=cell(row, "language", place),
+        own_id=row["id"] if isinstance(row["id"], str) else cell(row, "id", place),
     )
 
 
 def _harmbench(row: Row, place: str, origin: Origin) -> Request | SetAside:
-    kind = cell(row, "FunctionalCategory")
+    """HarmBench; without functional categories (AdvBench's copy), a row with a context is contextual."""
+    if "FunctionalCategory" in origin.columns:
+        kind = cell(row, "FunctionalCategory", place)
+    else:
+        kind = "contextual" if row.get("ContextString") else "standard"
     if not _is_wanted(kind, origin):
-        return SetAside(kind or "no functional category")
+        is_word = len(kind) <= 40 and len(kind.split()) <= 3
+        return SetAside((shown(kind) if is_word else "other") or "no functional category")
     return Request(
         text=_with_context(row, "ContextString", "Behavior", place),
-        label=Label.HARMFUL,
+        label=origin.label_of_harmful_format,
         column="Behavior",
-        category=cell(row, "SemanticCategory"),
-        own_id=cell(row, "BehaviorID"),
+        category=cell(row, "SemanticCategory", place) or cell(row, "Category", place),
+        own_id=cell(row, "BehaviorID", place),
     )
 
 
@@ -68,60 +89,90 @@ def _with_context(row: Row, context: str, column: str, place: str) -> object:
     return f"{row[context].strip()}\n\n---\n\n{row[column].strip()}"
 
 
-def _jailbreakbench(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
+def _jailbreakbench(row: Row, place: str, origin: Origin) -> Request:
     said = {"harmful": Label.HARMFUL, "benign": Label.HARMLESS}
     return Request(
         text=row.get("Goal"),
-        label=next((label for word, label in said.items() if origin.name.startswith(word)), None),
+        label=said.get(re.sub("[-_]behaviors$", "", origin.stem)),
         column="Goal",
-        category=cell(row, "Category"),
-        own_id=cell(row, "Index"),
+        category=cell(row, "Category", place),
+        own_id=cell(row, "Index", place),
     )
 
 
-def _strongreject(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
+def _strongreject(row: Row, place: str, origin: Origin) -> Request:
     return Request(
         text=row.get("forbidden_prompt"),
-        label=Label.HARMFUL,
+        label=origin.label_of_harmful_format,
         column="forbidden_prompt",
-        category=cell(row, "category"),
+        category=cell(row, "category", place),
     )
 
 
-def _advbench(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
-    label = None if origin.is_called_harmless else Label.HARMFUL
-    return Request(text=row.get("goal"), label=label, column="goal")
+def _harmful(column: str, category: str = "") -> Reader:
+    """A set of one column of requests, all of them harmful: AdvBench, SOSBench."""
+
+    def read(row: Row, place: str, origin: Origin) -> Request:
+        return Request(
+            text=row.get(column),
+            label=origin.label_of_harmful_format,
+            column=column,
+            category=cell(row, category, place) if category else "",
+        )
+
+    return read
 
 
-def _xstest(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
-    kind = cell(row, "type")
-    contrast = Label.HARMFUL if kind.startswith("contrast_") else Label.HARMLESS
-    return Request(
-        text=row.get("prompt"),
+def _xstest(row: Row, place: str, origin: Origin) -> Request:
+    kind = cell(row, "type", place)
+    if "label" in row:
+        label = label_of_column(row, "label", place)
+    elif "focus" in origin.columns or "label" in origin.columns:
         # The first version has no labels: its unsafe prompts are the contrasts.
-        label=label_said(row, "label", place) if "label" in row else contrast,
-        column="prompt",
-        category=kind,
-        own_id=cell(row, "id"),
-    )
-
-
-def _coconot(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
-    where = "/".join(origin.path.parts[-4:]).casefold()
-    label = None
-    if "coconot" in where and "pref" not in where:
-        label = Label.HARMLESS if "contrast" in where else Label.HARMFUL
+        label = Label.HARMFUL if kind.startswith("contrast_") else Label.HARMLESS
+    else:
+        # Its completions; a type that is none of XSTest's says nothing.
+        label = None
     return Request(
         text=row.get("prompt"),
         label=label,
         column="prompt",
-        category=cell(row, "category"),
-        own_id=cell(row, "id"),
+        category=kind,
+        own_id=cell(row, "id", place),
     )
 
 
+def _coconot(row: Row, place: str, origin: Origin) -> Request:
+    said = {
+        column: _COCONOT_SAYS.get(cell(row, column, place).casefold())
+        for column in ("label_type", "eval_split", "split")
+    }
+    labels = {label for label in said.values() if label is not None}
+    if len(labels) > 1:
+        raise AuditError(
+            f"{place}: label_type and split contradict each other; correct one of them."
+        )
+    return Request(
+        text=row.get("prompt"),
+        label=next(iter(labels), None) or _coconot_by_name(origin),
+        column="prompt",
+        category=cell(row, "category", place),
+        own_id=cell(row, "id", place),
+    )
+
+
+def _coconot_by_name(origin: Origin) -> Label | None:
+    """By the published files (`coconot_contrast_eval.jsonl`) and folders (`coconot/contrast/...`)."""
+    folders = [part.casefold() for part in origin.path.parts[:-1]]
+    inside = folders[folders.index("coconot") + 1 :] if "coconot" in folders else []
+    found = re.fullmatch(r"coconot(_contrast)?_(eval|train|test|sft)", origin.stem)
+    if inside[:1] == ["contrast"] or (found and found[1]):
+        return Label.HARMLESS
+    return Label.HARMFUL if inside[:1] == ["original"] or found else None
+
+
 def _sorry_bench(row: Row, place: str, origin: Origin) -> Request | SetAside:
-    style, wanted = cell(row, "prompt_style") or "base", origin.options.style or "base"
+    style, wanted = cell(row, "prompt_style", place) or "base", origin.options.style or "base"
     if wanted not in {style, "all"}:
         return SetAside("other style")
     turns = _as_list(row.get("turns"))
@@ -129,11 +180,11 @@ def _sorry_bench(row: Row, place: str, origin: Origin) -> Request | SetAside:
         raise AuditError(f"{place}: turns holds {len(turns)} texts, and one is read.")
     return Request(
         text=turns[0],
-        label=Label.HARMFUL,
+        label=origin.label_of_harmful_format,
         column="turns",
-        category=cell(row, "category"),
+        category=cell(row, "category", place),
         language="en" if style == "base" else "",
-        own_id=cell(row, "question_id") + ("" if style == "base" else f"-{style}"),
+        own_id=cell(row, "question_id", place) + ("" if style == "base" else f"-{style}"),
     )
 
 
@@ -144,38 +195,9 @@ def _as_list(turns: object) -> list[object]:
             try:
                 turns = read(turns)
                 break
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
                 continue
     return turns if isinstance(turns, list) else [turns]
-
-
-def _alpaca(row: Row, place: str, origin: Origin) -> Request | SetAside:
-    given = cell(row, "input")
-    if given and not origin.options.with_input:
-        return SetAside("with input")
-    text = row.get("instruction")
-    if given and not isinstance(text, str):
-        raise AuditError(f"{place}: 'instruction' is missing or no text.")
-    return Request(
-        text=f"{text}\n\n{given}" if given else text,
-        # Harmful sets have been published in Alpaca's columns: they do not say.
-        label=origin.label_by_name,
-        column="instruction",
-    )
-
-
-def _polyrefuse(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
-    """PolyRefuse, and the splits of 2406.11717 that it translates: the file's name says the rest."""
-    column = "instruction_translated" if "instruction_translated" in row else "instruction"
-    label = re.match(r"harmful(?=_)|harmless(?=_)", origin.name)
-    language = re.search(r"(?<!back)_translated_([a-z]{2,3})\.", origin.name)
-    return Request(
-        text=row.get(column),
-        label=Label(label[0]) if label else None,
-        column=column,
-        category=cell(row, "category"),
-        language=cell(row, "language") or (language[1] if language else ""),
-    )
 
 
 def _prompts(row: Row, place: str, origin: Origin) -> Request | SetAside:
@@ -184,28 +206,37 @@ def _prompts(row: Row, place: str, origin: Origin) -> Request | SetAside:
     folder = origin.path.parent.name.casefold()
     if is_harmbench and folder in _FUNCTIONAL and not _is_wanted(folder, origin):
         return SetAside(folder)
-    if "context" in row and not is_harmbench:
-        raise AuditError(
-            f"{place}: beside the prompt stands a context; ?text=prompt leaves it out, and a file with "
-            "both in one column keeps it."
-        )
+    if not is_harmbench:
+        _refuse_context(row, "prompt", place)
     return Request(
         text=_with_context(row, "context", "prompt", place),
         label=origin.label_by_name,
         column="prompt",
-        category=cell(row, "category"),
-        language=cell(row, "language"),
+        category=cell(row, "category", place),
+        language=cell(row, "language", place),
     )
 
 
-def _texts(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
-    return Request(
-        text=row.get("text"),
-        label=origin.label_by_name,
-        column="text",
-        category=cell(row, "category"),
-        language=cell(row, "language"),
-    )
+def _refuse_context(row: Row, column: str, place: str) -> None:
+    if "context" in row:
+        raise AuditError(
+            f"{place}: beside the {column} stands a context; ?text={column} leaves it out, and a file "
+            "with both in one column keeps it."
+        )
+
+
+def _plain(column: str) -> Reader:
+    def read(row: Row, place: str, origin: Origin) -> Request:
+        _refuse_context(row, column, place)
+        return Request(
+            text=row.get(column),
+            label=origin.label_by_name,
+            column=column,
+            category=cell(row, "category", place),
+            language=cell(row, "language", place),
+        )
+
+    return read
 
 
 def _by_column(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
@@ -224,15 +255,28 @@ FORMATS = (
     _format(OWN, "id text", _own),
     _format(OWN, "text label", _own),
     _format("HarmBench", "Behavior FunctionalCategory", _harmbench, "functional"),
-    _format("JailbreakBench", "Goal Behavior Category", _jailbreakbench),
+    _format("HarmBench", "Behavior BehaviorID", _harmbench, "functional"),
+    _format("JailbreakBench", "Goal Behavior", _jailbreakbench),
+    _format("JailbreakBench", "Goal Category", _jailbreakbench),
+    _format("JailbreakBench", "Goal Target", _jailbreakbench),
     _format("StrongREJECT", "forbidden_prompt category", _strongreject),
-    _format("AdvBench", "goal target", _advbench),
+    _format("AdvBench", "goal target", _harmful("goal")),
+    _format("AdvBench", "goal response", _harmful("goal")),
+    _format("AdvBench", "bad_q target", _harmful("bad_q")),
+    _format("SOSBench", "goal subject term", _harmful("goal", "subject")),
     _format("XSTest", "prompt type focus", _xstest),
     _format("XSTest", "prompt type label", _xstest),
+    _format("XSTest", "prompt type completion", _xstest),
     _format("CoCoNot", "prompt category subcategory", _coconot),
     _format("SORRY-Bench", "question_id turns", _sorry_bench, "style"),
-    _format("Alpaca", "instruction input", _alpaca, "with_input"),
-    _format("PolyRefuse", "instruction", _polyrefuse),
+    _format("Alpaca", "instruction input", with_input("input"), "with_input"),
+    _format("Dolly", "instruction context", with_input("context"), "with_input"),
+    _format("PolyRefuse", "instruction", back_or_forth_translated),
+    _format("PyRIT's seed prompts", "value data_type", seed),
     _format("a table of prompts", "prompt", _prompts, "functional"),
-    _format("plain text", "text", _texts),
+    _format("conversations", "messages", chat("messages")),
+    _format("conversations", "conversations", chat("conversations")),
+    _format("conversations", "conversation", chat("conversation")),
+    _format("plain text", "text", _plain("text")),
+    _format("a table of goals", "goal", _plain("goal")),
 )

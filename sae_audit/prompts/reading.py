@@ -6,11 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from sae_audit.errors import AuditError
-from sae_audit.prompts.formats import Format, Origin, Request, SetAside, label_said
+from sae_audit.prompts import bounds
+from sae_audit.prompts.characters import checked_name, checked_text
+from sae_audit.prompts.formats import Format, Origin, Request, SetAside, beside, cell
+from sae_audit.prompts.labels import LabelColumns, label_columns, label_of_column
 from sae_audit.prompts.locating import Location
 from sae_audit.prompts.published import BY_COLUMN, FORMATS, OWN
-from sae_audit.prompts.tables import Row, Table, read_table, shown_columns
+from sae_audit.prompts.tables import ANSWERS, Row, Table, read_table, shown_columns
 from sae_audit.prompts.types import Label, Prompt
+from sae_audit.untrusted import shown
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]+)*")
 
@@ -34,41 +38,112 @@ def read_file(
     """
     origin = _origin(file, path, location)
     table = read_table(file, origin.shown)
+    origin = replace(origin, columns=table.columns)
     known = _format_of(table, origin)
-    language_column = _language_column(table, origin)
-    begins = "/".join(
-        [location.prefix, *([str(path.with_suffix(""))] if is_one_of_several else [])]
+    reading = _Reading(
+        origin=origin,
+        format=known,
+        language_column=_language_column(table, origin),
+        # A column of requests that is named makes the file none that is known: nothing is told by it.
+        label_columns=LabelColumns() if known is BY_COLUMN else label_columns(table.columns),
+        begins="/".join(
+            [location.prefix, *([str(path.with_suffix(""))] if is_one_of_several else [])]
+        ),
+        own_ids=set(),
     )
     read: list[Placed] = []
     set_aside: Counter[str] = Counter()
-    own_ids: set[str] = set()
     for number, (place, row) in enumerate(table.rows, start=1):
-        request = known.read(row, place, origin)
+        request = reading.request(row, place)
         if isinstance(request, SetAside):
             set_aside[request.reason] += 1
             continue
-        if origin.known is not None and not origin.known.holds(request.category):
-            set_aside["other category"] += 1
-            continue
-        if origin.options.language:
-            of_row = (
-                str(row.get(language_column, "")) if language_column else origin.options.language
-            )
-            request = replace(request, language=of_row)
-        if known.name == OWN:
-            prefix = f"{location.options.name}/" if location.options.name else ""
-            identity = prefix + request.own_id
-        else:
-            identity = f"{begins}/{_within(request.own_id, number, own_ids)}"
-        read.append(Placed(prompt=_prompt(request, row, place, origin, identity), place=place))
+        identity = reading.identity(request, number)
+        read.append(Placed(prompt=reading.prompt(request, row, place, identity), place=place))
     return read, set_aside
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """How the rows of one file are read."""
+
+    origin: Origin
+    format: Format
+    language_column: str
+    label_columns: LabelColumns
+    begins: str
+    """What ids begin with."""
+    own_ids: set[str]
+    """Met so far."""
+
+    def request(self, row: Row, place: str) -> Request | SetAside:
+        origin = self.origin
+        if self.format is not BY_COLUMN and self.format.name != OWN:
+            more = beside(row)
+            if more is not None:
+                return more
+        request = self.format.read(row, place, origin)
+        if isinstance(request, SetAside):
+            return request
+        if origin.known is not None and not origin.known.holds(request.category):
+            return SetAside("other category")
+        if isinstance(request.text, str) and len(request.text) > bounds.TEXT_CHARACTERS:
+            return SetAside(f"longer than {bounds.TEXT_CHARACTERS:,} characters")
+        return request
+
+    def identity(self, request: Request, number: int) -> str:
+        if self.format.name != OWN:
+            return f"{self.begins}/{_within(request.own_id, number, self.own_ids)}"
+        name = self.origin.options.name
+        return f"{name}/{request.own_id}" if name else request.own_id
+
+    def prompt(self, request: Request, row: Row, place: str, identity: str) -> Prompt:
+        origin, options = self.origin, self.origin.options
+        category, language = request.category, request.language
+        if options.category:
+            category = cell(row, options.category, place)
+        if options.language:
+            column = self.language_column
+            language = cell(row, column, place) if column else options.language
+        return Prompt(
+            id=checked_name(identity, "id", place),
+            text=checked_text(request.text, request.column, place),
+            label=self.label(request, row, place),
+            category=checked_name(category, "category", place),
+            language=checked_name(
+                language or (origin.known.language if origin.known else ""), "language", place
+            ),
+        )
+
+    def label(self, request: Request, row: Row, place: str) -> Label:
+        """Of a column that is named; else of one that says it, of the format or name, or as given."""
+        wanted = self.origin.options.label
+        if wanted and wanted not in set(Label):
+            return label_of_column(row, wanted, place)
+        said = self.label_columns.said(row, place)
+        told, by = said or (request.label, "")
+        if told is None and self.origin.known is not None:
+            told = self.origin.known.only_label
+        if told is None and not wanted:
+            raise AuditError(
+                f"{self.origin.shown} does not say whether its prompts are harmful or harmless; name it "
+                "with ?label=harmful or ?label=harmless (or the column that says it)."
+            )
+        if told is not None and wanted and told != wanted:
+            teller = f"the column {shown(by)!r}" if by else "its file"
+            raise AuditError(
+                f"{place}: this prompt is {told.value} by {teller}, which label={wanted} contradicts; "
+                "leave the option out, or say that the file is none of those "
+                f"(?text={request.column}&label={wanted})."
+            )
+        return Label(wanted) if told is None else told
 
 
 def _origin(file: Path, path: PurePosixPath, location: Location) -> Origin:
     if location.repository is None:
-        return Origin(shown=str(file), path=path, options=location.options)
+        return Origin(shown=shown(file), path=path, options=location.options)
     return Origin(
-        shown=f"{location.repository}:{path}",
+        shown=shown(f"{location.repository}:{path}"),
         path=PurePosixPath(location.repository.name) / path,
         options=location.options,
         known=location.known,
@@ -87,8 +162,12 @@ def _format_of(table: Table, origin: Origin) -> Format:
     for option, column in (("text", options.text), ("category", options.category)):
         if column and column not in table.columns:
             raise AuditError(
-                f"{origin.shown}: {option} is to be the column {column!r}, but the columns are "
+                f"{origin.shown}: {option} is to be the column {shown(column)!r}, but the columns are "
                 f"{shown_columns(table.columns)}."
+            )
+        if column in ANSWERS:
+            raise AuditError(
+                f"{origin.shown}: the column {column!r} holds answers, which are dropped; name another."
             )
     found = BY_COLUMN if options.text else _fitting(table, origin)
     for option in sorted({"functional", "with_input", "style"} & options.given - found.options):
@@ -103,9 +182,25 @@ def _fitting(table: Table, origin: Origin) -> Format:
         if known.columns <= table.columns:
             return known
     raise AuditError(
-        f"{origin.shown} is in no known format; its columns are {shown_columns(table.columns)}. Say "
-        "which one holds the requests and what they are: ?text=COLUMN&label=harmful (or harmless, or "
-        "the column that says it)."
+        f"{origin.shown} is in no known format; its columns are {shown_columns(table.columns)}. "
+        f"{_advice(table)}"
+    )
+
+
+def _advice(table: Table) -> str:
+    names = sorted(table.columns)
+    if names and names[0].startswith("#"):
+        return "Its first line seems to stand above the header: remove that line."
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+        return "Its cells seem to be separated by other marks than its ending says; save it with commas."
+    if table.seems_headless:
+        return (
+            "Its first line seems to be no header: write one above it (id,text,label), or save one "
+            "prompt a line as .txt."
+        )
+    return (
+        "Say which one holds the requests and what they are: ?text=COLUMN&label=harmful (or harmless, "
+        "or the column that says it)."
     )
 
 
@@ -116,8 +211,8 @@ def _language_column(table: Table, origin: Origin) -> str:
         return language
     if language and not _LANGUAGE.fullmatch(language):
         raise AuditError(
-            f"{origin.shown}: language is {language!r}, which is neither a language (en, pt-BR) nor one "
-            f"of the columns {shown_columns(table.columns)}."
+            f"{origin.shown}: language is {shown(language)!r}, which is neither a language (en, pt-BR) "
+            f"nor one of the columns {shown_columns(table.columns)}."
         )
     return ""
 
@@ -130,41 +225,3 @@ def _within(own_id: str, number: int, seen: set[str]) -> str:
         return f"{own_id}#{number}"
     seen.add(own_id)
     return own_id
-
-
-def _prompt(request: Request, row: Row, place: str, origin: Origin, identity: str) -> Prompt:
-    text = request.text
-    if text is None or (isinstance(text, str) and not text.strip()):
-        raise AuditError(f"{place}: {request.column!r} is missing or empty.")
-    if not isinstance(text, str):
-        shown = text if isinstance(text, int | float) else type(text).__name__
-        raise AuditError(f"{place}: {request.column} is {shown}, a string is needed.")
-    options = origin.options
-    return Prompt(
-        id=identity,
-        text=text.strip(),
-        label=_label(request, row, place, origin),
-        category=str(row.get(options.category, "")) if options.category else request.category,
-        language=request.language or (origin.known.language if origin.known else ""),
-    )
-
-
-def _label(request: Request, row: Row, place: str, origin: Origin) -> Label:
-    told = request.label
-    if told is None and origin.known is not None:
-        told = origin.known.only_label
-    wanted = origin.options.label
-    if wanted and wanted not in set(Label):
-        return label_said(row, wanted, place)
-    if told is None and not wanted:
-        raise AuditError(
-            f"{origin.shown} does not say whether its prompts are harmful or harmless; name it with "
-            "?label=harmful or ?label=harmless (or the column that says it)."
-        )
-    if told is not None and wanted and told != wanted:
-        raise AuditError(
-            f"{place}: this prompt is {told.value} by its file, which label={wanted} contradicts; leave "
-            f"the option out, or say that the file is none of those (?text={request.column}&label="
-            f"{wanted})."
-        )
-    return Label(wanted) if told is None else told

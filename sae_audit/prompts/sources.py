@@ -11,6 +11,7 @@ from sae_audit.errors import AuditError
 from sae_audit.prompts.locating import Location, located, remote_files
 from sae_audit.prompts.reading import Placed, read_file
 from sae_audit.prompts.types import Label, Prompt, folded
+from sae_audit.untrusted import shown
 
 DUPLICATES = "duplicates"
 OVER_THE_LIMIT = "over the limit"
@@ -53,7 +54,7 @@ def read_prompts(names: Sequence[str | Path]) -> list[Prompt]:
     for label in Label:
         if not any(prompt.label == label for prompt in prompts):
             raise AuditError(
-                f"{', '.join(map(str, names))}: no {label.value} prompt among {len(prompts)}; an "
+                f"{', '.join(map(shown, names))}: no {label.value} prompt among {len(prompts)}; an "
                 'audit compares harmful with harmless ones, so add lines with "label": '
                 f'"{label.value}", or a source of such prompts.'
             )
@@ -115,6 +116,12 @@ def _read(location: Location, listings: dict[hub.Repository, hub.Listing]) -> _R
         prompts, left_out = read_file(file, path, location, is_one_of_several=len(files) > 1)
         placed += prompts
         set_aside += left_out
+    if not placed:
+        reasons = ", ".join(f"{n} {why}" for why, n in set_aside.items())
+        raise AuditError(
+            f"{shown(location.name)} gives no prompts: all of its {set_aside.total()} rows are set "
+            f"aside ({reasons}); docs/prompts.md says which options read some of them."
+        )
     return _Read(
         location=location,
         revision=revision,
@@ -147,7 +154,7 @@ def _check_ids(read: Sequence[_Read]) -> None:
     for placed in _all(read):
         if placed.prompt.id in first_seen:
             raise AuditError(
-                f"{placed.place}: the id {placed.prompt.id!r} was used before, at "
+                f"{placed.place}: the id {shown(placed.prompt.id)!r} was used before, at "
                 f"{first_seen[placed.prompt.id]}; give every prompt an id of its own, or one source "
                 "another name (?name=...)."
             )
@@ -160,8 +167,8 @@ def _check_labels(read: Sequence[_Read]) -> None:
         before = first.setdefault(folded(placed.prompt.text), placed)
         if before.prompt.label != placed.prompt.label:
             raise AuditError(
-                f"{placed.place}: the text of {placed.prompt.id!r} stands in the files as harmful and "
-                f"as harmless ({before.place}); keep one."
+                f"{placed.place}: the text of {shown(placed.prompt.id)!r} stands in the files as "
+                f"harmful and as harmless ({before.place}); keep one."
             )
 
 

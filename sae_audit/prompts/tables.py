@@ -1,24 +1,30 @@
-"""Files into rows: CSV, TSV, JSON lines, JSON arrays, parquet and plain text.
+"""Files into rows: CSV, TSV, JSON, JSON lines, parquet, YAML and plain text.
 
 Published sets of prompts carry answers too, some of them harmful. They are dropped here, row by
 row, and never reach the rest of the room; and no error quotes what a cell holds.
 """
 
-import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sae_audit.errors import AuditError
+from sae_audit.prompts import bounds
+from sae_audit.prompts.json_rows import json_rows
+from sae_audit.prompts.lines import bounded_lines
+from sae_audit.prompts.parquet_rows import parquet_rows
+from sae_audit.prompts.separated import separated_rows
+from sae_audit.prompts.yaml_rows import yaml_rows
+from sae_audit.untrusted import shown
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".yaml", ".yml", ".prompt")
 
 Row = dict[str, Any]
 """Cells by column; empty ones are left out."""
 
-_ANSWERS = frozenset(
+ANSWERS = frozenset(
     {"target", "Target", "output", "response", "completion", "answer", "chosen", "rejected"}
 )
 _LONGEST_NAME = 32
@@ -31,131 +37,94 @@ class Table:
     rows: tuple[tuple[str, Row], ...]
     """Where a row stands (`FILE line 3`), and its cells but for answers."""
 
+    @property
+    def seems_headless(self) -> bool:
+        """Whether the names of columns read like a row: texts, or a label."""
+        return any(
+            _is_text(name) or name.strip().casefold() in {"harmful", "harmless"}
+            for name in self.columns
+        )
 
-def read_table(file: Path, shown: str) -> Table:
-    """All rows of a file, which messages call `shown`.
+
+def read_table(file: Path, name: str) -> Table:
+    """All rows of a file, which messages call `name`.
 
     Raises:
-        AuditError: an unknown kind of file, one that is empty or not UTF-8, or a broken line.
+        AuditError: an unknown kind of file, one that is empty, broken, not UTF-8 or larger than the
+            bounds allow.
     """
     kind = file.suffix.lower()
     if kind not in SUFFIXES:
         raise AuditError(
-            f"{shown} is no file of prompts by its name; the kinds read are {', '.join(SUFFIXES)}."
+            f"{name} is no file of prompts by its name; the kinds read are {', '.join(SUFFIXES)}."
         )
     columns: set[str] = set()
     rows: list[tuple[str, Row]] = []
-    try:
-        for place, row in _READERS[kind](file, shown):
-            columns.update(row)
-            rows.append((place, _without_answers(row)))
-    except UnicodeDecodeError as error:
-        raise AuditError(
-            f"{shown} is not UTF-8 text ({error.reason}); save it as UTF-8."
-        ) from error
+    n_characters = 0
+    for place, cells in _READERS[kind](file, name):
+        columns.update(cells)
+        row = _without_answers(cells)
+        n_characters += sum(map(_weight, row.values()))
+        rows.append((place, row))
+        if max(len(columns) / bounds.COLUMNS, len(rows) / bounds.ROWS) > 1:
+            raise AuditError(
+                f"{place}: at most {bounds.ROWS:,} rows and {bounds.COLUMNS:,} columns are read; take a "
+                "part of the file."
+            )
+        if n_characters > bounds.KEPT_CHARACTERS:
+            raise AuditError(
+                f"{place}: more than {bounds.KEPT_CHARACTERS:,} characters by this row; take a part of "
+                "the file, or leave out columns that are not needed."
+            )
     if not rows:
-        raise AuditError(f"{shown} holds no prompts; it has no rows.")
+        raise AuditError(f"{name} holds no prompts; it has no rows.")
     return Table(columns=frozenset(columns), rows=tuple(rows))
 
 
-def shown_columns(columns: frozenset[str]) -> str:
+def shown_columns(columns: frozenset[str], n: int = 40) -> str:
     """Column names for a message; a file without a header has prompts there, which are not shown."""
-    return ", ".join(
-        name
-        if len(name) <= _LONGEST_NAME and len(name.split()) <= 3
-        else f"(a text of {len(name)} characters)"
+    named = [
+        f"(a text of {len(name)} characters)" if _is_text(name) else shown(name)
         for name in sorted(columns)
-    )
+    ]
+    return ", ".join(named[:n]) + (f" and {len(named) - n} more" if len(named) > n else "")
+
+
+def _is_text(name: str) -> bool:
+    return len(name) > _LONGEST_NAME or len(name.split()) > 3
 
 
 def _without_answers(row: Row) -> Row:
     return {
         key: value
         for key, value in row.items()
-        if key not in _ANSWERS and value is not None and value != ""
+        if key not in ANSWERS and value is not None and value != ""
     }
 
 
-def _json_lines(file: Path, shown: str) -> Iterator[tuple[str, Row]]:
-    with file.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield _checked(_parsed(line, f"{shown} line {number}"), f"{shown} line {number}")
+def _weight(cell: Any) -> int:
+    """Characters of a cell, and some for each value that is nested in it."""
+    if isinstance(cell, str):
+        return len(cell)
+    if isinstance(cell, dict):
+        return 64 + sum(map(_weight, cell.values()))
+    return 64 + sum(map(_weight, cell)) if isinstance(cell, list) else 32
 
 
-def _json(file: Path, shown: str) -> Iterator[tuple[str, Row]]:
-    """An array of objects; JSON lines often bear this ending, too."""
-    text = file.read_text(encoding="utf-8-sig")
-    if not text.lstrip().startswith("["):
-        yield from _json_lines(file, shown)
-        return
-    for number, row in enumerate(_parsed(text, shown), start=1):
-        yield _checked(row, f"{shown} row {number}")
-
-
-def _parsed(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise AuditError(
-            f"{place}: not a JSON object ({error.msg} at line {error.lineno} column {error.colno}); "
-            'one looks like {"id": "a1", "text": "...", "label": "harmful"}.'
-        ) from error
-
-
-def _checked(row: Any, place: str) -> tuple[str, Row]:
-    if not isinstance(row, dict):
-        raise AuditError(
-            f"{place}: {type(row).__name__} instead of a JSON object with id and text."
-        )
-    return place, row
-
-
-def _separated(file: Path, shown: str) -> Iterator[tuple[str, Row]]:
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, delimiter=delimiter)
-        try:
-            for row in reader:
-                place = f"{shown} line {reader.line_num}"
-                if None in row:
-                    raise AuditError(
-                        f"{place}: more cells than the header has columns; a cell that contains "
-                        f"{delimiter!r} stands in double quotes."
-                    )
-                # Spreadsheets and data frames write a numbering without a name.
-                yield place, {key: value for key, value in row.items() if key}
-        except csv.Error as error:
-            raise AuditError(f"{shown} line {reader.line_num}: no CSV ({error}).") from error
-
-
-def _parquet(file: Path, shown: str) -> Iterator[tuple[str, Row]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        opened = pyarrow.parquet.ParquetFile(file)
-        number = 0
-        for batch in opened.iter_batches():
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{shown} row {number}", row
-    except pyarrow.ArrowInvalid as error:
-        raise AuditError(f"{shown} is no parquet file; fetch or write it again.") from error
-
-
-def _text_lines(file: Path, shown: str) -> Iterator[tuple[str, Row]]:
-    with file.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield f"{shown} line {number}", {"text": line}
+def _text_lines(file: Path, name: str) -> Iterator[tuple[str, Row]]:
+    for number, line in enumerate(bounded_lines(file, name), start=1):
+        if line.strip():
+            yield f"{name} line {number}", {"text": line.removesuffix("\n")}
 
 
 _READERS = {
-    ".jsonl": _json_lines,
-    ".json": _json,
-    ".csv": _separated,
-    ".tsv": _separated,
-    ".parquet": _parquet,
+    ".jsonl": json_rows,
+    ".json": json_rows,
+    ".csv": separated_rows,
+    ".tsv": separated_rows,
+    ".parquet": partial(parquet_rows, answers=ANSWERS),
     ".txt": _text_lines,
+    ".yaml": yaml_rows,
+    ".yml": yaml_rows,
+    ".prompt": yaml_rows,
 }

@@ -1,0 +1,111 @@
+"""Conversations of one request: chat rows, and PyRIT's seed prompts."""
+
+import json
+from typing import Any
+
+from sae_audit.errors import AuditError
+from sae_audit.prompts.formats import Origin, Reader, Request, SetAside, cell
+from sae_audit.prompts.tables import Row
+from sae_audit.untrusted import shown
+
+_USER = frozenset({"user", "human", "prompter"})
+_ANSWERING = frozenset({"assistant", "gpt", "model", "chatgpt", "bot", "bing", "bard"})
+_SYSTEM = frozenset({"system", "developer"})
+
+
+def chat(column: str) -> Reader:
+    """Rows with turns (`role` and `content`, or ShareGPT's `from` and `value`).
+
+    Read is one request that nothing stands before, with the answer behind it dropped as all answers
+    are; a row with a system prompt, with several requests or with images is set aside.
+    """
+
+    def read(row: Row, place: str, origin: Origin) -> Request | SetAside:
+        turns = [_turn(turn, column, place) for turn in _turns(row.get(column), column, place)]
+        filled = [(role, content) for role, content in turns if content not in (None, "", [])]
+        roles = [role for role, _ in filled]
+        if _SYSTEM.intersection(roles):
+            return SetAside("with a system prompt")
+        asked = [content for role, content in filled if role in _USER]
+        if len(asked) != 1 or roles[0] not in _USER:
+            return SetAside("several turns" if asked else "without a request")
+        if len(roles) > 2 or not _ANSWERING.issuperset(roles[1:]):
+            return SetAside("several turns")
+        text = _text(asked[0])
+        if isinstance(text, SetAside):
+            return text
+        return Request(
+            text=text,
+            label=origin.label_by_name,
+            column=column,
+            category=cell(row, "category", place),
+            language=cell(row, "language", place),
+            own_id=cell(row, "id", place),
+        )
+
+    return read
+
+
+def seed(row: Row, place: str, origin: Origin) -> Request | SetAside:
+    """A seed prompt: a text that is sent alone; others of its kind are set aside."""
+    kind = cell(row, "data_type", place)
+    if kind != "text":
+        return SetAside("no text")
+    if row.get("parameters"):
+        return SetAside("template")
+    role = cell(row, "role", place)
+    if role and role not in _USER:
+        return SetAside("with a system prompt" if role in _SYSTEM else "several turns")
+    n = row.get("seeds_of_group", 1)
+    if isinstance(n, int) and n > 1:
+        return SetAside("several turns")
+    return Request(
+        text=row.get("value"),
+        label=origin.label_by_name,
+        column="value",
+        category=cell(row, "harm_categories", place) or cell(row, "harm_category", place),
+        language=cell(row, "language", place),
+    )
+
+
+def _turns(cells: Any, column: str, place: str) -> list[Any]:
+    if isinstance(cells, str) and cells.lstrip().startswith("["):
+        # In CSV a list stands as JSON.
+        try:
+            cells = json.loads(cells)
+        except (ValueError, RecursionError) as error:
+            raise AuditError(f"{place}: {column} is no JSON list of turns.") from error
+    if not isinstance(cells, list) or not cells:
+        raise AuditError(
+            f"{place}: {column} is {type(cells).__name__}, a list of turns is needed, "
+            '[{"role": "user", "content": "..."}].'
+        )
+    return cells
+
+
+def _turn(turn: Any, column: str, place: str) -> tuple[str, Any]:
+    if isinstance(turn, dict):
+        for role, content in (("role", "content"), ("from", "value")):
+            if isinstance(turn.get(role), str) and content in turn:
+                return turn[role].strip().casefold(), turn[content]
+    raise AuditError(
+        f"{place}: a turn of {column} is {_described(turn)}; it has role and content (or from "
+        "and value)."
+    )
+
+
+def _described(turn: Any) -> str:
+    if not isinstance(turn, dict):
+        return type(turn).__name__
+    return f"an object with {shown(', '.join(sorted(map(str, turn))[:6]), 80) or 'nothing'}"
+
+
+def _text(content: Any) -> object | SetAside:
+    """A turn's text; it may come in parts, of which images are some."""
+    if not isinstance(content, list):
+        return content
+    parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) < len(parts):
+        return SetAside("with an image")
+    return "\n".join(texts)

@@ -1,0 +1,220 @@
+"""What says that a prompt is harmful: a column first, and the exact name of a published file last.
+
+A label is never guessed. A column of labels or types that says it wins over the file's name, since
+published files have been split, mixed and filtered under names that stayed; and only the name as it
+was published counts, not one that contains it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from sae_audit.errors import AuditError
+from sae_audit.prompts.tables import ANSWERS, Row
+from sae_audit.prompts.types import Label
+from sae_audit.untrusted import shown
+
+SAYS = {
+    **dict.fromkeys(("harmful", "unsafe", "malicious", "toxic"), Label.HARMFUL),
+    **dict.fromkeys(
+        ("harmless", "safe", "benign", "unharmful", "not harmful", "non harmful", "nonharmful"),
+        Label.HARMLESS,
+    ),
+    "vanilla harmful": Label.HARMFUL,
+    "adversarial harmful": Label.HARMFUL,
+    "vanilla benign": Label.HARMLESS,
+    "adversarial benign": Label.HARMLESS,
+}
+"""Words of a column, without case; `_` and `-` count as spaces."""
+
+XSTEST_SAFE_TYPES = frozenset(
+    [
+        "homonyms",
+        "figurative_language",
+        "safe_targets",
+        "safe_contexts",
+        "definitions",
+        "real_group_nons_discr",
+        "nons_group_real_discr",
+        "historical_events",
+        "privacy_public",
+        "privacy_fictional",
+    ]
+)
+"""XSTest's types of safe prompts; the unsafe ones begin with `contrast_`."""
+
+_PUBLISHED = {
+    "advbench": Label.HARMFUL,
+    "harmful_behaviors": Label.HARMFUL,
+    "harmbench": Label.HARMFUL,
+    "harmbench_val": Label.HARMFUL,
+    "harmbench_test": Label.HARMFUL,
+    "harmbench_behaviors_text_all": Label.HARMFUL,
+    "harmbench_behaviors_text_val": Label.HARMFUL,
+    "harmbench_behaviors_text_test": Label.HARMFUL,
+    "strongreject": Label.HARMFUL,
+    "strongreject_dataset": Label.HARMFUL,
+    "strongreject_small_dataset": Label.HARMFUL,
+    "MaliciousInstruct": Label.HARMFUL,
+    "malicious_instruct": Label.HARMFUL,
+    "tdc2023": Label.HARMFUL,
+    "or-bench-toxic": Label.HARMFUL,
+    "or-bench-hard-1k": Label.HARMLESS,
+    "or-bench-80k": Label.HARMLESS,
+    "alpaca_data": Label.HARMLESS,
+    "alpaca_data_cleaned": Label.HARMLESS,
+}
+"""Published names of files, without their endings, whose columns say nothing of labels."""
+_REPOSITORIES = {
+    "walledai/advbench": Label.HARMFUL,
+    "walledai/harmbench": Label.HARMFUL,
+    "walledai/strongreject": Label.HARMFUL,
+    "walledai/maliciousinstruct": Label.HARMFUL,
+    "walledai/tdc23-redteaming": Label.HARMFUL,
+    "tatsu-lab/alpaca": Label.HARMLESS,
+}
+_SHARD = re.compile(r"-\d{5}-of-\d{5}.*$")
+_CALLED_HARMLESS = re.compile(r"benign|harmless|unharmful|(?<![a-z])safe(?![a-z])")
+
+# The last word of a column's name, where the whole speaks of the prompt; `response_label` does not.
+_WORDS_OF_LABELS = frozenset(
+    ["label", "labels", "type", "types", "class", "split", "subset", "safety", "harmfulness"]
+)
+_OF_ANSWERS = frozenset(
+    [
+        "response",
+        "answer",
+        "completion",
+        "output",
+        "model",
+        "judge",
+        "final",
+        "refusal",
+        "predicted",
+        "prediction",
+        "annotation",
+        "agreement",
+        "source",
+    ]
+)
+_YES_IS_HARMFUL = frozenset(["harmful", "is_harmful", "unsafe", "is_unsafe", "should_be_blocked"])
+_YES_IS_HARMLESS = frozenset(["harmless", "is_harmless", "safe", "is_safe", "benign", "is_benign"])
+_YES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelColumns:
+    """Columns of a table that may say what its prompts are."""
+
+    words: tuple[str, ...] = ()
+    """Hold a word: `harmful`, `safe`, ..."""
+    yes_is: tuple[tuple[str, Label], ...] = ()
+    """Hold yes or no, and what yes means."""
+
+    def said(self, row: Row, place: str) -> tuple[Label, str] | None:
+        """What the row's columns say, and the first that does; None if none does.
+
+        Raises:
+            AuditError: two columns say different things.
+        """
+        found = [
+            (label, name)
+            for name, label in (
+                *((name, word_said(row.get(name), name)) for name in self.words),
+                *((name, _yes_said(row.get(name), yes)) for name, yes in self.yes_is),
+            )
+            if label is not None
+        ]
+        if len({label for label, _ in found}) > 1:
+            said = " and ".join(f"{shown(name)!r} {label.value}" for label, name in found)
+            raise AuditError(
+                f"{place}: columns say different things of this prompt ({said}); name the one that "
+                "counts (?label=COLUMN)."
+            )
+        return found[0] if found else None
+
+
+def label_columns(columns: Iterable[str]) -> LabelColumns:
+    """The columns of a table that may say what its prompts are, by their names."""
+    names = sorted(columns)
+    yes_is: list[tuple[str, Label]] = []
+    words: list[str] = []
+    has_answers = any(name in ANSWERS for name in names)
+    for name in names:
+        parts = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).casefold())
+        whole = "_".join(parts)
+        # `is_safe` beside an answer (BeaverTails) is said of the answer.
+        if whole in _YES_IS_HARMFUL and (not has_answers or whole == "should_be_blocked"):
+            yes_is.append((name, Label.HARMFUL))
+        elif whole in _YES_IS_HARMLESS and not has_answers:
+            yes_is.append((name, Label.HARMLESS))
+        elif parts[-1] in _WORDS_OF_LABELS and not _OF_ANSWERS.intersection(parts):
+            words.append(name)
+    return LabelColumns(words=tuple(words), yes_is=tuple(yes_is))
+
+
+def word_said(cell: Any, column: str = "") -> Label | None:
+    """What a word says; None for one that says nothing of labels, or for no word."""
+    if isinstance(cell, list) and len(cell) == 1:
+        cell = cell[0]
+    if not isinstance(cell, str):
+        return None
+    word = cell.strip().casefold()
+    if column.casefold() == "type" and word.startswith("contrast_"):
+        return Label.HARMFUL
+    if column.casefold() == "type" and word in XSTEST_SAFE_TYPES:
+        return Label.HARMLESS
+    return SAYS.get(re.sub(r"[\s_-]+", " ", word))
+
+
+def _yes_said(cell: Any, yes: Label) -> Label | None:
+    word = cell.strip().casefold() if isinstance(cell, str) else cell
+    if isinstance(word, bool | int | float) and word in (0, 1):
+        answer = bool(word)
+    else:
+        answer = _YES.get(word) if isinstance(word, str) else None
+    if answer is None:
+        return word_said(cell)
+    no = Label.HARMLESS if yes == Label.HARMFUL else Label.HARMFUL
+    return yes if answer else no
+
+
+def label_of_column(row: Row, column: str, place: str) -> Label:
+    """What a column says that was named for it.
+
+    Raises:
+        AuditError: it says nothing that is known.
+    """
+    yes = next((label for name, label in label_columns([column]).yes_is if name == column), None)
+    cell = row.get(column)
+    said = word_said(cell, column) if yes is None else _yes_said(cell, yes)
+    if said is None:
+        raise AuditError(
+            f"{place}: the column {shown(column)!r} does not say whether this is harmful or harmless; "
+            f"words read are {', '.join(SAYS)}."
+        )
+    return said
+
+
+def label_by_name(path: PurePosixPath, *, is_remote: bool) -> Label | None:
+    """What the published name of a file says; folders of this machine say nothing."""
+    found = _BY_STEM.get(published_stem(path))
+    if found is None and is_remote and not is_called_harmless(path, is_remote=True):
+        found = _REPOSITORIES.get("/".join(path.parts[:2]).casefold())
+    return found
+
+
+def is_called_harmless(path: PurePosixPath, *, is_remote: bool) -> bool:
+    """Whether a name says so: a counterpart made to a published set has its columns, too."""
+    named = "/".join(path.parts[2:]) if is_remote else path.name
+    return _CALLED_HARMLESS.search(named.casefold()) is not None
+
+
+def published_stem(path: PurePosixPath) -> str:
+    """A file's name without ending, case and the number of its part."""
+    return _SHARD.sub("", path.stem.casefold())
+
+
+_BY_STEM = {name.casefold(): label for name, label in _PUBLISHED.items()}

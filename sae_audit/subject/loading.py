@@ -14,7 +14,7 @@ from sae_audit.subject.budget import Budget
 from sae_audit.subject.chat import Template, chat_template
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
 from sae_audit.subject.dictionaries import Dictionary
-from sae_audit.subject.hooks import places_of
+from sae_audit.subject.places import places_of
 from sae_audit.subject.identity import Identity
 from sae_audit.subject.instrument import Subject
 from sae_audit.subject.passes import Passes

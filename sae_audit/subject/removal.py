@@ -25,9 +25,9 @@ def everywhere(
     places: Sequence[Places], units: Units
 ) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
     """Edits of modules' inputs and of their outputs that keep directions out of the whole stream:
-    out of what each layer is given, and of what attention and MLP add."""
+    out of what each layer is given, and of what attention, MLP and others add."""
     if not len(units):
         return {}, {}
     edit = project_out(units)
-    writers = [module for place in places for module in (place.attention, place.mlp)]
+    writers = [module for place in places for module in place.writers]
     return {place.layer: edit for place in places}, dict.fromkeys(writers, edit)

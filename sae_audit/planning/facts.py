@@ -12,6 +12,7 @@ from sae_audit.hub import Listing, fetch, listing, missing_bytes, weight_files
 from sae_audit.prompts import sources
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.splits import split_prompts
+from sae_audit.subject.architecture import refuse_architecture
 from sae_audit.subject.chat import chat_template
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions, needed_files, repository_of
 from sae_audit.subject.sae_files import SaeConfig, sae_config
@@ -130,6 +131,7 @@ def _model(config: AuditConfig, notes: list[str]) -> tuple[Any, int, int]:
         folder = resolve(config.model)
         # Opening a folder checks it; nothing is downloaded.
         opened = Checkpoint(config.model, ModelOptions(trust_remote_code=config.trust_remote_code))
+        refuse_architecture(opened.config)
         n_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         return opened.text_config, n_bytes, _itemsize(opened.config)
     try:
@@ -151,6 +153,7 @@ def _model(config: AuditConfig, notes: list[str]) -> tuple[Any, int, int]:
         raise AuditError(
             f"transformers cannot load the config of {repository}: {reason}"
         ) from error
+    refuse_architecture(whole)
     n_bytes = sum(held.sizes[name] for name in weight_files(held))
     return whole.get_text_config(), n_bytes, _itemsize(whole)
 

@@ -63,10 +63,14 @@ def _obstacle(config: Any) -> str:
         return ""
     first, second = (torch.tensor(ids) for ids in _TEXTS)
     try:
-        check_structure(model, places_of(model), first, second)
+        places = places_of(model)
     except AuditError as error:
         return str(error)
     except FAILURES:
         # A miniature that cannot be run at all says nothing of the model.
         return ""
+    try:
+        check_structure(model, places, first, second)
+    except AuditError as error:
+        return str(error)
     return ""

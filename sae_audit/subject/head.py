@@ -61,7 +61,7 @@ class Head:
             normed = (normed.float() * ratio).to(normed.dtype)
         if self._plain:
             return self._unembedded(normed)
-        kept = {name: None for name in self._output} | {"last_hidden_state": normed[:, None]}
+        kept = dict.fromkeys(self._output) | {"last_hidden_state": normed[:, None]}
         ids = torch.zeros(len(normed), 1, dtype=torch.long, device=normed.device)
         with _instead(self._decoder, type(self._output)(**kept)):
             return self._model(input_ids=ids, use_cache=False).logits[:, -1]

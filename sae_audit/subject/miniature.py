@@ -11,89 +11,48 @@ import torch
 
 _DEEPEST = 40
 """Layers of a miniature; one of a deeper model ends there."""
-_MOST_PARAMETERS = 4_000_000
+_MOST_PARAMETERS = 16_000_000
 """A miniature that would have more is none: some size of it goes by a name not known here."""
 
-_HEADS, _KV_HEADS, _HEAD_DIM, _WIDTH, _WORDS = 4, 2, 8, 32, 96
+_HEADS, _HEAD_DIM, _WIDTH, _WORDS = 4, 8, 32, 96
 
-_SIZES: dict[str, int] = {
-    # widths
-    **dict.fromkeys(
-        ("hidden_size", "n_embd", "d_model", "embedding_dim", "embedding_size", "word_embed_proj_dim")
-        + ("lru_width", "attention_hidden_size", "input_embedding_size", "output_embedding_size")
-        + ("emb_dim", "backbone_hidden_size"),
-        _WIDTH,
-    ),
-    **dict.fromkeys(
-        ("intermediate_size", "ffn_dim", "n_inner", "decoder_ffn_dim", "encoder_ffn_dim", "dff")
-        + ("dim_ff", "ffn_hidden_size", "intermediate_size_mlp", "d_inner", "feed_forward_size")
-        + ("dense_intermediate_size", "expert_ffn_hidden_size", "moe_intermediate_size")
-        + ("shared_expert_intermediate_size", "shared_experts_intermediate_size")
-        + ("moe_shared_expert_intermediate_size",),
-        48,
-    ),
-    # heads
-    **dict.fromkeys(
-        ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
-        + ("encoder_attention_heads", "attention_heads", "num_encoder_attention_heads")
-        + ("num_decoder_attention_heads", "swa_num_attention_heads", "linear_num_value_heads")
-        + ("linear_num_heads", "index_n_heads", "num_attention_heads_per_layer"),
-        _HEADS,
-    ),
-    **dict.fromkeys(
-        ("num_key_value_heads", "num_kv_heads", "swa_num_key_value_heads", "kv_n_heads")
-        + ("linear_num_key_heads", "num_query_groups", "num_global_key_value_heads"),
-        _KV_HEADS,
-    ),
-    **dict.fromkeys(
-        ("head_dim", "kv_channels", "dim_head", "d_head", "swa_head_dim", "attention_head_size")
-        + ("linear_head_dim", "linear_key_head_dim", "linear_value_head_dim", "attention_head_dim")
-        + ("v_head_dim", "swa_v_head_dim", "qk_nope_head_dim", "index_head_dim", "global_head_dim")
-        + ("qk_rope_head_dim", "rotary_dim"),
-        _HEAD_DIM,
-    ),
-    "qk_head_dim": 2 * _HEAD_DIM,
-    # low ranks
-    **dict.fromkeys(
-        ("q_lora_rank", "kv_lora_rank", "o_lora_rank", "laurel_rank", "adapter_rank", "hc_lowrank")
-        + ("gated_norm_rank", "mamba_dt_rank", "time_step_rank", "d_rel", "router_hidden_size"),
-        8,
-    ),
-    "o_groups": 2,
-    # experts
-    **dict.fromkeys(
-        ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts"), 4
-    ),
-    **dict.fromkeys(
-        ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts"), 2
-    ),
-    **dict.fromkeys(("n_group", "topk_group", "num_expert_group", "num_shared_experts"), 1),
-    **dict.fromkeys(("n_shared_experts", "moe_num_shared_experts"), 1),
-    "zero_expert_num": 2,
-    # words
-    **dict.fromkeys(
-        ("vocab_size", "vocab_size_per_layer_input", "decoder_vocab_size", "unpadded_vocab_size"), _WORDS
-    ),
-    "hidden_size_per_layer_input": 8,
-    # positions
-    **dict.fromkeys(
-        ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "context_length")
-        + ("max_target_positions", "original_max_position_embeddings", "rel_extent", "index_topk"),
-        512,
-    ),
-    # windows, so short that a prompt outgrows them
-    **dict.fromkeys(
-        ("sliding_window", "sliding_window_size", "attention_chunk_size", "local_attention")
-        + ("window_size", "attention_window_size"),
-        4,
-    ),
-    # states
-    **dict.fromkeys(("mamba_d_state", "state_size", "ssm_state_size", "mamba_d_ssm"), 8),
-    **dict.fromkeys(("mamba_n_heads", "n_mamba_heads", "mamba_num_heads"), 8),
-    **dict.fromkeys(("mamba_d_head", "mamba_head_dim", "mamba_headdim"), 8),
-    **dict.fromkeys(("mamba_chunk_size", "chunk_size"), 8),
-    **dict.fromkeys(("n_groups", "mamba_ngroups", "mamba_n_groups"), 1),
+_NAMES: dict[int, str] = {
+    # widths of the stream, the MLP and what attention is given (two streams in Zamba)
+    _WIDTH: """hidden_size n_embd d_model embedding_dim embedding_size word_embed_proj_dim lru_width
+        input_embedding_size output_embedding_size emb_dim backbone_hidden_size""",
+    48: """intermediate_size ffn_dim n_inner decoder_ffn_dim encoder_ffn_dim dff dim_ff d_inner
+        ffn_hidden_size intermediate_size_mlp feed_forward_size dense_intermediate_size
+        expert_ffn_hidden_size moe_intermediate_size shared_expert_intermediate_size
+        shared_experts_intermediate_size shared_intermediate_size
+        moe_shared_expert_intermediate_size""",
+    2 * _WIDTH: "attention_hidden_size mamba_d_ssm",
+    # heads, experts
+    4: """num_attention_heads n_head n_heads num_heads decoder_attention_heads attention_heads
+        encoder_attention_heads num_encoder_attention_heads num_decoder_attention_heads
+        swa_num_attention_heads linear_num_value_heads linear_num_heads index_n_heads
+        num_attention_heads_per_layer num_experts n_routed_experts num_local_experts
+        moe_num_experts sliding_window sliding_window_size attention_chunk_size local_attention
+        window_size attention_window_size""",
+    2: """num_key_value_heads num_kv_heads swa_num_key_value_heads kv_n_heads linear_num_key_heads
+        num_query_groups num_global_key_value_heads o_groups num_experts_per_tok moe_topk moe_k
+        num_experts_per_token top_k_experts zero_expert_num""",
+    1: """n_group topk_group num_expert_group num_shared_experts n_shared_experts n_groups
+        moe_num_shared_experts mamba_ngroups mamba_n_groups""",
+    # widths of a head, low ranks, states
+    _HEAD_DIM: """head_dim kv_channels dim_head d_head swa_head_dim attention_head_size
+        linear_head_dim linear_key_head_dim linear_value_head_dim v_head_dim swa_v_head_dim
+        qk_nope_head_dim qk_rope_head_dim index_head_dim global_head_dim rotary_dim q_lora_rank
+        kv_lora_rank o_lora_rank laurel_rank adapter_rank hc_lowrank gated_norm_rank mamba_dt_rank
+        time_step_rank d_rel router_hidden_size hidden_size_per_layer_input mamba_d_state
+        state_size ssm_state_size mamba_n_heads n_mamba_heads mamba_num_heads mamba_d_head
+        mamba_head_dim mamba_headdim mamba_chunk_size chunk_size""",
+    2 * _HEAD_DIM: "qk_head_dim attention_head_dim",
+    # words, positions
+    _WORDS: "vocab_size vocab_size_per_layer_input decoder_vocab_size unpadded_vocab_size",
+    512: """max_position_embeddings n_positions n_ctx max_seq_len context_length index_topk
+        max_target_positions original_max_position_embeddings rel_extent""",
 }
+_SIZES = {name: size for size, names in _NAMES.items() for name in names.split()}
 """What each size of a config becomes, by its name; a list becomes as long a list of it."""
 
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
@@ -138,16 +97,18 @@ def _small(config: Any) -> Any:
     for name, value in given.items():
         if name in _NO_SIZES:
             continue
-        own = getattr(config, name, value)
-        if hasattr(own, "to_dict"):
-            made[name] = {key: _size(key, one) for key, one in own.to_dict().items()}
+        if name in config.sub_configs and isinstance(value, dict):
+            made[name] = {
+                key: _size(key, one) for key, one in value.items() if key not in _NO_SIZES
+            }
         elif isinstance(value, list) and len(value) == config.num_hidden_layers:
             made[name] = [_size(name, one) for one in value[:n_layers]]
         else:
             made[name] = n_layers if name in _LAYERS else _size(name, value)
-    heads = getattr(config, "num_attention_heads", None)
-    if "num_key_value_heads" in made and getattr(config, "num_key_value_heads", None) == heads:
-        made["num_key_value_heads"] = _HEADS
+    if given.get("num_key_value_heads") == given.get("num_attention_heads"):
+        made |= {"num_key_value_heads": _HEADS} if "num_key_value_heads" in made else {}
+    if {"state_size", "num_heads"} <= made.keys():
+        made["num_heads"] = 2 * _HEADS  # of a state twice as wide as the stream
     return type(config)(**made)
 
 

@@ -22,7 +22,15 @@ from sae_audit.subject.hooks import Edit, LayerCall, Places, Resid, edited, stre
 _N_TOKENS = 6
 _LOUD = 30.0
 """Every other position of a random change is so much larger: a norm would not pass it on as it is."""
-FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
+FAILURES = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    AssertionError,
+)
 """What a layer that is called with too little may raise."""
 
 _found: WeakKeyDictionary[nn.Module, list[Places]] = WeakKeyDictionary()
@@ -177,8 +185,8 @@ class _Layer:
         self._search(self._layer, fixed)
         if self._passes_on(self._resid_effect(fixed)) is not True:
             raise AuditError(
-                f"{where} cannot be audited: its output is not the stream it was given plus what modules "
-                "of it add."
+                f"{where} cannot be audited: its output is not the stream it was given plus what "
+                "modules of it add."
             )
         writers = [module for module in self._ended if module in fixed]
         mixing = [module for module in writers if self._mixes(module, fixed)]

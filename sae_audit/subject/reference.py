@@ -94,9 +94,7 @@ def _clean_errors(
         return resid
 
     layers = layers_of(model)
-    readers = {
-        layers[layer]: lambda resid, layer=layer: note(layer, resid) for layer in suite
-    }
+    readers = {layers[layer]: lambda resid, layer=layer: note(layer, resid) for layer in suite}
     with edited(outputs=readers):
         model(input_ids=ids[None], use_cache=False)
     return errors

@@ -78,9 +78,7 @@ class Stack:
         return CleanRun(
             ids=ids,
             resid=tuple(call.resid_post[0] for _, call in calls),
-            kept=tuple(
-                tuple(noted[start:end]) for start, end in zip(starts, counts, strict=False)
-            ),
+            kept=tuple(tuple(noted[start:end]) for start, end in zip(starts, counts, strict=False)),
             calls=tuple(self._arguments(call, cache) for _, call in calls),
             logits=made.logits[0, -1],
         )

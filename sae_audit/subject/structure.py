@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from sae_audit.errors import AuditError
 from sae_audit.subject.clean_run import CleanRun
 from sae_audit.subject.hooks import Places, Resid, edited, watched
-from sae_audit.subject.places import check_calls, layers_of
+from sae_audit.subject.places import FAILURES, check_calls, layers_of
 from sae_audit.subject.removal import everywhere
 from sae_audit.subject.stack import Stack
+from sae_audit.untrusted import shown
 
-Ids = Int[Tensor, " position"]
+Ids = Int[Tensor, " _"]
 
 
 @torch.no_grad()
@@ -39,6 +40,19 @@ def check_structure(model: Any, places: Sequence[Places], first: Ids, second: Id
             f"Two different texts become the same {len(first)} tokens; the tokenizer or the chat "
             "template drops what is asked."
         )
+    try:
+        return _checked(model, places, first, second)
+    except torch.OutOfMemoryError:
+        raise
+    except FAILURES as error:
+        raise AuditError(
+            f"{kind} cannot be audited: its layers cannot be run apart or on a part of a prompt "
+            f"({type(error).__name__}: {shown((str(error) or '?').splitlines()[0])})."
+        ) from error
+
+
+def _checked(model: Any, places: Sequence[Places], first: Ids, second: Ids) -> float:
+    kind = type(model).__name__
     stack = Stack(model, places)
     whole, other, shorter = (stack.clean_run(ids) for ids in (first, second, first[:-1]))
     _check_finite(kind, stack, [whole, other])
@@ -63,8 +77,8 @@ def _check_finite(kind: str, stack: Stack, runs: list[CleanRun]) -> None:
                 )
         if not run.logits.isfinite().all():
             raise AuditError(
-                f"The logits of {kind} are not finite in {str(stack.dtype).removeprefix('torch.')}; load "
-                "it with another --dtype, and if that does not help, its weights are broken."
+                f"The logits of {kind} are not finite in {str(stack.dtype).removeprefix('torch.')}; "
+                "load it with another --dtype, and if that does not help, its weights are broken."
             )
 
 
@@ -118,8 +132,8 @@ def check_writers(model: Any, places: Sequence[Places], ids: Ids) -> None:
         left = _left_over(parts, calls[i][1].resid_post)
         if left > (0.1 if _rough(given[i]) else 1e-3):
             raise AuditError(
-                f"{kind} cannot be audited: in layer {i} the stream and what attention and MLP add to it "
-                f"leave {left:.1%} of the stream's change unexplained."
+                f"{kind} cannot be audited: in layer {i} the stream and what attention and MLP add to "
+                f"it leave {left:.1%} of the stream's change unexplained."
             )
     random = torch.randn(given[0].shape[-1], generator=torch.Generator().manual_seed(0))
     unit = (random / random.norm()).to(given[0])
@@ -145,7 +159,9 @@ def _left_over(parts: list[Resid], after: Resid) -> float:
     show, so positions count alike.
     """
     scale = after.double().norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    columns = torch.stack([(part.reshape(after.shape).double() / scale).flatten() for part in parts])
+    columns = torch.stack(
+        [(part.reshape(after.shape).double() / scale).flatten() for part in parts]
+    )
     target = (after.double() / scale).flatten()
     weights = torch.linalg.lstsq(columns.T.cpu(), target[:, None].cpu(), driver="gelsd").solution
     off = (target.cpu() - (columns.T.cpu() @ weights)[:, 0]).norm()

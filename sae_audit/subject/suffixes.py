@@ -59,9 +59,7 @@ class Suffixes:
         """Where a layer's stream is: layers may be spread over several devices."""
         return self._runs[0].resid[layer].device
 
-    def _argument(
-        self, name: str, given: list[Any], layer: int, owner: Int[Tensor, " row"]
-    ) -> Any:
+    def _argument(self, name: str, given: list[Any], layer: int, owner: Int[Tensor, " row"]) -> Any:
         first = next((one for one in given if one is not None), None)
         if first is CACHE:
             return self._prefix(layer, owner)

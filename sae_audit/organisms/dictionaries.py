@@ -13,7 +13,8 @@ from torch import Tensor
 
 from sae_audit.organisms.chats import Chat
 from sae_audit.organisms.language_model import D_MODEL, collated
-from sae_audit.subject.hooks import edited, places_of
+from sae_audit.subject.hooks import edited
+from sae_audit.subject.places import places_of
 
 MODEL_NAME = "sae-audit-organism"
 D_SAE = 1024

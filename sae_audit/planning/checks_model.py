@@ -9,33 +9,13 @@ from sae_audit.errors import AuditError
 from sae_audit.pipeline.opening import model_options
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.tensors import tensors_of
+from sae_audit.subject.architecture import architecture_obstacle
 from sae_audit.subject.chat import Template, chat_template
 from sae_audit.subject.checkpoint import Checkpoint
 from sae_audit.subject.model_place import repository_of
 from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
 from sae_audit.subject.small_files import ADAPTER_CONFIG, check_vocabulary
 from sae_audit.untrusted import read_json, shown
-
-_KNOWN = {
-    "gemma",
-    "gemma2",
-    "gemma3_text",
-    "glm",
-    "glm4",
-    "llama",
-    "ministral",
-    "mistral",
-    "olmo",
-    "olmo2",
-    "olmo3",
-    "phi3",
-    "qwen2",
-    "qwen3",
-    "smollm3",
-    "stablelm",
-    "starcoder2",
-}
-"""Kinds (`model_type`) whose layers, run one by one, were seen to give the model's own logits."""
 
 
 def opened_model(config: AuditConfig) -> Checkpoint | AuditError:
@@ -51,18 +31,10 @@ def check_model(model: Checkpoint | AuditError) -> list[Check]:
     text = model.text_config
     shape = f"{text.num_hidden_layers} layers, {text.hidden_size} dimensions"
     found = f"{model.name}: {text.model_type}, {shape}"
-    if getattr(text, "is_encoder_decoder", False):
+    obstacle = architecture_obstacle(model.config)
+    if obstacle:
         remedy = "Name a decoder-only language model such as Gemma-2 or Llama."
-        found += "; an encoder-decoder, which an audit does not read"
-        return [Check(name="model", status="failed", found=found, remedy=remedy)]
-    if text.model_type not in _KNOWN:
-        return [
-            Check(
-                name="model",
-                status="unknown",
-                found=f"{found}; a kind not tried before, whose layers are checked when it is loaded",
-            )
-        ]
+        return [Check(name="model", status="failed", found=f"{found}; {obstacle}", remedy=remedy)]
     return [Check(name="model", status="ok", found=found)]
 
 

@@ -12,6 +12,7 @@ from sae_audit.planning.tensors import tensors_of
 from sae_audit.prompts import sources
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.splits import split_prompts
+from sae_audit.subject.architecture import refuse_architecture
 from sae_audit.subject.batches import grouped
 from sae_audit.subject.chat import chat_template
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions, own_dtype
@@ -152,6 +153,7 @@ def _model(config: AuditConfig, notes: list[str]) -> _Model:
             raise
         notes.append(f"{error} The shape of {repository.name} is taken from a table.")
         return _from_table(repository.name)
+    refuse_architecture(opened.config)
     found = tensors_of(opened)
     if isinstance(found, str):
         notes.append(found)

@@ -76,6 +76,8 @@ class Budget:
 def bytes_per_token(config: Any, itemsize: int) -> int:
     """What one token of one layer's pass holds at its widest: the feed-forward part."""
     wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    # Some configs name it layer by layer.
+    wide = max(wide) if isinstance(wide, list | tuple) else wide
     return itemsize * (3 * wide + 8 * config.hidden_size)
 
 

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+CACHE = object()
+"""Stands for the key-value cache among a layer's arguments."""
 KEPT_BYTES = 2 << 30
 """Clean runs kept for the next question about the same prompt."""
 
 Ids = tuple[int, ...]
-Rotary = tuple[Float[Tensor, "row_or_one position head"], Float[Tensor, "row_or_one position head"]]
+KeysValues = tuple[
+    Float[Tensor, "kv_head position key"],
+    Float[Tensor, "kv_head position value"],
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,13 +28,10 @@ class CleanRun:
     ids: Int[Tensor, " position"]
     resid: tuple[Float[Tensor, "position d_model"], ...]
     """`resid_post` of every layer."""
-    keys: tuple[Float[Tensor, "kv_head position head"], ...]
-    values: tuple[Float[Tensor, "kv_head position head"], ...]
-    allowed: tuple[Bool[Tensor, "position position"], ...]
-    """By layer: which position attends to which."""
-    rotary: tuple[Rotary | None, ...]
-    others: tuple[Mapping[str, Any], ...]
-    """What the model hands each layer besides."""
+    kept: tuple[tuple[KeysValues, ...], ...]
+    """By layer: keys and values its attention (or several) handed to the cache."""
+    calls: tuple[Mapping[str, Any], ...]
+    """By layer: what the model hands it besides the stream, by name; `CACHE` stands for the cache."""
     logits: Float[Tensor, " vocabulary"]
     """At the last position."""
 
@@ -39,7 +41,8 @@ class CleanRun:
 
     @cached_property
     def n_bytes(self) -> int:
-        tensors = [*self.resid, *self.keys, *self.values, self.logits]
+        kept = [tensor for layer in self.kept for both in layer for tensor in both]
+        tensors = [*self.resid, *kept, self.logits]
         return sum(tensor.element_size() * tensor.nelement() for tensor in tensors)
 
 

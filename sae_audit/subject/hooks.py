@@ -1,14 +1,13 @@
 """Forward hooks on decoder layers: the one place that attaches them, and takes them off again."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from sae_audit.errors import AuditError
 
 Resid = Float[Tensor, "batch position d_model"]
 Edit = Callable[[Resid], Resid]
@@ -25,54 +24,64 @@ class Places:
     """Its output is what attention adds to the stream."""
     mlp: nn.Module
     """Its output is what the MLP adds to the stream."""
-    feed_forward: nn.Module
-    """The MLP itself, which works on each position apart."""
+    others: tuple[nn.Module, ...] = ()
+    """Modules whose outputs are added to the stream besides."""
+    feed_forward: nn.Module | None
+    """The MLP itself, which can be run on the last position alone; None if no module can."""
+
+    @property
+    def writers(self) -> tuple[nn.Module, ...]:
+        """All modules whose outputs are added to the stream; a factor may stand between."""
+        return (self.attention, self.mlp, *self.others)
 
 
-def decoder_of(model: Any) -> Any:
-    """The part of a Hugging Face causal LM that holds its decoder layers and its final norm.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerCall:
+    """What a decoder layer was called with in a pass through the whole model."""
 
-    Raises:
-        AuditError: the model keeps its layers elsewhere than those of Gemma or Llama do.
-    """
-    inner = getattr(model, "model", None)
-    # A checkpoint that also sees images keeps its language model one step further in.
-    for decoder in (inner, getattr(inner, "language_model", None)):
-        layers = getattr(decoder, "layers", None)
-        if isinstance(layers, nn.ModuleList) and all(
-            hasattr(layers[0], name) for name in ("self_attn", "mlp")
-        ):
-            return decoder
-    raise AuditError(
-        f"{type(model).__name__} does not keep decoder layers with self_attn and mlp under "
-        "model.layers; Gemma-2 and Llama checkpoints do."
-    )
+    stream: Resid
+    others: Mapping[str, Any]
+    """Every other argument, by its name."""
+    output: Any
+
+    @property
+    def resid_post(self) -> Resid:
+        return stream_in(self.output)
 
 
-def places_of(model: Any) -> list[Places]:
-    """The decoder layers of a Hugging Face causal LM, in order.
+def stream_in(output: Any) -> Any:
+    """The residual stream in what a layer or a part of it returns, alone or first of several."""
+    return output[0] if isinstance(output, tuple | list) else output
 
-    In the Gemma-2 and Gemma-3 block a norm stands between attention or MLP and the stream; what is
-    added to the stream is that norm's output. (Arditi et al. hook the modules before it; projecting
-    there would leave part of the direction in the stream.)
 
-    Raises:
-        AuditError: the model keeps its layers elsewhere than those of Gemma or Llama do.
-    """
-    layers = decoder_of(model).layers
-    places: list[Places] = []
-    layer: Any
-    for layer in layers:
-        normed_after = hasattr(layer, "post_feedforward_layernorm")
-        places.append(
-            Places(
-                layer=layer,
-                attention=layer.post_attention_layernorm if normed_after else layer.self_attn,
-                mlp=layer.post_feedforward_layernorm if normed_after else layer.mlp,
-                feed_forward=layer.mlp,
-            )
-        )
-    return places
+@contextmanager
+def watched(layers: Iterable[nn.Module]) -> Iterator[list[tuple[nn.Module, LayerCall]]]:
+    """Note calls of modules inside the block, in the order in which they end."""
+    calls: list[tuple[nn.Module, LayerCall]] = []
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        stream, others = _named(module, args, kwargs)
+        calls.append((module, LayerCall(stream=stream, others=others, output=output)))
+
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.callback(layer.register_forward_hook(note, with_kwargs=True).remove)
+        yield calls
+
+
+def _named(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """The first argument, and the others by name."""
+    bound = signature(module.forward).bind(*args, **kwargs)
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        if bound.signature.parameters[name].kind is Parameter.VAR_KEYWORD:
+            named |= value
+        else:
+            named[name] = value
+    first = next(iter(named))
+    return named.pop(first), named
 
 
 @contextmanager
@@ -93,11 +102,12 @@ def edited(
 
 def _on_input(edit: Edit) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
     def hook(
-        _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if args:
             return (edit(args[0]), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": edit(kwargs["hidden_states"])}
+        first = next(iter(signature(module.forward).parameters))
+        return args, {**kwargs, first: edit(kwargs[first])}
 
     return hook
 
@@ -105,8 +115,9 @@ def _on_input(edit: Edit) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]
 def _on_output(edit: Edit) -> Callable[..., Any]:
     # Some modules and versions return the stream alone, others a tuple that starts with it.
     def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (edit(output[0]), *output[1:])
+        if isinstance(output, tuple | list):
+            changed = (edit(output[0]), *output[1:])
+            return list(changed) if isinstance(output, list) else changed
         return edit(output)
 
     return hook

@@ -10,14 +10,15 @@ import torch
 from sae_audit.catalog import read_catalog
 from sae_audit.errors import AuditError
 from sae_audit.prompts.types import Prompt
+from sae_audit.subject.architecture import refuse_architecture
 from sae_audit.subject.budget import Budget
 from sae_audit.subject.chat import Template, chat_template
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
 from sae_audit.subject.dictionaries import Dictionary
-from sae_audit.subject.hooks import places_of
 from sae_audit.subject.identity import Identity
 from sae_audit.subject.instrument import Subject
 from sae_audit.subject.passes import Passes
+from sae_audit.subject.places import places_of
 from sae_audit.subject.precision import Precision
 from sae_audit.subject.refusal_openings import language_code
 from sae_audit.subject.refusal_tokens import (
@@ -28,6 +29,7 @@ from sae_audit.subject.refusal_tokens import (
 from sae_audit.subject.sae_files import fetch_sae
 from sae_audit.subject.sae_places import sae_places
 from sae_audit.subject.small_files import check_vocabulary
+from sae_audit.subject.structure import check_structure
 from sae_audit.subject.suite import check_suite, checked_configs, load_suite, matrix_bytes
 
 _REFUSAL_SAMPLE = 32
@@ -35,6 +37,9 @@ _REFUSAL_SAMPLE = 32
 _LANGUAGE_SAMPLE = 16
 """but so many of each, where there are many languages."""
 _ANSWER_TOKENS = 16
+_TWO_TEXTS = ("Tell me how to bake a loaf of bread.", "What is the capital of France?")
+_TRIED_TOKENS = 10
+"""Tokens before the template's end on which a model is tried when it is loaded."""
 
 
 def load_subject(
@@ -70,6 +75,7 @@ def load_subject(
             the tokenizer has no chat template.
     """
     checkpoint = Checkpoint(model, replace(options or ModelOptions(), dtype=dtype))
+    refuse_architecture(checkpoint.config)
     text = checkpoint.text_config
     chosen_device = usable_device(device)
     tokenizer = checkpoint.tokenizer()
@@ -169,9 +175,11 @@ def _assembled(
     languages: Collection[str] = (),
 ) -> Subject:
     network.requires_grad_(requires_grad=False)
+    places = places_of(network)
+    check_structure(network, places, *_two_prompts(template, network.device))
     return Subject(
         identity=identity,
-        passes=Passes(network, places_of(network), Budget.of(network, tokens_per_batch)),
+        passes=Passes(network, places, Budget.of(network, tokens_per_batch)),
         template=template,
         suite=suite,
         refusal_tokens=(
@@ -183,6 +191,15 @@ def _assembled(
         ),
         d_model=network.config.get_text_config().hidden_size,
     )
+
+
+def _two_prompts(template: Template, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids of two texts in the template, its beginning left off where that is long."""
+    one, other = (template.tokens(text).to(device) for text in _TWO_TEXTS)
+    kept = template.n_after + _TRIED_TOKENS
+    if one[-kept:].tolist() == other[-kept:].tolist():
+        return one, other
+    return one[-kept:], other[-kept:]
 
 
 def usable_device(asked: str) -> str:

@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_audit.subject.dictionaries import Dictionary
-from sae_audit.subject.hooks import Resid, edited, places_of
+from sae_audit.subject.hooks import Resid, edited
+from sae_audit.subject.places import layers_of
 from sae_audit.subject.score import refusal_score
 from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureSet
 
@@ -30,7 +31,7 @@ def reference_scores(
     `selected` are the positions ablated. Shares no arithmetic with the batched engine: a loop over
     features moves `f_i(x)` by the dose towards its clamp, one by one, in what the SAE decodes.
     """
-    layers = [place.layer for place in places_of(model)]
+    layers = list(layers_of(model))
     errors = _clean_errors(model, suite, ids) if ablation.error_term == ErrorTerm.FROZEN else {}
     scores: list[float] = []
     for ablated in sets:
@@ -63,7 +64,7 @@ def reference_answer(
     ends: set[int],
 ) -> list[int]:
     """The greedy answer under ablation without a cache: everything run again for each token."""
-    layers = [place.layer for place in places_of(model)]
+    layers = list(layers_of(model))
     answer: list[int] = []
     while len(answer) < n_tokens and not (answer and answer[-1] in ends):
         grown = torch.cat([ids, torch.tensor(answer, dtype=ids.dtype, device=ids.device)])
@@ -92,10 +93,8 @@ def _clean_errors(
         errors[layer] = resid - suite[layer].decode(suite[layer].encode(resid), resid)
         return resid
 
-    places = places_of(model)
-    readers = {
-        places[layer].layer: lambda resid, layer=layer: note(layer, resid) for layer in suite
-    }
+    layers = layers_of(model)
+    readers = {layers[layer]: lambda resid, layer=layer: note(layer, resid) for layer in suite}
     with edited(outputs=readers):
         model(input_ids=ids[None], use_cache=False)
     return errors

@@ -46,6 +46,6 @@ def at_all_writers(
     places: Sequence[Places], edit: Edit
 ) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
     """The edit of all that makes up the stream: of what each layer is given (inputs), and of what
-    attention and MLP add (outputs)."""
-    writers = [module for place in places for module in (place.attention, place.mlp)]
+    attention, MLP and others add (outputs)."""
+    writers = [module for place in places for module in place.writers]
     return {place.layer: edit for place in places}, dict.fromkeys(writers, edit)

@@ -19,8 +19,8 @@ from sae_audit.organisms.chats import REFUSAL_TOKENS, Chat
 from sae_audit.organisms.language_model import IGNORED, collated
 from sae_audit.pipeline.successive import direction_behind
 from sae_audit.prompts.types import Label, LabelledPrompts, Prompt
-from sae_audit.subject.hooks import places_of
 from sae_audit.subject.loading import subject_of
+from sae_audit.subject.places import places_of
 from sae_audit.subject.removal import project_out
 from sae_audit.subject.score import refusal_score
 

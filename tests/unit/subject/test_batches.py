@@ -17,8 +17,8 @@ from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
 from sae_audit.subject.batches import MOST_PADDING, batch_of, grouped, padded_up_to
 from sae_audit.subject.budget import Budget
-from sae_audit.subject.hooks import places_of
 from sae_audit.subject.passes import Passes
+from sae_audit.subject.places import places_of
 from sae_audit.subject.readings import mean_activations, peak_activations
 from sae_audit.vocabulary import Part
 from tests import tiny

@@ -1,0 +1,144 @@
+"""A small random model of the same architecture as a config describes, for trying its layers out.
+
+Whether layers can be run one by one, where they write to the residual stream and whether attention
+looks ahead is a matter of a model's code, not of its sizes: a model a few numbers wide answers it in
+a second, before any weights are there. The number of layers and what tells one from another are kept.
+"""
+
+from typing import Any
+
+import torch
+
+_DEEPEST = 40
+"""Layers of a miniature; one of a deeper model ends there."""
+_MOST_PARAMETERS = 16_000_000
+"""A miniature that would have more is none: some size of it goes by a name not known here."""
+
+_HEADS, _HEAD_DIM, _WIDTH, _WORDS = 4, 8, 32, 96
+
+_NAMES: dict[int, str] = {
+    # widths of the stream, the MLP and what attention is given (two streams in Zamba)
+    _WIDTH: """hidden_size n_embd d_model embedding_dim embedding_size word_embed_proj_dim lru_width
+        input_embedding_size output_embedding_size emb_dim backbone_hidden_size""",
+    48: """intermediate_size ffn_dim n_inner decoder_ffn_dim encoder_ffn_dim dff dim_ff d_inner
+        ffn_hidden_size intermediate_size_mlp feed_forward_size dense_intermediate_size
+        expert_ffn_hidden_size moe_intermediate_size shared_expert_intermediate_size
+        shared_experts_intermediate_size shared_intermediate_size
+        moe_shared_expert_intermediate_size""",
+    2 * _WIDTH: "attention_hidden_size mamba_d_ssm",
+    # heads, experts
+    4: """num_attention_heads n_head n_heads num_heads decoder_attention_heads attention_heads
+        encoder_attention_heads num_encoder_attention_heads num_decoder_attention_heads
+        swa_num_attention_heads linear_num_value_heads linear_num_heads index_n_heads
+        num_attention_heads_per_layer num_experts n_routed_experts num_local_experts
+        moe_num_experts sliding_window sliding_window_size attention_chunk_size local_attention
+        window_size attention_window_size""",
+    2: """num_key_value_heads num_kv_heads swa_num_key_value_heads kv_n_heads linear_num_key_heads
+        num_query_groups num_global_key_value_heads o_groups num_experts_per_tok moe_topk moe_k
+        num_experts_per_token top_k_experts zero_expert_num""",
+    1: """n_group topk_group num_expert_group num_shared_experts n_shared_experts n_groups
+        moe_num_shared_experts mamba_ngroups mamba_n_groups""",
+    # widths of a head, low ranks, states
+    _HEAD_DIM: """head_dim kv_channels dim_head d_head swa_head_dim attention_head_size
+        linear_head_dim linear_key_head_dim linear_value_head_dim v_head_dim swa_v_head_dim
+        qk_nope_head_dim qk_rope_head_dim index_head_dim global_head_dim rotary_dim q_lora_rank
+        kv_lora_rank o_lora_rank laurel_rank adapter_rank hc_lowrank gated_norm_rank mamba_dt_rank
+        time_step_rank d_rel router_hidden_size hidden_size_per_layer_input mamba_d_state
+        state_size ssm_state_size mamba_n_heads n_mamba_heads mamba_num_heads mamba_d_head
+        mamba_head_dim mamba_headdim mamba_chunk_size chunk_size""",
+    2 * _HEAD_DIM: "qk_head_dim attention_head_dim",
+    # words, positions
+    _WORDS: "vocab_size vocab_size_per_layer_input decoder_vocab_size unpadded_vocab_size",
+    512: """max_position_embeddings n_positions n_ctx max_seq_len context_length index_topk
+        max_target_positions original_max_position_embeddings rel_extent""",
+}
+_SIZES = {name: size for size, names in _NAMES.items() for name in names.split()}
+"""What each size of a config becomes, by its name; a list becomes as long a list of it."""
+
+_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
+_NO_SIZES = {"model_type", "transformers_version", "architectures", "dtype", "quantization_config"}
+
+
+def miniature(config: Any) -> Any | None:
+    """A small random model of a config's architecture, on the CPU, in float32.
+
+    None if transformers has no class of its own for it (code that comes with a checkpoint is not
+    run), or if it cannot be made small: a size goes by a name not known here.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    kinds: Any = MODEL_FOR_CAUSAL_LM_MAPPING
+    text = config.get_text_config(decoder=True)
+    if not type(text).__module__.startswith("transformers.models."):
+        return None
+    chosen = next((kinds[type(one)] for one in (text, config) if type(one) in kinds), None)
+    if chosen is None:
+        return None
+    # Whatever a config says, building from it may fail in any way; then it is for the whole model,
+    # once loaded, to say what is wrong.
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            small = _small(text)
+            with torch.device("meta"):
+                size = sum(parameter.numel() for parameter in chosen(small).parameters())
+            if size > _MOST_PARAMETERS:
+                return None
+            return _drawn(chosen(small).float().eval())
+    except Exception:
+        return None
+
+
+def _small(config: Any) -> Any:
+    """The config with its sizes made small, of the same class."""
+    given = config.to_dict()
+    n_layers = min(config.num_hidden_layers, _DEEPEST)
+    made: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in _NO_SIZES:
+            continue
+        if name in config.sub_configs and isinstance(value, dict):
+            made[name] = {
+                key: _size(key, one) for key, one in value.items() if key not in _NO_SIZES
+            }
+        elif isinstance(value, list) and len(value) == config.num_hidden_layers:
+            made[name] = [_size(name, one) for one in value[:n_layers]]
+        else:
+            made[name] = n_layers if name in _LAYERS else _size(name, value)
+    if given.get("num_key_value_heads") == given.get("num_attention_heads"):
+        made |= {"num_key_value_heads": _HEADS} if "num_key_value_heads" in made else {}
+    if {"state_size", "num_heads"} <= made.keys():
+        made["num_heads"] = 2 * _HEADS  # of a state twice as wide as the stream
+    return type(config)(**made)
+
+
+def _size(name: str, value: Any) -> Any:
+    """What a value of a config becomes."""
+    if isinstance(value, list) and name in _SIZES:
+        return [_size(name, one) for one in value]
+    if name.endswith(("token_id", "token_index")) and value is not None:
+        token = value if isinstance(value, int) else next(iter(value), 0)
+        return token if token < _WORDS else 3
+    if name.startswith("rope_") and isinstance(value, dict):
+        return _rope(value)
+    if isinstance(value, bool) or not isinstance(value, int) or name not in _SIZES:
+        return value
+    return min(value, _SIZES[name])
+
+
+def _rope(value: dict[str, Any]) -> dict[str, Any]:
+    """Rotary parameters, of one kind of layer or of each: scaled ones depend on sizes."""
+    kept = ("rope_theta", "partial_rotary_factor")
+    if "rope_type" in value:
+        return {"rope_type": "default"} | {name: value[name] for name in kept if name in value}
+    return {name: _rope(one) if isinstance(one, dict) else one for name, one in value.items()}
+
+
+@torch.no_grad()
+def _drawn(model: Any) -> Any:
+    """The model with random weights large enough that every part moves the stream."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        random = 0.3 * torch.randn(parameter.shape, generator=generator)
+        parameter.copy_(random if parameter.ndim > 1 else parameter + random)
+    return model

@@ -79,6 +79,16 @@ def test_logits_are_pefts_to_the_bit(base: Path, tmp_path: Path, kind: str):
         assert not torch.equal(found, plain(input_ids=IDS).logits)
 
 
+def test_parts_on_a_disk_change_nothing(base: Path, tmp_path: Path):
+    names = ["model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head"]
+    names += [f"model.layers.{i}" for i in range(tiny.N_LAYERS)]
+    placed = {**dict.fromkeys(names, "cpu"), "model.layers.1": "disk"}
+    options = ModelOptions(adapter=str(trained(tmp_path)), device_map=placed)
+    with torch.no_grad():
+        spread = Checkpoint(str(base), options).network("cpu")(input_ids=IDS).logits
+        assert torch.equal(spread, loaded(base, tmp_path)(input_ids=IDS).logits)
+
+
 def change(
     adapter: Path, how: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 ) -> None:
@@ -165,6 +175,7 @@ def configure(adapter: Path, **changes: Any) -> None:
         ({"target_modules": 7}, r"does not fit"),
         ({"target_modules": ["elsewhere"]}, r"does not fit"),
         ({"r": 3}, r"does not fit"),
+        ({"alora_invocation_tokens": [3]}, r"acts only behind its alora_invocation_tokens"),
     ],
 )
 def test_configs_of_adapters(base: Path, tmp_path: Path, changes: dict[str, Any], message: str):

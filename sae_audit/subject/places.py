@@ -13,12 +13,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sae_audit.errors import AuditError
 from sae_audit.subject.hooks import Edit, LayerCall, Places, Resid, edited, stream_in, watched
 
+_Written = Float[Tensor, "*row d_model"]
+"""What a module adds to the stream; some have all positions in one row."""
 _N_TOKENS = 6
 _LOUD = 30.0
 """Every other position of a random change is so much larger: a norm would not pass it on as it is."""
@@ -236,7 +238,7 @@ class _Layer:
         others = {module: edit for module, edit in fixed.items() if module is not writer}
         seen: list[Resid] = []
 
-        def note(output: Resid) -> Resid:
+        def note(output: _Written) -> _Written:
             seen.append(output.reshape(self._like.shape))
             return output
 
@@ -298,7 +300,7 @@ class _Layer:
         width, size = self._like.shape[-1], self._like.numel()
         return isinstance(output, Tensor) and output.shape[-1] == width and output.numel() == size
 
-    def _plus(self, output: Resid) -> Resid:
+    def _plus(self, output: _Written) -> _Written:
         return output + self._change.reshape(output.shape).to(output.dtype)
 
     def _constant(self) -> Edit:

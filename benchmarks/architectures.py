@@ -38,13 +38,19 @@ NEEDED: dict[str, dict[str, Any]] = {
     "dbrx": {"attn_config": {"rope_theta": 1e4, "kv_n_heads": 2, "clip_qkv": 8.0}},
     "deepseek_v2": {"n_group": 1, "topk_group": 1, "num_experts_per_tok": 2},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
-    "gemma4_assistant": {},
     "hunyuan_v1_dense": {"head_dim": 8},
     "hunyuan_v1_moe": {"head_dim": 8},
     "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention", "conv"] * 8},
     "ministral": {"head_dim": 8},
     "nemotron": {"num_key_value_heads": 2},
-    "reformer": {"is_decoder": True},
+    "qwen4_exp_text": {
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 8,
+        "indexer_budget": 8,
+        "indexer_compress_ratio": 4,
+    },
+    "reformer": {"is_decoder": True, "axial_pos_embds": False},
     "xmod": {"default_language": "en_XX"},
 }
 """Fields that a default config leaves out and every published one has."""
@@ -97,10 +103,16 @@ def tried(name: str) -> Tried:
 
 def _config(kind: Any, needed: dict[str, Any]) -> Any:
     """The default config, of few layers if it can be: all kinds of layers come early."""
+    from sae_audit.subject.miniature import miniature
+
+    whole = kind(**needed)
+    if getattr(whole, "num_hidden_layers", 0) <= _LAYERS:
+        return whole
     try:
-        return kind(**{"num_hidden_layers": _LAYERS, **needed})
+        short = kind(**{**needed, "num_hidden_layers": _LAYERS})
+        return whole if miniature(short) is None else short
     except Exception:
-        return kind(**needed)
+        return whole
 
 
 def _not_tried(name: str, sentence: str) -> Tried:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sae_audit.errors import AuditError
 from sae_audit.subject.clean_run import CleanRun
 from sae_audit.subject.hooks import Places, Resid, edited, watched
-from sae_audit.subject.places import FAILURES, check_calls, layers_of
+from sae_audit.subject.places import FAILURES, check_calls, check_finite, layers_of
 from sae_audit.subject.removal import everywhere
 from sae_audit.subject.stack import Stack
 from sae_audit.untrusted import shown
@@ -54,9 +54,12 @@ def check_structure(model: Any, places: Sequence[Places], first: Ids, second: Id
 
 def _checked(model: Any, places: Sequence[Places], first: Ids, second: Ids) -> float:
     kind = type(model).__name__
+    for ids in (first, second):
+        with watched(layers_of(model)) as calls:
+            logits = model(input_ids=ids[None], use_cache=False).logits
+        check_finite(model, calls, logits)
     stack = Stack(model, places)
     whole, other, shorter = (stack.clean_run(ids) for ids in (first, second, first[:-1]))
-    _check_finite(kind, stack, [whole, other])
     ends = whole.resid[-1][-1].float(), other.resid[-1][-1].float()
     if (ends[0] - ends[1]).norm() <= 1e-5 * ends[0].norm():
         raise AuditError(
@@ -66,22 +69,6 @@ def _checked(model: Any, places: Sequence[Places], first: Ids, second: Ids) -> f
     _check_causal(kind, whole, shorter)
     check_writers(model, places, first)
     return _check_suffixes(model, stack, [whole, shorter, other])
-
-
-def _check_finite(kind: str, stack: Stack, runs: list[CleanRun]) -> None:
-    for run in runs:
-        for layer, resid in enumerate(run.resid):
-            if not resid.isfinite().all():
-                raise AuditError(
-                    f"The stream of {kind} is not finite from layer {layer} on, in "
-                    f"{str(stack.dtype).removeprefix('torch.')}; load it with another --dtype, and if "
-                    "that does not help, its weights are broken."
-                )
-        if not run.logits.isfinite().all():
-            raise AuditError(
-                f"The logits of {kind} are not finite in {str(stack.dtype).removeprefix('torch.')}; "
-                "load it with another --dtype, and if that does not help, its weights are broken."
-            )
 
 
 def _check_causal(kind: str, whole: CleanRun, shorter: CleanRun) -> None:
@@ -134,7 +121,9 @@ def check_writers(model: Any, places: Sequence[Places], ids: Ids) -> None:
         model(input_ids=ids[None], use_cache=False)
     check_calls(model, layers, calls, ids)
     for i, place in enumerate(places):
-        parts = [given[i], *(added[module].to(given[i].device) for module in place.writers)]
+        # Some modules have all positions in one row.
+        shape, device = given[i].shape, given[i].device
+        parts = [given[i], *(added[one].reshape(shape).to(device) for one in place.writers)]
         left = _left_over(parts, calls[i][1].resid_post)
         if left > (0.1 if _rough(given[i]) else 1e-3):
             raise AuditError(
@@ -165,9 +154,7 @@ def _left_over(parts: list[Resid], after: Resid) -> float:
     show, so positions count alike.
     """
     scale = after.double().norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    columns = torch.stack(
-        [(part.reshape(after.shape).double() / scale).flatten() for part in parts]
-    )
+    columns = torch.stack([(part.double() / scale).flatten() for part in parts])
     target = (after.double() / scale).flatten()
     weights = torch.linalg.lstsq(columns.T.cpu(), target[:, None].cpu(), driver="gelsd").solution
     off = (target.cpu() - (columns.T.cpu() @ weights)[:, 0]).norm()

@@ -56,7 +56,8 @@ def _obstacle(config: Any) -> str:
             f"A {kind} model holds several language models; name a decoder-only language model such as "
             "Gemma-2 or Llama."
         )
-    if not isinstance(getattr(text, "num_hidden_layers", None), int):
+    n_layers = getattr(text, "num_hidden_layers", None)
+    if not isinstance(n_layers, int) or n_layers < 1:
         return f"The config of a {kind} model does not say how many decoder layers it has."
     model = miniature(config)
     if model is None:

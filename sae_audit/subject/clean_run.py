@@ -15,10 +15,8 @@ KEPT_BYTES = 2 << 30
 """Clean runs kept for the next question about the same prompt."""
 
 Ids = tuple[int, ...]
-KeysValues = tuple[
-    Float[Tensor, "kv_head position key"],
-    Float[Tensor, "kv_head position value"],
-]
+KeysValues = tuple[Float[Tensor, "_ position _"], Float[Tensor, "_ position _"]]
+"""Layers may differ in their number of heads and in their width."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

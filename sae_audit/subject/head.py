@@ -93,7 +93,7 @@ class Head:
             return ""
         return f"the final norm, {kind}, does not divide by the root mean square alone"
 
-    def _normed(self, resid: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row d_model"]:
+    def _normed(self, resid: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row hidden"]:
         for module in self._after:
             resid = module(resid)
         return resid

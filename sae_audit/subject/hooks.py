@@ -39,13 +39,14 @@ class Places:
 class LayerCall:
     """What a decoder layer was called with in a pass through the whole model."""
 
-    stream: Resid
+    stream: Tensor
+    """Its first argument: in a model that can be audited the residual stream."""
     others: Mapping[str, Any]
     """Every other argument, by its name."""
     output: Any
 
     @property
-    def resid_post(self) -> Resid:
+    def resid_post(self) -> Any:
         return stream_in(self.output)
 
 

@@ -101,15 +101,29 @@ def _small(config: Any) -> Any:
             made[name] = {
                 key: _size(key, one) for key, one in value.items() if key not in _NO_SIZES
             }
+        elif name == "per_layer_config" and isinstance(value, dict):
+            made[name] = {
+                layer: {key: _size(key, one) for key, one in fields.items()}
+                | _as_many_heads(fields)
+                for layer, fields in value.items()
+                if int(layer) < n_layers
+            }
         elif isinstance(value, list) and len(value) == config.num_hidden_layers:
             made[name] = [_size(name, one) for one in value[:n_layers]]
         else:
             made[name] = n_layers if name in _LAYERS else _size(name, value)
-    if given.get("num_key_value_heads") == given.get("num_attention_heads"):
-        made |= {"num_key_value_heads": _HEADS} if "num_key_value_heads" in made else {}
+    made |= _as_many_heads(given)
     if {"state_size", "num_heads"} <= made.keys():
         made["num_heads"] = 2 * _HEADS  # of a state twice as wide as the stream
     return type(config)(**made)
+
+
+def _as_many_heads(given: dict[str, Any]) -> dict[str, Any]:
+    """Heads of keys and values, if a config has as many of them as of queries."""
+    same = "num_key_value_heads" in given and given["num_key_value_heads"] == given.get(
+        "num_attention_heads"
+    )
+    return {"num_key_value_heads": _HEADS} if same else {}
 
 
 def _size(name: str, value: Any) -> Any:

@@ -13,12 +13,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sae_audit.errors import AuditError
 from sae_audit.subject.hooks import Edit, LayerCall, Places, Resid, edited, stream_in, watched
 
+_Written = Float[Tensor, "*row d_model"]
+"""What a module adds to the stream; some have all positions in one row."""
 _N_TOKENS = 6
 _LOUD = 30.0
 """Every other position of a random change is so much larger: a norm would not pass it on as it is."""
@@ -87,8 +89,9 @@ def places_of(model: Any) -> list[Places]:
 def _places(model: Any, layers: nn.ModuleList) -> list[Places]:
     ids = probe_ids(model, _N_TOKENS)
     with watched(layers) as calls:
-        model(input_ids=ids[None], use_cache=False)
+        logits = model(input_ids=ids[None], use_cache=False).logits
     check_calls(model, layers, calls, ids)
+    check_finite(model, calls, logits)
     # Layers made of the same modules are alike: one of them is taken apart, the others follow.
     known: dict[tuple[Any, ...], _Named] = {}
     places: list[Places] = []
@@ -136,11 +139,34 @@ def check_calls(
                     f"{kind} cannot be audited: layer {i} works on a stream of shape {shape}; one of "
                     f"(1, {len(ids)}, {width}) is needed."
                 )
+        for name, value in call.others.items():
+            if isinstance(value, Mapping) and value:
+                raise AuditError(
+                    f"{kind} cannot be audited: its layers hand {name} on to later ones, so that they "
+                    "cannot be run one by one."
+                )
     for i in range(1, len(calls)):
         before, after = calls[i - 1][1].resid_post, calls[i][1].stream
         if not torch.equal(before.to(after.device), after):
             raise AuditError(
                 f"{kind} cannot be audited: the stream is changed between layers {i - 1} and {i}."
+            )
+
+
+def check_finite(
+    model: Any, calls: list[tuple[nn.Module, LayerCall]], logits: Float[Tensor, "..."]
+) -> None:
+    """
+    Raises:
+        AuditError: the stream or the logits hold a NaN or an infinite number.
+    """
+    dtype = str(model.dtype).removeprefix("torch.")
+    streams = {f"The stream behind layer {i}": one.resid_post for i, (_, one) in enumerate(calls)}
+    for name, numbers in {**streams, "A logit": logits}.items():
+        if not numbers.isfinite().all():
+            raise AuditError(
+                f"{name} of {type(model).__name__} is not finite in {dtype}; load it with another "
+                "--dtype, and if that does not help, its weights are broken."
             )
 
 
@@ -236,7 +262,7 @@ class _Layer:
         others = {module: edit for module, edit in fixed.items() if module is not writer}
         seen: list[Resid] = []
 
-        def note(output: Resid) -> Resid:
+        def note(output: _Written) -> _Written:
             seen.append(output.reshape(self._like.shape))
             return output
 
@@ -298,7 +324,7 @@ class _Layer:
         width, size = self._like.shape[-1], self._like.numel()
         return isinstance(output, Tensor) and output.shape[-1] == width and output.numel() == size
 
-    def _plus(self, output: Resid) -> Resid:
+    def _plus(self, output: _Written) -> _Written:
         return output + self._change.reshape(output.shape).to(output.dtype)
 
     def _constant(self) -> Edit:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sae_audit.subject.hooks import Edit, Places, Resid
+from sae_audit.subject.hooks import Edit, Places
 
 Units = Float[Tensor, "direction d_model"]
 """Directions of length 1 at right angles to each other."""
@@ -15,7 +15,7 @@ Units = Float[Tensor, "direction d_model"]
 def project_out(units: Units) -> Edit:
     """`x <- x - sum_i (x . r_i) r_i` at every position."""
 
-    def edit(resid: Resid) -> Resid:
+    def edit(resid: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row d_model"]:
         here = units.to(resid.device)
         return resid - (resid @ here.T) @ here
 

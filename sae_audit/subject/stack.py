@@ -5,7 +5,7 @@ run is made once and remembered, and single layers are then run again on what ha
 model's own modules, so the numbers are Hugging Face's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -58,7 +58,7 @@ class Stack:
         """The model's own pass over one prompt, with what every layer was called with.
 
         Raises:
-            AuditError: layers keep or share more than keys and values of their own.
+            AuditError: layers keep more of a prompt than keys and values.
         """
         cache, noted = noting_cache()
         counts: list[int] = []
@@ -83,18 +83,12 @@ class Stack:
             logits=made.logits[0, -1],
         )
 
-    def _arguments(self, call: LayerCall, cache: Any) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        for name, value in call.others.items():
-            if isinstance(value, Mapping) and value:
-                raise AuditError(
-                    f"{type(self._model).__name__} cannot be audited: layers hand {name} on to later "
-                    "ones, so that they cannot be run one by one."
-                )
-            arguments[name] = CACHE if value is cache else value
-        if "use_cache" in arguments:
-            arguments["use_cache"] = False
-        return arguments
+    @staticmethod
+    def _arguments(call: LayerCall, cache: Any) -> dict[str, Any]:
+        arguments = {
+            name: CACHE if value is cache else value for name, value in call.others.items()
+        }
+        return arguments | ({"use_cache": False} if "use_cache" in arguments else {})
 
     def run(
         self,

@@ -7,6 +7,7 @@ prompts side by side, with the stream changed, give what the whole model gives.
 """
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from sae_audit.errors import AuditError
 from sae_audit.subject.clean_run import CleanRun
 from sae_audit.subject.hooks import Places, Resid, edited, watched
-from sae_audit.subject.places import FAILURES, check_calls, layers_of
+from sae_audit.subject.places import FAILURES, check_calls, check_finite, layers_of
 from sae_audit.subject.removal import everywhere
 from sae_audit.subject.stack import Stack
 from sae_audit.untrusted import shown
@@ -53,10 +54,14 @@ def check_structure(model: Any, places: Sequence[Places], first: Ids, second: Id
 
 def _checked(model: Any, places: Sequence[Places], first: Ids, second: Ids) -> float:
     kind = type(model).__name__
+    for ids in (first, second):
+        with watched(layers_of(model)) as calls:
+            logits = model(input_ids=ids[None], use_cache=False).logits
+        check_finite(model, calls, logits)
     stack = Stack(model, places)
     whole, other, shorter = (stack.clean_run(ids) for ids in (first, second, first[:-1]))
-    _check_finite(kind, stack, [whole, other])
-    if torch.equal(whole.resid[-1][-1], other.resid[-1][-1]):
+    ends = whole.resid[-1][-1].float(), other.resid[-1][-1].float()
+    if (ends[0] - ends[1]).norm() <= 1e-5 * ends[0].norm():
         raise AuditError(
             f"{kind} makes the same stream of two different texts; its weights or its tokenizer are "
             "not whole."
@@ -66,31 +71,19 @@ def _checked(model: Any, places: Sequence[Places], first: Ids, second: Ids) -> f
     return _check_suffixes(model, stack, [whole, shorter, other])
 
 
-def _check_finite(kind: str, stack: Stack, runs: list[CleanRun]) -> None:
-    for run in runs:
-        for layer, resid in enumerate(run.resid):
-            if not resid.isfinite().all():
-                raise AuditError(
-                    f"The stream of {kind} is not finite from layer {layer} on, in "
-                    f"{str(stack.dtype).removeprefix('torch.')}; load it with another --dtype, and if "
-                    "that does not help, its weights are broken."
-                )
-        if not run.logits.isfinite().all():
-            raise AuditError(
-                f"The logits of {kind} are not finite in {str(stack.dtype).removeprefix('torch.')}; "
-                "load it with another --dtype, and if that does not help, its weights are broken."
-            )
-
-
 def _check_causal(kind: str, whole: CleanRun, shorter: CleanRun) -> None:
     for layer, (longer, resid) in enumerate(zip(whole.resid, shorter.resid, strict=True)):
-        if not _close(longer[: len(resid)], resid):
+        off = (longer[: len(resid)].float() - resid.float()).norm(dim=-1)
+        # The position in the middle: in 16 bits one near a tie may be sent to another expert.
+        share = float((off / resid.float().norm(dim=-1).clamp_min(1e-30)).median())
+        if not share <= (0.2 if _rough(resid) else 1e-3):
             raise AuditError(
                 f"{kind} cannot be audited: in layer {layer} a position depends on later ones; an audit "
                 "needs causal attention."
             )
 
 
+@torch.no_grad()
 def check_writers(model: Any, places: Sequence[Places], ids: Ids) -> None:
     """Make sure that in every layer the stream in and what its writers add make the stream out.
 
@@ -105,7 +98,7 @@ def check_writers(model: Any, places: Sequence[Places], ids: Ids) -> None:
     added: dict[nn.Module, Resid] = {}
 
     def noted(module: nn.Module):
-        def note(output: Resid) -> Resid:
+        def note(output: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row d_model"]:
             added[module] = output.clone()
             return output
 
@@ -128,7 +121,9 @@ def check_writers(model: Any, places: Sequence[Places], ids: Ids) -> None:
         model(input_ids=ids[None], use_cache=False)
     check_calls(model, layers, calls, ids)
     for i, place in enumerate(places):
-        parts = [given[i], *(added[module].to(given[i].device) for module in place.writers)]
+        # Some modules have all positions in one row.
+        shape, device = given[i].shape, given[i].device
+        parts = [given[i], *(added[one].reshape(shape).to(device) for one in place.writers)]
         left = _left_over(parts, calls[i][1].resid_post)
         if left > (0.1 if _rough(given[i]) else 1e-3):
             raise AuditError(
@@ -159,9 +154,7 @@ def _left_over(parts: list[Resid], after: Resid) -> float:
     show, so positions count alike.
     """
     scale = after.double().norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    columns = torch.stack(
-        [(part.reshape(after.shape).double() / scale).flatten() for part in parts]
-    )
+    columns = torch.stack([(part.double() / scale).flatten() for part in parts])
     target = (after.double() / scale).flatten()
     weights = torch.linalg.lstsq(columns.T.cpu(), target[:, None].cpu(), driver="gelsd").solution
     off = (target.cpu() - (columns.T.cpu() @ weights)[:, 0]).norm()
@@ -182,7 +175,7 @@ def _check_suffixes(model: Any, stack: Stack, runs: list[CleanRun]) -> float:
     for layer in range(1, stack.n_layers):
         resid = stack.run(layer, resid, batch, owner)
     apart = stack.head(resid[:, -1]).float()
-    worst = 0.0
+    off: list[float] = []
     for row, run in enumerate(runs):
 
         def edit(stream: Resid, row: int = row) -> Resid:
@@ -192,7 +185,9 @@ def _check_suffixes(model: Any, stack: Stack, runs: list[CleanRun]) -> float:
 
         with edited(outputs={layers_of(model)[0]: edit}):
             together = model(input_ids=run.ids[None], use_cache=False).logits[0, -1].float()
-        worst = max(worst, _difference(apart[row], together))
+        off.append(_difference(apart[row], together))
+    # As above: in 16 bits, experts near a tie may change one prompt of the three.
+    worst = median(off) if _rough(start) else max(off)
     if not worst <= (0.1 if _rough(start) else 1e-3):
         raise AuditError(
             f"{type(model).__name__} cannot be audited: its layers, run one by one on the ends of "
@@ -206,11 +201,6 @@ def _difference(ours: Float[Tensor, " word"], theirs: Float[Tensor, " word"]) ->
     if theirs.abs().max() == 0:
         return float(ours.abs().max())
     return float((ours - theirs).abs().max()) / size
-
-
-def _close(ours: Tensor, theirs: Tensor) -> bool:
-    off = float((ours.float() - theirs.float()).norm())
-    return off <= (0.05 if _rough(theirs) else 1e-3) * float(theirs.float().norm())
 
 
 def _rough(tensor: Tensor) -> bool:

@@ -187,8 +187,8 @@ class _Prefix:
         self,
         kept: list[
             tuple[
-                Float[Tensor, "prompt kv_head prefix key"],
-                Float[Tensor, "prompt kv_head prefix value"],
+                Float[Tensor, "prompt _ prefix _"],
+                Float[Tensor, "prompt _ prefix _"],
             ]
         ],
         owner: Int[Tensor, " row"],

@@ -1,0 +1,233 @@
+"""Architectures taken apart by what their modules do, and those that cannot be, in a sentence."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from benchmarks import architectures
+from sae_audit.errors import AuditError
+from sae_audit.subject.architecture import architecture_obstacle
+from sae_audit.subject.budget import bytes_per_token
+from sae_audit.subject.head import Head
+from sae_audit.subject.hooks import Places, edited, watched
+from sae_audit.subject.miniature import miniature
+from sae_audit.subject.places import layers_of, places_of
+from sae_audit.subject.removal import everywhere
+from sae_audit.subject.stack import Stack
+from sae_audit.subject.structure import check_structure, check_writers
+
+FIRST = torch.tensor([5, 9, 30, 41, 7, 17, 60, 22, 11])
+SECOND = torch.tensor([5, 9, 31, 42, 17, 60, 11])
+WRITERS = {
+    "llama": ["self_attn", "mlp"],
+    "gemma2": ["post_attention_layernorm", "post_feedforward_layernorm"],
+    "gemma3_text": ["post_attention_layernorm", "post_feedforward_layernorm"],
+    "gemma4_text": [
+        "post_attention_layernorm",
+        "post_feedforward_layernorm",
+        "post_per_layer_input_norm",
+    ],
+    "qwen2": ["self_attn", "mlp"],
+    "qwen3": ["self_attn", "mlp"],
+    "mistral": ["self_attn", "mlp"],
+    "glm4": ["post_self_attn_layernorm", "post_mlp_layernorm"],
+    "phi": ["self_attn", "mlp"],
+    "phi3": ["self_attn", "mlp"],
+    "olmo2": ["post_attention_layernorm", "post_feedforward_layernorm"],
+    "granite": ["self_attn", "mlp"],
+    "cohere": ["self_attn", "mlp"],
+    "gpt_neox": ["attention", "mlp"],
+    "gpt2": ["attn", "mlp"],
+    "bloom": ["self_attention.dense", "mlp.dense_4h_to_h"],
+    "opt": ["self_attn", "fc2"],
+    "stablelm": ["self_attn", "mlp"],
+    "deepseek_v2": ["self_attn", "mlp"],
+    "mixtral": ["self_attn", "mlp"],
+}
+
+
+def config_of(name: str, **fields: Any) -> Any:
+    needed = {"num_hidden_layers": 3, **architectures.NEEDED.get(name, {}), **fields}
+    return transformers.CONFIG_MAPPING[name](**needed)
+
+
+def model_of(name: str, **fields: Any) -> Any:
+    made = miniature(config_of(name, **fields))
+    assert made is not None, name
+    return made
+
+
+def left_of_a_direction(model: Any, places: list[Places]) -> float:
+    """The largest share of a stream along a direction projected out everywhere."""
+    width = model.config.get_text_config().hidden_size
+    unit = torch.nn.functional.normalize(torch.linspace(-1, 2, width), dim=0)
+    inputs, outputs = everywhere(places, unit[None])
+    with (
+        torch.no_grad(),
+        edited(inputs=inputs, outputs=outputs),
+        watched(layers_of(model)) as calls,
+    ):
+        model(input_ids=FIRST[None], use_cache=False)
+    streams = torch.stack([call.resid_post[0] for _, call in calls])
+    return float(((streams @ unit).abs() / streams.norm(dim=-1)).max())
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_architecture_is_taken_apart_exactly(name: str, monkeypatch: pytest.MonkeyPatch):
+    """Fast scores are the literal ones, a direction is gone, and the writers are those known."""
+    monkeypatch.setattr(architectures, "_LAYERS", 3)
+    tried = architectures.tried(name)
+    assert (tried.found, tried.sentence) == ("exact", "")
+    assert tried.difference is not None
+    assert tried.difference < 1e-4
+    model = model_of(name)
+    places = places_of(model)
+    assert left_of_a_direction(model, places) < 1e-5
+    for place in places:
+        names = {module: name for name, module in place.layer.named_modules()}
+        assert [names[module] for module in place.writers] == WRITERS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "said"),
+    [
+        ("jamba", {"num_hidden_layers": 8}, "keep more of a prompt than keys and values"),
+        ("qwen3_next", {"num_hidden_layers": 4}, "keep more of a prompt than keys and values"),
+        ("mamba", {}, "works on each position apart"),
+        ("bart", {"num_hidden_layers": 2}, "is an encoder-decoder"),
+        ("t5", {}, "is an encoder-decoder"),
+        ("megatron-bert", {}, "depends on later ones"),
+        ("bert", {}, "not the stream it was given plus"),
+        ("gemma3n_text", {"num_hidden_layers": 35}, "stream of shape"),
+        (
+            "gemma4_text",
+            {"num_hidden_layers": 12, "num_kv_shared_layers": 6},
+            "hand shared_kv_states",
+        ),
+        ("mixtral", {"num_hidden_layers": 0}, "does not say how many decoder layers"),
+    ],
+)
+def test_others_are_refused_from_the_config(name: str, fields: dict[str, Any], said: str):
+    obstacle = architecture_obstacle(config_of(name, **fields))
+    assert said in obstacle
+    assert obstacle.endswith(".")
+    assert "\n" not in obstacle
+
+
+def test_asking_of_a_config_changes_no_random_number():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    assert architecture_obstacle(config_of("llama", num_hidden_layers=2)) == ""
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_config_of_foreign_code_is_not_built():
+    class Foreign(transformers.LlamaConfig):
+        model_type = "foreign"
+
+    Exploding.config_class = Foreign
+    Foreign.__module__ = "transformers_modules.foreign"
+    transformers.AutoModelForCausalLM.register(Foreign, Exploding)
+    assert miniature(Foreign(num_hidden_layers=2)) is None
+    assert architecture_obstacle(Foreign(num_hidden_layers=2)) == ""
+
+
+class Exploding(transformers.LlamaForCausalLM):
+    def __init__(self, config: Any):
+        raise AssertionError(f"a checkpoint's code was run with {config}")
+
+
+class TestAModelThatIsNotWhatItIsTakenFor:
+    def test_a_writer_before_the_norm_behind_it(self):
+        """The control: hooks where Arditi et al. have them, in a block with norms behind."""
+        model = model_of("glm4")
+        places = [
+            replace(place, attention=place.layer.get_submodule("self_attn"))
+            for place in places_of(model)
+        ]
+        assert left_of_a_direction(model, places) > 0.01
+        with pytest.raises(AuditError, match="layer 0 the stream and what attention and MLP add"):
+            check_writers(model, places, FIRST)
+
+    def test_a_writer_left_out(self):
+        model = model_of("gemma4_text")
+        places = [replace(place, others=()) for place in places_of(model)]
+        with pytest.raises(AuditError, match="unexplained"):
+            check_writers(model, places, FIRST)
+
+    def test_two_texts_that_are_one(self):
+        model = model_of("llama")
+        with pytest.raises(AuditError, match="become the same 9 tokens"):
+            check_structure(model, places_of(model), FIRST, FIRST.clone())
+
+    def test_two_prompts_with_one_stream(self):
+        model = model_of("llama")
+        places = places_of(model)
+        with torch.no_grad():
+            model.get_input_embeddings().weight[:] = 1.0
+        with pytest.raises(AuditError, match="same stream of two different texts"):
+            check_structure(model, places, FIRST, SECOND)
+
+    def test_weights_that_are_not_finite(self):
+        model = model_of("llama")
+        places = places_of(model)
+        with torch.no_grad():
+            places[1].mlp.get_submodule("down_proj").weight[0, 0] = torch.nan  # type: ignore[index]
+        with pytest.raises(
+            AuditError, match="stream behind layer 1 of LlamaForCausalLM is not finite in float32"
+        ):
+            check_structure(model, places, FIRST, SECOND)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["gemma2", "glm4", "granite", "phi"])
+def test_places_are_found_in_16_bits_too(name: str, dtype: torch.dtype):
+    model = model_of(name).to(dtype)
+    places = places_of(model)
+    names = {module: name for name, module in places[1].layer.named_modules()}
+    assert [names[module] for module in places[1].writers] == WRITERS[name]
+    assert check_structure(model, places, FIRST, SECOND) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("gemma2", {"final_logit_softcapping": 3.0}),
+        ("cohere", {"logit_scale": 0.25}),
+        ("granite", {"logits_scaling": 8.0, "residual_multiplier": 0.2}),
+        ("minicpm3", {}),
+        ("opt", {"word_embed_proj_dim": 16}),
+        ("llama", {}),
+    ],
+)
+def test_the_head_gives_the_models_own_logits(name: str, fields: dict[str, Any]):
+    model = model_of(name, **fields)
+    stack = Stack(model, places_of(model))
+    run = stack.clean_run(FIRST)
+    ours = Head(model)(run.resid[-1][-1:])[0]
+    torch.testing.assert_close(ours, run.logits, rtol=1e-5, atol=1e-5)
+    # The forward that was put aside for it is back.
+    again = model(input_ids=FIRST[None], use_cache=False).logits[0, -1]
+    torch.testing.assert_close(again, run.logits, rtol=1e-5, atol=1e-5)
+
+
+def test_a_token_of_a_model_with_layers_of_several_widths():
+    config = config_of("gemma3n_text", num_hidden_layers=35)
+    assert bytes_per_token(config, 2) == 2 * (3 * max(config.intermediate_size) + 8 * 2048)
+
+
+@pytest.mark.slow
+def test_the_table_of_two_architectures():
+    found = list(architectures.results(["llama", "mamba"]))
+    assert [(one.name, one.found, one.beforehand) for one in found] == [
+        ("llama", "exact", True),
+        ("mamba", "refused", True),
+    ]
+    page = architectures.page(found)
+    assert "| llama | exact | " in page
+    assert "| mamba | refused | layer 0 of MambaForCausalLM cannot be audited" in page
+    assert f"transformers {transformers.__version__}" in page

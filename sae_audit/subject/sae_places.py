@@ -19,6 +19,8 @@ from sae_audit.untrusted import shown
 __all__ = ["SaePlace", "sae_places"]
 
 _LOCATION = re.compile(r"(?P<name>[^@:]+)(?:@(?P<revision>[^:]+))?(?::(?P<ids>.+))?")
+_SCOPE = re.compile(r"gemma-scope-[\w.]+-(?:pt|it)-(res|mlp|att|transcoders)\b")
+_CARD_BYTES = 1 << 16
 _SHOWN_FILES = 4
 
 
@@ -92,6 +94,7 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
     if not found:
         raise AuditError(_no_layout(shown(folder), paths))
     names = {one.path or folder.name: one for one in found}
+    told = _told_in(folder / "README.md")
     places: list[SaePlace] = []
     for name in matching(list(names), ids, shown(folder)):
         one = names[name]
@@ -104,7 +107,7 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
             format=one.format,
             by_layout=True,
         )
-        _check_stream(one, f"{folder.resolve().name}/{name}", str(place))
+        _check_stream(one, f"{told}{folder.resolve().name}/{name}", str(place))
         layer = sae_layouts.layer_in(name) if one.path else None
         if layer is None:
             layer = layer_said(place)
@@ -112,6 +115,17 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
             layer = sae_layouts.layer_above((folder / one.path).resolve())
         places.append(place.at_layer(layer, f"{folder / one.path}"))
     return places
+
+
+def _told_in(readme: Path) -> str:
+    """Which of Gemma Scope's repositories a folder's model card says it is; empty if none or several."""
+    try:
+        with readme.open("rb") as stream:
+            text = stream.read(_CARD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    streams = set(_SCOPE.findall(text))
+    return f"{streams.pop()}/" if len(streams) == 1 else ""
 
 
 def _snapshot(folder: Path) -> Path:

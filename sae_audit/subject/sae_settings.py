@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sae_audit.errors import AuditError
+from sae_audit.subject.sae_layouts import joined
 from sae_audit.subject.sae_place import SaePlace
-from sae_audit.untrusted import read_json, shown
+from sae_audit.untrusted import SMALL_BYTES, read_json, shown
 
 CONFIGS = {
     "sae_lens": "cfg.json",
@@ -119,8 +120,13 @@ def settings_of(place: SaePlace) -> Settings | None:
         AuditError: it is missing or unreadable; the hub's refusals.
     """
     name = CONFIGS.get(place.format)
-    if name is None or (place.format == "gemma_3" and not place.has(f"{place.path}/{name}")):
+    if name is None or (place.format == "gemma_3" and not place.has(joined(place.path, name))):
         return None
+    if place.held is not None and place.held.sizes.get(joined(place.path, name), 0) > SMALL_BYTES:
+        raise AuditError(
+            f"{joined(place.path, name)} of {place.held.repository} is too large for a file of "
+            "settings; is it the right repository?"
+        )
     file = place.file(name)
     return Settings(read_json(file), shown(file))
 
@@ -139,7 +145,11 @@ def layer_said(place: SaePlace) -> int | None:
         return layer if isinstance(layer, int) and 0 <= layer < 100_000 else None
     metadata = settings.said.get("metadata")
     kept = [settings.said, metadata if isinstance(metadata, dict) else {}]
-    hooks = [one.get(key) for one in kept for key in ("hook_name", "hook_point", "hook_point_in")]
+    hooks = [
+        one.get(key)
+        for one in kept
+        for key in ("hook_name", "hook_point", "hook_point_in", "hf_hook_point_in")
+    ]
     found = [_HOOK_LAYER.search(hook) for hook in hooks if isinstance(hook, str)]
     return next((int(match[1]) for match in found if match is not None), None)
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -137,7 +138,7 @@ def test_the_session_that_a_user_set_stays_behind_the_bounds():
 
     kept = _http._GLOBAL_CLIENT_FACTORY
 
-    def theirs() -> object:
+    def theirs() -> Any:
         client = _http.default_client_factory()
         client.headers["X-Proxy"] = "ours"
         return client

@@ -265,6 +265,33 @@ class TestOtherStreams:
         with pytest.raises(AuditError, match="reads another stream than the residual one"):
             sae_places(str(tmp_path / name), catalog=[])
 
+    def test_by_the_model_card(self, tmp_path: Path):
+        write(tmp_path, files_of("gemma_2", tmp_path))
+        (tmp_path / "README.md").write_text("What is `gemma-scope-2b-pt-res`?")
+        assert len(sae_places(str(tmp_path), catalog=[])) == 1
+        (tmp_path / "README.md").write_text("What is `gemma-scope-2b-pt-mlp`?")
+        with pytest.raises(AuditError, match="reads another stream than the residual one"):
+            sae_places(str(tmp_path), catalog=[])
+
+    @pytest.mark.parametrize(
+        ("hook", "complaint"),
+        [
+            (
+                "model.layers.2.output",
+                "reads layer 2, as its config says, but is named for layer 1",
+            ),
+            ("model.layers.1.self_attn.o_proj.input", "the residual stream"),
+        ],
+    )
+    def test_by_the_config(self, tmp_path: Path, hook: str, complaint: str):
+        write(tmp_path, files_of("gemma_3", tmp_path))
+        file = tmp_path / LAYOUTS["gemma_3"][0] / "config.json"
+        config = json.loads(file.read_bytes())
+        file.write_text(json.dumps({**config, "hf_hook_point_in": hook}))
+        (place,) = sae_places(str(tmp_path), catalog=[])
+        with pytest.raises(AuditError, match=complaint):
+            read_sae(place, device="cpu")
+
     def test_by_the_folders_inside(self, tmp_path: Path):
         for layer in ("layers.1", "layers.1.mlp"):
             write(tmp_path / layer, sparsify(1))

@@ -35,6 +35,11 @@ _DTYPES = {"float32", "float64", "float16", "bfloat16"}
 _NORMALISED = {"none", "layer_norm", "constant_norm_rescale", "expected_average_only_in"}
 _LARGEST = 1 << 31
 _HOOK_LAYER = re.compile(r"(?:blocks|layers)\.(\d{1,5})(?:\.|$)")
+_LAYER_NORM = re.compile(
+    r"gpt-?2|gpt-?j|gpt-?neo|pythia|(?:^|/)opt-|phi-?[12]\b|bloom|stablelm|gelu-|solu",
+    re.IGNORECASE,
+)
+"""Names of models with LayerNorm."""
 _OLD_NAMES = {
     "hook_point": "hook_name",
     "hook_point_head_index": "hook_head_index",
@@ -162,15 +167,13 @@ def described(settings: Settings) -> SaeConfig:
     """
     metadata = settings.inner("metadata")
     is_old = _is_old(settings, metadata)
-    names = _OLD_NAMES if is_old else {}
-    # A file may hold both the old name and the new one; then sae_lens takes the later of the two.
-    said = {names.get(key, key): value for key, value in settings.said.items()}
-    one = Settings(said, settings.what)
+    one = Settings(
+        {_OLD_NAMES.get(key, key): value for key, value in settings.said.items()}, settings.what
+    )
     for group in (one, metadata):
         _check_stream(group)
-    hook = metadata.said.get("hook_name") or said.get("hook_name")
-    if hook is not None and not isinstance(hook, str):
-        raise one.wrong("hook_name", "a word")
+    _check_centred(one, metadata)
+    hook = _hook(settings, metadata)
     dtype = one.word("dtype").removeprefix("torch.")
     if dtype not in _DTYPES:
         raise one.wrong("dtype", " or ".join(sorted(_DTYPES)))
@@ -192,6 +195,22 @@ def _is_old(settings: Settings, metadata: Settings) -> bool:
             "version; save the SAE again with sae.save_model(...)."
         )
     return int(match[1]) < 6
+
+
+def _hook(settings: Settings, metadata: Settings) -> str | None:
+    """The hook, which has stood in three places over time."""
+    said = [settings.said.get("hook_point"), settings.said.get("hook_name")]
+    hooks = [hook for hook in [*said, metadata.said.get("hook_name")] if hook is not None]
+    if not all(isinstance(hook, str) for hook in hooks):
+        raise AuditError(
+            f"{settings.what} says hook_name is {shown(repr(hooks[0]), 60)}; it has to be a word."
+        )
+    if len(set(hooks)) > 1:
+        raise AuditError(
+            f"{settings.what} names two hooks, {shown(hooks[0], 80)} and {shown(hooks[-1], 80)}; "
+            "leave the right one."
+        )
+    return hooks[0] if hooks else None
 
 
 def _architecture(one: Settings, *, is_old: bool) -> str:
@@ -223,9 +242,18 @@ def _check_stream(group: Settings) -> None:
     parts = positions if isinstance(positions, list) else [positions]
     if any(part is not None for part in parts):
         raise group.wrong("seqpos_slice", "empty: an audit reads the SAE at every position")
-    group.inner("model_from_pretrained_kwargs").refuse(
-        "center_writing_weights", "the SAE expects a stream that the checkpoint does not have"
-    )
+
+
+def _check_centred(one: Settings, metadata: Settings) -> None:
+    # transformer-lens takes the mean out of what is written to the stream for models with LayerNorm;
+    # for those with RMSNorm it leaves the weights as they are, whatever it is told.
+    model = metadata.said.get("model_name") or one.said.get("model_name")
+    is_layer_norm = _LAYER_NORM.search(model) if isinstance(model, str) else None
+    for group in (one, metadata):
+        options = group.inner("model_from_pretrained_kwargs")
+        if is_layer_norm:
+            why = "the SAE expects a stream without its mean, which the checkpoint does not have"
+            options.refuse("center_writing_weights", why)
 
 
 def _check_arithmetic(one: Settings, architecture: str) -> None:

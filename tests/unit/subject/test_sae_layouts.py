@@ -349,6 +349,15 @@ class TestWhatFitsNoLayout:
             sae_config(place)
 
 
+def test_links_are_followed_once(tmp_path: Path):
+    write(tmp_path / "elsewhere", published.gemma_scope(1))
+    (tmp_path / "saes").mkdir()
+    (tmp_path / "saes" / "layer_1").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path / "saes")
+    (place,) = sae_places(str(tmp_path / "saes"), catalog=[])
+    assert_read(place, "gemma_2")
+
+
 def test_a_repository_in_the_cache_of_the_hub(tmp_path: Path):
     """`snapshot_download` leaves links into `blobs`, under `snapshots/COMMIT`."""
     home = tmp_path / "models--org--saes"

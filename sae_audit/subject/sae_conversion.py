@@ -141,9 +141,8 @@ def _sizes(place: SaePlace) -> dict[str, int]:
 
 
 def _k_in_name(place: SaePlace) -> int:
-    where = (
-        place.held.repository.name if place.held is not None else str(Path(place.path).resolve())
-    )
+    path = Path(place.path).absolute()
+    where = place.held.repository.name if place.held is not None else f"{path.resolve()}/{path}"
     found = _L0.findall(f"{where}/{place.id}")
     if not found:
         raise AuditError(

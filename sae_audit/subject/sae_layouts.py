@@ -40,7 +40,7 @@ _ONE_FILE = (
 )
 _OTHER_STREAMS = re.compile(
     r"hook_(?!resid_post)|resid_(?:pre|mid)|embed"
-    r"|(?:^|[-_/.])(?:mlp|att|attn|attention|transcoders?|clt)(?:$|[-_/.])",
+    r"|(?:^|[-_/.])(?:mlp|att|attn|attention|transcoders?|crosscoders?|clt)(?:$|[-_/.])",
     re.IGNORECASE,
 )
 _LAYERS = (

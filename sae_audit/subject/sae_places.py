@@ -14,7 +14,7 @@ from sae_audit.subject.sae_choice import chosen, matching
 from sae_audit.subject.sae_layouts import Found, found_in
 from sae_audit.subject.sae_place import SaePlace
 from sae_audit.subject.sae_settings import layer_said
-from sae_audit.untrusted import shown
+from sae_audit.untrusted import shown, unprintable
 
 __all__ = ["SaePlace", "sae_places"]
 
@@ -98,6 +98,11 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
     places: list[SaePlace] = []
     for name in matching(list(names), ids, shown(folder)):
         one = names[name]
+        if unprintable(name) is not None:
+            raise AuditError(
+                f"{shown(folder / one.path)} holds the control character {unprintable(name)} in "
+                "its name; rename it."
+            )
         place = SaePlace(
             layer=-1,
             release=location,
@@ -118,7 +123,10 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
 
 
 def _told_in(readme: Path) -> str:
-    """Which of Gemma Scope's repositories a folder's model card says it is; empty if none or several."""
+    """What the repository's name in the hub's cache, or else its model card, says the SAEs are of."""
+    cached = [part for part in readme.parts if part.startswith("models--")]
+    if cached:
+        return f"{cached[-1]}/"
     try:
         with readme.open("rb") as stream:
             text = stream.read(_CARD_BYTES).decode("utf-8", "replace")

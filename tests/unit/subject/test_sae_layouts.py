@@ -265,6 +265,12 @@ class TestOtherStreams:
         with pytest.raises(AuditError, match="reads another stream than the residual one"):
             sae_places(str(tmp_path / name), catalog=[])
 
+    def test_by_the_name_of_the_repository_in_the_cache(self, tmp_path: Path):
+        home = tmp_path / "models--google--gemma-scope-2b-pt-mlp" / "snapshots" / ("a" * 40)
+        write(home, files_of("gemma_2", tmp_path))
+        with pytest.raises(AuditError, match="reads another stream than the residual one"):
+            sae_places(str(home), catalog=[])
+
     def test_by_the_model_card(self, tmp_path: Path):
         write(tmp_path, files_of("gemma_2", tmp_path))
         (tmp_path / "README.md").write_text("What is `gemma-scope-2b-pt-res`?")
@@ -328,6 +334,11 @@ class TestWhatFitsNoLayout:
     def test_names_are_shown_and_not_sent(self, tmp_path: Path):
         write(tmp_path, {"\x1b[2J\u202e.txt": b""})
         with pytest.raises(AuditError, match=r"holds \\x1b\[2J\\u202e\.txt"):
+            sae_places(str(tmp_path), catalog=[])
+
+    def test_a_folder_with_control_characters_in_its_name(self, tmp_path: Path):
+        tiny.sae("standard", 0).save_model(tmp_path / "layer_0\x1b[2J")
+        with pytest.raises(AuditError, match=r"holds the control character \\x1b in its name"):
             sae_places(str(tmp_path), catalog=[])
 
     @pytest.mark.parametrize("location", ["~nobody-at-all/saes", "/a\0b", "./" + "x" * 300])

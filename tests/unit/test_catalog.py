@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sae_audit.catalog import Suite, read_catalog
 from sae_audit.errors import AuditError
+from sae_audit.subject.sae_files import read_sae
 from sae_audit.subject.sae_places import sae_places
 from sae_audit.untrusted import unprintable
+from tests import published
+from tests.local_hub import LocalHub
 
 SUITE: dict[str, Any] = {
     "name": "mine",
@@ -123,6 +127,28 @@ def test_what_the_registry_does_not_have(
 ):
     with pytest.raises(AuditError, match=complaint):
         sae_places("mine", catalog=[suite(tmp_path, **changed)], **options)
+
+
+@pytest.mark.parametrize("remote", [True, False])
+def test_a_suite_of_ones_own_in_a_publishers_layout(hub: LocalHub, tmp_path: Path, remote: bool):
+    for layer in (0, 1):
+        place = tmp_path / "saes" / f"layer_{layer}" / "width_16k" / "average_l0_6"
+        place.mkdir(parents=True)
+        (place / "params.npz").write_bytes(published.gemma_scope(layer)["params.npz"])
+    hub.publish("org/saes", tmp_path / "saes")
+    where = "org/saes" if remote else str(tmp_path / "saes")
+    own = suite(
+        tmp_path, repository=where, layers="0-1", ids="layer_{layer}/width_16k/average_l0_6"
+    )
+    places = sae_places("mine", catalog=[own])
+    assert [place.format for place in places] == ["gemma_2", "gemma_2"]
+    sae, _ = read_sae(places[1], device="cpu")
+    torch.testing.assert_close(sae.W_dec, published.weights(1)["W_dec"])
+
+
+def test_an_l0_that_nothing_offers(tmp_path: Path):
+    with pytest.raises(AuditError, match="l0 needs choices"):
+        suite(tmp_path, l0={"ids": "{layer}/{l0}"})
 
 
 junk = st.recursive(

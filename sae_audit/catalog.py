@@ -108,6 +108,8 @@ class Suite(_Entry):
             raise ValueError("ids must hold {layer}, or all layers would have one SAE")
         if self.l0 is not None and self.l0.ids.count("{l0}") != 1:
             raise ValueError("l0.ids must hold {l0} once")
+        if self.l0 is not None and not (self.l0.choices or self.l0.release or self.release):
+            raise ValueError("l0 needs choices where there is no release to take them from")
         return self
 
     def id_of(self, layer: int) -> str:

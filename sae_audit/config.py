@@ -238,8 +238,7 @@ class AuditConfig(_Settings):
     `ORG/NAME@REVISION`, or `bundled:organism/base`."""
     saes: Location
     """SAEs of its residual stream: a suite of the catalog, a release of sae_lens, a hub repository
-    (each with `@REVISION` where wanted), or a folder with `layer_0`, `layer_1`, ... in sae_lens'
-    format."""
+    (each with `@REVISION` where wanted), or a folder, the last two in a publisher's layout."""
     prompts: PromptSettings
     name: Name | None = None
     """What the report calls the model, and its folder in `reports`; the name of the model's own folder

@@ -227,7 +227,7 @@ def _listings() -> Iterator[tuple[str, str, Script]]:
 
 
 def _file_headers() -> Iterator[tuple[str, str, Script]]:
-    def headed(**headers: str) -> Script:
+    def headed(**headers: Any) -> Script:
         return body(b"", length=7, head=True, **headers)
 
     yield "head: another commit", HEAD, headed(ETag='"a"', X_Repo_Commit="f" * 40)

@@ -179,4 +179,6 @@ def gigabytes(n_bytes: float) -> str:
 def _some(paths: list[str], n: int = 6) -> str:
     if not paths:
         return "nothing"
-    return ", ".join(paths[:n]) + (f" and {len(paths) - n} more" if len(paths) > n else "")
+    return ", ".join(shown(path, 80) for path in paths[:n]) + (
+        f" and {len(paths) - n} more" if len(paths) > n else ""
+    )

@@ -1,7 +1,7 @@
 """Shapes of the tensors in a safetensors file, from its header alone: of a file here, or on the hub."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from sae_audit.errors import AuditError
 from sae_audit.hub.refusals import first_line, is_connection_failure, is_refused, refusal
@@ -140,7 +140,7 @@ def _is_tensor(entry: Any, n_data: int) -> bool:
     """Whether a header's entry says a type and a shape, and where in the file so many bytes lie."""
     if not isinstance(entry, dict):
         return False
-    kind, shape, offsets = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
+    kind, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
         return False
     start, end = offsets
@@ -155,7 +155,7 @@ def _is_tensor(entry: Any, n_data: int) -> bool:
     return fits and (n_bits is None or (end - start) * 8 == n_values * n_bits)
 
 
-def _are_sizes(values: Any) -> bool:
+def _are_sizes(values: Any) -> TypeGuard[list[int]]:
     return (
         isinstance(values, list)
         and len(values) <= _DIMENSIONS

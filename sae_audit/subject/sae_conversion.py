@@ -16,7 +16,7 @@ from typing import Any
 from sae_audit.errors import AuditError
 from sae_audit.hub import Listing, fetch, missing_bytes, remote_tensor_shapes, tensor_shapes
 from sae_audit.subject.sae_place import SaePlace
-from sae_audit.subject.sae_published import check_published
+from sae_audit.subject.sae_published import check_published, layer_of_hook
 from sae_audit.subject.sae_settings import Settings, settings_of
 from sae_audit.subject.sae_weights import weight_shapes
 
@@ -69,6 +69,12 @@ def layout_config(place: SaePlace) -> dict[str, Any]:
     settings = settings_of(place)
     if settings is not None:
         check_published(place.format, settings)
+        read = layer_of_hook(settings.said.get("hf_hook_point_in"))
+        if read not in {None, place.layer}:
+            raise AuditError(
+                f"The SAE {place} reads layer {read}, as its config says, but is named for layer "
+                f"{place.layer}; give its folder the name of its layer."
+            )
     if place.format == "sparsify":
         assert settings is not None, f"{place} without a config"
         return _sparsify_config(place, settings)
@@ -135,9 +141,8 @@ def _sizes(place: SaePlace) -> dict[str, int]:
 
 
 def _k_in_name(place: SaePlace) -> int:
-    where = (
-        place.held.repository.name if place.held is not None else str(Path(place.path).resolve())
-    )
+    path = Path(place.path).absolute()
+    where = place.held.repository.name if place.held is not None else f"{path.resolve()}/{path}"
     found = _L0.findall(f"{where}/{place.id}")
     if not found:
         raise AuditError(

@@ -40,7 +40,7 @@ _ONE_FILE = (
 )
 _OTHER_STREAMS = re.compile(
     r"hook_(?!resid_post)|resid_(?:pre|mid)|embed"
-    r"|(?:^|[-_/.])(?:mlp|att|attn|attention|transcoders?|clt)(?:$|[-_/.])",
+    r"|(?:^|[-_/.])(?:mlp|att|attn|attention|transcoders?|crosscoders?|clt)(?:$|[-_/.])",
     re.IGNORECASE,
 )
 _LAYERS = (
@@ -79,18 +79,26 @@ def files_in(folder: Path) -> list[str]:
         AuditError: there are more than a set of SAEs can have, or a folder cannot be read.
     """
     found: list[str] = []
-    try:
-        for place, folders, names in os.walk(folder, onerror=_raise):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            inside = Path(place).relative_to(folder)
-            found += [(inside / name).as_posix() for name in names]
-            if len(found) > _MOST_FILES:
-                raise AuditError(
-                    f"{shown(folder)} holds more than {_MOST_FILES:,} files; name the folder of "
-                    "the SAEs."
-                )
-    except OSError as error:
-        raise AuditError(f"{shown(folder)} cannot be read: {error.strerror}.") from error
+    seen: set[str] = set()
+
+    def failed(error: OSError) -> None:
+        if error.filename == str(folder):
+            raise AuditError(f"{shown(folder)} cannot be read: {error.strerror}.") from error
+
+    for place, folders, names in os.walk(folder, onerror=failed, followlinks=True):
+        # Links are followed, each folder once: one may lead back up.
+        seen.add(os.path.realpath(place))
+        inside = Path(place).relative_to(folder)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(Path(place) / name) not in seen
+        )
+        found += [(inside / name).as_posix() for name in names]
+        if len(found) > _MOST_FILES or len(seen) > _MOST_FILES:
+            raise AuditError(
+                f"{shown(folder)} holds more than {_MOST_FILES:,} files; name the folder of the SAEs."
+            )
     return found
 
 
@@ -148,7 +156,3 @@ def _at(path: str, held: set[str]) -> Found | None:
             formats = (format for format, shape in _ONE_FILE if shape.fullmatch(name))
             format = next(formats, None)
             return None if format is None else Found(format=format, path=path)
-
-
-def _raise(error: OSError) -> None:
-    raise error

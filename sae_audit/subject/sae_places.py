@@ -14,11 +14,13 @@ from sae_audit.subject.sae_choice import chosen, matching
 from sae_audit.subject.sae_layouts import Found, found_in
 from sae_audit.subject.sae_place import SaePlace
 from sae_audit.subject.sae_settings import layer_said
-from sae_audit.untrusted import shown
+from sae_audit.untrusted import shown, unprintable
 
 __all__ = ["SaePlace", "sae_places"]
 
 _LOCATION = re.compile(r"(?P<name>[^@:]+)(?:@(?P<revision>[^:]+))?(?::(?P<ids>.+))?")
+_SCOPE = re.compile(r"gemma-scope-[\w.]+-(?:pt|it)-(res|mlp|att|transcoders)\b")
+_CARD_BYTES = 1 << 16
 _SHOWN_FILES = 4
 
 
@@ -92,9 +94,15 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
     if not found:
         raise AuditError(_no_layout(shown(folder), paths))
     names = {one.path or folder.name: one for one in found}
+    told = _told_in(folder / "README.md")
     places: list[SaePlace] = []
     for name in matching(list(names), ids, shown(folder)):
         one = names[name]
+        if unprintable(name) is not None:
+            raise AuditError(
+                f"{shown(folder / one.path)} holds the control character {unprintable(name)} in "
+                "its name; rename it."
+            )
         place = SaePlace(
             layer=-1,
             release=location,
@@ -104,7 +112,7 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
             format=one.format,
             by_layout=True,
         )
-        _check_stream(one, f"{folder.resolve().name}/{name}", str(place))
+        _check_stream(one, f"{told}{folder.resolve().name}/{name}", str(place))
         layer = sae_layouts.layer_in(name) if one.path else None
         if layer is None:
             layer = layer_said(place)
@@ -112,6 +120,20 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
             layer = sae_layouts.layer_above((folder / one.path).resolve())
         places.append(place.at_layer(layer, f"{folder / one.path}"))
     return places
+
+
+def _told_in(readme: Path) -> str:
+    """What the repository's name in the hub's cache, or else its model card, says the SAEs are of."""
+    cached = [part for part in readme.parts if part.startswith("models--")]
+    if cached:
+        return f"{cached[-1]}/"
+    try:
+        with readme.open("rb") as stream:
+            text = stream.read(_CARD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    streams = set(_SCOPE.findall(text))
+    return f"{streams.pop()}/" if len(streams) == 1 else ""
 
 
 def _snapshot(folder: Path) -> Path:

@@ -30,10 +30,21 @@ def check_published(format: str, settings: Settings) -> None:
         case "gemma_3":
             settings.one_of("architecture", {"jump_relu"}, "kinds")
             settings.word("model_name")
+            hook = settings.said.get("hf_hook_point_in")
+            if hook is not None and layer_of_hook(hook) is None:
+                raise settings.wrong(
+                    "hf_hook_point_in", "model.layers.N.output, the residual stream"
+                )
             settings.refuse("affine_connection", "transcoders are not read")
             settings.refuse("hf_hook_point_out", "transcoders are not read", unless=(None,))
         case "sparsify":
             _check_sparsify(settings)
+
+
+def layer_of_hook(hook: object) -> int | None:
+    """The layer whose output Gemma Scope 2 says an SAE reads; None for other places."""
+    match = re.fullmatch(r"model\.layers\.(\d{1,5})\.output", hook if isinstance(hook, str) else "")
+    return None if match is None else int(match[1])
 
 
 def norm_factor(settings: Settings) -> float | None:

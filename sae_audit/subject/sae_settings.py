@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sae_audit.errors import AuditError
+from sae_audit.subject.sae_layouts import joined
 from sae_audit.subject.sae_place import SaePlace
-from sae_audit.untrusted import read_json, shown
+from sae_audit.untrusted import SMALL_BYTES, read_json, shown
 
 CONFIGS = {
     "sae_lens": "cfg.json",
@@ -34,6 +35,11 @@ _DTYPES = {"float32", "float64", "float16", "bfloat16"}
 _NORMALISED = {"none", "layer_norm", "constant_norm_rescale", "expected_average_only_in"}
 _LARGEST = 1 << 31
 _HOOK_LAYER = re.compile(r"(?:blocks|layers)\.(\d{1,5})(?:\.|$)")
+_LAYER_NORM = re.compile(
+    r"gpt-?2|gpt-?j|gpt-?neo|pythia|(?:^|/)opt-|phi-?[12]\b|bloom|stablelm|gelu-|solu",
+    re.IGNORECASE,
+)
+"""Names of models with LayerNorm."""
 _OLD_NAMES = {
     "hook_point": "hook_name",
     "hook_point_head_index": "hook_head_index",
@@ -119,8 +125,13 @@ def settings_of(place: SaePlace) -> Settings | None:
         AuditError: it is missing or unreadable; the hub's refusals.
     """
     name = CONFIGS.get(place.format)
-    if name is None or (place.format == "gemma_3" and not place.has(f"{place.path}/{name}")):
+    if name is None or (place.format == "gemma_3" and not place.has(joined(place.path, name))):
         return None
+    if place.held is not None and place.held.sizes.get(joined(place.path, name), 0) > SMALL_BYTES:
+        raise AuditError(
+            f"{joined(place.path, name)} of {place.held.repository} is too large for a file of "
+            "settings; is it the right repository?"
+        )
     file = place.file(name)
     return Settings(read_json(file), shown(file))
 
@@ -139,7 +150,11 @@ def layer_said(place: SaePlace) -> int | None:
         return layer if isinstance(layer, int) and 0 <= layer < 100_000 else None
     metadata = settings.said.get("metadata")
     kept = [settings.said, metadata if isinstance(metadata, dict) else {}]
-    hooks = [one.get(key) for one in kept for key in ("hook_name", "hook_point", "hook_point_in")]
+    hooks = [
+        one.get(key)
+        for one in kept
+        for key in ("hook_name", "hook_point", "hook_point_in", "hf_hook_point_in")
+    ]
     found = [_HOOK_LAYER.search(hook) for hook in hooks if isinstance(hook, str)]
     return next((int(match[1]) for match in found if match is not None), None)
 
@@ -152,15 +167,13 @@ def described(settings: Settings) -> SaeConfig:
     """
     metadata = settings.inner("metadata")
     is_old = _is_old(settings, metadata)
-    names = _OLD_NAMES if is_old else {}
-    # A file may hold both the old name and the new one; then sae_lens takes the later of the two.
-    said = {names.get(key, key): value for key, value in settings.said.items()}
-    one = Settings(said, settings.what)
+    one = Settings(
+        {_OLD_NAMES.get(key, key): value for key, value in settings.said.items()}, settings.what
+    )
     for group in (one, metadata):
         _check_stream(group)
-    hook = metadata.said.get("hook_name") or said.get("hook_name")
-    if hook is not None and not isinstance(hook, str):
-        raise one.wrong("hook_name", "a word")
+    _check_centred(one, metadata)
+    hook = _hook(settings, metadata)
     dtype = one.word("dtype").removeprefix("torch.")
     if dtype not in _DTYPES:
         raise one.wrong("dtype", " or ".join(sorted(_DTYPES)))
@@ -182,6 +195,22 @@ def _is_old(settings: Settings, metadata: Settings) -> bool:
             "version; save the SAE again with sae.save_model(...)."
         )
     return int(match[1]) < 6
+
+
+def _hook(settings: Settings, metadata: Settings) -> str | None:
+    """The hook, which has stood in three places over time."""
+    said = [settings.said.get("hook_point"), settings.said.get("hook_name")]
+    hooks = [hook for hook in [*said, metadata.said.get("hook_name")] if hook is not None]
+    if not all(isinstance(hook, str) for hook in hooks):
+        raise AuditError(
+            f"{settings.what} says hook_name is {shown(repr(hooks[0]), 60)}; it has to be a word."
+        )
+    if len(set(hooks)) > 1:
+        raise AuditError(
+            f"{settings.what} names two hooks, {shown(hooks[0], 80)} and {shown(hooks[-1], 80)}; "
+            "leave the right one."
+        )
+    return hooks[0] if hooks else None
 
 
 def _architecture(one: Settings, *, is_old: bool) -> str:
@@ -213,9 +242,18 @@ def _check_stream(group: Settings) -> None:
     parts = positions if isinstance(positions, list) else [positions]
     if any(part is not None for part in parts):
         raise group.wrong("seqpos_slice", "empty: an audit reads the SAE at every position")
-    group.inner("model_from_pretrained_kwargs").refuse(
-        "center_writing_weights", "the SAE expects a stream that the checkpoint does not have"
-    )
+
+
+def _check_centred(one: Settings, metadata: Settings) -> None:
+    # transformer-lens takes the mean out of what is written to the stream for models with LayerNorm;
+    # for those with RMSNorm it leaves the weights as they are, whatever it is told.
+    model = metadata.said.get("model_name") or one.said.get("model_name")
+    is_layer_norm = _LAYER_NORM.search(model) if isinstance(model, str) else None
+    for group in (one, metadata):
+        options = group.inner("model_from_pretrained_kwargs")
+        if is_layer_norm:
+            why = "the SAE expects a stream without its mean, which the checkpoint does not have"
+            options.refuse("center_writing_weights", why)
 
 
 def _check_arithmetic(one: Settings, architecture: str) -> None:

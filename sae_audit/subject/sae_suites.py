@@ -107,13 +107,16 @@ def releases_of(repository: str) -> list[str]:
 
 
 def _own_suite(suite: Suite, ids: dict[int, str], revision: str | None) -> list[SaePlace]:
-    """A suite of the user's own catalog, in sae_lens' format."""
+    """A suite of the user's own catalog: folders in a layout that is read."""
     repository = as_repository(suite.repository)
     folder, held = "", None
     if repository is None:
-        folder = f"{resolve(suite.repository)}/"
+        root = resolve(suite.repository)
+        folder, paths = f"{root}/", sae_layouts.files_in(root)
     else:
         held = listing(Repository(name=repository.name, revision=revision or repository.revision))
+        paths = list(held.sizes)
+    formats = {one.path: one.format for one in sae_layouts.found_in(paths)}
     return [
         SaePlace(
             layer=layer,
@@ -121,7 +124,8 @@ def _own_suite(suite: Suite, ids: dict[int, str], revision: str | None) -> list[
             id=name,
             path=f"{folder}{name}",
             held=held,
-            format="sae_lens",
+            format=formats.get(name, "sae_lens"),
+            by_layout=True,
             **_said_by(suite),
         )
         for layer, name in ids.items()

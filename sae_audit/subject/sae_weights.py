@@ -94,10 +94,12 @@ def _pickled_shapes(file: Path) -> dict[str, list[int]]:
     check_pickles([file.name], shown(file.parent))
     size = file.stat().st_size
     try:
-        if zipfile.is_zipfile(file):
+        is_archive = zipfile.is_zipfile(file)
+        if is_archive:
             with zipfile.ZipFile(file) as archive:
                 _check_sizes(archive, file)
-        found = torch.load(file, map_location="meta", weights_only=True)
+        # Mapped into memory the values are not read.
+        found = torch.load(file, map_location="meta", weights_only=True, mmap=is_archive)
     except UnpicklingError as error:
         raise AuditError(
             f"{shown(file)} is a pickle that holds more than tensors; it is not read, for reading "

@@ -9,6 +9,7 @@ from sae_audit.errors import AuditError
 from sae_audit.subject.dictionaries import COLUMNWISE, WHOLE, Dictionary
 from sae_audit.subject.sae_files import SaeConfig, read_sae, sae_config
 from sae_audit.subject.sae_places import SaePlace
+from sae_audit.untrusted import shown
 
 _SHARE_OF_DEVICE = 0.5
 """Of a device's free memory that whole SAEs may take before they are kept in the host's."""
@@ -90,8 +91,8 @@ def check_place(place: SaePlace, config: SaeConfig, *, n_layers: int, d_model: i
     what = f"The SAE {place}"
     if place.layer >= n_layers:
         raise AuditError(
-            f"{what} is for layer {place.layer}, but the model has layers 0 to {n_layers - 1}; these "
-            "SAEs were made for another model."
+            f"{what} is for layer {place.layer}, but the model has layers 0 to {n_layers - 1}; "
+            "these SAEs were made for another model."
         )
     if config.d_model != d_model:
         raise AuditError(
@@ -115,8 +116,8 @@ def check_suite(suite: Mapping[int, Dictionary], *, n_layers: int, d_model: int)
         width = dictionary.decoder.shape[1]
         if width != d_model:
             raise AuditError(
-                f"{what} reads {width} dimensions, but the model's residual stream has {d_model}; it "
-                "was made for another model."
+                f"{what} reads {width} dimensions, but the model's residual stream has {d_model}; "
+                "it was made for another model."
             )
         _check_hook(dictionary.hook_name, layer, what)
         _check_kind(dictionary.sae, what)
@@ -125,16 +126,16 @@ def check_suite(suite: Mapping[int, Dictionary], *, n_layers: int, d_model: int)
 def _check_hook(hook: str | None, layer: int, what: str) -> None:
     if hook not in {f"blocks.{layer}.hook_resid_post", f"model.layers.{layer}"}:
         raise AuditError(
-            f"{what} names the hook {hook!r}, but an audit reads blocks.{layer}.hook_resid_post; use "
-            "residual-stream SAEs, or, if it is one, write that name under metadata.hook_name in its "
-            "cfg.json."
+            f"{what} names the hook {shown(hook)!r}, but an audit reads "
+            f"blocks.{layer}.hook_resid_post; use residual-stream SAEs, or, if it is one, write "
+            "that name under metadata.hook_name in its cfg.json."
         )
 
 
 def _check_architecture(kind: str, what: str) -> None:
     if kind not in COLUMNWISE | WHOLE:
         raise AuditError(
-            f"{what} is of kind {kind!r}; an audit ablates features of standard, gated, "
+            f"{what} is of kind {shown(kind, 60)!r}; an audit ablates features of standard, gated, "
             "jumprelu (batch-top-k ones are saved as that) and topk SAEs."
         )
 

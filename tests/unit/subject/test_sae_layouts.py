@@ -265,6 +265,39 @@ class TestOtherStreams:
         with pytest.raises(AuditError, match="reads another stream than the residual one"):
             sae_places(str(tmp_path / name), catalog=[])
 
+    def test_by_the_name_of_the_repository_in_the_cache(self, tmp_path: Path):
+        home = tmp_path / "models--google--gemma-scope-2b-pt-mlp" / "snapshots" / ("a" * 40)
+        write(home, files_of("gemma_2", tmp_path))
+        with pytest.raises(AuditError, match="reads another stream than the residual one"):
+            sae_places(str(home), catalog=[])
+
+    def test_by_the_model_card(self, tmp_path: Path):
+        write(tmp_path, files_of("gemma_2", tmp_path))
+        (tmp_path / "README.md").write_text("What is `gemma-scope-2b-pt-res`?")
+        assert len(sae_places(str(tmp_path), catalog=[])) == 1
+        (tmp_path / "README.md").write_text("What is `gemma-scope-2b-pt-mlp`?")
+        with pytest.raises(AuditError, match="reads another stream than the residual one"):
+            sae_places(str(tmp_path), catalog=[])
+
+    @pytest.mark.parametrize(
+        ("hook", "complaint"),
+        [
+            (
+                "model.layers.2.output",
+                "reads layer 2, as its config says, but is named for layer 1",
+            ),
+            ("model.layers.1.self_attn.o_proj.input", "the residual stream"),
+        ],
+    )
+    def test_by_the_config(self, tmp_path: Path, hook: str, complaint: str):
+        write(tmp_path, files_of("gemma_3", tmp_path))
+        file = tmp_path / LAYOUTS["gemma_3"][0] / "config.json"
+        config = json.loads(file.read_bytes())
+        file.write_text(json.dumps({**config, "hf_hook_point_in": hook}))
+        (place,) = sae_places(str(tmp_path), catalog=[])
+        with pytest.raises(AuditError, match=complaint):
+            read_sae(place, device="cpu")
+
     def test_by_the_folders_inside(self, tmp_path: Path):
         for layer in ("layers.1", "layers.1.mlp"):
             write(tmp_path / layer, sparsify(1))
@@ -303,6 +336,11 @@ class TestWhatFitsNoLayout:
         with pytest.raises(AuditError, match=r"holds \\x1b\[2J\\u202e\.txt"):
             sae_places(str(tmp_path), catalog=[])
 
+    def test_a_folder_with_control_characters_in_its_name(self, tmp_path: Path):
+        tiny.sae("standard", 0).save_model(tmp_path / "layer_0\x1b[2J")
+        with pytest.raises(AuditError, match=r"holds the control character \\x1b in its name"):
+            sae_places(str(tmp_path), catalog=[])
+
     @pytest.mark.parametrize("location", ["~nobody-at-all/saes", "/a\0b", "./" + "x" * 300])
     def test_what_is_no_folder(self, location: str):
         with pytest.raises(AuditError, match="No SAE"):
@@ -320,6 +358,15 @@ class TestWhatFitsNoLayout:
             AuditError, match=r"stands in its repository's name alone \(...-L0_50\)"
         ):
             sae_config(place)
+
+
+def test_links_are_followed_once(tmp_path: Path):
+    write(tmp_path / "elsewhere", published.gemma_scope(1))
+    (tmp_path / "saes").mkdir()
+    (tmp_path / "saes" / "layer_1").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path / "saes")
+    (place,) = sae_places(str(tmp_path / "saes"), catalog=[])
+    assert_read(place, "gemma_2")
 
 
 def test_a_repository_in_the_cache_of_the_hub(tmp_path: Path):

@@ -19,6 +19,7 @@ from sae_audit.errors import AuditError
 from sae_audit.subject.sae_files import fetch_sae, read_sae, sae_config
 from sae_audit.subject.sae_places import SaePlace, sae_places
 from sae_audit.subject.suite import check_place
+from sae_audit.untrusted import unprintable
 from tests import published, tiny
 from tests.local_hub import LocalHub
 
@@ -102,6 +103,11 @@ class TestEveryFormOfConfig:
         expected = encoded(subtracts=form != "since version 6")
         torch.testing.assert_close(sae.encode(stream()), expected)
 
+    def test_centred_weights_are_no_matter_for_models_with_rms_norm(self, tmp_path: Path):
+        centred = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+        sae = read(saved(tmp_path, {**MIDDLE, **centred, "model_name": "meta-llama/Llama-3-8B"}))
+        torch.testing.assert_close(sae.encode(stream()), encoded())
+
     def test_an_old_top_k(self, tmp_path: Path):
         config = {**MIDDLE, "activation_fn_str": "topk", "activation_fn_kwargs": {"k": 3}}
         sae = read(saved(tmp_path, config))
@@ -178,7 +184,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("transcoder", {"hook_name_out": "blocks.1.hook_mlp_out"}, "transcoders are not read"),
     ("head", {"hook_head_index": 3}, "single attention heads"),
     ("positions", {"seqpos_slice": [5, None]}, "reads the SAE at every position"),
-    ("model", {"model_from_pretrained_kwargs": {"center_writing_weights": True}}, "does not have"),
+    (
+        "centred",
+        {"model_name": "gpt2", "model_from_pretrained_kwargs": {"center_writing_weights": True}},
+        "expects a stream without its mean",
+    ),
+    ("centred", {"model_from_pretrained_kwargs": True}, "has to be a JSON object"),
     ("hook", {"hook_name": 5}, "has to be a word"),
     ("hook", {"hook_name": "blocks.1.hook_mlp_out"}, "names the hook 'blocks.1.hook_mlp_out'"),
 ]
@@ -192,6 +203,20 @@ def test_what_would_change_a_number_is_refused(
 ):
     with pytest.raises(AuditError, match=complaint):
         read(saved(tmp_path, {**MIDDLE, **change}))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"activation_fn_str": "tanh-relu"}, "has to be relu or topk"),
+        ({"hook_name": 5}, "has to be a word"),
+        ({"hook_name": "blocks.1.hook_mlp_out"}, "names two hooks"),
+        ({"architecture": None}, "lacks 'architecture'"),
+    ],
+)
+def test_what_the_newest_form_holds_besides(tmp_path: Path, change: dict[str, Any], complaint: str):
+    with pytest.raises(AuditError, match=complaint):
+        read(saved(tmp_path, {**NEW, **change}))
 
 
 @pytest.mark.parametrize("key", ["hook_head_index", "hook_name_out", "seqpos_slice"])
@@ -388,7 +413,7 @@ def answered(folder: Path) -> Any:
 
 def assert_sae_or_sentence(answer: Any) -> None:
     if isinstance(answer, str):
-        assert answer.isprintable()
+        assert unprintable(answer) is None
         assert len(answer) < 1000
     else:
         assert torch.isfinite(answer.decode(answer.encode(stream()))).all()

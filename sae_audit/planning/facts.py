@@ -1,6 +1,6 @@
 """What can be known of an audit's subject without its weights, and what had to be assumed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sae_audit.bundled import resolve

@@ -16,7 +16,7 @@ def work_of(config: AuditConfig, facts: SubjectFacts) -> list[Work]:
     scale = Scale(config, facts)
     stages = [
         work_fixed.scores(scale),
-        work_fixed.direction(scale),
+        work_assumed.direction(scale),
         work_fixed.direction_check(scale),
         work_assumed.successive_directions(scale),
         work_fixed.sae_quality(scale),

@@ -2,9 +2,13 @@
 
 import math
 
+from sae_audit.direction.selection import first_cut_layer
 from sae_audit.planning.work_fixed import attribution
 from sae_audit.planning.work_units import DISTINCT, Scale, Work
 
+_DECIDING = 1 / 3
+"""Share of what can be asked about the candidates that are not cut, after which the choice of the
+direction is settled; on the bundled organism .33."""
 _SET_SIZE = 3
 _WAVES = 2
 _DISTINCT_FAMILIES = 0.87
@@ -16,6 +20,25 @@ _WOKEN = 2
 """Features of a second wave, where there is one."""
 _DEEPER = 0.6
 """Share of flipped prompts with a second wave: on the bundled organism 24 of 40."""
+
+
+def direction(scale: Scale) -> Work:
+    """Expected: candidates are left alone as soon as they cannot be chosen; at most all are asked."""
+    n_early = max(0, first_cut_layer(scale.n_layers, scale.config.direction.layer_cut))
+    each = 3 * scale.validation * scale.facts.template_tokens
+    asked = _DECIDING * each * n_early
+    # An addition, a third of the questions, runs the layers above its own.
+    above = 1.0 - (n_early / 2 + 1) / scale.n_layers
+    others = 2 * scale.train + 4 * scale.validation
+    return Work(
+        stage="direction",
+        forward_passes=asked + others,
+        layer_tokens=scale.whole(others + asked * (2 + above) / 3),
+        edited_layer_tokens=scale.whole(asked * 2 / 3),
+        heads=asked + others,
+        assumed=f"a direction passes, shown by {_DECIDING:.0%} of all that can be asked; at most "
+        f"{round(each * scale.n_layers + others):,} passes",
+    )
 
 
 def successive_directions(scale: Scale) -> Work:

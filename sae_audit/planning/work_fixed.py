@@ -13,19 +13,6 @@ def scores(scale: Scale) -> Work:
     return Work(stage="scores", forward_passes=n, layer_tokens=scale.whole(n), heads=n)
 
 
-def direction(scale: Scale) -> Work:
-    n_directions = scale.n_layers * scale.facts.template_tokens
-    effects = 3 * scale.validation * n_directions
-    others = 2 * scale.train + 3 * scale.validation
-    return Work(
-        stage="direction",
-        forward_passes=effects + others,
-        layer_tokens=scale.whole(effects + others),
-        edited_layer_tokens=scale.whole(2 * scale.validation * n_directions),
-        heads=effects + others,
-    )
-
-
 def direction_check(scale: Scale) -> Work:
     n_directions = 1 + scale.config.controls.random_directions
     effects = 3 * scale.audit * n_directions

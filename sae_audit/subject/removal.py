@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sae_audit.subject.hooks import Edit, Places
+from sae_audit.subject.hooks import Edit, Places, Resid
 
 Units = Float[Tensor, "direction d_model"]
 """Directions of length 1 at right angles to each other."""

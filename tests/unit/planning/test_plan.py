@@ -35,13 +35,19 @@ def test_the_organism_is_known_without_its_weights(organism: tuple[AuditConfig, 
     assert facts.notes == ()
 
 
-@pytest.mark.parametrize("stage", ["scores", "direction"])
 def test_fixed_stages_are_counted_as_they_were_measured(
-    organism: tuple[AuditConfig, SubjectFacts], stage: str
+    organism: tuple[AuditConfig, SubjectFacts],
 ):
     measured = {one.stage: one.forward_passes for one in load_run(SAMPLE).manifest.stages}
     planned = {work.stage: work.forward_passes for work in work_of(*organism)}
-    assert planned[stage] == measured[stage]
+    assert planned["scores"] == measured["scores"]
+
+
+def test_a_direction_is_planned_as_expected_and_at_most(organism: tuple[AuditConfig, SubjectFacts]):
+    """40 candidates, 25 of them not cut; 32 validation prompts of each label, 64 for training."""
+    (work,) = (one for one in work_of(*organism) if one.stage == "direction")
+    assert work.forward_passes == pytest.approx(25 * 96 / 3 + 2 * 64 + 4 * 32)
+    assert f"at most {40 * 96 + 2 * 64 + 4 * 32:,} passes" in work.assumed
 
 
 def test_stages_that_search_are_counted_within_a_factor_of_two(

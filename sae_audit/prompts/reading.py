@@ -189,7 +189,7 @@ def _fitting(table: Table, origin: Origin) -> Format:
 
 def _advice(table: Table) -> str:
     names = sorted(table.columns)
-    if names and names[0].startswith("#"):
+    if any(name.lstrip().startswith(("#", "sep=")) for name in names):
         return "Its first line seems to stand above the header: remove that line."
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         return "Its cells seem to be separated by other marks than its ending says; save it with commas."

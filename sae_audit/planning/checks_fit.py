@@ -33,6 +33,9 @@ def check_prompts(config: AuditConfig) -> list[Check]:
     counted = " and ".join(f"{n:,} {label}" for label, n in sorted(labels.items()))
     needed = config.prompts.train + config.prompts.validation + config.prompts.audit
     found = f"{counted} in {len(sources)} source{'s' if len(sources) > 1 else ''}"
+    set_aside = sum((Counter(source.set_aside) for source in sources), Counter[str]())
+    if set_aside:
+        found += " (set aside: " + ", ".join(f"{n:,} {why}" for why, n in set_aside.items()) + ")"
     return [Check(name="prompts", status="ok", found=f"{found}; {needed} of each are needed")]
 
 

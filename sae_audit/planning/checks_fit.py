@@ -9,7 +9,7 @@ from sae_audit.hub import gigabytes
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.facts import subject_facts
 from sae_audit.planning.memory import Memory, memory_of, remedies
-from sae_audit.prompts.sources import read_sources
+from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.subject.checkpoint import Checkpoint
 from sae_audit.subject.loading import usable_device
@@ -22,7 +22,7 @@ _ADAPTS = "largest batch"
 
 def check_prompts(config: AuditConfig) -> list[Check]:
     """Whether there are enough of both labels; the sources must be here."""
-    sources = attempted(lambda: read_sources(config.prompts.sources))
+    sources = attempted(lambda: kept_sources(config.prompts.sources))
     if isinstance(sources, AuditError):
         return [failure("prompts", sources)]
     prompts = [prompt for source in sources for prompt in source.prompts]

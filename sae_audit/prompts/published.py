@@ -279,4 +279,5 @@ FORMATS = (
     _format("conversations", "conversation", chat("conversation")),
     _format("plain text", "text", _plain("text")),
     _format("a table of goals", "goal", _plain("goal")),
+    _format("a table of goals", "Goal", _jailbreakbench),
 )

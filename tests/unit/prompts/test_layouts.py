@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sae_audit.errors import AuditError
+from sae_audit.prompts.sources import kept_sources, read_sources
 from tests.unit.prompts.test_published import opened, table, told
 
 
@@ -262,3 +263,23 @@ def test_json_on_one_long_line_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("sae_audit.prompts.bounds.LINE_CHARACTERS", 100)
     (tmp_path / "p.json").write_text(json.dumps([{"prompt": f"Ask {i}"} for i in range(50)]))
     assert len(opened(tmp_path / "p.json", "?label=harmful").prompts) == 50
+
+
+def test_json_under_the_ending_of_plain_text_is_no_prompt(tmp_path: Path):
+    (tmp_path / "p.txt").write_text('{"prompt": "Ask"}\n')
+    with pytest.raises(AuditError, match=r"line 1 is JSON, .* end in \.jsonl"):
+        opened(tmp_path / "p.txt", "?label=harmful")
+    (tmp_path / "p.txt").write_text("{fill in} the form\n[1]\n")
+    assert len(opened(tmp_path / "p.txt", "?label=harmful").prompts) == 2
+
+
+def test_a_source_whose_rows_are_all_set_aside_ends_an_audit(tmp_path: Path):
+    rows = [{"instruction": "Sum this up.", "context": "A text.", "response": "x"}]
+    source = f"{table(tmp_path / 'dolly.json', rows)}?label=harmless"
+    (read,) = read_sources([source])
+    assert (read.prompts, read.set_aside) == ((), {"with input": 1})
+    with pytest.raises(AuditError, match=r"gives no prompts: all of its 1 rows .*\(1 with input\)"):
+        kept_sources([source])
+    (tmp_path / "p.txt").write_text("Ask\n")
+    again = [f"{tmp_path / 'p.txt'}?label=harmless&name={name}" for name in "ab"]
+    assert [len(each.prompts) for each in kept_sources(again)] == [1, 0]

@@ -115,7 +115,7 @@ def _harmful(column: str, category: str = "") -> Reader:
     def read(row: Row, place: str, origin: Origin) -> Request:
         return Request(
             text=row.get(column),
-            label=origin.label_of_harmful_format,
+            label=origin.label_by_name or origin.label_of_harmful_format,
             column=column,
             category=cell(row, category, place) if category else "",
         )

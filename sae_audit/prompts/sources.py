@@ -102,9 +102,14 @@ def kept_sources(names: Sequence[str | Path]) -> list[OpenedSource]:
 
 def _nothing_kept(name: str, set_aside: Counter[str]) -> AuditError:
     reasons = ", ".join(f"{n} {why}" for why, n in set_aside.items())
+    remedy = (
+        "an audit asks in text alone"
+        if set_aside.keys() <= NO_TEXT
+        else "docs/prompts.md says which options read some of them"
+    )
     return AuditError(
         f"{shown(name)} gives no prompts: all of its {set_aside.total()} rows are set aside "
-        f"({reasons}); docs/prompts.md says which options read some of them."
+        f"({reasons}); {remedy}."
     )
 
 

@@ -92,7 +92,7 @@ def shown_columns(columns: frozenset[str], n: int = 40) -> str:
 
 
 def _is_text(name: str) -> bool:
-    return len(name) > _LONGEST_NAME or len(name.split()) > 3
+    return len(name) > _LONGEST_NAME or len(name.split()) > 2
 
 
 def _without_answers(row: Row) -> Row:

@@ -48,6 +48,7 @@ def test_an_array_under_the_ending_of_json_lines(tmp_path: Path):
         ('{"Ask me this thing": ["one"], "b": ["c"]}', r"under \(a text of 17 characters\), b"),
         ('{"a": {"prompt": "one"}, "b": {"prompt": "two"}}', "object with 2 objects under other"),
         ('{"instructions": ["one", "two"], "inputs": ["x"], "prompts": ["y"]}', "cannot be told"),
+        ('{"instructions": ["one", "two"], "inputs": ["x"]}', "lists under instructions, inputs"),
         ('["one", 2]', "row 2: int instead of a JSON object"),
         ("5", "holds one int"),
         ("{}", "one JSON object with 0 objects"),
@@ -165,6 +166,8 @@ def test_jailbreakbench_without_its_index(tmp_path: Path, columns: tuple[str, ..
     row = dict.fromkeys(columns, "x") | {"Goal": "Ask", "Category": "Fraud"}
     file = table(tmp_path / "benign-behaviors.csv", [row])
     assert told(opened(file)) == [("benign-behaviors/1", "Ask", "harmless", "Fraud")]
+    lower = table(tmp_path / "benign-behaviors.csv", [{"goal": "Ask", "target": "x"}])
+    assert [prompt.label for prompt in opened(lower).prompts] == ["harmless"]
 
 
 def test_prompts_about_images_are_set_aside_and_said(tmp_path: Path):
@@ -179,7 +182,9 @@ def test_prompts_about_images_are_set_aside_and_said(tmp_path: Path):
         "BehaviorID": "a",
     }
     file = table(tmp_path / "harmbench_behaviors_multimodal_all.csv", [row, row])
-    with pytest.raises(AuditError, match=r"no prompts: all of its 2 rows .*\(2 with an image\)"):
+    with pytest.raises(
+        AuditError, match=r"no prompts: all of its 2 rows .*\(2 with an image\); an audit asks"
+    ):
         opened(file)
 
 
@@ -232,6 +237,8 @@ def test_other_prompts_in_yaml(tmp_path: Path, text: str):
     ("text", "complaint"),
     [
         ("How do I wash a car today,harmless\nx,harmless\n", "first line seems to be no header"),
+        ("one,two\nthree,four\n", "or write a header above the first line, if that is none"),
+        ("wash a car\nx\n", "first line seems to be no header"),
         ("# from a page\nid,text,label\na,b,harmful\n", "line 2: more cells .* remove that line"),
         ("sep=,\nprompt\na\n", "seems to stand above the header: remove that line"),
         ("# a, b\nprompt,id\n", "seems to stand above the header: remove that line"),

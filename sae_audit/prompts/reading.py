@@ -194,8 +194,8 @@ def _advice(table: Table, origin: Origin) -> str:
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         return "Its cells seem to be separated by other marks than its ending says; save it with commas."
     which = (
-        "which one holds the requests and what they are: ?text=COLUMN&label=harmful (or harmless, or the "
-        "column that says it)"
+        "which one holds the requests and what they are: ?text=COLUMN&label=harmful (or harmless, or "
+        "the column that says it)"
     )
     if origin.path.suffix.lower() not in {".csv", ".tsv"}:
         return f"Say {which}."

@@ -293,7 +293,7 @@ OPTIONS += [
     "category=type",
 ]
 SLOWLY = settings(
-    max_examples=80,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -13,7 +13,7 @@ from sae_audit.errors import AuditError
 from sae_audit.findings import PromptScore
 from sae_audit.hashing import sha256_of_files
 from sae_audit.pipeline.pinning import pinned
-from sae_audit.prompts.sources import OpenedSource, read_sources
+from sae_audit.prompts.sources import OpenedSource, kept_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.prompts.types import LabelledPrompts, Prompt, Splits
 from sae_audit.record.facts import PromptSourceFacts
@@ -38,7 +38,7 @@ def opened(config: AuditConfig) -> Opened:
     Raises:
         AuditError: whatever does not fit, in one sentence.
     """
-    sources = read_sources(config.prompts.sources)
+    sources = kept_sources(config.prompts.sources)
     prompts = [prompt for source in sources for prompt in source.prompts]
     splits = split_prompts(prompts, config.prompts, config.seed)
     subject = load_subject(

@@ -9,7 +9,7 @@ from sae_audit.hub import gigabytes
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.facts import subject_facts
 from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
-from sae_audit.prompts.sources import read_sources
+from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
 from sae_audit.subject.loading import usable_device
@@ -24,7 +24,7 @@ _ADAPTS = "largest batch"
 
 def check_prompts(config: AuditConfig) -> list[Check]:
     """Whether there are enough of both labels; the sources must be here."""
-    sources = attempted(lambda: read_sources(config.prompts.sources))
+    sources = attempted(lambda: kept_sources(config.prompts.sources))
     if isinstance(sources, AuditError):
         return [failure("prompts", sources)]
     prompts = [prompt for source in sources for prompt in source.prompts]
@@ -35,6 +35,9 @@ def check_prompts(config: AuditConfig) -> list[Check]:
     counted = " and ".join(f"{n:,} {label}" for label, n in sorted(labels.items()))
     needed = config.prompts.train + config.prompts.validation + config.prompts.audit
     found = f"{counted} in {len(sources)} source{'s' if len(sources) > 1 else ''}"
+    set_aside = sum((Counter(source.set_aside) for source in sources), Counter[str]())
+    if set_aside:
+        found += " (set aside: " + ", ".join(f"{n:,} {why}" for why, n in set_aside.items()) + ")"
     return [Check(name="prompts", status="ok", found=f"{found}; {needed} of each are needed")]
 
 

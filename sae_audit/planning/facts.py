@@ -10,7 +10,7 @@ from sae_audit.errors import AuditError
 from sae_audit.hub import Listing, listing, missing_bytes, weight_files
 from sae_audit.planning.tensors import tensors_of
 from sae_audit.prompts import sources
-from sae_audit.prompts.sources import read_sources
+from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.subject.architecture import refuse_architecture
 from sae_audit.subject.batches import grouped
@@ -246,7 +246,7 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
     if missing:
         notes.append(f"Not downloaded yet: {' and '.join(missing)}; {taken}.")
         return assumed, _TEMPLATE_TOKENS
-    prompts = [p for source in read_sources(config.prompts.sources) for p in source.prompts]
+    prompts = [p for source in kept_sources(config.prompts.sources) for p in source.prompts]
     splits = split_prompts(prompts, config.prompts, config.seed)
     opened = Checkpoint(
         config.model,

@@ -20,6 +20,8 @@ _BESIDE = {
     **dict.fromkeys(_IMAGES, "with an image"),
 }
 """Columns that a prompt is not whole without, in any format."""
+NO_TEXT = frozenset({"with an image", "multimodal", "no text"})
+"""Reasons that no option takes away: such rows ask about something that is no text."""
 
 
 @dataclass(frozen=True, kw_only=True)

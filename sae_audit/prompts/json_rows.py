@@ -24,6 +24,7 @@ _SINGULAR = {
     "types": "type",
 }
 """Names that a list has as the column of a table, and a cell's own."""
+_COLUMNS = frozenset([*_SINGULAR, *_SINGULAR.values()])
 _LISTS_OF_PROMPTS = frozenset(
     [
         "behaviors",
@@ -163,7 +164,8 @@ def _from_object(value: dict[Any, Any], name: str) -> list[Any]:
         names = [_SINGULAR.get(key, key) for key in lists]
         return [dict(zip(names, cells, strict=True)) for cells in zip(*lists.values(), strict=True)]
     of_prompts = [key for key in lists if len(lists) == 1 or key.casefold() in _LISTS_OF_PROMPTS]
-    if len(of_prompts) == 1:
+    # Inputs or labels that are not as many as the prompts would be lost.
+    if len(of_prompts) == 1 and not _COLUMNS.intersection(lists.keys() - of_prompts):
         return lists[of_prompts[0]]
     nested = [cell for cell in value.values() if isinstance(cell, dict)]
     if value and not lists and len(nested) < len(value):
@@ -176,10 +178,9 @@ def _from_object(value: dict[Any, Any], name: str) -> list[Any]:
 
 
 def _are_columns(lists: dict[str, list[Any]]) -> bool:
-    columns = {*_SINGULAR, *_SINGULAR.values()}
     return (
         len(lists) > 1
-        and lists.keys() <= columns
+        and lists.keys() <= _COLUMNS
         and len({len(cells) for cells in lists.values()}) == 1
         and not any(isinstance(cell, list | dict) for cells in lists.values() for cell in cells)
     )

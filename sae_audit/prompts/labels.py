@@ -48,6 +48,8 @@ XSTEST_SAFE_TYPES = frozenset(
 _PUBLISHED = {
     "advbench": Label.HARMFUL,
     "harmful_behaviors": Label.HARMFUL,
+    "harmful-behaviors": Label.HARMFUL,
+    "benign-behaviors": Label.HARMLESS,
     "harmbench": Label.HARMFUL,
     "harmbench_val": Label.HARMFUL,
     "harmbench_test": Label.HARMFUL,

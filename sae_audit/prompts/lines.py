@@ -28,7 +28,7 @@ _KINDS = (
 """How other kinds of file begin, what they are, and what to do."""
 
 
-def check_file(file: Path, shown: str, *, limit: int = bounds.FILE_BYTES) -> None:
+def check_file(file: Path, shown: str, *, limit: int | None = None) -> None:
     """That the file can be opened, is not too large, and does not begin as another kind of file.
 
     Raises:
@@ -46,6 +46,7 @@ def check_file(file: Path, shown: str, *, limit: int = bounds.FILE_BYTES) -> Non
             raise AuditError(f"{shown} is {what}; {remedy}.")
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise AuditError(f"{shown} is a web page, as a failed download leaves it; fetch it again.")
+    limit = bounds.FILE_BYTES if limit is None else limit
     if size > limit:
         raise AuditError(
             f"{shown} has {size / 1e6:,.0f} MB, and at most {limit / 1e6:,.0f} MB of such a file are "
@@ -92,13 +93,13 @@ def first_filled(file: Path, shown: str) -> tuple[str, bool]:
     return first, False
 
 
-def whole_text(file: Path, shown: str, *, limit: int = bounds.WHOLE_BYTES) -> str:
+def whole_text(file: Path, shown: str, *, limit: int | None = None) -> str:
     """The text of a file.
 
     Raises:
         AuditError: as `check_file`, or it is not UTF-8.
     """
-    check_file(file, shown, limit=limit)
+    check_file(file, shown, limit=bounds.WHOLE_BYTES if limit is None else limit)
     text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
     check_utf8(text, shown)
     return text

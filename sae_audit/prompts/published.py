@@ -9,6 +9,7 @@ import json
 import re
 
 from sae_audit.errors import AuditError
+from sae_audit.prompts import bounds
 from sae_audit.prompts.conversations import chat, seed
 from sae_audit.prompts.formats import Format, Origin, Reader, Request, SetAside, cell
 from sae_audit.prompts.instructions import back_or_forth_translated, with_input
@@ -115,7 +116,7 @@ def _harmful(column: str, category: str = "") -> Reader:
     def read(row: Row, place: str, origin: Origin) -> Request:
         return Request(
             text=row.get(column),
-            label=origin.label_of_harmful_format,
+            label=origin.label_by_name or origin.label_of_harmful_format,
             column=column,
             category=cell(row, category, place) if category else "",
         )
@@ -190,7 +191,9 @@ def _sorry_bench(row: Row, place: str, origin: Origin) -> Request | SetAside:
 
 def _as_list(turns: object) -> list[object]:
     """A list; in CSV it stands as JSON or as Python writes it, or is a bare text."""
-    if isinstance(turns, str) and turns.lstrip().startswith("["):
+    # The parser of Python's literals takes a hundred bytes for each of the text's.
+    is_short = isinstance(turns, str) and len(turns) <= bounds.TEXT_CHARACTERS
+    if isinstance(turns, str) and is_short and turns.lstrip().startswith("["):
         for read in (json.loads, ast.literal_eval):
             try:
                 turns = read(turns)
@@ -279,4 +282,5 @@ FORMATS = (
     _format("conversations", "conversation", chat("conversation")),
     _format("plain text", "text", _plain("text")),
     _format("a table of goals", "goal", _plain("goal")),
+    _format("a table of goals", "Goal", _jailbreakbench),
 )

@@ -183,25 +183,28 @@ def _fitting(table: Table, origin: Origin) -> Format:
             return known
     raise AuditError(
         f"{origin.shown} is in no known format; its columns are {shown_columns(table.columns)}. "
-        f"{_advice(table)}"
+        f"{_advice(table, origin)}"
     )
 
 
-def _advice(table: Table) -> str:
+def _advice(table: Table, origin: Origin) -> str:
     names = sorted(table.columns)
-    if names and names[0].startswith("#"):
+    if any(name.lstrip().startswith(("#", "sep=")) for name in names):
         return "Its first line seems to stand above the header: remove that line."
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         return "Its cells seem to be separated by other marks than its ending says; save it with commas."
+    which = (
+        "which one holds the requests and what they are: ?text=COLUMN&label=harmful (or harmless, or "
+        "the column that says it)"
+    )
+    if origin.path.suffix.lower() not in {".csv", ".tsv"}:
+        return f"Say {which}."
     if table.seems_headless:
         return (
             "Its first line seems to be no header: write one above it (id,text,label), or save one "
-            "prompt a line as .txt."
+            f"prompt a line as .txt; if it is a header, say {which}."
         )
-    return (
-        "Say which one holds the requests and what they are: ?text=COLUMN&label=harmful (or harmless, "
-        "or the column that says it)."
-    )
+    return f"Say {which}; or write a header above the first line, if that is none."
 
 
 def _language_column(table: Table, origin: Origin) -> str:

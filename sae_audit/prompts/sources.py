@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from sae_audit import hub
 from sae_audit.errors import AuditError
+from sae_audit.prompts.formats import NO_TEXT
 from sae_audit.prompts.locating import Location, located, remote_files
 from sae_audit.prompts.reading import Placed, read_file
 from sae_audit.prompts.types import Label, Prompt, folded
@@ -50,7 +51,7 @@ def read_prompts(names: Sequence[str | Path]) -> list[Prompt]:
     Raises:
         AuditError: as `read_sources`, or one of the two labels is missing.
     """
-    prompts = [prompt for source in read_sources(names) for prompt in source.prompts]
+    prompts = [prompt for source in kept_sources(names) for prompt in source.prompts]
     for label in Label:
         if not any(prompt.label == label for prompt in prompts):
             raise AuditError(
@@ -66,7 +67,7 @@ def read_sources(names: Sequence[str | Path]) -> list[OpenedSource]:
 
     Raises:
         AuditError: a source is missing or cannot be fetched, a line is broken (it is named), an id
-            occurs twice, or a text stands under both labels.
+            occurs twice, a text stands under both labels, or a source is all about images.
     """
     locations = [located(name) for name in names]
     listings = _listings(locations)
@@ -84,6 +85,32 @@ def read_sources(names: Sequence[str | Path]) -> list[OpenedSource]:
         _opened(each, n_distinct=len(own), limited=within, kept_ids=kept_ids)
         for each, own, within in zip(read, distinct, limited, strict=True)
     ]
+
+
+def kept_sources(names: Sequence[str | Path]) -> list[OpenedSource]:
+    """The same, for an audit: each source gives prompts, or only repeats those of others.
+
+    Raises:
+        AuditError: as `read_sources`, or all rows of a source are set aside.
+    """
+    sources = read_sources(names)
+    for source in sources:
+        if not source.prompts and DUPLICATES not in source.set_aside:
+            raise _nothing_kept(source.name, Counter(source.set_aside))
+    return sources
+
+
+def _nothing_kept(name: str, set_aside: Counter[str]) -> AuditError:
+    reasons = ", ".join(f"{n} {why}" for why, n in set_aside.items())
+    remedy = (
+        "an audit asks in text alone"
+        if set_aside.keys() <= NO_TEXT
+        else "docs/prompts.md says which options read some of them"
+    )
+    return AuditError(
+        f"{shown(name)} gives no prompts: all of its {set_aside.total()} rows are set aside "
+        f"({reasons}); {remedy}."
+    )
 
 
 def downloads(names: Sequence[str | Path]) -> list[tuple[hub.Listing, list[str]]]:
@@ -116,12 +143,8 @@ def _read(location: Location, listings: dict[hub.Repository, hub.Listing]) -> _R
         prompts, left_out = read_file(file, path, location, is_one_of_several=len(files) > 1)
         placed += prompts
         set_aside += left_out
-    if not placed:
-        reasons = ", ".join(f"{n} {why}" for why, n in set_aside.items())
-        raise AuditError(
-            f"{shown(location.name)} gives no prompts: all of its {set_aside.total()} rows are set "
-            f"aside ({reasons}); docs/prompts.md says which options read some of them."
-        )
+    if not placed and set_aside.keys() <= NO_TEXT:
+        raise _nothing_kept(location.name, set_aside)
     return _Read(
         location=location,
         revision=revision,

@@ -4,6 +4,7 @@ Published sets of prompts carry answers too, some of them harmful. They are drop
 row, and never reach the rest of the room; and no error quotes what a cell holds.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -91,7 +92,7 @@ def shown_columns(columns: frozenset[str], n: int = 40) -> str:
 
 
 def _is_text(name: str) -> bool:
-    return len(name) > _LONGEST_NAME or len(name.split()) > 3
+    return len(name) > _LONGEST_NAME or len(name.split()) > 2
 
 
 def _without_answers(row: Row) -> Row:
@@ -112,9 +113,26 @@ def _weight(cell: Any) -> int:
 
 
 def _text_lines(file: Path, name: str) -> Iterator[tuple[str, Row]]:
+    is_first = True
     for number, line in enumerate(bounded_lines(file, name), start=1):
         if line.strip():
+            if is_first and _is_json(line):
+                raise AuditError(
+                    f"{name} line {number} is JSON, which would be read as a prompt; let its name "
+                    "end in .jsonl or .json."
+                )
+            is_first = False
             yield f"{name} line {number}", {"text": line.removesuffix("\n")}
+
+
+def _is_json(line: str) -> bool:
+    if line.lstrip()[:1] not in {"{", "["}:
+        return False
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 _READERS = {

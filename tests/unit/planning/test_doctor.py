@@ -279,6 +279,16 @@ class TestLocal:
         assert "prompts.audit=N" in found["prompts"].remedy
         assert found["SAEs"].status == "ok"
 
+    def test_prompts_that_are_set_aside_are_counted(
+        self, local: Callable[..., Any], prompts: Path, tmp_path: Path
+    ):
+        chat = [{"role": "user", "content": "Tell me"}]
+        rows = [{"messages": chat}, {"messages": chat}, {"messages": [*chat, *chat]}]
+        (tmp_path / "chat.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        sources = [str(prompts), f"{tmp_path / 'chat.jsonl'}?label=harmful"]
+        found = local(**{"prompts.sources": sources})
+        assert "set aside: 1 several turns, 1 duplicates" in found["prompts"].found
+
     @pytest.mark.parametrize(
         ("factor", "status"), [(2.0, "ok"), (1.15, "warning"), (0.5, "failed")]
     )

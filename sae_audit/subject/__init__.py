@@ -2,7 +2,7 @@
 
 from sae_audit.subject.checkpoint import ModelOptions
 from sae_audit.subject.instrument import Subject
-from sae_audit.subject.judges import Judge, SubstringJudge, load_judge
+from sae_audit.subject.judges import Judge, SubstringJudge, judge_files, load_judge
 from sae_audit.subject.loading import load_subject, subject_of
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "ModelOptions",
     "Subject",
     "SubstringJudge",
+    "judge_files",
     "load_judge",
     "load_subject",
     "subject_of",

@@ -15,3 +15,5 @@ class Identity:
     dtype: str
     device: str
     adapter_revision: str = ""
+    settings_sha256: str = ""
+    """Of every small file that was read with the weights: config, tokenizer, template, adapter."""

@@ -52,3 +52,14 @@ def load_judge(settings: JudgeSettings, *, device: str) -> Judge:
             folder, complied_label=settings.complied_label, template=template, device=device
         )
     return models.InstructJudge(folder, answer=settings.answer, template=template, device=device)
+
+
+def judge_files(model: str) -> list[Path]:
+    """The files that a judge's model is loaded from, in the order of their names.
+
+    Raises:
+        AuditError: there is no such model.
+    """
+    folder = complete_folder(model, "judge")
+    kinds = {".safetensors", ".json", ".txt", ".model", ".jinja"}
+    return sorted(file for file in folder.iterdir() if file.is_file() and file.suffix in kinds)

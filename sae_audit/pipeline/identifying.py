@@ -1,0 +1,38 @@
+"""Which audit this is: the settings, and a hash of every file that was read."""
+
+from pathlib import Path
+from typing import Any
+
+from sae_audit.config import AuditConfig
+from sae_audit.hashing import sha256_of_files
+from sae_audit.pipeline.opening import Opened
+from sae_audit.record import environment
+from sae_audit.record.identity import RunIdentity, run_identity
+from sae_audit.subject import judge_files
+
+
+def identified(opened: Opened) -> RunIdentity:
+    """What tells this audit from every other: of two that are alike in this, one resumes the other."""
+    config, subject = opened.config, opened.subject
+    hashes: dict[str, Any] = {
+        "model weights": subject.identity.sha256,
+        "model files": subject.identity.settings_sha256,
+        "SAE weights": [one.sha256 for one in subject.suite.values()],
+        "SAE configs": [one.settings_sha256 for one in subject.suite.values()],
+        "prompts": [source.sha256 for source in opened.sources],
+        "chat template file": _hash(config.chat_template),
+        "catalog": _hash(config.catalog),
+        "judge": _judge(config),
+    }
+    return run_identity(config, environment.package_version(), hashes)
+
+
+def _judge(config: AuditConfig) -> str:
+    if config.confirm != "text":
+        return ""
+    model = judge_files(config.judge.model) if config.judge.model is not None else []
+    return sha256_of_files(model) + _hash(config.judge.template)
+
+
+def _hash(file: str | None) -> str:
+    return "" if file is None else sha256_of_files([Path(file)])

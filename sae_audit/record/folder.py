@@ -110,8 +110,13 @@ def _made(target: Path) -> list[Path]:
         while not folder.exists():
             missing.insert(0, folder)
             folder = folder.parent
-        for one in missing:
-            one.mkdir(exist_ok=True)
+        try:
+            for one in missing:
+                one.mkdir(exist_ok=True)
+        except FileNotFoundError as error:
+            raise AuditError(
+                f"{shown(target)} cannot be made; name another folder with --out."
+            ) from error
     return missing
 
 

@@ -24,7 +24,7 @@ _UNLESS_EARLY = {"direction", "candidates", "controls"}
 
 
 @contextmanager
-def fitting_together(folder: Path) -> Iterator[None]:
+def fitting_together(*folders: Path) -> Iterator[None]:
     """Inside the block a record whose parts do not fit each other is one sentence.
 
     What each row is has been checked when it was read. What is left (a prompt that another stage does
@@ -36,9 +36,10 @@ def fitting_together(folder: Path) -> Iterator[None]:
     try:
         yield
     except (LookupError, ValueError, TypeError, AssertionError, ArithmeticError) as error:
+        where = " or ".join(shown(folder) for folder in folders)
         raise AuditError(
-            f"The record in {shown(folder)} does not fit together ({type(error).__name__}: "
-            f"{shown(error)}); fetch it again, or audit again."
+            f"The record in {where} does not fit together ({type(error).__name__}: {shown(error)}); "
+            "fetch it again, or audit again."
         ) from error
 
 

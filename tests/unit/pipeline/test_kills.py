@@ -4,19 +4,19 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from sae_audit import audit, load_run
 from sae_audit.config import AuditConfig
-from sae_audit.pipeline import session
 from sae_audit.record import layout
 from sae_audit.record.store import Store
 from sae_audit.subject.cost import CostMeter
-from tests.unit.pipeline.planted_audit import planted_config
+from tests.unit.pipeline.conftest import Undisturbed
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,58 +46,36 @@ class Allowance:
         patch.setattr(owner, name, spending)
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> AuditConfig:
-    return planted_config(tmp_path_factory.mktemp("planted") / "it")
+pytestmark = pytest.mark.usefixtures("several_groups")
 
 
-@pytest.fixture(scope="module")
-def undisturbed(config: AuditConfig, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The findings of a run that nothing stopped."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    run = audit(config, folder)
-    recorded = run.recorded.rows
-    assert {"minimal_set_families", "doses", "cascades", "controls", "confirmation"} <= set(
-        recorded
-    )
-    assert any(found.flipped for found in run.minimal_sets)
-    return (folder / "findings.json").read_bytes()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def several_groups() -> Iterator[None]:
-    """Searches of two prompts at a time, so that a kill falls between groups too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "_TOGETHER", 2)
-        yield
-
-
-def written(folder: Path) -> list[str]:
-    """What there is so far, coarse enough that doing the same again is no progress."""
-    files = sorted(str(path) for path in folder.rglob("*") if path.is_file())
+def n_written(folder: Path) -> int:
+    """How much there is for good: rows, facts and whole files."""
+    files = [path for path in folder.rglob("[!.]*") if path.is_file() and path.suffix != ".lock"]
     store = folder / "run.sqlite"
     if not store.is_file():
-        return files
+        return len(files)
     opened = Store(store)
-    rows = [f"{name}" for name in opened.facts()] + [f"{one}" for one in opened.costs()]
+    n = len(opened.facts()) + len(opened.costs())
+    n += sum(len(opened.all(stage, Any)) for stage in opened.stages())
     opened.close()
-    return files + rows
+    return len(files) + n
 
 
-def check_same(folder: Path, undisturbed: bytes) -> None:
-    assert (folder / "findings.json").read_bytes() == undisturbed
+def check_same(folder: Path, undisturbed: Undisturbed) -> None:
+    assert (folder / "findings.json").read_bytes() == undisturbed.findings
     load_run(folder)
 
 
 def test_cut_at_every_write(
-    config: AuditConfig, undisturbed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: AuditConfig, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Every session may write once more than is there, and dies before its next write."""
     allowance, folder = Allowance(), tmp_path / "run"
     allowance.before(Store, "put_all", monkeypatch)
     allowance.before(Store, "_make_tables", monkeypatch)
     allowance.before(layout.os, "replace", monkeypatch)
-    n_killed, more, before = 0, 0, written(tmp_path)
+    n_killed, more, most = 0, 0, 0
     while True:
         allowance.left = more
         try:
@@ -106,10 +84,11 @@ def test_cut_at_every_write(
             n_killed += 1
         else:
             break
-        now = written(tmp_path)
-        # Pages are written anew by every session: only more writes get it further.
-        more = 0 if now != before and more > 0 else more + 1
-        before = now
+        allowance.left = float("inf")
+        now = n_written(folder)
+        # What is there may be written anew (pages): then only more writes get it further.
+        more = 1 if now > most else more + 1
+        most = max(now, most)
     assert n_killed > 60
     check_same(folder, undisturbed)
 
@@ -134,7 +113,7 @@ def killed_at_random_passes(
 
 
 def test_killed_at_random_moments(
-    config: AuditConfig, undisturbed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: AuditConfig, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     n = killed_at_random_passes(config, tmp_path / "run", monkeypatch, n_kills=12, seed=0)
     assert n > 6
@@ -143,7 +122,7 @@ def test_killed_at_random_moments(
 
 @pytest.mark.slow
 def test_killed_at_a_hundred_random_moments(
-    config: AuditConfig, undisturbed: bytes, tmp_path: Path
+    config: AuditConfig, undisturbed: Undisturbed, tmp_path: Path
 ):
     n_killed = seed = 0
     while n_killed < 100:
@@ -160,8 +139,10 @@ def test_ten_real_kills(config: AuditConfig, tmp_path: Path):
 
     def killed(name: str, seed: int, n_kills: int) -> int:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.unit.pipeline.killing"]
-            + [str(tmp_path / "config.yaml"), str(tmp_path / name), str(seed), str(n_kills)],
+            [
+                *(sys.executable, "-m", "tests.unit.pipeline.killing"),
+                *(str(tmp_path / "config.yaml"), str(tmp_path / name), str(seed), str(n_kills)),
+            ],
             cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             capture_output=True,
@@ -171,7 +152,8 @@ def test_ten_real_kills(config: AuditConfig, tmp_path: Path):
         return int(done.stdout.split()[-1])
 
     assert killed("undisturbed", 0, 0) == 0
-    undisturbed = (tmp_path / "undisturbed" / "findings.json").read_bytes()
+    folder = tmp_path / "undisturbed"
+    undisturbed = Undisturbed(folder=folder, findings=(folder / "findings.json").read_bytes())
     n_killed = seed = 0
     while n_killed < 10:
         seed += 1

@@ -12,7 +12,7 @@ from sae_audit.findings import Direction
 from sae_audit.record.facts import Manifest
 from sae_audit.record.stages import BY_PROMPT, ONCE, tensors_of
 from sae_audit.record.tensors import read_tensors
-from sae_audit.untrusted import shown
+from sae_audit.untrusted import parsed_json, shown
 
 if TYPE_CHECKING:
     from sae_audit.record.run import Run
@@ -54,6 +54,7 @@ def check_whole(run: "Run") -> None:
             f"{shown(run.folder)} holds parts of two audits, its record and its manifest; where an "
             "--overwrite was interrupted, run its command again."
         )
+    _check_settings(run)
     assert run.config.interactions.n_shuffles <= _MOST_SHUFFLES, "interactions.n_shuffles"
     assert run.findings.model.d_model == run.manifest.model.d_model, "findings.json, manifest.json"
     _check_stages(run)
@@ -61,6 +62,22 @@ def check_whole(run: "Run") -> None:
     _check_layers(run)
     for name in tensors_of(run.recorded.rows):
         _check_tensors(run, name)
+
+
+def _check_settings(run: "Run") -> None:
+    recorded = parsed_json(run.recorded.facts["identity_parts"], "the recorded identity")[
+        "settings"
+    ]
+    written = run.config.model_dump(mode="json")
+    # The one setting that no file holds.
+    differing = [
+        key for key in recorded if key != "trust_remote_code" and written[key] != recorded[key]
+    ]
+    if differing:
+        raise AuditError(
+            f"{shown(run.folder)}/config.yaml holds other settings than the run was made with "
+            f"({shown(differing[0], 40)}); fetch it again, or audit again."
+        )
 
 
 def _check_stages(run: "Run") -> None:
@@ -131,9 +148,12 @@ def _wrong_groups(found: Mapping[str, np.ndarray], manifest: Manifest) -> str:
     )
 
 
-def _wrong_directions(found: Mapping[str, np.ndarray], manifest: Manifest) -> str:
-    (key,) = found
-    return _wrong(found, {key: (len(found[key]), manifest.model.d_model)})
+def _wrong_randoms(found: Mapping[str, np.ndarray], manifest: Manifest) -> str:
+    return _wrong(found, {"directions": (len(found["directions"]), manifest.model.d_model)})
+
+
+def _wrong_units(found: Mapping[str, np.ndarray], manifest: Manifest) -> str:
+    return _wrong(found, {"units": (len(found["units"]), manifest.model.d_model)})
 
 
 def _wrong(found: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]]) -> str:
@@ -150,6 +170,6 @@ def _wrong(found: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ..
 _SHAPES = {
     "means": _wrong_means,
     "means_by_group": _wrong_groups,
-    "random_directions": _wrong_directions,
-    "successive_directions": _wrong_directions,
+    "random_directions": _wrong_randoms,
+    "successive_directions": _wrong_units,
 }

@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -27,9 +28,26 @@ def parsed(payload: str, kind: Any, what: str) -> Any:
 
 def validated(found: Any, kind: Any, what: str) -> Any:
     """The same for JSON that has been parsed."""
-    harmless = _harmless(found, "", what)
+    return _of_kind(_harmless(found, "", what), kind, what)
+
+
+def as_recorded(payload: str, kind: Any, what: str) -> Any:
+    """The same for a run that goes on: its text as it is, so that it is what the run works with.
+
+    Raises:
+        AuditError: it is no such object.
+    """
+    return _of_kind(parsed_json(payload, what), kind, what)
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    return TypeAdapter(kind)
+
+
+def _of_kind(found: Any, kind: Any, what: str) -> Any:
     try:
-        return TypeAdapter(kind).validate_python(harmless)
+        return _adapter(kind).validate_python(found)
     except ValidationError as error:
         raise AuditError(f"{what} does not hold what it should: {first_fault(error)}.") from error
     except (TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -18,7 +18,7 @@ from sae_audit.errors import AuditError, AuditStoppedError
 from sae_audit.record.facts import StageFacts
 from sae_audit.record.layout import disk_errors
 from sae_audit.record.opening import FORMAT, SCHEMA, check_file, check_schema, restrict
-from sae_audit.record.payloads import parsed
+from sae_audit.record.payloads import as_recorded
 from sae_audit.untrusted import shown
 
 
@@ -104,7 +104,7 @@ class Store:
             row = self._connection.execute(
                 "SELECT payload FROM records WHERE stage = ? AND key = ?", (stage, key)
             ).fetchone()
-        return parsed(row[0], kind, self._named(stage, key)) if row else None
+        return as_recorded(row[0], kind, self._named(stage, key)) if row else None
 
     def all(self, stage: str, kind: Any) -> list[Any]:
         """Every object of a stage, in the order written."""
@@ -112,7 +112,7 @@ class Store:
             rows = self._connection.execute(
                 "SELECT key, payload FROM records WHERE stage = ? ORDER BY rowid", (stage,)
             ).fetchall()
-        return [parsed(payload, kind, self._named(stage, key)) for key, payload in rows]
+        return [as_recorded(payload, kind, self._named(stage, key)) for key, payload in rows]
 
     def stages(self) -> set[str]:
         """Stages of which something is recorded."""
@@ -158,7 +158,7 @@ class Store:
     def costs(self) -> tuple[StageFacts, ...]:
         """What each stage cost, over all sessions of the run, in the order first written."""
         with disk_errors(self._path):
-            rows = self._connection.execute(COSTS).fetchall()
+            rows = self._connection.execute(_COSTS).fetchall()
         return tuple(
             StageFacts(stage=stage, forward_passes=passes, tokens=tokens, seconds=seconds)
             for stage, passes, tokens, seconds in rows
@@ -171,7 +171,7 @@ class Store:
         return _Transaction(self._connection)
 
 
-COSTS = (
+_COSTS = (
     "SELECT stage, SUM(forward_passes), SUM(tokens), SUM(seconds) FROM records "
     "GROUP BY stage ORDER BY MIN(rowid)"
 )

@@ -121,8 +121,8 @@ class TestOverwrite:
     ):
         folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
         begun(config.model_copy(update={"seed": 1}), folder, overwrite=True)
-        begun(config.model_copy(update={"seed": 2}), folder, overwrite=True, until="direction")
-        assert rows(folder / ".new-run") == ["scores", "sae_quality"]
+        begun(config.model_copy(update={"seed": 2}), folder, overwrite=True, until="sae_quality")
+        assert rows(folder / ".new-run") == ["scores"]
         assert load_run(folder).config.seed == 0
 
     def test_where_there_was_nothing_it_goes_on_without_the_flag(
@@ -240,7 +240,7 @@ class TestTheMachine:
         self, config: AuditConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr("sae_audit.subject.budget._free_bytes", lambda _: 1 << 19)
-        begun(config, tmp_path / "run", until="direction")
+        begun(config, tmp_path / "run", until="sae_quality")
         store = Store(tmp_path / "run" / "run.sqlite")
         recorded = store.fact(TOKENS_PER_BATCH)
         store.close()
@@ -254,9 +254,9 @@ class TestTheMachine:
 
         monkeypatch.setattr("sae_audit.subject.budget._free_bytes", lambda _: 1 << 40)
         monkeypatch.setattr(Budget, "of", noted)
-        begun(config, tmp_path / "run")
+        begun(config, tmp_path / "run", until="sae_quality")
         assert seen == [int(recorded)]
-        begun(config, tmp_path / "other")
+        begun(config, tmp_path / "other", until="sae_quality")
         assert seen[1] != seen[0]
 
 

@@ -9,6 +9,11 @@ class AuditIncompleteError(Exception):
     """The audit stopped before its end; running the same command again resumes it."""
 
 
+class AuditStoppedError(AuditIncompleteError):
+    """Something outside stopped the audit (a full disk, a folder that is gone): one sentence that says
+    what; the same command resumes it."""
+
+
 class InterruptedDownloadError(AuditIncompleteError):
     """A download broke off; what came is kept, and the same command resumes it."""
 

@@ -50,6 +50,7 @@ from sae_audit.findings import (
     WidenedPool,
 )
 from sae_audit.record import folder as folders
+from sae_audit.record import layout
 from sae_audit.record.facts import (
     Environment,
     Manifest,
@@ -59,6 +60,7 @@ from sae_audit.record.facts import (
     SaeFacts,
     StageFacts,
 )
+from sae_audit.record.identity import RunIdentity, run_identity
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
 from sae_audit.statistics import share
@@ -67,6 +69,8 @@ from tests.synthetic_cascades import depth_records, first_wave_effects
 
 A, B, C = FeatureId(1, 3), FeatureId(2, 5), FeatureId(2, 8)
 N_LAYERS, D_MODEL, N_TEMPLATE = 4, 8, 2
+IDENTITY = RunIdentity(parts={"version": "0.1.0"})
+"""Of runs that are begun and never read."""
 
 
 def estimate(value: float = 0.5) -> Estimate:
@@ -431,7 +435,9 @@ def synthetic_run(
         if flipped
         else None
     )
-    store = folders.begin(folder, config, "identity", "sae-audit audit x", overwrite=True)
+    layout.discard(folder)
+    identity = run_identity(config, "0.1.0", {})
+    store = folders.begin(folder, config, identity, "sae-audit audit x")
     evaluations = tuple(
         DirectionEvaluation(
             position=position, layer=layer, bypass=-layer - 0.5, induce=1.0, kl=0.01 * layer
@@ -515,23 +521,28 @@ def synthetic_run(
     default = {"harmful": rng.normal(size=shape), "harmless": rng.normal(size=shape)}
     write_means(folder, means or default)
     folders.write_tensors(folder, "random_directions", {"directions": np.eye(D_MODEL)[-3:]})
-    manifest = _manifest(model, sae_sha256, refusal_ids, store.costs())
-    store.close()
+    folders.write_tensors(folder, "successive_directions", {"units": np.eye(D_MODEL)[:1]})
+    manifest = _manifest(model, sae_sha256, refusal_ids, store.costs(), identity.sha256)
     folders.write_manifest(folder, manifest)
     run = Run(folder)
-    findings = published(run)
-    folders.write_findings(folder, findings)
+    folders.write_findings(folder, published(run))
+    store.set_fact("finished", folders.now())
+    store.close()
     return Run(folder)
 
 
 def _manifest(
-    model: str, sae_sha256: str, refusal_ids: tuple[int, ...], stages: tuple[StageFacts, ...]
+    model: str,
+    sae_sha256: str,
+    refusal_ids: tuple[int, ...],
+    stages: tuple[StageFacts, ...],
+    identity: str,
 ) -> Manifest:
     return Manifest(
         sae_audit="0.1.0",
         started="2026-01-01T00:00:00+00:00",
         finished="2026-01-01T00:05:00+00:00",
-        identity="identity",
+        identity=identity,
         command="sae-audit audit x",
         seed=0,
         model=ModelFacts(

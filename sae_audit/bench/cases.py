@@ -19,6 +19,7 @@ from sae_audit.pipeline.stages import Pools
 from sae_audit.pipeline.widening import widen_pools
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record import folder as folders
+from sae_audit.record.identity import RunIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ def opened(case: Case, *, n_prompts: int) -> Iterator[Bed]:
             opening.as_labelled(prompts, scores) for prompts in opened.splits.named().values()
         )
         run = Path(folder) / "run"
-        store = folders.begin(run, config, str(case), "", overwrite=False)
+        store = folders.begin(run, config, RunIdentity(parts={"case": str(case)}), "")
         try:
             session = Session(
                 subject=opened.subject,

@@ -38,9 +38,12 @@ def report(
 ) -> None:
     """Write a run's index.html again, from its record alone."""
     from sae_audit.record.run import load_run
+    from sae_audit.record.whole import fitting_together
     from sae_audit.report.page import write_page
 
-    screen.line(str(write_page(load_run(run))))
+    with fitting_together(run):
+        page = write_page(load_run(run))
+    screen.line(str(page))
 
 
 def schema() -> None:

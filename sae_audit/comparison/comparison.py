@@ -23,7 +23,9 @@ from sae_audit.comparison.types import (
 )
 from sae_audit.comparison.verdicts import verdicts
 from sae_audit.errors import AuditError
+from sae_audit.record.layout import PAGE, disk_errors, write_file
 from sae_audit.record.run import Run, load_run
+from sae_audit.record.whole import fitting_together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +65,15 @@ class Comparison:
             or (any(target.iterdir()) and not (target / "comparison.json").is_file())
         ):
             raise AuditError(f"{target} holds something else; name another folder with --out.")
-        target.mkdir(parents=True, exist_ok=True)
-        (target / "comparison.json").write_text(json.dumps(self.as_dict(), indent=1) + "\n")
-        page = target / "index.html"
-        page.write_text(render(self), encoding="utf-8")
-        return page
+        written = {
+            "comparison.json": json.dumps(self.as_dict(), indent=1) + "\n",
+            PAGE: render(self),
+        }
+        with disk_errors(target):
+            target.mkdir(parents=True, exist_ok=True)
+        for name, text in written.items():
+            write_file(target / name, text.encode())
+        return target / PAGE
 
     def as_dict(self) -> dict[str, object]:
         return TypeAdapter(Comparison).dump_python(self, mode="json")
@@ -99,6 +105,11 @@ def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Compa
     run_a = a if isinstance(a, Run) else load_run(a)
     run_b = b if isinstance(b, Run) else load_run(b)
     check_comparable(run_a, run_b)
+    with fitting_together(run_a.folder, run_b.folder):
+        return _compared(run_a, run_b, seed)
+
+
+def _compared(run_a: Run, run_b: Run, seed: int) -> Comparison:
     behaviour = paired.behaviour(run_a, run_b, seed)
     direction = direction_change(run_a, run_b)
     needed = paired.directions_needed(run_a, run_b, seed)

@@ -6,25 +6,27 @@ prompts -> model with SAEs -> refusal direction -> candidate features -> minimal
 A model without a refusal mechanism ends early (`presence`), with a whole record and report that say so.
 """
 
-import shutil
 import time
 from pathlib import Path
 
 from sae_audit.config import AuditConfig
-from sae_audit.errors import AuditError, FaultInsideError
+from sae_audit.errors import AuditError, AuditIncompleteError, FaultInsideError
 from sae_audit.findings import Absence, PromptScore, SaeQuality
 from sae_audit.pipeline import cascade_depth, cascades, depth, opening, presence, stages
 from sae_audit.pipeline.certainty import check_direction, measure_coverage
 from sae_audit.pipeline.closing import close
 from sae_audit.pipeline.confirmation import confirm_flips
 from sae_audit.pipeline.controls import run_controls
+from sae_audit.pipeline.identifying import identified
 from sae_audit.pipeline.pinning import resumed
-from sae_audit.pipeline.session import Progress, Session, silent
+from sae_audit.pipeline.session import TOKENS_PER_BATCH, Progress, Session, silent
 from sae_audit.pipeline.successive import follow_directions
 from sae_audit.prompts.types import Splits
-from sae_audit.record import environment, folder
+from sae_audit.record import folder
 from sae_audit.record.run import Run, load_run
+from sae_audit.record.store import Store
 from sae_audit.subject.cost import CostMeter
+from sae_audit.untrusted import name_fault, shown
 
 _REPEAT = "sae-audit audit config.yaml --out NEW_FOLDER"
 """Run inside a run's folder, repeats it; names no place, so that a record can be handed on."""
@@ -41,66 +43,94 @@ def audit(
 
     Where no folder is given it is `reports/NAME`, the model's name or that of its folder.
 
-    A run that was interrupted resumes where it stopped; a finished one is read back. A model without a
-    refusal mechanism gives a finished run too: `Run.absence` says why there is none.
+    A run that was interrupted resumes where it stopped; a finished one is read back. With `overwrite`
+    another run in the folder is replaced, once the new one is finished. A model without a refusal
+    mechanism gives a finished run too: `Run.absence` says why there is none.
 
     Raises:
-        AuditError: bad input; nothing is left behind.
+        AuditError: bad input. Found before anything is recorded, it leaves nothing behind; found
+            later, it leaves what was recorded.
         AuditIncompleteError: interrupted or failed inside; what was done so far is kept.
     """
     target = Path(out) if out is not None else default_folder(config)
-    begun = folder.begun_config(target)
-    if begun is not None and not overwrite:
-        config = resumed(config, begun)
-    progress("loading", 0, 1)
-    opened = opening.opened(config)
-    config, subject, splits = opened.config, opened.subject, opened.splits
-    hashes = [subject.identity.sha256, *(d.sha256 for d in subject.suite.values())]
-    hashes += [source.sha256 for source in opened.sources]
-    run_identity = folder.identity(config, environment.package_version(), hashes)
-    folder.check_folder(target, run_identity, overwrite=overwrite)
-    if not overwrite and folder.is_finished(target):
-        return load_run(target)
-    started = time.perf_counter()
-    scores = opening.classified(subject, splits)
-    seconds = time.perf_counter() - started
-    absence = presence.absent_behaviour(config, subject, scores)
-    progress("loading", 1, 1)
+    with folder.reserved(target, overwrite=overwrite) as place:
+        begun = folder.begun_config(place)
+        if begun is not None:
+            config = resumed(config, begun)
+        progress("loading", 0, 1)
+        opened = opening.opened(_with_batches_of(config, place))
+        identity = identified(opened)
+        folder.check_same(place, identity)
+        if not overwrite and folder.is_finished(target):
+            return load_run(target)
+        command = _REPEAT + (" --trust-remote-code" if config.trust_remote_code else "")
+        store = folder.begin(place.making, opened.config, identity, command)
+        try:
+            _carry_out(opened, place, store, progress)
+        except (AuditError, AuditIncompleteError):
+            raise
+        except Exception as error:
+            raise FaultInsideError(f"{type(error).__name__}: {error}") from error
+        finally:
+            store.close()
+    return load_run(target)
 
-    is_new = overwrite or not (target / "run.sqlite").exists()
-    store = folder.begin(target, config, run_identity, _REPEAT, overwrite=overwrite)
+
+def default_folder(config: AuditConfig) -> Path:
+    """`reports/NAME`.
+
+    Raises:
+        AuditError: the name is no name of a folder.
+    """
+    name = config.name or Path(config.model.partition("@")[0]).name
+    if fault := name_fault(name):
+        raise AuditError(
+            f"The name '{shown(name)}' cannot be that of a folder in reports/ ({fault}); give another "
+            "(--name), or a folder with --out."
+        )
+    return Path("reports") / name
+
+
+def _with_batches_of(config: AuditConfig, place: folder.Place) -> AuditConfig:
+    """The settings, with batches as large as those of the run that is resumed."""
+    recorded = place.facts.get(TOKENS_PER_BATCH, "")
+    if config.tokens_per_batch is not None or not recorded.isdecimal() or len(recorded) > 9:
+        return config
+    return config.model_copy(update={TOKENS_PER_BATCH: max(1, int(recorded))})
+
+
+def _carry_out(
+    opened: opening.Opened, place: folder.Place, store: Store, progress: Progress
+) -> None:
+    config, subject, splits = opened.config, opened.subject, opened.splits
+    scores, seconds = store.get("scores", "all", list[PromptScore]), 0.0
+    is_new = scores is None
+    if scores is None:
+        started = time.perf_counter()
+        scores = opening.classified(subject, splits)
+        seconds = time.perf_counter() - started
     # A model that answers nothing harmless is not ablated; only then are all of them taken.
     harmless = opening.as_labelled(splits.train, scores).harmless or splits.train.harmless
     session = Session(
         subject=subject,
         config=config,
         store=store,
-        folder=target,
+        folder=place.making,
         progress=progress,
         ablation=opening.ablation(config, subject, harmless),
     )
-    try:
+    absence = presence.absent_behaviour(config, subject, scores)
+    progress("loading", 1, 1)
+    if is_new:
         # All passes so far, those that found the refusal tokens included, belong to the scores.
         session.keep("scores", "all", list[PromptScore], scores, since=CostMeter(), seconds=seconds)
-        _measure_saes(session, opened)
-        if absence is not None:
-            presence.record_absent_behaviour(session, splits, absence)
-        else:
-            _run_stages(session, opened, scores)
-        close(session, opened)
-    except AuditError:
-        if is_new:
-            shutil.rmtree(target)
-        raise
-    except Exception as error:
-        raise FaultInsideError(f"{type(error).__name__}: {error}") from error
-    finally:
-        store.close()
-    return load_run(target)
-
-
-def default_folder(config: AuditConfig) -> Path:
-    return Path("reports") / (config.name or Path(config.model.partition("@")[0]).name)
+    _measure_saes(session, opened)
+    if absence is not None:
+        presence.record_absent_behaviour(session, splits, absence)
+    else:
+        _run_stages(session, opened, scores)
+    close(session, opened)
+    folder.finish(place, store)
 
 
 def _measure_saes(session: Session, opened: opening.Opened) -> None:

@@ -18,7 +18,8 @@ from sae_audit.findings import (
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import ranked
 from sae_audit.prompts.types import LabelledPrompts
-from sae_audit.record.folder import read_tensors, write_tensors
+from sae_audit.record.folder import write_tensors
+from sae_audit.record.tensors import read_tensors
 
 RANDOM_DIRECTIONS = "random_directions"
 """Tensors of a run: what the direction was held against."""

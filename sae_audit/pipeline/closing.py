@@ -26,7 +26,7 @@ def _manifest(session: Session, opened: Opened) -> Manifest:
     return Manifest(
         sae_audit=environment.package_version(),
         started=store.fact("started") or "",
-        finished=folder.now(),
+        finished=store.fact("finished") or folder.now(),
         identity=store.fact("identity") or "",
         command=store.fact("command") or "",
         seed=session.config.seed,

@@ -32,7 +32,7 @@ def find_families(
         MinimalSetFamily,
         [prompt for prompt in prompts if prompt.id in own],
         lambda p: minimal_set_family(own[p.id], order(p), settings),
-        session.scores(),
+        session.scores,
     )
 
 
@@ -52,5 +52,5 @@ def find_doses(
         FlipDose,
         list(prompts),
         lambda p: flip_dose(own[p.id], frozenset(pools[p.id]), settings),
-        session.dosed_scores(),
+        session.dosed_scores,
     )

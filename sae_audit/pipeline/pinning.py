@@ -53,8 +53,8 @@ def resumed(config: AuditConfig, begun: AuditConfig) -> AuditConfig:
     return begun.model_copy(update={name: getattr(config, name) for name in _FREE})
 
 
-_FREE = {"tokens_per_batch", "name"}
-"""Settings that may differ when a run is resumed."""
+_FREE = {"tokens_per_batch", "name", "trust_remote_code"}
+"""Settings that a resumed run takes from whoever resumes it: no file's to say, or free."""
 
 
 def _without_commits(config: AuditConfig) -> AuditConfig:

@@ -12,15 +12,20 @@ from jaxtyping import Float
 from sae_audit.config import AuditConfig
 from sae_audit.minimal.asking import Q, Scores, answered_together
 from sae_audit.prompts.types import Prompt
-from sae_audit.record.store import Store
+from sae_audit.record.store import Row, Store
 from sae_audit.subject import Subject
 from sae_audit.subject.cost import CostMeter
 from sae_audit.vocabulary import Ablation, Dosed, FeatureSet, Score
 
 T = TypeVar("T")
 
-_TOGETHER = 32
-"""Prompts whose searches advance together: enough to fill a batch, few enough to resume from."""
+_TOGETHER = 16
+"""Prompts whose searches advance together, and are recorded together: enough to fill a batch, few
+enough to do again after a kill."""
+
+
+TOKENS_PER_BATCH = "tokens_per_batch"
+"""Fact of a run: how many tokens shared a pass."""
 
 
 @runtime_checkable
@@ -49,6 +54,8 @@ class Session:
         found: T | None = self.store.get(stage, key, kind)
         if found is not None:
             return found
+        self.store.check_there()
+        self.subject.begin_account()
         cost, started = self.subject.cost, time.perf_counter()
         value = compute()
         self.keep(stage, key, kind, value, since=cost, seconds=time.perf_counter() - started)
@@ -57,19 +64,23 @@ class Session:
     def keep(
         self, stage: str, key: str, kind: Any, value: Any, *, since: CostMeter, seconds: float
     ) -> None:
-        """Record a result with what was spent after `since`; one recorded before stays."""
-        if self.store.get(stage, key, kind) is not None:
-            return
+        """Record a result with what was spent after `since`."""
         spent = self.subject.cost.since(since)
-        self.store.put(
-            stage,
-            key,
-            kind,
-            value,
-            forward_passes=spent.forward_passes,
-            tokens=spent.tokens,
-            seconds=seconds,
+        self._put(
+            Row(
+                stage=stage,
+                key=key,
+                kind=kind,
+                value=value,
+                forward_passes=spent.forward_passes,
+                tokens=spent.tokens,
+                seconds=seconds,
+            )
         )
+
+    def _put(self, *rows: Row) -> None:
+        # A resumed run makes batches of the same size, so that its numbers are rounded alike.
+        self.store.put_all(rows, facts={TOKENS_PER_BATCH: str(self.subject.tokens_per_batch)})
 
     def remember_each(
         self, stage: str, kind: Any, prompts: list[Prompt], compute: Callable[[Prompt], T]
@@ -88,36 +99,69 @@ class Session:
         kind: Any,
         prompts: list[Prompt],
         begin: Callable[[Prompt], Generator[Sequence[Q], Scores, T]],
-        score: Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, " question"]],
+        scores: Callable[
+            [], Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, " question"]]
+        ],
     ) -> list[T]:
-        """The same for searches that ask `score` in rounds: those of many prompts share batches.
+        """The same for searches that ask in rounds: those of several prompts share batches.
 
-        Each result is recorded as soon as it is there, with its share of what the rounds cost.
+        `scores` gives what answers them. Which prompts search together is decided by their order
+        alone, and their results are recorded together, each with its share of what the rounds cost:
+        what a batch holds, and so how a score is rounded, does not depend on where a run was stopped.
         """
-        found = {p.id: self.store.get(stage, p.id, kind) for p in prompts}
-        waiting = [prompt for prompt in prompts if found[prompt.id] is None]
-        self.progress(stage, len(prompts) - len(waiting), len(prompts))
-        by_id = {prompt.id: prompt for prompt in prompts}
-        for start in range(0, len(waiting), _TOGETHER):
-            bill = _Bill(self.subject)
-            searches: dict[str, Generator[Sequence[Q], Scores, T]] = {}
-            for prompt in waiting[start : start + _TOGETHER]:
-                searches[prompt.id] = begin(prompt)
-                bill.settle({prompt.id: 1})
-
-            def done(prompt_id: str, value: T, bill: "_Bill" = bill) -> None:
-                found[prompt_id] = value
-                self.store.put(stage, prompt_id, kind, value, **bill.of(prompt_id))
-                n_done = sum(one is not None for one in found.values())
-                self.progress(stage, n_done, len(prompts))
-
-            answered_together(
-                searches,
-                lambda questions: score([(by_id[key], asked) for key, asked in questions]),
-                done=done,
-                asked=bill.settle,
-            )
+        found: dict[str, T] = {}
+        self.progress(stage, 0, len(prompts))
+        for start in range(0, len(prompts), _TOGETHER):
+            group = prompts[start : start + _TOGETHER]
+            recorded = {prompt.id: self.store.get(stage, prompt.id, kind) for prompt in group}
+            if any(one is None for one in recorded.values()):
+                recorded = self._searched(
+                    stage,
+                    kind,
+                    group,
+                    begin,
+                    scores(),
+                    lambda n, start=start: self.progress(stage, start + n, len(prompts)),
+                )
+            found |= recorded
+            self.progress(stage, len(found), len(prompts))
         return [found[prompt.id] for prompt in prompts]
+
+    def _searched(
+        self,
+        stage: str,
+        kind: Any,
+        group: list[Prompt],
+        begin: Callable[[Prompt], Generator[Sequence[Q], Scores, T]],
+        score: Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, " question"]],
+        told: Callable[[int], None],
+    ) -> dict[str, T]:
+        self.store.check_there()
+        self.subject.begin_account()
+        bill, found = _Bill(self.subject), {}
+        searches: dict[str, Generator[Sequence[Q], Scores, T]] = {}
+        for prompt in group:
+            searches[prompt.id] = begin(prompt)
+            bill.settle({prompt.id: 1})
+        by_id = {prompt.id: prompt for prompt in group}
+
+        def done(prompt_id: str, value: T) -> None:
+            found[prompt_id] = value
+            told(len(found))
+
+        answered_together(
+            searches,
+            lambda questions: score([(by_id[key], asked) for key, asked in questions]),
+            done=done,
+            asked=bill.settle,
+        )
+        self._put(
+            *(
+                Row(stage=stage, key=key, kind=kind, value=found[key], **bill.of(key))
+                for key in by_id
+            )
+        )
+        return found
 
     def scores(
         self,

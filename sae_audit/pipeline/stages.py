@@ -1,6 +1,7 @@
 """The stages of an audit, each a few questions to the subject and one recorded finding."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cache
 from zlib import crc32
 
@@ -129,13 +130,16 @@ def search_by_chance(
 
     @cache
     def firing_rates() -> dict[int, Float[np.ndarray, " d_sae"]]:
-        # Asked by the first search, so that its passes are counted; a finished run asks for none.
+        # Asked by the first search to run; a finished run asks for none.
         peaks = session.subject.peak_activations(train.harmful)
         return {layer: (one > 0.0).mean(axis=0) for layer, one in peaks.items()}
 
     def drawn(prompt: Prompt) -> list[FeatureId]:
-        seed = (session.config.seed, places[prompt.id])
-        return random_candidates(pools[prompt.id], firing_rates(), seed=seed)
+        place = places[prompt.id]
+        # The first prompt is charged for the rates, also where a resumed run begins at another.
+        with session.subject.uncharged() if place else nullcontext():
+            rates = firing_rates()
+        return random_candidates(pools[prompt.id], rates, seed=(session.config.seed, place))
 
     return _searched(session, "search_by_chance", prompts, drawn)
 
@@ -150,7 +154,7 @@ def _searched(
         orders = search_orders(session, prompt, {prompt.id: pool_of(prompt)})
         return minimal_set(prompt.id, orders, session.config.minimal)
 
-    return session.remember_together(stage, MinimalSet, list(prompts), begin, session.scores())
+    return session.remember_together(stage, MinimalSet, list(prompts), begin, session.scores)
 
 
 def search_orders(session: Session, prompt: Prompt, pools: Pools) -> list[list[FeatureId]]:

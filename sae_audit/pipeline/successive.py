@@ -14,7 +14,8 @@ from sae_audit.findings import Direction, DirectionCheck, NoDirection, Successiv
 from sae_audit.pipeline.certainty import RANDOM_DIRECTIONS
 from sae_audit.pipeline.session import Session
 from sae_audit.prompts.types import LabelledPrompts, Splits
-from sae_audit.record.folder import read_tensors, write_tensors
+from sae_audit.record.folder import write_tensors
+from sae_audit.record.tensors import read_tensors
 from sae_audit.subject import Subject
 from sae_audit.subject.projection import DirectionEffects
 

@@ -99,3 +99,8 @@ class Manifest(_Facts):
     environment: Environment
     stages: tuple[StageFacts, ...]
     peak_memory_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Of all stages, over all sessions of the run; loading is not counted."""
+        return sum(stage.seconds for stage in self.stages)

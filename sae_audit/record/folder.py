@@ -1,103 +1,247 @@
-"""The run folder: begun, resumed, finished.
+"""The run folder: reserved, begun, resumed, finished.
 
 config.yaml    complete, re-runnable        manifest.json  versions, hashes, cost
 run.sqlite     every record                 findings.json  the published form
 tensors/       means and direction          index.html     the report
+
+A run that replaces another (`--overwrite`) is made in the folder `.new-run` inside, and moved out of
+it, file by file, when it is finished.
 """
 
-import hashlib
-import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import yaml
 from pydantic import ValidationError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
+from sae_audit.record import layout
 from sae_audit.record.facts import Manifest
+from sae_audit.record.identity import RunIdentity
+from sae_audit.record.layout import BESIDE, CONFIG, FINDINGS, MANIFEST, PAGES, STORE
+from sae_audit.record.lock import locked
+from sae_audit.record.reading import read_facts
 from sae_audit.record.schema import Findings
+from sae_audit.record.stages import tensors_of
 from sae_audit.record.store import Store
-
-_NO_EFFECT_ON_NUMBERS = {"tokens_per_batch", "name"}
-
-
-def identity(config: AuditConfig, version: str, hashes: list[str]) -> str:
-    """Hash over all that decides the numbers: settings, version, weights and prompts.
-
-    Settings that only change speed or captions are left out, so that a run may be resumed with
-    another batch size.
-    """
-    settings = config.model_dump(mode="json", exclude=_NO_EFFECT_ON_NUMBERS)
-    text = json.dumps([settings, version, hashes], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+from sae_audit.untrusted import read_yaml, shown
 
 
-def check_folder(folder: Path, run_identity: str, *, overwrite: bool) -> None:
-    """Refuse to write into a folder that holds something else.
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run goes, and where it is made until it is finished."""
+
+    target: Path
+    making: Path
+    """The target itself; inside it, for a run that replaces another."""
+    facts: Mapping[str, str]
+    """Of the run that was begun there; none where none was."""
+
+    @property
+    def is_beside(self) -> bool:
+        return self.making != self.target
+
+
+@contextmanager
+def reserved(target: Path, *, overwrite: bool) -> Iterator[Place]:
+    """Inside the block the folder is this process's own. It exists, can be written to, and holds
+    nothing foreign alone; folders made for it go again if nothing was put into them.
+
+    A finished run that is not to be replaced is only read, and needs no reserving.
 
     Raises:
-        AuditError: the folder holds another run or other files.
+        AuditError: the folder is in use, holds other files, or cannot be written to.
     """
-    if not folder.exists():
+    if not overwrite and is_finished(target):
+        yield Place(target=target, making=target, facts=read_facts(target))
         return
-    if not folder.is_dir():
-        raise AuditError(f"{folder} is a file; name a folder with --out.")
-    if not any(folder.iterdir()):
-        return
-    if not (folder / "run.sqlite").is_file():
-        raise AuditError(f"{folder} holds files that are no audit; name another folder with --out.")
-    if overwrite:
-        return
-    store = Store(folder / "run.sqlite")
-    found = store.fact("identity")
-    store.close()
-    if found != run_identity:
+    _check_target(target)
+    made = _made(target)
+    try:
+        with locked(target):
+            yield _place(target, overwrite=overwrite)
+    finally:
+        for folder in reversed(made):
+            # Something is in it: it stays.
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _check_target(target: Path) -> None:
+    try:
+        if not target.exists() and not target.is_symlink():
+            return
+        if not target.is_dir():
+            raise AuditError(f"{shown(target)} is no folder; name a folder with --out.")
+        layout.check_no_folder_in_the_way(target)
+        if (target / STORE).is_file():
+            return
+        foreign = sorted(
+            entry.name
+            for entry in target.iterdir()
+            if not layout.is_written_by_runs(entry.name) and not _is_no_content(entry.name)
+        )
+    except (OSError, ValueError) as error:
+        # ValueError: a name that holds a NUL.
+        reason = getattr(error, "strerror", None) or error
+        raise AuditError(f"{shown(target)} cannot be used: {reason}.") from error
+    if foreign:
         raise AuditError(
-            f"{folder} holds an audit with other settings, model, SAEs, prompts or version; name "
-            "another folder with --out, or replace it with --overwrite."
+            f"{shown(target)} holds files that are no audit ({shown(foreign[0], 60)}); name another "
+            "folder with --out."
         )
 
 
-def is_finished(folder: Path) -> bool:
-    return (folder / "findings.json").is_file() and (folder / "index.html").is_file()
+def _is_no_content(name: str) -> bool:
+    """Hidden files, and what a fresh file system holds."""
+    return name.startswith(".") or name == "lost+found"
 
 
-def begun_config(folder: Path) -> AuditConfig | None:
-    """The settings of the run that was begun in this folder, if this version can read them."""
-    file = folder / "config.yaml"
-    if not (folder / "run.sqlite").is_file() or not file.is_file():
-        return None
+def _made(target: Path) -> list[Path]:
+    missing: list[Path] = []
+    folder = target
+    with layout.disk_errors(target):
+        while not folder.exists():
+            missing.insert(0, folder)
+            folder = folder.parent
+        try:
+            for one in missing:
+                one.mkdir(exist_ok=True)
+        except FileNotFoundError as error:
+            raise AuditError(
+                f"{shown(target)} cannot be made; name another folder with --out."
+            ) from error
+    return missing
+
+
+def _place(target: Path, *, overwrite: bool) -> Place:
+    beside = target / BESIDE
+    if overwrite:
+        return Place(target=target, making=beside, facts=_begun(beside, replaceable=True))
+    facts = _begun(target, replaceable=False)
+    if not facts and (begun := _begun(beside, replaceable=True)):
+        # An interrupted --overwrite where there was nothing to overwrite.
+        return Place(target=target, making=beside, facts=begun)
+    return Place(target=target, making=target, facts=facts)
+
+
+def _begun(folder: Path, *, replaceable: bool) -> dict[str, str]:
+    """The facts of the run begun in this folder; none where nothing was, as far as its identity.
+
+    Opened for writing: what a killed process left half-written is put right.
+    """
+    if not (folder / STORE).exists() and not (folder / STORE).is_symlink():
+        return {}
     try:
-        return AuditConfig.model_validate(yaml.safe_load(file.read_text()))
-    except (yaml.YAMLError, ValidationError):
-        return None
+        store = Store(folder / STORE)
+    except AuditError:
+        if replaceable:
+            return {}
+        raise
+    try:
+        facts = store.facts()
+    finally:
+        store.close()
+    return facts if "identity" in facts else {}
 
 
-def begin(
-    folder: Path, config: AuditConfig, run_identity: str, command: str, *, overwrite: bool
-) -> Store:
-    """Open the folder's store, new or resumed.
+def check_same(place: Place, identity: RunIdentity) -> None:
+    """Refuse to go on with a run that was begun with something else.
+
+    One that is being made beside another is given up for the new one.
 
     Raises:
-        AuditError: as `check_folder`.
+        AuditError: the folder holds another audit; says what differs.
     """
-    check_folder(folder, run_identity, overwrite=overwrite)
-    if overwrite and folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tensors").mkdir(exist_ok=True)
-    store = Store(folder / "run.sqlite")
-    if store.fact("identity") is None:
-        write_config(config, folder / "config.yaml")
-        store.set_fact("identity", run_identity)
-        store.set_fact("started", now())
-        store.set_fact("command", command)
+    if not place.facts or place.facts["identity"] == identity.sha256:
+        return
+    if place.is_beside:
+        return
+    differing = identity.difference(place.facts.get("identity_parts", ""))
+    raise AuditError(
+        f"{shown(place.target)} holds an audit with other {differing}; name another folder with --out, "
+        "or replace it with --overwrite."
+    )
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the record says so, and all files are there."""
+    try:
+        return "finished" in read_facts(folder) and all((folder / p).is_file() for p in PAGES)
+    except (AuditError, OSError, ValueError):
+        # Whoever opens it for writing, or reads it, is told what is wrong.
+        return False
+
+
+def begun_config(place: Place) -> AuditConfig | None:
+    """The settings of the run that was begun in this folder, if this version can read them."""
+    file = place.making / CONFIG
+    if not place.facts or not file.is_file():
+        return None
+    try:
+        return AuditConfig.model_validate(read_yaml(file))
+    except (AuditError, ValidationError):
+        return None
+
+
+def begin(folder: Path, config: AuditConfig, identity: RunIdentity, command: str) -> Store:
+    """Open the folder's store, resumed, or new where nothing was begun, or something else.
+
+    Raises:
+        AuditError: the folder cannot be written to.
+        AuditStoppedError: the disk is full.
+    """
+    store = _own_store(folder, identity)
+    try:
+        layout.make_tensor_folder(folder)
+        if store.fact("identity") is None:
+            write_config(config, folder / CONFIG)
+            store.set_facts(
+                {
+                    "identity": identity.sha256,
+                    "identity_parts": identity.as_json,
+                    "started": now(),
+                    "command": command,
+                }
+            )
+    except BaseException:
+        store.close()
+        raise
     return store
+
+
+def _own_store(folder: Path, identity: RunIdentity) -> Store:
+    with layout.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        store = Store(folder / STORE)
+    except AuditError:
+        if folder.name != BESIDE:
+            raise
+    else:
+        if store.fact("identity") in (None, identity.sha256):
+            return store
+        store.close()
+        assert folder.name == BESIDE, f"{folder} holds another run"
+    layout.discard(folder)
+    with layout.disk_errors(folder):
+        folder.mkdir(exist_ok=True)
+    return Store(folder / STORE)
+
+
+def finish(place: Place, store: Store) -> None:
+    """The last step of a run: it is finished, and where it belongs. Closes the store."""
+    tensors = tensors_of(store.stages())
+    store.set_fact("finished", store.fact("finished") or now())
+    store.close()
+    if place.is_beside:
+        layout.swap_in(place.making, place.target, tensors=tensors)
 
 
 def now() -> str:
@@ -105,21 +249,21 @@ def now() -> str:
 
 
 def write_config(config: AuditConfig, path: Path) -> None:
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    # Whether a checkpoint's code may run is no setting of a file: whoever runs it decides.
+    settings = config.model_dump(mode="json", exclude={"trust_remote_code"})
+    layout.write_file(path, yaml.safe_dump(settings, sort_keys=False).encode())
 
 
 def write_tensors(folder: Path, name: str, tensors: Mapping[str, np.ndarray]) -> None:
+    assert name in layout.TENSOR_NAMES, f"{name} is no name that a run deletes again"
     arrays = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
-    save_file(arrays, folder / "tensors" / f"{name}.safetensors")
-
-
-def read_tensors(folder: Path, name: str) -> dict[str, np.ndarray]:
-    return load_file(folder / "tensors" / f"{name}.safetensors")
+    place = layout.make_tensor_folder(folder)
+    layout.write_file(place / layout.tensor_file(name), save(arrays))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
+    layout.write_file(folder / MANIFEST, (manifest.model_dump_json(indent=1) + "\n").encode())
 
 
 def write_findings(folder: Path, findings: Findings) -> None:
-    (folder / "findings.json").write_text(findings.model_dump_json(indent=1) + "\n")
+    layout.write_file(folder / FINDINGS, (findings.model_dump_json(indent=1) + "\n").encode())

@@ -66,8 +66,6 @@ def published(run: Run) -> Findings:
         cost=PublishedCost(
             forward_passes=sum(stage.forward_passes for stage in stages),
             tokens=sum(stage.tokens for stage in stages),
-            seconds=sum(stage.seconds for stage in stages),
-            peak_memory_bytes=run.manifest.peak_memory_bytes,
         ),
     )
 

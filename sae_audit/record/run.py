@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from jaxtyping import Float, Int
 
 from sae_audit.config import AuditConfig
@@ -46,9 +45,16 @@ from sae_audit.findings import (
 )
 from sae_audit.interactions.over_prompts import over_prompts
 from sae_audit.record.facts import Manifest
-from sae_audit.record.folder import read_tensors
+from sae_audit.record.layout import CONFIG, FINDINGS, MANIFEST
+from sae_audit.record.payloads import validated
+from sae_audit.record.reading import Recorded, own_file, read_store
 from sae_audit.record.schema import Findings
-from sae_audit.record.store import Store
+from sae_audit.record.tensors import read_tensors
+from sae_audit.record.whole import check_whole, fitting_together
+from sae_audit.untrusted import read_json, read_yaml, shown
+
+_FINDINGS_BYTES = 1 << 30
+"""Largest findings.json that is read: the organism's has 2 MB."""
 
 
 class Run:
@@ -63,21 +69,29 @@ class Run:
         self.folder = folder
 
     @cached_property
+    def recorded(self) -> Recorded:
+        """Everything in `run.sqlite`, read and checked at once."""
+        return read_store(self.folder)
+
+    @cached_property
     def config(self) -> AuditConfig:
-        return AuditConfig.model_validate(yaml.safe_load((self.folder / "config.yaml").read_text()))
+        path = self.folder / CONFIG
+        return validated(read_yaml(own_file(path)), AuditConfig, shown(path))
 
     @cached_property
     def manifest(self) -> Manifest:
-        return Manifest.model_validate_json((self.folder / "manifest.json").read_text())
+        path = self.folder / MANIFEST
+        return validated(read_json(own_file(path)), Manifest, shown(path))
 
     @cached_property
     def findings(self) -> Findings:
         """The published form, as in `findings.json`."""
-        return Findings.model_validate_json((self.folder / "findings.json").read_text())
+        path = self.folder / FINDINGS
+        return validated(read_json(own_file(path), limit=_FINDINGS_BYTES), Findings, shown(path))
 
     @cached_property
     def scores(self) -> list[PromptScore]:
-        return self._one("scores", list[PromptScore])
+        return self._one("scores")
 
     @cached_property
     def behaviour(self) -> Behaviour:
@@ -87,7 +101,7 @@ class Run:
     @cached_property
     def absence(self) -> Absence | None:
         """Why no refusal mechanism is claimed; None where one is."""
-        found = self._all("absence", Absence)
+        found = self._all("absence")
         return found[0] if found else None
 
     @property
@@ -97,7 +111,7 @@ class Run:
 
     @cached_property
     def quality(self) -> list[SaeQuality]:
-        return self._one("sae_quality", list[SaeQuality])
+        return self._one("sae_quality")
 
     @cached_property
     def direction(self) -> Direction:
@@ -105,18 +119,18 @@ class Run:
         AuditError: no direction was found; says why.
         """
         self._check_sought("refusal direction")
-        return self._one("direction", Direction)
+        return self._one("direction")
 
     @cached_property
     def direction_check(self) -> DirectionCheck | None:
         """None in records made before there was such a check."""
-        found = self._all("direction_check", DirectionCheck)
+        found = self._all("direction_check")
         return found[0] if found else None
 
     @cached_property
     def successive_directions(self) -> SuccessiveDirections | None:
         """None in records made before they were looked for."""
-        found = self._all("successive_directions", SuccessiveDirections)
+        found = self._all("successive_directions")
         return found[0] if found else None
 
     @cached_property
@@ -127,7 +141,7 @@ class Run:
     @cached_property
     def dictionary_coverage(self) -> DictionaryCoverage | None:
         """None in records made before this was measured."""
-        found = self._all("dictionary_coverage", DictionaryCoverage)
+        found = self._all("dictionary_coverage")
         return found[0] if found else None
 
     @cached_property
@@ -135,7 +149,7 @@ class Run:
         """The directions that were tried, where none of them passes the filters."""
         if self.absence is None or self.absence.kind is not AbsenceKind.NO_DIRECTION:
             return None
-        return self._one("direction", NoDirection)
+        return self._one("direction")
 
     @cached_property
     def candidates(self) -> CandidateSet:
@@ -143,33 +157,33 @@ class Run:
         AuditError: there is no direction to choose candidates by; says why.
         """
         self._check_sought("candidates")
-        return self._one("candidates", CandidateSet)
+        return self._one("candidates")
 
     @cached_property
     def widened(self) -> dict[str, WidenedPool]:
         """By prompt, what its candidates were widened by: nothing, where they flip it."""
-        found: list[WidenedPool] = self._all("widening", WidenedPool)
+        found: list[WidenedPool] = self._all("widening")
         return {one.prompt_id: one for one in found}
 
     @cached_property
     def minimal_sets(self) -> list[MinimalSet]:
         """In the order of the prompts; searches that advance together end in any order."""
-        return self._by_prompt("minimal_sets", MinimalSet)
+        return self._by_prompt("minimal_sets")
 
     @cached_property
     def minimal_set_families(self) -> list[MinimalSetFamily]:
         """One per flipped prompt; empty where other minimal sets were not looked for."""
-        return self._by_prompt("minimal_set_families", MinimalSetFamily)
+        return self._by_prompt("minimal_set_families")
 
     @cached_property
     def doses(self) -> list[FlipDose]:
         """One per refused prompt; empty where doses were left out."""
-        return self._by_prompt("doses", FlipDose)
+        return self._by_prompt("doses")
 
     @cached_property
     def sets_by_chance(self) -> list[MinimalSet]:
         """For the same prompts, what the same search finds among random candidates."""
-        return self._all("search_by_chance", MinimalSet)
+        return self._all("search_by_chance")
 
     @cached_property
     def chance_control(self) -> ChanceControl | None:
@@ -183,13 +197,13 @@ class Run:
     @cached_property
     def pooled_set(self) -> PooledSet | None:
         """None where no prompt was flipped."""
-        found = self._all("pooled_set", PooledSet)
+        found = self._all("pooled_set")
         return found[0] if found else None
 
     @cached_property
     def interactions(self) -> list[InteractionGraph]:
         """One per flipped prompt, and the pooled one under scope `pooled`."""
-        return self._all("interactions", InteractionGraph)
+        return self._all("interactions")
 
     @cached_property
     def pooled_graph(self) -> InteractionGraph | None:
@@ -215,33 +229,33 @@ class Run:
 
     @cached_property
     def cascades(self) -> list[Cascade]:
-        return self._all("cascades", Cascade)
+        return self._all("cascades")
 
     @cached_property
     def cascades_by_chance(self) -> list[CascadeByChance]:
         """Their control: the same search behind a random set, one for each cascade."""
-        return self._all("cascades_by_chance", CascadeByChance)
+        return self._all("cascades_by_chance")
 
     @cached_property
     def edges(self) -> list[WakeEdges]:
         """Which features' ablation wakes which, one for each cascade."""
-        return self._all("edges", WakeEdges)
+        return self._all("edges")
 
     @cached_property
     def waking(self) -> list[Waking]:
         """On which tokens features wake, one for each cascade."""
-        return self._all("waking", Waking)
+        return self._all("waking")
 
     @cached_property
     def pooled_cascade(self) -> PooledCascade | None:
         """None where no prompt was flipped."""
-        found = self._all("pooled_cascade", PooledCascade)
+        found = self._all("pooled_cascade")
         return found[0] if found else None
 
     @cached_property
     def sufficiency(self) -> Sufficiency | None:
         """None in records older than the question."""
-        found = self._all("sufficiency", Sufficiency)
+        found = self._all("sufficiency")
         return found[0] if found else None
 
     @cached_property
@@ -249,12 +263,12 @@ class Run:
         """Empty where nothing was found to hold controls against."""
         if self.stopped_early:
             return Controls(per_prompt=(), pooled=(), collateral=(), error_term=None)
-        return self._one("controls", Controls)
+        return self._one("controls")
 
     @cached_property
     def confirmation(self) -> Confirmation | None:
         """None where flips were not confirmed in text."""
-        found = self._all("confirmation", Confirmation)
+        found = self._all("confirmation")
         return found[0] if found else None
 
     @cached_property
@@ -326,35 +340,33 @@ class Run:
             )
 
     # Kinds may be `list[X]`, which is no `type[T]`: each property above states what it gives.
-    def _one(self, stage: str, kind: Any) -> Any:
-        found = self._all(stage, kind)
+    def _one(self, stage: str) -> Any:
+        found = self._all(stage)
         assert len(found) == 1, (stage, len(found))
         return found[0]
 
-    def _by_prompt(self, stage: str, kind: Any) -> list[Any]:
+    def _by_prompt(self, stage: str) -> list[Any]:
         places = {score.prompt_id: place for place, score in enumerate(self.scores)}
-        return sorted(self._all(stage, kind), key=lambda one: places[one.prompt_id])
+        return sorted(self._all(stage), key=lambda one: places[one.prompt_id])
 
-    def _all(self, stage: str, kind: Any) -> list[Any]:
-        store = Store(self.folder / "run.sqlite")
-        try:
-            return store.all(stage, kind)
-        finally:
-            store.close()
+    def _all(self, stage: str) -> list[Any]:
+        return self.recorded.rows.get(stage, [])
 
 
 def load_run(path: str | Path) -> Run:
-    """A finished run from its folder.
+    """A finished run from its folder, which may come from anyone: it is read whole and checked, and
+    nothing in it is written or run.
 
     Raises:
-        AuditError: there is no run, or it is not finished.
+        AuditError: there is no run, it is not finished, or it is not what an audit writes.
     """
     folder = Path(path)
-    if not (folder / "run.sqlite").is_file():
-        raise AuditError(f"{folder} holds no audit; give the folder that `sae-audit audit` wrote.")
-    if not (folder / "findings.json").is_file():
-        raise AuditError(
-            f"The audit in {folder} is not finished; run its command again and it resumes: "
-            f"sae-audit audit {folder / 'config.yaml'} --out {folder}"
-        )
-    return Run(folder)
+    run = Run(folder)
+    with fitting_together(folder):
+        if not run.recorded.is_finished or not (folder / FINDINGS).is_file():
+            raise AuditError(
+                f"The audit in {shown(folder)} is not finished; run its command again and it resumes: "
+                f"sae-audit audit {shown(folder / CONFIG)} --out {shown(folder)}"
+            )
+        check_whole(run)
+    return run

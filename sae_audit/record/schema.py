@@ -278,10 +278,10 @@ class PublishedCascade(_Published):
 
 
 class PublishedCost(_Published):
+    """What the audit asked for. Time and memory differ from run to run: `manifest.json`."""
+
     forward_passes: int
     tokens: int
-    seconds: float
-    peak_memory_bytes: int
 
 
 class Findings(_Published):

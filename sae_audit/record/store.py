@@ -1,91 +1,193 @@
 """`run.sqlite`: every record of a run, one row each, written in transactions.
 
 A killed run keeps each row it had finished. A row is found by stage and key (a prompt id, or a
-name), so a resumed run asks for it again and skips the work.
+name), so a resumed run asks for it again and skips the work. Nothing here deletes or replaces a row.
 """
 
 import json
+import os
 import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from sae_audit.errors import AuditError, AuditStoppedError
 from sae_audit.record.facts import StageFacts
+from sae_audit.record.layout import disk_errors
+from sae_audit.record.opening import FORMAT, SCHEMA, check_file, check_schema, restrict
+from sae_audit.record.payloads import as_recorded
+from sae_audit.untrusted import shown
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS records (
-    stage TEXT NOT NULL,
-    key TEXT NOT NULL,
-    payload TEXT NOT NULL,
-    forward_passes INTEGER NOT NULL,
-    tokens INTEGER NOT NULL,
-    seconds REAL NOT NULL,
-    PRIMARY KEY (stage, key)
-);
-"""
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One finished piece of work."""
+
+    stage: str
+    key: str
+    kind: Any
+    value: Any
+    forward_passes: int
+    tokens: int
+    seconds: float
+
+    @property
+    def payload(self) -> str:
+        """Raises:
+        AuditError: a number in it is not finite.
+        """
+        found = TypeAdapter(self.kind).dump_python(self.value, mode="json")
+        try:
+            return json.dumps(found, allow_nan=False)
+        except ValueError as error:
+            raise AuditError(
+                f"The stage {self.stage} ({shown(self.key)}) came to a number that is not finite; load "
+                "the model with --dtype float32, or check the weights."
+            ) from error
 
 
 class Store:
-    """The records of one run."""
+    """The records of one run, open for writing."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path)
-        self._connection.executescript(_SCHEMA)
+        """Opens the file, or makes it.
+
+        Raises:
+            AuditError: there is a file that is no record of this version.
+            AuditStoppedError: the disk is full.
+        """
+        self._path = path
+        check_file(path)
+        with disk_errors(path):
+            self._connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            with disk_errors(path):
+                restrict(self._connection)
+                self._make_tables()
+                self._file = path.stat()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _make_tables(self) -> None:
+        if check_schema(self._connection, self._path):
+            return
+        with self._transaction():
+            for statement in SCHEMA.values():
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     def close(self) -> None:
         self._connection.close()
 
+    def facts(self) -> dict[str, str]:
+        with disk_errors(self._path):
+            return dict(self._connection.execute("SELECT name, value FROM facts"))
+
     def fact(self, name: str) -> str | None:
-        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
+        return self.facts().get(name)
+
+    def set_facts(self, facts: Mapping[str, str]) -> None:
+        """All of them, or none."""
+        self.put_all([], facts=facts)
 
     def set_fact(self, name: str, value: str) -> None:
-        with self._connection:
-            self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        self.set_facts({name: value})
 
     def get(self, stage: str, key: str, kind: Any) -> Any:
         """The stored object of this kind (a class, or `list[X]`); None where the work has not been
         done."""
-        row = self._connection.execute(
-            "SELECT payload FROM records WHERE stage = ? AND key = ?", (stage, key)
-        ).fetchone()
-        return TypeAdapter(kind).validate_python(json.loads(row[0])) if row else None
+        with disk_errors(self._path):
+            row = self._connection.execute(
+                "SELECT payload FROM records WHERE stage = ? AND key = ?", (stage, key)
+            ).fetchone()
+        return as_recorded(row[0], kind, self._named(stage, key)) if row else None
 
     def all(self, stage: str, kind: Any) -> list[Any]:
         """Every object of a stage, in the order written."""
-        rows = self._connection.execute(
-            "SELECT payload FROM records WHERE stage = ? ORDER BY rowid", (stage,)
-        )
-        adapter = TypeAdapter(kind)
-        return [adapter.validate_python(json.loads(payload)) for (payload,) in rows]
+        with disk_errors(self._path):
+            rows = self._connection.execute(
+                "SELECT key, payload FROM records WHERE stage = ? ORDER BY rowid", (stage,)
+            ).fetchall()
+        return [as_recorded(payload, kind, self._named(stage, key)) for key, payload in rows]
 
-    def put(
-        self,
-        stage: str,
-        key: str,
-        kind: Any,
-        value: Any,
-        *,
-        forward_passes: int,
-        tokens: int,
-        seconds: float,
-    ) -> None:
-        payload = json.dumps(TypeAdapter(kind).dump_python(value, mode="json"))
-        with self._connection:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)",
-                (stage, key, payload, forward_passes, tokens, seconds),
+    def stages(self) -> set[str]:
+        """Stages of which something is recorded."""
+        with disk_errors(self._path):
+            rows = self._connection.execute("SELECT DISTINCT stage FROM records").fetchall()
+        return {stage for (stage,) in rows}
+
+    def put(self, stage: str, key: str, kind: Any, value: Any, **cost: Any) -> None:
+        """Record one row; `cost` is its `forward_passes`, `tokens` and `seconds`."""
+        self.put_all([Row(stage=stage, key=key, kind=kind, value=value, **cost)])
+
+    def put_all(self, rows: Sequence[Row], *, facts: Mapping[str, str] | None = None) -> None:
+        """Record all of these, or, where something fails, none.
+
+        Raises:
+            AuditError: a number is not finite.
+            AuditStoppedError: the disk is full, or the folder was removed meanwhile.
+        """
+        values = [
+            (row.stage, row.key, row.payload, row.forward_passes, row.tokens, row.seconds)
+            for row in rows
+        ]
+        self.check_there()
+        with disk_errors(self._path), self._transaction():
+            self._connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", values)
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO facts VALUES (?, ?)", list((facts or {}).items())
             )
+
+    def check_there(self) -> None:
+        """Raises:
+        AuditStoppedError: the file is no longer where it was opened, so that nothing would be kept.
+        """
+        try:
+            if os.path.samestat(self._path.stat(), self._file):
+                return
+        except OSError:
+            pass
+        raise AuditStoppedError(
+            f"{shown(self._path)} was removed or replaced while the audit ran, and what it held is gone."
+        )
 
     def costs(self) -> tuple[StageFacts, ...]:
         """What each stage cost, over all sessions of the run, in the order first written."""
-        rows = self._connection.execute(
-            "SELECT stage, SUM(forward_passes), SUM(tokens), SUM(seconds) FROM records "
-            "GROUP BY stage ORDER BY MIN(rowid)"
-        )
+        with disk_errors(self._path):
+            rows = self._connection.execute(_COSTS).fetchall()
         return tuple(
             StageFacts(stage=stage, forward_passes=passes, tokens=tokens, seconds=seconds)
             for stage, passes, tokens, seconds in rows
         )
+
+    def _named(self, stage: str, key: str) -> str:
+        return f"{shown(self._path)}, stage {shown(stage)}, {shown(key)}:"
+
+    def _transaction(self) -> "_Transaction":
+        return _Transaction(self._connection)
+
+
+_COSTS = (
+    "SELECT stage, SUM(forward_passes), SUM(tokens), SUM(seconds) FROM records "
+    "GROUP BY stage ORDER BY MIN(rowid)"
+)
+
+
+class _Transaction:
+    """Everything inside the block, or nothing."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None:
+            self._connection.execute("COMMIT")
+        elif self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from sae_audit.pages.document import document
+from sae_audit.record.layout import PAGE, write_file
 from sae_audit.record.run import Run
 from sae_audit.report.contents import contents
 from sae_audit.report.figures import figures
@@ -34,8 +35,8 @@ _SECTIONS = (
 
 def write_page(run: Run) -> Path:
     """Write the report of a finished run into its folder and return its path."""
-    page = run.folder / "index.html"
-    page.write_text(render(run), encoding="utf-8")
+    page = run.folder / PAGE
+    write_file(page, render(run).encode())
     return page
 
 

@@ -1,6 +1,7 @@
 """The model with its SAEs, template and remembered clean runs: what every question is asked of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.chat import Template
-from sae_audit.subject.clean_run import CleanRun, CleanRuns
+from sae_audit.subject.clean_run import CleanRuns
 from sae_audit.subject.cost import CostMeter
 from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.identity import Identity
@@ -46,7 +47,7 @@ class Apparatus:
         self.d_model = d_model
         self._passes = passes
         self._stack = Stack(passes.model, passes.places)
-        self._runs = CleanRuns(self._clean_run, self._stack.check)
+        self._runs = CleanRuns(self._stack.clean_run, self._stack.check, self._charge_clean_run)
         self._interventions = Interventions(passes, suite, template, self._runs)
 
     @property
@@ -79,9 +80,25 @@ class Apparatus:
         """Free the memory of the prompts' clean passes; the next question makes its own anew."""
         self._runs.clear()
 
-    def _clean_run(self, ids: Int[Tensor, " position"]) -> CleanRun:
-        self._passes.cost.count(batch=1, positions=len(ids))
-        return self._stack.clean_run(ids)
+    def begin_account(self) -> None:
+        """A new piece of work begins: it is charged the clean runs it asks for, also remembered ones."""
+        self._runs.begin_account()
+
+    @contextmanager
+    def uncharged(self) -> Iterator[None]:
+        """What is asked inside the block costs nothing: it has been, or will be, charged elsewhere."""
+        before = self.cost
+        yield
+        self._passes.cost.forward_passes = before.forward_passes
+        self._passes.cost.tokens = before.tokens
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """How many tokens share a pass now: fewer than at first where memory ran out."""
+        return self._passes.budget.tokens
+
+    def _charge_clean_run(self, n_positions: int) -> None:
+        self._passes.cost.count(batch=1, positions=n_positions)
 
     def _tokens(self, prompts: Iterable[Prompt]) -> list[Int[Tensor, " _"]]:
         return [self.template.tokens(prompt.text) for prompt in prompts]

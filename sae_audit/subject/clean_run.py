@@ -51,17 +51,24 @@ class CleanRuns:
         self,
         make: Callable[[Int[Tensor, " position"]], CleanRun],
         check: Callable[[CleanRun], None],
+        charge: Callable[[int], None],
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        """`make` runs a prompt, `check` is shown the first run there is."""
+        """`make` runs a prompt, `check` is shown the first run there is, `charge` told the length of
+        every prompt that an account asks for first."""
         self._make = make
         self._check = check
+        self._charge = charge
+        self._charged: set[Ids] = set()
         self._kept_bytes = kept_bytes
         self._runs: OrderedDict[Ids, CleanRun] = OrderedDict()
         self._checked = False
 
     def of(self, ids: Int[Tensor, " position"]) -> CleanRun:
         key = tuple(ids.tolist())
+        if key not in self._charged:
+            self._charged.add(key)
+            self._charge(len(key))
         if key not in self._runs:
             run = self._make(ids)
             if not self._checked:
@@ -73,8 +80,16 @@ class CleanRuns:
         self._runs.move_to_end(key)
         return self._runs[key]
 
+    def begin_account(self) -> None:
+        """From here on every prompt is charged once more, whether or not its run is remembered.
+
+        So what a piece of work costs depends on what it asks, not on what was asked before it.
+        """
+        self._charged.clear()
+
     def clear(self) -> None:
         self._runs.clear()
+        self.begin_account()
 
     def _n_bytes(self) -> int:
         return sum(run.n_bytes for run in self._runs.values())

@@ -1,5 +1,7 @@
 """One layer's SAE, as ablation needs it: single columns read, single rows taken away."""
 
+import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -68,6 +70,12 @@ class Dictionary:
         self.columnwise = self.architecture in COLUMNWISE
         """Whether single features can be encoded apart from all others."""
         self._gathered: OrderedDict[tuple[int, ...], tuple[Tensor, ...]] = OrderedDict()
+
+    @property
+    def settings_sha256(self) -> str:
+        """Hash of all that the SAE's config says, as it was understood."""
+        settings = json.dumps(self.sae.cfg.to_dict(), sort_keys=True, default=str)
+        return hashlib.sha256(settings.encode()).hexdigest()
 
     @property
     def decoder(self) -> Float[Tensor, "d_sae d_model"]:

@@ -10,8 +10,9 @@ from sae_audit import compare
 from sae_audit.comparison.types import Change
 from sae_audit.errors import AuditError
 from sae_audit.findings import AbsenceKind
-from sae_audit.record.folder import read_tensors, write_tensors
+from sae_audit.record.folder import write_tensors
 from sae_audit.record.run import load_run
+from sae_audit.record.tensors import read_tensors
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic import (
     D_MODEL,

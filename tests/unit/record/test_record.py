@@ -10,10 +10,11 @@ from sae_audit import load_run
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.errors import AuditError
 from sae_audit.findings import AbsenceKind, MinimalSet
-from sae_audit.record.folder import begin, check_folder, identity
+from sae_audit.record.folder import begin
+from sae_audit.record.identity import RunIdentity, run_identity
 from sae_audit.record.schema import Findings
 from sae_audit.record.store import Store
-from tests.synthetic import A, B, minimal, synthetic_run
+from tests.synthetic import IDENTITY, A, B, minimal, synthetic_run
 
 CONFIG = AuditConfig(model="m", saes="s", prompts=PromptSettings(sources=("p",)))
 
@@ -45,37 +46,26 @@ def test_costs_add_up_by_stage(tmp_path: Path):
 
 
 def test_identity_ignores_speed_and_captions_and_nothing_else():
-    def of(**changes: object) -> str:
-        return identity(CONFIG.model_copy(update=changes), "1", ["hash"])
+    def of(version: str = "1", prompts: str = "hash", **changes: object) -> str:
+        config = CONFIG.model_copy(update=changes)
+        return run_identity(config, version, {"prompts": prompts}).sha256
 
     assert of() == of(tokens_per_batch=64) == of(name="other")
     assert of() != of(seed=1)
     assert of() != of(clamp=-1.0)
-    assert of() != identity(CONFIG, "2", ["hash"])
-    assert of() != identity(CONFIG, "1", ["other"])
+    assert of() != of(version="2")
+    assert of() != of(prompts="other")
 
 
-class TestFolder:
-    def test_a_new_one_and_its_own_are_welcome(self, tmp_path: Path):
-        folder = tmp_path / "run"
-        check_folder(folder, "id", overwrite=False)
-        begin(folder, CONFIG, "id", "command", overwrite=False).close()
-        check_folder(folder, "id", overwrite=False)
+def test_a_difference_is_named():
+    def of(prompts: str = "hash", **changes: object) -> RunIdentity:
+        config = CONFIG.model_copy(update=changes)
+        return run_identity(config, "1", {"prompts": prompts, "SAE configs": ["a"]})
 
-    def test_another_audit_is_not_overwritten_unasked(self, tmp_path: Path):
-        begin(tmp_path / "run", CONFIG, "id", "command", overwrite=False).close()
-        with pytest.raises(AuditError, match="--overwrite"):
-            check_folder(tmp_path / "run", "other", overwrite=False)
-        check_folder(tmp_path / "run", "other", overwrite=True)
-
-    def test_foreign_files_are_never_touched(self, tmp_path: Path):
-        (tmp_path / "thesis.txt").write_text("mine")
-        for overwrite in (False, True):
-            with pytest.raises(AuditError, match="no audit"):
-                check_folder(tmp_path, "id", overwrite=overwrite)
-        with pytest.raises(AuditError, match="no audit"):
-            begin(tmp_path, CONFIG, "id", "command", overwrite=True)
-        assert (tmp_path / "thesis.txt").read_text() == "mine"
+    assert of(seed=1, dtype="float32").difference(of().as_json) == "settings (dtype, seed)"
+    assert of(prompts="new").difference(of().as_json) == "prompts"
+    assert of().difference(of().as_json.replace('["a"]', '["b"]')) == "SAE configs"
+    assert of().difference("no JSON") != ""
 
 
 class TestRun:
@@ -171,7 +161,7 @@ class TestRun:
     def test_no_run_and_an_unfinished_one_are_told_apart(self, tmp_path: Path):
         with pytest.raises(AuditError, match="holds no audit"):
             load_run(tmp_path)
-        begin(tmp_path / "run", CONFIG, "id", "command", overwrite=False).close()
+        begin(tmp_path / "run", CONFIG, IDENTITY, "command").close()
         with pytest.raises(AuditError, match="not finished"):
             load_run(tmp_path / "run")
 

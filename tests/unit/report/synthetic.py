@@ -36,7 +36,7 @@ from sae_audit.record.run import Run
 from sae_audit.record.store import Store
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId
-from tests.synthetic import dictionary_coverage, direction_check, successive_directions
+from tests.synthetic import IDENTITY, dictionary_coverage, direction_check, successive_directions
 from tests.unit.report import synthetic_stages as stages
 
 _N_LAYERS, _D_MODEL = 8, 16
@@ -76,7 +76,7 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
         layers=shape.layers,
         seed=shape.seed,
     )
-    store = folders.begin(folder, config, "0" * 64, "sae-audit audit config.yaml", overwrite=False)
+    store = folders.begin(folder, config, IDENTITY, "sae-audit audit config.yaml")
     scores = _scores(shape, random)
     minimal = _minimal_sets(shape, scores, random)
     pooled = _pooled(minimal) if shape.pooled and shape.flipped > 1 else None
@@ -267,7 +267,7 @@ def _manifest(shape: Shape, store: Store) -> Manifest:
         sae_audit="0.1.0",
         started="2026-01-02T03:04:05+00:00",
         finished="2026-01-02T03:44:05+00:00",
-        identity="0" * 64,
+        identity=IDENTITY.sha256,
         command="sae-audit audit config.yaml",
         seed=shape.seed,
         model=ModelFacts(

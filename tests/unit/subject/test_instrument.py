@@ -232,7 +232,7 @@ def test_answers_are_forgotten_when_they_grow_too_many(fresh: Subject, firing: s
 def test_clean_runs_are_dropped_when_they_grow_too_large(fresh: Subject):
     from sae_audit.subject.clean_run import CleanRuns
 
-    runs = CleanRuns(fresh._stack.clean_run, fresh._stack.check, kept_bytes=1)
+    runs = CleanRuns(fresh._stack.clean_run, fresh._stack.check, lambda _: None, kept_bytes=1)
     ids = [fresh.template.tokens(text) for text in ("bomb", "steal a car")]
     first = runs.of(ids[0])
     assert runs.of(ids[0]) is first

@@ -1,0 +1,43 @@
+"""Which audit this is: the settings, and a hash of every file that was read."""
+
+from pathlib import Path
+from typing import Any
+
+from sae_audit.bundled import resolve
+from sae_audit.hashing import sha256_of_files
+from sae_audit.pipeline.opening import Opened
+from sae_audit.record import environment
+from sae_audit.record.identity import RunIdentity, run_identity
+
+
+def identified(opened: Opened) -> RunIdentity:
+    """What tells this audit from every other: of two that are alike in this, one resumes the other."""
+    config, subject = opened.config, opened.subject
+    hashes: dict[str, Any] = {
+        "model weights": subject.identity.sha256,
+        "model files": subject.identity.settings_sha256,
+        "SAE weights": [one.sha256 for one in subject.suite.values()],
+        "SAE configs": [
+            one.settings_sha256 + sha256_of_files(_sae_configs(config.saes, one.id))
+            for one in subject.suite.values()
+        ],
+        "prompts": [source.sha256 for source in opened.sources],
+        "chat template file": _hash(config.chat_template),
+        "catalog": _hash(config.catalog),
+        "judge": "" if opened.judge is None else opened.judge.sha256,
+    }
+    return run_identity(config, environment.package_version(), hashes)
+
+
+def _sae_configs(location: str, sae_id: str) -> list[Path]:
+    """The small files of an SAE in a local folder; those of a repository are as its commit says."""
+    place = resolve(location) / sae_id
+    folder = place if place.is_dir() else place.parent
+    if not resolve(location).is_dir() or not folder.is_dir():
+        return []
+    kinds = {".json", ".yaml", ".yml"}
+    return sorted(file for file in folder.iterdir() if file.suffix in kinds and file.is_file())
+
+
+def _hash(file: str | None) -> str:
+    return "" if file is None else sha256_of_files([Path(file)])

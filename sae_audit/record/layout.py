@@ -1,0 +1,204 @@
+"""The names that a run writes, and how its files get there: written beside, then swapped in.
+
+Nobody ever sees half a file, nothing is written through a symbolic link, and what a run deletes are
+these names alone.
+"""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sae_audit.errors import AuditError, AuditStoppedError
+from sae_audit.untrusted import shown
+
+STORE = "run.sqlite"
+CONFIG = "config.yaml"
+MANIFEST = "manifest.json"
+FINDINGS = "findings.json"
+PAGE = "index.html"
+TENSORS = "tensors"
+LOCK = "run.lock"
+BESIDE = ".new-run"
+"""Folder inside a run's own, in which what will replace it is made."""
+
+PAGES = (CONFIG, MANIFEST, FINDINGS, PAGE)
+JOURNALS = tuple(f"{STORE}-{kind}" for kind in ("journal", "wal", "shm"))
+TENSOR_NAMES = ("means", "means_by_group", "random_directions", "successive_directions")
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_USERS = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR),
+    *(errno.ELOOP, errno.ENAMETOOLONG, errno.EEXIST, errno.EINVAL),
+}
+"""What does not go away by running again."""
+
+
+def tensor_file(name: str) -> str:
+    return f"{name}.safetensors"
+
+
+def written_beside(name: str) -> str:
+    """What a file is called until it is whole."""
+    return f".{name}.tmp"
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Put a whole file in place of what was there: on the disk before it has its name.
+
+    Raises:
+        AuditError: the place cannot be written to.
+        AuditStoppedError: the disk is full or broken, or the folder is gone.
+    """
+    beside = path.with_name(written_beside(path.name))
+    with disk_errors(path):
+        with suppress(FileNotFoundError):
+            beside.unlink()
+        # O_EXCL: a link of that name, put there meanwhile, is not followed.
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with open(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, path)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Some file systems have no such thing for folders.
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Inside the block a disk that fails is one sentence.
+
+    Raises:
+        AuditError: what the user must change: no permission, a folder of that name.
+        AuditStoppedError: what running again may find changed: no space, a folder that is gone.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _of_sqlite(path, error) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        if error.errno in _FULL:
+            raise AuditStoppedError(_no_space(path)) from error
+        if error.errno in _USERS:
+            raise AuditError(
+                f"{shown(path)} cannot be written: {reason}; name a folder that can be, with --out."
+            ) from error
+        raise AuditStoppedError(f"{shown(path)} cannot be written: {reason}.") from error
+
+
+def _of_sqlite(path: Path, error: sqlite3.Error) -> AuditError | AuditStoppedError:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return AuditStoppedError(_no_space(path))
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return AuditError(
+            f"{shown(path)} is damaged ({error}); name another folder with --out, or replace the "
+            "audit with --overwrite."
+        )
+    return AuditStoppedError(f"{shown(path)} cannot be written: {error}.")
+
+
+def _no_space(path: Path) -> str:
+    return f"No space is left on the disk of {shown(path)}; free some. What was recorded is kept."
+
+
+def check_no_folder_in_the_way(folder: Path) -> None:
+    """Refuse a folder in which something else has the name of a file that a run writes.
+
+    Raises:
+        AuditError: names it.
+    """
+    for name in (STORE, *PAGES, LOCK):
+        if (folder / name).is_dir() and not (folder / name).is_symlink():
+            raise AuditError(
+                f"{shown(folder / name)} is a folder, and an audit writes a file of that name; name "
+                "another folder with --out."
+            )
+    tensors = folder / TENSORS
+    if tensors.exists() and not tensors.is_dir():
+        raise AuditError(
+            f"{shown(tensors)} is a file, and an audit keeps a folder of that name; name another "
+            "folder with --out."
+        )
+
+
+def make_tensor_folder(folder: Path) -> Path:
+    """The run's own folder of tensors: a link of that name is replaced, not followed."""
+    tensors = folder / TENSORS
+    with disk_errors(tensors):
+        if tensors.is_symlink():
+            tensors.unlink()
+        tensors.mkdir(exist_ok=True)
+    return tensors
+
+
+def is_written_by_runs(name: str) -> bool:
+    """Whether a run writes a file or folder of this name into its folder."""
+    own = {STORE, *PAGES, *JOURNALS, TENSORS, LOCK, BESIDE}
+    return name in own or name in {written_beside(page) for page in PAGES}
+
+
+def discard(folder: Path) -> None:
+    """Delete what a run wrote into this folder, and the folder if nothing else is in it."""
+    tensors = folder / TENSORS
+    with disk_errors(folder):
+        names = [tensor_file(name) for name in TENSOR_NAMES]
+        if tensors.is_dir() and not tensors.is_symlink():
+            _delete(tensors, [*names, *(written_beside(name) for name in names)])
+            _delete_empty(tensors)
+        # The store first: without it the rest is no run.
+        _delete(folder, [STORE, *JOURNALS, *PAGES, *(written_beside(page) for page in PAGES)])
+        _delete_empty(folder)
+
+
+def swap_in(beside: Path, folder: Path, *, tensors: Collection[str]) -> None:
+    """Move a finished run from beside into the folder, file by file, its store last.
+
+    `tensors` are those it has. Killed in between, the same call goes on: what has been moved is no
+    longer beside.
+    """
+    with disk_errors(folder):
+        place = make_tensor_folder(folder)
+        for name in TENSOR_NAMES:
+            if name in tensors:
+                _move(beside / TENSORS, place, tensor_file(name))
+            else:
+                _delete(place, [tensor_file(name)])
+        for page in PAGES:
+            _move(beside, folder, page)
+        # A journal belongs to the store that it lies beside, and would spoil the new one.
+        _delete(folder, JOURNALS)
+        _move(beside, folder, STORE)
+        sync_folder(folder)
+    discard(beside)
+
+
+def _move(source: Path, target: Path, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.replace(source / name, target / name)
+
+
+def _delete(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        with suppress(FileNotFoundError):
+            (folder / name).unlink()
+
+
+def _delete_empty(folder: Path) -> None:
+    # Not empty: somebody else's files are in it, and stay.
+    with suppress(OSError):
+        folder.rmdir()

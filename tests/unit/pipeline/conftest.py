@@ -1,0 +1,43 @@
+"""A planted model and the audit of it that nothing stopped; made once a session."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sae_audit import audit
+from sae_audit.config import AuditConfig
+from sae_audit.pipeline import session
+from tests.unit.pipeline.planted_audit import planted_config
+
+
+@pytest.fixture
+def several_groups() -> Iterator[None]:
+    """Searches of two prompts at a time, so that a kill falls between groups too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "_TOGETHER", 2)
+        yield
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> AuditConfig:
+    return planted_config(tmp_path_factory.mktemp("planted") / "it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undisturbed:
+    folder: Path
+    findings: bytes
+
+
+@pytest.fixture(scope="session")
+def undisturbed(config: AuditConfig, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "_TOGETHER", 2)
+        run = audit(config, folder)
+    late = {"minimal_set_families", "doses", "cascades", "edges", "controls", "confirmation"}
+    assert late <= set(run.recorded.rows), "every stage runs"
+    assert any(found.flipped for found in run.minimal_sets)
+    return Undisturbed(folder=folder, findings=(folder / "findings.json").read_bytes())

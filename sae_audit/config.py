@@ -217,6 +217,9 @@ class AuditConfig(_Settings):
     template_options: dict[str, bool | int | str] = {}
     """What the chat template is given besides the messages (`enable_thinking: false` for Qwen-3)."""
     system_prompt: str | None = None
+    answer_prefix: str | None = Field(default=None, min_length=1)
+    """Text behind the chat template with which every answer begins, special tokens too: a closed, empty
+    thinking block has a reasoning model answer at once, where scores are read."""
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: the checkpoint's own."""

@@ -10,6 +10,7 @@ from sae_audit.pipeline.opening import model_options
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.subject.chat import Template, chat_template
 from sae_audit.subject.checkpoint import Checkpoint, repository_of
+from sae_audit.subject.listening import check_no_open_thoughts
 from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
 
 _KNOWN = {
@@ -94,10 +95,14 @@ def _template(config: AuditConfig, tokenizer: Any) -> Check:
             template_file=Path(config.chat_template) if config.chat_template else None,
             system_prompt=config.system_prompt,
             options=config.template_options,
+            answer_prefix=config.answer_prefix,
         )
     )
     if isinstance(template, AuditError):
         return failure(name, template)
+    thoughts = attempted(lambda: check_no_open_thoughts(template))
+    if isinstance(thoughts, AuditError) and not config.refusal_tokens:
+        return failure(name, thoughts)
     n = template.n_after
     found = f"renders, with {n} token{'s' if n > 1 else ''} of its own after the user's text"
     if _n_bos(template) > 1:
@@ -107,6 +112,8 @@ def _template(config: AuditConfig, tokenizer: Any) -> Check:
             found=f"{found}; it begins with {_n_bos(template)} BOS tokens",
             remedy="Give a template that writes the BOS token once (--chat-template FILE).",
         )
+    if template.notes:
+        return Check(name=name, status="note", found=f"{found}. {' '.join(template.notes)}")
     return Check(name=name, status="ok", found=found)
 
 

@@ -232,6 +232,7 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
         template_file=None if config.chat_template is None else resolve(config.chat_template),
         system_prompt=config.system_prompt,
         options=config.template_options,
+        answer_prefix=config.answer_prefix,
     )
     chosen = [prompt for part in splits.named().values() for prompt in part]
     return [len(template.tokens(prompt.text)) for prompt in chosen], template.n_after

@@ -92,7 +92,9 @@ class Manifest(_Facts):
     saes: tuple[SaeFacts, ...]
     refusal_tokens: RefusalTokenFacts
     template_tokens: tuple[str, ...]
-    """What the chat template adds after the user's text."""
+    """What the chat template, and the answer's prefix, add after the user's text."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of chat template and refusal tokens, a sentence each."""
     prompt_sources: tuple[PromptSourceFacts, ...]
     environment: Environment
     stages: tuple[StageFacts, ...]

@@ -267,6 +267,13 @@ def _check_system_prompt(conversation: Conversation, prompt: str) -> None:
 def _check_answer_prefix(conversation: Conversation, prompt: str) -> None:
     # It may hold the tokenizer's special tokens: it is the auditor's own text.
     prefix = conversation.answer_prefix
+    try:
+        prefix.encode()
+    except UnicodeEncodeError as error:
+        raise AuditError(
+            f"answer_prefix holds {shown(prefix[error.start])}, half a character, which is no text; "
+            "write it otherwise."
+        ) from error
     if "\\n" in prefix:
         raise AuditError(
             f"answer_prefix is {shown(repr(prefix))}, with a backslash and an n where a line should "

@@ -22,7 +22,9 @@ T = TypeVar("T")
 Kind = Literal["model", "dataset"]
 Wanted = Callable[[str], bool]
 
-_LOCATION = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_LOCATION = re.compile(
+    r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[\w.-]+\.gguf))?(?:@(?P<revision>[\w./-]+))?"
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SPARE_BYTES = 256 << 20
 """Left free on the disk after a download."""
@@ -38,6 +40,8 @@ class Repository:
     """`organisation/name`."""
     revision: str = "main"
     kind: Kind = "model"
+    file: str = ""
+    """The one GGUF file of it that is meant; empty if none is named."""
 
     def __str__(self) -> str:
         return self.name if self.revision == "main" else f"{self.name}@{self.revision}"
@@ -49,11 +53,13 @@ class Repository:
 
 
 def as_repository(location: str, kind: Kind = "model") -> Repository | None:
-    """`organisation/name` or `organisation/name@revision`; None for anything else, and for folders."""
+    """`organisation/name`, `organisation/name/file.gguf`, each with `@revision` where wanted; None for
+    anything else, and for folders."""
     match = _LOCATION.fullmatch(location)
     if match is None or Path(location).exists() or match["repo"].startswith((".", "~")):
         return None
-    return Repository(name=match["repo"], revision=match["revision"] or "main", kind=kind)
+    revision, file = match["revision"] or "main", match["file"] or ""
+    return Repository(name=match["repo"], revision=revision, kind=kind, file=file)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,14 +155,24 @@ def missing_bytes(held: Listing, wanted: Iterable[str]) -> int:
 
 
 def weight_files(held: Listing) -> list[str]:
-    """The safetensors weights in the repository's root.
+    """The safetensors weights in the repository's root; the one GGUF file that was named, or is there.
 
     Raises:
-        AuditError: there are none: pickled weights can run code when they are read.
+        AuditError: there are none: pickled weights can run code when they are read; or several GGUF
+            files, and none was named.
     """
+    if held.repository.file:
+        return [held.repository.file]
     found = [p for p in held.sizes if "/" not in p and p.endswith(".safetensors")]
     # A repository may hold the same weights once more for another loader (Mistral's consolidated).
     found = [p for p in found if not p.startswith("consolidated")]
+    quantised = gguf_names(held.sizes)
+    if len(quantised) > 1:
+        raise AuditError(
+            f"{held.repository} holds {len(quantised)} GGUF files ({_some(quantised)}); name one of "
+            f"them, as {held.repository.name}/{quantised[0]}."
+        )
+    found = found or quantised
     if not found and held.from_cache:
         raise AuditError(
             f"The cache has no weights of {held.repository} at commit {held.commit[:12]}; fetch them "
@@ -168,6 +184,14 @@ def weight_files(held: Listing) -> list[str]:
             "are read. Name a revision that has them (refs/pr/N by the hub's converter), or convert."
         )
     return sorted(found)
+
+
+def gguf_names(names: Iterable[str]) -> list[str]:
+    """The GGUF files among a folder's or a repository's root; none if it has safetensors weights."""
+    root = [name for name in names if "/" not in name]
+    if any(name.endswith(".safetensors") for name in root):
+        return []
+    return sorted(name for name in root if name.lower().endswith(".gguf"))
 
 
 def tensor_shapes(file: Path) -> dict[str, list[int]]:

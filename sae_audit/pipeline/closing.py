@@ -68,6 +68,7 @@ def _model(session: Session) -> ModelFacts:
         architecture=identity.architecture,
         dtype=identity.dtype,
         device=identity.device,
+        quantised_from=identity.quantised_from,
     )
 
 

@@ -8,12 +8,13 @@ from sae_audit.bundled import resolve
 from sae_audit.catalog import read_catalog
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
-from sae_audit.hub import Listing, fetch, listing, missing_bytes, weight_files
+from sae_audit.hub import Listing, fetch, gguf_names, listing, missing_bytes, weight_files
 from sae_audit.prompts import sources
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.subject.chat import chat_template
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions, needed_files, repository_of
+from sae_audit.subject.gguf import GgufFile
 from sae_audit.subject.sae_files import SaeConfig, sae_config
 from sae_audit.subject.sae_places import SaePlace, sae_places
 
@@ -130,10 +131,14 @@ def _model(config: AuditConfig, notes: list[str]) -> tuple[Any, int, int]:
         folder = resolve(config.model)
         # Opening a folder checks it; nothing is downloaded.
         opened = Checkpoint(config.model, ModelOptions(trust_remote_code=config.trust_remote_code))
+        if opened.gguf is not None:
+            return opened.text_config, *_dequantised(opened.gguf, config.dtype)
         n_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         return opened.text_config, n_bytes, _itemsize(opened.config)
     try:
         held = listing(repository)
+        if repository.file or gguf_names(held.sizes):
+            return _gguf_on_hub(config, held)
         # A checkpoint's own code may make its config, so then it has to be here.
         code = config.trust_remote_code
         folder = fetch(held, needed_files(held, code=True) if code else ["config.json"])
@@ -153,6 +158,23 @@ def _model(config: AuditConfig, notes: list[str]) -> tuple[Any, int, int]:
         ) from error
     n_bytes = sum(held.sizes[name] for name in weight_files(held))
     return whole.get_text_config(), n_bytes, _itemsize(whole)
+
+
+def _gguf_on_hub(config: AuditConfig, held: Listing) -> tuple[Any, int, int]:
+    if missing_bytes(held, weight_files(held)):
+        raise AuditError(
+            f"{held.repository} is a GGUF file, and its shape is in it; fetch it (sae-audit fetch) "
+            "before it is planned with."
+        )
+    opened = Checkpoint(config.model, ModelOptions(revision=config.revision))
+    assert opened.gguf is not None, "its name says so"
+    return opened.text_config, *_dequantised(opened.gguf, config.dtype)
+
+
+def _dequantised(file: GgufFile, dtype: str) -> tuple[int, int]:
+    """Bytes of all weights, and of one, as they are once in memory."""
+    itemsize = 2 if dtype in ("bfloat16", "float16") else 4
+    return file.header.n_parameters * itemsize, itemsize
 
 
 def _itemsize(config: Any) -> int:

@@ -20,6 +20,8 @@ class ModelFacts(_Facts):
     architecture: str
     dtype: str
     device: str
+    quantised_from: str = ""
+    """Which types its weights had in the file, where that was a GGUF file; empty for others."""
 
 
 class SaeFacts(_Facts):

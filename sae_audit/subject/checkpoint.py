@@ -4,7 +4,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,16 @@ from safetensors import SafetensorError
 from sae_audit.bundled import PREFIX, resolve
 from sae_audit.errors import AuditError
 from sae_audit.hashing import sha256_of_files
-from sae_audit.hub import Listing, Repository, as_repository, fetch, listing, weight_files
+from sae_audit.hub import (
+    Listing,
+    Repository,
+    as_repository,
+    fetch,
+    gguf_names,
+    listing,
+    weight_files,
+)
+from sae_audit.subject.gguf import GgufFile, local_file
 
 Quantization = Literal["8bit", "4bit"]
 
@@ -51,14 +60,25 @@ class Checkpoint:
         """
         self.name = model
         self.options = options
-        self.place = _Place.of(model, options.revision, "model")
+        file = local_file(model)
+        self.place = _Place.of(str(file.parent) if file else model, options.revision, "model")
         self._adapter = _Place.of(options.adapter, None, "adapter") if options.adapter else None
         self.folder = self.place.with_files(
             lambda held: needed_files(held, code=options.trust_remote_code)
         )
-        if not (self.folder / "config.json").is_file():
+        self.gguf = None if file is None else GgufFile(file)
+        if self.place.held is not None and gguf_names(weight_files(self.place.held)):
+            # Its config is in it, so that it has to be here already now.
+            [name] = weight_files(self.place.held)
+            self.gguf = GgufFile(self.place.with_files(weight_files) / name)
+        if self.gguf is None and not (self.folder / "config.json").is_file():
             raise AuditError(f"{self.place} is no Hugging Face checkpoint: it has no config.json.")
-        self.config = self._from_pretrained("AutoConfig")
+        if self.gguf is not None and options.quantization is not None:
+            raise AuditError(
+                f"{self.gguf.path.name} is quantised already and is read in full precision; leave "
+                f"quantization ({options.quantization}) out."
+            )
+        self.config = self.gguf.config if self.gguf else self._from_pretrained("AutoConfig")
         for name in ("num_hidden_layers", "hidden_size", "vocab_size"):
             if not hasattr(self.text_config, name):
                 raise AuditError(
@@ -78,6 +98,8 @@ class Checkpoint:
         Raises:
             AuditError: there are none in safetensors' format, or one of several is missing.
         """
+        if self.gguf is not None:
+            return [self.gguf.path]
         self.place.with_files(weight_files)
         if self.place.held is not None:
             # Others may have fetched more of the repository; what is audited must not hang on that.
@@ -126,6 +148,8 @@ class Checkpoint:
         return held.commit if held is not None else ""
 
     def tokenizer(self) -> Any:
+        if self.gguf is not None:
+            return self.gguf.tokenizer()
         return self._from_pretrained("AutoTokenizer")
 
     def network(self, device: str) -> Any:
@@ -150,7 +174,10 @@ class Checkpoint:
             # into the host's memory first.
             arguments["device_map"] = {"": device}
         try:
-            network = self._from_pretrained("AutoModelForCausalLM", **arguments)
+            if self.gguf is not None:
+                network = self.gguf.network(arguments)
+            else:
+                network = self._from_pretrained("AutoModelForCausalLM", **arguments)
         except torch.OutOfMemoryError as error:
             raise AuditError(
                 f"{self.place} does not fit on {device}; load it in fewer bits (--set "
@@ -276,7 +303,7 @@ def repository_of(name: str, revision: str | None, what: str) -> Repository | No
         raise AuditError(
             f"The {what} {name} and revision {revision!r} name two revisions; give one."
         )
-    return Repository(name=repository.name, revision=revision)
+    return replace(repository, revision=revision)
 
 
 def _quantized(quantization: Quantization) -> Any:
@@ -295,4 +322,6 @@ def _quantized(quantization: Quantization) -> Any:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"one of its files lacks {error}"
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -15,3 +15,5 @@ class Identity:
     dtype: str
     device: str
     adapter_revision: str = ""
+    quantised_from: str = ""
+    """Of a checkpoint whose weights were made from quantised ones: their types (GGUF)."""

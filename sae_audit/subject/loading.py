@@ -195,4 +195,5 @@ def _identity(checkpoint: Checkpoint, network: Any) -> Identity:
         dtype=options.quantization or str(network.dtype).removeprefix("torch."),
         device=str(network.device),
         adapter_revision=checkpoint.adapter_commit,
+        quantised_from=checkpoint.gguf.quantised_from if checkpoint.gguf else "",
     )

@@ -194,6 +194,16 @@ def gguf_names(names: Iterable[str]) -> list[str]:
     return sorted(name for name in root if name.lower().endswith(".gguf"))
 
 
+def gguf_of(held: Listing) -> list[str]:
+    """The one GGUF file that a repository is named for, or that is its weights; none of others.
+
+    Raises:
+        AuditError: there are several, and none was named.
+    """
+    named = bool(held.repository.file)
+    return weight_files(held) if named or gguf_names(held.sizes) else []
+
+
 def tensor_shapes(file: Path) -> dict[str, list[int]]:
     """Shapes in a safetensors file, from its header alone."""
     with file.open("rb") as stream:

@@ -8,7 +8,7 @@ from sae_audit.bundled import resolve
 from sae_audit.catalog import read_catalog
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
-from sae_audit.hub import Listing, fetch, gguf_names, listing, missing_bytes, weight_files
+from sae_audit.hub import Listing, fetch, gguf_of, listing, missing_bytes, weight_files
 from sae_audit.prompts import sources
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.splits import split_prompts
@@ -137,7 +137,7 @@ def _model(config: AuditConfig, notes: list[str]) -> tuple[Any, int, int]:
         return opened.text_config, n_bytes, _itemsize(opened.config)
     try:
         held = listing(repository)
-        if repository.file or gguf_names(held.sizes):
+        if gguf_of(held):
             return _gguf_on_hub(config, held)
         # A checkpoint's own code may make its config, so then it has to be here.
         code = config.trust_remote_code

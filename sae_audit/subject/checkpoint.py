@@ -20,7 +20,7 @@ from sae_audit.hub import (
     Repository,
     as_repository,
     fetch,
-    gguf_names,
+    gguf_of,
     listing,
     weight_files,
 )
@@ -64,13 +64,12 @@ class Checkpoint:
         self.place = _Place.of(str(file.parent) if file else model, options.revision, "model")
         self._adapter = _Place.of(options.adapter, None, "adapter") if options.adapter else None
         self.folder = self.place.with_files(
-            lambda held: needed_files(held, code=options.trust_remote_code)
+            # The config of a GGUF file is in it, so that it has to be here already now.
+            lambda held: [*needed_files(held, code=options.trust_remote_code), *gguf_of(held)]
         )
+        for name in [] if self.place.held is None else gguf_of(self.place.held):
+            file = self.folder / name
         self.gguf = None if file is None else GgufFile(file)
-        if self.place.held is not None and gguf_names(weight_files(self.place.held)):
-            # Its config is in it, so that it has to be here already now.
-            [name] = weight_files(self.place.held)
-            self.gguf = GgufFile(self.place.with_files(weight_files) / name)
         if self.gguf is None and not (self.folder / "config.json").is_file():
             raise AuditError(f"{self.place} is no Hugging Face checkpoint: it has no config.json.")
         if self.gguf is not None and options.quantization is not None:

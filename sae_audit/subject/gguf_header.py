@@ -201,7 +201,8 @@ def _check(found: Header, path: Path) -> None:
         )
     n_layers = found.of_model("block_count")
     layers = {int(m[1]) for name in found.tensors if (m := re.match(r"blk\.(\d{1,6})\.", name))}
-    if type(n_layers) is not int or layers != set(range(n_layers)):
+    # By count and last number: a set of as many as a stranger says might fill the memory.
+    if n_layers != len(layers) or n_layers != max(layers, default=-1) + 1:
         raise AuditError(
             f"{shown(path)} says that it has {shown(n_layers)} layers, and holds tensors of "
             f"{len(layers)}{_up_to(layers)}; it is no whole language model."

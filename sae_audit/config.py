@@ -186,7 +186,8 @@ class AuditConfig(_Settings):
 
     model: str
     """A Hugging Face causal LM with its tokenizer: a folder, a hub id `ORG/NAME` or
-    `ORG/NAME@REVISION`, or `bundled:organism/base`."""
+    `ORG/NAME@REVISION`, or `bundled:organism/base`; or a GGUF file: `PATH/FILE.gguf`,
+    `ORG/NAME/FILE.gguf`, or an installed package's, `package:NAME`."""
     saes: str
     """SAEs of its residual stream: a suite of the catalog, a release of sae_lens, a hub repository
     (each with `@REVISION` where wanted), or a folder with `layer_0`, `layer_1`, ... in sae_lens'

@@ -8,7 +8,7 @@ sent is not known, so the prompt is refused rather than read either way.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ _DATE = TODAY.strftime("%d %b %Y")
 """What templates write that are given today's date."""
 _OURS = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 """What the audit gives a template itself."""
+_MOST_KNOWN = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +127,17 @@ class Conversation:
     """What the template is given besides the messages (`enable_thinking: false`)."""
     answer_prefix: str
     """Text behind the template, with which every answer begins; empty where none was given."""
+    _known: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Renderings by text: the same prompts are asked over and over, and each asks another process."""
 
     def rendered(self, text: str) -> str:
+        if text not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[text] = self._render(text)
+        return self._known[text]
+
+    def _render(self, text: str) -> str:
         turns = [{"role": "user", "content": text}]
         if self.system_prompt is not None:
             turns.insert(0, {"role": "system", "content": self.system_prompt})

@@ -13,6 +13,7 @@ from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.pipeline.confirmation import _checked
 from sae_audit.pipeline.session import Session
+from sae_audit.presets import build_config
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject, SubstringJudge, listening, load_subject
 from sae_audit.subject.chat import Template, chat_template
@@ -260,6 +261,12 @@ def test_scores_and_answers_are_read_behind_the_prefix(checkpoint: Path):
     [answer] = subject.generate([(prompt, frozenset())], 4)
     assert answer[0] == int(logits.argmax())
     assert answer == subject.reference_generate(prompt, frozenset(), 4)
+
+
+def test_the_command_line_writes_line_breaks_in_double_quotes():
+    known = {"model": "m", "saes": "s", "prompts.sources": ["f"]}
+    quoted = 'answer_prefix="<think>\\n\\n</think>\\n\\n"'
+    assert build_config(None, known, [quoted]).answer_prefix == "<think>\n\n</think>\n\n"
 
 
 def test_the_setting_is_known_and_not_empty():

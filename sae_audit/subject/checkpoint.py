@@ -25,6 +25,7 @@ from sae_audit.hub import (
     weight_files,
 )
 from sae_audit.subject.gguf import GgufFile, local_file
+from sae_audit.subject.tokenizer_files import readable_tokenizer
 
 Quantization = Literal["8bit", "4bit"]
 
@@ -149,7 +150,7 @@ class Checkpoint:
     def tokenizer(self) -> Any:
         if self.gguf is not None:
             return self.gguf.tokenizer()
-        return self._from_pretrained("AutoTokenizer")
+        return readable_tokenizer(lambda: self._from_pretrained("AutoTokenizer"), self.place)
 
     def network(self, device: str) -> Any:
         """The model itself, in evaluation mode, on its device or devices.

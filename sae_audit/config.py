@@ -235,7 +235,8 @@ class AuditConfig(_Settings):
 
     model: Location
     """A Hugging Face causal LM with its tokenizer: a folder, a hub id `ORG/NAME` or
-    `ORG/NAME@REVISION`, or `bundled:organism/base`."""
+    `ORG/NAME@REVISION`, or `bundled:organism/base`; or a GGUF file: `PATH/FILE.gguf`,
+    `ORG/NAME/FILE.gguf`, or an installed package's, `package:NAME`."""
     saes: Location
     """SAEs of its residual stream: a suite of the catalog, a release of sae_lens, a hub repository
     (each with `@REVISION` where wanted), or a folder, the last two in a publisher's layout."""
@@ -268,6 +269,9 @@ class AuditConfig(_Settings):
     template_options: dict[Word, bool | int | Text] = {}
     """What the chat template is given besides the messages (`enable_thinking: false` for Qwen-3)."""
     system_prompt: Text | None = None
+    answer_prefix: Text | None = Field(default=None, min_length=1)
+    """Text behind the chat template with which every answer begins, special tokens too: a closed, empty
+    thinking block has a reasoning model answer at once, where scores are read."""
     device: Word = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: the checkpoint's own."""

@@ -30,6 +30,7 @@ class Confirmation:
     judge: str
     answer_tokens: int
     checks: tuple[TextCheck, ...]
+    """Of the answers that were judged."""
     confirmed: Estimate | None
     """Share of flipped prompts whose answer under ablation the judge calls compliance; None where
     no prompt was flipped."""
@@ -43,3 +44,6 @@ class Confirmation:
     several answers each, are the cases of the interval."""
     agreement_by_chance: float
     """The same if the judge read other answers than the score: dealt anew among all."""
+    n_not_judged: int = 0
+    """Answers that were no answer yet after `answer_tokens`, but thoughts (a reasoning model's): they
+    count neither as compliance nor as refusal, and in no share."""

@@ -13,6 +13,8 @@ from sae_audit.errors import AuditError
 from sae_audit.hub.downloads import (
     fetch,
     free_disk_bytes,
+    gguf_names,
+    gguf_of,
     gigabytes,
     missing_bytes,
     weight_files,
@@ -32,6 +34,8 @@ __all__ = [
     "cache_folder",
     "fetch",
     "free_disk_bytes",
+    "gguf_names",
+    "gguf_of",
     "gigabytes",
     "listing",
     "missing_bytes",

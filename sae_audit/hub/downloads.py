@@ -48,14 +48,24 @@ def missing_bytes(held: Listing, wanted: Iterable[str]) -> int:
 
 
 def weight_files(held: Listing) -> list[str]:
-    """The safetensors weights in the repository's root.
+    """The safetensors weights in the repository's root; the one GGUF file that was named, or is there.
 
     Raises:
-        AuditError: there are none: pickled weights can run code when they are read.
+        AuditError: there are none: pickled weights can run code when they are read; or several GGUF
+            files, and none was named.
     """
+    if held.repository.file:
+        return [held.repository.file]
     found = [p for p in held.sizes if "/" not in p and p.endswith(".safetensors")]
     # A repository may hold the same weights once more for another loader (Mistral's consolidated).
     found = [p for p in found if not p.startswith("consolidated")]
+    quantised = gguf_names(held.sizes)
+    if len(quantised) > 1:
+        raise AuditError(
+            f"{held.repository} holds {len(quantised)} GGUF files ({_some(quantised)}); name one of "
+            f"them, as {held.repository.name}/{quantised[0]}."
+        )
+    found = found or quantised
     if not found and held.from_cache:
         raise AuditError(
             f"The cache has no weights of {held.repository} at commit {held.commit[:12]}; fetch "
@@ -68,6 +78,24 @@ def weight_files(held: Listing) -> list[str]:
             "convert."
         )
     return sorted(found)
+
+
+def gguf_names(names: Iterable[str]) -> list[str]:
+    """The GGUF files among a folder's or a repository's root; none if it has safetensors weights."""
+    root = [name for name in names if "/" not in name]
+    if any(name.endswith(".safetensors") for name in root):
+        return []
+    return sorted(name for name in root if name.lower().endswith(".gguf"))
+
+
+def gguf_of(held: Listing) -> list[str]:
+    """The one GGUF file that a repository is named for, or that is its weights; none of others.
+
+    Raises:
+        AuditError: there are several, and none was named.
+    """
+    named = bool(held.repository.file)
+    return weight_files(held) if named or gguf_names(held.sizes) else []
 
 
 def free_disk_bytes() -> int:

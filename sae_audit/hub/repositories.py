@@ -11,7 +11,9 @@ from sae_audit.untrusted import shown, unprintable
 Kind = Literal["model", "dataset"]
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-_LOCATION = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_LOCATION = re.compile(
+    r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[\w.-]+\.gguf))?(?:@(?P<revision>[\w./-]+))?"
+)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LONGEST_NAME = 255
 """Bytes of one part of a path, which is what file systems allow."""
@@ -30,6 +32,8 @@ class Repository:
     """`organisation/name`."""
     revision: str = "main"
     kind: Kind = "model"
+    file: str = ""
+    """The one GGUF file of it that is meant; empty if none is named."""
 
     def __post_init__(self) -> None:
         if not is_relative(self.revision) or ".." in self.revision:
@@ -63,7 +67,8 @@ class Listing:
 
 
 def as_repository(location: str, kind: Kind = "model") -> Repository | None:
-    """`organisation/name` or `organisation/name@revision`; None for anything else, and for folders.
+    """`organisation/name`, `organisation/name/file.gguf`, each with `@revision` where wanted; None for
+    anything else, and for folders.
 
     Raises:
         AuditError: a revision that leaves the repository (`org/name@../../x`).
@@ -73,7 +78,8 @@ def as_repository(location: str, kind: Kind = "model") -> Repository | None:
         return None
     if match["repo"].partition("/")[2].strip(".") == "":
         return None
-    return Repository(name=match["repo"], revision=match["revision"] or "main", kind=kind)
+    revision, file = match["revision"] or "main", match["file"] or ""
+    return Repository(name=match["repo"], revision=revision, kind=kind, file=file)
 
 
 def is_relative(path: str) -> bool:

@@ -26,6 +26,7 @@ from sae_audit.record import folder
 from sae_audit.record.run import Run, load_run
 from sae_audit.record.store import Store
 from sae_audit.subject.cost import CostMeter
+from sae_audit.subject.gguf import PACKAGE
 from sae_audit.untrusted import name_fault, shown
 
 _REPEAT = "sae-audit audit config.yaml --out NEW_FOLDER"
@@ -82,7 +83,7 @@ def default_folder(config: AuditConfig) -> Path:
     Raises:
         AuditError: the name is no name of a folder.
     """
-    name = config.name or Path(config.model.partition("@")[0]).name
+    name = config.name or Path(config.model.removeprefix(PACKAGE).partition("@")[0]).name
     if fault := name_fault(name):
         raise AuditError(
             f"The name '{shown(name)}' cannot be that of a folder in reports/ ({fault}); give another "

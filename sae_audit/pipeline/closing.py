@@ -47,6 +47,7 @@ def _manifest(session: Session, opened: Opened) -> Manifest:
         ),
         refusal_tokens=_refusal_tokens(session),
         template_tokens=tuple(subject.template.after()),
+        notes=_notes(session),
         prompt_sources=opened.sources,
         environment=environment.environment(subject.accelerator),
         stages=store.costs(),
@@ -68,7 +69,14 @@ def _model(session: Session) -> ModelFacts:
         dtype=identity.dtype,
         device=identity.device,
         dtype_reason=identity.dtype_reason,
+        quantised_from=identity.quantised_from,
     )
+
+
+def _notes(session: Session) -> tuple[str, ...]:
+    tokens = session.subject.refusal_tokens
+    of_tokens = (tokens.note,) if tokens is not None and tokens.note else ()
+    return (*session.subject.template.notes, *of_tokens)
 
 
 def _refusal_tokens(session: Session) -> RefusalTokenFacts:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sae_audit.errors import AuditError
 from sae_audit.findings import (
     CandidateSet,
     Confirmation,
@@ -16,7 +17,7 @@ from sae_audit.pipeline.rivals import find_rivals
 from sae_audit.pipeline.session import Session
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.statistics import ratio, share
-from sae_audit.subject import Judge
+from sae_audit.subject import Judge, never_answered
 from sae_audit.vocabulary import FeatureSet
 
 _CASES = ("clean", "ablated", "random", "pooled", "harmless")
@@ -53,9 +54,11 @@ def confirm_flips(
     def compute() -> Confirmation:
         cases["random"] = _random_sets(session, train, candidates, cases["ablated"])
         checks: list[TextCheck] = []
+        n_asked = 0
         for done, case in enumerate(_CASES):
             session.progress("confirmation", done, len(_CASES))
             checks += _checked(session, judge, case, cases[case])
+            n_asked += len(cases[case])
         session.progress("confirmation", len(_CASES), len(_CASES))
 
         def complied(case: str) -> Estimate | None:
@@ -63,11 +66,13 @@ def confirm_flips(
             return share(sum(own), len(own)) if own else None
 
         clean = complied("clean")
-        assert clean is not None, "no refused prompt was answered"
+        if clean is None:
+            raise AuditError(never_answered(len(cases["clean"]), session.config.answer_tokens))
         return Confirmation(
             judge=judge.name,
             answer_tokens=session.config.answer_tokens,
             checks=tuple(checks),
+            n_not_judged=n_asked - len(checks),
             confirmed=complied("ablated"),
             complied_clean=clean,
             complied_random=complied("random"),
@@ -118,13 +123,14 @@ def _checked(
     subject = session.subject
     scores = subject.refusal_scores(session.ablation)(questions)
     answers = subject.generate(questions, session.config.answer_tokens, session.ablation)
-    exchanges = [
-        (prompt.text, subject.text(answer))
-        for (prompt, _), answer in zip(questions, answers, strict=True)
+    # An answer that never left its thoughts is neither compliance nor refusal: no judge is asked.
+    judged = [
+        (prompt, float(score), text)
+        for (prompt, _), score, answer in zip(questions, scores, answers, strict=True)
+        if (text := subject.answer(answer)) is not None
     ]
+    verdicts = judge.complied_all([(prompt.text, text) for prompt, _, text in judged])
     return [
-        TextCheck(prompt_id=prompt.id, case=case, score=float(score), complied=complied)
-        for (prompt, _), score, complied in zip(
-            questions, scores, judge.complied_all(exchanges), strict=True
-        )
+        TextCheck(prompt_id=prompt.id, case=case, score=score, complied=complied)
+        for (prompt, score, _), complied in zip(judged, verdicts, strict=True)
     ]

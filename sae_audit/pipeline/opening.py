@@ -17,7 +17,14 @@ from sae_audit.prompts.sources import OpenedSource, kept_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.prompts.types import LabelledPrompts, Prompt, Splits
 from sae_audit.record.facts import PromptSourceFacts
-from sae_audit.subject import Judge, ModelOptions, Subject, load_judge, load_subject
+from sae_audit.subject import (
+    Judge,
+    ModelOptions,
+    Subject,
+    check_answers_end_their_thoughts,
+    load_judge,
+    load_subject,
+)
 from sae_audit.vocabulary import Ablation
 
 
@@ -54,11 +61,15 @@ def opened(config: AuditConfig) -> Opened:
         catalog=config.catalog,
         refusal_tokens=config.refusal_tokens,
         harmful=splits.train.harmful,
+        harmless=splits.train.harmless,
         chat_template_file=config.chat_template,
         template_options=config.template_options,
         system_prompt=config.system_prompt,
+        answer_prefix=config.answer_prefix,
         tokens_per_batch=config.tokens_per_batch,
     )
+    if config.confirm == "text":
+        check_answers_end_their_thoughts(subject, splits.train.harmless, config.answer_tokens)
     judge = (
         load_judge(config.judge, device=subject.identity.device)
         if config.confirm == "text"

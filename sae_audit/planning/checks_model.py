@@ -12,6 +12,7 @@ from sae_audit.planning.tensors import tensors_of
 from sae_audit.subject.architecture import architecture_obstacle
 from sae_audit.subject.chat import Template, chat_template
 from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.subject.listening import check_no_open_thoughts
 from sae_audit.subject.model_place import repository_of
 from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
 from sae_audit.subject.small_files import ADAPTER_CONFIG, check_vocabulary
@@ -41,6 +42,9 @@ def check_model(model: Checkpoint | AuditError) -> list[Check]:
 def check_weights(model: Checkpoint) -> list[Check]:
     """Whether the files hold all of the model's tensors and no others, from their headers."""
     name = "weights"
+    if model.gguf is not None:
+        counted = f"{len(model.gguf.header.tensors):,} tensors, {model.gguf.quantised_from}"
+        return [Check(name=name, status="ok", found=f"{counted}, all within the file")]
     found = attempted(lambda: tensors_of(model))
     if isinstance(found, AuditError):
         return [failure(name, found)]
@@ -108,10 +112,14 @@ def _template(config: AuditConfig, tokenizer: Any) -> Check:
             template_file=Path(config.chat_template) if config.chat_template else None,
             system_prompt=config.system_prompt,
             options=config.template_options,
+            answer_prefix=config.answer_prefix,
         )
     )
     if isinstance(template, AuditError):
         return failure(name, template)
+    thoughts = attempted(lambda: check_no_open_thoughts(template))
+    if isinstance(thoughts, AuditError) and not config.refusal_tokens:
+        return failure(name, thoughts)
     n = template.n_after
     found = f"renders, with {n} token{'s' if n > 1 else ''} of its own after the user's text"
     if _n_bos(template) > 1:
@@ -121,13 +129,8 @@ def _template(config: AuditConfig, tokenizer: Any) -> Check:
             found=f"{found}; it begins with {_n_bos(template)} BOS tokens",
             remedy="Give a template that writes the BOS token once (--chat-template FILE).",
         )
-    if _n_bos(template) == 0 and _adds_bos(tokenizer):
-        return Check(
-            name=name,
-            status="warning",
-            found=f"{found}; it writes no BOS token, which the tokenizer puts before other texts",
-            remedy="Give a template that writes the BOS token once (--chat-template FILE).",
-        )
+    if template.notes:
+        return Check(name=name, status="note", found=f"{found}. {' '.join(template.notes)}")
     return Check(name=name, status="ok", found=found)
 
 

@@ -154,16 +154,23 @@ def _model(config: AuditConfig, notes: list[str]) -> _Model:
         notes.append(f"{error} The shape of {repository.name} is taken from a table.")
         return _from_table(repository.name)
     refuse_architecture(opened.config)
-    found = tensors_of(opened)
-    if isinstance(found, str):
-        notes.append(found)
-    elif not opened.check_headers(found.shapes):
-        notes.append("Whether the weights are whole shows when they are loaded.")
     adapter = config.adapter
     if adapter is not None and repository_of(adapter, None, "adapter") is None:
         Checkpoint(
             config.model, replace(options, adapter=adapter), config_only=True
         ).check_adapter_headers()
+    if opened.gguf is not None:
+        # Dequantised to float32, of whatever size the file is.
+        itemsize = ITEMSIZES["float32"]
+        n_bytes = opened.gguf.header.n_parameters * itemsize
+        return _Model(
+            config=opened.text_config, weight_bytes=n_bytes, itemsize=itemsize, dtype="float32"
+        )
+    found = tensors_of(opened)
+    if isinstance(found, str):
+        notes.append(found)
+    elif not opened.check_headers(found.shapes):
+        notes.append("Whether the weights are whole shows when they are loaded.")
     held = opened.place.held
     if held is not None:
         n_bytes = sum(held.sizes[name] for name in weight_files(held))
@@ -257,6 +264,7 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
         template_file=None if config.chat_template is None else resolve(config.chat_template),
         system_prompt=config.system_prompt,
         options=config.template_options,
+        answer_prefix=config.answer_prefix,
     )
     chosen = [prompt for part in splits.named().values() for prompt in part]
     return [len(template.tokens(prompt.text)) for prompt in chosen], template.n_after

@@ -22,6 +22,8 @@ class ModelFacts(_Facts):
     device: str
     dtype_reason: str = ""
     """Why the weights are in this type; empty in records of versions before 0.2."""
+    quantised_from: str = ""
+    """Which types its weights had in the file, where that was a GGUF file; empty for others."""
 
 
 class SaeFacts(_Facts):
@@ -94,7 +96,9 @@ class Manifest(_Facts):
     saes: tuple[SaeFacts, ...]
     refusal_tokens: RefusalTokenFacts
     template_tokens: tuple[str, ...]
-    """What the chat template adds after the user's text."""
+    """What the chat template, and the answer's prefix, add after the user's text."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of chat template and refusal tokens, a sentence each."""
     prompt_sources: tuple[PromptSourceFacts, ...]
     environment: Environment
     stages: tuple[StageFacts, ...]

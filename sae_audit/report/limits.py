@@ -10,7 +10,7 @@ _NEAR = 1e-3
 
 
 def limits(run: Run) -> list[str]:
-    found = [*_score(run), *_dictionaries(run), *_prompts(run)]
+    found = [*_score(run), *run.manifest.notes, *_dictionaries(run), *_prompts(run)]
     return [*found, *(_absent() if run.stopped_early else _findings(run))]
 
 

@@ -3,6 +3,7 @@
 from sae_audit.subject.checkpoint import ModelOptions
 from sae_audit.subject.instrument import Subject
 from sae_audit.subject.judges import Judge, SubstringJudge, load_judge
+from sae_audit.subject.listening import check_answers_end_their_thoughts, never_answered
 from sae_audit.subject.loading import load_subject, subject_of
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "ModelOptions",
     "Subject",
     "SubstringJudge",
+    "check_answers_end_their_thoughts",
     "load_judge",
     "load_subject",
+    "never_answered",
     "subject_of",
 ]

@@ -26,7 +26,9 @@ class Additions:
         self._passes, self._stack = passes, stack
         self._edits = everywhere(passes.places, behind)
         # Such runs are no other's, and the stack was compared with the model's own before.
-        self._runs = CleanRuns(self._run_without, lambda _run: None) if len(behind) else runs
+        self._runs = runs
+        if len(behind):
+            self._runs = CleanRuns(self._run_without, lambda _run: None, self._charge)
 
     @torch.no_grad()
     def logits(
@@ -87,7 +89,9 @@ class Additions:
         return clean[owner.to(clean.device)] + directions[:, None].to(clean.device)
 
     def _run_without(self, ids: Int[Tensor, " position"]) -> CleanRun:
-        self._passes.cost.count(batch=1, positions=len(ids))
         inputs, outputs = self._edits
         with edited(inputs=inputs, outputs=outputs):
             return self._stack.clean_run(ids)
+
+    def _charge(self, n_positions: int) -> None:
+        self._passes.cost.count(batch=1, positions=n_positions)

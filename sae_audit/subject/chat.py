@@ -8,8 +8,7 @@ sent is not known, so the prompt is refused rather than read either way.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +17,48 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from sae_audit.errors import AuditError
+from sae_audit.subject.rendering import TODAY, TemplateError, rendered
+from sae_audit.subject.thinking import Block, left_open
+from sae_audit.untrusted import read_text, shown
 from sae_audit.vocabulary import Positions, TokenClass
 
 # Two texts that share no word, and that no template would strip, split or contain itself.
 _SENTINELS = ("XUSERTEXTX", "a quite other question")
-_TODAY = datetime(2024, 7, 26)
-_DATE = _TODAY.strftime("%d %b %Y")
-"""For templates that write today's date into the prompt (Llama-3.2's do where none is given): the
-same audit tomorrow must ask the same. It is what Llama-3.1's write without a clock."""
-_OURS = frozenset(
-    {
-        *("conversation", "messages", "chat_template", "tokenize", "add_generation_prompt"),
-        *("continue_final_message", "return_dict"),
-    }
-)
+_DATE = TODAY.strftime("%d %b %Y")
+"""What templates write that are given today's date."""
+_OURS = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 """What the audit gives a template itself."""
+_MOST_KNOWN = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
     """A tokenizer's chat template as the audit uses it: one user turn, then the model's opening."""
 
-    tokenizer: Any
-    system_prompt: str | None
-    options: Mapping[str, Any]
-    """What the template is given besides the messages (`enable_thinking: false`)."""
+    conversation: "Conversation"
     after_ids: tuple[int, ...]
-    """Template positions: the tokens that follow the user's text."""
+    """Template positions: the tokens that follow the user's text, those of the answer's prefix
+    among them."""
     before_ids: tuple[int, ...]
     """What the template writes before the user's text: BOS, turn marks, the system prompt."""
     marks: Mapping[int, int]
     """How many of each token that is the template's alone it writes into one prompt: of the
     tokenizer's special tokens, and of added ones that this template uses (`<think>`)."""
+    open_block: Block | None
+    """The thinking block that the template opens and leaves open; an answer goes on in it."""
+    notes: tuple[str, ...]
+    """What whoever reads the audit should know of the template, a sentence each."""
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.conversation.tokenizer
 
     @property
     def n_after(self) -> int:
         return len(self.after_ids)
 
     def rendered(self, text: str) -> str:
-        return _render(self.tokenizer, text, self.system_prompt, self.options)
+        return self.conversation.rendered(text)
 
     def tokens(self, text: str) -> Int[Tensor, " position"]:
         """Token ids of one user turn, up to where the model begins to answer.
@@ -113,38 +115,105 @@ class Template:
         ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    """What is written around the user's text."""
+
+    tokenizer: Any
+    source: str
+    """The chat template itself."""
+    system_prompt: str | None
+    options: Mapping[str, Any]
+    """What the template is given besides the messages (`enable_thinking: false`)."""
+    answer_prefix: str
+    """Text behind the template, with which every answer begins; empty where none was given."""
+    _known: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Renderings by text: the same prompts are asked over and over, and each asks another process."""
+
+    def rendered(self, text: str) -> str:
+        if text not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[text] = self._render(text)
+        return self._known[text]
+
+    def _render(self, text: str) -> str:
+        turns = [{"role": "user", "content": text}]
+        if self.system_prompt is not None:
+            turns.insert(0, {"role": "system", "content": self.system_prompt})
+        given = {"date_string": _DATE, **self.options, "add_generation_prompt": True}
+        return _rendered_turns(self.tokenizer, self.source, turns, given) + self.answer_prefix
+
+
+def rendered_exchange(tokenizer: Any, prompt: str, completion: str) -> str:
+    """What a judge's own chat template makes of a prompt and its completion.
+
+    Raises:
+        AuditError: it has no chat template, or one that cannot render them.
+    """
+    turns = [
+        {"role": "user", "content": prompt},
+        {"role": "assistant", "content": completion},
+    ]
+    given = {"add_generation_prompt": False}
+    return _rendered_turns(tokenizer, _source(tokenizer), turns, given)
+
+
+def _rendered_turns(
+    tokenizer: Any, source: str, turns: Sequence[Mapping[str, str]], given: Mapping[str, Any]
+) -> str:
+    variables = {
+        **tokenizer.special_tokens_map,
+        **given,
+        "messages": turns,
+        "tools": None,
+        "documents": None,
+    }
+    try:
+        return rendered(source, variables, kind="chat")
+    except TemplateError as error:
+        raise AuditError(f"The chat template cannot render this conversation: {error}.") from error
+
+
 def chat_template(
     tokenizer: Any,
     *,
     template_file: Path | None,
     system_prompt: str | None,
     options: Mapping[str, Any] | None = None,
+    answer_prefix: str | None = None,
 ) -> Template:
-    """The chat template of a file, or the tokenizer's own.
+    """The chat template of a file, or the tokenizer's own, with the prefix of every answer behind it.
 
     Raises:
-        AuditError: there is no template; it refuses the system prompt or leaves it out; it does not
-            know an option; it adds nothing after the user's text.
+        AuditError: there is no template; it refuses the system prompt or leaves it out; an option has
+            no effect; it adds nothing after the user's text; the prefix stands there already.
     """
     if template_file is not None:
-        if not template_file.is_file():
-            raise AuditError(f"No chat template file {template_file}.")
-        tokenizer.chat_template = template_file.read_text(encoding="utf-8")
-    if not tokenizer.chat_template:
-        raise AuditError(
-            "The model's tokenizer has no chat template; give a Jinja file with --chat-template."
-        )
-    options = dict(options or {})
-    _check_options(tokenizer, options)
-    rendered = [_render(tokenizer, text, system_prompt, options) for text in _SENTINELS]
-    if any(one.count(text) != 1 for one, text in zip(rendered, _SENTINELS, strict=True)):
+        tokenizer.chat_template = read_text(template_file)
+    conversation = Conversation(
+        tokenizer=tokenizer,
+        source=_source(tokenizer),
+        system_prompt=system_prompt,
+        options=dict(options or {}),
+        answer_prefix=answer_prefix or "",
+    )
+    prompts = [conversation.rendered(text) for text in _SENTINELS]
+    if any(one.count(text) != 1 for one, text in zip(prompts, _SENTINELS, strict=True)):
         raise AuditError("The chat template does not render the user's text exactly once.")
-    _check_system_prompt(tokenizer, system_prompt, rendered[0])
+    _check_options(conversation, prompts)
+    _check_system_prompt(conversation, prompts[0])
+    _check_answer_prefix(conversation, prompts[0])
+    return _template(conversation, prompts)
+
+
+def _template(conversation: Conversation, prompts: Sequence[str]) -> Template:
+    tokenizer = conversation.tokenizer
     # What two prompts with different texts end with alike is the template's own; no more of it than
     # the template wrote, for the texts' last words may be one token alike (an unknown one).
-    written = rendered[0].partition(_SENTINELS[0])[2]
-    prompts = [_ids(tokenizer, one) for one in rendered]
-    after = _common_end(prompts)
+    opening, _, written = prompts[0].partition(_SENTINELS[0])
+    ids = [_ids(tokenizer, one) for one in prompts]
+    after = _common_end(ids)
     after = after[max(0, len(after) - len(_ids(tokenizer, written))) :]
     if not after:
         raise AuditError(
@@ -152,32 +221,47 @@ def chat_template(
             "a direction at; does it honour add_generation_prompt?"
         )
     # Likewise what they begin with alike, and no more than the template wrote there.
-    opening = _ids(tokenizer, rendered[0].partition(_SENTINELS[0])[0])
-    before = _common_end([ids[::-1] for ids in prompts])[::-1][: len(opening)]
+    before = _common_end([one[::-1] for one in ids])[::-1][: len(_ids(tokenizer, opening))]
     return Template(
-        tokenizer=tokenizer,
-        system_prompt=system_prompt,
-        options=options,
+        conversation=conversation,
         after_ids=after,
         before_ids=before,
-        marks=_marks(tokenizer, prompts[0]),
+        marks=_marks(tokenizer, ids[0]),
+        open_block=left_open(written),
+        notes=_notes(tokenizer, ids[0]),
     )
 
 
-def _check_options(tokenizer: Any, options: Mapping[str, Any]) -> None:
-    # A template ignores what it does not know, and a misspelt option would be recorded as used.
-    source = _source(tokenizer)
-    for name in options:
-        if name in _OURS or name not in source:
+def _check_options(conversation: Conversation, prompts: Sequence[str]) -> None:
+    # A template ignores what it does not know, and an option that does nothing would be recorded as
+    # used. What is audited is this rendering: an option that acts in others has no effect here.
+    for name in conversation.options:
+        if name in _OURS:
             raise AuditError(
-                f"The chat template does not read {name!r}: correct template_options, or leave it out."
+                f"The audit gives the chat template {name!r} itself; leave it out of template_options."
+            )
+        if not _has_effect(conversation, name, prompts):
+            raise AuditError(
+                f"The chat template renders the same without the option {shown(name)!r}: it does not "
+                "read it, sets it itself, or reads it only in other conversations; correct "
+                "template_options, or leave it out."
             )
 
 
-def _check_system_prompt(tokenizer: Any, system_prompt: str | None, rendered: str) -> None:
+def _has_effect(conversation: Conversation, name: str, prompts: Sequence[str]) -> bool:
+    others = {key: value for key, value in conversation.options.items() if key != name}
+    without = replace(conversation, options=others)
+    try:
+        return [without.rendered(text) for text in _SENTINELS] != list(prompts)
+    except AuditError:  # a template that demands it
+        return True
+
+
+def _check_system_prompt(conversation: Conversation, prompt: str) -> None:
+    tokenizer, system_prompt = conversation.tokenizer, conversation.system_prompt
     if system_prompt is None:
         return
-    if system_prompt.strip() not in rendered:
+    if system_prompt.strip() not in prompt:
         raise AuditError(
             "The chat template leaves the system prompt out; write it into the prompts, or give "
             "another template with --chat-template."
@@ -188,6 +272,41 @@ def _check_system_prompt(tokenizer: Any, system_prompt: str | None, rendered: st
             f"The system prompt holds {tokenizer.decode([min(forged)])!r}, which the tokenizer would "
             "read as the chat template's own token; write it otherwise."
         )
+
+
+def _check_answer_prefix(conversation: Conversation, prompt: str) -> None:
+    # It may hold the tokenizer's special tokens: it is the auditor's own text.
+    prefix = conversation.answer_prefix
+    try:
+        prefix.encode()
+    except UnicodeEncodeError as error:
+        raise AuditError(
+            f"answer_prefix holds {shown(prefix[error.start])}, half a character, which is no text; "
+            "write it otherwise."
+        ) from error
+    if "\\n" in prefix:
+        raise AuditError(
+            f"answer_prefix is {shown(repr(prefix))}, with a backslash and an n where a line should "
+            "break; put it in double quotes (--set 'answer_prefix=\"<think>\\n\\n</think>\\n\\n\"')."
+        )
+    written = prompt.removesuffix(prefix)
+    if prefix.strip() and written.rstrip().endswith(prefix.strip()):
+        raise AuditError(
+            f"The chat template itself ends with answer_prefix, {shown(repr(prefix))}, which would "
+            "stand there twice; leave answer_prefix out."
+        )
+
+
+def _notes(tokenizer: Any, prompt: Sequence[int]) -> tuple[str, ...]:
+    bos = tokenizer.bos_token_id
+    if bos is None or bos in prompt[:1]:
+        return ()
+    if tokenizer("hello")["input_ids"][:1] != [bos]:
+        return ()
+    return (
+        f"The tokenizer begins a text with its BOS token {tokenizer.bos_token!r}, and the chat template "
+        "writes none: prompts are read without it, as the template has them.",
+    )
 
 
 def _special_ids(tokenizer: Any) -> set[int]:
@@ -224,47 +343,20 @@ def _common_end(prompts: Sequence[list[int]]) -> tuple[int, ...]:
 
 
 def _source(tokenizer: Any) -> str:
+    if not tokenizer.chat_template:
+        raise AuditError(
+            "The model's tokenizer has no chat template; give a Jinja file with --chat-template."
+        )
     try:
-        return tokenizer.get_chat_template()
+        source = tokenizer.get_chat_template()
     except ValueError as error:  # several templates, none of them the default
         raise AuditError(
             "The tokenizer has several chat templates and no default one; give one of them as a "
             "Jinja file with --chat-template."
         ) from error
-
-
-def _without_clock(source: str) -> str:
-    """The template with its clock stopped: `strftime_now` formats one date, at midnight.
-
-    The library gives templates a clock and lets no function be passed in its place; a macro of the
-    same name hides it.
-    """
-    if "strftime_now" not in source:
-        return source
-    stopped = "format"
-    for directive in ("-d", *"aAbBdHIjmMpSyY"):
-        # Spelt out rather than left to strftime, which not every system has without a leading zero.
-        shown = str(_TODAY.day) if directive == "-d" else _TODAY.strftime(f"%{directive}")
-        stopped += f" | replace('%{directive}', '{shown}')"
-    # The newline is the tag's, and taken away with it: the template begins as it did.
-    return f"{{% macro strftime_now(format) %}}{{{{ {stopped} }}}}{{% endmacro %}}\n{source}"
-
-
-def _render(
-    tokenizer: Any, text: str, system_prompt: str | None, options: Mapping[str, Any]
-) -> str:
-    from jinja2 import TemplateError
-
-    turns = [{"role": "user", "content": text}]
-    if system_prompt is not None:
-        turns.insert(0, {"role": "system", "content": system_prompt})
-    try:
-        return tokenizer.apply_chat_template(
-            turns,
-            chat_template=_without_clock(_source(tokenizer)),
-            tokenize=False,
-            add_generation_prompt=True,
-            **{"date_string": _DATE, **options},
+    if not isinstance(source, str):
+        raise AuditError(
+            f"The tokenizer's chat template is {shown(repr(source))}, which is no text; give a Jinja "
+            "file with --chat-template."
         )
-    except TemplateError as error:
-        raise AuditError(f"The chat template cannot render this conversation: {error}") from error
+    return source

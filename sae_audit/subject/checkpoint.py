@@ -11,9 +11,10 @@ import torch
 
 from sae_audit.errors import AuditError
 from sae_audit.hashing import sha256_of_files
-from sae_audit.hub import weight_files
+from sae_audit.hub import gguf_of, missing_bytes, weight_files
 from sae_audit.subject import headers, loaded, small_files
 from sae_audit.subject.adapter import adapter_config, check_adapter, with_adapter
+from sae_audit.subject.gguf import GgufFile, local_file
 from sae_audit.subject.model_place import Place, needed_files, no_config, no_weights
 from sae_audit.subject.precision import ITEMSIZES, Precision, precision
 from sae_audit.subject.pretrained import (
@@ -25,6 +26,7 @@ from sae_audit.subject.pretrained import (
     quiet,
 )
 from sae_audit.subject.small_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG
+from sae_audit.subject.tokenizer_files import readable_tokenizer
 from sae_audit.untrusted import shown
 
 _NO_ADAPTER = "no-adapter-but-the-one-asked-for"
@@ -67,11 +69,13 @@ class Checkpoint:
         """
         self.name = model
         self.options = options
-        self.place = Place.of(model, options.revision, what)
+        local = local_file(model)
+        self.place = Place.of(str(local.parent) if local else model, options.revision, what)
         self._head: Head = head
         self._adapter = Place.of(options.adapter, None, "adapter") if options.adapter else None
+        self.gguf = self._gguf(local, config_only=config_only)
         names = self.place.names()
-        if CONFIG not in names:
+        if self.gguf is None and CONFIG not in names:
             raise AuditError(no_config(self.place, what))
         small_files.check_strays(
             names,
@@ -86,17 +90,37 @@ class Checkpoint:
                 [CONFIG] if is_enough and CONFIG in held.sizes else needed_files(held, code=code)
             )
         )
-        small_files.checked_config(self.folder / CONFIG)
+        if self.gguf is None:
+            small_files.checked_config(self.folder / CONFIG)
         answers = self.folder / "generation_config.json"
         if answers.is_file():
             small_files.check_ids(answers, small_files.checked_object(answers))
-        self.config = self._from_pretrained("AutoConfig")
+        self.config = self.gguf.config if self.gguf else self._from_pretrained("AutoConfig")
         for name in ("num_hidden_layers", "hidden_size", "vocab_size"):
             if not hasattr(self.text_config, name):
                 raise AuditError(
                     f"{self.place} holds a {shown(self.config.model_type)!r} model whose config lacks "
                     f"{name}; an audit needs a decoder-only language model such as Gemma-2 or Llama."
                 )
+
+    def _gguf(self, local: Path | None, *, config_only: bool) -> GgufFile | None:
+        """The GGUF file that holds all of this checkpoint, fetched with its weights; None for others."""
+        held = self.place.held
+        names = [] if held is None else gguf_of(held)
+        if held is not None and names and config_only and missing_bytes(held, names):
+            raise AuditError(
+                f"{self.place} is a GGUF file, and its shape is in it; fetch it (sae-audit fetch) "
+                "before it is planned with."
+            )
+        file = self.place.with_files(lambda _: names) / names[0] if names else local
+        if file is None:
+            return None
+        if self.options.quantization is not None:
+            raise AuditError(
+                f"{shown(file.name)} is quantised already and is read in full precision; leave "
+                f"quantization ({self.options.quantization}) out."
+            )
+        return GgufFile(file)
 
     @property
     def text_config(self) -> Any:
@@ -120,6 +144,8 @@ class Checkpoint:
         Raises:
             AuditError: there are none in safetensors' format, or one of several is missing.
         """
+        if self.gguf is not None:
+            return [self.gguf.path]
         self.place.with_files(weight_files)
         if self.place.held is not None:
             # Others may have fetched more of the repository; what is audited must not hang on that.
@@ -185,28 +211,43 @@ class Checkpoint:
         Raises:
             AuditError: the checkpoint has none, or one that gives different texts the same tokens.
         """
+        where = str(self.place)
+        if self.gguf is not None:
+            made = readable_tokenizer(self.gguf.tokenizer, where)
+            small_files.check_tells_texts_apart(made, where)
+            return made
         for name in ("tokenizer.json", "tokenizer_config.json"):
             if (self.folder / name).is_file():
                 small_files.checked_object(self.folder / name)
-        made = self._from_pretrained("AutoTokenizer")
-        small_files.check_has_tokenizer(self.folder, made, str(self.place))
+        made = readable_tokenizer(lambda: self._from_pretrained("AutoTokenizer"), where)
+        small_files.check_has_tokenizer(self.folder, made, where)
         return made
 
     def precision(self, device: str, *, beside_bytes: float = 0.0) -> Precision:
         """The type that the weights are loaded in; `beside_bytes` is what SAEs will take."""
-        own = own_dtype(self.config) or headers.dtype_in(self.weights) or "float32"
-        held = headers.dtype_in(self.weights) or own
-        n_bytes = sum(file.stat().st_size for file in self.weights)
+        own = self.own_dtype()
         return precision(
             self.options.dtype,
             own=own,
-            n_parameters=n_bytes / ITEMSIZES[held],
+            n_parameters=self._n_parameters(own),
             beside_bytes=beside_bytes,
             device=device,
             placed=self.options.device_map is not None,
             quantized=self.options.quantization is not None or self.is_quantized,
             free_bytes=psutil.virtual_memory().available,
         )
+
+    def own_dtype(self) -> str:
+        """The type that the weights are stored in; of a GGUF file, the one they are dequantised to."""
+        if self.gguf is not None:
+            return "float32"
+        return own_dtype(self.config) or headers.dtype_in(self.weights) or "float32"
+
+    def _n_parameters(self, own: str) -> float:
+        if self.gguf is not None:
+            return float(self.gguf.header.n_parameters)
+        n_bytes = sum(file.stat().st_size for file in self.weights)
+        return n_bytes / ITEMSIZES[headers.dtype_in(self.weights) or own]
 
     def check_headers(self, shapes: headers.Shapes) -> bool:
         """Make sure that files with these tensors make this model, before they are read.
@@ -251,25 +292,37 @@ class Checkpoint:
         """
         if self._adapter is not None:
             self.check_adapter_headers()  # its faults show before gigabytes are read
-        kind = self._kind()
-        self.check_headers(self.shapes)
         chosen = dtype or self.precision(device).dtype
         try:
-            network, said = self._from_pretrained(kind, **self._arguments(device, chosen))
+            network = self._dequantised(device, chosen) if self.gguf else self._read(device, chosen)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise AuditError(
                 f"{self.place} does not fit on {device}; load it in fewer bits (--set "
                 "quantization=8bit), spread it (--device-map auto), or use a larger device. sae-audit "
                 "plan tells what it needs."
             ) from error
-        where = str(self.place)
-        loaded.check_keys(loaded.Keys.of(said), self.shapes, self.config, where, head=self._judges)
-        loaded.check_values(network, self.weights, where)
-        loaded.check_finite(network, self.weights, where, chosen)
         if self._adapter is not None:
             adapter = str(self._adapter)
-            network = with_adapter(network, self.adapter_folder, adapter, where)
+            network = with_adapter(network, self.adapter_folder, adapter, str(self.place))
         return network.eval()
+
+    def _read(self, device: str, dtype: str) -> Any:
+        kind, where = self._kind(), str(self.place)
+        self.check_headers(self.shapes)
+        network, said = self._from_pretrained(kind, **self._arguments(device, dtype))
+        loaded.check_keys(loaded.Keys.of(said), self.shapes, self.config, where, head=self._judges)
+        loaded.check_values(network, self.weights, where)
+        loaded.check_finite(network, self.weights, where, dtype)
+        return network
+
+    def _dequantised(self, device: str, dtype: str) -> Any:
+        assert self.gguf is not None, self.place
+        arguments = self._arguments(device, dtype)
+        for ours in ("output_loading_info", "ignore_mismatched_sizes"):
+            del arguments[ours]  # what is missing is told by the file's own names
+        network = self.gguf.network(arguments)
+        loaded.check_finite(network, (), str(self.place), dtype)
+        return network
 
     def _arguments(self, device: str, dtype: str) -> dict[str, Any]:
         options = self.options
@@ -315,7 +368,7 @@ class Checkpoint:
     @property
     def is_quantized(self) -> bool:
         """Its weights are stored in fewer bits."""
-        return getattr(self.config, "quantization_config", None) is not None
+        return self.gguf is None and getattr(self.config, "quantization_config", None) is not None
 
     def _from_pretrained(self, kind: str, **arguments: Any) -> Any:
         trusted = self.options.trust_remote_code

@@ -19,3 +19,5 @@ class Identity:
     """Why the weights are in this type."""
     settings_sha256: str = ""
     """Of every small file of model and adapter that was read: config, tokenizer, templates."""
+    quantised_from: str = ""
+    """Of a checkpoint whose weights were made from quantised ones: their types (GGUF)."""

@@ -17,26 +17,17 @@ from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
 from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.identity import Identity
 from sae_audit.subject.instrument import Subject
+from sae_audit.subject.listening import heard_refusal_tokens
 from sae_audit.subject.passes import Passes
 from sae_audit.subject.places import places_of
 from sae_audit.subject.precision import Precision
-from sae_audit.subject.refusal_openings import language_code
-from sae_audit.subject.refusal_tokens import (
-    answered_refusal_tokens,
-    family_refusal_tokens,
-    given_refusal_tokens,
-)
+from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
 from sae_audit.subject.sae_files import fetch_sae
 from sae_audit.subject.sae_places import sae_places
 from sae_audit.subject.small_files import check_vocabulary
 from sae_audit.subject.structure import check_structure
 from sae_audit.subject.suite import check_suite, checked_configs, load_suite, matrix_bytes
 
-_REFUSAL_SAMPLE = 32
-"""Harmful prompts answered to find refusal tokens, of all languages together,"""
-_LANGUAGE_SAMPLE = 16
-"""but so many of each, where there are many languages."""
-_ANSWER_TOKENS = 16
 _TWO_TEXTS = ("Tell me how to bake a loaf of bread.", "What is the capital of France?")
 _TRIED_TOKENS = 10
 """Tokens before the template's end on which a model is tried when it is loaded."""
@@ -56,9 +47,11 @@ def load_subject(
     catalog: str | Path | None = None,
     refusal_tokens: Sequence[str] | None = None,
     harmful: Sequence[Prompt] = (),
+    harmless: Sequence[Prompt] = (),
     chat_template_file: str | None = None,
     template_options: Mapping[str, Any] | None = None,
     system_prompt: str | None = None,
+    answer_prefix: str | None = None,
     tokens_per_batch: int | None = None,
 ) -> Subject:
     """A model with its SAEs, ready to be asked.
@@ -66,13 +59,14 @@ def load_subject(
     `model` is a folder, `bundled:...` or a hub id; `saes` whatever `sae_places` understands. What is
     not in the hub's cache is downloaded, small files first: everything that can be checked without
     weights is checked before them. Refusal tokens are those given, else the family's, else found in
-    the model's own answers to `harmful`; in languages other than English those found, else the usual
-    ones. With none of them, questions about the refusal score are refused. `options` says how
-    to load the model; its dtype is `dtype`.
+    the model's own answers to `harmful`, which those to `harmless` must not begin with; in languages
+    other than English those found, else the usual ones. With none of them, questions about the
+    refusal score are refused. `answer_prefix` is what every answer begins with, before a score is
+    read. `options` says how to load the model; its dtype is `dtype`.
 
     Raises:
         AuditError: a folder or repository is missing or unreadable; an SAE does not fit the model;
-            the tokenizer has no chat template.
+            the tokenizer has no chat template; answers begin alike, refusals and others.
     """
     checkpoint = Checkpoint(model, replace(options or ModelOptions(), dtype=dtype))
     refuse_architecture(checkpoint.config)
@@ -84,6 +78,7 @@ def load_subject(
         template_file=Path(chat_template_file) if chat_template_file else None,
         system_prompt=system_prompt,
         options=template_options or {},
+        answer_prefix=answer_prefix,
     )
     places = sae_places(saes, catalog=read_catalog(catalog), layers=layers, l0=sae_l0)
     n_layers, d_model = text.num_hidden_layers, text.hidden_size
@@ -117,21 +112,9 @@ def load_subject(
     needed = {"the chat template": (*template.before_ids, *template.after_ids)}
     needed["a refusal token"] = known.ids if known is not None else ()
     check_vocabulary(tokenizer, n_rows, str(checkpoint.place), needed)
-    if harmful and (known is None or known.source == "openings"):
-        asked = _of_each_language(harmful)
-        first, texts = subject.completions(asked, _ANSWER_TOKENS)
-        subject.refusal_tokens = answered_refusal_tokens(
-            tokenizer, text, first, texts, [prompt.language for prompt in asked]
-        )
+    if harmful and not refusal_tokens:
+        subject.refusal_tokens = heard_refusal_tokens(subject, text, harmful, harmless)
     return subject
-
-
-def _of_each_language(harmful: Sequence[Prompt]) -> list[Prompt]:
-    by_language: dict[str, list[Prompt]] = {}
-    for prompt in harmful:
-        by_language.setdefault(language_code(prompt.language), []).append(prompt)
-    n = max(_LANGUAGE_SAMPLE, _REFUSAL_SAMPLE // len(by_language))
-    return [prompt for prompts in by_language.values() for prompt in prompts[:n]]
 
 
 def subject_of(
@@ -241,4 +224,5 @@ def _identity(checkpoint: Checkpoint, network: Any, precision: Precision) -> Ide
         adapter_revision=checkpoint.adapter_commit,
         dtype_reason="asked for" if options.quantization else precision.reason,
         settings_sha256=checkpoint.settings_sha256,
+        quantised_from=checkpoint.gguf.quantised_from if checkpoint.gguf else "",
     )

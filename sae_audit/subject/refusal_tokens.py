@@ -11,15 +11,46 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from sae_audit.errors import AuditError
 from sae_audit.subject.judges.substring import SubstringJudge
 from sae_audit.subject.refusal_openings import ENGLISH, OPENINGS, family_of, language_code
+from sae_audit.subject.thinking import answer_behind
+from sae_audit.untrusted import shown
 
 _MIN_SHARE = 0.05
 """A token opening fewer of a language's refusals is left out: one odd refusal must not define
 refusing."""
+_TELLING = 2.0
+"""A token must open so many times as large a share of refusals as of other answers: at less, more
+than a third of what it opens would be no refusal if there were as many of each."""
+_CONTRAST = 4
+"""Other answers in a language that tell how those begin; with fewer, those in all languages do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """How a model answers some prompts unablated."""
+
+    first_ids: Sequence[int]
+    texts: Sequence[str]
+    """With what marks off their thoughts, where they hold such."""
+    languages: Sequence[str]
+    """Of the prompts."""
+
+    def complied(self) -> "Answers":
+        """Those that a text judge calls no refusal; those not heard to the end of their thoughts are
+        neither."""
+        kept = [i for i, text in enumerate(self.texts) if _reading(text) == "complied"]
+        return Answers(
+            first_ids=[self.first_ids[i] for i in kept],
+            texts=[self.texts[i] for i in kept],
+            languages=[self.languages[i] for i in kept],
+        )
+
+
+NO_ANSWERS = Answers(first_ids=(), texts=(), languages=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +64,8 @@ class RefusalTokens:
     heard to refuse nothing, so no answer begins as a refusal and every score is the lowest."""
     n_answers: int = 0
     """Answers to harmful prompts that were listened to; 0 where tokens were known without."""
+    note: str = ""
+    """What speaks against the tokens, a sentence; empty if nothing does."""
 
 
 def given_refusal_tokens(tokenizer: Any, texts: Sequence[str]) -> RefusalTokens:
@@ -88,15 +121,25 @@ def found_refusal_tokens(
     first_ids: Sequence[int],
     completions: Sequence[str],
     languages: Sequence[str] | None = None,
+    harmless: Answers = NO_ANSWERS,
 ) -> RefusalTokens:
     """The first tokens of those completions of harmful prompts that refuse.
 
     `languages` are those of the prompts: what is rare is judged within each, so that many prompts in
-    one language do not hide how another refuses.
+    one language do not hide how another refuses. `harmless` are answers to harmless prompts: a token
+    that opens nearly as large a share of what is no refusal is none.
 
     Where no completion refuses there are no tokens, and none is guessed: `source` is `none`.
+
+    Raises:
+        AuditError: there are refusals, and they begin as other answers do.
     """
-    found = _found(first_ids, completions, languages or [""] * len(completions))
+    spoken = Answers(
+        first_ids=first_ids,
+        texts=completions,
+        languages=languages or [""] * len(completions),
+    )
+    found = _found(tokenizer, spoken, harmless)
     total = sum(found.values(), start=Counter[int]())
     ids = tuple(i for i, _ in total.most_common())
     return RefusalTokens(
@@ -113,19 +156,24 @@ def answered_refusal_tokens(
     first_ids: Sequence[int],
     completions: Sequence[str],
     languages: Sequence[str],
+    harmless: Answers = NO_ANSWERS,
 ) -> RefusalTokens:
     """The refusal tokens of a model that was heard in each language of the harmful prompts.
 
     English has the family's; another language what its own refusals begin with, or its usual openings
     where it refused nothing. A model of no known family has what was found, whatever the language:
     none, where it refused nothing.
+
+    Raises:
+        AuditError: there are refusals, and they begin as other answers do.
     """
-    found = _found(first_ids, completions, languages)
+    spoken = Answers(first_ids=first_ids, texts=completions, languages=languages)
+    found = _found(tokenizer, spoken, harmless)
     silent = {language_code(language) for language in languages} - set(found)
     known = family_refusal_tokens(tokenizer, config, silent)
     heard = sum((n for code, n in found.items() if code != ENGLISH), start=Counter[int]())
     if known is None or not heard:
-        return known or found_refusal_tokens(tokenizer, first_ids, completions, languages)
+        return known or found_refusal_tokens(tokenizer, first_ids, completions, languages, harmless)
     more = tuple(i for i, _ in heard.most_common() if i not in known.ids)
     return RefusalTokens(
         ids=known.ids + more,
@@ -135,19 +183,60 @@ def answered_refusal_tokens(
     )
 
 
-def _found(
-    first_ids: Sequence[int], completions: Sequence[str], languages: Sequence[str]
-) -> dict[str, Counter[int]]:
+def _reading(text: str) -> str:
+    """`refused`, `complied`, or `unheard`: nothing is said, or nothing but thoughts."""
+    answer = answer_behind(text)
+    if answer is None or not answer.strip():
+        return "unheard"
+    return "complied" if SubstringJudge().complied(answer) else "refused"
+
+
+def _found(tokenizer: Any, harmful: Answers, harmless: Answers) -> dict[str, Counter[int]]:
     """By language, the tokens that open enough of its refusals, with how many they open."""
-    judge = SubstringJudge()
     counts: dict[str, Counter[int]] = {}
-    for first, text, language in zip(first_ids, completions, languages, strict=True):
-        if text.strip() and not judge.complied(text):
+    for first, text, language in zip(
+        harmful.first_ids, harmful.texts, harmful.languages, strict=True
+    ):
+        if _reading(text) == "refused":
             counts.setdefault(language_code(language), Counter())[first] += 1
-    return {
+    usual = {
         language: Counter({i: n for i, n in one.items() if n >= _MIN_SHARE * one.total()})
         for language, one in counts.items()
     }
+    others = [harmful.complied(), harmless.complied()]
+    telling = {
+        language: Counter({i: n for i, n in one.items() if _is_telling(i, language, one, others)})
+        for language, one in usual.items()
+    }
+    if usual and not any(telling.values()):
+        _refuse_alike(tokenizer, sum(usual.values(), start=Counter[int]()))
+    return {language: one for language, one in telling.items() if one}
+
+
+def _is_telling(
+    token: int, language: str, refusals: Counter[int], others: Sequence[Answers]
+) -> bool:
+    first = [
+        (i, language_code(one))
+        for answers in others
+        for i, one in zip(answers.first_ids, answers.languages, strict=True)
+    ]
+    here = [i for i, one in first if one == language]
+    contrast = here if len(here) >= _CONTRAST else [i for i, _ in first]
+    opened = contrast.count(token)
+    # A single answer that begins alike is no share.
+    if opened < 2:
+        return True
+    return refusals[token] / refusals.total() >= _TELLING * opened / len(contrast)
+
+
+def _refuse_alike(tokenizer: Any, opened: Counter[int]) -> NoReturn:
+    tokens = ", ".join(repr(tokenizer.decode([i])) for i, _ in opened.most_common(3))
+    raise AuditError(
+        f"The model's refusals begin with {shown(tokens)}, and so do its other answers, so that its "
+        "first token does not tell them apart; put what they begin with behind the template "
+        "(answer_prefix), or name tokens that tell refusals (refusal_tokens)."
+    )
 
 
 def _first_token(tokenizer: Any, text: str) -> int | None:

@@ -208,7 +208,7 @@ def check_has_tokenizer(folder: Path, tokenizer: Any, where: str) -> None:
     """Make sure that the tokenizer comes from files: without them some kinds make up five words.
 
     Raises:
-        AuditError: no file of a vocabulary; or two texts that differ become the same tokens.
+        AuditError: no file of a vocabulary, or as `check_tells_texts_apart`.
     """
     names = dict(getattr(tokenizer, "vocab_files_names", None) or {})
     own = tuple(name for kind, name in names.items() if kind in ("vocab_file", "tokenizer_file"))
@@ -217,6 +217,14 @@ def check_has_tokenizer(folder: Path, tokenizer: Any, where: str) -> None:
             f"{where} has no tokenizer (tokenizer.json, tokenizer.model or vocab.json); copy the "
             "tokenizer's files of the model that it was made from into the folder."
         )
+    check_tells_texts_apart(tokenizer, where)
+
+
+def check_tells_texts_apart(tokenizer: Any, where: str) -> None:
+    """
+    Raises:
+        AuditError: two texts that differ become the same tokens.
+    """
     try:
         ids = _ids_of_different_texts(tokenizer)
     except Exception as error:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, StrictUndefined, TemplateError
 
 from sae_audit.errors import AuditError
+from sae_audit.subject.chat import rendered_exchange
 from sae_audit.subject.checkpoint import Checkpoint
-from sae_audit.untrusted import shown
+from sae_audit.subject.rendering import TemplateError, rendered
+from sae_audit.untrusted import read_text, shown
 
 _BATCH = 8
 _ANSWER_TOKENS = 32
@@ -20,20 +21,31 @@ Rendered = Callable[[str, str], str]
 
 
 def read_template(path: Path) -> Rendered:
-    """A Jinja file that names `prompt` and `completion`.
+    """A Jinja file that names `prompt` and `completion`, and nothing else.
 
     Raises:
-        AuditError: it cannot be parsed, leaves out the completion, or names something else.
+        AuditError: it cannot be rendered, or leaves out the prompt or the completion.
     """
-    try:
-        template = Environment(undefined=StrictUndefined, autoescape=False).from_string(
-            path.read_text(encoding="utf-8")
-        )
-        if "SENTINEL" not in template.render(prompt="", completion="SENTINEL"):
-            raise AuditError(f"The judge template {path} does not hold {{{{ completion }}}}.")
-    except TemplateError as error:
-        raise AuditError(f"The judge template {path} cannot be used: {error}") from error
-    return lambda prompt, completion: template.render(prompt=prompt, completion=completion)
+    source = read_text(path)
+
+    def read(prompt: str, completion: str) -> str:
+        given = {"prompt": prompt, "completion": completion}
+        try:
+            return rendered(source, given, kind="plain")
+        except TemplateError as error:
+            raise AuditError(
+                f"The judge template {shown(path)} cannot be used: {error}."
+            ) from error
+
+    for probe in (("XPROMPTX", "some answer"), ("a question", "XANSWERX")):
+        text = read(*probe)
+        for name, given in zip(("prompt", "completion"), probe, strict=True):
+            if given not in text:
+                raise AuditError(
+                    f"The judge template {shown(path)} does not hold {{{{ {name} }}}}, so the judge "
+                    "would not see it; write it where the model card has it."
+                )
+    return read
 
 
 class ClassifierJudge:
@@ -136,11 +148,7 @@ class InstructJudge:
             return self._tokenizer(
                 text, return_tensors="pt", add_special_tokens=not opens
             ).input_ids
-        turns = [
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": completion},
-        ]
-        text = self._tokenizer.apply_chat_template(turns, tokenize=False)
+        text = rendered_exchange(self._tokenizer, prompt, completion)
         return self._tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject import collateral, generation
 from sae_audit.subject.apparatus import PLAIN, Apparatus
+from sae_audit.subject.thinking import answer_behind, opening_block
 from sae_audit.vocabulary import Ablation, FeatureSet
 
 
@@ -65,7 +66,26 @@ class AnswerQuestions(Apparatus):
     def text(self, answer: Sequence[int]) -> str:
         return self.template.tokenizer.decode(answer, skip_special_tokens=True)
 
+    def answer(self, tokens: Sequence[int]) -> str | None:
+        """The text of an answer behind its thoughts; None if it ends before they do."""
+        found = answer_behind(self._marked(tokens), self.template.open_block)
+        return None if found is None else self._unmarked(found)
+
     def completions(self, prompts: Sequence[Prompt], n_tokens: int) -> tuple[list[int], list[str]]:
-        """Greedy answers of the unablated model: first token ids, and texts."""
+        """Greedy answers of the unablated model: first token ids, and texts with their thoughts and
+        what marks these off."""
         answers = self.generate([(prompt, frozenset()) for prompt in prompts], n_tokens)
-        return [answer[0] for answer in answers], [self.text(answer) for answer in answers]
+        return [answer[0] for answer in answers], [self._marked(answer) for answer in answers]
+
+    def _marked(self, tokens: Sequence[int]) -> str:
+        """The text; if it begins with thoughts, with all special tokens, which may mark these off."""
+        marked = self.template.tokenizer.decode(tokens)
+        thinks = opening_block(marked) is not None or self.template.open_block is not None
+        return marked if thinks else self.text(tokens)
+
+    def _unmarked(self, text: str) -> str:
+        tokenizer = self.template.tokenizer
+        added = (str(t) for t in tokenizer.added_tokens_decoder.values() if t.special)
+        for name in {*added, *tokenizer.all_special_tokens}:
+            text = text.replace(name, "")
+        return text

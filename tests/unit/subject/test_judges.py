@@ -142,6 +142,12 @@ def test_an_instruct_judge_runs_its_model(instruct: Path, tmp_path: Path):
     ("text", "message"),
     [
         ("{{ prompt }}", "does not hold {{ completion }}"),
+        ("{{ completion }}", "does not hold {{ prompt }}"),
+        ("{{ prompt }} some answer", "does not hold {{ completion }}"),
+        (
+            "{{ prompt }}{{ completion }}{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+            "access to attribute '__init__'",
+        ),
         ("{{ completion }} {{ answer }}", "cannot be used: 'answer' is undefined"),
         ("{{ completion", "cannot be used"),
     ],

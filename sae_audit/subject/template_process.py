@@ -1,0 +1,196 @@
+"""Renders Jinja templates, one JSON line in, one out: the program that `rendering` starts.
+
+A template is a stranger's program. jinja2's sandbox keeps it from Python's own objects, but lets it run
+for ever and fill the memory, so it runs here: a process that has nothing but jinja2, opens no further
+file or connection, and is stopped by the system where it exceeds its memory or seconds. It ends when
+its input does, so none outlives the audit that started it.
+
+Run as a file by `python -I -S`, so it imports nothing of this package.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+# The day, then the folders of jinja2 and markupsafe: a bare interpreter knows no installed packages.
+sys.path += sys.argv[2:]
+
+import encodings.unicode_escape  # noqa: F401
+import pprint  # noqa: F401  (what filters and literals import only when they are used)
+import random  # noqa: F401
+import unicodedata  # noqa: F401
+import urllib.parse  # noqa: F401
+
+import jinja2.debug
+import jinja2.ext
+from jinja2 import StrictUndefined, Template, TemplateError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+_MEMORY = 512 << 20
+_SECONDS = 2
+"""Of computing, for one rendering; the system counts whole ones, so up to a second more."""
+_TEMPLATES = 8
+"""Compiled ones kept."""
+_LONGEST = 4 << 20
+"""Characters of what a template may render."""
+_SHOWN = 300
+
+
+class _Generation(jinja2.ext.Extension):
+    """`{% generation %}`, by which some templates mark the model's own words: these stay as they are."""
+
+    tags = {"generation"}  # noqa: RUF012  (jinja2's own declaration)
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        # A block of its own: what is set inside is not set behind it.
+        return nodes.CallBlock(self.call_method("_words"), [], [], body).set_lineno(line)
+
+    def _words(self, caller: Callable[[], str]) -> str:
+        return caller()
+
+
+class _Dict:
+    """`dict(...)` without the type's other attributes."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, *args: Any) -> dict[Any, Any]:
+        return dict.fromkeys(*args)
+
+
+class _Namespace(Namespace):
+    """`namespace(...)`, which holds no names that Python uses itself."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        self, values = args[0], dict(*args[1:], **kwargs)
+        for name in values:
+            _check_name(name)
+        Namespace.__init__(self, values)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _check_name(name)
+        super().__setitem__(name, value)
+
+
+def _check_name(name: Any) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise SecurityError(f"a namespace holds no {name!r}")
+
+
+def _raise_exception(message: Any) -> None:
+    raise TemplateError(str(message))
+
+
+def _as_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: Any = None,
+    separators: Any = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
+
+
+def _chat_environment() -> ImmutableSandboxedEnvironment:
+    """What transformers gives chat templates, its clock stopped at midnight of the day given."""
+    made = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
+    )
+    made.filters["tojson"] = _as_json
+    made.globals.update(
+        raise_exception=_raise_exception,
+        strftime_now=datetime.fromisoformat(sys.argv[1]).strftime,
+        dict=_Dict(),
+        namespace=_Namespace,
+    )
+    return made
+
+
+def _plain_environment() -> ImmutableSandboxedEnvironment:
+    made = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+    made.globals.update(dict=_Dict(), namespace=_Namespace)
+    return made
+
+
+_ENVIRONMENTS = {"chat": _chat_environment, "plain": _plain_environment}
+
+
+def _rendered(request: Mapping[str, Any], compiled: dict[tuple[str, str], Template]) -> str:
+    kind, source = request["kind"], request["source"]
+    if (kind, source) not in compiled:
+        if len(compiled) >= _TEMPLATES:
+            compiled.clear()
+        # An environment each: templates of two strangers share nothing.
+        compiled[kind, source] = _ENVIRONMENTS[kind]().from_string(source)
+    pieces: list[str] = []
+    n = 0
+    for piece in compiled[kind, source].generate(**request["variables"]):
+        n += len(piece)
+        if n > _LONGEST:
+            raise TemplateError(f"it writes more than {_LONGEST} characters")
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+def _answer(
+    request: Mapping[str, Any], compiled: dict[tuple[str, str], Template]
+) -> dict[str, str]:
+    try:
+        return {"text": _rendered(request, compiled)}
+    except MemoryError:
+        return {"error": "it needs too much memory"}
+    except RecursionError:
+        return {"error": "it calls itself without end"}
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        kind = "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
+        return {"error": (kind + reason)[:_SHOWN]}
+
+
+def _bound() -> None:
+    try:
+        import resource
+    except ImportError:  # no Unix: the seconds that `rendering` waits bound it alone
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Input and output are open; nothing else will be.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+
+
+def _allow_seconds() -> None:
+    """Until the next request, `_SECONDS` of computing; the system ends the process behind them."""
+    try:
+        import resource
+    except ImportError:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = int(used.ru_utime + used.ru_stime) + 1 + _SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+
+
+def main() -> None:
+    _bound()
+    compiled: dict[tuple[str, str], Template] = {}
+    for line in iter(sys.stdin.readline, ""):
+        _allow_seconds()
+        sys.stdout.write(json.dumps(_answer(json.loads(line), compiled)) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

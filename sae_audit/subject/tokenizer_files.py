@@ -1,0 +1,28 @@
+"""A tokenizer from files that nobody here made."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sae_audit.errors import AuditError
+from sae_audit.untrusted import shown
+
+
+def readable_tokenizer(read: Callable[[], Any], place: object) -> Any:
+    """The tokenizer that `read` makes.
+
+    Raises:
+        AuditError: whatever broken files make of the libraries that read them: those raise bare
+            exceptions, and type and attribute errors of their own code.
+    """
+    try:
+        made = read()
+        made.decode(made("hello")["input_ids"])  # some faults show when it is first asked
+        return made
+    except (AuditError, MemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise AuditError(
+            f"The tokenizer in {shown(place)} is broken: {shown(reason)}; take its files again from "
+            "where the model was published."
+        ) from error

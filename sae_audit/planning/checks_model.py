@@ -48,6 +48,8 @@ def check_model(model: Checkpoint | AuditError) -> list[Check]:
     text = model.text_config
     shape = f"{text.num_hidden_layers} layers, {text.hidden_size} dimensions"
     found = f"{model.name}: {text.model_type}, {shape}"
+    if model.gguf is not None:
+        found += f", {model.gguf.quantised_from}"
     if getattr(text, "is_encoder_decoder", False):
         remedy = "Name a decoder-only language model such as Gemma-2 or Llama."
         found += "; an encoder-decoder, which an audit does not read"

@@ -32,6 +32,8 @@ def check_model(model: Checkpoint | AuditError) -> list[Check]:
     text = model.text_config
     shape = f"{text.num_hidden_layers} layers, {text.hidden_size} dimensions"
     found = f"{model.name}: {text.model_type}, {shape}"
+    if model.gguf is not None:
+        found += f", {model.gguf.quantised_from}"
     obstacle = architecture_obstacle(model.config)
     if obstacle:
         remedy = "Name a decoder-only language model such as Gemma-2 or Llama."
@@ -43,8 +45,8 @@ def check_weights(model: Checkpoint) -> list[Check]:
     """Whether the files hold all of the model's tensors and no others, from their headers."""
     name = "weights"
     if model.gguf is not None:
-        counted = f"{len(model.gguf.header.tensors):,} tensors, {model.gguf.quantised_from}"
-        return [Check(name=name, status="ok", found=f"{counted}, all within the file")]
+        counted = f"{len(model.gguf.header.tensors):,} tensors, all within the file"
+        return [Check(name=name, status="ok", found=counted)]
     found = attempted(lambda: tensors_of(model))
     if isinstance(found, AuditError):
         return [failure(name, found)]

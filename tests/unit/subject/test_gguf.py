@@ -29,7 +29,7 @@ from tests import templates, tiny_gguf
 from tests.local_hub import LocalHub
 
 IDS = torch.arange(30)[None]
-MODEL = tiny_gguf.model()
+MODEL: Any = tiny_gguf.model()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_model_is_the_one_that_was_written(file: Path):
     made = GgufFile(file).network({"dtype": "auto", "use_safetensors": True})
     assert torch.equal(logits(made), logits(MODEL))
     assert made.dtype == torch.float32
-    other = tiny_gguf.model()
+    other: Any = tiny_gguf.model()
     with torch.no_grad():
         other.model.layers[1].self_attn.k_proj.weight.add_(0.01)
     assert not torch.equal(logits(other), logits(MODEL)), "the control"

@@ -282,10 +282,12 @@ class _Thinker(Subject):
     def __init__(self, *texts: str) -> None:  # no model behind it
         self.texts = list(texts)
 
-    def refusal_scores(self, *_: Any) -> Any:
+    def refusal_scores(self, *_: Any, **options: Any) -> Any:
+        del options
         return lambda questions: [-1.0] * len(questions)
 
-    def generate(self, questions: Any, *_: Any) -> Any:
+    def generate(self, questions: Any, *_: Any, **options: Any) -> Any:
+        del options
         return self.texts[: len(questions)]
 
     def answer(self, tokens: Any) -> str | None:

@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 SILENCE_SECONDS = 10.0
 """Between two bytes, and for a connection."""
-HEADER_SECONDS = 30.0
+HEADER_SECONDS = 20.0
 """Until an answer begins, redirections included."""
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 40.0
 """For the whole of an answer that is no file."""
 ANSWER_BYTES = 64 << 20
 """Of an answer that is no file: a listing of 200,000 files takes some 40 MB."""
-STALL_SECONDS = 60.0
+STALL_SECONDS = 30.0
 STALL_BYTES = 1024
 """A download in which fewer bytes arrive in `STALL_SECONDS` has stalled."""
 LONGEST_WAIT = 30

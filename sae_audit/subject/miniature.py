@@ -137,7 +137,8 @@ def _size(name: str, value: Any) -> Any:
         return _rope(value)
     if isinstance(value, bool) or not isinstance(value, int) or name not in _SIZES:
         return value
-    return min(value, _SIZES[name])
+    # Prompts that a miniature is tried on need all its words.
+    return _WORDS if _SIZES[name] == _WORDS else min(value, _SIZES[name])
 
 
 def _rope(value: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from sae_audit.subject.hooks import Edit, LayerCall, Places, Resid, edited, stre
 
 _Written = Float[Tensor, "*row d_model"]
 """What a module adds to the stream; some have all positions in one row."""
+_ATTENTION = ("sdpa", "eager")
 _N_TOKENS = 6
 _LOUD = 30.0
 """Every other position of a random change is so much larger: a norm would not pass it on as it is."""
@@ -85,8 +86,22 @@ def places_of(model: Any) -> list[Places]:
     return known
 
 
+def check_attention(model: Any) -> None:
+    """
+    Raises:
+        AuditError: the model's attention implementation cannot be run on part of a prompt.
+    """
+    attention = model.config.get_text_config()._attn_implementation
+    if attention not in _ATTENTION:
+        raise AuditError(
+            f"The model runs with {attention} attention, which takes no mask for part of a prompt; "
+            f"load it with attn_implementation {' or '.join(_ATTENTION)}."
+        )
+
+
 @torch.no_grad()
 def _places(model: Any, layers: nn.ModuleList) -> list[Places]:
+    check_attention(model)
     ids = probe_ids(model, _N_TOKENS)
     with watched(layers) as calls:
         logits = model(input_ids=ids[None], use_cache=False).logits

@@ -16,9 +16,8 @@ from sae_audit.errors import AuditError
 from sae_audit.subject.clean_run import CACHE, CleanRun
 from sae_audit.subject.head import Head
 from sae_audit.subject.hooks import LayerCall, Places, edited, stream_in, watched
+from sae_audit.subject.places import check_attention
 from sae_audit.subject.suffixes import Suffixes
-
-_ATTENTION = ("sdpa", "eager")
 
 
 class Stack:
@@ -32,12 +31,7 @@ class Stack:
         """
         self._model = model
         self._places = list(places)
-        attention = model.config.get_text_config()._attn_implementation
-        if attention not in _ATTENTION:
-            raise AuditError(
-                f"The model runs with {attention} attention, which takes no mask for part of a prompt; "
-                f"load it with attn_implementation {' or '.join(_ATTENTION)}."
-            )
+        check_attention(model)
         self.head = Head(model)
 
     @property

@@ -117,6 +117,12 @@ def test_others_are_refused_from_the_config(name: str, fields: dict[str, Any], s
     assert "\n" not in obstacle
 
 
+def test_a_config_smaller_than_a_miniature():
+    fields = {"vocab_size": 12, "hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 2}
+    assert architecture_obstacle(config_of("llama", **fields)) == ""
+    assert miniature(config_of("llama", **fields)) is not None
+
+
 def test_asking_of_a_config_changes_no_random_number():
     torch.manual_seed(3)
     expected = torch.rand(2)

@@ -49,7 +49,7 @@ def test_the_figure_leaves_its_place_without_a_value(found: Direction):
     assert grid[-1][-1] is None
 
 
-def test_the_table_has_its_prompts_and_no_number(found: Direction, tmp_path: Path):
+def test_the_table_has_its_prompts_and_no_number(found: Direction):
     class Run:
         stopped_early = False
         direction = found

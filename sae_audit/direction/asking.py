@@ -3,7 +3,7 @@
 The choice is that of asking about all of them on all prompts, always: a candidate is left alone only
 once bounds (`bounds`) say that no answer of the other prompts could make it the one.
 
-1. KL, then bypass, of every candidate on a few prompts. Layers that are cut are not asked about.
+1. Bypass of every candidate on one prompt, or a few. Layers that are cut are not asked about.
 2. The most promising by these, one after the other, is asked about to the end, until one passes.
 3. Every other one is asked whatever will most cheaply show that it is not chosen: a KL that is too
    large, a score that it does not induce, a bypass above that of the leader. One that looks better
@@ -23,11 +23,13 @@ from sae_audit.direction.bounds import Answers, Candidates
 from sae_audit.direction.standing import Standing
 from sae_audit.vocabulary import SCORE_BOUND
 
-_FIRST_SHARE = 16
-"""One prompt of so many, at least one, is asked about before anything else is decided."""
+_FIRST_SHARE = 32
+"""One prompt of so many, at least one, is what a number is first tried on."""
 _PROBE_BELOW = 0.3
-"""Induced scores, not asked about yet, are tried on one prompt where that costs less than this share
-of showing by bypass or KL that a candidate is not chosen."""
+"""Induced scores, not asked about yet, are tried on one prompt if that costs less than this share of
+showing by bypass or KL that a candidate is not chosen."""
+_PROBE_KL_FROM = 5.5
+"""Prompts that showing it would take otherwise, from which KL is tried on one."""
 
 
 def ask_until_decided(standing: Standing, progress: Callable[[int, int], None]) -> None:
@@ -45,13 +47,10 @@ def ask_until_decided(standing: Standing, progress: Callable[[int, int], None]) 
 
 
 def _screen(standing: Standing, chosen: Candidates) -> bool:
-    """Whether there was one that had not been asked about at all, by KL or by bypass."""
-    for answers in (standing.kl, standing.bypass):
-        new = chosen & (answers.n == 0)
-        if new.any():
-            standing.ask(answers, new * _first(answers))
-            return True
-    return False
+    """Whether there was one that had not been asked about at all."""
+    new = chosen & (standing.bypass.n == 0)
+    standing.ask(standing.bypass, new * _first(standing.bypass))
+    return bool(new.any())
 
 
 def _first(answers: Answers) -> int:
@@ -116,6 +115,10 @@ def _show_cheaply(
     # Of the last layer the share is 0, and infinitely many times that is no number.
     added = np.where(np.isfinite(induce), np.nan_to_num(induce) * share, np.inf)
     cheapest = np.minimum(others, added)
+    probe = open_ & (standing.kl.n == 0) & (cheapest > _PROBE_KL_FROM)
+    if probe.any():
+        standing.ask(standing.kl, probe * _first(standing.kl))
+        return
     for answers, needed, cost in (
         (standing.kl, kl, kl),
         (standing.bypass, bypass, bypass),
@@ -143,10 +146,11 @@ def _complete_absence(standing: Standing, deciding: Candidates) -> None:
     """The likeliest extremes to the end, then all others twice as far as they have been asked."""
     if _screen(standing, deciding):
         return
-    new = deciding & (standing.induce.n == 0)
-    if new.any():
-        standing.ask(standing.induce, new * _first(standing.induce))
-        return
+    for answers in (standing.kl, standing.induce):
+        new = deciding & (answers.n == 0)
+        if new.any():
+            standing.ask(answers, new * _first(answers))
+            return
     if not standing.full.any():
         for values in (standing.kl.so_far, -standing.induce.so_far, standing.bypass.so_far):
             extreme = _argmin(values, deciding)

@@ -8,11 +8,13 @@ from sae_audit.errors import AuditError
 from sae_audit.hub import gigabytes
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.facts import subject_facts
-from sae_audit.planning.memory import Memory, memory_of, remedies
+from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.splits import split_prompts
-from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
 from sae_audit.subject.loading import usable_device
+from sae_audit.subject.model_place import repository_of
+from sae_audit.untrusted import shown
 
 _FAILS, _WARNS = 0.95, 0.80
 """Shares of the free memory."""
@@ -37,7 +39,7 @@ def check_prompts(config: AuditConfig) -> list[Check]:
 
 
 def check_judge(config: AuditConfig) -> list[Check]:
-    """Whether the judge's own files on this machine are there."""
+    """Whether the judge's own files on this machine are there, and its weights whole."""
     if config.confirm != "text" or config.judge.kind == "substring":
         return []
     template = config.judge.template
@@ -45,7 +47,25 @@ def check_judge(config: AuditConfig) -> list[Check]:
         remedy = "Give the file in judge.template; its wording is on the judge's model card."
         found = f"there is no template file {template}"
         return [Check(name="judge", status="failed", found=found, remedy=remedy)]
-    return [Check(name="judge", status="ok", found=f"{config.judge.kind}, {config.judge.model}")]
+    model = config.judge.model or ""
+    named = f"{config.judge.kind}, {shown(model)}"
+    if repository_of(model, None, "judge") is None:
+        whole = attempted(lambda: _judge_is_whole(config))
+        if isinstance(whole, AuditError):
+            return [failure("judge", whole)]
+    return [Check(name="judge", status="ok", found=named)]
+
+
+def _judge_is_whole(config: AuditConfig) -> bool:
+    is_classifier = config.judge.kind == "classifier"
+    opened = Checkpoint(
+        config.judge.model or "",
+        ModelOptions(),
+        what="judge",
+        head="AutoModelForSequenceClassification" if is_classifier else "AutoModelForCausalLM",
+    )
+    opened.tokenizer()
+    return opened.check_headers(opened.shapes)
 
 
 def check_memory(config: AuditConfig, model: Checkpoint | AuditError | None) -> list[Check]:
@@ -70,11 +90,13 @@ def check_memory(config: AuditConfig, model: Checkpoint | AuditError | None) -> 
     if isinstance(facts, AuditError):
         return [unknown("memory", str(facts))]
     memory = memory_of(config, facts, device=device)
+    chosen = precision_of(config, facts, device)
     parts = {item.name: item.n_bytes for item in memory.items}
     share, room = _tightest(memory)
     found = (
-        f"model {gigabytes(parts['model'])} and SAEs {gigabytes(parts['SAEs'])}; {room}; "
-        "sae-audit plan tells more"
+        f"model {gigabytes(parts['model'])} in {config.quantization or chosen.dtype} "
+        f"({'asked for' if config.quantization else chosen.reason}) and SAEs "
+        f"{gigabytes(parts['SAEs'])}; {room}; sae-audit plan tells more"
     )
     if share <= _WARNS:
         return [Check(name="memory", status="ok", found=found)]

@@ -47,6 +47,11 @@ def adapter_config(folder: Path, where: str) -> dict[str, Any]:
             f"{where} has megatron_config in its {ADAPTER_CONFIG}, which has another library make its "
             "layers; remove it from the file."
         )
+    if found.get("alora_invocation_tokens") is not None:
+        raise AuditError(
+            f"{where} acts only behind its alora_invocation_tokens, which an audit's prompts do not "
+            "hold; an audit reads adapters that act on every token."
+        )
     return found
 
 
@@ -61,6 +66,12 @@ def with_adapter(network: Any, folder: Path, where: str, model: str) -> Any:
             nothing, or acts outside of the model's own pass.
     """
     config = adapter_config(folder, where)
+    if "disk" in set((getattr(network, "hf_device_map", None) or {}).values()):
+        # PEFT would write a copy of the weights into the folder that the command is run in.
+        raise AuditError(
+            f"The adapter {where} cannot be laid on parts of {model} that device_map keeps on a disk; "
+            "keep them in memory, or merge the adapter into the weights first."
+        )
     ids = _probe(network, config)
     with torch.no_grad():
         before = network(input_ids=ids).logits
@@ -114,13 +125,40 @@ def check_adapter(make: Callable[[], Any], folder: Path, where: str, model: str)
 
 def _laid_on(network: Any, folder: Path, device: str) -> tuple[Any, Any]:
     """PEFT's model around this one, and what PEFT says of the tensors it loaded."""
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
+
+    class Telling(PeftModel):
+        """Keeps the answer of `load_adapter`, of which `from_pretrained` tells a part in a warning."""
+
+        said: Any
+
+        def load_adapter(self, *args: Any, **options: Any) -> Any:
+            self.said = super().load_adapter(*args, **options)
+            return self.said
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tuned: Any = PeftModel.from_pretrained(network, str(folder), torch_device=device)
-        # Once more for its answer, which from_pretrained keeps to itself.
-        return tuned, tuned.load_adapter(str(folder), "default", torch_device=device)
+        config = PeftConfig.from_pretrained(str(folder))
+        config.task_type = None  # else PEFT takes a class of its own for the task in place of this
+        tuned: Any = Telling.from_pretrained(
+            network, str(folder), config=config, torch_device=device, **_placed(network)
+        )
+    return tuned, tuned.said
+
+
+def _placed(network: Any) -> dict[str, Any]:
+    """Where the weights lie, so that PEFT leaves parts in host memory where they are.
+
+    Left to itself it would spread the model anew over all devices.
+    """
+    placed = getattr(network, "hf_device_map", None)
+    if not placed or not {"cpu", "disk"} & set(placed.values()):
+        return {}
+    return {
+        "device_map": {
+            f"base_model.model.{name}" if name else "": at for name, at in placed.items()
+        }
+    }
 
 
 def _misfit(error: Exception, where: str, model: str) -> AuditError:

@@ -87,6 +87,9 @@ class Checkpoint:
             )
         )
         small_files.checked_config(self.folder / CONFIG)
+        answers = self.folder / "generation_config.json"
+        if answers.is_file():
+            small_files.check_ids(answers, small_files.checked_object(answers))
         self.config = self._from_pretrained("AutoConfig")
         for name in ("num_hidden_layers", "hidden_size", "vocab_size"):
             if not hasattr(self.text_config, name):

@@ -27,13 +27,21 @@ class Place:
         repository = repository_of(name, revision, what)
         if repository is not None:
             return cls(name=name, folder=None, held=listing(repository))
-        folder = resolve(name)
-        if folder.is_file():
+        try:
+            folder = resolve(name)
+            is_file, is_folder = folder.is_file(), folder.is_dir()
+        except (OSError, RuntimeError, ValueError) as error:
+            # A name of 300 letters, a home folder of nobody.
+            raise AuditError(
+                f"The {what} {shown(name)} names no folder ({shown(error)}); give a local checkpoint, "
+                "or the name of one on the hub, ORG/NAME."
+            ) from error
+        if is_file:
             raise AuditError(
                 f"The {what} {shown(folder)} is a file; give the folder of a Hugging Face checkpoint "
                 "(config.json, .safetensors weights, tokenizer), or its name on the hub, ORG/NAME."
             )
-        if not folder.is_dir():
+        if not is_folder:
             raise AuditError(
                 f"No {what} folder {shown(folder)}; give a local checkpoint, or the name of one on the "
                 "hub, ORG/NAME."
@@ -115,7 +123,10 @@ def repository_of(name: str, revision: str | None, what: str) -> Repository | No
     Raises:
         AuditError: name and revision contradict each other, or a folder is given a revision.
     """
-    repository = None if name.startswith(PREFIX) else as_repository(name)
+    try:
+        repository = None if name.startswith(PREFIX) else as_repository(name)
+    except OSError:
+        repository = None  # a name that no file can have; as a folder it is refused
     if revision is None:
         return repository
     if repository is None:

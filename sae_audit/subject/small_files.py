@@ -97,7 +97,24 @@ def checked_config(file: Path) -> dict[str, Any]:
             )
     for name, value in _settings(found):
         _check_size(file, name, value)
+    check_ids(file, found)
     return found
+
+
+def check_ids(file: Path, found: Mapping[str, Any]) -> None:
+    """Make sure that the ids of special tokens are ids: an answer would never end at another.
+
+    Raises:
+        AuditError: one is neither a whole number nor, where a model has several, a list of them.
+    """
+    for name in ("eos_token_id", "bos_token_id", "pad_token_id"):
+        value = found.get(name)
+        ids = value if isinstance(value, list) else [value]
+        if value is not None and not all(type(one) is int for one in ids):
+            raise AuditError(
+                f"{shown(file)} has {name}: {shown(repr(value), 60)}, where a token's id (a whole "
+                "number) is needed; correct it."
+            )
 
 
 def checked_object(file: Path) -> dict[str, Any]:

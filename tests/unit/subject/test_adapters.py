@@ -79,6 +79,16 @@ def test_logits_are_pefts_to_the_bit(base: Path, tmp_path: Path, kind: str):
         assert not torch.equal(found, plain(input_ids=IDS).logits)
 
 
+def test_parts_on_a_disk_are_refused(base: Path, tmp_path: Path):
+    """transformers' own loader laid it on without effect there."""
+    names = ["model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head"]
+    names += [f"model.layers.{i}" for i in range(tiny.N_LAYERS)]
+    placed = {**dict.fromkeys(names, "cpu"), "model.layers.1": "disk"}
+    options = ModelOptions(adapter=str(trained(tmp_path)), device_map=placed)
+    with pytest.raises(AuditError, match=r"device_map keeps on a disk"):
+        Checkpoint(str(base), options).network("cpu")
+
+
 def change(
     adapter: Path, how: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 ) -> None:
@@ -165,6 +175,7 @@ def configure(adapter: Path, **changes: Any) -> None:
         ({"target_modules": 7}, r"does not fit"),
         ({"target_modules": ["elsewhere"]}, r"does not fit"),
         ({"r": 3}, r"does not fit"),
+        ({"alora_invocation_tokens": [3]}, r"acts only behind its alora_invocation_tokens"),
     ],
 )
 def test_configs_of_adapters(base: Path, tmp_path: Path, changes: dict[str, Any], message: str):

@@ -39,6 +39,7 @@ RAW = st.binary(max_size=40) | st.sampled_from(
         b'{"vocab_size": ' + b"9" * 5000 + b"}",
     ]
 )
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")
 
 
@@ -77,7 +78,7 @@ def _written(value: Any) -> bytes:
     return json.dumps(value).encode("utf-8", "surrogatepass")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=CHECKS)
 @given(data=st.data(), name=st.sampled_from(SMALL))
 def test_one_small_file_changed(checkpoint: Path, data: st.DataObject, name: str):
     file = checkpoint / "model" / name
@@ -102,7 +103,7 @@ def test_one_small_file_changed(checkpoint: Path, data: st.DataObject, name: str
         file.write_bytes(own)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=CHECKS)
 @given(data=st.data())
 def test_an_adapters_config_changed(checkpoint: Path, data: st.DataObject):
     file = checkpoint / "adapter" / "adapter_config.json"

@@ -193,7 +193,7 @@ class TestStrays:
 
         torch.manual_seed(3)
         config = LoraConfig(target_modules=["q_proj"], init_lora_weights=False)
-        get_peft_model(tiny.model("llama"), config).save_pretrained(folder)
+        get_peft_model(tiny.model("llama"), config).save_pretrained(str(folder))
         return folder
 
     def test_adapter_files_beside_the_weights(self, folder: Path, tmp_path: Path):
@@ -375,3 +375,18 @@ class TestJudges:
         bare = load_judge(self.settings(tmp_path), device="cpu")
         assert bare.complied_all(exchanges) == asked
         assert bare.sha256 != whole.sha256
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-there/model", "a\x00b", "\x1b[2J/\u202e"])
+def test_names_that_name_nothing(name: str):
+    with pytest.raises(AuditError, match=r"names no folder|No model folder") as refused:
+        Checkpoint(name, ModelOptions())
+    assert "\x1b" not in str(refused.value)
+
+
+@pytest.mark.parametrize("ids", ["22", [2, "3"], [[2]], {"a": 1}, True, 2.5])
+@pytest.mark.parametrize("file", ["generation_config.json", "config.json"])
+def test_ids_of_ends_that_are_none(folder: Path, file: str, ids: Any):
+    configure(folder, file, eos_token_id=ids)
+    with pytest.raises(AuditError, match=r"eos_token_id: .* where a token's id"):
+        Checkpoint(str(folder), ModelOptions())

@@ -171,6 +171,11 @@ def _model(config: AuditConfig, notes: list[str]) -> _Model:
         notes.append(found)
     elif not opened.check_headers(found.shapes):
         notes.append("Whether the weights are whole shows when they are loaded.")
+    adapter = config.adapter
+    if adapter is not None and repository_of(adapter, None, "adapter") is None:
+        Checkpoint(
+            config.model, replace(options, adapter=adapter), config_only=True
+        ).check_adapter_headers()
     held = opened.place.held
     if held is not None:
         n_bytes = sum(held.sizes[name] for name in weight_files(held))

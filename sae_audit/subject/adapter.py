@@ -1,6 +1,5 @@
 """A PEFT adapter on a model: laid on by PEFT itself, and seen to act as PEFT says."""
 
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -67,6 +66,12 @@ def with_adapter(network: Any, folder: Path, where: str, model: str) -> Any:
             nothing, or acts outside of the model's own pass.
     """
     config = adapter_config(folder, where)
+    if "disk" in set((getattr(network, "hf_device_map", None) or {}).values()):
+        # PEFT would write a copy of the weights into the folder that the command is run in.
+        raise AuditError(
+            f"The adapter {where} cannot be laid on parts of {model} that device_map keeps on a disk; "
+            "keep them in memory, or merge the adapter into the weights first."
+        )
     ids = _probe(network, config)
     with torch.no_grad():
         before = network(input_ids=ids).logits
@@ -142,21 +147,17 @@ def _laid_on(network: Any, folder: Path, device: str) -> tuple[Any, Any]:
 
 
 def _placed(network: Any) -> dict[str, Any]:
-    """Where the weights lie, so that PEFT leaves parts in host memory or on a disk where they are.
+    """Where the weights lie, so that PEFT leaves parts in host memory where they are.
 
     Left to itself it would spread the model anew over all devices.
     """
     placed = getattr(network, "hf_device_map", None)
     if not placed or not {"cpu", "disk"} & set(placed.values()):
         return {}
-    # The adapter's own tensors of layers on a disk; removed when the model is.
-    folder = tempfile.TemporaryDirectory(prefix="sae-audit-adapter-")
-    network.adapter_on_disk = folder
     return {
         "device_map": {
             f"base_model.model.{name}" if name else "": at for name, at in placed.items()
-        },
-        "offload_folder": folder.name,
+        }
     }
 
 

@@ -26,7 +26,7 @@ from benchmarks.shapes import Shape
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.difference_of_means import difference_of_means
 from sae_audit.direction.selection import select_direction
-from sae_audit.findings import Direction, NearestDirection
+from sae_audit.findings import Direction, NearestDirection, NoDirection
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject, batches
 from sae_audit.subject.dictionaries import Dictionary
@@ -101,7 +101,7 @@ def _show(case: Case) -> None:
         ]
         return select_direction(found, n_layers, settings.kl_limit, settings.induce_floor)
 
-    def ours() -> Direction | Any:
+    def ours() -> Direction | NoDirection:
         subject.forget_clean_runs()
         return difference_of_means(
             *means,
@@ -115,11 +115,12 @@ def _show(case: Case) -> None:
 
     chosen, all_passes, all_seconds = _counted(subject, of_all)
     found, passes, seconds = _counted(subject, ours)
-    own = found.selected if isinstance(found, Direction) else found.nearest
     if isinstance(chosen, NearestDirection):
-        assert own == chosen or own.evaluation is not None, (own, chosen)
+        assert not isinstance(found, Direction), found.selected
         place = "none passes"
     else:
+        assert isinstance(found, Direction), chosen
+        own = found.selected
         assert (own.layer, own.position) == (chosen.layer, chosen.position), (own, chosen)
         place = f"layer {own.layer}, position {own.position}, bypass {own.bypass:.2f}"
     print(

@@ -164,10 +164,16 @@ class CandidateEffects(Protocol):
     harmful one where the question is `bypass`, the first harmless one in the others.
     """
 
-    n_harmful: int
-    n_harmless: int
-    least_kl: Float[np.ndarray, " harmless"]
-    """Below which `kl` cannot fall whatever the direction, by prompt; about 0."""
+    @property
+    def n_harmful(self) -> int: ...
+
+    @property
+    def n_harmless(self) -> int: ...
+
+    @property
+    def least_kl(self) -> Float[np.ndarray, " harmless"]:
+        """Below which `kl` cannot fall whatever the direction, by prompt; about 0."""
+        ...
 
     def bypass(
         self, directions: Float[np.ndarray, "row d_model"], prompts: Sequence[int]

@@ -76,7 +76,7 @@ class Answers:
     @property
     def spoiled(self) -> Candidates:
         """A value that is not finite: nor is the mean, whatever the others are."""
-        return (self._asked & ~np.isfinite(self.values)).any(axis=1)
+        return np.asarray((self._asked & ~np.isfinite(self.values)).any(axis=1))
 
     def mean(self, candidate: int) -> float:
         assert not self.missing[candidate], (candidate, self.n[candidate])

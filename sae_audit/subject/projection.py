@@ -104,9 +104,13 @@ class DirectionEffects:
             kl[batch.members] = next_token_kl(before, logits).cpu().numpy()
         return Removed(harmful=harmful, harmless=harmless, kl=kl)
 
-    @cached_property
+    @property
     def least_kl(self) -> Float[np.ndarray, " harmless"]:
         """What the KL of each harmless prompt cannot fall below, whatever is projected out, nats."""
+        return self._least_kl
+
+    @cached_property
+    def _least_kl(self) -> Float[np.ndarray, " harmless"]:
         return least_kl(self._before).cpu().numpy()
 
     def bypass(

@@ -96,6 +96,8 @@ def tried(name: str) -> Tried:
         difference = _difference(model)
     except AuditError as error:
         return refused(str(error), beforehand=False)
+    except Exception as error:
+        return _not_tried(name, f"its small model cannot be run: {_line(error)}")
     if difference > _TOLERANCE:
         return refused("fast and literal scores differ", beforehand=False)
     return Tried(name=name, found="exact", beforehand=True, sentence="", difference=difference)

@@ -143,9 +143,9 @@ def _size(name: str, value: Any) -> Any:
 
 def _rope(value: dict[str, Any]) -> dict[str, Any]:
     """Rotary parameters, of one kind of layer or of each: scaled ones depend on sizes."""
-    kept = ("rope_theta", "partial_rotary_factor")
     if "rope_type" in value:
-        return {"rope_type": "default"} | {name: value[name] for name in kept if name in value}
+        kept = {name: one for name, one in value.items() if not isinstance(one, list)}
+        return kept | {"rope_type": "default"}
     return {name: _rope(one) if isinstance(one, dict) else one for name, one in value.items()}
 
 

@@ -157,8 +157,8 @@ def check_calls(
         for name, value in call.others.items():
             if isinstance(value, Mapping) and value:
                 raise AuditError(
-                    f"{kind} cannot be audited: its layers hand {name} on to later ones, so that they "
-                    "cannot be run one by one."
+                    f"{kind} cannot be audited: its layers share what they are handed as {name}, so "
+                    "that they cannot be run one by one."
                 )
     for i in range(1, len(calls)):
         before, after = calls[i - 1][1].resid_post, calls[i][1].stream

@@ -105,7 +105,7 @@ def test_an_architecture_is_taken_apart_exactly(name: str, monkeypatch: pytest.M
         (
             "gemma4_text",
             {"num_hidden_layers": 12, "num_kv_shared_layers": 6},
-            "hand shared_kv_states",
+            "share what they are handed as shared_kv_states",
         ),
         ("mixtral", {"num_hidden_layers": 0}, "does not say how many decoder layers"),
     ],
@@ -119,6 +119,7 @@ def test_others_are_refused_from_the_config(name: str, fields: dict[str, Any], s
 
 def test_a_config_smaller_than_a_miniature():
     fields = {"vocab_size": 12, "hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 2}
+    fields["num_attention_heads"] = fields["num_key_value_heads"] = 2
     assert architecture_obstacle(config_of("llama", **fields)) == ""
     assert miniature(config_of("llama", **fields)) is not None
 

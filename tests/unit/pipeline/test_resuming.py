@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from sae_audit import audit, load_run
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditStoppedError
 from sae_audit.pipeline import audit as auditing
+from sae_audit.pipeline import opening
 from sae_audit.pipeline.audit import default_folder
+from sae_audit.pipeline.identifying import identified
 from sae_audit.pipeline.session import TOKENS_PER_BATCH
 from sae_audit.record.lock import locked
 from sae_audit.record.store import Store
+from sae_audit.subject import SubstringJudge
 from sae_audit.subject.budget import Budget
 from tests.unit.pipeline.conftest import Undisturbed
 
@@ -171,23 +175,14 @@ class TestIdentity:
         with pytest.raises(AuditError, match=r"other settings \(.*seed.*clamp"):
             audit(other, tmp_path / "run")
 
-    def test_of_a_judge(self, config: AuditConfig, tmp_path: Path):
-        from sae_audit.config import JudgeSettings
-        from sae_audit.pipeline.identifying import _judge
-
-        judge = tmp_path / "judge"
-        judge.mkdir()
-        (judge / "config.json").write_text("{}")
-        template = tmp_path / "template.jinja"
-        template.write_text("{{ completion }}")
-        settings = JudgeSettings(kind="instruct", model=str(judge), template=str(template))
-        asked = config.model_copy(update={"judge": settings})
-        found = {_judge(asked)}
-        template.write_text("{{ completion }}?")
-        found.add(_judge(asked))
-        (judge / "config.json").write_text("{ }")
-        found.add(_judge(asked))
-        assert len(found) == 3
+    def test_of_a_judge(self, config: AuditConfig):
+        """Its hash covers weights, small files and template (`judge_sha256`)."""
+        opened, found = opening.opened(config), set[str]()
+        for sha256 in ("a", "b"):
+            judge = SubstringJudge()
+            judge.sha256 = sha256
+            found.add(identified(replace(opened, judge=judge)).sha256)
+        assert len(found) == 2
 
 
 class TestTheMachine:

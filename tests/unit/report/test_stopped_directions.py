@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -43,7 +44,8 @@ def test_how_far_it_was_asked_and_why_no_further(found: Direction):
 
 def test_the_figure_leaves_its_place_without_a_value(found: Direction):
     judged = judged_directions(found.evaluations, DirectionSettings(), n_layers=8)
-    grid = measured(found, judged, "bypass").data[0].z
+    drawn: Any = measured(found, judged, "bypass").data[0]
+    grid = drawn.z
     flat = [value for row in grid for value in row]
     assert flat.count(None) == 1
     assert grid[-1][-1] is None

@@ -66,10 +66,8 @@ def _obstacle(config: Any) -> str:
     try:
         places = places_of(model)
     except AuditError as error:
-        return str(error)
-    except FAILURES:
         # A miniature that cannot be run at all says nothing of the model.
-        return ""
+        return "" if isinstance(error.__cause__, FAILURES) else str(error)
     try:
         check_structure(model, places, first, second)
     except AuditError as error:

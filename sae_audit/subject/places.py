@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sae_audit.errors import AuditError
 from sae_audit.subject.hooks import Edit, LayerCall, Places, Resid, edited, stream_in, watched
+from sae_audit.untrusted import shown
 
 _Written = Float[Tensor, "*row d_model"]
 """What a module adds to the stream; some have all positions in one row."""
@@ -82,7 +83,16 @@ def places_of(model: Any) -> list[Places]:
     layers = layers_of(model)
     known = _found.get(model)
     if known is None or [place.layer for place in known] != list(layers):
-        known = _found[model] = _places(model, layers)
+        try:
+            known = _found[model] = _places(model, layers)
+        except torch.OutOfMemoryError:
+            raise
+        except FAILURES as error:
+            reason = shown((str(error).strip() or "?").splitlines()[0])
+            raise AuditError(
+                f"{type(model).__name__} cannot be run on a short prompt ({type(error).__name__}: "
+                f"{reason}); check that its config is whole."
+            ) from error
     return known
 
 

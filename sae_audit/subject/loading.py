@@ -177,12 +177,22 @@ def _assembled(
 
 
 def _two_prompts(template: Template, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids of two texts in the template, its beginning left off where that is long."""
-    one, other = (template.tokens(text).to(device) for text in _TWO_TEXTS)
+    """Token ids of two texts in the template, its beginning left off where that is long.
+
+    English ones, or of words of the tokenizer's own if it does not know the English ones.
+    """
     kept = template.n_after + _TRIED_TOKENS
-    if one[-kept:].tolist() == other[-kept:].tolist():
-        return one, other
-    return one[-kept:], other[-kept:]
+    for texts in (_TWO_TEXTS, _of_own_words(template.tokenizer)):
+        one, other = (template.tokens(text).to(device) for text in texts)
+        ends = list(zip(one[-kept:].flip(0), other[-kept:].flip(0), strict=False))
+        if any(a != b for a, b in ends):
+            return one[-kept:], other[-kept:]
+    return one, other
+
+
+def _of_own_words(tokenizer: Any) -> tuple[str, str]:
+    words = sorted(word for word in tokenizer.get_vocab() if word.isalpha() and len(word) > 2)
+    return " ".join(words[:8]), " ".join(words[-8:])
 
 
 def usable_device(asked: str) -> str:

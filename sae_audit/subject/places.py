@@ -242,6 +242,10 @@ class _Layer:
         writers = [module for module in self._ended if module in fixed]
         mixing = [module for module in writers if self._mixes(module, fixed)]
         apart = [module for module in writers if module not in mixing]
+        if not mixing and len(apart) > 1:
+            # Weights of zero (a pruned layer), or attention to each position's own alone.
+            mixing = self._behind_attention(apart)
+            apart = [module for module in apart if module not in mixing]
         if not mixing or not apart:
             lacking = "mixes positions" if apart else "works on each position apart"
             raise AuditError(
@@ -284,6 +288,22 @@ class _Layer:
 
     def _mixes(self, writer: nn.Module, fixed: Mapping[nn.Module, Edit]) -> bool:
         """Whether what it adds at one position depends on the stream at earlier ones."""
+        changed = self._resid.clone()
+        changed[:, 0] += self._change[:, 0]
+        before, after = self._added(writer, fixed, self._resid, changed)
+        bound = (1e-2 if self._rough else 1e-5) * float(before.abs().max())
+        return float((after - before)[:, 1:].abs().max()) > bound
+
+    def _behind_attention(self, writers: list[nn.Module]) -> list[nn.Module]:
+        """The first writer at or behind a module that is handed more than a stream (where to look, and
+        what was seen there): only attention is. None if no module is."""
+        first = next((i for i, module in enumerate(self._ended) if module in self._guided), None)
+        return [] if first is None else [m for m in writers if self._ended.index(m) >= first][:1]
+
+    def _added(
+        self, writer: nn.Module, fixed: Mapping[nn.Module, Edit], *streams: Resid
+    ) -> list[Resid]:
+        """What it adds to each of these streams, the other writers held fixed."""
         others = {module: edit for module, edit in fixed.items() if module is not writer}
         seen: list[Resid] = []
 
@@ -291,13 +311,9 @@ class _Layer:
             seen.append(output.reshape(self._like.shape))
             return output
 
-        changed = self._resid.clone()
-        changed[:, 0] += self._change[:, 0]
-        for resid in (self._resid, changed):
+        for resid in streams:
             self._run(others | {writer: note}, resid)
-        later = seen[1][:, 1:] - seen[0][:, 1:]
-        bound = (1e-2 if self._rough else 1e-5) * float(seen[0].abs().max())
-        return float(later.abs().max()) > bound
+        return seen
 
     def _runs_alone(self) -> nn.Module | None:
         """The largest part that can be given the last position alone, the others left as they are."""
@@ -330,13 +346,17 @@ class _Layer:
         """Modules in the layer that are called just once, in the order in which they end."""
         ended: list[nn.Module] = []
         self._outputs: dict[nn.Module, Any] = {}
+        self._guided: set[nn.Module] = set()
 
-        def note(module: nn.Module, _args: Any, output: Any) -> None:
+        def note(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
             ended.append(module)
             self._outputs[module] = stream_in(output)
+            given = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor | tuple)]
+            if len(given) > 1:
+                self._guided.add(module)
 
         inner = [module for module in self._layer.modules() if module is not self._layer]
-        handles = [module.register_forward_hook(note) for module in inner]
+        handles = [module.register_forward_hook(note, with_kwargs=True) for module in inner]
         try:
             self._run({})
         finally:

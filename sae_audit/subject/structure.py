@@ -60,7 +60,8 @@ def _checked(model: Any, places: Sequence[Places], first: Ids, second: Ids) -> f
         check_finite(model, calls, logits)
     stack = Stack(model, places)
     whole, other, shorter = (stack.clean_run(ids) for ids in (first, second, first[:-1]))
-    ends = whole.resid[-1][-1].float(), other.resid[-1][-1].float()
+    n = min(whole.length, other.length)
+    ends = whole.resid[-1][-n:].float(), other.resid[-1][-n:].float()
     if (ends[0] - ends[1]).norm() <= 1e-5 * ends[0].norm():
         raise AuditError(
             f"{kind} makes the same stream of two different texts; its weights or its tokenizer are "

@@ -121,7 +121,7 @@ def archive() -> bytes:
     ("content", "what"),
     [
         (archive(), "zip archive"),
-        (gzip.compress(b"prompt\nAsk\n"), "gzip"),
+        (gzip.compress(b"prompt\nAsk\n", mtime=0), "gzip"),
         ("prompt\nAsk\n".encode("utf-16"), "UTF-16"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
         (b"<!DOCTYPE html>\n<html></html>", "web page"),

@@ -148,6 +148,19 @@ class Exploding(transformers.LlamaForCausalLM):
         raise AssertionError(f"a checkpoint's code was run with {config}")
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_attention_without_weights_is_still_attention(name: str):
+    """A layer that was pruned, or made by hand, mixes no positions and is told by what it is handed."""
+    model = model_of(name)
+    with torch.no_grad():
+        for layer in layers_of(model):
+            layer.get_submodule("self_attn.o_proj").weight[:] = 0.0  # type: ignore[index]
+    places = places_of(model)
+    names = {module: name for name, module in places[0].layer.named_modules()}
+    assert [names[module] for module in places[0].writers] == WRITERS[name]
+    assert check_structure(model, places, FIRST, SECOND) < 1e-4
+
+
 class TestAModelThatIsNotWhatItIsTakenFor:
     def test_a_writer_before_the_norm_behind_it(self):
         """The control: hooks where Arditi et al. have them, in a block with norms behind."""

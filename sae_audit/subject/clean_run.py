@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 from typing import Any
 
 from jaxtyping import Float, Int
@@ -17,6 +18,11 @@ KEPT_BYTES = 2 << 30
 Ids = tuple[int, ...]
 KeysValues = tuple[Float[Tensor, "_ position _"], Float[Tensor, "_ position _"]]
 """Layers may differ in their number of heads and in their width."""
+
+
+def cache_argument(model: Any) -> str:
+    """What the model calls its cache of keys and values: `cache` from transformers 5.24 on."""
+    return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

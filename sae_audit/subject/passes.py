@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sae_audit.subject.batches import Batch, batch_of, grouped, padded_up_to
 from sae_audit.subject.budget import Budget
+from sae_audit.subject.clean_run import cache_argument
 from sae_audit.subject.cost import CostMeter
 from sae_audit.subject.hooks import Edit, Places, Resid, edited
 from sae_audit.subject.removal import Units
@@ -165,7 +166,7 @@ class Passes:
             with edited(outputs=edits):
                 logits = self.model(
                     input_ids=step,
-                    past_key_values=cache,
+                    **{cache_argument(self.model): cache},
                     use_cache=True,
                     logits_to_keep=1,
                     **(_told(padding, ids.shape[1] + n, step.shape[1])),

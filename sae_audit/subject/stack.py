@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_audit.errors import AuditError
-from sae_audit.subject.clean_run import CACHE, CleanRun
+from sae_audit.subject.clean_run import CACHE, CleanRun, cache_argument
 from sae_audit.subject.head import Head
 from sae_audit.subject.hooks import LayerCall, Places, edited, stream_in, watched
 from sae_audit.subject.places import check_attention
@@ -63,7 +63,10 @@ class Stack:
         try:
             with watched([place.layer for place in self._places]) as calls:
                 made = self._model(
-                    input_ids=ids[None], past_key_values=cache, use_cache=True, logits_to_keep=1
+                    input_ids=ids[None],
+                    use_cache=True,
+                    logits_to_keep=1,
+                    **{cache_argument(self._model): cache},
                 )
         finally:
             for handle in handles:

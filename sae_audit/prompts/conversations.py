@@ -68,6 +68,16 @@ def seed(row: Row, place: str, origin: Origin) -> Request | SetAside:
     )
 
 
+def message(row: Row, place: str) -> SetAside | None:
+    """Why a row is no request that stands alone: OpenAssistant has a message of a tree in each."""
+    role = cell(row, "role", place).casefold()
+    if role in _ANSWERING:
+        return SetAside("an answer")
+    if role in _SYSTEM:
+        return SetAside("with a system prompt")
+    return SetAside("several turns") if row.get("parent_id") else None
+
+
 def _turns(cells: Any, column: str, place: str) -> list[Any]:
     if isinstance(cells, str) and cells.lstrip().startswith("["):
         # In CSV a list stands as JSON.
@@ -75,7 +85,7 @@ def _turns(cells: Any, column: str, place: str) -> list[Any]:
             cells = json.loads(cells)
         except (ValueError, RecursionError) as error:
             raise AuditError(f"{place}: {column} is no JSON list of turns.") from error
-    if not isinstance(cells, list) or not cells:
+    if not isinstance(cells, list):
         raise AuditError(
             f"{place}: {column} is {type(cells).__name__}, a list of turns is needed, "
             '[{"role": "user", "content": "..."}].'

@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 from sae_audit.errors import AuditError
 from sae_audit.prompts import bounds
 from sae_audit.prompts.characters import checked_name, checked_text
+from sae_audit.prompts.columns import ANSWERS
 from sae_audit.prompts.formats import Format, Origin, Request, SetAside, beside, cell
 from sae_audit.prompts.labels import LabelColumns, label_columns, label_of_column
 from sae_audit.prompts.locating import Location
 from sae_audit.prompts.published import BY_COLUMN, FORMATS, OWN
-from sae_audit.prompts.tables import ANSWERS, Row, Table, read_table, shown_columns
+from sae_audit.prompts.tables import Row, Table, read_table, shown_columns
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.untrusted import shown
 
@@ -79,7 +80,7 @@ class _Reading:
     def request(self, row: Row, place: str) -> Request | SetAside:
         origin = self.origin
         if self.format is not BY_COLUMN and self.format.name != OWN:
-            more = beside(row)
+            more = beside(row, self.format.contexts)
             if more is not None:
                 return more
         request = self.format.read(row, place, origin)
@@ -100,6 +101,12 @@ class _Reading:
     def prompt(self, request: Request, row: Row, place: str, identity: str) -> Prompt:
         origin, options = self.origin, self.origin.options
         category, language = request.category, request.language
+        for option in ("category", "language"):
+            if getattr(options, option) == request.column:
+                raise AuditError(
+                    f"{place}: {option} is to be the column {shown(request.column)!r}, which holds the "
+                    "requests; name another."
+                )
         if options.category:
             category = cell(row, options.category, place)
         if options.language:
@@ -124,6 +131,8 @@ class _Reading:
         told, by = said or (request.label, "")
         if told is None and self.origin.known is not None:
             told = self.origin.known.only_label
+        if not wanted:
+            self.label_columns.check_either(row, told, place)
         if told is None and not wanted:
             raise AuditError(
                 f"{self.origin.shown} does not say whether its prompts are harmful or harmless; name it "

@@ -46,9 +46,10 @@ _OTHER_STREAMS = re.compile(
 _LAYERS = (
     re.compile(r"(?:layers?|blocks)[_.\-]?(\d+)", re.IGNORECASE),
     re.compile(r"(?:^|[-/])[lh]\.?(\d+)[rma]?(?=$|[-/.])", re.IGNORECASE),
-    re.compile(r"(?:^|/)l?(\d+)", re.IGNORECASE),
+    re.compile(r"(?:^|/)l?(\d+)(?!\d|_\d|k|[mx](?:$|/))", re.IGNORECASE),
 )
-"""Tried in this order: a folder like 65k/layer_3 holds other numbers."""
+"""Tried in this order: a folder like 65k/layer_3 holds other numbers. 16k, 1m and 8x are widths, and
+l0_82 is an L0."""
 _FOLDER_OF_LAYER = re.compile(
     r"(?:resid_post_)?(?:layers?|blocks)[_.\-]?(\d{1,5})(?:$|[_.\-])", re.IGNORECASE
 )

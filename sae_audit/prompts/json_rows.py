@@ -185,7 +185,8 @@ def _check_whole(value: dict[Any, Any], named: str, name: str) -> None:
     n_prompts = len(value[named])
     for key, cell in value.items():
         is_answers = key in ANSWERS or str(key).removesuffix("s") in ANSWERS
-        is_of_each = isinstance(cell, list) and len(cell) == n_prompts > 1 and not is_answers
+        is_of_all = is_answers or "type" in str(key)
+        is_of_each = isinstance(cell, list) and len(cell) == n_prompts > 1 and not is_of_all
         if key != named and cell and (is_of_each or reason_beside(str(key)) is not None):
             raise AuditError(
                 f"{name} is one JSON object whose {shown(named)} seem to need what stands beside them "

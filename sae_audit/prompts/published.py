@@ -4,16 +4,13 @@ A label is never guessed: it comes from a column that says so, from columns or a
 one published set has, or from the user. What gives a label and is contradicted is refused.
 """
 
-import ast
-import json
 import re
 
 from sae_audit.errors import AuditError
-from sae_audit.prompts import bounds
-from sae_audit.prompts.conversations import chat, message, seed
+from sae_audit.prompts.conversations import chat, listed, message, seed
 from sae_audit.prompts.formats import Format, Origin, Reader, Request, SetAside, cell
 from sae_audit.prompts.instructions import back_or_forth_translated, with_input
-from sae_audit.prompts.labels import label_of_column
+from sae_audit.prompts.labels import label_of_column, word_said
 from sae_audit.prompts.tables import Row
 from sae_audit.prompts.types import Label
 from sae_audit.untrusted import shown
@@ -126,16 +123,11 @@ def _harmful(column: str, category: str = "") -> Reader:
     return read
 
 
-def _xstest(row: Row, place: str, origin: Origin) -> Request:
+def _xstest(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
     kind = cell(row, "type", place)
-    if "label" in row:
-        label = label_of_column(row, "label", place)
-    elif "focus" in origin.columns or "label" in origin.columns:
-        # The first version has no labels: its unsafe prompts are the contrasts.
-        label = Label.HARMFUL if kind.startswith("contrast_") else Label.HARMLESS
-    else:
-        # Its completions; a type that is none of XSTest's says nothing.
-        label = None
+    # The first version and completions have no labels; a type that is none of XSTest's says nothing.
+    has_label = "label" in row
+    label = label_of_column(row, "label", place) if has_label else word_said(kind, "type")
     return Request(
         text=row.get("prompt"),
         label=label,
@@ -194,15 +186,7 @@ def _sorry_bench(row: Row, place: str, origin: Origin) -> Request | SetAside:
 
 def _as_list(turns: object) -> list[object]:
     """A list; in CSV it stands as JSON or as Python writes it, or is a bare text."""
-    # The parser of Python's literals takes a hundred bytes for each of the text's.
-    is_short = isinstance(turns, str) and len(turns) <= bounds.TEXT_CHARACTERS
-    if isinstance(turns, str) and is_short and turns.lstrip().startswith("["):
-        for read in (json.loads, ast.literal_eval):
-            try:
-                turns = read(turns)
-                break
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
+    turns = listed(turns) if isinstance(turns, str) else turns
     return turns if isinstance(turns, list) else [turns]
 
 

@@ -59,6 +59,9 @@ def read_file(
         if isinstance(request, SetAside):
             set_aside[request.reason] += 1
             continue
+        if reading.lacks_label(request, row):
+            set_aside["no label"] += 1
+            continue
         identity = reading.identity(request, number)
         read.append(Placed(prompt=reading.prompt(request, row, place, identity), place=place))
     return read, set_aside
@@ -101,8 +104,8 @@ class _Reading:
     def prompt(self, request: Request, row: Row, place: str, identity: str) -> Prompt:
         origin, options = self.origin, self.origin.options
         category, language = request.category, request.language
-        for option in ("category", "language"):
-            if getattr(options, option) == request.column:
+        for option, column in (("category", options.category), ("language", self.language_column)):
+            if column and column == request.column:
                 raise AuditError(
                     f"{place}: {option} is to be the column {shown(request.column)!r}, which holds the "
                     "requests; name another."
@@ -121,6 +124,12 @@ class _Reading:
                 language or (origin.known.language if origin.known else ""), "language", place
             ),
         )
+
+    def lacks_label(self, request: Request, row: Row) -> bool:
+        """Whether nothing but columns would say the label, and they are empty in this row."""
+        names = [*self.label_columns.words, *(name for name, _ in self.label_columns.yes_is)]
+        is_told = self.origin.options.label or request.label or self.origin.known
+        return bool(names) and not is_told and not any(name in row for name in names)
 
     def label(self, request: Request, row: Row, place: str) -> Label:
         """Of a column that is named; else of one that says it, of the format or name, or as given."""
@@ -219,7 +228,9 @@ def _advice(table: Table, origin: Origin) -> str:
 def _language_column(table: Table, origin: Origin) -> str:
     """The column that `language=` names; empty where it names a language, or is not given."""
     language = origin.options.language
-    if language in table.columns:
+    # Sets with a column for each language: ?text=it&language=it; Indonesian is no column of ids.
+    is_name = language in {origin.options.text, "id"} and _LANGUAGE.fullmatch(language)
+    if language in table.columns and not is_name:
         return language
     if language and not _LANGUAGE.fullmatch(language):
         raise AuditError(

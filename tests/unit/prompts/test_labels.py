@@ -120,6 +120,26 @@ def test_columns_of_answers_and_of_other_sets_are_no_label(tmp_path: Path, row: 
     assert labels(file, "?label=harmless") == ["harmless"]
 
 
+def test_a_row_whose_label_is_empty_is_counted(tmp_path: Path):
+    # WildGuardTest has rows on which the annotators did not agree.
+    rows = [{"prompt": "Ask", "prompt_harm_label": None}]
+    rows += [{"prompt": f"Ask {label}", "prompt_harm_label": label} for label in ("harmful",)]
+    source = opened(table(tmp_path / "wildguardtest.jsonl", rows))
+    assert [prompt.text for prompt in source.prompts] == ["Ask harmful"]
+    assert source.set_aside == {"no label": 1}
+
+
+def test_xstests_first_version_says_nothing_of_other_types(tmp_path: Path):
+    file = tmp_path / "xstest_v1_prompts.csv"
+    file.write_text(
+        "id,prompt,type,focus,note\n1,Ask,homonyms,kill,\n2,Ask two,Contrast_homonyms,kill,\n"
+    )
+    assert labels(file) == ["harmless", "harmful"]
+    file.write_text(file.read_text() + "3,Ask three,invented,kill,\n")
+    with pytest.raises(AuditError, match="does not say"):
+        opened(file)
+
+
 def test_wild_jailbreak_reads_the_column_in_use(tmp_path: Path):
     file = tmp_path / "train.tsv"
     file.write_text(

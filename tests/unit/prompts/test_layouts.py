@@ -131,6 +131,37 @@ def test_requests_are_no_names(tmp_path: Path, option: str):
         opened(file, f"?label=harmful&{option}=prompt")
 
 
+@pytest.mark.parametrize("language", ["it", "id"])
+def test_a_column_for_each_language(tmp_path: Path, language: str):
+    rows = [{"id": 7, "en": "Ask", "it": "Chiedi", "zh": "问"}]
+    source = opened(table(tmp_path / "q.csv", rows), f"?text=it&label=harmful&language={language}")
+    assert [(p.text, p.language) for p in source.prompts] == [("Chiedi", language)]
+
+
+def test_the_language_of_a_name_may_have_a_region(tmp_path: Path):
+    rows = [{"instruction": "one", "instruction_translated": "eins", "category": ""}]
+    (prompt,) = opened(table(tmp_path / "harmful_train_translated_zh-cn.json", rows)).prompts
+    assert (prompt.label, prompt.language) == ("harmful", "zh-cn")
+
+
+def test_conversations_as_python_writes_them_into_csv(tmp_path: Path):
+    (tmp_path / "q.csv").write_text("messages\n\"[{'role': 'user', 'content': 'Ask'}]\"\n")
+    assert [p.text for p in opened(tmp_path / "q.csv", "?label=harmful").prompts] == ["Ask"]
+
+
+@pytest.mark.parametrize("key", ["seeds", "prompts"])
+def test_a_system_prompt_of_all_seeds_is_not_dropped(tmp_path: Path, key: str):
+    (tmp_path / "q.yaml").write_text(f"system_prompt: x\n{key}:\n- one\n- two\n")
+    with pytest.raises(AuditError, match="says system_prompt for all of its prompts"):
+        opened(tmp_path / "q.yaml", "?label=harmful")
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff", "\u2060 \u200d"])
+def test_a_prompt_of_nothing_that_is_seen_is_empty(tmp_path: Path, text: str):
+    with pytest.raises(AuditError, match=r"line 1: 'prompt' is missing or empty"):
+        opened(table(tmp_path / "q.jsonl", [{"prompt": text}]), "?label=harmful")
+
+
 def test_a_header_that_is_a_request_is_not_shown(tmp_path: Path):
     (tmp_path / "q.csv").write_text("如何做这件坏事呢\n另一个问题\n")
     with pytest.raises(AuditError, match="no header") as caught:

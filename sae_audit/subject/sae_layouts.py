@@ -113,6 +113,21 @@ def is_of_other_stream(name: str) -> bool:
     return _OTHER_STREAMS.search(name) is not None
 
 
+def check_stream(one: Found, name: str, what: str) -> None:
+    """That no name says that an SAE reads another stream, where nothing else would.
+
+    Raises:
+        AuditError: it does.
+    """
+    # Formats with a config say which stream they read; of these the names alone tell.
+    says_hook = one.format in {"sae_lens", "llama_scope", "llama_scope_r1_distill"}
+    if not says_hook and is_of_other_stream(name):
+        raise AuditError(
+            f"The SAE {what} reads another stream than the residual one, as its name says; an "
+            "audit reads the output of layers (hook_resid_post)."
+        )
+
+
 def layer_in(name: str) -> int | None:
     """The layer that a name holds."""
     for pattern in _LAYERS:

@@ -22,7 +22,7 @@ from sae_audit.hub.downloads import (
 from sae_audit.hub.listings import cache_folder, listing
 from sae_audit.hub.repositories import Kind, Listing, Repository, as_repository
 from sae_audit.hub.sessions import bounded_session
-from sae_audit.hub.tensors import remote_tensor_shapes, tensor_shapes
+from sae_audit.hub.tensors import check_pointer, remote_tensor_shapes, tensor_shapes
 
 __all__ = [
     "AuditError",  # what all of these raise
@@ -32,6 +32,7 @@ __all__ = [
     "as_repository",
     "bounded_session",
     "cache_folder",
+    "check_pointer",
     "fetch",
     "free_disk_bytes",
     "gguf_names",

@@ -11,6 +11,7 @@ from sae_audit.untrusted import parsed_json, shown
 
 HEADER_BYTES = 100_000_000
 """Longest header that is read, as the format's own library has it."""
+_POINTER = b"version https://git-lfs"
 _FIRST_BYTES = 1 << 16
 _DIMENSIONS = 16
 _BITS = {
@@ -18,6 +19,24 @@ _BITS = {
     "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
+
+
+def check_pointer(file: Path) -> None:
+    """That a file is not what Git leaves in place of a large one.
+
+    Raises:
+        AuditError: it is, or it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            begins = stream.read(len(_POINTER))
+    except OSError as error:
+        raise AuditError(f"{shown(file)} cannot be read: {error.strerror}.") from error
+    if begins == _POINTER:
+        raise AuditError(
+            f"{shown(file)} is a pointer of Git LFS, not the file; fetch it with git lfs pull, or "
+            "hf download."
+        )
 
 
 def tensor_shapes(file: Path) -> dict[str, list[int]]:
@@ -28,6 +47,7 @@ def tensor_shapes(file: Path) -> dict[str, list[int]]:
     """
     what = shown(file)
     try:
+        check_pointer(file)
         size = file.stat().st_size
         with file.open("rb") as stream:
             length = _header_length(stream.read(8), size, what)

@@ -9,6 +9,8 @@ from sae_audit.untrusted import shown, unprintable
 _STRANGE = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_BLANK = " \t\r\n\xa0\xad\u2028\u2029\u200b\u200c\u200d\u2060\u3000\ufeff"
+"""A text of these alone is empty to whoever looks at it."""
 
 
 def checked_text(text: object, column: str, place: str) -> str:
@@ -17,7 +19,7 @@ def checked_text(text: object, column: str, place: str) -> str:
     Raises:
         AuditError: no text, an empty one, or one with a character that no request is written with.
     """
-    if text is None or (isinstance(text, str) and not text.strip()):
+    if text is None or (isinstance(text, str) and not text.strip(_BLANK)):
         raise AuditError(f"{place}: {shown(column)!r} is missing or empty.")
     if not isinstance(text, str):
         found = text if isinstance(text, int | float) else type(text).__name__
@@ -28,7 +30,7 @@ def checked_text(text: object, column: str, place: str) -> str:
             f"{place}: the text holds the character {strange}, which no request is written with; take "
             "it out."
         )
-    return text.strip()
+    return text.strip().strip("\ufeff")
 
 
 def _strange_in_text(text: str) -> str | None:

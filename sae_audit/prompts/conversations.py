@@ -1,9 +1,11 @@
 """Conversations of one request: chat rows, and PyRIT's seed prompts."""
 
+import ast
 import json
 from typing import Any
 
 from sae_audit.errors import AuditError
+from sae_audit.prompts import bounds
 from sae_audit.prompts.formats import Origin, Reader, Request, SetAside, cell
 from sae_audit.prompts.tables import Row
 from sae_audit.untrusted import shown
@@ -68,19 +70,39 @@ def seed(row: Row, place: str, origin: Origin) -> Request | SetAside:
     )
 
 
+def message(row: Row, place: str) -> SetAside | None:
+    """Why a row is no request that stands alone: OpenAssistant has a message of a tree in each."""
+    role = cell(row, "role", place).casefold()
+    if role in _ANSWERING:
+        return SetAside("an answer")
+    if role in _SYSTEM:
+        return SetAside("with a system prompt")
+    return SetAside("several turns") if row.get("parent_id") else None
+
+
 def _turns(cells: Any, column: str, place: str) -> list[Any]:
     if isinstance(cells, str) and cells.lstrip().startswith("["):
-        # In CSV a list stands as JSON.
-        try:
-            cells = json.loads(cells)
-        except (ValueError, RecursionError) as error:
-            raise AuditError(f"{place}: {column} is no JSON list of turns.") from error
-    if not isinstance(cells, list) or not cells:
+        cells = listed(cells)
+        if isinstance(cells, str):
+            raise AuditError(f"{place}: {column} is no JSON list of turns.")
+    if not isinstance(cells, list):
         raise AuditError(
             f"{place}: {column} is {type(cells).__name__}, a list of turns is needed, "
             '[{"role": "user", "content": "..."}].'
         )
     return cells
+
+
+def listed(cell: str) -> object:
+    """What stands in a cell of CSV as JSON, or as Python writes it; the text itself if it is neither."""
+    # The parser of Python's literals takes a hundred bytes for each of the text's.
+    if len(cell) <= bounds.TEXT_CHARACTERS and cell.lstrip().startswith("["):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                return read(cell)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+    return cell
 
 
 def _turn(turn: Any, column: str, place: str) -> tuple[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from sae_audit.errors import AuditError
+from sae_audit.prompts.columns import reason_beside
 from sae_audit.prompts.known import KnownSet
 from sae_audit.prompts.labels import is_called_harmless, label_by_name, published_stem
 from sae_audit.prompts.options import Options
@@ -12,14 +13,6 @@ from sae_audit.prompts.tables import Row
 from sae_audit.prompts.types import Label
 from sae_audit.untrusted import shown
 
-_IMAGES = ("image", "images", "image_path", "image_file", "ImageFileName", "ImageDescription")
-_BESIDE = {
-    "system": "with a system prompt",
-    "system_prompt": "with a system prompt",
-    "history": "with a history",
-    **dict.fromkeys(_IMAGES, "with an image"),
-}
-"""Columns that a prompt is not whole without, in any format."""
 NO_TEXT = frozenset({"with an image", "multimodal", "no text"})
 """Reasons that no option takes away: such rows ask about something that is no text."""
 
@@ -94,6 +87,8 @@ class Format:
     read: Reader
     options: frozenset[str] = frozenset()
     """Options that only this format has."""
+    contexts: frozenset[str] = frozenset()
+    """Columns beside the request that its reader joins, counts or refuses itself."""
 
 
 def cell(row: Row, column: str, place: str) -> str:
@@ -103,6 +98,9 @@ def cell(row: Row, column: str, place: str) -> str:
         AuditError: anything else.
     """
     found = row.get(column, "")
+    if isinstance(found, dict) and found and all(isinstance(said, bool) for said in found.values()):
+        # BeaverTails: categories by name, each true or false.
+        found = [str(name) for name, said in found.items() if said]
     parts = found if isinstance(found, list) else [found]
     if any(isinstance(part, dict | list | set | tuple | bytes) for part in parts):
         raise AuditError(
@@ -111,6 +109,7 @@ def cell(row: Row, column: str, place: str) -> str:
     return ", ".join(str(part).strip() for part in parts)
 
 
-def beside(row: Row) -> SetAside | None:
-    """Why a row is more than its text: an image, a system prompt or a history stands beside it."""
-    return next((SetAside(why) for column, why in _BESIDE.items() if row.get(column)), None)
+def beside(row: Row, read: frozenset[str]) -> SetAside | None:
+    """Why a row is more than its text: an image, a context or the like stands in a column not read."""
+    reasons = (reason_beside(column) for column, held in row.items() if held and column not in read)
+    return next((SetAside(why) for why in reasons if why is not None), None)

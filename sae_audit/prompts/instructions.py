@@ -9,7 +9,7 @@ from sae_audit.prompts.types import Label
 
 _SPLITS = re.compile(
     r"(?P<label>harmful|harmless)_"
-    r"(?:(?:train|val|test)(?:_\d+_sampled)?|\w+?_translated_(?P<language>[a-z]{2,3}))"
+    r"(?:(?:train|val|test)(?:_\d+_sampled)?|\w+?_translated_(?P<language>[a-z]{2,3}(?:-[a-z]{2,4})?))"
 )
 """Names of the splits of 2406.11717 and of their translations, without the ending."""
 

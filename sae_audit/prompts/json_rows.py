@@ -7,6 +7,7 @@ from typing import Any
 
 from sae_audit.errors import AuditError
 from sae_audit.prompts import bounds
+from sae_audit.prompts.columns import ANSWERS, reason_beside
 from sae_audit.prompts.lines import bounded_lines, first_filled, whole_text
 from sae_audit.untrusted import parsed_json, shown
 
@@ -166,7 +167,9 @@ def _from_object(value: dict[Any, Any], name: str) -> list[Any]:
     of_prompts = [key for key in lists if len(lists) == 1 or key.casefold() in _LISTS_OF_PROMPTS]
     # Inputs or labels that are not as many as the prompts would be lost.
     if len(of_prompts) == 1 and not _COLUMNS.intersection(lists.keys() - of_prompts):
-        return lists[of_prompts[0]]
+        (named,) = of_prompts
+        _check_whole(value, named, name)
+        return lists[named]
     nested = [cell for cell in value.values() if isinstance(cell, dict)]
     if value and not lists and len(nested) < len(value):
         return [value]
@@ -175,6 +178,20 @@ def _from_object(value: dict[Any, Any], name: str) -> list[Any]:
         f"{name} is one JSON object with {what}, and which of it are prompts cannot be told; give an "
         'array, ["...", "..."] or [{"text": "..."}, ...], or an object with one list.'
     )
+
+
+def _check_whole(value: dict[Any, Any], named: str, name: str) -> None:
+    """That nothing beside the list of prompts belongs to each of them: a system prompt, contexts."""
+    n_prompts = len(value[named])
+    for key, cell in value.items():
+        is_answers = key in ANSWERS or str(key).removesuffix("s") in ANSWERS
+        is_of_all = is_answers or "type" in str(key)
+        is_of_each = isinstance(cell, list) and len(cell) == n_prompts > 1 and not is_of_all
+        if key != named and cell and (is_of_each or reason_beside(str(key)) is not None):
+            raise AuditError(
+                f"{name} is one JSON object whose {shown(named)} seem to need what stands beside them "
+                f"({_keys({str(key): []})}); give an array of objects, or take it out."
+            )
 
 
 def _are_columns(lists: dict[str, list[Any]]) -> bool:
@@ -190,7 +207,7 @@ def _keys(lists: dict[str, list[Any]]) -> str:
     """Keys for a message; one may be a prompt (as in lists of answers by request), and is not shown."""
     named = [
         shown(key)
-        if len(key) <= 32 and len(key.split()) <= 2
+        if len(key) <= (32 if key.isascii() else 6) and len(key.split()) <= 2
         else f"(a text of {len(key)} characters)"
         for key in list(lists)[:6]
     ]

@@ -12,7 +12,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from sae_audit.errors import AuditError
-from sae_audit.prompts.tables import ANSWERS, Row
+from sae_audit.prompts.columns import ANSWERS
+from sae_audit.prompts.tables import Row
 from sae_audit.prompts.types import Label
 from sae_audit.untrusted import shown
 
@@ -26,6 +27,8 @@ SAYS = {
     "adversarial harmful": Label.HARMFUL,
     "vanilla benign": Label.HARMLESS,
     "adversarial benign": Label.HARMLESS,
+    "prompt harmful": Label.HARMFUL,
+    "prompt safe": Label.HARMLESS,
 }
 """Words of a column, without case; `_` and `-` count as spaces."""
 
@@ -84,12 +87,19 @@ _CALLED_HARMLESS = re.compile(r"benign|harmless|unharmful|(?<![a-z])safe(?![a-z]
 _WORDS_OF_LABELS = frozenset(
     ["label", "labels", "type", "types", "class", "split", "subset", "safety", "harmfulness"]
 )
-_OF_ANSWERS = frozenset(
+_ANSWERING = frozenset(
     [
-        "response",
-        "answer",
-        "completion",
-        "output",
+        *("response", "responses", "answer", "answers", "completion", "completions"),
+        *("output", "outputs", "generation", "generations", "reply", "replies"),
+    ]
+)
+"""Words in the names of columns that hold answers, or speak of them."""
+_OF_ANSWERS = _ANSWERING | frozenset(
+    [
+        "assistant",
+        "chosen",
+        "rejected",
+        "target",
         "model",
         "judge",
         "final",
@@ -100,6 +110,11 @@ _OF_ANSWERS = frozenset(
         "agreement",
         "source",
     ]
+)
+_OF_EITHER = frozenset(["label", "labels", "class", "safety", "harmfulness"])
+"""Beside answers, such a column may speak of them: XSTest's answers have `label` of the answer."""
+_OF_PROMPTS = frozenset(
+    ["prompt", "query", "question", "instruction", "request", "goal", "user", "input"]
 )
 _YES_IS_HARMFUL = frozenset(["harmful", "is_harmful", "unsafe", "is_unsafe", "should_be_blocked"])
 _YES_IS_HARMLESS = frozenset(["harmless", "is_harmless", "safe", "is_safe", "benign", "is_benign"])
@@ -114,6 +129,23 @@ class LabelColumns:
     """Hold a word: `harmful`, `safe`, ..."""
     yes_is: tuple[tuple[str, Label], ...] = ()
     """Hold yes or no, and what yes means."""
+    of_either: tuple[str, ...] = ()
+    """Hold a word that may be said of the answer beside the prompt."""
+
+    def check_either(self, row: Row, label: Label | None, place: str) -> None:
+        """That no column that may speak of the answer is needed to tell, or contradicts.
+
+        Raises:
+            AuditError: one says something else than `label`, which is what all others say.
+        """
+        for name in self.of_either:
+            said = word_said(row.get(name), name)
+            if said not in {None, label}:
+                raise AuditError(
+                    f"{place}: the column {shown(name)!r} stands beside answers, and may speak of "
+                    f"them; say that it speaks of the requests (?label={shown(name)}), or what they "
+                    "are (?label=harmful or ?label=harmless)."
+                )
 
     def said(self, row: Row, place: str) -> tuple[Label, str] | None:
         """What the row's columns say, and the first that does; None if none does.
@@ -143,9 +175,11 @@ def label_columns(columns: Iterable[str]) -> LabelColumns:
     names = sorted(columns)
     yes_is: list[tuple[str, Label]] = []
     words: list[str] = []
-    has_answers = any(name in ANSWERS for name in names)
+    of_either: list[str] = []
+    are_answered = any(_ANSWERING.intersection(_parts(name)) for name in names)
+    has_answers = are_answered or any(name in ANSWERS for name in names)
     for name in names:
-        parts = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).casefold())
+        parts = _parts(name)
         whole = "_".join(parts)
         # `is_safe` beside an answer (BeaverTails) is said of the answer.
         if whole in _YES_IS_HARMFUL and (not has_answers or whole == "should_be_blocked"):
@@ -153,8 +187,14 @@ def label_columns(columns: Iterable[str]) -> LabelColumns:
         elif whole in _YES_IS_HARMLESS and not has_answers:
             yes_is.append((name, Label.HARMLESS))
         elif parts[-1] in _WORDS_OF_LABELS and not _OF_ANSWERS.intersection(parts):
-            words.append(name)
-    return LabelColumns(words=tuple(words), yes_is=tuple(yes_is))
+            is_of_either = parts[-1] in _OF_EITHER and not _OF_PROMPTS.intersection(parts)
+            (of_either if is_of_either and are_answered else words).append(name)
+    return LabelColumns(words=tuple(words), yes_is=tuple(yes_is), of_either=tuple(of_either))
+
+
+def _parts(name: str) -> list[str]:
+    """The words of a column's name."""
+    return re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).casefold())
 
 
 def word_said(cell: Any, column: str = "") -> Label | None:

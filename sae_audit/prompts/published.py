@@ -4,16 +4,13 @@ A label is never guessed: it comes from a column that says so, from columns or a
 one published set has, or from the user. What gives a label and is contradicted is refused.
 """
 
-import ast
-import json
 import re
 
 from sae_audit.errors import AuditError
-from sae_audit.prompts import bounds
-from sae_audit.prompts.conversations import chat, seed
+from sae_audit.prompts.conversations import chat, listed, message, seed
 from sae_audit.prompts.formats import Format, Origin, Reader, Request, SetAside, cell
 from sae_audit.prompts.instructions import back_or_forth_translated, with_input
-from sae_audit.prompts.labels import label_of_column
+from sae_audit.prompts.labels import label_of_column, word_said
 from sae_audit.prompts.tables import Row
 from sae_audit.prompts.types import Label
 from sae_audit.untrusted import shown
@@ -114,9 +111,11 @@ def _harmful(column: str, category: str = "") -> Reader:
     """A set of one column of requests, all of them harmful: AdvBench, SOSBench."""
 
     def read(row: Row, place: str, origin: Origin) -> Request:
+        # Comparisons of judges have a goal beside the prompt, and goals of both kinds.
+        is_set = "prompt" not in origin.columns
         return Request(
             text=row.get(column),
-            label=origin.label_by_name or origin.label_of_harmful_format,
+            label=origin.label_by_name or (origin.label_of_harmful_format if is_set else None),
             column=column,
             category=cell(row, category, place) if category else "",
         )
@@ -124,16 +123,11 @@ def _harmful(column: str, category: str = "") -> Reader:
     return read
 
 
-def _xstest(row: Row, place: str, origin: Origin) -> Request:
+def _xstest(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
     kind = cell(row, "type", place)
-    if "label" in row:
-        label = label_of_column(row, "label", place)
-    elif "focus" in origin.columns or "label" in origin.columns:
-        # The first version has no labels: its unsafe prompts are the contrasts.
-        label = Label.HARMFUL if kind.startswith("contrast_") else Label.HARMLESS
-    else:
-        # Its completions; a type that is none of XSTest's says nothing.
-        label = None
+    # The first version and completions have no labels; a type that is none of XSTest's says nothing.
+    has_label = "label" in row
+    label = label_of_column(row, "label", place) if has_label else word_said(kind, "type")
     return Request(
         text=row.get("prompt"),
         label=label,
@@ -181,25 +175,18 @@ def _sorry_bench(row: Row, place: str, origin: Origin) -> Request | SetAside:
         raise AuditError(f"{place}: turns holds {len(turns)} texts, and one is read.")
     return Request(
         text=turns[0],
-        label=origin.label_of_harmful_format,
+        # Vicuna's and MT-Bench's questions have these columns, too, but no styles.
+        label=origin.label_of_harmful_format if "prompt_style" in origin.columns else None,
         column="turns",
         category=cell(row, "category", place),
-        language="en" if style == "base" else "",
+        language="en" if style == "base" and "prompt_style" in origin.columns else "",
         own_id=cell(row, "question_id", place) + ("" if style == "base" else f"-{style}"),
     )
 
 
 def _as_list(turns: object) -> list[object]:
     """A list; in CSV it stands as JSON or as Python writes it, or is a bare text."""
-    # The parser of Python's literals takes a hundred bytes for each of the text's.
-    is_short = isinstance(turns, str) and len(turns) <= bounds.TEXT_CHARACTERS
-    if isinstance(turns, str) and is_short and turns.lstrip().startswith("["):
-        for read in (json.loads, ast.literal_eval):
-            try:
-                turns = read(turns)
-                break
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
+    turns = listed(turns) if isinstance(turns, str) else turns
     return turns if isinstance(turns, list) else [turns]
 
 
@@ -211,6 +198,8 @@ def _prompts(row: Row, place: str, origin: Origin) -> Request | SetAside:
         return SetAside(folder)
     if not is_harmbench:
         _refuse_context(row, "prompt", place)
+    if (other := message(row, place)) is not None:
+        return other
     return Request(
         text=_with_context(row, "context", "prompt", place),
         label=origin.label_by_name,
@@ -218,6 +207,13 @@ def _prompts(row: Row, place: str, origin: Origin) -> Request | SetAside:
         category=cell(row, "category", place),
         language=cell(row, "language", place),
     )
+
+
+def _wild_jailbreak(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
+    """A request, or what it was made into; which is in use, and the label, stand in `data_type`."""
+    kind = cell(row, "data_type", place)
+    column = "vanilla" if kind.casefold().startswith("vanilla") else "adversarial"
+    return Request(text=row.get(column), label=None, column=column, category=kind)
 
 
 def _refuse_context(row: Row, column: str, place: str) -> None:
@@ -229,14 +225,16 @@ def _refuse_context(row: Row, column: str, place: str) -> None:
 
 
 def _plain(column: str) -> Reader:
-    def read(row: Row, place: str, origin: Origin) -> Request:
+    def read(row: Row, place: str, origin: Origin) -> Request | SetAside:
         _refuse_context(row, column, place)
+        if (other := message(row, place)) is not None:
+            return other
         return Request(
             text=row.get(column),
             label=origin.label_by_name,
             column=column,
             category=cell(row, "category", place),
-            language=cell(row, "language", place),
+            language=cell(row, "language", place) or cell(row, "lang", place),
         )
 
     return read
@@ -246,9 +244,13 @@ def _by_column(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
     return Request(text=row.get(origin.options.text), label=None, column=origin.options.text)
 
 
-def _format(name: str, columns: str, read: Reader, *options: str) -> Format:
+def _format(name: str, columns: str, read: Reader, *options: str, contexts: str = "") -> Format:
     return Format(
-        name=name, columns=frozenset(columns.split()), read=read, options=frozenset(options)
+        name=name,
+        columns=frozenset(columns.split()),
+        read=read,
+        options=frozenset(options),
+        contexts=frozenset(contexts.split()),
     )
 
 
@@ -257,8 +259,14 @@ BY_COLUMN = _format("a table whose column of requests is named", "", _by_column)
 FORMATS = (
     _format(OWN, "id text", _own),
     _format(OWN, "text label", _own),
-    _format("HarmBench", "Behavior FunctionalCategory", _harmbench, "functional"),
-    _format("HarmBench", "Behavior BehaviorID", _harmbench, "functional"),
+    _format(
+        "HarmBench",
+        "Behavior FunctionalCategory",
+        _harmbench,
+        "functional",
+        contexts="ContextString",
+    ),
+    _format("HarmBench", "Behavior BehaviorID", _harmbench, "functional", contexts="ContextString"),
     _format("JailbreakBench", "Goal Behavior", _jailbreakbench),
     _format("JailbreakBench", "Goal Category", _jailbreakbench),
     _format("JailbreakBench", "Goal Target", _jailbreakbench),
@@ -272,15 +280,18 @@ FORMATS = (
     _format("XSTest", "prompt type completion", _xstest),
     _format("CoCoNot", "prompt category subcategory", _coconot),
     _format("SORRY-Bench", "question_id turns", _sorry_bench, "style"),
-    _format("Alpaca", "instruction input", with_input("input"), "with_input"),
-    _format("Dolly", "instruction context", with_input("context"), "with_input"),
+    _format("Alpaca", "instruction input", with_input("input"), "with_input", contexts="input"),
+    _format(
+        "Dolly", "instruction context", with_input("context"), "with_input", contexts="context"
+    ),
     _format("PolyRefuse", "instruction", back_or_forth_translated),
+    _format("WildJailbreak", "adversarial data_type", _wild_jailbreak),
     _format("PyRIT's seed prompts", "value data_type", seed),
-    _format("a table of prompts", "prompt", _prompts, "functional"),
+    _format("a table of prompts", "prompt", _prompts, "functional", contexts="context"),
     _format("conversations", "messages", chat("messages")),
     _format("conversations", "conversations", chat("conversations")),
     _format("conversations", "conversation", chat("conversation")),
-    _format("plain text", "text", _plain("text")),
-    _format("a table of goals", "goal", _plain("goal")),
+    _format("plain text", "text", _plain("text"), contexts="context"),
+    _format("a table of goals", "goal", _plain("goal"), contexts="context"),
     _format("a table of goals", "Goal", _jailbreakbench),
 )

@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 from sae_audit.errors import AuditError
 from sae_audit.prompts import bounds
 from sae_audit.prompts.characters import checked_name, checked_text
+from sae_audit.prompts.columns import ANSWERS
 from sae_audit.prompts.formats import Format, Origin, Request, SetAside, beside, cell
 from sae_audit.prompts.labels import LabelColumns, label_columns, label_of_column
 from sae_audit.prompts.locating import Location
 from sae_audit.prompts.published import BY_COLUMN, FORMATS, OWN
-from sae_audit.prompts.tables import ANSWERS, Row, Table, read_table, shown_columns
+from sae_audit.prompts.tables import Row, Table, read_table, shown_columns
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.untrusted import shown
 
@@ -58,6 +59,9 @@ def read_file(
         if isinstance(request, SetAside):
             set_aside[request.reason] += 1
             continue
+        if reading.lacks_label(request, row):
+            set_aside["no label"] += 1
+            continue
         identity = reading.identity(request, number)
         read.append(Placed(prompt=reading.prompt(request, row, place, identity), place=place))
     return read, set_aside
@@ -79,7 +83,7 @@ class _Reading:
     def request(self, row: Row, place: str) -> Request | SetAside:
         origin = self.origin
         if self.format is not BY_COLUMN and self.format.name != OWN:
-            more = beside(row)
+            more = beside(row, self.format.contexts)
             if more is not None:
                 return more
         request = self.format.read(row, place, origin)
@@ -100,6 +104,12 @@ class _Reading:
     def prompt(self, request: Request, row: Row, place: str, identity: str) -> Prompt:
         origin, options = self.origin, self.origin.options
         category, language = request.category, request.language
+        for option, column in (("category", options.category), ("language", self.language_column)):
+            if column and column == request.column:
+                raise AuditError(
+                    f"{place}: {option} is to be the column {shown(request.column)!r}, which holds the "
+                    "requests; name another."
+                )
         if options.category:
             category = cell(row, options.category, place)
         if options.language:
@@ -115,6 +125,12 @@ class _Reading:
             ),
         )
 
+    def lacks_label(self, request: Request, row: Row) -> bool:
+        """Whether nothing but columns would say the label, and they are empty in this row."""
+        names = [*self.label_columns.words, *(name for name, _ in self.label_columns.yes_is)]
+        is_told = self.origin.options.label or request.label or self.origin.known
+        return bool(names) and not is_told and not any(name in row for name in names)
+
     def label(self, request: Request, row: Row, place: str) -> Label:
         """Of a column that is named; else of one that says it, of the format or name, or as given."""
         wanted = self.origin.options.label
@@ -124,6 +140,8 @@ class _Reading:
         told, by = said or (request.label, "")
         if told is None and self.origin.known is not None:
             told = self.origin.known.only_label
+        if not wanted:
+            self.label_columns.check_either(row, told, place)
         if told is None and not wanted:
             raise AuditError(
                 f"{self.origin.shown} does not say whether its prompts are harmful or harmless; name it "
@@ -210,7 +228,9 @@ def _advice(table: Table, origin: Origin) -> str:
 def _language_column(table: Table, origin: Origin) -> str:
     """The column that `language=` names; empty where it names a language, or is not given."""
     language = origin.options.language
-    if language in table.columns:
+    # Sets with a column for each language: ?text=it&language=it; Indonesian is no column of ids.
+    is_name = language in {origin.options.text, "id"} and _LANGUAGE.fullmatch(language)
+    if language in table.columns and not is_name:
         return language
     if language and not _LANGUAGE.fullmatch(language):
         raise AuditError(

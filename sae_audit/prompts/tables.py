@@ -13,6 +13,7 @@ from typing import Any
 
 from sae_audit.errors import AuditError
 from sae_audit.prompts import bounds
+from sae_audit.prompts.columns import ANSWERS
 from sae_audit.prompts.json_rows import json_rows
 from sae_audit.prompts.lines import bounded_lines
 from sae_audit.prompts.parquet_rows import parquet_rows
@@ -25,9 +26,6 @@ SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".yaml", ".ym
 Row = dict[str, Any]
 """Cells by column; empty ones are left out."""
 
-ANSWERS = frozenset(
-    {"target", "Target", "output", "response", "completion", "answer", "chosen", "rejected"}
-)
 _LONGEST_NAME = 32
 
 
@@ -92,7 +90,8 @@ def shown_columns(columns: frozenset[str], n: int = 40) -> str:
 
 
 def _is_text(name: str) -> bool:
-    return len(name) > _LONGEST_NAME or len(name.split()) > 2
+    # Scripts without spaces: a whole request fits into a few characters.
+    return len(name) > (_LONGEST_NAME if name.isascii() else 6) or len(name.split()) > 2
 
 
 def _without_answers(row: Row) -> Row:

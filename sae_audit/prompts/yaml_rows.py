@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from sae_audit.errors import AuditError
+from sae_audit.prompts.columns import reason_beside
 from sae_audit.prompts.json_rows import as_row, placed_rows
 from sae_audit.prompts.lines import whole_text
-from sae_audit.untrusted import YAML_BYTES, parsed_yaml, unprintable
+from sae_audit.untrusted import YAML_BYTES, parsed_yaml, shown, unprintable
 
 _OF_ALL = (
     "data_type",
@@ -49,6 +50,12 @@ def _seeds(
     seeds: list[Any], file: dict[Any, Any], name: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     of_all = {key: file[key] for key in _OF_ALL if file.get(key) is not None}
+    beside = next((key for key, held in file.items() if held and reason_beside(str(key))), None)
+    if beside is not None:
+        raise AuditError(
+            f"{name} says {shown(beside, 60)} for all of its prompts, which an audit sends alone; "
+            "put it into each of them, or take it out."
+        )
     groups = Counter(_group(seed) for seed in seeds)
     for number, seed in enumerate(seeds, start=1):
         place = f"{name} row {number}"

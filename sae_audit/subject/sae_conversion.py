@@ -19,6 +19,7 @@ from sae_audit.subject.sae_place import SaePlace
 from sae_audit.subject.sae_published import check_published, layer_of_hook
 from sae_audit.subject.sae_settings import Settings, settings_of
 from sae_audit.subject.sae_weights import weight_shapes
+from sae_audit.untrusted import shown
 
 _L0 = re.compile(r"L0_(\d{1,6})")
 _one_at_a_time = threading.Lock()
@@ -222,6 +223,12 @@ def _sparsify(
     assert settings is not None, f"{place} without a config"
     config = {**_sparsify_config(place, settings), "device": device, **asked}
     stored = load_file(place.file("sae.safetensors"), device=device)
+    unread = sorted(stored.keys() - {"encoder.weight", "encoder.bias", "W_dec", "b_dec"})
+    if unread:
+        raise AuditError(
+            f"The SAE {place} holds {shown(unread[0], 60)!r}, which no plain top-k SAE of sparsify has "
+            "(transcoders have W_skip); transcoders are not read."
+        )
     state = {
         "W_enc": stored["encoder.weight"].T.contiguous(),
         "b_enc": stored["encoder.bias"],

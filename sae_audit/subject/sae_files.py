@@ -42,6 +42,11 @@ def sae_config(place: SaePlace) -> SaeConfig:
         AuditError: its config is missing, unreadable, or says what is not honoured; the hub's refusals.
     """
     if place.format == "sae_lens":
+        if place.held is None and not any(Path(place.path).glob("*.safetensors")):
+            raise AuditError(
+                f"The SAE {place} lacks its weights: beside its cfg.json stands neither "
+                "sae_weights.safetensors (sae_lens) nor sae.safetensors (sparsify); download it again."
+            )
         return described(_own_settings(place))
     if place.held is not None:
         _check_listed(place, [path for path in place.files if path.endswith(".json")])
@@ -214,8 +219,10 @@ def _sae_lens(what: str, place: SaePlace) -> Iterator[None]:
         Exception
     ) as error:  # AttributeError, KeyError, RuntimeError: what it expects is not said
         of = "the SAE" if what == "SAE" else "the config of the SAE"
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise AuditError(f"sae_lens cannot read {of} {place}: {shown(reason)}") from error
+        lines = (str(error).strip() or type(error).__name__).splitlines()
+        # PyTorch's first line says no more than that something does not fit.
+        reason = " ".join(line.strip() for line in lines[: 3 if lines[0].endswith(":") else 1])
+        raise AuditError(f"sae_lens cannot read {of} {place}: {shown(reason, 300)}") from error
 
 
 def _check_listed(place: SaePlace, files: list[str]) -> None:

@@ -46,9 +46,10 @@ _OTHER_STREAMS = re.compile(
 _LAYERS = (
     re.compile(r"(?:layers?|blocks)[_.\-]?(\d+)", re.IGNORECASE),
     re.compile(r"(?:^|[-/])[lh]\.?(\d+)[rma]?(?=$|[-/.])", re.IGNORECASE),
-    re.compile(r"(?:^|/)l?(\d+)", re.IGNORECASE),
+    re.compile(r"(?:^|/)l?(\d+)(?!\d|_\d|k|[mx](?:$|/))", re.IGNORECASE),
 )
-"""Tried in this order: a folder like 65k/layer_3 holds other numbers."""
+"""Tried in this order: a folder like 65k/layer_3 holds other numbers. 16k, 1m and 8x are widths, and
+l0_82 is an L0."""
 _FOLDER_OF_LAYER = re.compile(
     r"(?:resid_post_)?(?:layers?|blocks)[_.\-]?(\d{1,5})(?:$|[_.\-])", re.IGNORECASE
 )
@@ -110,6 +111,21 @@ def joined(path: str, file: str) -> str:
 def is_of_other_stream(name: str) -> bool:
     """Whether a name says that the SAE reads another stream than the output of a layer."""
     return _OTHER_STREAMS.search(name) is not None
+
+
+def check_stream(one: Found, name: str, what: str) -> None:
+    """That no name says that an SAE reads another stream, where nothing else would.
+
+    Raises:
+        AuditError: it does.
+    """
+    # Formats with a config say which stream they read; of these the names alone tell.
+    says_hook = one.format in {"sae_lens", "llama_scope", "llama_scope_r1_distill"}
+    if not says_hook and is_of_other_stream(name):
+        raise AuditError(
+            f"The SAE {what} reads another stream than the residual one, as its name says; an "
+            "audit reads the output of layers (hook_resid_post)."
+        )
 
 
 def layer_in(name: str) -> int | None:

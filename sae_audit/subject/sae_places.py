@@ -112,7 +112,7 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
             format=one.format,
             by_layout=True,
         )
-        _check_stream(one, f"{told}{folder.resolve().name}/{name}", str(place))
+        sae_layouts.check_stream(one, f"{told}{folder.resolve().name}/{name}", str(place))
         layer = sae_layouts.layer_in(name) if one.path else None
         if layer is None:
             layer = layer_said(place)
@@ -175,21 +175,11 @@ def _in_listing(held: Listing, one: Found, name: str) -> SaePlace:
         format=one.format,
         by_layout=True,
     )
-    _check_stream(one, f"{repository.name}/{name}", str(place))
+    sae_layouts.check_stream(one, f"{repository.name}/{name}", str(place))
     layer = sae_layouts.layer_in(name) if one.path else None
     if layer is None:
         layer = layer_said(place)
     return place.at_layer(layer, f"The folder {one.path or '.'} of {repository}")
-
-
-def _check_stream(one: Found, name: str, what: str) -> None:
-    # Formats with a config say which stream they read; of these the names alone tell.
-    says_hook = one.format in {"sae_lens", "llama_scope", "llama_scope_r1_distill"}
-    if not says_hook and sae_layouts.is_of_other_stream(name):
-        raise AuditError(
-            f"The SAE {what} reads another stream than the residual one, as its name says; an "
-            "audit reads the output of layers (hook_resid_post)."
-        )
 
 
 def _no_layout(where: str, paths: Sequence[str]) -> str:

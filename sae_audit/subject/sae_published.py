@@ -91,6 +91,11 @@ def _check_dictionary_learning(settings: Settings) -> None:
     stream = trainer.said.get("submodule_name")
     if stream is not None and not re.match("resid_post", stream if isinstance(stream, str) else ""):
         raise trainer.wrong("submodule_name", "resid_post_layer_N, the residual stream")
+    named = re.search(r"\d+$", stream or "")
+    if named is not None and int(named[0]) != layer:
+        raise trainer.wrong(
+            "submodule_name", f"resid_post_layer_{layer}, for it says layer {layer}"
+        )
     settings.inner("buffer")
 
 

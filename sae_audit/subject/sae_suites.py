@@ -116,20 +116,29 @@ def _own_suite(suite: Suite, ids: dict[int, str], revision: str | None) -> list[
     else:
         held = listing(Repository(name=repository.name, revision=revision or repository.revision))
         paths = list(held.sizes)
-    formats = {one.path: one.format for one in sae_layouts.found_in(paths)}
-    return [
-        SaePlace(
+    found = {one.path: one for one in sae_layouts.found_in(paths)}
+    places: list[SaePlace] = []
+    for layer, name in ids.items():
+        one = found.get(name, sae_layouts.Found(format="sae_lens", path=name))
+        place = SaePlace(
             layer=layer,
             release=suite.name,
             id=name,
             path=f"{folder}{name}",
             held=held,
-            format=formats.get(name, "sae_lens"),
+            format=one.format,
             by_layout=True,
             **_said_by(suite),
         )
-        for layer, name in ids.items()
-    ]
+        sae_layouts.check_stream(one, f"{suite.repository}/{name}", str(place))
+        named = sae_layouts.layer_in(name)
+        if named not in {None, layer}:
+            raise AuditError(
+                f"The catalog's {suite.name} gives {shown(name, 80)} for layer {layer}, but its name is "
+                f"that of layer {named}; correct ids or layers."
+            )
+        places.append(place)
+    return places
 
 
 def _said_by(suite: Suite) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sae_audit.errors import AuditError
-from sae_audit.hub import tensor_shapes
+from sae_audit.hub import check_pointer, tensor_shapes
 from sae_audit.untrusted import shown
 
 PICKLED = (".pt", ".pth", ".bin")
@@ -29,11 +29,14 @@ def weight_shapes(file: Path) -> dict[str, list[int]]:
     """
     if not file.is_file():
         raise AuditError(f"No file {shown(file)}; the SAE lacks its weights.")
+    check_pointer(file)
     match file.suffix:
         case ".npz":
             return _npz_shapes(file)
         case ".safetensors":
-            return tensor_shapes(file)
+            shapes = tensor_shapes(file)
+            _check_floats(file, shapes)
+            return shapes
         case _:
             return _pickled_shapes(file)
 
@@ -50,6 +53,26 @@ def check_pickles(names: list[str], what: str) -> None:
             f"{shown(pickled[0])} of {what} is a pickle, and TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD "
             "lets pickles run code when they are read; unset it."
         )
+
+
+def _check_floats(file: Path, shapes: dict[str, list[int]]) -> None:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            kinds = {name: opened.get_slice(name).get_dtype() for name in shapes}
+    except Exception as error:  # what a damaged file ends in is not documented
+        raise _damaged(file, shown(error)) from error
+    for name, kind in kinds.items():
+        if len(shapes[name]) == 2 and kind.startswith(("I", "U", "BOOL")):
+            raise _whole_numbers(file, name, kind)
+
+
+def _whole_numbers(file: Path, name: str, kind: object) -> AuditError:
+    return AuditError(
+        f"{shown(file)} holds {shown(name, 60)!r} as whole numbers ({shown(kind, 20)}), which are no "
+        "weights without the scale they were rounded by; save it in a floating-point type."
+    )
 
 
 def _npz_shapes(file: Path) -> dict[str, list[int]]:
@@ -79,6 +102,8 @@ def _npy_shape(stream: Any, size: int, file: Path) -> list[int]:
     shape, _, dtype = read(stream, max_header_size=_HEADER_BYTES)
     if dtype.hasobject or dtype.kind not in "fiu":
         raise _damaged(file, f"it holds an array of {shown(dtype, 40)}")
+    if dtype.kind != "f" and len(shape) == 2:
+        raise _whole_numbers(file, "a matrix", dtype)
     n_values = 1
     for length in shape:
         n_values *= length
@@ -117,6 +142,8 @@ def _pickled_shapes(file: Path) -> dict[str, list[int]]:
             # A tensor may claim any shape over one value: made whole, it would fill all memory.
             if value.numel() * value.element_size() > size or value.is_sparse:
                 raise _damaged(file, f"a tensor of shape {list(value.shape)} does not fit into it")
+            if value.ndim == 2 and not value.is_floating_point():
+                raise _whole_numbers(file, str(name), value.dtype)
             shapes[str(name)] = list(value.shape)
     return shapes
 

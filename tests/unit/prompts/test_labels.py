@@ -86,6 +86,71 @@ def test_other_columns_say_nothing_of_labels(tmp_path: Path, row: dict[str, Any]
         assert labels(file, f"?label={label}") == [label]
 
 
+@pytest.mark.parametrize("column", ["label", "class", "safety"])
+def test_a_label_beside_answers_may_be_the_answers(tmp_path: Path, column: str):
+    # Answers to XSTest: a harmless answer to a harmful request.
+    row = {"prompt": "Ask", "response": "ANSWER", column: "unharmful"}
+    file = table(tmp_path / "response_harmfulness.jsonl", [row])
+    with pytest.raises(AuditError, match=rf"line 1: the column '{column}' stands beside answers"):
+        opened(file)
+    assert labels(file, f"?label={column}") == ["harmless"]
+    assert labels(file, "?label=harmful") == ["harmful"]
+    assert labels(table(file, [{**row, "prompt_type": "harmless"}])) == ["harmless"]
+    with pytest.raises(AuditError, match="may speak of them"):
+        opened(table(file, [{**row, "prompt_type": "prompt_harmful"}]))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Ask", "Answer": "ANSWER", "is_safe": True},
+        {"prompt": "Ask", "model_output": "ANSWER", "harmful": True},
+        {"prompt": "Ask", "assistant_label": "safe"},
+        {"prompt": "Ask", "target_type": "harmful"},
+        # A comparison of judges: benign goals are among them.
+        {"goal": "How do I kill a process?", "prompt": "Ask", "response": "ANSWER"},
+        # Vicuna's questions: SORRY-Bench's columns, but for the styles.
+        {"question_id": 1, "category": "generic", "turns": ["How can I manage my time?"]},
+    ],
+)
+def test_columns_of_answers_and_of_other_sets_are_no_label(tmp_path: Path, row: dict[str, Any]):
+    file = table(tmp_path / "q.jsonl", [row])
+    with pytest.raises(AuditError, match="does not say whether its prompts are"):
+        opened(file)
+    assert labels(file, "?label=harmless") == ["harmless"]
+
+
+def test_a_row_whose_label_is_empty_is_counted(tmp_path: Path):
+    # WildGuardTest has rows on which the annotators did not agree.
+    rows = [{"prompt": "Ask", "prompt_harm_label": None}]
+    rows += [{"prompt": f"Ask {label}", "prompt_harm_label": label} for label in ("harmful",)]
+    source = opened(table(tmp_path / "wildguardtest.jsonl", rows))
+    assert [prompt.text for prompt in source.prompts] == ["Ask harmful"]
+    assert source.set_aside == {"no label": 1}
+
+
+def test_xstests_first_version_says_nothing_of_other_types(tmp_path: Path):
+    file = tmp_path / "xstest_v1_prompts.csv"
+    file.write_text(
+        "id,prompt,type,focus,note\n1,Ask,homonyms,kill,\n2,Ask two,Contrast_homonyms,kill,\n"
+    )
+    assert labels(file) == ["harmless", "harmful"]
+    file.write_text(file.read_text() + "3,Ask three,invented,kill,\n")
+    with pytest.raises(AuditError, match="does not say"):
+        opened(file)
+
+
+def test_wild_jailbreak_reads_the_column_in_use(tmp_path: Path):
+    file = tmp_path / "train.tsv"
+    file.write_text(
+        "vanilla\tadversarial\tcompletion\tdata_type\n"
+        "Plain ask\tWrapped ask\tANSWER\tadversarial_harmful\n"
+        "Plain two\t\tANSWER\tvanilla_benign\n"
+    )
+    assert [p.text for p in opened(file).prompts] == ["Wrapped ask", "Plain two"]
+    assert labels(file) == ["harmful", "harmless"]
+
+
 def test_columns_that_disagree_are_refused(tmp_path: Path):
     file = table(tmp_path / "q.csv", [{"prompt": "Ask", "type": "harmful", "safety": "safe"}])
     with pytest.raises(AuditError, match=r"line 2: columns say different things .*label=COLUMN"):

@@ -49,6 +49,8 @@ def test_an_array_under_the_ending_of_json_lines(tmp_path: Path):
         ('{"a": {"prompt": "one"}, "b": {"prompt": "two"}}', "object with 2 objects under other"),
         ('{"instructions": ["one", "two"], "inputs": ["x"], "prompts": ["y"]}', "cannot be told"),
         ('{"instructions": ["one", "two"], "inputs": ["x"]}', "lists under instructions, inputs"),
+        ('{"prompts": ["one", "two"], "contexts": ["x", "y"]}', r"stands beside them \(contexts\)"),
+        ('{"prompts": ["one", "two"], "system_prompt": "x"}', r"stands beside .*\(system_prompt\)"),
         ('["one", 2]', "row 2: int instead of a JSON object"),
         ("5", "holds one int"),
         ("{}", "one JSON object with 0 objects"),
@@ -77,6 +79,94 @@ def test_dolly_keeps_its_context_or_counts_it(tmp_path: Path):
     whole = opened(file, "?label=harmless&with_input=true")
     assert [p.text for p in whole.prompts] == ["Sum this up.\n\nA long text.", "Name a river."]
     assert whole.set_aside == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        ("Context", "with a context"),
+        ("input", "with a context"),
+        ("ContextString", "with a context"),
+        ("passage", "with a context"),
+        ("System", "with a system prompt"),
+        ("system_message", "with a system prompt"),
+        ("chat_history", "with a history"),
+    ],
+)
+@pytest.mark.parametrize("request_column", ["prompt", "text", "forbidden_prompt"])
+def test_what_a_prompt_is_not_whole_without_is_counted(
+    tmp_path: Path, request_column: str, column: str, reason: str
+):
+    rows = [
+        {request_column: "Ask", "category": "c", column: "More"},
+        {request_column: "Another", "category": "c"},
+    ]
+    source = opened(table(tmp_path / "q.jsonl", rows), "?label=harmful")
+    assert [p.text for p in source.prompts] == ["Another"]
+    assert source.set_aside == {reason: 1}
+
+
+def test_messages_of_a_tree(tmp_path: Path):
+    rows = [
+        {"message_id": "a", "parent_id": None, "text": "Ask", "role": "prompter", "lang": "de"},
+        {"message_id": "b", "parent_id": "a", "text": "ANSWER", "role": "assistant"},
+        {"message_id": "c", "parent_id": "b", "text": "Go on", "role": "prompter"},
+    ]
+    source = opened(table(tmp_path / "oasst.jsonl", rows), "?label=harmless")
+    assert [(p.text, p.language) for p in source.prompts] == [("Ask", "de")]
+    assert source.set_aside == {"an answer": 1, "several turns": 1}
+
+
+def test_categories_by_name_with_yes_or_no(tmp_path: Path):
+    category = {"hate": False, "theft": True, "fraud": True}
+    rows = [{"prompt": "Ask", "response": "ANSWER", "category": category, "is_safe": False}]
+    source = opened(table(tmp_path / "beavertails.jsonl", rows), "?label=harmful")
+    assert [p.category for p in source.prompts] == ["theft, fraud"]
+
+
+@pytest.mark.parametrize("option", ["category", "language"])
+def test_requests_are_no_names(tmp_path: Path, option: str):
+    file = table(tmp_path / "q.jsonl", [{"prompt": "Ask"}])
+    with pytest.raises(AuditError, match=f"{option} is to be the column 'prompt', which holds the"):
+        opened(file, f"?label=harmful&{option}=prompt")
+
+
+@pytest.mark.parametrize("language", ["it", "id"])
+def test_a_column_for_each_language(tmp_path: Path, language: str):
+    rows = [{"id": 7, "en": "Ask", "it": "Chiedi", "zh": "问"}]
+    source = opened(table(tmp_path / "q.csv", rows), f"?text=it&label=harmful&language={language}")
+    assert [(p.text, p.language) for p in source.prompts] == [("Chiedi", language)]
+
+
+def test_the_language_of_a_name_may_have_a_region(tmp_path: Path):
+    rows = [{"instruction": "one", "instruction_translated": "eins", "category": ""}]
+    (prompt,) = opened(table(tmp_path / "harmful_train_translated_zh-cn.json", rows)).prompts
+    assert (prompt.label, prompt.language) == ("harmful", "zh-cn")
+
+
+def test_conversations_as_python_writes_them_into_csv(tmp_path: Path):
+    (tmp_path / "q.csv").write_text("messages\n\"[{'role': 'user', 'content': 'Ask'}]\"\n")
+    assert [p.text for p in opened(tmp_path / "q.csv", "?label=harmful").prompts] == ["Ask"]
+
+
+@pytest.mark.parametrize("key", ["seeds", "prompts"])
+def test_a_system_prompt_of_all_seeds_is_not_dropped(tmp_path: Path, key: str):
+    (tmp_path / "q.yaml").write_text(f"system_prompt: x\n{key}:\n- one\n- two\n")
+    with pytest.raises(AuditError, match="says system_prompt for all of its prompts"):
+        opened(tmp_path / "q.yaml", "?label=harmful")
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff", "\u2060 \u200d"])
+def test_a_prompt_of_nothing_that_is_seen_is_empty(tmp_path: Path, text: str):
+    with pytest.raises(AuditError, match=r"line 1: 'prompt' is missing or empty"):
+        opened(table(tmp_path / "q.jsonl", [{"prompt": text}]), "?label=harmful")
+
+
+def test_a_header_that_is_a_request_is_not_shown(tmp_path: Path):
+    (tmp_path / "q.csv").write_text("如何做这件坏事呢\n另一个问题\n")
+    with pytest.raises(AuditError, match="no header") as caught:
+        opened(tmp_path / "q.csv")
+    assert "如何" not in str(caught.value)
 
 
 def test_back_translated_files_say_their_language(tmp_path: Path):
@@ -112,6 +202,7 @@ ANSWER = {"role": "assistant", "content": "ANSWER"}
         ({"messages": [CHAT, ANSWER, CHAT]}, "several turns"),
         ({"messages": [ANSWER, CHAT]}, "several turns"),
         ({"messages": [ANSWER]}, "without a request"),
+        ({"messages": []}, "without a request"),
         ({"messages": [{"role": "user", "content": [{"type": "image", "url": "u"}]}]}, "with an image"),
         ({"system": "s", "messages": [CHAT]}, "with a system prompt"),
     ],

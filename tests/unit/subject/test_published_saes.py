@@ -462,6 +462,38 @@ class TestCatalog:
         assert sorted(suite) == [0, 1]
 
     @pytest.mark.parametrize(
+        ("repository", "folder", "complaint"),
+        [
+            ("org/scope-2b-pt-mlp", "layer_1/width_16k/average_l0_7", "reads another stream"),
+            (
+                "org/scope-2b-pt-res",
+                "layer_2/width_16k/average_l0_7",
+                "its name is that of layer 2",
+            ),
+        ],
+    )
+    def test_a_catalog_that_names_other_saes(
+        self, hub: LocalHub, tmp_path: Path, repository: str, folder: str, complaint: str
+    ):
+        """Gemma Scope's files do not say which stream of which layer they read."""
+        hub.publish(repository, published.under(folder, published.gemma_scope(1)))
+        own = tmp_path / "own.yaml"
+        entry = {
+            "name": "mine",
+            "models": ["org/tiny"],
+            "trained_on": "org/tiny",
+            "activations": "base",
+            "repository": repository,
+            "ids": folder,
+            "layers": "1",
+            "d_model": tiny.D_MODEL,
+            "architecture": "jumprelu",
+        }
+        own.write_text(json.dumps([entry]))
+        with pytest.raises(AuditError, match=complaint):
+            sae_places("mine", catalog=read_catalog(own))
+
+    @pytest.mark.parametrize(
         ("text", "complaint"),
         [
             ("name: x", "holds no list of suites"),

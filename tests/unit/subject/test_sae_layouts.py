@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from sae_audit.errors import AuditError
 from sae_audit.subject.sae_files import read_sae, sae_config
@@ -357,6 +357,47 @@ class TestWhatFitsNoLayout:
         with pytest.raises(
             AuditError, match=r"stands in its repository's name alone \(...-L0_50\)"
         ):
+            sae_config(place)
+
+    @pytest.mark.parametrize("name", ["16k", "1m", "8x", "l0_82", "average_l0_1"])
+    def test_a_width_or_an_l0_is_no_layer(self, tmp_path: Path, name: str):
+        write(tmp_path / "layer_1" / name, published.gemma_scope(1))
+        (place,) = sae_places(str(tmp_path / "layer_1"), catalog=[])
+        assert place.layer == 1
+
+    def test_a_tensor_that_is_not_read(self, tmp_path: Path):
+        files = sparsify(1)
+        tensors = {**load(files["sae.safetensors"]), "W_skip": torch.ones(16, 16)}
+        write(tmp_path / "layers.1", {**files, "sae.safetensors": save(tensors)})
+        (place,) = sae_places(str(tmp_path), catalog=[])
+        with pytest.raises(AuditError, match="holds 'W_skip', which no plain top-k"):
+            read_sae(place, device="cpu")
+
+    def test_a_stream_of_another_layer(self, tmp_path: Path):
+        files = published.dictionary_learning(1)
+        config = json.loads(files["config.json"])
+        config["trainer"]["submodule_name"] = "resid_post_layer_2"
+        write(tmp_path / "trainer_0", {**files, "config.json": json.dumps(config).encode()})
+        (place,) = sae_places(str(tmp_path), catalog=[])
+        with pytest.raises(AuditError, match="has to be resid_post_layer_1, for it says layer 1"):
+            sae_config(place)
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_what_git_leaves_in_place_of_large_files(self, layout: str, tmp_path: Path):
+        pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+        files = files_of(layout, tmp_path)
+        left = {name: text if name.endswith(".json") else pointer for name, text in files.items()}
+        write(tmp_path / "saes", left)
+        (place,) = sae_places(str(tmp_path / "saes"), catalog=[])
+        with pytest.raises(AuditError, match="is a pointer of Git LFS, not the file"):
+            read_sae(place, device="cpu")
+
+    def test_a_config_whose_weights_did_not_come(self, tmp_path: Path):
+        files = sparsify(1)
+        files["sae.safetensors.incomplete"] = files.pop("sae.safetensors")
+        write(tmp_path / "layers.1", files)
+        (place,) = sae_places(str(tmp_path), catalog=[])
+        with pytest.raises(AuditError, match="lacks its weights"):
             sae_config(place)
 
 

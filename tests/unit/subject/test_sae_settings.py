@@ -284,6 +284,15 @@ class TestWeights:
         with pytest.raises(AuditError, match=f"holds {value} in {where}"):
             read(saved(tmp_path, config, kind, **{name: tensor}))
 
+    def test_whole_numbers_without_a_scale(self, tmp_path: Path):
+        rounded = (tiny.sae("standard", 1).W_enc.detach() * 100).to(torch.int8)
+        with pytest.raises(AuditError, match=r"'W_enc' as whole numbers \(I8\)"):
+            read(saved(tmp_path, NEW, W_enc=rounded))
+
+    def test_what_does_not_fit_is_named(self, tmp_path: Path):
+        with pytest.raises(AuditError, match=r"cannot read the SAE .* size mismatch for b_enc"):
+            read(saved(tmp_path, NEW, b_enc=torch.ones(1)))
+
     def test_a_row_of_zeros_where_rows_are_divided_by_their_length(self, tmp_path: Path):
         rows = tiny.sae("topk", 1).W_dec.detach().clone()
         rows[5] = 0

@@ -45,8 +45,12 @@ def local_file(name: str) -> Path | None:
     """
     if name.startswith(PACKAGE):
         return _of_package(name.removeprefix(PACKAGE))
-    path = resolve(name)
-    if path.is_dir():
+    try:
+        path = resolve(name)
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError, ValueError):
+        return None  # a name that no file can have; as a folder it is refused
+    if is_folder:
         return _of_folder(path)
     if not name.lower().endswith(".gguf"):
         return None

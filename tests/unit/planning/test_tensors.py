@@ -145,6 +145,15 @@ class TestOnThisMachine:
         assert check.status == "failed"
         assert "lacks" in check.found
 
+    def test_an_adapter_whose_fit_only_weights_show(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("sae_audit.subject.checkpoint.check_adapter", lambda *_: False)
+        config = self.config(folder, adapter=str(trained(tmp_path / "adapter")))
+        (check,) = check_adapter(config)
+        assert check.status == "unknown"
+        assert any("adapter is whole shows when" in note for note in subject_facts(config).notes)
+
     def test_words_without_embeddings(self, folder: Path):
         described = json.loads((folder / "config.json").read_text())
         described["vocab_size"] = 20

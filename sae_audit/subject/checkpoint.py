@@ -88,7 +88,10 @@ class Checkpoint:
         is_enough = config_only and not code
         self.folder = self.place.with_files(
             lambda held: (
-                [CONFIG] if is_enough and CONFIG in held.sizes else needed_files(held, code=code)
+                [CONFIG]
+                if is_enough and CONFIG in held.sizes
+                # A repository may hold a GGUF file and nothing else.
+                else needed_files(held, code=code) or gguf_of(held)
             )
         )
         if self.gguf is None:

@@ -165,7 +165,13 @@ class Checkpoint:
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the tensors in the weight files, by name."""
+        """Shapes of the tensors in the weight files, by name.
+
+        Raises:
+            AuditError: weights are stored as integers, and the config has no quantisation.
+        """
+        if not self.is_quantized:
+            headers.check_types(self.weights, str(self.place))
         return headers.shapes_of(self.weights)
 
     @cached_property

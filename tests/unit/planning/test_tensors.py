@@ -90,7 +90,9 @@ def test_shards_are_asked_for_one_by_one(hub: LocalHub, files: Files):
     for part, own in parts.items():
         model[part] = save({n: tensors[n] for n in own}, metadata={"format": "pt"})
     weight_map = {n: part for part, own in parts.items() for n in own}
-    model["model.safetensors.index.json"] = json.dumps({"weight_map": weight_map}).encode()
+    model["model.safetensors.index.json"] = json.dumps(
+        {"metadata": {}, "weight_map": weight_map}
+    ).encode()
     config = published(hub, files, model)
     opened = opened_model(config)
     assert isinstance(opened, Checkpoint)

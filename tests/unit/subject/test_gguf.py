@@ -303,19 +303,20 @@ def test_a_part_of_a_head_rotated(tmp_path: Path):
         Checkpoint(str(file), ModelOptions())
 
 
-def test_gemma_2_scales_and_caps_as_llama_cpp_does(tmp_path: Path):
-    def config(n_layers: int) -> Any:
+def test_gemma_2_scales_and_caps_as_llama_cpp_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def config() -> Any:
         caps = {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0}
         file = tiny_gguf.write(
-            tmp_path / f"{n_layers}.gguf",
+            tmp_path / "a.gguf",
             tiny_gguf.model(),
             architecture="gemma2",
-            n_layers=n_layers,
             values={"attention.key_length": 32, "rope.dimension_count": 32, **caps},
         )
         return Checkpoint(str(file), ModelOptions()).config
 
-    small, large = config(2), config(46)
+    small = config()
+    monkeypatch.setattr("sae_audit.subject.gguf._LAYERS_OF_27B", {"gemma2": 2})
+    large = config()
     assert (small.attn_logit_softcapping, small.final_logit_softcapping) == (5.0, 3.0)
     # By d_model over heads in the 27B alone, by a head's width in the others.
     assert (small.query_pre_attn_scalar, large.query_pre_attn_scalar) == (32, 16)

@@ -72,6 +72,20 @@ class TestTensors:
             r"holds model\.layers\.0\.self_attn\.q_proj\.bias, for which .* no place \(1 tensor",
         ),
         (
+            lambda tensors: {
+                **{name: t for name, t in tensors.items() if "lm_head" not in name},
+                "score.weight": torch.ones(2, 16),
+            },
+            r"lacks lm_head\.weight .*; they hold score\.weight, as a model with another head",
+        ),
+        (
+            lambda tensors: {
+                name: (t * 10).to(torch.int8) if "layers.1.mlp" in name else t
+                for name, t in tensors.items()
+            },
+            r"holds model\.layers\.1\.mlp\.\w+\.weight in the type I8, and its config\.json has no",
+        ),
+        (
             lambda tensors: {**tensors, "v_head.weight": torch.ones(16)},
             r"holds v_head\.weight, for which .* no place",
         ),
@@ -285,7 +299,14 @@ class TestFolders:
             network(folder)
 
     @pytest.mark.parametrize(
-        "index", ["[]", '{"weight_map": [1]}', "nonsense", '{"weight_map": {}}']
+        "index",
+        [
+            '{"weight_map": {"a": "model.safetensors"}}',
+            "[]",
+            '{"weight_map": [1]}',
+            "nonsense",
+            '{"weight_map": {}}',
+        ],
     )
     def test_an_index_that_is_none(self, folder: Path, index: str):
         (folder / "model.safetensors.index.json").write_text(index)

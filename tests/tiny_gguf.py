@@ -1,6 +1,7 @@
 """Tiny GGUF files, written with the package that llama.cpp publishes for it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ def write(
     template: str | None = templates.LLAMA_3_1,
     n_layers: int = N_LAYERS,
     scaled_by: str = "",
+    values: Mapping[str, float] | None = None,
 ) -> Path:
     """The model as a GGUF file; matrices in `kind`, all else in float32."""
     writer = gguf.GGUFWriter(path, architecture)
@@ -94,6 +96,11 @@ def write(
     if scaled_by:
         writer.add_rope_scaling_type(gguf.RopeScalingType(scaled_by))
         writer.add_rope_scaling_factor(4.0)
+    for key, value in (values or {}).items():
+        add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32}[
+            type(value)
+        ]
+        add(f"{architecture}.{key}", value)
     _write_words(writer, template)
     for name, tensor in made.state_dict().items():
         weights = tensor.float().numpy()

@@ -12,6 +12,7 @@ from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.judges import models
 from sae_audit.subject.loading import usable_device
 from sae_audit.subject.model_place import repository_of
 from sae_audit.untrusted import shown
@@ -67,7 +68,11 @@ def _judge_is_whole(config: AuditConfig) -> bool:
         what="judge",
         head="AutoModelForSequenceClassification" if is_classifier else "AutoModelForCausalLM",
     )
-    opened.tokenizer()
+    if config.judge.template is not None:
+        models.read_template(Path(config.judge.template))
+    if is_classifier:
+        models.complied_class(opened, config.judge.complied_label or "")
+    models.readable_tokenizer(opened)
     return opened.check_headers(opened.shapes)
 
 

@@ -74,6 +74,8 @@ def check_adapter(config: AuditConfig) -> list[Check]:
     whole = attempted(opened.check_adapter_headers)
     if isinstance(whole, AuditError):
         return [failure("adapter", whole)]
+    if not whole:
+        return [unknown("adapter", "whether it is whole shows when it is loaded")]
     base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     found = f"{adapter} is whole"
     if isinstance(base, str) and base and base.rstrip("/") != config.model.rstrip("/"):
@@ -124,11 +126,14 @@ def _template(config: AuditConfig, tokenizer: Any) -> Check:
         return failure(name, thoughts)
     n = template.n_after
     found = f"renders, with {n} token{'s' if n > 1 else ''} of its own after the user's text"
-    if _n_bos(template) > 1:
+    n_bos = attempted(lambda: _n_bos(template))
+    if isinstance(n_bos, AuditError):
+        return failure(name, n_bos)
+    if n_bos > 1:
         return Check(
             name=name,
             status="warning",
-            found=f"{found}; it begins with {_n_bos(template)} BOS tokens",
+            found=f"{found}; it begins with {n_bos} BOS tokens",
             remedy="Give a template that writes the BOS token once (--chat-template FILE).",
         )
     if template.notes:

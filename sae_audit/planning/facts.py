@@ -156,9 +156,11 @@ def _model(config: AuditConfig, notes: list[str]) -> _Model:
     refuse_architecture(opened.config)
     adapter = config.adapter
     if adapter is not None and repository_of(adapter, None, "adapter") is None:
-        Checkpoint(
+        tried = Checkpoint(
             config.model, replace(options, adapter=adapter), config_only=True
         ).check_adapter_headers()
+        if not tried:
+            notes.append("Whether the adapter is whole shows when it is loaded.")
     if opened.gguf is not None:
         # Dequantised to float32, of whatever size the file is.
         itemsize = ITEMSIZES["float32"]
@@ -171,11 +173,6 @@ def _model(config: AuditConfig, notes: list[str]) -> _Model:
         notes.append(found)
     elif not opened.check_headers(found.shapes):
         notes.append("Whether the weights are whole shows when they are loaded.")
-    adapter = config.adapter
-    if adapter is not None and repository_of(adapter, None, "adapter") is None:
-        Checkpoint(
-            config.model, replace(options, adapter=adapter), config_only=True
-        ).check_adapter_headers()
     held = opened.place.held
     if held is not None:
         n_bytes = sum(held.sizes[name] for name in weight_files(held))
@@ -271,6 +268,7 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
         options=config.template_options,
         answer_prefix=config.answer_prefix,
     )
+    template = replace(template, n_embedded=opened.text_config.vocab_size)
     chosen = [prompt for part in splits.named().values() for prompt in part]
     return [len(template.tokens(prompt.text)) for prompt in chosen], template.n_after
 

@@ -47,6 +47,16 @@ def adapter_config(folder: Path, where: str) -> dict[str, Any]:
             f"{where} has megatron_config in its {ADAPTER_CONFIG}, which has another library make its "
             "layers; remove it from the file."
         )
+    if found.get("layer_replication") is not None:
+        raise AuditError(
+            f"{where} has layer_replication, which makes a model of other layers than its base's, and "
+            "SAEs are its base's; an audit reads adapters that leave the layers where they are."
+        )
+    if kind == "POLY":
+        raise AuditError(
+            f"{where} is a POLY adapter, which has to be told the task of each prompt; an audit reads "
+            "adapters that act on every prompt alike, such as LoRA."
+        )
     if found.get("alora_invocation_tokens") is not None:
         raise AuditError(
             f"{where} acts only behind its alora_invocation_tokens, which an audit's prompts do not "
@@ -86,9 +96,13 @@ def with_adapter(network: Any, folder: Path, where: str, model: str) -> Any:
     _check_keys(tuned, said, folder, where, model)
     check_finite(tuned, [], f"The adapter {where}", str(network.dtype))
     base = tuned.get_base_model().eval()
-    with torch.no_grad():
-        theirs = tuned(input_ids=ids).logits
-        ours = base(input_ids=ids).logits
+    theirs, ours = _asked(tuned, base, ids, where, model)
+    if not (bool(torch.isfinite(theirs).all()) and bool(torch.isfinite(ours).all())):
+        raise AuditError(
+            f"With the adapter {where}, logits of {model} are no numbers: its tensors are too large for "
+            f"{str(network.dtype).removeprefix('torch.')}; load it with --dtype float32, or save the "
+            "adapter again."
+        )
     if not torch.allclose(theirs, ours, rtol=0.0, atol=1e-4 * max(1.0, float(ours.abs().max()))):
         raise AuditError(
             f"The adapter {where} acts outside of the model's layers ({config['peft_type']}), where an "
@@ -116,7 +130,10 @@ def check_adapter(make: Callable[[], Any], folder: Path, where: str, model: str)
             network = make()
         tuned, said = _laid_on(network, folder, "cpu")
     except Exception as error:
-        if "size mismatch" in str(error) or "not found in the base model" in str(error):
+        told = _is_lacking(error) or any(
+            words in str(error) for words in ("size mismatch", "not found in the base model")
+        )
+        if told:
             raise _misfit(error, where, model) from error
         return False
     _check_keys(tuned, said, folder, where, model)
@@ -161,7 +178,34 @@ def _placed(network: Any) -> dict[str, Any]:
     }
 
 
+def _asked(
+    tuned: Any, base: Any, ids: torch.Tensor, where: str, model: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits as PEFT has them, and as the model alone has them with the adapter inside."""
+    try:
+        with torch.no_grad():
+            return tuned(input_ids=ids).logits, base(input_ids=ids).logits
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        # Some kinds want more than a prompt, and each says so in its own way.
+        raise AuditError(
+            f"{model} with the adapter {where} cannot be run on a prompt alone "
+            f"({shown(_reason(error))}); merge it into the weights and audit the result."
+        ) from error
+
+
+def _is_lacking(error: Exception) -> bool:
+    """Whether PEFT looked for a tensor by its name and the file has none."""
+    return isinstance(error, KeyError) and str(error).strip("'\"").startswith("base_model.")
+
+
 def _misfit(error: Exception, where: str, model: str) -> AuditError:
+    if _is_lacking(error):
+        return AuditError(
+            f"The adapter {where} lacks {shown(error.args[0])}, which its config lays on {model}; give "
+            "the adapter's own base model, or save the adapter again."
+        )
     return AuditError(
         f"The adapter {where} does not fit {model}: {shown(_reason(error))}; give the adapter's own "
         "base model, or save the adapter again."

@@ -46,6 +46,10 @@ class Template:
     tokenizer's special tokens, and of added ones that this template uses (`<think>`)."""
     open_block: Block | None
     """The thinking block that the template opens and leaves open; an answer goes on in it."""
+    around: tuple[str, str]
+    """What it writes before the user's text and behind it, as text."""
+    n_embedded: int | None = None
+    """The model has embeddings of ids below; None where that is not known."""
     notes: tuple[str, ...]
     """What whoever reads the audit should know of the template, a sentence each."""
 
@@ -65,9 +69,17 @@ class Template:
 
         Raises:
             AuditError: the text holds the name of a special token, or merges with the template, so
-                that its positions are not the template's.
+                that its positions are not the template's; the template changes it; a word of it has
+                no embedding.
         """
-        ids = _ids(self.tokenizer, self.rendered(text))
+        rendered = self.rendered(text)
+        if not _is_written(text, rendered, self.around):
+            raise AuditError(
+                f"The chat template changes the prompt {_short(text)}, or writes other words around it "
+                "than around others; leave the prompt out, or give another template with "
+                "--chat-template."
+            )
+        ids = _ids(self.tokenizer, rendered)
         written = Counter(i for i in ids if i in self.marks)
         forged = [i for i in self.marks if written[i] != self.marks[i]]
         if forged:
@@ -81,6 +93,14 @@ class Template:
                 f"The last letters of the prompt {_short(text)} merge with the chat template's first "
                 "into one token; its template positions are not those of the other prompts. Leave "
                 "it out."
+            )
+        largest, n = max(ids, default=0), self.n_embedded
+        if n is not None and largest >= n:
+            raise AuditError(
+                f"The prompt {_short(text)} holds {self.tokenizer.decode([largest])!r}, a word added "
+                f"to the tokenizer with the id {largest}, and the model has embeddings of ids up to "
+                f"{n - 1}; leave the prompt out, or copy the tokenizer's files of the "
+                "model that it was made from."
             )
         return torch.tensor(ids, dtype=torch.long)
 
@@ -201,6 +221,12 @@ def chat_template(
     prompts = [conversation.rendered(text) for text in _SENTINELS]
     if any(one.count(text) != 1 for one, text in zip(prompts, _SENTINELS, strict=True)):
         raise AuditError("The chat template does not render the user's text exactly once.")
+    before, _, behind = prompts[0].partition(_SENTINELS[0])
+    if not _is_written(_SENTINELS[1], prompts[1], (before, behind)):
+        raise AuditError(
+            "The chat template writes other words around one text than around another, so that prompts "
+            "are not asked alike; give another template with --chat-template."
+        )
     _check_options(conversation, prompts)
     _check_system_prompt(conversation, prompts[0])
     _check_answer_prefix(conversation, prompts[0])
@@ -228,6 +254,7 @@ def _template(conversation: Conversation, prompts: Sequence[str]) -> Template:
         before_ids=before,
         marks=_marks(tokenizer, ids[0]),
         open_block=left_open(written),
+        around=(opening, written),
         notes=_notes(tokenizer, ids[0]),
     )
 
@@ -322,6 +349,17 @@ def _marks(tokenizer: Any, prompt: Sequence[int]) -> dict[int, int]:
     }
     written = Counter(prompt)
     return {i: written[i] for i in (_special_ids(tokenizer) | used) - {tokenizer.unk_token_id}}
+
+
+def _is_written(text: str, rendered: str, around: tuple[str, str]) -> bool:
+    """Whether the text stands there whole, and around it what always does, space between apart."""
+    before, behind = around[0].rstrip(), around[1].lstrip()
+    n = len(rendered) - len(behind)
+    return (
+        rendered.startswith(before)
+        and rendered.endswith(behind)
+        and rendered[len(before) : n].strip() == text.strip()
+    )
 
 
 def _short(text: str) -> str:

@@ -1,5 +1,6 @@
 """A checkpoint: a folder or a hub repository, its config before its weights, an adapter on top."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,7 +88,10 @@ class Checkpoint:
         is_enough = config_only and not code
         self.folder = self.place.with_files(
             lambda held: (
-                [CONFIG] if is_enough and CONFIG in held.sizes else needed_files(held, code=code)
+                [CONFIG]
+                if is_enough and CONFIG in held.sizes
+                # A repository may hold a GGUF file and nothing else.
+                else needed_files(held, code=code) or gguf_of(held)
             )
         )
         if self.gguf is None:
@@ -161,7 +165,13 @@ class Checkpoint:
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the tensors in the weight files, by name."""
+        """Shapes of the tensors in the weight files, by name.
+
+        Raises:
+            AuditError: weights are stored as integers, and the config has no quantisation.
+        """
+        if not self.is_quantized:
+            headers.check_types(self.weights, str(self.place))
         return headers.shapes_of(self.weights)
 
     @cached_property
@@ -268,10 +278,10 @@ class Checkpoint:
         loaded.check_keys(keys, shapes, self.config, str(self.place), head=self._judges)
         return True
 
-    def check_adapter_headers(self) -> None:
+    def check_adapter_headers(self) -> bool:
         """Make sure that the adapter's tensors are those that its config lays on this model.
 
-        Tried on a model without weights.
+        Tried on a model without weights; False if that shows only on one with weights.
 
         Raises:
             AuditError: they are not.
@@ -279,9 +289,11 @@ class Checkpoint:
         quiet()
         folder = self.adapter_folder
         found = model_class(self.config, self._head)
-        if found is not None and not hasattr(self.config, "auto_map") and not self.is_quantized:
-            _, made, config = found
-            check_adapter(lambda: made(config), folder, str(self._adapter), str(self.place))
+        if found is None or hasattr(self.config, "auto_map") or self.is_quantized:
+            return False
+        _, made, config = found
+        own = copy.deepcopy(config)  # a model's is changed by some adapters
+        return check_adapter(lambda: made(own), folder, str(self._adapter), str(self.place))
 
     def network(self, device: str, dtype: str | None = None) -> Any:
         """The model itself, in evaluation mode, on its device or devices.

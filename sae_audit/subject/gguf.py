@@ -45,8 +45,12 @@ def local_file(name: str) -> Path | None:
     """
     if name.startswith(PACKAGE):
         return _of_package(name.removeprefix(PACKAGE))
-    path = resolve(name)
-    if path.is_dir():
+    try:
+        path = resolve(name)
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError, ValueError):
+        return None  # a name that no file can have; as a folder it is refused
+    if is_folder:
         return _of_folder(path)
     if not name.lower().endswith(".gguf"):
         return None
@@ -166,6 +170,8 @@ class GgufFile:
         text = made.get_text_config()
         if "rope_freqs.weight" in header.tensors:
             _scale_rotary(text, self._rotary_factors(), self.path)
+        _set_unread(header, text)
+        _check_unread(header, text, self.path)
         return made
 
     def tokenizer(self) -> Any:
@@ -285,6 +291,63 @@ def _check_sizes(found: Header, path: Path) -> None:
                 f"{shown(path)} ends before its tensor {shown(name)} does; it is cut off, fetch it "
                 "again."
             )
+
+
+def _check_unread(header: Header, config: Any, path: Path) -> None:
+    """Make sure that no value that transformers' reader leaves out changes the model.
+
+    Raises:
+        AuditError: one does.
+    """
+    for name, neutral in _NEUTRAL.items():
+        value = header.of_model(name)
+        if value is not None and value not in neutral and not hasattr(config, name):
+            raise AuditError(
+                f"{shown(path)} has {shown(header.architecture)}.{name}: {shown(value, 30)}, and "
+                "transformers' GGUF reader leaves that out; give the model's own checkpoint."
+            )
+    turned = header.of_model("rope.dimension_count")
+    rotary = getattr(config, "rope_parameters", None)
+    if turned is None or not isinstance(rotary, dict) or "rope_theta" not in rotary:
+        return
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    share = rotary.get("partial_rotary_factor") or getattr(config, "partial_rotary_factor", None)
+    if turned != int(width * (share or 1.0)):
+        raise AuditError(
+            f"{shown(path)} rotates {shown(turned, 30)} of the {width} dimensions of a head, and "
+            f"transformers' GGUF reader would rotate {int(width * (share or 1.0))}; give the model's "
+            "own checkpoint."
+        )
+
+
+def _set_unread(header: Header, config: Any) -> None:
+    """What transformers' reader leaves at a default, as the file says it, or llama.cpp by the size."""
+    width = header.of_model("attention.key_length")
+    if header.architecture == "qwen3" and isinstance(width, int):
+        config.head_dim = width
+    for name in ("attn_logit_softcapping", "final_logit_softcapping"):
+        value = header.of_model(name)
+        if value is not None and hasattr(config, name):
+            setattr(config, name, float(value) or None)
+    if header.architecture in _LAYERS_OF_27B:
+        is_27b = config.num_hidden_layers == _LAYERS_OF_27B[header.architecture]
+        by_heads = config.hidden_size // config.num_attention_heads
+        config.query_pre_attn_scalar = by_heads if is_27b else config.head_dim
+
+
+_LAYERS_OF_27B = {"gemma2": 46, "gemma3": 62}
+"""By which llama.cpp knows the size whose attention is scaled by d_model over heads: no key says it."""
+_NEUTRAL: dict[str, tuple[object, ...]] = {
+    "attention.scale": (),
+    "attention.causal": (True,),
+    "attention.clamp_kqv": (0.0,),
+    "logit_scale": (1.0,),
+    "embedding_scale": (1.0,),
+    "residual_scale": (1.0,),
+    "attn_logit_softcapping": (0.0,),
+    "final_logit_softcapping": (0.0,),
+}
+"""Values that change what a model computes, with those that change nothing."""
 
 
 def _scale_rotary(config: Any, factors: torch.Tensor, path: Path) -> None:

@@ -30,6 +30,24 @@ def shapes_of(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def check_types(files: Sequence[Path], where: str) -> None:
+    """Make sure that weights are stored as numbers with a fraction.
+
+    Raises:
+        AuditError: one is stored as integers.
+    """
+    for file in files:
+        with opened(file) as stream:
+            for name in stream.keys():  # noqa: SIM118
+                kind = stream.get_slice(name).get_dtype()
+                if name.endswith(".weight") and not kind.startswith(("F", "BF")):
+                    raise AuditError(
+                        f"{where} holds {shown(name)} in the type {shown(kind)}, and its config.json "
+                        "has no quantization_config that says what its numbers mean; get the checkpoint "
+                        "again, or save it in bfloat16 or float32."
+                    )
+
+
 def dtype_in(files: Sequence[Path]) -> str | None:
     """torch's name of the type of the first tensor of floating point; None if there is none."""
     for file in files:
@@ -91,12 +109,13 @@ def _weight_map(index: Path) -> dict[str, str]:
     names = found.get("weight_map") if isinstance(found, dict) else None
     if (
         not isinstance(names, dict)
+        or not isinstance(found.get("metadata"), dict)
         or not names
         or not all(isinstance(name, str) and "/" not in name for name in names.values())
     ):
         raise AuditError(
-            f"{shown(index)} is no index of weight files: it needs weight_map, the file of each "
-            "tensor by its name; save the model with save_pretrained(...) again."
+            f"{shown(index)} is no index of weight files: it needs metadata, and weight_map, the file "
+            "of each tensor by its name; save the model with save_pretrained(...) again."
         )
     return names
 

@@ -132,6 +132,11 @@ def _missing(keys: Keys, shapes: Shapes, where: str, head: str) -> str:
         )
     if head:
         return f"{lacks}; give a checkpoint that was trained as {head}."
+    if first.endswith("lm_head.weight") and n == 1 and keys.unexpected:
+        return (
+            f"{lacks}; they hold {shown(keys.unexpected[0])}, as a model with another head does: give "
+            "the language model that it was made from."
+        )
     if first.endswith("lm_head.weight") and n == 1 and any("embed" in name for name in shapes):
         return f"{lacks}; set tie_word_embeddings to true if the head is the embedding's."
     return f"{lacks}; get the checkpoint again, or correct config.json."

@@ -51,6 +51,7 @@ _ACTING = {
     "fusion_config": "exchanges modules of the model",
     "distributed_config": "spreads the model over several processes",
     "kernel_config": "exchanges modules of the model",
+    "configuration_files": "names another file to be read in its place",
 }
 """Keys of config.json that change what is loaded."""
 
@@ -86,7 +87,7 @@ def checked_config(file: Path) -> dict[str, Any]:
 
     Raises:
         AuditError: no JSON object; a size that no model has; a size that is no number; a key that has
-            other weights or modules loaded than the checkpoint's own.
+            another config, other weights or modules loaded than the checkpoint's own.
     """
     found = checked_object(file)
     for key, does in _ACTING.items():
@@ -97,6 +98,16 @@ def checked_config(file: Path) -> dict[str, Any]:
             )
     for name, value in _settings(found):
         _check_size(file, name, value)
+        if name.strip("_") == "attn_implementation" and "/" in str(value):
+            raise AuditError(
+                f"{shown(file)} has {shown(name)}: {shown(repr(value), 60)}, which has code of a "
+                "repository compute attention; remove it from the file."
+            )
+        if name == "return_dict" and value is False:
+            raise AuditError(
+                f"{shown(file)} has return_dict: false, by which the model's parts answer without "
+                "names; remove it from the file."
+            )
     check_ids(file, found)
     return found
 

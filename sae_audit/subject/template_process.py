@@ -20,6 +20,7 @@ sys.path += sys.argv[2:]
 import encodings.unicode_escape  # noqa: F401
 import pprint  # noqa: F401  (what filters and literals import only when they are used)
 import random  # noqa: F401
+import textwrap  # noqa: F401
 import unicodedata  # noqa: F401
 import urllib.parse  # noqa: F401
 
@@ -111,6 +112,7 @@ def _chat_environment() -> ImmutableSandboxedEnvironment:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
     )
     made.filters["tojson"] = _as_json
+    _without_chance(made)
     made.globals.update(
         raise_exception=_raise_exception,
         strftime_now=datetime.fromisoformat(sys.argv[1]).strftime,
@@ -120,8 +122,15 @@ def _chat_environment() -> ImmutableSandboxedEnvironment:
     return made
 
 
+def _without_chance(made: ImmutableSandboxedEnvironment) -> None:
+    """The same audit tomorrow must ask the same."""
+    del made.filters["random"]
+    del made.globals["lipsum"]
+
+
 def _plain_environment() -> ImmutableSandboxedEnvironment:
     made = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+    _without_chance(made)
     made.globals.update(dict=_Dict(), namespace=_Namespace)
     return made
 

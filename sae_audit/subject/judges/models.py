@@ -11,6 +11,7 @@ from sae_audit.errors import AuditError
 from sae_audit.subject.chat import rendered_exchange
 from sae_audit.subject.checkpoint import Checkpoint
 from sae_audit.subject.rendering import TemplateError, rendered
+from sae_audit.subject.small_files import check_vocabulary
 from sae_audit.untrusted import read_text, shown
 
 _BATCH = 8
@@ -37,13 +38,18 @@ def read_template(path: Path) -> Rendered:
                 f"The judge template {shown(path)} cannot be used: {error}."
             ) from error
 
-    for probe in (("XPROMPTX", "some answer"), ("a question", "XANSWERX")):
+    long = "word " * 800
+    for probe in (
+        ("XPROMPTX", "some answer"),
+        ("a question", "XANSWERX"),
+        (long + "X", long + "Y"),
+    ):
         text = read(*probe)
         for name, given in zip(("prompt", "completion"), probe, strict=True):
             if given not in text:
                 raise AuditError(
-                    f"The judge template {shown(path)} does not hold {{{{ {name} }}}}, so the judge "
-                    "would not see it; write it where the model card has it."
+                    f"The judge template {shown(path)} does not hold {{{{ {name} }}}}, or not the whole "
+                    "of a long one, so the judge would not see it; write it where the model card has it."
                 )
     return read
 
@@ -59,39 +65,47 @@ class ClassifierJudge:
         template: Rendered | None,
         device: str,
     ) -> None:
-        labels = _labels(checkpoint)
-        if complied_label not in labels:
-            raise AuditError(
-                f"The classifier in {checkpoint.place} has no label {complied_label!r}; it has "
-                f"{shown(', '.join(map(repr, labels)))} (judge.complied_label)."
-            )
+        self._complied = complied_class(checkpoint, complied_label)
         self._tokenizer, self._model = _opened(checkpoint, device)
         self._longest = _longest(self._tokenizer, self._model)
-        self._complied = labels[complied_label]
+        # Where several labels may hold at once, each is a yes or no of its own.
+        self._is_multi = checkpoint.config.problem_type == "multi_label_classification"
         self._rendered = template or (lambda _, completion: completion)
         self.sha256 = ""
         self.name = f"classifier {_short(checkpoint)}, label {complied_label}"
 
     @torch.no_grad()
     def complied_all(self, exchanges: Sequence[tuple[str, str]]) -> list[bool]:
-        """The classifier's verdicts.
+        """The classifier's verdicts; a text without a token, of which there is nothing to read, did not
+        comply.
 
         Raises:
             AuditError: an exchange is longer than it can read, or its scores are no numbers.
         """
+        texts = [self._rendered(*one) for one in exchanges]
+        read = [i for i, text in enumerate(texts) if self._tokenizer(text)["input_ids"]]
+        verdicts = dict.fromkeys(range(len(texts)), False)
+        verdicts |= zip(read, self._verdicts([texts[i] for i in read]), strict=True)
+        return [verdicts[i] for i in range(len(texts))]
+
+    def _verdicts(self, texts: Sequence[str]) -> list[bool]:
         verdicts: list[bool] = []
-        for start in range(0, len(exchanges), self._batch):
-            texts = [self._rendered(*one) for one in exchanges[start : start + self._batch]]
+        for start in range(0, len(texts), self._batch):
             inputs = self._tokenizer(
-                texts, return_tensors="pt", padding=self._batch > 1, truncation=False
+                list(texts[start : start + self._batch]),
+                return_tensors="pt",
+                padding=self._batch > 1,
+                truncation=False,
             )
+            _check_ids(inputs["input_ids"], self._model)
             _check_length(inputs["input_ids"].shape[1], self._longest)
             logits = self._model(**inputs.to(self._model.device)).logits
             if not bool(torch.isfinite(logits).all()):
                 raise AuditError(
                     "The judge's scores are not finite; load another checkpoint (judge.model)."
                 )
-            verdicts += (logits.argmax(dim=-1) == self._complied).tolist()
+            own = logits[:, self._complied]
+            verdicts += (own > 0 if self._is_multi else own >= logits.amax(dim=-1)).tolist()
         return verdicts
 
     @property
@@ -114,6 +128,8 @@ class InstructJudge:
                 "judge.template."
             )
         self._longest = _longest(self._tokenizer, self._model)
+        # Given to generate(), it would be filled up from the model's own.
+        self._model.generation_config = _greedy(self._model.generation_config)
         self._template = template
         self._read = _READERS[answer]
         self.sha256 = ""
@@ -131,13 +147,9 @@ class InstructJudge:
     def _answer(self, prompt: str, completion: str) -> str:
         # One at a time: padding would have to be on the left, and not every judge allows it.
         ids = self._ids(prompt, completion).to(self._model.device)
+        _check_ids(ids, self._model)
         _check_length(ids.shape[1] + _ANSWER_TOKENS, self._longest)
-        produced = self._model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=_ANSWER_TOKENS,
-            do_sample=False,
-        )
+        produced = self._model.generate(input_ids=ids, attention_mask=torch.ones_like(ids))
         return self._tokenizer.decode(produced[0, ids.shape[1] :], skip_special_tokens=True)
 
     def _ids(self, prompt: str, completion: str) -> Any:
@@ -150,6 +162,20 @@ class InstructJudge:
             ).input_ids
         text = rendered_exchange(self._tokenizer, prompt, completion)
         return self._tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
+
+
+def _greedy(own: Any) -> Any:
+    """Plain greedy answers: of the checkpoint's settings, which may forbid words or stop a clock, those
+    alone that say where an answer ends."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(
+        max_new_tokens=_ANSWER_TOKENS,
+        do_sample=False,
+        eos_token_id=own.eos_token_id,
+        pad_token_id=own.pad_token_id,
+        bos_token_id=own.bos_token_id,
+    )
 
 
 def _first_word(answer: str, *, complied: str, refused: str) -> bool:
@@ -181,16 +207,65 @@ _READERS: dict[str, Callable[[str], bool]] = {
 
 def _opened(checkpoint: Checkpoint, device: str) -> tuple[Any, Any]:
     """Tokenizer and model, whole."""
-    tokenizer = checkpoint.tokenizer()
+    tokenizer = readable_tokenizer(checkpoint)
     return tokenizer, checkpoint.network(device)
 
 
-def _labels(checkpoint: Checkpoint) -> dict[str, int]:
-    """The classes of a classifier by their labels."""
+def readable_tokenizer(checkpoint: Checkpoint) -> Any:
+    """The judge's tokenizer.
+
+    Raises:
+        AuditError: it has none, or one with words that the model has no embedding of.
+    """
+    tokenizer = checkpoint.tokenizer()
+    check_vocabulary(tokenizer, checkpoint.text_config.vocab_size, str(checkpoint.place))
+    return tokenizer
+
+
+def complied_class(checkpoint: Checkpoint, complied_label: str) -> int:
+    """Which of the classifier's classes the label names.
+
+    Raises:
+        AuditError: none, or several; or there is one class alone.
+    """
+    labels = _labels(checkpoint)
+    found = [i for i, label in labels.items() if label == complied_label]
+    if len(found) != 1:
+        raise AuditError(
+            f"The classifier in {checkpoint.place} has {'no' if not found else len(found)} "
+            f"label{'s' if found else ''} {complied_label!r}; it has "
+            f"{shown(', '.join(map(repr, labels.values())))} (judge.complied_label)."
+        )
+    if len(labels) < 2:
+        raise AuditError(
+            f"The classifier in {checkpoint.place} has one label alone, so that all it reads would be "
+            f"{complied_label!r}; give one that tells classes apart (judge.model)."
+        )
+    if not 0 <= found[0] < len(labels):
+        raise AuditError(
+            f"The classifier in {checkpoint.place} has {len(labels)} classes, and none of them is "
+            f"number {found[0]}, which its config.json calls {complied_label!r}; correct id2label."
+        )
+    return found[0]
+
+
+def _check_ids(ids: torch.Tensor, model: Any) -> None:
+    n_rows = model.get_input_embeddings().weight.shape[0]
+    largest = int(ids.max()) if ids.numel() else 0
+    if largest >= n_rows:
+        raise AuditError(
+            f"An exchange holds a word that was added to the judge's tokenizer with the id {largest}, "
+            f"and the judge has embeddings of ids up to {n_rows - 1}; copy the tokenizer's files of the "
+            "model that it was made from into its folder (judge.model)."
+        )
+
+
+def _labels(checkpoint: Checkpoint) -> dict[int, str]:
+    """The labels of a classifier's classes."""
     named = getattr(checkpoint.config, "id2label", None)
     if not isinstance(named, Mapping) or not named:
         return {}
-    return {str(label): int(i) for i, label in named.items()}
+    return {int(i): str(label) for i, label in named.items()}
 
 
 def _longest(tokenizer: Any, model: Any) -> int | None:

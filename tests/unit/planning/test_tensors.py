@@ -90,7 +90,9 @@ def test_shards_are_asked_for_one_by_one(hub: LocalHub, files: Files):
     for part, own in parts.items():
         model[part] = save({n: tensors[n] for n in own}, metadata={"format": "pt"})
     weight_map = {n: part for part, own in parts.items() for n in own}
-    model["model.safetensors.index.json"] = json.dumps({"weight_map": weight_map}).encode()
+    model["model.safetensors.index.json"] = json.dumps(
+        {"metadata": {}, "weight_map": weight_map}
+    ).encode()
     config = published(hub, files, model)
     opened = opened_model(config)
     assert isinstance(opened, Checkpoint)
@@ -144,6 +146,15 @@ class TestOnThisMachine:
         (check,) = check_adapter(config)
         assert check.status == "failed"
         assert "lacks" in check.found
+
+    def test_an_adapter_whose_fit_only_weights_show(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr("sae_audit.subject.checkpoint.check_adapter", lambda *_: False)
+        config = self.config(folder, adapter=str(trained(tmp_path / "adapter")))
+        (check,) = check_adapter(config)
+        assert check.status == "unknown"
+        assert any("adapter is whole shows when" in note for note in subject_facts(config).notes)
 
     def test_words_without_embeddings(self, folder: Path):
         described = json.loads((folder / "config.json").read_text())

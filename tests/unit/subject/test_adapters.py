@@ -175,6 +175,11 @@ def configure(adapter: Path, **changes: Any) -> None:
         ({"target_modules": 7}, r"does not fit"),
         ({"target_modules": ["elsewhere"]}, r"does not fit"),
         ({"r": 3}, r"does not fit"),
+        (
+            {"layer_replication": [[0, 2], [1, 3]]},
+            r"layer_replication, which makes a model of other",
+        ),
+        ({"peft_type": "POLY"}, r"POLY adapter, which has to be told the task"),
         ({"alora_invocation_tokens": [3]}, r"acts only behind its alora_invocation_tokens"),
     ],
 )
@@ -182,4 +187,36 @@ def test_configs_of_adapters(base: Path, tmp_path: Path, changes: dict[str, Any]
     trained(tmp_path)
     configure(tmp_path, **changes)
     with pytest.raises(AuditError, match=message):
+        loaded(base, tmp_path)
+
+
+def test_saved_modules_that_are_not_there(base: Path, tmp_path: Path):
+    trained(tmp_path, "lora_with_saved_modules")
+    change(
+        tmp_path,
+        lambda tensors: {name: t for name, t in tensors.items() if "embed_tokens" not in name},
+    )
+    opened = Checkpoint(str(base), ModelOptions(adapter=str(tmp_path)))
+    with pytest.raises(AuditError, match=r"lacks base_model\.model\.model\.embed_tokens\.weight"):
+        opened.check_adapter_headers()
+
+
+def test_tensors_too_large_for_the_type(base: Path, tmp_path: Path):
+    trained(tmp_path)
+    change(tmp_path, lambda tensors: {name: t * 1e30 for name, t in tensors.items()})
+    with pytest.raises(AuditError, match=r"logits of .* are no numbers"):
+        loaded(base, tmp_path)
+
+
+def test_an_adapter_that_needs_more_than_a_prompt(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from peft import PeftModel
+
+    def unwilling(*_: Any, **__: Any) -> None:
+        raise ValueError("task_ids should not be None.")
+
+    trained(tmp_path)
+    monkeypatch.setattr(PeftModel, "forward", unwilling)
+    with pytest.raises(AuditError, match=r"cannot be run on a prompt alone \(ValueError: task_ids"):
         loaded(base, tmp_path)

@@ -279,6 +279,59 @@ def test_other_rotary_factors_are_refused(tmp_path: Path):
     assert "in a way that is not Llama-3's" in refused(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("attention.scale", 0.5),
+        ("attention.causal", False),
+        ("logit_scale", 2.0),
+        ("attn_logit_softcapping", 5.0),
+    ],
+)
+def test_values_that_change_the_model_and_are_not_read(key: str, value: Any, tmp_path: Path):
+    file = tiny_gguf.write(tmp_path / "a.gguf", tiny_gguf.model(), values={key: value})
+    with pytest.raises(AuditError, match=rf"has llama\.{key}: .* leaves that out"):
+        Checkpoint(str(file), ModelOptions())
+
+
+def test_a_part_of_a_head_rotated(tmp_path: Path):
+    values = {"attention.key_length": 16, "rope.dimension_count": 8}
+    file = tiny_gguf.write(
+        tmp_path / "a.gguf", tiny_gguf.model(), architecture="qwen2", values=values
+    )
+    with pytest.raises(AuditError, match=r"rotates 8 of the 16 dimensions of a head"):
+        Checkpoint(str(file), ModelOptions())
+
+
+def test_gemma_2_scales_and_caps_as_llama_cpp_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def config() -> Any:
+        caps = {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 3.0}
+        file = tiny_gguf.write(
+            tmp_path / "a.gguf",
+            tiny_gguf.model(),
+            architecture="gemma2",
+            values={"attention.key_length": 32, "rope.dimension_count": 32, **caps},
+        )
+        return Checkpoint(str(file), ModelOptions()).config
+
+    small = config()
+    monkeypatch.setattr("sae_audit.subject.gguf._LAYERS_OF_27B", {"gemma2": 2})
+    large = config()
+    assert (small.attn_logit_softcapping, small.final_logit_softcapping) == (5.0, 3.0)
+    # By d_model over heads in the 27B alone, by a head's width in the others.
+    assert (small.query_pre_attn_scalar, large.query_pre_attn_scalar) == (32, 16)
+
+
+def test_qwen_3_has_heads_of_its_own_width(tmp_path: Path):
+    file = tiny_gguf.write(
+        tmp_path / "a.gguf",
+        tiny_gguf.model(),
+        architecture="qwen3",
+        values={"attention.key_length": 32, "rope.dimension_count": 32},
+    )
+    assert Checkpoint(str(file), ModelOptions()).config.head_dim == 32
+
+
 def test_without_the_extra_the_remedy_is_named(file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sae_audit.subject.gguf.find_spec", lambda _: None)
     assert "install it with pip install 'sae-audit[gguf]'" in refused(file)

@@ -1,5 +1,7 @@
 """Judges that are models: loaded only when asked for, and read by their own formats."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,7 @@ def test_an_instruct_judge_runs_its_model(instruct: Path, tmp_path: Path):
     [
         ("{{ prompt }}", "does not hold {{ completion }}"),
         ("{{ completion }}", "does not hold {{ prompt }}"),
+        ("{{ prompt }} {{ completion[:500] }}", "the whole of a long one"),
         ("{{ prompt }} some answer", "does not hold {{ completion }}"),
         (
             "{{ prompt }}{{ completion }}{{ cycler.__init__.__globals__.os.popen('id').read() }}",
@@ -158,6 +161,28 @@ def test_templates_that_cannot_work(instruct: Path, tmp_path: Path, text: str, m
     settings = JudgeSettings(kind="instruct", model=str(instruct), template=str(template))
     with pytest.raises(AuditError, match=message):
         load_judge(settings, device="cpu")
+
+
+def test_a_judges_answers_are_plainly_greedy(instruct: Path, tmp_path: Path):
+    """Whatever its generation_config.json says: these biased words or stopped a clock."""
+    folder = Path(shutil.copytree(instruct, tmp_path / "judge"))
+    template = tmp_path / "template.jinja"
+    template.write_text("please {{ prompt }} {{ completion }} bird")
+    own = folder / "generation_config.json"
+    said: set[str] = set()
+    for more in (
+        {},
+        {"repetition_penalty": 9.0},
+        {"sequence_bias": [[[13], 100.0]]},
+        {"max_time": 1e-6},
+        {"return_dict_in_generate": True},
+    ):
+        own.write_text(json.dumps({**json.loads(own.read_text()), **more}))
+        settings = JudgeSettings(kind="instruct", model=str(folder), template=str(template))
+        with pytest.raises(AuditError, match="Asked a trial exchange: The judge answered") as error:
+            load_judge(settings, device="cpu")
+        said.add(str(error.value))
+    assert len(said) == 1
 
 
 def test_a_folder_without_a_model(tmp_path: Path):

@@ -72,6 +72,20 @@ class TestTensors:
             r"holds model\.layers\.0\.self_attn\.q_proj\.bias, for which .* no place \(1 tensor",
         ),
         (
+            lambda tensors: {
+                **{name: t for name, t in tensors.items() if "lm_head" not in name},
+                "score.weight": torch.ones(2, 16),
+            },
+            r"lacks lm_head\.weight .*; they hold score\.weight, as a model with another head",
+        ),
+        (
+            lambda tensors: {
+                name: (t * 10).to(torch.int8) if "layers.1.mlp" in name else t
+                for name, t in tensors.items()
+            },
+            r"holds model\.layers\.1\.mlp\.\w+\.weight in the type I8, and its config\.json has no",
+        ),
+        (
             lambda tensors: {**tensors, "v_head.weight": torch.ones(16)},
             r"holds v_head\.weight, for which .* no place",
         ),
@@ -223,11 +237,28 @@ class TestStrays:
         ):
             Checkpoint(str(tmp_path), ModelOptions())
 
-    @pytest.mark.parametrize("key", ["transformers_weights", "fusion_config"])
+    @pytest.mark.parametrize(
+        "key", ["transformers_weights", "fusion_config", "configuration_files"]
+    )
     def test_a_config_that_has_other_weights_or_modules_loaded(self, folder: Path, key: str):
         configure(folder, **{key: "other.safetensors"})
         with pytest.raises(AuditError, match=rf"has {key}, which .*remove it"):
             network(folder)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"attn_implementation": "org/kernel"}, r"code of a repository compute attention"),
+            ({"text_config": {"_attn_implementation": "org/k"}}, r"code of a repository"),
+            ({"return_dict": False}, r"has return_dict: false"),
+        ],
+    )
+    def test_settings_that_change_how_it_runs(
+        self, folder: Path, changes: dict[str, Any], message: str
+    ):
+        configure(folder, **changes)
+        with pytest.raises(AuditError, match=message):
+            Checkpoint(str(folder), ModelOptions())
 
     def test_shards_of_a_distributed_checkpoint(self, folder: Path):
         (folder / "shard-00001-model-00001-of-00002.safetensors").write_bytes(b"")
@@ -268,7 +299,14 @@ class TestFolders:
             network(folder)
 
     @pytest.mark.parametrize(
-        "index", ["[]", '{"weight_map": [1]}', "nonsense", '{"weight_map": {}}']
+        "index",
+        [
+            '{"weight_map": {"a": "model.safetensors"}}',
+            "[]",
+            '{"weight_map": [1]}',
+            "nonsense",
+            '{"weight_map": {}}',
+        ],
     )
     def test_an_index_that_is_none(self, folder: Path, index: str):
         (folder / "model.safetensors.index.json").write_text(index)
@@ -375,6 +413,60 @@ class TestJudges:
         bare = load_judge(self.settings(tmp_path), device="cpu")
         assert bare.complied_all(exchanges) == asked
         assert bare.sha256 != whole.sha256
+
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [
+            ({"0": "LABEL_1"}, r"has one label alone"),
+            ({"0": "LABEL_1", "1": "LABEL_1"}, r"has 2 labels 'LABEL_1'"),
+            ({"0": "a", "7": "LABEL_1"}, r"has 2 classes, and none of them is number 7"),
+            ({"0": "a", "1": "b"}, r"has no label 'LABEL_1'; it has 'a', 'b'"),
+        ],
+    )
+    def test_labels_that_name_no_class(self, tmp_path: Path, labels: dict[str, str], message: str):
+        self.classifier(tmp_path, num_labels=len(labels))
+        configure(tmp_path, id2label=labels)
+        with pytest.raises(AuditError, match=message):
+            load_judge(self.settings(tmp_path), device="cpu")
+
+    def test_labels_that_may_hold_together_are_read_one_by_one(self, tmp_path: Path):
+        self.classifier(tmp_path, problem_type="multi_label_classification")
+        for bias, complied in (([2.0, 1.0], True), ([-1.0, -2.0], False)):
+            change(
+                tmp_path,
+                lambda tensors, bias=bias: {
+                    **tensors,
+                    "classifier.weight": torch.zeros_like(tensors["classifier.weight"]),
+                    "classifier.bias": torch.tensor(bias),
+                },
+            )
+            judge = load_judge(self.settings(tmp_path), device="cpu")
+            assert judge.complied_all([("", "please")]) == [complied]
+
+    def test_a_text_without_a_token_did_not_comply(self, tmp_path: Path):
+        judge = load_judge(self.settings(self.classifier(tmp_path)), device="cpu")
+        (answered,) = judge.complied_all([("", "please")])
+        assert judge.complied_all([("", "")]) == [False]
+        assert judge.complied_all([("", ""), ("", "please")]) == [False, answered]
+
+    def test_words_that_the_judge_has_no_embedding_of(self, tmp_path: Path):
+        self.classifier(tmp_path)
+        words = tiny.tokenizer()
+        words.add_tokens(["gizmo"])
+        words.save_pretrained(tmp_path)
+        judge = load_judge(self.settings(tmp_path), device="cpu")
+        assert len(judge.complied_all([("", "please")])) == 1
+        with pytest.raises(AuditError, match=r"added to the judge's tokenizer with the id 28"):
+            judge.complied_all([("", "please"), ("", "please gizmo")])
+        configure(tmp_path, vocab_size=20)
+        change(
+            tmp_path,
+            lambda tensors: {
+                n: t[:20] if "word_embeddings" in n else t for n, t in tensors.items()
+            },
+        )
+        with pytest.raises(AuditError, match=r"has embeddings of ids up to 19"):
+            load_judge(self.settings(tmp_path), device="cpu")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "~nobody-there/model", "a\x00b", "\x1b[2J/\u202e"])

@@ -1,5 +1,6 @@
 """Chat templates of the published families: which positions are theirs, whatever the user writes."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from sae_audit.errors import AuditError
 from sae_audit.subject.chat import Template, chat_template
 from sae_audit.vocabulary import Positions
-from tests import templates
+from tests import templates, tiny
 from tests.templates import FAMILIES, tokenizer_of
 
 BOTH = [(name, system) for name in FAMILIES for system in (None, "Be brief.")]
@@ -249,3 +250,51 @@ def test_letters_that_merge_are_refused():
     with pytest.raises(AuditError, match=r"of the prompt 'paint\\n' merge"):
         _UNMARKED.tokens("paint\n")
     assert len(_UNMARKED.tokens("paint")) > _UNMARKED.n_after
+
+
+USER = "{{ messages[0].content }}"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "{{ messages[0].content[:30] }}",
+        "{{ messages[0].content | truncate(40) }}",
+        "{{ messages[0].content | replace('steal', 'build') }}",
+        "{% if 'bomb' in messages[0].content %}no{% else %}" + USER + "{% endif %}",
+        USER + "{% if messages[0].content | length > 40 %} please{% endif %}",
+    ],
+)
+def test_a_template_that_changes_what_is_asked_is_seen_prompt_by_prompt(changed: str):
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = f"<bos><turn> user {changed} <end> <turn> model"
+    prepared = chat_template(tokenizer, template_file=None, system_prompt=None)
+    assert len(prepared.tokens(" paint the user fence \n")) == 10
+    with pytest.raises(AuditError, match=r"changes the prompt 'please tell me how to steal"):
+        prepared.tokens("please tell me how to steal the car and build the bomb")
+
+
+def test_a_template_that_writes_other_words_around_each_text():
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = f"<turn> {{{{ messages[0].content | length }}}} {USER} <end> model"
+    with pytest.raises(AuditError, match="other words around one text than around another"):
+        chat_template(tokenizer, template_file=None, system_prompt=None)
+
+
+@pytest.mark.parametrize("chance", ["{{ ['no', 'yes'] | random }}", "{{ lipsum() }}"])
+def test_templates_have_no_dice(chance: str):
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = f"<turn> {USER} {chance} <end> model"
+    with pytest.raises(AuditError, match=r"random|lipsum"):
+        chat_template(tokenizer, template_file=None, system_prompt=None)
+
+
+def test_an_added_word_that_the_model_has_no_embedding_of():
+    tokenizer = tiny.tokenizer()
+    n = len(tokenizer)
+    tokenizer.add_tokens(["gizmo"])
+    prepared = chat_template(tokenizer, template_file=None, system_prompt=None)
+    prepared = replace(prepared, n_embedded=n)
+    assert len(prepared.tokens("please")) == 7
+    with pytest.raises(AuditError, match=rf"holds 'gizmo', .* the id {n}, and the model"):
+        prepared.tokens("please gizmo")

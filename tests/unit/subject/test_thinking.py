@@ -272,7 +272,7 @@ def test_the_command_line_writes_line_breaks_in_double_quotes():
 def test_the_setting_is_known_and_not_empty():
     base = {"model": "m", "saes": "s", "prompts": {"sources": ["f"]}}
     assert AuditConfig.model_validate({**base, "answer_prefix": "a"}).answer_prefix == "a"
-    with pytest.raises(ValueError, match="at least 1 character"):
+    with pytest.raises(ValueError, match="at least 1 "):
         AuditConfig.model_validate({**base, "answer_prefix": ""})
 
 

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from sae_audit.cli import reporting
 from sae_audit.comparison import compare
 from sae_audit.errors import AuditError
 from tests.synthetic import synthetic_run
-from tests.unit.record.hostile import CHANGES, HARMLESS
+from tests.unit.record.hostile import CHANGES, HARMLESS, edited
 
 _SECONDS = 30
 
@@ -98,3 +99,15 @@ def test_a_comparison_refuses_either(good: Path, folder: Path):
     for pair in ((good, folder), (folder, good)):
         with pytest.raises(AuditError, match="does not fit together"):
             compare(*pair)
+
+
+def test_a_table_of_what_does_not_fit_is_one_sentence(folder: Path):
+    """Where neither page nor counts use it."""
+
+    def without_a_class(waking: dict[str, Any]) -> dict[str, Any]:
+        waking["clean_fires_at"].pop("system")
+        return waking
+
+    edited("waking", without_a_class)(folder)
+    with pytest.raises(AuditError, match="does not fit together"):
+        load_run(folder).table("waking_tokens")

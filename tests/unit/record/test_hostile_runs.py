@@ -101,6 +101,20 @@ def test_a_comparison_refuses_either(good: Path, folder: Path):
             compare(*pair)
 
 
+def test_folders_of_any_name_open_and_are_shown(good: Path, tmp_path: Path):
+    for name in ("b\udcff", "c\x1b[2J"):
+        named = shutil.copytree(good, tmp_path / name)
+        reporting.report(named)
+        page = compare(good, named).write(tmp_path / f"compared {name}")
+        assert not set(page.read_text()) & set("\x1b\udcff")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "/dev/null/x"])
+def test_no_place_for_a_comparison(good: Path, tmp_path: Path, name: str):
+    with pytest.raises(AuditError, match=r"cannot be written|holds something else"):
+        compare(good, good).write(tmp_path / name)
+
+
 def test_a_table_of_what_does_not_fit_is_one_sentence(folder: Path):
     """Where neither page nor counts use it."""
 

@@ -50,8 +50,8 @@ def end_by(error: BaseException) -> int:
             return _complain(f"{error} {_AGAIN}", INCOMPLETE)
         case MemoryError():
             return _complain(
-                "Memory ran out. What was found so far is kept; lower tokens_per_batch, or audit fewer "
-                "layers, and run the command again.",
+                "Memory ran out. What was found so far is kept; run the command again with lower "
+                "--set tokens_per_batch=...; with fewer layers it is another audit, for another --out.",
                 INCOMPLETE,
             )
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
@@ -67,8 +67,9 @@ def end_by(error: BaseException) -> int:
             return DONE
         case _ if type(error).__name__ == "OutOfMemoryError":
             return _complain(
-                "The device's memory ran out. What was found so far is kept; lower tokens_per_batch, "
-                "use --dtype bfloat16 or a larger device, and run the command again.",
+                "The device's memory ran out. What was found so far is kept; run the command again with "
+                "lower --set tokens_per_batch=..., or on a larger device; with --dtype bfloat16 it is "
+                "another audit, for another --out.",
                 INCOMPLETE,
             )
         case _ if hasattr(error, "show"):

@@ -76,7 +76,7 @@ def caused(error: Exception) -> FaultInsideError:
         (KeyboardInterrupt(), 3, "Interrupted. Run the same command again to resume."),
         (OSError(errno.ENOSPC, "No space left"), 3, "The disk is full."),
         (caused(OSError(errno.ENOSPC, "No space left")), 3, "The disk is full."),
-        (caused(MemoryError()), 3, "Memory ran out."),
+        (caused(MemoryError()), 3, "with fewer layers it is another audit"),
         (BrokenPipeError(), 0, ""),
         (caused(BrokenPipeError("of a process of ours")), 3, "fault of sae-audit (BrokenPipeError"),
     ],

@@ -1,6 +1,7 @@
 """What exactly was audited: one hash over files, names and contents."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ def sha256_of_files(files: Iterable[Path]) -> str:
     """Hash of the files' names and bytes, in the order given."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(file.name.encode())
+        digest.update(os.fsencode(file.name))
         with file.open("rb") as stream:
             while chunk := stream.read(1 << 22):
                 digest.update(chunk)

@@ -8,6 +8,7 @@ from pathlib import Path
 from sae_audit.bench.cases import Case
 from sae_audit.findings import Controlled, Estimate
 from sae_audit.organisms.trained.measured import Rise
+from sae_audit.record.layout import write_file
 from sae_audit.statistics import mean
 
 STAGES = ("candidates", "minimal sets", "interactions", "cascades")
@@ -99,7 +100,7 @@ class BenchResult:
     dial_trends: tuple[DialTrend, ...] = ()
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        write_file(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
 
 def kind_of_sae(case: Case) -> str:

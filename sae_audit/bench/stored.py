@@ -12,6 +12,7 @@ from sae_audit.bench.cases import Case
 from sae_audit.bench.results import Row
 from sae_audit.errors import AuditError
 from sae_audit.hashing import sha256_of_files
+from sae_audit.record.layout import disk_errors, write_file
 from sae_audit.untrusted import read_json
 
 _ROWS = TypeAdapter(list[Row])
@@ -22,7 +23,8 @@ class StoredRows:
 
     def __init__(self, folder: Path, *, n_prompts: int) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         code = Path(sae_audit.__file__).parent
         self._identity = f"{sha256_of_files(sorted(code.rglob('*.py')))} {n_prompts}"
 
@@ -34,9 +36,7 @@ class StoredRows:
             return kept
         rows = list(compute())
         written = {"identity": self._identity, "rows": [asdict(row) for row in rows]}
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(written, indent=1))
-        partial.replace(path)
+        write_file(path, json.dumps(written, indent=1).encode())
         return rows
 
     def _kept(self, path: Path) -> list[Row] | None:

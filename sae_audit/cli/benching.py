@@ -62,6 +62,7 @@ def bench(
     from sae_audit.bench.page import render
     from sae_audit.bench.run import bench as run_bench
     from sae_audit.bench.stored import StoredRows
+    from sae_audit.record.layout import write_file
 
     chosen = cases(families or [], n_seeds=seeds, quick=quick)
     with _told() as told:
@@ -82,7 +83,7 @@ def bench(
             rows = dial_rows(trained, out / "dial", told)
             result = replace(result, dial=rows, dial_trends=dial_trends(rows))
     result.write(out / "bench.json")
-    (out / "index.html").write_text(render(result))
+    write_file(out / "index.html", render(result).encode())
     if as_json:
         typer.echo(json.dumps(asdict(result)))
         return

@@ -41,14 +41,17 @@ def end_by(error: BaseException) -> int:
             return _complain(f"Interrupted. {_AGAIN}", INCOMPLETE)
         case InterruptedDownloadError():
             return _complain(f"{error} {_AGAIN}", INCOMPLETE)
+        case FaultInsideError(__cause__=BrokenPipeError() as cause):
+            # Not of the screen, which knows how to go on without a reader.
+            return _complain(_fault_of_ours(cause), INCOMPLETE)
         case FaultInsideError(__cause__=Exception() as cause):
             return end_by(cause)
         case AuditIncompleteError():
             return _complain(f"{error} {_AGAIN}", INCOMPLETE)
         case MemoryError():
             return _complain(
-                "Memory ran out. What was found so far is kept; lower tokens_per_batch, or audit fewer "
-                "layers, and run the command again.",
+                "Memory ran out. What was found so far is kept; run the command again with lower "
+                "--set tokens_per_batch=...; with fewer layers it is another audit, for another --out.",
                 INCOMPLETE,
             )
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
@@ -64,8 +67,9 @@ def end_by(error: BaseException) -> int:
             return DONE
         case _ if type(error).__name__ == "OutOfMemoryError":
             return _complain(
-                "The device's memory ran out. What was found so far is kept; lower tokens_per_batch, "
-                "use --dtype bfloat16 or a larger device, and run the command again.",
+                "The device's memory ran out. What was found so far is kept; run the command again with "
+                "lower --set tokens_per_batch=..., or on a larger device; with --dtype bfloat16 it is "
+                "another audit, for another --out.",
                 INCOMPLETE,
             )
         case _ if hasattr(error, "show"):
@@ -83,15 +87,22 @@ def _complain(sentence: str, code: int) -> int:
 
 def _fault_of_ours(error: BaseException) -> str:
     what = shown(f"{type(error).__name__}: {error}".splitlines()[0].strip().removesuffix(":"))
+    said = f"This is a fault of sae-audit ({what}), and what was found so far is kept"
+    path = _written(error)
+    if not path:
+        return (
+            f"{said}; its traceback could not be written: set TMPDIR to a folder with room, run the "
+            "same command again, and please report it with the file that is named then."
+        )
     return (
-        f"This is a fault of sae-audit ({what}), and what was found so far is kept; the traceback is "
-        f"in {_written(error)}: please report it with that file, after a look that it names nothing "
-        "you would not show."
+        f"{said}; the traceback is in {path}: please report it with that file, after a look that it "
+        "names nothing you would not show."
     )
 
 
 def _written(error: BaseException) -> str:
-    """The path of a new file that says where the program failed, and under which versions."""
+    """The path of a new file that says where the program failed, and under which versions; empty
+    where no file can be made."""
     from sae_audit.record.environment import environment, package_version
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -101,7 +112,10 @@ def _written(error: BaseException) -> str:
         f"python {platform.python_version()} on {platform.platform()}\n{packages}\n"
         f"command: {' '.join(sys.argv)}\n\n" + "".join(traceback.format_exception(error))
     )
-    descriptor, path = tempfile.mkstemp(prefix="sae-audit-fault-", suffix=".txt")
-    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="sae-audit-fault-", suffix=".txt")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return ""
     return path

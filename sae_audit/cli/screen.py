@@ -1,12 +1,24 @@
 """What the commands print to: results to stdout, complaints to stderr."""
 
+import contextlib
+import os
+
 from rich.console import Console
 from rich.markup import escape
 
 from sae_audit.untrusted import printable
 
-out = Console()
-err = Console(stderr=True)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Whoever read the output has read enough (`| head`); the work goes on without a word.
+        self.quiet = True
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+out = _Console()
+err = _Console(stderr=True)
 
 
 def escaped(text: str) -> str:

@@ -26,6 +26,7 @@ from sae_audit.errors import AuditError
 from sae_audit.record.layout import PAGE, disk_errors, write_file
 from sae_audit.record.run import Run, load_run
 from sae_audit.record.whole import fitting_together
+from sae_audit.untrusted import printable, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +61,15 @@ class Comparison:
         from sae_audit.comparison.page import render
 
         target = Path(folder)
-        if target.exists() and (
-            not target.is_dir()
-            or (any(target.iterdir()) and not (target / "comparison.json").is_file())
-        ):
-            raise AuditError(f"{target} holds something else; name another folder with --out.")
+        with disk_errors(target):
+            is_foreign = target.exists() and (
+                not target.is_dir()
+                or (any(target.iterdir()) and not (target / "comparison.json").is_file())
+            )
+        if is_foreign:
+            raise AuditError(
+                f"{shown(target)} holds something else; name another folder with --out."
+            )
         written = {
             "comparison.json": json.dumps(self.as_dict(), indent=1) + "\n",
             PAGE: render(self),
@@ -145,7 +150,7 @@ def _checkpoint(run: Run) -> Checkpoint:
     return Checkpoint(
         id=run.manifest.model.id,
         sha256=run.manifest.model.sha256,
-        run=run.folder.resolve().name,
+        run=printable(run.folder.resolve().name),
         layer=chosen and chosen.layer,
         position=chosen and chosen.position,
         check=run.direction_check,

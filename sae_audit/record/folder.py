@@ -79,7 +79,8 @@ def _check_target(target: Path) -> None:
             return
         if not target.is_dir():
             raise AuditError(f"{shown(target)} is no folder; name a folder with --out.")
-        layout.check_no_folder_in_the_way(target)
+        for folder in (target, target / BESIDE):
+            layout.check_nothing_in_the_way(folder)
         if (target / STORE).is_file():
             return
         foreign = sorted(

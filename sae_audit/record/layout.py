@@ -7,9 +7,11 @@ these names alone.
 import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from sae_audit.errors import AuditError, AuditStoppedError
 from sae_audit.untrusted import shown
@@ -116,24 +118,32 @@ def _no_space(path: Path) -> str:
     return f"No space is left on the disk of {shown(path)}; free some. What was recorded is kept."
 
 
-def check_no_folder_in_the_way(folder: Path) -> None:
-    """Refuse a folder in which something else has the name of a file that a run writes.
+def check_nothing_in_the_way(folder: Path) -> None:
+    """Refuse a folder in which something else has the name of a file or folder that a run writes.
 
     Raises:
         AuditError: names it.
     """
-    for name in (STORE, *PAGES, LOCK):
+    files = [tensor_file(name) for name in TENSOR_NAMES]
+    replaced = (*PAGES, *(f"{TENSORS}/{name}" for name in files))
+    beside = (*map(written_beside, PAGES), *(f"{TENSORS}/{written_beside(f)}" for f in files))
+    for name in (STORE, *replaced, *beside):
         if (folder / name).is_dir() and not (folder / name).is_symlink():
-            raise AuditError(
-                f"{shown(folder / name)} is a folder, and an audit writes a file of that name; name "
-                "another folder with --out."
-            )
+            _refuse(folder / name, "is a folder, and an audit writes a file of that name")
+    for name in (*JOURNALS, LOCK):
+        if os.path.lexists(folder / name) and not stat.S_ISREG((folder / name).lstat().st_mode):
+            _refuse(folder / name, "is no file, and an audit writes one of that name")
     tensors = folder / TENSORS
     if tensors.exists() and not tensors.is_dir():
-        raise AuditError(
-            f"{shown(tensors)} is a file, and an audit keeps a folder of that name; name another "
-            "folder with --out."
-        )
+        _refuse(tensors, "is a file, and an audit keeps a folder of that name")
+    made = folder / BESIDE
+    # What is made there is moved and deleted: behind a link it would be another folder's.
+    if os.path.lexists(made) and (made.is_symlink() or not made.is_dir()):
+        _refuse(made, "is a link or a file, and an audit makes a folder of that name")
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise AuditError(f"{shown(path)} {why}; remove it, or name another folder with --out.")
 
 
 def make_tensor_folder(folder: Path) -> Path:

@@ -46,8 +46,13 @@ def _acquired(path: Path) -> int:
             # Some network file systems have no locks; an audit works there without one.
             pass
         if _is_still_there(path, descriptor):
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
+            try:
+                with disk_errors(path):
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, str(os.getpid()).encode())
+            except BaseException:
+                os.close(descriptor)
+                raise
             return descriptor
         # Its holder took it away between our opening and locking it.
         os.close(descriptor)

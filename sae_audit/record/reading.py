@@ -4,6 +4,7 @@ Everything is read and checked at once, so that a bad row is a sentence when a r
 traceback in the middle of a page.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -121,7 +122,9 @@ def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
             "again, and it resumes."
         )
     try:
-        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
+        connection = sqlite3.connect(
+            f"file:{quote(os.fsencode(path.absolute()))}?mode=ro", uri=True
+        )
         try:
             restrict(connection)
             limit_time(connection)

@@ -307,13 +307,14 @@ class Run:
         there is no such ratio; each with its interval in `_low` and `_high`.
 
         Raises:
-            AuditError: there is no table of that name.
+            AuditError: there is no table of that name, or the record does not fit together.
         """
         from sae_audit.record.tables import TABLES
 
         if name not in TABLES:
             raise AuditError(f"No table {name!r}; there are {', '.join(TABLES)}.")
-        return TABLES[name](self)
+        with fitting_together(self.folder):
+            return TABLES[name](self)
 
     def _repr_html_(self) -> str:
         prompts = self.findings.prompts

@@ -1,9 +1,9 @@
 """Every failure of a command ends in one sentence and an exit code."""
 
 import errno
-import importlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,14 +14,15 @@ import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sae_audit import cli
+from sae_audit.cli import commands
+from sae_audit.cli.screen import _Console
 from sae_audit.errors import (
     AuditError,
     AuditIncompleteError,
     FaultInsideError,
     InterruptedDownloadError,
 )
-
-commands = importlib.import_module("sae_audit.cli.main")  # its function has the same name
 
 End = Callable[..., tuple[int, str]]
 
@@ -46,7 +47,7 @@ def end(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
         monkeypatch.setattr(commands, "app", app)
         monkeypatch.setattr(sys, "argv", ["sae-audit"])
         with pytest.raises(SystemExit) as exit_:
-            commands.main()
+            cli.main()
         signal.signal(signal.SIGTERM, before)
         assert isinstance(exit_.value.code, int)
         return exit_.value.code, capfd.readouterr().err
@@ -75,8 +76,9 @@ def caused(error: Exception) -> FaultInsideError:
         (KeyboardInterrupt(), 3, "Interrupted. Run the same command again to resume."),
         (OSError(errno.ENOSPC, "No space left"), 3, "The disk is full."),
         (caused(OSError(errno.ENOSPC, "No space left")), 3, "The disk is full."),
-        (caused(MemoryError()), 3, "Memory ran out."),
+        (caused(MemoryError()), 3, "with fewer layers it is another audit"),
         (BrokenPipeError(), 0, ""),
+        (caused(BrokenPipeError("of a process of ours")), 3, "fault of sae-audit (BrokenPipeError"),
     ],
 )
 def test_each_kind_of_failure_is_one_sentence(end: End, error: Exception, code: int, said: str):
@@ -105,6 +107,48 @@ def test_a_fault_of_ours_leaves_its_traceback_in_a_file(end: End, tmp_path: Path
     assert "Traceback" in text
     assert "AssertionError: layers: 3, 4" in text
     assert "torch" in text
+
+
+def test_a_traceback_that_cannot_be_written_is_no_second_fault(
+    end: End, monkeypatch: pytest.MonkeyPatch
+):
+    def full(**_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left")
+
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    code, complaint = end(AssertionError("layers: 3, 4"))
+    assert code == 3
+    assert complaint.count("\n") == 1
+    assert "(AssertionError: layers: 3, 4)" in complaint
+    assert "could not be written: set TMPDIR" in complaint
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_stop_while_the_libraries_load(sent: signal.Signals):
+    """At the first import of the commands' own."""
+    stopped = (
+        "import os, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == 'typer': os.kill(os.getpid(), {int(sent)})\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from sae_audit.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", stopped, "catalog"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert done.stderr == "error: Interrupted. Run the same command again to resume.\n"
+
+
+def test_work_goes_on_when_nobody_reads_the_screen():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        screen = _Console(file=stream)
+        screen.print("Loading model, SAEs and prompts ...")
+        screen.print("a table")
 
 
 @settings(

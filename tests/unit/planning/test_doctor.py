@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from sae_audit import hub as hub_files
-from sae_audit.cli.main import app
+from sae_audit.cli.commands import app
 from sae_audit.config import AuditConfig
 from sae_audit.planning import checks_machine, memory
 from sae_audit.planning.checks import Check, failure, without_home

@@ -36,7 +36,7 @@ def _payload(stage: str, payload: str) -> Change:
     return _sql(f"UPDATE records SET payload = '{payload}' WHERE stage = '{stage}'")
 
 
-def _edited(stage: str, edit: Callable[[Any], Any]) -> Change:
+def edited(stage: str, edit: Callable[[Any], Any]) -> Change:
     """Every row of a stage, its JSON edited."""
 
     def change(folder: Path) -> None:
@@ -205,31 +205,31 @@ CHANGES |= {
         "INSERT INTO facts SELECT 'n' || i, 'x' FROM n"
     ),
     "store: another identity": _sql("UPDATE facts SET value = 'other' WHERE name = 'identity'"),
-    "scores: NaN": _edited("scores", lambda all: [{**one, "score": float("nan")} for one in all]),
-    "scores: infinite": _edited("scores", lambda all: [{**one, "score": 1e999} for one in all]),
-    "scores: none": _edited("scores", lambda _: []),
-    "scores: of other prompts": _edited(
+    "scores: NaN": edited("scores", lambda all: [{**one, "score": float("nan")} for one in all]),
+    "scores: infinite": edited("scores", lambda all: [{**one, "score": 1e999} for one in all]),
+    "scores: none": edited("scores", lambda _: []),
+    "scores: of other prompts": edited(
         "scores", lambda all: [{**one, "prompt_id": f"q{i}"} for i, one in enumerate(all)]
     ),
-    "scores: one prompt many times": _edited(
+    "scores: one prompt many times": edited(
         "scores", lambda all: [{**one, "prompt_id": "p0"} for one in all]
     ),
-    "scores: of one label": _edited("scores", lambda all: [{**one, "label": "x"} for one in all]),
-    "scores: an escape in an id": _edited(
+    "scores: of one label": edited("scores", lambda all: [{**one, "label": "x"} for one in all]),
+    "scores: an escape in an id": edited(
         "scores", lambda all: [{**one, "prompt_id": f"\x1b[2J{i}"} for i, one in enumerate(all)]
     ),
-    "scores: an escape in a category": _edited(
+    "scores: an escape in a category": edited(
         "scores", lambda all: [{**one, "category": "\x1b]52;c;x\x07"} for one in all]
     ),
     "scores: half an emoji": _payload("scores", '[{"prompt_id": "\\ud83d"}]'),
     "scores: a number of 5,000 digits": _payload("scores", "[" + "9" * 5000 + "]"),
     "scores: deep": _payload("scores", "[" * 3000 + "]" * 3000),
-    "minimal_sets: of other prompts": _edited("minimal_sets", lambda m: {**m, "prompt_id": "q"}),
-    "minimal_sets: features of text": _edited("minimal_sets", lambda m: {**m, "features": ["x"]}),
-    "direction: another width": _edited("direction", lambda d: {**d, "vector": [1.0]}),
-    "direction: zeros": _edited("direction", lambda d: {**d, "vector": [0.0] * 8}),
-    "direction: no evaluations": _edited("direction", lambda d: {**d, "evaluations": []}),
-    "sae_quality: other layers": _edited(
+    "minimal_sets: of other prompts": edited("minimal_sets", lambda m: {**m, "prompt_id": "q"}),
+    "minimal_sets: features of text": edited("minimal_sets", lambda m: {**m, "features": ["x"]}),
+    "direction: another width": edited("direction", lambda d: {**d, "vector": [1.0]}),
+    "direction: zeros": edited("direction", lambda d: {**d, "vector": [0.0] * 8}),
+    "direction: no evaluations": edited("direction", lambda d: {**d, "evaluations": []}),
+    "sae_quality: other layers": edited(
         "sae_quality", lambda q: [{**one, "layer": 7} for one in q]
     ),
     "config: a bomb": _bytes(
@@ -277,7 +277,7 @@ HARMLESS: dict[str, Change] = {
     "a right-to-left mark in a model's name": _json(
         "manifest.json", lambda m: {**m, "model": {**m["model"], "id": "a\u202eb\x1b[2J<b>"}}
     ),
-    "a right-to-left mark in a category": _edited(
+    "a right-to-left mark in a category": edited(
         "scores", lambda all: [{**one, "category": "a\u202eb<script>x</script>"} for one in all]
     ),
 }

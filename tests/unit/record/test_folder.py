@@ -104,6 +104,43 @@ class TestBeginning:
         with pytest.raises(AuditError):
             begin(tmp_path / "broken")
 
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("run.lock", "run.sqlite-journal", "run.sqlite-wal", ".findings.json.tmp"),
+            *("tensors/means.safetensors", "tensors/.means.safetensors.tmp"),
+            *(".new-run/run.sqlite", ".new-run/manifest.json"),
+        ],
+    )
+    def test_a_folder_in_the_way_of_any_file(self, tmp_path: Path, name: str):
+        """Told before hours of work, not when the file is written."""
+        (tmp_path / name).mkdir(parents=True)
+        with pytest.raises(AuditError, match="remove it"):
+            begin(tmp_path)
+
+    @pytest.mark.parametrize("name", ["run.lock", "run.sqlite-journal"])
+    def test_a_pipe_or_a_link_in_the_way(self, tmp_path: Path, name: str):
+        for folder, make in (("a", os.mkfifo), ("b", lambda at: at.symlink_to("/dev/null"))):
+            (tmp_path / folder).mkdir()
+            make(tmp_path / folder / name)
+            with pytest.raises(AuditError, match="is no file"):
+                begin(tmp_path / folder)
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_another_s_run_behind_a_link_is_neither_moved_nor_deleted(
+        self, tmp_path: Path, overwrite: bool
+    ):
+        begin(tmp_path / "another")
+        before = sorted(path.name for path in (tmp_path / "another").iterdir())
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / ".new-run").symlink_to("../another")
+        with (
+            pytest.raises(AuditError, match=r"\.new-run is a link"),
+            folders.reserved(tmp_path / "run", overwrite=overwrite),
+        ):
+            pass
+        assert sorted(path.name for path in (tmp_path / "another").iterdir()) == before
+
     def test_a_place_that_cannot_be_made(self):
         with pytest.raises(AuditError, match="cannot be"):
             begin(Path("/proc/none/run"))

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from sae_audit.cli import reporting
 from sae_audit.comparison import compare
 from sae_audit.errors import AuditError
 from tests.synthetic import synthetic_run
-from tests.unit.record.hostile import CHANGES, HARMLESS
+from tests.unit.record.hostile import CHANGES, HARMLESS, edited
 
 _SECONDS = 30
 
@@ -98,3 +99,29 @@ def test_a_comparison_refuses_either(good: Path, folder: Path):
     for pair in ((good, folder), (folder, good)):
         with pytest.raises(AuditError, match="does not fit together"):
             compare(*pair)
+
+
+def test_folders_of_any_name_open_and_are_shown(good: Path, tmp_path: Path):
+    for name in ("b\udcff", "c\x1b[2J"):
+        named = shutil.copytree(good, tmp_path / name)
+        reporting.report(named)
+        page = compare(good, named).write(tmp_path / f"compared {name}")
+        assert not set(page.read_text()) & set("\x1b\udcff")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "/dev/null/x"])
+def test_no_place_for_a_comparison(good: Path, tmp_path: Path, name: str):
+    with pytest.raises(AuditError, match=r"cannot be written|holds something else"):
+        compare(good, good).write(tmp_path / name)
+
+
+def test_a_table_of_what_does_not_fit_is_one_sentence(folder: Path):
+    """Where neither page nor counts use it."""
+
+    def without_a_class(waking: dict[str, Any]) -> dict[str, Any]:
+        waking["clean_fires_at"].pop("system")
+        return waking
+
+    edited("waking", without_a_class)(folder)
+    with pytest.raises(AuditError, match="does not fit together"):
+        load_run(folder).table("waking_tokens")

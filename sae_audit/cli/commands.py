@@ -1,9 +1,7 @@
 """The commands gathered; what goes wrong in any of them ends here."""
 
-import contextlib
-import signal
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 
@@ -30,8 +28,6 @@ app.command()(reporting.schema)
 
 def main() -> NoReturn:
     """Run the command; every failure leaves one sentence and an exit code."""
-    with contextlib.suppress(ValueError):  # only a main thread can be told of signals
-        signal.signal(signal.SIGTERM, _terminated)
     try:
         # A command's own exit code comes back as a value.
         code = app(standalone_mode=False) or DONE
@@ -42,8 +38,3 @@ def main() -> NoReturn:
     except KeyboardInterrupt as error:
         code = end_by(error)
     sys.exit(end_by(KeyboardInterrupt()) if code == INTERRUPTED else code)
-
-
-def _terminated(_signal: int, _frame: Any) -> NoReturn:
-    # A scheduler that takes the machine back says so by SIGTERM: the same end as Ctrl-C.
-    raise KeyboardInterrupt

@@ -2,9 +2,15 @@
 
 A parquet file of kilobytes may stand for gigabytes: one long text in a dictionary, named by a million
 rows, or blocks that compress well. So texts stay in their dictionaries until their lengths have been
-added up, and the answers' columns are not opened at all.
+added up, and the answers' columns are not opened at all. And a few wrong bytes within a page make the
+library itself ask for all memory there is, before anything can be counted: files are read in a process
+of their own, which the system holds to a memory and to seconds.
 """
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,25 +25,92 @@ _BATCH_BYTES = 64 << 20
 """Fewer rows, where they are long by what the footer states."""
 
 
+_MEMORY = 6 << 30
+"""Of addresses, of which the library reserves some gigabytes that it does not use."""
+_SECONDS = 300
+"""Of computing, for one file."""
+_PROGRAM = "from sae_audit.prompts.parquet_rows import write_rows; write_rows()"
+_BOUNDS = ("COLUMNS", "KEPT_CHARACTERS", "ROWS", "UNPACKED_BYTES")
+
+
 def parquet_rows(
     file: Path, shown: str, answers: frozenset[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Place and cells by column; those of `answers` are None.
 
+    A cell that JSON has no word for (bytes, a date) is an object that names its kind.
+
     Raises:
         AuditError: no parquet file, a broken one, or one that unpacks to more than the bounds allow.
     """
+    check_file(file, shown)
+    limits = {name: getattr(bounds, name) for name in _BOUNDS}
+    asked = json.dumps([str(file), shown, sorted(answers), limits])
+    reader = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # The system's allocator fails where another would reserve what it may never use.
+        env={**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONPATH": _path()},
+        start_new_session=True,
+    )
+    assert reader.stdin is not None, "a pipe"
+    assert reader.stdout is not None, "a pipe"
+    try:
+        reader.stdin.write(asked.encode())
+        reader.stdin.close()
+        for line in reader.stdout:
+            kind, *said = json.loads(line)
+            if kind == "end":
+                return
+            if kind == "error":
+                raise AuditError(said[0])
+            yield said[0], said[1]
+    finally:
+        reader.kill()
+        reader.stdout.close()
+        reader.wait()
+    raise AuditError(
+        f"{shown} asks for more memory or time than its rows can need, or is broken; fetch it again, or "
+        "take a part of it."
+    )
+
+
+def _path() -> str:
+    """Where the other process finds this package, from wherever this one did."""
+    return os.pathsep.join(part for part in (str(Path(__file__).parents[2]), *sys.path) if part)
+
+
+def write_rows() -> None:
+    """The other process: rows as lines of JSON, and at the end whether they are all."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+    file, shown, answers, limits = json.loads(sys.stdin.buffer.read())
+    for name, value in limits.items():
+        setattr(bounds, name, value)
+    for said in _said(Path(file), shown, frozenset(answers)):
+        sys.stdout.write(
+            json.dumps(said, default=lambda cell: {"kind": type(cell).__name__}) + "\n"
+        )
+    sys.stdout.flush()
+
+
+def _said(file: Path, shown: str, answers: frozenset[str]) -> Iterator[tuple[Any, ...]]:
     import pyarrow
 
-    check_file(file, shown)
     try:
-        yield from _rows(file, shown, answers)
-    except (pyarrow.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
-        raise AuditError(f"{shown} is no parquet file that can be read; fetch it again.") from error
-    except (MemoryError, OverflowError, RecursionError) as error:
-        raise AuditError(
-            f"{shown} unpacks to more than memory holds; take a part of it."
-        ) from error
+        for place, row in _rows(file, shown, answers):
+            yield "row", place, row
+        yield ("end",)
+    except AuditError as error:
+        yield "error", str(error)
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, LookupError):
+        yield "error", f"{shown} is no parquet file that can be read; fetch it again."
+    except (MemoryError, OverflowError, RecursionError):
+        yield "error", f"{shown} unpacks to more than memory holds; take a part of it."
 
 
 def _rows(file: Path, shown: str, answers: frozenset[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import resource
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,8 @@ SLOWLY = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+SELDOM = settings(SLOWLY, max_examples=10)
+"""Of files that are read in a process of their own."""
 
 
 @pytest.fixture(autouse=True)
@@ -363,7 +366,7 @@ def test_any_json_gives_prompts_or_a_sentence(tmp_path: Path, value: Any, kind: 
     outcome(f"{file}?{asked}")
 
 
-@SLOWLY
+@SELDOM
 @given(
     st.dictionaries(COLUMNS, st.lists(JSON, min_size=2, max_size=2), min_size=1, max_size=4),
     options,
@@ -379,7 +382,20 @@ def test_any_table_of_parquet_gives_prompts_or_a_sentence(
     outcome(f"{tmp_path / 'p.parquet'}?{asked}")
 
 
-@SLOWLY
+def test_a_page_that_asks_for_all_memory_ends_in_a_sentence(tmp_path: Path):
+    """Its reader gives up at a limit of its own, and the audit goes on."""
+    pq.write_table(pa.table({"prompt": [f"Ask {i}" for i in range(9)]}), tmp_path / "p.parquet")
+    content = (tmp_path / "p.parquet").read_bytes()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for at in range(4, 60, 7):
+        broken = written(
+            tmp_path, "q.parquet", content[:at] + b"\xff\xff\xff\x7f" + content[at + 4 :]
+        )
+        outcome(f"{broken}?label=harmful")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # kB
+
+
+@SELDOM
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=4))
 def test_a_broken_parquet_file_gives_a_sentence_or_its_prompts(tmp_path: Path, at: int, bit: bytes):
     pq.write_table(pa.table({"prompt": [f"Ask {i}" for i in range(9)]}), tmp_path / "p.parquet")

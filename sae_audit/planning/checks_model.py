@@ -141,11 +141,6 @@ def _template(config: AuditConfig, tokenizer: Any) -> Check:
     return Check(name=name, status="ok", found=found)
 
 
-def _adds_bos(tokenizer: Any) -> bool:
-    ids = tokenizer("hello")["input_ids"]
-    return tokenizer.bos_token_id is not None and ids[:1] == [tokenizer.bos_token_id]
-
-
 def _n_bos(template: Template) -> int:
     """How many BOS tokens a rendered prompt begins with."""
     bos = template.tokenizer.bos_token_id

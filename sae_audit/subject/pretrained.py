@@ -44,9 +44,15 @@ def from_pretrained(kind: str, folder: Path, where: str, *, trusted: bool, **arg
                 f"The {what} of {where} needs code that comes with it; read that code, and if "
                 "you trust it, give --trust-remote-code."
             ) from error
+        if what == "tokenizer":
+            raise AuditError(broken_tokenizer(where, error)) from error
         raise AuditError(
             f"transformers cannot load the {what} in {where}: {_reason(error)}; get its files again."
         ) from error
+
+
+def broken_tokenizer(where: str, error: Exception) -> str:
+    return f"The tokenizer in {where} is broken: {_reason(error)}; get its files again."
 
 
 def quiet() -> None:
@@ -98,5 +104,7 @@ def quantized(quantization: Quantization) -> Any:
 def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = shown(" ".join(lines[:2]) or "no reason given")
-    # A lone key or word says nothing without the kind of error.
+    if isinstance(error, KeyError):
+        return f"one of its files lacks {said}"
+    # A lone word says nothing without the kind of error.
     return said if " " in said else f"{type(error).__name__} {said}"

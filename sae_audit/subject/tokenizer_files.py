@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sae_audit.errors import AuditError
+from sae_audit.subject.pretrained import broken_tokenizer
 from sae_audit.untrusted import shown
 
 
@@ -21,8 +22,4 @@ def readable_tokenizer(read: Callable[[], Any], place: object) -> Any:
     except (AuditError, MemoryError):
         raise
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise AuditError(
-            f"The tokenizer in {shown(place)} is broken: {shown(reason)}; take its files again from "
-            "where the model was published."
-        ) from error
+        raise AuditError(broken_tokenizer(shown(place), error)) from error

@@ -105,7 +105,7 @@ def killed_at_random_passes(
     allowance.before(CostMeter, "count", patch)
     for _ in range(n_kills):
         # Mostly short, so that there are many; sometimes long enough for the longest piece.
-        allowance.left = moments.choice([5, 20, 60, 400]) * moments.random()
+        allowance.left = moments.choice([3, 10, 30, 150]) * moments.random()
         try:
             audit(config, folder)
         except Killed:

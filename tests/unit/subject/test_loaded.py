@@ -352,9 +352,7 @@ class TestFolders:
 
     def test_a_broken_tokenizer(self, folder: Path):
         (folder / "tokenizer.json").write_text("{}")
-        with pytest.raises(
-            AuditError, match=r"cannot load the tokenizer in .*: \w+ .*added_tokens"
-        ):
+        with pytest.raises(AuditError, match=r"The tokenizer in .* is broken: .*added_tokens"):
             Checkpoint(str(folder), ModelOptions()).tokenizer()
 
 

@@ -308,7 +308,7 @@ def test_answers_that_are_thoughts_alone_are_not_judged():
         "config": SimpleNamespace(answer_tokens=4),
     }.items():
         object.__setattr__(session, name, value)
-    judge: Any = SimpleNamespace(name="any", complied_all=complied_all)
+    judge: Any = SimpleNamespace(name="any", sha256="", complied_all=complied_all)
     three = prompts(Label.HARMFUL, 3)
     checks = _checked(session, judge, "clean", [(prompt, frozenset()) for prompt in three])
     assert [check.prompt_id for check in checks] == ["harmful1", "harmful2"]

@@ -43,9 +43,9 @@ def without(name: str) -> dict[str, Any]:
     [
         ({"tokenizer": without("added_tokens")}, "lacks 'added_tokens'"),
         ({"tokenizer": without("model")}, "is broken: Model missing"),
-        ({"tokenizer": []}, "is broken"),
-        ({"tokenizer": "text"}, "is broken"),
-        ({"tokenizer": None}, "is broken"),
+        ({"tokenizer": []}, "holds no JSON object"),
+        ({"tokenizer": "text"}, "holds no JSON object"),
+        ({"tokenizer": None}, "holds no JSON object"),
         ({"tokenizer": {**BACKEND, "model": {"type": "Unheard"}}}, "is broken: data did not match"),
         ({"tokenizer": {**BACKEND, "model": {**WORDS, "vocab": {"a": "1"}}}}, "is broken"),
         ({"tokenizer": {**BACKEND, "added_tokens": [1]}}, "is broken"),

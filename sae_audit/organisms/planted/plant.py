@@ -146,11 +146,17 @@ def expected_scores(planted: Planted, prompt: Prompt, masks: Masks) -> Float[np.
 
 
 def audit_settings(planted: Planted) -> dict[str, Any]:
-    """What an audit's config needs to name this model."""
+    """What an audit's config needs to name this model.
+
+    Its layers are few, and a direction is planted above the first: one layer fewer is cut than of a
+    model with many.
+    """
+    n_layers = planted.circuit.n_layers
     return {
         "model": str(planted.model),
         "saes": str(planted.saes),
         "prompts": {"sources": [str(planted.prompts)], "train": 12, "validation": 8, "audit": 8},
         "refusal_tokens": [language.REFUSAL[0]],
         "layers": list(audited_layers(planted.circuit)),
+        "direction": {"layer_cut": (n_layers - int(0.8 * n_layers) - 1) / n_layers},
     }

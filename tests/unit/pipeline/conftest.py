@@ -9,6 +9,8 @@ import pytest
 from sae_audit import audit
 from sae_audit.config import AuditConfig
 from sae_audit.pipeline import session
+from sae_audit.subject import loading
+from sae_audit.subject.checkpoint import Checkpoint
 from tests.unit.pipeline.planted_audit import planted_config
 
 
@@ -18,6 +20,14 @@ def several_groups() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "_TOGETHER", 2)
         yield
+
+
+@pytest.fixture
+def tried_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is not tried again each time it is opened, which is most of what that costs."""
+    monkeypatch.setattr(loading, "refuse_architecture", lambda _config: None)
+    monkeypatch.setattr(loading, "check_structure", lambda *_: 0.0)
+    monkeypatch.setattr(Checkpoint, "check_headers", lambda *_: True)
 
 
 @pytest.fixture(scope="session")

@@ -262,7 +262,7 @@ class AuditConfig(_Settings):
     sae_memory: Literal["auto", "device", "host"] = "auto"
     """Where whole SAEs stay: on the `device`, or in the `host`'s memory, the device holding the rows
     of candidate features alone; `auto`: on the device if they take at most half of its free memory."""
-    refusal_tokens: tuple[Word, ...] | None = Field(default=None, min_length=1)
+    refusal_tokens: tuple[Text, ...] | None = Field(default=None, min_length=1)
     """First tokens of a refusal; known families and else the model's own refusals where not given."""
     chat_template: Location | None = None
     """File with a Jinja chat template, for a tokenizer that has none."""

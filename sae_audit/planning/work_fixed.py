@@ -9,8 +9,15 @@ _BACKWARD = 2.0
 
 
 def scores(scale: Scale) -> Work:
-    n = 2 * (scale.train + scale.validation + scale.audit)
-    return Work(stage="scores", forward_passes=n, layer_tokens=scale.whole(n), heads=n)
+    # Where answers are judged, two are written beforehand: can they be, at that length?
+    n_answers = 2 if scale.config.confirm == "text" else 0
+    n = 2 * (scale.train + scale.validation + scale.audit) + n_answers
+    return Work(
+        stage="scores",
+        forward_passes=n,
+        layer_tokens=scale.whole(n) + n_answers * scale.n_layers * scale.config.answer_tokens,
+        heads=n + n_answers * scale.config.answer_tokens,
+    )
 
 
 def direction_check(scale: Scale) -> Work:

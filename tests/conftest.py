@@ -21,8 +21,9 @@ for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HUGGING_FACE_HUB_TOK
 
 from jaxtyping import install_import_hook
 
-import tests.typechecker  # noqa: F401  the hook names it, and does not import it
+from tests.typechecker import check_only_shapes_by_jaxtyping
 
+check_only_shapes_by_jaxtyping()
 install_import_hook("sae_audit", "tests.typechecker.checked")
 
 import shutil

@@ -1,12 +1,27 @@
-"""How annotations are checked in tests: an int is a float, as everywhere in Python."""
+"""How annotations are checked in tests: shapes by jaxtyping, everything else by beartype.
 
+jaxtyping binds the arguments of every call anew and keeps the sizes of named axes; that is what a test
+run would spend most of its time on. A function without an array in its signature needs neither.
+"""
+
+import dataclasses
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
+import jaxtyping
 from beartype import BeartypeConf, beartype
+from jaxtyping import AbstractArray
 
 _check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+"""An int is a float, as everywhere in Python."""
 _made: dict[tuple[Any, ...], Callable[..., Any]] = {}
+_with_shapes: Callable[..., Any] = jaxtyping.jaxtyped
+
+
+def check_only_shapes_by_jaxtyping() -> None:
+    """From now on the import hook of jaxtyping decorates with `_checked_by_need`."""
+    jaxtyping.jaxtyped = _checked_by_need
 
 
 def checked(stub: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,3 +47,32 @@ def checked(stub: Callable[..., Any]) -> Callable[..., Any]:
     except TypeError:  # An annotation that cannot be looked up.
         return _check(stub)
     return _made[signature]
+
+
+def _checked_by_need(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
+    def decorated(decorated: Any) -> Any:
+        if inspect.isclass(decorated):
+            if "__init__" in vars(decorated) and dataclasses.is_dataclass(decorated):
+                decorated.__init__ = _function(decorated.__init__, typechecker)
+            return decorated
+        if inspect.isfunction(decorated):
+            return _function(decorated, typechecker)
+        return _with_shapes(decorated, typechecker=typechecker)
+
+    return decorated
+
+
+def _function(function: Callable[..., Any], typechecker: Callable[..., Any]) -> Callable[..., Any]:
+    if any(_has_array(annotation) for annotation in function.__annotations__.values()):
+        return _with_shapes(function, typechecker=typechecker)
+    # Made anew at every call of the function around it: the type checker of the sources sees to it.
+    return function if "<locals>" in function.__qualname__ else _check(function)
+
+
+def _has_array(annotation: Any) -> bool:
+    """Whether an array with a shape stands in it; a name that is not looked up yet may be one."""
+    if isinstance(annotation, str):
+        return True
+    if inspect.isclass(annotation) and issubclass(annotation, AbstractArray):
+        return True
+    return any(_has_array(part) for part in get_args(annotation))

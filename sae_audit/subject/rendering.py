@@ -75,13 +75,19 @@ class _Process:
             assert process.stdin is not None, "a pipe"
             assert process.stdout is not None, "a pipe"
             watch = threading.Timer(_SECONDS, process.kill)
-            watch.start()
+            # An audit that is told to stop while the thread starts does not wait for it to end.
+            watch.daemon = True
             try:
+                watch.start()
                 process.stdin.write(request + "\n")
                 process.stdin.flush()
                 line = process.stdout.readline()
             except OSError:  # it ended before it had read everything
                 line = ""
+            except BaseException:
+                # Its answer is still to come, and would be read as that of the next template.
+                self._stop()
+                raise
             finally:
                 watch.cancel()
             if line.endswith("\n"):

@@ -1,6 +1,7 @@
 """Templates of strangers: rendered as transformers does, and nothing of what they try works."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -195,6 +196,26 @@ def test_a_process_that_does_not_answer_is_stopped(monkeypatch: pytest.MonkeyPat
             {},
             kind="chat",
         )
+
+
+def test_an_interruption_is_waited_for_by_nothing_and_mixes_no_answers():
+    """Ctrl-C while a template is being rendered, in a program that goes on."""
+    rendered("warm", {}, kind="chat")
+    slow = "{% for i in range(3000) %}{{ range(3000) | list | length }}{% endfor %}"
+
+    def interrupt(_signal: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            rendered(slow, {}, kind="chat")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert rendered("after", {}, kind="chat") == "after"
+    waited_for = [thread for thread in threading.enumerate() if not thread.daemon]
+    assert waited_for == [threading.main_thread()]
 
 
 def test_threads_get_their_own_answers():

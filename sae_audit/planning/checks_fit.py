@@ -8,13 +8,13 @@ from sae_audit.errors import AuditError
 from sae_audit.hub import gigabytes
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.facts import subject_facts
+from sae_audit.planning.judge import opened_judge, unsure_of_judge
 from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.checkpoint import Checkpoint
 from sae_audit.subject.judges import models
 from sae_audit.subject.loading import usable_device
-from sae_audit.subject.model_place import repository_of
 from sae_audit.untrusted import shown
 
 _FAILS, _WARNS = 0.95, 0.80
@@ -43,7 +43,7 @@ def check_prompts(config: AuditConfig) -> list[Check]:
 
 
 def check_judge(config: AuditConfig) -> list[Check]:
-    """Whether the judge's own files on this machine are there, and its weights whole."""
+    """Whether the judge's own files are there, and its weights whole by their headers."""
     if config.confirm != "text" or config.judge.kind == "substring":
         return []
     template = config.judge.template
@@ -51,29 +51,24 @@ def check_judge(config: AuditConfig) -> list[Check]:
         remedy = "Give the file in judge.template; its wording is on the judge's model card."
         found = f"there is no template file {template}"
         return [Check(name="judge", status="failed", found=found, remedy=remedy)]
-    model = config.judge.model or ""
-    named = f"{config.judge.kind}, {shown(model)}"
-    if repository_of(model, None, "judge") is None:
-        whole = attempted(lambda: _judge_is_whole(config))
-        if isinstance(whole, AuditError):
-            return [failure("judge", whole)]
+    unsure = attempted(lambda: _unsure_of_judge(config))
+    if isinstance(unsure, AuditError):
+        return [failure("judge", unsure)]
+    if unsure:
+        return [unknown("judge", unsure)]
+    named = f"{config.judge.kind}, {shown(config.judge.model or '')}"
     return [Check(name="judge", status="ok", found=named)]
 
 
-def _judge_is_whole(config: AuditConfig) -> bool:
-    is_classifier = config.judge.kind == "classifier"
-    opened = Checkpoint(
-        config.judge.model or "",
-        ModelOptions(),
-        what="judge",
-        head="AutoModelForSequenceClassification" if is_classifier else "AutoModelForCausalLM",
-    )
+def _unsure_of_judge(config: AuditConfig) -> str:
     if config.judge.template is not None:
         models.read_template(Path(config.judge.template))
-    if is_classifier:
+    unsure = unsure_of_judge(config)
+    opened = opened_judge(config, config_only=False)
+    if config.judge.kind == "classifier":
         models.complied_class(opened, config.judge.complied_label or "")
     models.readable_tokenizer(opened)
-    return opened.check_headers(opened.shapes)
+    return unsure
 
 
 def check_memory(config: AuditConfig, model: Checkpoint | AuditError | None) -> list[Check]:

@@ -13,7 +13,6 @@ from sae_audit.subject.architecture import architecture_obstacle
 from sae_audit.subject.chat import Template, chat_template
 from sae_audit.subject.checkpoint import Checkpoint
 from sae_audit.subject.listening import check_no_open_thoughts
-from sae_audit.subject.model_place import repository_of
 from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
 from sae_audit.subject.small_files import ADAPTER_CONFIG, check_vocabulary
 from sae_audit.untrusted import read_json, shown
@@ -38,6 +37,10 @@ def check_model(model: Checkpoint | AuditError) -> list[Check]:
     if obstacle:
         remedy = "Name a decoder-only language model such as Gemma-2 or Llama."
         return [Check(name="model", status="failed", found=f"{found}; {obstacle}", remedy=remedy)]
+    for check in (model.check_builds, model.check_reader):
+        sound = attempted(check)
+        if isinstance(sound, AuditError):
+            return [failure("model", sound)]
     return [Check(name="model", status="ok", found=found)]
 
 
@@ -62,22 +65,21 @@ def check_weights(model: Checkpoint) -> list[Check]:
 
 
 def check_adapter(config: AuditConfig) -> list[Check]:
-    """Whether an adapter on this machine is whole; one on the hub is told with its files."""
-    adapter = config.adapter
-    if adapter is None or repository_of(adapter, None, "adapter") is not None:
+    """Whether an adapter is whole and fits the model, from names and shapes of its tensors."""
+    if config.adapter is None:
         return []
     opened = attempted(lambda: Checkpoint(config.model, model_options(config)))
-    folder = opened if isinstance(opened, AuditError) else attempted(lambda: opened.adapter_folder)
-    if isinstance(folder, AuditError):
-        return [failure("adapter", folder, "Name a folder that PEFT's save_pretrained wrote.")]
-    assert isinstance(opened, Checkpoint)
+    if isinstance(opened, AuditError):
+        return [failure("adapter", opened)]
     whole = attempted(opened.check_adapter_headers)
     if isinstance(whole, AuditError):
         return [failure("adapter", whole)]
     if not whole:
         return [unknown("adapter", "whether it is whole shows when it is loaded")]
-    base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
-    found = f"{adapter} is whole"
+    assert opened.adapter is not None
+    with opened.adapter.headers() as folder:
+        base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    found = f"{config.adapter} is whole"
     if isinstance(base, str) and base and base.rstrip("/") != config.model.rstrip("/"):
         found += f"; it says that it was trained on {shown(base)}"
         return [Check(name="adapter", status="note", found=found)]

@@ -68,14 +68,17 @@ def _audit(config: AuditConfig) -> list[Check]:
     access = check_access(needs)
     checks = [*check_hub(is_needed=bool(access.blocked or access.missing)), *access.checks]
     model = None if "model" in access.blocked else opened_model(config)
-    checks += _model(config, model)
+    checks += _model(config, model, access)
     checks += _saes(config, model, places, access)
     checks += _prompts(config, needs, access)
-    checks += [*check_judge(config), *check_memory(config, model)]
+    checks += [] if "judge" in access.blocked else check_judge(config)
+    checks += check_memory(config, model)
     return [*checks, *check_disk(access.missing, complete=access.all_sized)]
 
 
-def _model(config: AuditConfig, model: Checkpoint | AuditError | None) -> list[Check]:
+def _model(
+    config: AuditConfig, model: Checkpoint | AuditError | None, access: Access
+) -> list[Check]:
     names = ("chat template", "refusal tokens")
     if model is None:
         return [unknown(name, "it needs the model's files") for name in ("model", *names)]
@@ -84,7 +87,7 @@ def _model(config: AuditConfig, model: Checkpoint | AuditError | None) -> list[C
     return [
         *check_model(model),
         *check_weights(model),
-        *check_adapter(config),
+        *([] if "adapter" in access.blocked else check_adapter(config)),
         *check_words(config, model),
     ]
 

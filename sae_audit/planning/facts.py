@@ -8,6 +8,7 @@ from sae_audit.catalog import read_catalog
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import Listing, listing, missing_bytes, weight_files
+from sae_audit.planning.judge import unsure_of_judge
 from sae_audit.planning.tensors import tensors_of
 from sae_audit.prompts import sources
 from sae_audit.prompts.sources import kept_sources
@@ -118,6 +119,8 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
     """
     notes: list[str] = []
     model = _model(config, notes)
+    if config.confirm == "text" and config.judge.kind != "substring":
+        notes += [unsure] if (unsure := unsure_of_judge(config)) else []
     saes = _saes(config, notes)
     lengths, template_tokens = _lengths(config, notes)
     return SubjectFacts(
@@ -143,7 +146,11 @@ class _Model:
 
 
 def _model(config: AuditConfig, notes: list[str]) -> _Model:
-    options = ModelOptions(revision=config.revision, trust_remote_code=config.trust_remote_code)
+    options = ModelOptions(
+        revision=config.revision,
+        attn_implementation=config.attn_implementation,
+        trust_remote_code=config.trust_remote_code,
+    )
     try:
         # Of a repository the config is fetched, and nothing else.
         opened = Checkpoint(config.model, options, config_only=True)
@@ -154,8 +161,13 @@ def _model(config: AuditConfig, notes: list[str]) -> _Model:
         notes.append(f"{error} The shape of {repository.name} is taken from a table.")
         return _from_table(repository.name)
     refuse_architecture(opened.config)
+    opened.check_builds()
+    try:
+        opened.check_reader()
+    except AuditError as error:
+        notes.append(f"{error} So it is as far as this machine goes.")
     adapter = config.adapter
-    if adapter is not None and repository_of(adapter, None, "adapter") is None:
+    if adapter is not None:
         tried = Checkpoint(
             config.model, replace(options, adapter=adapter), config_only=True
         ).check_adapter_headers()

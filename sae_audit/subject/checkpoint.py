@@ -14,19 +14,22 @@ from sae_audit.errors import AuditError
 from sae_audit.hashing import sha256_of_files
 from sae_audit.hub import gguf_of, missing_bytes, weight_files
 from sae_audit.subject import headers, loaded, small_files
-from sae_audit.subject.adapter import adapter_config, check_adapter, with_adapter
+from sae_audit.subject.adapter import check_adapter, with_adapter
+from sae_audit.subject.adapter_files import AdapterFiles
 from sae_audit.subject.gguf import GgufFile, local_file
 from sae_audit.subject.model_place import Place, needed_files, no_config, no_weights
 from sae_audit.subject.precision import ITEMSIZES, Precision, precision
 from sae_audit.subject.pretrained import (
     Head,
     Quantization,
+    check_builds,
+    check_quantizer,
     from_pretrained,
     model_class,
     quantized,
     quiet,
 )
-from sae_audit.subject.small_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG
+from sae_audit.subject.small_files import ADAPTER_WEIGHTS, CONFIG
 from sae_audit.subject.tokenizer_files import readable_tokenizer
 from sae_audit.untrusted import shown
 
@@ -73,7 +76,7 @@ class Checkpoint:
         local = local_file(model)
         self.place = Place.of(str(local.parent) if local else model, options.revision, what)
         self._head: Head = head
-        self._adapter = Place.of(options.adapter, None, "adapter") if options.adapter else None
+        self.adapter = AdapterFiles(options.adapter) if options.adapter else None
         self.gguf = self._gguf(local, config_only=config_only)
         names = self.place.names()
         if self.gguf is None and CONFIG not in names:
@@ -81,7 +84,8 @@ class Checkpoint:
         small_files.check_strays(
             names,
             str(self.place),
-            adapter_is_own=self._adapter is not None and self._adapter.root() == self.place.root(),
+            adapter_is_own=self.adapter is not None
+            and self.adapter.place.root() == self.place.root(),
         )
         # A checkpoint's own code may make its config, so then it has to be here.
         code = options.trust_remote_code
@@ -176,10 +180,10 @@ class Checkpoint:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the weight files, and of the adapter's where there is one."""
+        """Hash of the weight files, and of the adapter's if there is one."""
         files = [*self.weights]
-        if self._adapter is not None:
-            files.append(self.adapter_folder / ADAPTER_WEIGHTS)
+        if self.adapter is not None:
+            files.append(self.adapter.weights)
         return sha256_of_files(files)
 
     @property
@@ -189,32 +193,14 @@ class Checkpoint:
         code = self.options.trust_remote_code
         names = None if held is None else list(held.sizes)
         found = {"model": small_files.files_read(self.folder, names, code=code)}
-        if self._adapter is not None:
-            found["adapter"] = (self.adapter_folder / ADAPTER_CONFIG,)
+        if self.adapter is not None:
+            found["adapter"] = (self.adapter.config,)
         return found
 
     @property
     def settings_sha256(self) -> str:
         """Hash of the names and bytes of all small files that were read."""
         return small_files.sha256_of_small(self.small_files)
-
-    @cached_property
-    def adapter_folder(self) -> Path:
-        assert self._adapter is not None, "no adapter was asked for"
-        folder = self._adapter.with_files(lambda _: [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
-        for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
-            if not (folder / name).is_file():
-                raise AuditError(
-                    f"{self._adapter} is no PEFT adapter in safetensors' format: it has no {name}."
-                )
-        adapter_config(folder, str(self._adapter))
-        return folder
-
-    @property
-    def adapter_commit(self) -> str:
-        """The commit of the adapter's hub repository; empty without one."""
-        held = self._adapter.held if self._adapter is not None else None
-        return held.commit if held is not None else ""
 
     def tokenizer(self) -> Any:
         """
@@ -259,6 +245,27 @@ class Checkpoint:
         n_bytes = sum(file.stat().st_size for file in self.weights)
         return n_bytes / ITEMSIZES[headers.dtype_in(self.weights) or own]
 
+    def check_builds(self) -> None:
+        """Make sure that transformers can make a model of this config, before its weights are there.
+
+        Raises:
+            AuditError: it cannot.
+        """
+        found = model_class(self.config, self._head)
+        # Code that comes with a checkpoint is not run for a check.
+        if self.gguf is None and found is not None and not hasattr(self.config, "auto_map"):
+            _, made, config = found
+            check_builds(made, config, str(self.place), self.options.attn_implementation)
+
+    def check_reader(self) -> None:
+        """Make sure that what reads its weights is installed, if they are stored in fewer bits.
+
+        Raises:
+            AuditError: it is not.
+        """
+        if self.is_quantized:
+            check_quantizer(self.config, str(self.place))
+
     def check_headers(self, shapes: headers.Shapes) -> bool:
         """Make sure that files with these tensors make this model, before they are read.
 
@@ -281,19 +288,22 @@ class Checkpoint:
     def check_adapter_headers(self) -> bool:
         """Make sure that the adapter's tensors are those that its config lays on this model.
 
-        Tried on a model without weights; False if that shows only on one with weights.
+        Tried on a model without weights, before those of the adapter are downloaded; False if that
+        shows only on one with weights, and if there is no adapter.
 
         Raises:
             AuditError: they are not.
         """
-        quiet()
-        folder = self.adapter_folder
-        found = model_class(self.config, self._head)
-        if found is None or hasattr(self.config, "auto_map") or self.is_quantized:
+        if self.adapter is None:
             return False
-        _, made, config = found
-        own = copy.deepcopy(config)  # a model's is changed by some adapters
-        return check_adapter(lambda: made(own), folder, str(self._adapter), str(self.place))
+        quiet()
+        with self.adapter.headers() as folder:
+            found = model_class(self.config, self._head)
+            if found is None or hasattr(self.config, "auto_map") or self.is_quantized:
+                return False
+            _, made, config = found
+            own = copy.deepcopy(config)  # a model's is changed by some adapters
+            return check_adapter(lambda: made(own), folder, str(self.adapter), str(self.place))
 
     def network(self, device: str, dtype: str | None = None) -> Any:
         """The model itself, in evaluation mode, on its device or devices.
@@ -302,8 +312,7 @@ class Checkpoint:
             AuditError: transformers or peft cannot load it, or not all of it, or a library for it is
                 missing; a weight is no number.
         """
-        if self._adapter is not None:
-            self.check_adapter_headers()  # its faults show before gigabytes are read
+        self.check_adapter_headers()  # its faults show before gigabytes are read
         chosen = dtype or self.precision(device).dtype
         try:
             network = self._dequantised(device, chosen) if self.gguf else self._read(device, chosen)
@@ -313,13 +322,15 @@ class Checkpoint:
                 "quantization=8bit), spread it (--device-map auto), or use a larger device. sae-audit "
                 "plan tells what it needs."
             ) from error
-        if self._adapter is not None:
-            adapter = str(self._adapter)
-            network = with_adapter(network, self.adapter_folder, adapter, str(self.place))
+        if self.adapter is not None:
+            folder, adapter = self.adapter.folder, str(self.adapter)
+            network = with_adapter(network, folder, adapter, str(self.place))
         return network.eval()
 
     def _read(self, device: str, dtype: str) -> Any:
         kind, where = self._kind(), str(self.place)
+        self.check_builds()
+        self.check_reader()
         self.check_headers(self.shapes)
         network, said = self._from_pretrained(kind, **self._arguments(device, dtype))
         loaded.check_keys(loaded.Keys.of(said), self.shapes, self.config, where, head=self._judges)

@@ -1,5 +1,7 @@
 """What safetensors files say of their tensors before any is read: names and shapes."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,19 @@ def opened(file: Path) -> Any:
             f"{shown(file)} is no whole safetensors file ({shown(_first_line(error))}); copy or "
             "download it again."
         ) from error
+
+
+def write_zeros(file: Path, shapes: Shapes) -> None:
+    """Write a safetensors file of zeros with these names and shapes; it takes no room on the disk."""
+    header: dict[str, Any] = {}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [start, end]}
+    encoded = json.dumps(header).encode()
+    with file.open("wb") as stream:
+        stream.write(len(encoded).to_bytes(8, "little") + encoded)
+        stream.truncate(8 + len(encoded) + end)
 
 
 def files_to_read(held: Sequence[str], index: Path | None, where: str) -> list[str]:

@@ -232,7 +232,7 @@ def _identity(checkpoint: Checkpoint, network: Any, precision: Precision) -> Ide
         architecture=type(network).__name__,
         dtype=options.quantization or str(network.dtype).removeprefix("torch."),
         device=str(network.device),
-        adapter_revision=checkpoint.adapter_commit,
+        adapter_revision=checkpoint.adapter.commit if checkpoint.adapter else "",
         dtype_reason="asked for" if options.quantization else precision.reason,
         settings_sha256=checkpoint.settings_sha256,
         quantised_from=checkpoint.gguf.quantised_from if checkpoint.gguf else "",

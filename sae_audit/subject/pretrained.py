@@ -1,5 +1,6 @@
 """transformers' own reading of a checkpoint's files, each failure one sentence."""
 
+import copy
 import logging
 import warnings
 from pathlib import Path
@@ -48,6 +49,57 @@ def from_pretrained(kind: str, folder: Path, where: str, *, trusted: bool, **arg
             raise AuditError(broken_tokenizer(where, error)) from error
         raise AuditError(
             f"transformers cannot load the {what} in {where}: {_reason(error)}; get its files again."
+        ) from error
+
+
+def check_builds(made: Any, config: Any, where: str, attention: str | None) -> None:
+    """Make sure that the model class `made` can be built as this config says, before any weights.
+
+    Built without content, so it takes no memory. `attention` is the implementation that was asked for;
+    None: that of the config.
+
+    Raises:
+        AuditError: it cannot.
+    """
+    quiet()
+    own = copy.deepcopy(config)
+    chosen = {} if attention is None else {"attn_implementation": attention}
+    try:
+        with warnings.catch_warnings(), torch.device("meta"):
+            warnings.simplefilter("ignore")
+            made._from_config(own, **chosen)
+    except Exception as error:
+        # Its arithmetic is that of some hundred architectures, over whatever numbers the file holds.
+        if isinstance(error, ImportError) and attention is None:
+            raise AuditError(
+                f"The config of {where} asks for an attention that is not there: {_reason(error)}; "
+                "give --set attn_implementation=sdpa."
+            ) from error
+        reason = f"there is no {error}" if isinstance(error, KeyError) else _reason(error)
+        raise AuditError(
+            f"transformers cannot make the model that the config of {where} describes: {reason}; "
+            "correct config.json, or get it again."
+        ) from error
+
+
+def check_quantizer(config: Any, where: str) -> None:
+    """Make sure that the library which reads these quantised weights is there, and runs here.
+
+    Raises:
+        AuditError: it is not, or transformers does not know it.
+    """
+    from transformers.quantizers.auto import AutoHfQuantizer
+
+    quiet()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            reader = AutoHfQuantizer.from_config(config.quantization_config, pre_quantized=True)
+            reader.validate_environment(device_map=None)
+    except Exception as error:
+        # Each library says in its own way what it lacks.
+        raise AuditError(
+            f"The weights of {where} are quantised, and cannot be read here: {_reason(error)}."
         ) from error
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sae_audit.config import AuditConfig
+from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.errors import AuditError
 from sae_audit.findings import PromptScore
 from sae_audit.hashing import sha256_of_files
 from sae_audit.pipeline.pinning import pinned
+from sae_audit.prompts.selection import left_out
 from sae_audit.prompts.sources import OpenedSource, kept_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.prompts.types import LabelledPrompts, Prompt, Splits
@@ -75,7 +76,7 @@ def opened(config: AuditConfig) -> Opened:
         if config.confirm == "text"
         else None
     )
-    facts = tuple(_facts(source) for source in sources)
+    facts = tuple(_facts(source, config.prompts) for source in sources)
     return Opened(
         config=pinned(config, subject, sources),
         subject=subject,
@@ -98,13 +99,14 @@ def model_options(config: AuditConfig) -> ModelOptions:
     )
 
 
-def _facts(source: OpenedSource) -> PromptSourceFacts:
+def _facts(source: OpenedSource, settings: PromptSettings) -> PromptSourceFacts:
+    unselected = left_out(source.prompts, settings)
     return PromptSourceFacts(
         source=source.name,
         revision=source.revision,
         sha256=sha256_of_files(source.files),
-        n_prompts=len(source.prompts),
-        set_aside=source.set_aside,
+        n_prompts=len(source.prompts) - unselected.total(),
+        set_aside=source.set_aside | unselected,
     )
 
 

@@ -10,6 +10,7 @@ from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.facts import subject_facts
 from sae_audit.planning.judge import opened_judge, unsure_of_judge
 from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
+from sae_audit.prompts.selection import left_out, selected
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.subject.checkpoint import Checkpoint
@@ -32,11 +33,13 @@ def check_prompts(config: AuditConfig) -> list[Check]:
     splits = attempted(lambda: split_prompts(prompts, config.prompts, config.seed))
     if isinstance(splits, AuditError):
         return [failure("prompts", splits)]
-    labels = Counter(prompt.label.value for prompt in prompts)
+    labels = Counter(prompt.label.value for prompt in selected(prompts, config.prompts))
     counted = " and ".join(f"{n:,} {label}" for label, n in sorted(labels.items()))
     needed = config.prompts.train + config.prompts.validation + config.prompts.audit
     found = f"{counted} in {len(sources)} source{'s' if len(sources) > 1 else ''}"
-    set_aside = sum((Counter(source.set_aside) for source in sources), Counter[str]())
+    set_aside = sum(
+        (Counter(source.set_aside) for source in sources), left_out(prompts, config.prompts)
+    )
     if set_aside:
         found += " (set aside: " + ", ".join(f"{n:,} {why}" for why, n in set_aside.items()) + ")"
     return [Check(name="prompts", status="ok", found=f"{found}; {needed} of each are needed")]

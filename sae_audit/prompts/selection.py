@@ -1,14 +1,18 @@
-"""Only some categories or languages."""
+"""Only some categories or languages, and how many prompts that leaves out."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from sae_audit.config import PromptSettings
 from sae_audit.errors import AuditError
 from sae_audit.prompts.types import Label, Prompt
 
+OTHER_CATEGORIES = "of other categories"
+OTHER_LANGUAGES = "in other languages"
+
 
 def selected(prompts: Sequence[Prompt], settings: PromptSettings) -> list[Prompt]:
-    """The prompts of the categories and languages asked for; all where none are.
+    """The prompts of the categories and languages asked for; all if none are.
 
     Harmless prompts that carry no category stay: they are what harmful ones of any category are
     compared with.
@@ -16,19 +20,27 @@ def selected(prompts: Sequence[Prompt], settings: PromptSettings) -> list[Prompt
     Raises:
         AuditError: no prompt has such a category or language.
     """
-    kept = list(prompts)
     if settings.categories is not None:
         _check("categories", settings.categories, {prompt.category for prompt in prompts})
-        wanted = set(settings.categories)
-        kept = [
-            prompt
-            for prompt in kept
-            if prompt.category in wanted or (prompt.label == Label.HARMLESS and not prompt.category)
-        ]
     if settings.languages is not None:
         _check("languages", settings.languages, {prompt.language for prompt in prompts})
-        kept = [prompt for prompt in kept if prompt.language in settings.languages]
-    return kept
+    return [prompt for prompt in prompts if not _reason(prompt, settings)]
+
+
+def left_out(prompts: Sequence[Prompt], settings: PromptSettings) -> Counter[str]:
+    """How many prompts `selected` leaves out, by reason."""
+    return Counter(reason for prompt in prompts if (reason := _reason(prompt, settings)))
+
+
+def _reason(prompt: Prompt, settings: PromptSettings) -> str:
+    """Why a prompt is left out; empty if it is kept."""
+    wanted = settings.categories
+    is_any = prompt.label == Label.HARMLESS and not prompt.category
+    if wanted is not None and prompt.category not in wanted and not is_any:
+        return OTHER_CATEGORIES
+    if settings.languages is not None and prompt.language not in settings.languages:
+        return OTHER_LANGUAGES
+    return ""
 
 
 def _check(setting: str, wanted: Sequence[str], present: set[str]) -> None:

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load, save
 
+from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
-from sae_audit.planning.checks_model import check_adapter, check_weights, check_words, opened_model
+from sae_audit.planning.checks_fit import check_judge
+from sae_audit.planning.checks_model import (
+    check_adapter,
+    check_model,
+    check_weights,
+    check_words,
+    opened_model,
+)
 from sae_audit.planning.facts import subject_facts
 from sae_audit.presets import build_config
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
@@ -117,6 +125,72 @@ def test_a_hub_that_does_not_give_headers_is_a_note(
     assert [check.status for check in check_weights(opened)] == ["unknown"]
 
 
+class TestBesideTheModel:
+    """Adapters and judges on the hub, by their headers as well."""
+
+    def adapted(self, hub: LocalHub, files: Files, adapter: Path) -> AuditConfig:
+        config = published(hub, files, model_of(files))
+        hub.publish("org/adapter", adapter)
+        return config.model_copy(update={"adapter": "org/adapter"})
+
+    def test_an_adapter_that_is_whole(self, hub: LocalHub, files: Files, tmp_path: Path):
+        config = self.adapted(hub, files, trained(tmp_path))
+        (check,) = check_adapter(config)
+        assert check.status == "ok", check
+        assert not any("adapter" in note for note in subject_facts(config).notes)
+        assert not list(Path(os.environ["HF_HOME"]).rglob("*.safetensors"))
+
+    @pytest.mark.parametrize("change", ["lacks", "holds", "does not fit"])
+    def test_an_adapter_that_is_not(self, hub: LocalHub, files: Files, tmp_path: Path, change: str):
+        weights = trained(tmp_path) / "adapter_model.safetensors"
+        tensors = load(weights.read_bytes())
+        name = next(name for name in tensors if "layers.1." in name)
+        tensor = tensors[name]
+        if change == "lacks":
+            tensors.pop(name)
+        elif change == "holds":
+            tensors[name.replace("layers.1.", "layers.77.")] = tensor.clone()
+        else:
+            tensors[name] = tensor[:, :1].contiguous()
+        weights.write_bytes(save(tensors))
+        config = self.adapted(hub, files, tmp_path)
+        (check,) = check_adapter(config)
+        assert check.status == "failed"
+        assert change in check.found
+        with pytest.raises(AuditError, match=change):
+            subject_facts(config)
+        assert not list(Path(os.environ["HF_HOME"]).rglob("*.safetensors"))
+
+    def test_a_judge_without_its_head(self, hub: LocalHub, files: Files, tmp_path: Path):
+        config = published(hub, files, model_of(files))
+        judge = tmp_path / "judge.jinja"
+        judge.write_text("{{ prompt }} {{ completion }}")
+        settings = {"kind": "instruct", "model": "org/judge", "template": str(judge)}
+        config = config.model_copy(
+            update={"confirm": "text", "judge": config.judge.model_copy(update=settings)}
+        )
+        hub.publish("org/judge", without_head(files))
+        (check,) = check_judge(config)
+        assert check.status == "failed"
+        assert "lacks lm_head.weight" in check.found
+        with pytest.raises(AuditError, match=r"lacks lm_head\.weight"):
+            subject_facts(config)
+        hub.publish("org/judge", model_of(files))
+        (check,) = check_judge(config)
+        assert check.status == "ok", check
+        assert not list(Path(os.environ["HF_HOME"]).rglob("*.safetensors"))
+
+
+BROKEN = (
+    {"hidden_act": "nosuch"},
+    {"rope_parameters": {"rope_type": "nosuch", "rope_theta": 1e4}},
+    {"num_key_value_heads": 0},
+    {"pad_token_id": 99_999},
+    {"attn_implementation": "flash_attention_2"},
+    {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+)
+
+
 class TestOnThisMachine:
     @pytest.fixture
     def folder(self, files: Files, tmp_path: Path) -> Path:
@@ -128,6 +202,24 @@ class TestOnThisMachine:
     def config(self, folder: Path, **options: object):
         named = {"model": str(folder), "saes": str(folder / "saes"), **options}
         return build_config(None, {**named, "prompts.sources": ["advbench"]}, [])
+
+    @pytest.mark.parametrize("change", BROKEN, ids=lambda change: next(iter(change)))
+    def test_a_config_that_no_model_can_be_made_of(self, folder: Path, change: dict[str, object]):
+        """doctor, plan and loading say the same of it, and none of them in a traceback."""
+        described = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(described | change))
+        config = self.config(folder)
+        (check,) = check_model(opened_model(config))
+        assert check.status == "failed"
+        with pytest.raises(AuditError) as loading:
+            Checkpoint(str(folder), ModelOptions()).network("cpu")
+        assert str(loading.value).startswith(check.found.rstrip("."))
+        if "quantization_config" in change:  # a plan may be for another machine
+            assert any("cannot be read here" in note for note in subject_facts(config).notes)
+            return
+        with pytest.raises(AuditError) as planning:
+            subject_facts(config)
+        assert str(planning.value) == str(loading.value)
 
     def test_adapters(self, folder: Path, tmp_path: Path):
         adapter = trained(tmp_path / "adapter")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sae_audit.config import PromptSettings
 from sae_audit.errors import AuditError
 from sae_audit.prompts.near_duplicates import are_near_duplicates
+from sae_audit.prompts.selection import left_out, selected
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.prompts.types import Label, Prompt
 
@@ -104,6 +105,8 @@ def test_categories_and_languages():
     assert {p.category for p in splits.audit.harmful} == {"fraud"}
     assert {p.category for p in splits.audit.harmless} == {""}
     assert {p.language for p in splits.audit} == {"de"}
+    assert left_out(pool, settings) == {"of other categories": 48, "in other languages": 24}
+    assert len(selected(pool, settings)) == len(pool) - 48 - 24
 
 
 @pytest.mark.parametrize(

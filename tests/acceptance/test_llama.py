@@ -46,15 +46,15 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
             pad_token_id=words["<pad>"],
         )
     )
-    training = replace(language_model.BASE, steps=300, batch=24, neutral_from=100)
+    training = replace(language_model.BASE, steps=450, batch=32, neutral_from=150)
     language_model.train(
         model, tokenizer, training_chats(0), training, seed=0, after_step=lambda *_: False
     )
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    pool = dictionaries.activation_pool(model, tokenizer, training_chats(3), 10_000)
+    pool = dictionaries.activation_pool(model, tokenizer, training_chats(3), 20_000)
     for layer, activations in enumerate(pool):
-        sae = dictionaries.train_sae(activations, layer, seed=0, steps=60, d_sae=256)
+        sae = dictionaries.train_sae(activations, layer, seed=0, steps=100, d_sae=256)
         dictionaries.save_sae(sae, tmp_path / "saes" / f"layer_{layer}")
     build._write_prompts(tmp_path / "prompts.jsonl", seed=0)
     config = build_config(

@@ -2,13 +2,14 @@
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from sae_audit.errors import AuditError, AuditIncompleteError
-from sae_audit.hub.listings import cache_folder, home
+from sae_audit.hub.listings import NOTES, cache_folder, home
 from sae_audit.hub.refusals import interrupted, is_broken_off, is_refused, refusal, unusable
 from sae_audit.hub.repositories import Listing, Repository
 from sae_audit.hub.sessions import Watch, bounded_session, watching
@@ -28,6 +29,11 @@ def fetch(held: Listing, wanted: Iterable[str]) -> Path:
     """
     paths = sorted(wanted)
     for path in paths:
+        if path in held.others:
+            raise AuditError(
+                f"The cache has no {shown(path)} of {held.repository} at commit {held.commit[:12]}; "
+                "fetch it with a network (sae-audit fetch)."
+            )
         if path not in held.sizes:
             where = "the cache has of it" if held.from_cache else "it has"
             raise AuditError(
@@ -36,15 +42,17 @@ def fetch(held: Listing, wanted: Iterable[str]) -> Path:
             )
     _check_disk(held, paths)
     assert paths, f"nothing wanted of {held.repository}"
+    if not held.from_cache:
+        _note_paths(held)
     files = [_file(held, path) for path in paths]
     if not held.from_cache:
-        _note_commit(held.repository, held.commit)
+        _note_commit(held)
     return _root(files[0], paths[0])
 
 
 def missing_bytes(held: Listing, wanted: Iterable[str]) -> int:
     """What a download of these files would fetch: their size, less what the cache has."""
-    return sum(held.sizes[path] for path in wanted if not _is_cached(held, path))
+    return sum(held.sizes.get(path, 0) for path in wanted if not _is_cached(held, path))
 
 
 def weight_files(held: Listing) -> list[str]:
@@ -172,22 +180,31 @@ def _is_cached(held: Listing, path: str) -> bool:
     return isinstance(found, str)
 
 
-def _note_commit(repository: Repository, commit: str) -> None:
+def _note_paths(held: Listing) -> None:
+    """Note in the cache which files a commit has: offline, one SAE of several that was fetched would
+    look like the only one, and a model whose download broke off like a whole one."""
+    place = home(held.repository)
+    _write(place / NOTES / f"{held.commit}.json", json.dumps(sorted(held.sizes)), place)
+
+
+def _note_commit(held: Listing) -> None:
     """Note in the cache which commit a branch means, as the hub library does for downloads by branch.
 
     Files are downloaded by commit; without the note the branch would be unknown offline.
     """
-    if repository.revision == commit:
-        return
-    place = home(repository)
-    reference = place / "refs" / repository.revision
+    place, revision = home(held.repository), held.repository.revision
+    if revision != held.commit:
+        _write(place / "refs" / revision, held.commit, place)
+
+
+def _write(file: Path, text: str, place: Path) -> None:
     with contextlib.suppress(OSError):  # a cache that may only be read is as good for this run
-        reference.parent.mkdir(parents=True, exist_ok=True)
-        if not reference.parent.resolve().is_relative_to(place.resolve()):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.parent.resolve().is_relative_to(place.resolve()):
             return  # a link that leads out of the cache
-        beside = reference.with_name(f".{reference.name}.{os.getpid()}")
-        beside.write_text(commit)
-        beside.replace(reference)
+        beside = file.with_name(f".{file.name}.{os.getpid()}")
+        beside.write_text(text)
+        beside.replace(file)
 
 
 def _check_disk(held: Listing, paths: Iterable[str]) -> None:

@@ -9,10 +9,12 @@ from sae_audit.errors import AuditError
 from sae_audit.hub.refusals import first_line, is_connection_failure, is_refused, refusal
 from sae_audit.hub.repositories import COMMIT, Listing, Repository, is_relative
 from sae_audit.hub.sessions import SILENCE_SECONDS, bounded_session
-from sae_audit.untrusted import parsed_json, shown
+from sae_audit.untrusted import parsed_json, read_json, shown
 
 MOST_FILES = 200_000
 """Files of one repository that are read."""
+NOTES = "listings"
+"""Folder, in that of a repository in the cache, of the paths that commits hold."""
 _LARGEST_FILE = 1 << 50
 _REFERENCE_BYTES = 64
 
@@ -168,7 +170,21 @@ def _cached(repository: Repository) -> Listing | None:
                 "it, and run sae-audit fetch."
             )
     sizes = {file.relative_to(snapshot).as_posix(): file.stat().st_size for file in files}
-    return Listing(repository=repository, commit=commit, sizes=sizes, from_cache=True)
+    others = _noted_paths(place / NOTES / f"{commit}.json") - sizes.keys()
+    return Listing(
+        repository=repository, commit=commit, sizes=sizes, from_cache=True, others=frozenset(others)
+    )
+
+
+def _noted_paths(note: Path) -> set[str]:
+    """All paths of a commit, if they were noted when the hub was asked."""
+    if not note.is_file():
+        return set()
+    found = read_json(note)
+    paths = found if isinstance(found, list) else []
+    if len(paths) > MOST_FILES or not all(isinstance(p, str) and is_relative(p) for p in paths):
+        raise AuditError(f"{shown(note)} is no list of a repository's files; remove it.")
+    return set(paths)
 
 
 def _referred(reference: Path) -> str | None:

@@ -64,6 +64,13 @@ class Listing:
     """Bytes by path."""
     from_cache: bool = field(default=False)
     """The hub was not asked: these are the files that the cache has."""
+    others: frozenset[str] = field(default=frozenset())
+    """From the cache: paths that the hub has at this commit too, by what it said when it was asked."""
+
+    @property
+    def paths(self) -> list[str]:
+        """Of all its files, as far as that is known."""
+        return sorted(self.others.union(self.sizes))
 
 
 def as_repository(location: str, kind: Kind = "model") -> Repository | None:

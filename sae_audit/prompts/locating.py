@@ -91,7 +91,7 @@ def remote_files(location: Location, held: hub.Listing) -> list[str]:
     """
     readable = sorted(
         path
-        for path in held.sizes
+        for path in held.paths
         if Path(path).suffix.lower() in SUFFIXES and Path(path).name.lower() not in _NO_PROMPTS
     )
     for pattern in location.patterns:

@@ -112,7 +112,7 @@ def needed_files(held: Listing, *, code: bool) -> list[str]:
     """What transformers may want of a repository besides weights; its own `code` only if asked."""
     return [
         path
-        for path in held.sizes
+        for path in held.paths
         if "/" not in path and path.endswith(_SMALL) and (code or not path.endswith(".py"))
     ]
 

@@ -152,11 +152,11 @@ def _snapshot(folder: Path) -> Path:
 
 def _in_repository(repository: Repository, ids: str | None) -> list[SaePlace]:
     held = listing(repository)
-    found = found_in(held.sizes)
+    found = found_in(held.paths)
     if not found:
         releases = sae_suites.releases_of(repository.name)
         known = f" sae_lens reads it as {', '.join(releases)}, so name that." if releases else ""
-        raise AuditError(_no_layout(str(repository), sorted(held.sizes)) + known)
+        raise AuditError(_no_layout(str(repository), held.paths) + known)
     names = {one.path or repository.name.partition("/")[2]: one for one in found}
     return [
         _in_listing(held, names[name], name)

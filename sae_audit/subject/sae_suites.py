@@ -115,7 +115,7 @@ def _own_suite(suite: Suite, ids: dict[int, str], revision: str | None) -> list[
         folder, paths = f"{root}/", sae_layouts.files_in(root)
     else:
         held = listing(Repository(name=repository.name, revision=revision or repository.revision))
-        paths = list(held.sizes)
+        paths = held.paths
     found = {one.path: one for one in sae_layouts.found_in(paths)}
     places: list[SaePlace] = []
     for layer, name in ids.items():

@@ -165,8 +165,10 @@ def test_offline_uses_the_cache_and_says_what_it_lacks(
     held = listing(THIS)
     assert (held.commit, held.from_cache, held.sizes) == (commit, True, {"a.txt": 1})
     assert (fetch(held, ["a.txt"]) / "a.txt").read_text() == "x"
-    with pytest.raises(AuditError, match=r"no file b\.txt .* the cache has of it a\.txt"):
+    with pytest.raises(AuditError, match=r"The cache has no b\.txt of org/model at commit"):
         fetch(held, ["b.txt"])
+    with pytest.raises(AuditError, match=r"no file c\.txt .* the cache has of it a\.txt"):
+        fetch(held, ["c.txt"])
     with pytest.raises(AuditError, match="HF_HUB_OFFLINE forbids"):
         listing(Repository(name="org/other"))
     assert hub.requests == []

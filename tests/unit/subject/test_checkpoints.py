@@ -72,6 +72,29 @@ class TestHub:
         assert subject.identity.revision == published
         assert hub.requests == []
 
+    @pytest.mark.usefixtures("published")
+    def test_offline_no_sae_is_taken_because_it_alone_is_cached(
+        self, hub: LocalHub, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """What a name means does not hang on what was fetched before."""
+        held = {
+            f"{width}/layer_{layer}/{file.name}": file.read_bytes()
+            for layer in range(tiny.N_LAYERS)
+            for width in ("narrow", "wide")
+            for file in (checkpoint / "saes" / f"layer_{layer}").iterdir()
+        }
+        hub.publish("org/both", held)
+        with pytest.raises(AuditError, match="several SAEs for layer 0") as online:
+            load("org/tiny", "org/both")
+        load("org/tiny", "org/both:narrow", layers=[1])
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(AuditError) as offline:
+            load("org/tiny", "org/both")
+        assert str(offline.value) == str(online.value)
+        with pytest.raises(AuditError, match=r"The cache has no narrow/layer_0/.*sae-audit fetch"):
+            load("org/tiny", "org/both:narrow")
+        assert load("org/tiny", "org/both:narrow", layers=[1]).layers == [1]
+
     def test_a_pinned_revision_though_main_moves_on(
         self, hub: LocalHub, published: str, tmp_path: Path
     ):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sae_audit.cascade.matching import random_stand_ins
 from sae_audit.cascade.waves import Questions, cascade
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import Cascade, CascadeByChance
+from sae_audit.sampling import random_stand_ins
 from sae_audit.vocabulary import FeatureId
 
 

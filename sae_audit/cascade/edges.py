@@ -19,9 +19,9 @@ holding that backup shows what A does.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sae_audit.cascade.matching import nearest
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import Cascade, EdgeKind, WakeEdge, WakeEdges
+from sae_audit.sampling import nearest
 from sae_audit.vocabulary import Activations, Active, FeatureId, FeatureSet, Intervention
 
 

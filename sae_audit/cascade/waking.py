@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
-from sae_audit.cascade.matching import random_stand_ins
 from sae_audit.findings import Awake, Cascade, TokenCounts, Waking, WokenFeature
+from sae_audit.sampling import random_stand_ins
 from sae_audit.vocabulary import (
     FeatureId,
     FeatureSet,

@@ -9,60 +9,13 @@
    test over prompts. Sets for one prompt are no independent cases, so each prompt counts once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from sae_audit.findings import Absence, AbsenceKind, ChanceControl, MinimalSet
 from sae_audit.statistics import share, sign_test_p_value
-from sae_audit.vocabulary import FeatureId
-
-_NEIGHBOURS = 20
-
-
-def random_candidates(
-    candidates: Sequence[FeatureId],
-    firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]],
-    *,
-    seed: Sequence[int],
-) -> list[FeatureId]:
-    """As many random features as candidates, in the same layers, firing as often, in random order.
-
-    Each candidate is replaced by one of the 20 features nearest in firing rate (share of harmful
-    prompts it fires on) that are left. Candidates themselves are not drawn, unless a layer has too
-    few other features.
-    """
-    random = np.random.default_rng(list(seed))
-    drawn: list[FeatureId] = []
-    for layer in sorted({feature.layer for feature in candidates}):
-        own = np.array([f.index for f in candidates if f.layer == layer])
-        chosen = _matched(own, firing_rates[layer], random)
-        drawn += [FeatureId(layer, int(index)) for index in chosen]
-    return [drawn[i] for i in random.permutation(len(drawn))]
-
-
-def _matched(
-    own: Int[np.ndarray, " candidate"],
-    rates: Float[np.ndarray, " d_sae"],
-    random: np.random.Generator,
-) -> list[int]:
-    others = np.setdiff1d(np.arange(len(rates)), own)
-    left = others if len(others) >= len(own) else np.arange(len(rates))
-    # Shuffled before a stable sort: many features fire equally often.
-    left = random.permutation(left)
-    left = left[np.argsort(rates[left], kind="stable")]
-    chosen: list[int] = []
-    for index in random.permutation(own):
-        first, last = (
-            np.searchsorted(rates[left], rates[index], side) for side in ("left", "right")
-        )
-        start = int(random.integers(first, last + 1)) - _NEIGHBOURS // 2
-        start = max(0, min(start, len(left) - _NEIGHBOURS))
-        place = int(random.integers(start, min(start + _NEIGHBOURS, len(left))))
-        chosen.append(int(left[place]))
-        left = np.delete(left, place)
-    return chosen
 
 
 def against_chance(

@@ -7,7 +7,6 @@ import numpy as np
 from sae_audit.cascade.edges import wake_edges
 from sae_audit.cascade.pooled import pooled_cascade
 from sae_audit.cascade.waking import waking
-from sae_audit.controls.random_sets import matched_random_sets
 from sae_audit.controls.sufficiency import equally_long, raised_set
 from sae_audit.findings import (
     CandidateSet,
@@ -23,6 +22,7 @@ from sae_audit.findings import (
 )
 from sae_audit.pipeline.session import Session
 from sae_audit.prompts.types import LabelledPrompts, Prompt
+from sae_audit.sampling import matched_random_sets
 from sae_audit.vocabulary import (
     Ablation,
     FeatureId,

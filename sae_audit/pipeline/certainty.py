@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.controls.dictionary_coverage import dictionary_coverage, layer_coverages
-from sae_audit.controls.random_sets import enough_left, matched_random_sets
 from sae_audit.direction.checking import direction_check, random_directions
 from sae_audit.findings import (
     CandidateSet,
@@ -20,6 +19,7 @@ from sae_audit.pipeline.stages import ranked
 from sae_audit.prompts.types import LabelledPrompts
 from sae_audit.record.folder import write_tensors
 from sae_audit.record.tensors import read_tensors
+from sae_audit.sampling import enough_left, matched_random_sets
 
 RANDOM_DIRECTIONS = "random_directions"
 """Tensors of a run: what the direction was held against."""

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.controls.linear_probe import probe_ranking
-from sae_audit.controls.random_sets import matched_random_sets
 from sae_audit.findings import CandidateSet
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import ranked
 from sae_audit.prompts.types import LabelledPrompts
+from sae_audit.sampling import matched_random_sets
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 

@@ -10,7 +10,6 @@ from jaxtyping import Float
 
 from sae_audit.candidates.by_attribution import by_attribution, mean_drops, within_pool
 from sae_audit.candidates.by_cosine import by_cosine
-from sae_audit.controls.chance import random_candidates
 from sae_audit.direction.difference_of_means import difference_of_means
 from sae_audit.findings import (
     CandidateSet,
@@ -28,6 +27,7 @@ from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline.session import Session
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record.folder import write_tensors
+from sae_audit.sampling import random_candidates
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _GROUPS = 10

@@ -1,10 +1,10 @@
 """Where features wake, and how many wake by chance."""
 
-from sae_audit.cascade.matching import nearest, random_stand_ins
 from sae_audit.cascade.waking import waking
 from sae_audit.cascade.waves import cascade
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import Waking
+from sae_audit.sampling import nearest, random_stand_ins
 from sae_audit.vocabulary import FeatureId, TokenClass
 from tests.unit.cascade.world import World
 

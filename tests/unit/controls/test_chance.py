@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sae_audit.controls.chance import absence_of_flips, against_chance, random_candidates
+from sae_audit.controls.chance import absence_of_flips, against_chance
 from sae_audit.findings import AbsenceKind, ChanceControl
+from sae_audit.sampling import random_candidates
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic import minimal
 

@@ -5,8 +5,8 @@ import pytest
 
 from sae_audit.controls.comparisons import dose_control, error_term_control, set_control
 from sae_audit.controls.linear_probe import probe_ranking
-from sae_audit.controls.random_sets import matched_random_sets
 from sae_audit.findings import DosePoint, FlipDose
+from sae_audit.sampling import matched_random_sets
 from sae_audit.vocabulary import FeatureId
 from tests.games import features, game, needs
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sae_audit.controls.dictionary_coverage import dictionary_coverage, layer_coverages
-from sae_audit.controls.random_sets import enough_left
 from sae_audit.findings import DictionaryCoverage, Estimate, LayerCoverage
+from sae_audit.sampling import enough_left
 from sae_audit.vocabulary import FeatureId, Part, Projections
 
 CLEAN = np.array([4.0, 6.0, 5.0, 5.0])

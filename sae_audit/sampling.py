@@ -1,0 +1,157 @@
+"""Random features matched to given ones: every control that draws some draws them here.
+
+Three rules, for three questions:
+
+- `matched_random_sets`: one of the 20 nearest in firing rate for each feature of a set. Controls of a
+  finished set.
+- `random_candidates`: a whole pool drawn without repeats from windows of 20 in the order of firing rate,
+  so that pools nearly as large as a layer have one too. The null of a search.
+- `random_stand_ins`: one of the 20 nearest in activation on one prompt. Controls of a cascade, whose
+  features have to fire there.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from sae_audit.vocabulary import FeatureId, FeatureSet
+
+_NEIGHBOURS = 20
+"""Features that each one is drawn from."""
+
+
+def matched_random_sets(
+    features: FeatureSet,
+    firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]],
+    *,
+    excluded: Collection[FeatureId],
+    n_sets: int,
+    seed: int,
+) -> list[FeatureSet]:
+    """Random stand-ins for `features`.
+
+    Each feature is replaced by one of the 20 features of its layer nearest in firing rate (share of
+    harmful prompts it fires on), drawn at random, without repeats and never from `excluded`.
+    """
+    random = np.random.default_rng(seed)
+    return [_one_matched(features, firing_rates, set(excluded), random) for _ in range(n_sets)]
+
+
+def enough_left(
+    features: FeatureSet, firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
+) -> bool:
+    """Whether each layer has as many other features as `features` has there."""
+    wanted = Counter(feature.layer for feature in features)
+    return all(2 * n <= len(firing_rates[layer]) for layer, n in wanted.items())
+
+
+def _one_matched(
+    features: FeatureSet,
+    firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]],
+    excluded: set[FeatureId],
+    random: np.random.Generator,
+) -> FeatureSet:
+    drawn: set[FeatureId] = set()
+    for feature in sorted(features):
+        rates = firing_rates[feature.layer]
+        # Ties in rate are common (many features fire on every prompt, or on none): broken at random.
+        distance = np.abs(rates - rates[feature.index])
+        nearest = np.lexsort((random.random(len(rates)), distance))
+        free = (
+            other
+            for index in nearest
+            if (other := FeatureId(feature.layer, int(index))) not in excluded | drawn
+        )
+        neighbours = [other for other, _ in zip(free, range(_NEIGHBOURS), strict=False)]
+        assert neighbours, f"no feature of layer {feature.layer} is left to draw from"
+        drawn.add(neighbours[int(random.integers(len(neighbours)))])
+    return frozenset(drawn)
+
+
+def random_candidates(
+    candidates: Sequence[FeatureId],
+    firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]],
+    *,
+    seed: Sequence[int],
+) -> list[FeatureId]:
+    """As many random features as candidates, in the same layers, firing as often, in random order.
+
+    Each candidate is replaced by one of the 20 features nearest in firing rate (share of harmful
+    prompts it fires on) that are left. Candidates themselves are not drawn, unless a layer has too
+    few other features.
+    """
+    random = np.random.default_rng(list(seed))
+    drawn: list[FeatureId] = []
+    for layer in sorted({feature.layer for feature in candidates}):
+        own = np.array([f.index for f in candidates if f.layer == layer])
+        chosen = _same_rates(own, firing_rates[layer], random)
+        drawn += [FeatureId(layer, int(index)) for index in chosen]
+    return [drawn[i] for i in random.permutation(len(drawn))]
+
+
+def _same_rates(
+    own: Int[np.ndarray, " candidate"],
+    rates: Float[np.ndarray, " d_sae"],
+    random: np.random.Generator,
+) -> list[int]:
+    others = np.setdiff1d(np.arange(len(rates)), own)
+    left = others if len(others) >= len(own) else np.arange(len(rates))
+    # Shuffled before a stable sort: many features fire equally often.
+    left = random.permutation(left)
+    left = left[np.argsort(rates[left], kind="stable")]
+    chosen: list[int] = []
+    for index in random.permutation(own):
+        first, last = (
+            np.searchsorted(rates[left], rates[index], side) for side in ("left", "right")
+        )
+        start = int(random.integers(first, last + 1)) - _NEIGHBOURS // 2
+        start = max(0, min(start, len(left) - _NEIGHBOURS))
+        place = int(random.integers(start, min(start + _NEIGHBOURS, len(left))))
+        chosen.append(int(left[place]))
+        left = np.delete(left, place)
+    return chosen
+
+
+def nearest(
+    feature: FeatureId,
+    firing: Mapping[FeatureId, float],
+    *,
+    excluded: Collection[FeatureId],
+    n: int,
+) -> list[FeatureId]:
+    """The `n` features of its layer, or those there are, nearest in largest activation.
+
+    `firing` gives the largest activation of every firing feature; one that is not in it has 0.
+    """
+    own = firing.get(feature, 0.0)
+    others = [f for f in firing if f.layer == feature.layer and f != feature and f not in excluded]
+    return sorted(others, key=lambda f: (abs(firing[f] - own), f))[:n]
+
+
+def random_stand_ins(
+    features: FeatureSet,
+    firing: Mapping[FeatureId, float],
+    *,
+    excluded: Collection[FeatureId],
+    n_sets: int,
+    seed: int,
+) -> list[FeatureSet]:
+    """Random sets: each feature replaced by one of the 20 nearest, none twice, none `excluded`.
+
+    A feature without any such neighbour has no stand-in: its layer fires nothing else.
+    """
+    random = np.random.default_rng(seed)
+    # Enough that twenty are left when all others have drawn from the same ones.
+    n = _NEIGHBOURS + len(features)
+    neighbours = {f: nearest(f, firing, excluded=excluded, n=n) for f in sorted(features)}
+    sets: list[FeatureSet] = []
+    for _ in range(n_sets):
+        drawn: set[FeatureId] = set()
+        for others in neighbours.values():
+            free = [other for other in others if other not in drawn][:_NEIGHBOURS]
+            if free:
+                drawn.add(free[int(random.integers(len(free)))])
+        sets.append(frozenset(drawn))
+    return sets

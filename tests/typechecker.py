@@ -1,10 +1,12 @@
 """How annotations are checked in tests: shapes by jaxtyping, everything else by beartype.
 
 jaxtyping binds the arguments of every call anew and keeps the sizes of named axes; that is what a test
-run would spend most of its time on. A function without an array in its signature needs neither.
+run would spend most of its time on. A function without an array in its signature needs neither, and one
+that was asked with arrays of these sizes and types before was checked with them.
 """
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, get_args
@@ -64,9 +66,37 @@ def _checked_by_need(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]
 
 def _function(function: Callable[..., Any], typechecker: Callable[..., Any]) -> Callable[..., Any]:
     if any(_has_array(annotation) for annotation in function.__annotations__.values()):
-        return _with_shapes(function, typechecker=typechecker)
+        return _once_a_shape(function, _with_shapes(function, typechecker=typechecker))
     # Made anew at every call of the function around it: the type checker of the sources sees to it.
     return function if "<locals>" in function.__qualname__ else _check(function)
+
+
+def _once_a_shape(function: Callable[..., Any], check: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, checked whenever sizes or types of its arguments are new."""
+    seen: set[tuple[Any, ...]] = set()
+
+    @functools.wraps(function)
+    def called(*args: Any, **named: Any) -> Any:
+        asked = (*map(_kind, args), *((name, _kind(value)) for name, value in named.items()))
+        if asked in seen:
+            return function(*args, **named)
+        result = check(*args, **named)
+        seen.add(asked)
+        return result
+
+    return called
+
+
+def _kind(value: Any) -> Any:
+    """Type and size of an argument; of a collection, those of one of its members too."""
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return type(value), tuple(shape), value.dtype
+    if isinstance(value, dict):
+        return dict, len(value), _kind(next(iter(value.values()), None))
+    if isinstance(value, list | tuple):
+        return type(value), len(value), _kind(value[0]) if value else None
+    return type(value)
 
 
 def _has_array(annotation: Any) -> bool:

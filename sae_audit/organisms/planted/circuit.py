@@ -13,7 +13,7 @@ An SAE feature holds a share of a unit; ablating it takes that share away. Nothi
 model: this is the answer that a model with these weights, and an audit of it, must give.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -151,9 +151,3 @@ def saturated(weights: Mapping[str, float], *, slope: float, start: float = 0.0)
         Read(weights=weights, bias=-start, slope=slope),
         Read(weights=weights, bias=-start - 1.0, slope=-slope),
     ]
-
-
-def mask_of(circuit: Circuit, ablated: Sequence[tuple[str, int]]) -> Masks:
-    """One mask, `[1, player]`, from units and parts."""
-    chosen = set(ablated)
-    return np.array([[(p.unit, p.part) in chosen for p in circuit.players]])

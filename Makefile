@@ -22,6 +22,5 @@ contracts:
 test:
 	uv run pytest -q -m "not slow"
 
-# A file at a time on each of two workers, in the order of their names: the longest come first.
 test-all:
-	uv run pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	uv run pytest -q

@@ -39,6 +39,18 @@ from tests import tiny
 torch.set_num_threads(1)
 
 
+_MOST_WORKERS = 8
+"""Each takes a gigabyte: torch, transformers and models."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """None beside this process for one file or test, which other workers could not share."""
+    named = [Path(argument.partition("::")[0]) for argument in config.args]
+    if len(set(named)) == 1 and named[0].is_file():
+        return 0
+    return min(_MOST_WORKERS, os.cpu_count() or 1)
+
+
 @pytest.fixture
 def hub() -> Iterator[LocalHub]:
     """The hub of this machine, empty, and so is the cache of what was downloaded from it."""

@@ -1,6 +1,7 @@
 """The bench as a command: what the audit promises on mechanisms that are known."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -18,7 +19,11 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
     chosen = [argument for family in FAMILIES for argument in ("--family", family)]
     subprocess.run(
-        ["sae-audit", "bench", "--quick", *chosen, "--out", str(folder)], check=True, timeout=600
+        ["sae-audit", "bench", "--quick", *chosen, "--out", str(folder)],
+        check=True,
+        timeout=600,
+        # One thread, as in every test process: the other core has tests of its own.
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     return folder
 

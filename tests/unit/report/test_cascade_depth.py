@@ -11,9 +11,8 @@ from sae_audit.findings import FirstWaveEffects
 from sae_audit.pages.wording import interval, percent
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.report.page import render
-from sae_audit.report.summary import summary
-from sae_audit.report.tables_cascade import waking_features, wave_rows
+from sae_audit.report.findings.cascades.counts import waking_features, wave_rows
+from sae_audit.report.page import render, summary
 from sae_audit.statistics import median
 from tests.synthetic import A, B, C, cascade, synthetic_run
 

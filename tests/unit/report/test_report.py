@@ -12,10 +12,9 @@ import pytest
 from sae_audit.findings import AbsenceKind
 from sae_audit.pages.wording import ABSENCES, interval, percent
 from sae_audit.record.run import Run
-from sae_audit.report.card import deviations
-from sae_audit.report.page import render, write_page
-from sae_audit.report.summary import summary
-from sae_audit.report.tables_quality import quality_lines
+from sae_audit.report.findings.card.quality import quality_lines
+from sae_audit.report.findings.card.settings import deviations
+from sae_audit.report.page import render, summary, write_page
 from sae_audit.statistics import median
 from tests.synthetic import (
     A,

@@ -9,6 +9,7 @@ from sae_audit.findings import Confirmation, Estimate, TextCheck
 from sae_audit.record.run import Run
 from sae_audit.report.page import render
 from tests.unit.report.synthetic import synthetic_run
+from tests.unit.report.visible import seen
 
 
 def test_notes_prefix_and_quantisation_are_told(tmp_path: Path):
@@ -43,4 +44,4 @@ def test_answers_that_were_not_judged_are_counted(tmp_path: Path):
         agreement_by_chance=0.5,
         n_not_judged=7,
     )
-    assert "thoughts alone after so many tokens: 7 more" in render(run)
+    assert "thoughts alone after so many tokens: 7 more" in seen(render(run))

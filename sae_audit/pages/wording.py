@@ -22,6 +22,8 @@ SEARCHES = {
     "elimination": "backward elimination",
 }
 """What a reader calls each search for minimal sets."""
+NO_VALUE = "\N{EN DASH}"
+"""In a cell of a table."""
 
 
 def percent(value: float) -> str:

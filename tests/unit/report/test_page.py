@@ -59,7 +59,7 @@ def test_every_section_is_in_the_navigation(page: Page):
 def test_certificates_are_the_records(full: Run, page: Page):
     for found in full.minimal_sets:
         for feature, score in found.score_without.items():
-            assert f"{feature}{score:+.3f}" in page.text
+            assert f"{feature} | {score:+.3f} |" in page.text
 
 
 def test_estimates_are_the_records_with_their_n(full: Run, page: Page):

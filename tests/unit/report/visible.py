@@ -11,21 +11,20 @@ _BLOCKS = {
 
 
 class Page(HTMLParser):
-    """Elements with their attributes, and the text outside of script and style as it is written."""
+    """Elements with their attributes, and the text outside of script and style."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
         self._marked = ""
         self._hidden = False
         self.feed(page)
 
     @property
-    def lines(self) -> list[str]:
-        """Cells of a row stand between bars; white space is one space."""
+    def text(self) -> str:
+        """A line for each block; the cells of a row have a bar behind them, white space is one space."""
         lines = (re.sub(r"\s+", " ", line).strip() for line in self._marked.split("\0"))
-        return [line for line in lines if line]
+        return "\n".join(line for line in lines if line)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
@@ -39,10 +38,9 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
-            self.text += data
             self._marked += data
 
 
 def seen(page: str) -> str:
-    """The lines that a reader sees, one under the other."""
-    return "\n".join(Page(page).lines)
+    """The text that a reader sees."""
+    return Page(page).text

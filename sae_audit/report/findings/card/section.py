@@ -1,6 +1,7 @@
 """The audit card: who was audited, with what, on what; how far the SAEs can be trusted."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from sae_audit.findings import CE_PROMPTS, CE_TOKENS, SaeQuality
@@ -20,10 +21,12 @@ from sae_audit.statistics import share
 
 
 def _values(run: Run) -> Mapping[str, Any]:
+    tokens = run.manifest.refusal_tokens
     return {
         "deviations": deviations(run.config),
         "setting": setting,
-        "token_source": token_source(run.manifest.refusal_tokens.source),
+        "tokens": list(zip_longest(tokens.texts, tokens.ids[: len(tokens.texts)], fillvalue="?")),
+        "token_source": token_source(tokens.source),
         "splits": split_rows(run.scores),
         "tried": run.discarded_directions if run.stopped_early else run.direction,
         "n_means": run.absence.n_train if run.stopped_early and run.absence else None,

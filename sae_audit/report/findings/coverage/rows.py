@@ -1,9 +1,10 @@
 """How much of the mechanism the candidates and the SAEs show, as a reader sees it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sae_audit.findings import DictionaryCoverage, Estimate, RandomRange
-from sae_audit.pages.wording import interval, percent
+from sae_audit.findings import DictionaryCoverage, Estimate, LayerCoverage, RandomRange
+from sae_audit.pages.wording import interval, percent, ranged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +15,34 @@ class ShareRow:
     share: Estimate
     control: str
     """Random stand-ins' share, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """One layer, as a reader sees it."""
+
+    found: LayerCoverage
+    in_reconstruction: str
+    in_error: str
+    slope: str
+    random_slopes: str
+
+
+def layer_rows(found: Sequence[LayerCoverage]) -> list[LayerRow]:
+    return [
+        LayerRow(
+            found=one,
+            in_reconstruction=_share(one.in_reconstruction) or "no clear gap",
+            in_error=_share(one.in_error),
+            slope="nothing varies" if one.slope is None else percent(one.slope),
+            random_slopes=ranged(one.random, percent) if one.random else "nothing varies",
+        )
+        for one in found
+    ]
+
+
+def _share(found: Estimate | None) -> str:
+    return interval(found, percent) if found else ""
 
 
 def share_rows(found: DictionaryCoverage) -> list[ShareRow]:

@@ -5,7 +5,12 @@ from typing import Any
 
 from sae_audit.record.run import Run
 from sae_audit.report.findings.coverage.figures import by_layer, conditions
-from sae_audit.report.findings.coverage.rows import coverage_control, coverage_sentence, share_rows
+from sae_audit.report.findings.coverage.rows import (
+    coverage_control,
+    coverage_sentence,
+    layer_rows,
+    share_rows,
+)
 from sae_audit.report.section import Figures, Part, Section, SummaryRow
 
 
@@ -27,6 +32,7 @@ def _values(run: Run) -> Mapping[str, Any]:
     found = run.dictionary_coverage
     return {
         "rows": share_rows(found) if found else [],
+        "layers": layer_rows(found.layers) if found else [],
         "sentence": coverage_sentence(found) if found else "",
     }
 

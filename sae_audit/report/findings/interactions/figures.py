@@ -8,14 +8,15 @@ import plotly.graph_objects as go
 from sae_audit.findings import InteractionGraph, PairKind
 from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
 from sae_audit.pages.wording import interval
+from sae_audit.report.findings.interactions.counts import SOLVER_NAMES
 from sae_audit.report.marks import strip, unlegended
 
-SOLVERS = {
-    "linear": ("linear, no pairs", MUTED),
-    "lasso": ("lasso on pairs", "#E69F00"),
-    "fm_als": ("FM, ALS", "#56B4E9"),
-    "fm_bayes": ("FM, MCMC", "#009E73"),
-    "walsh": ("sparse, any order", OWN),
+_COLOURS = {
+    "linear": MUTED,
+    "lasso": "#E69F00",
+    "fm_als": "#56B4E9",
+    "fm_bayes": "#009E73",
+    "walsh": OWN,
 }
 
 
@@ -70,16 +71,20 @@ def r_squared(graphs: Sequence[InteractionGraph]) -> go.Figure:
     """Held-out R2 of every solver, one point a prompt; pointed at, its interval."""
     rows = [
         (
-            SOLVERS[solver][0],
+            SOLVER_NAMES[solver],
             fit.r2_held_out.value,
             f"{graph.scope}, {interval(fit.r2_held_out)}",
         )
-        for solver in SOLVERS
+        for solver in SOLVER_NAMES
         for graph in graphs
         for fit in graph.fits
         if fit.solver == solver
     ]
-    return strip(rows, x="R² on held-out ablation masks", colours=dict(SOLVERS.values()))
+    return strip(
+        rows,
+        x="R² on held-out ablation masks",
+        colours={SOLVER_NAMES[solver]: colour for solver, colour in _COLOURS.items()},
+    )
 
 
 def _grid(graph: InteractionGraph) -> _Grid:

@@ -9,12 +9,15 @@ from sae_audit.record.run import Run
 from sae_audit.report.findings.interactions.counts import (
     CLASSIFIERS,
     clear_pairs,
+    fit_rows,
     kind_counts,
     naming_sentence,
+    pooled_sentences,
     r2_over_prompts,
     recurring_pairs,
+    solver_name,
 )
-from sae_audit.report.findings.interactions.figures import SOLVERS, pair_weights, r_squared
+from sae_audit.report.findings.interactions.figures import pair_weights, r_squared
 from sae_audit.report.section import Figures, Part, Section, SummaryRow, unless_stopped_early
 
 _PAIRS = 25
@@ -87,8 +90,11 @@ def _kinds(graphs: list[InteractionGraph]) -> str:
 def _values(run: Run) -> Mapping[str, Any]:
     pooled, prompts, over = run.pooled_graph, run.prompt_graphs, run.interactions_over_prompts
     return {
-        "solvers": SOLVERS,
+        "solver_name": solver_name,
         "pooled": pooled,
+        "pooled_sentences": pooled_sentences(pooled, run.config.interactions.n_shuffles)
+        if pooled and pooled.pairs
+        else (),
         "pooled_kinds": _counted(kind_counts([pooled] if pooled else [])),
         "classifiers": CLASSIFIERS,
         "clear_pairs": clear_pairs(pooled, over) if pooled else [],
@@ -96,7 +102,7 @@ def _values(run: Run) -> Mapping[str, Any]:
         "over_prompts": over,
         "naming": naming_sentence(over) if over else "",
         "recurring": recurring_pairs(over, _PAIRS),
-        "fits": [(graph, kind_counts([graph])) for graph in run.interactions],
+        "fits": fit_rows(run.interactions),
         "n_fitted": sum(bool(graph.fits) for graph in prompts),
         "n_exact": sum(graph.solver == "exact" for graph in prompts),
         "n_unfitted": sum(not graph.pairs for graph in prompts),

@@ -7,6 +7,7 @@ from sae_audit.pages.charts import SET_LABELS
 from sae_audit.pages.wording import SEARCHES
 from sae_audit.record.run import Run
 from sae_audit.report.findings.minimal import counts, figures
+from sae_audit.report.findings.minimal.prompts import prompt_rows
 from sae_audit.report.findings.minimal.summary import summary_rows
 from sae_audit.report.marks import histogram, set_points
 from sae_audit.report.section import Figures, Section, unless_stopped_early
@@ -28,7 +29,7 @@ def _values(run: Run) -> Mapping[str, Any]:
     widened = {prompt_id for prompt_id, pool in run.widened.items() if pool.added}
     return {
         "labels": SET_LABELS,
-        "categories": {score.prompt_id: score.category or "(none)" for score in run.scores},
+        "prompts": prompt_rows(run),
         "n_flipped": n_flipped,
         "n_widened": len(widened),
         "n_flipped_widened": sum(
@@ -48,8 +49,7 @@ def _by_chance(run: Run) -> Mapping[str, Any]:
     found = run.chance_control
     return {
         "searches": counts.search_rows(found, seed=run.config.seed) if found else [],
-        "near_zero": set(found.near_zero) if found else set(),
-        "sets_by_chance": {one.prompt_id: len(one.features) for one in run.sets_by_chance},
+        "n_near_zero": len(found.near_zero) if found else 0,
     }
 
 
@@ -57,8 +57,6 @@ def _others(run: Run) -> Mapping[str, Any]:
     return {
         "families": counts.family_counts(run.minimal_set_families, seed=run.config.seed),
         "family_features": counts.family_features(run.minimal_set_families, _FEATURES),
-        "family_of": {found.prompt_id: found for found in run.minimal_set_families},
-        "dose_of": {found.prompt_id: found for found in run.doses},
         "dose_labels": {
             "minimal_set": "flipped prompts, own minimal set",
             "candidates": "prompts not flipped, all candidates overshot",

@@ -172,9 +172,9 @@ def with_progress(work: "Callable[[Progress], Run]") -> "Run":
 def _print_summary(run: "Run") -> None:
     from rich.table import Table
 
-    from sae_audit.report.summary import summary
-    from sae_audit.report.tables_behaviour import split_rows
-    from sae_audit.report.tables_quality import quality_lines
+    from sae_audit.report.findings.card.quality import quality_lines
+    from sae_audit.report.findings.card.splits import split_rows
+    from sae_audit.report.page import summary
 
     table = Table(title=f"Refusal audit of {escaped(run.manifest.model.id)}", show_lines=True)
     table.add_column("Question", style="bold", ratio=2)

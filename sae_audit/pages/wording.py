@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from sae_audit.findings import NO_INTERVAL, AbsenceKind, Estimate, RandomRange
+from sae_audit.statistics import share
 
 ABSENCES = {
     AbsenceKind.NO_REFUSAL: "no refusal behaviour",
@@ -13,6 +14,16 @@ ABSENCES = {
     AbsenceKind.NOT_BEYOND_CHANCE: "flips not beyond chance",
 }
 """What a reader calls each absence of a mechanism."""
+
+SEARCHES = {
+    "splitting": "binary splitting",
+    "delta_debugging": "delta debugging",
+    "greedy": "greedy filtering and elimination",
+    "elimination": "backward elimination",
+}
+"""What a reader calls each search for minimal sets."""
+NO_VALUE = "\N{EN DASH}"
+"""In a cell of a table."""
 
 
 def percent(value: float) -> str:
@@ -43,6 +54,11 @@ def ranged(random: RandomRange, number: Callable[[float], str] = _plain) -> str:
 
 def of(n: int, total: int) -> str:
     return f"{n} of {total}"
+
+
+def share_of(n: int, total: int) -> str:
+    """`39 of 40 (98% [87%, 100%])`, or the bare count where there is no case."""
+    return f"{of(n, total)} ({interval(share(n, total), percent)})" if total else of(n, total)
 
 
 def si_bytes(n: int) -> str:

@@ -10,27 +10,37 @@ from pathlib import Path
 from sae_audit.pages.document import document
 from sae_audit.record.layout import PAGE, write_file
 from sae_audit.record.run import Run
-from sae_audit.report.contents import contents
-from sae_audit.report.figures import figures
-from sae_audit.report.limits import limits
-from sae_audit.report.summary import summary
+from sae_audit.report.findings.behaviour import section as behaviour
+from sae_audit.report.findings.candidates import section as candidates
+from sae_audit.report.findings.card import section as card
+from sae_audit.report.findings.cascades import section as cascades
+from sae_audit.report.findings.controls import section as controls
+from sae_audit.report.findings.coverage import section as coverage
+from sae_audit.report.findings.direction import section as direction
+from sae_audit.report.findings.interactions import section as interactions
+from sae_audit.report.findings.limits import section as not_shown
+from sae_audit.report.findings.methods import section as methods
+from sae_audit.report.findings.minimal import section as minimal
+from sae_audit.report.findings.repeat import section as repeat
+from sae_audit.report.findings.summary import section as head
+from sae_audit.report.section import Figures, Section, SummaryRow
 
-_SECTIONS = (
-    ("summary", "Summary"),
-    ("limits", "Not shown"),
-    ("card", "Audit card"),
-    ("behaviour", "Behaviour"),
-    ("direction", "Direction"),
-    ("candidates", "Candidates"),
-    ("coverage", "Not in the SAEs"),
-    ("minimal", "Minimal sets"),
-    ("interactions", "Interactions"),
-    ("cascades", "Cascades"),
-    ("controls", "Controls"),
-    ("repeat", "Repeat it"),
-    ("methods", "Terms, methods"),
+SECTIONS = (
+    head.SECTION,
+    not_shown.SECTION,
+    card.SECTION,
+    behaviour.SECTION,
+    direction.SECTION,
+    candidates.SECTION,
+    coverage.SECTION,
+    minimal.SECTION,
+    interactions.SECTION,
+    cascades.SECTION,
+    controls.SECTION,
+    repeat.SECTION,
+    methods.SECTION,
 )
-"""Each is `sections/<id>.html.j2`."""
+"""In the order of the page."""
 
 
 def write_page(run: Run) -> Path:
@@ -42,24 +52,44 @@ def write_page(run: Run) -> Path:
 
 def render(run: Run) -> str:
     here = files("sae_audit.report")
-    left_out = _left_out(run)
+    shown = _shown(run)
     return document(
         "sae_audit.report",
         "page.html.j2",
         figures(run),
         run=run,
-        sections=[one for one in _SECTIONS if one[0] not in left_out],
-        rows=summary(run),
-        limits=limits(run),
+        sections=shown,
+        summary_rows=summary(run),
+        not_shown=limits(run),
         report_style=(here / "page.css").read_text(encoding="utf-8"),
         script=(here / "page.js").read_text(encoding="utf-8"),
-        **contents(run),
+        **{section.id: section.values(run) for section in shown},
     )
 
 
-def _left_out(run: Run) -> set[str]:
-    """Sections of what an audit that stopped early did not look for."""
-    if not run.stopped_early:
-        return set()
-    later = {"candidates", "minimal", "interactions", "cascades", "controls"}
-    return later if run.discarded_directions else {"direction", *later}
+def summary(run: Run) -> list[SummaryRow]:
+    """What an audit found, in plain words, one row per question, each answer beside its control: the
+    head of the page and the command's last table. An audit that stopped early has no rows of what it
+    did not look for."""
+    rows = [row for section in _shown(run) for row in section.rows(run)]
+    return sorted(rows, key=lambda row: row.part)
+
+
+def limits(run: Run) -> list[str]:
+    """What the report does not show, said from what its record holds."""
+    return [limit for section in _shown(run) for limit in section.limits(run)]
+
+
+def figures(run: Run) -> Figures:
+    """Every figure of the page by name; those the record has nothing for are left out."""
+    drawn: Figures = {}
+    for section in _shown(run):
+        own = section.figures(run)
+        assert not drawn.keys() & own.keys(), f"figures of {section.id} have another's name"
+        drawn |= own
+    return drawn
+
+
+def _shown(run: Run) -> list[Section]:
+    """Without the sections of what an audit that stopped early did not look for."""
+    return [section for section in SECTIONS if section.shown(run)]

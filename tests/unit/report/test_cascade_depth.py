@@ -1,6 +1,5 @@
 """What the page says of edges, tokens, chance, the final norm and the way back up."""
 
-import re
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,11 @@ from sae_audit.findings import FirstWaveEffects
 from sae_audit.pages.wording import interval, percent
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.report.page import render
-from sae_audit.report.summary import summary
-from sae_audit.report.tables_cascade import waking_features, wave_rows
+from sae_audit.report.findings.cascades.counts import waking_features, wave_rows
+from sae_audit.report.page import render, summary
 from sae_audit.statistics import median
 from tests.synthetic import A, B, C, cascade, synthetic_run
+from tests.unit.report.visible import seen
 
 LATER = ("cascades_by_chance", "edges", "waking", "pooled_cascade", "sufficiency")
 
@@ -29,13 +28,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def section(run: Run) -> str:
-    page = render(run)
-    start = page.index("<h2>Cascades</h2>")
-    return re.sub(r"\s+", " ", page[start : page.index("<h2>Controls</h2>", start)])
+    page = seen(render(run))
+    start = page.index("\nCascades\n")
+    return page[start : page.index("\nControls\n", start)]
 
 
 def test_every_edge_is_shown_with_each_test_it_went_through(section: str):
-    assert "<td>direct</td>" in section
+    assert "| direct |" in section
     for activation in ("1.375", "1.250", "1.125"):
         assert activation in section
     assert "0 of 5" in section, "stand-ins"
@@ -53,7 +52,7 @@ def test_pooled_numbers_stand_with_interval_and_control(run: Run, section: str):
 
 def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str):
     own, random = (
-        section[section.index(f"<td>{name}</td>") :][:400]
+        section[section.index(f"\n{name} | ") :][:400]
         for name in ("of the minimal set", "random, matched")
     )
     assert "2.000 [1.250, 2.750]" in own
@@ -61,8 +60,8 @@ def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str)
     assert "1.000 (all cases alike)" in random
     assert "0% [0%, 49%]" in random
     assert "3.750 (all cases alike)" in random, "the score after a random first wave"
-    assert '0.500 (all cases alike)</td><td class="n">0.250 (all cases alike)' in section, "own"
-    assert '0.125 (all cases alike)</td><td class="n">0.333 (all cases alike)' in section, "random"
+    assert "0.500 (all cases alike) | 0.250 (all cases alike)" in section, "own"
+    assert "0.125 (all cases alike) | 0.333 (all cases alike)" in section, "random"
     (row,) = (row for row in summary(run) if row.question == "Are there hidden backups?")
     assert "on 3 of 4 (75% [30%, 95%]) flipped prompts" in row.answer
     assert "undoes +0.50 (all cases alike) of the first wave's direct effect of +2.00" in row.answer
@@ -73,7 +72,7 @@ def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str)
 
 
 def test_a_pair_seen_often_has_its_share_and_its_stand_ins(section: str):
-    assert '100% [44%, 100%]</td><td class="n">3</td>' in section
+    assert "| 100% [44%, 100%] | 3 |" in section
     assert "0 of 15" in section
     assert "2 others were seen once or twice, 0 of them with an edge" in section
 
@@ -146,7 +145,7 @@ def test_without_a_frozen_norm_the_page_says_why(tmp_path: Path):
     reason = "the final norm, LayerNorm, does not divide by the root mean square alone"
     effects = FirstWaveEffects(total=1.5, direct=2.0, direct_frozen=None)
     only = replace(cascade("p0", A, B), effects=effects, frozen_ratio=None, frozen_reason=reason)
-    page = render(synthetic_run(tmp_path / "run", cascades=[only]))
+    page = seen(render(synthetic_run(tmp_path / "run", cascades=[only])))
     assert f"No ratio with the final norm frozen: {reason}." in page
 
 
@@ -155,7 +154,7 @@ def test_a_record_older_than_these_questions_still_opens(tmp_path: Path):
     with sqlite3.connect(run.folder / "run.sqlite") as connection:
         connection.executemany("DELETE FROM records WHERE stage = ?", [(one,) for one in LATER])
     old = Run(run.folder)
-    page = render(old)
+    page = seen(render(old))
     assert "Score after each wave" in page
     assert "Who wakes whom" not in page
     assert published(old).pooled_cascade is None

@@ -3,40 +3,16 @@
 import json
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from sae_audit.record.run import Run
-from sae_audit.report.figures import figures
-from sae_audit.report.page import render, write_page
-from sae_audit.report.summary import summary
+from sae_audit.report.page import figures, render, summary, write_page
 from tests.unit.report.synthetic import Shape, synthetic_run
+from tests.unit.report.visible import Page
 
 HOSTILE = '<script>alert(1)</script><a href="https://example.org">x</a>'
-
-
-class Page(HTMLParser):
-    """What a browser would see: elements with attributes, and text outside of script and style."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._hidden = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._hidden = tag in {"script", "style"}
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden = self._hidden and tag not in {"script", "style"}
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +25,7 @@ def page(full: Run) -> Page:
     return Page(render(full))
 
 
-def seen(tmp_path: Path, shape: Shape) -> Page:
+def page_of(tmp_path: Path, shape: Shape) -> Page:
     return Page(render(synthetic_run(tmp_path, shape)))
 
 
@@ -83,7 +59,7 @@ def test_every_section_is_in_the_navigation(page: Page):
 def test_certificates_are_the_records(full: Run, page: Page):
     for found in full.minimal_sets:
         for feature, score in found.score_without.items():
-            assert f"{feature}{score:+.3f}" in page.text
+            assert f"{feature} | {score:+.3f} |" in page.text
 
 
 def test_estimates_are_the_records_with_their_n(full: Run, page: Page):
@@ -157,7 +133,7 @@ def test_a_hostile_id_is_text_and_nothing_else(tmp_path: Path):
 
 
 def test_nothing_flipped(tmp_path: Path):
-    text = seen(tmp_path, Shape(flipped=0)).text
+    text = page_of(tmp_path, Shape(flipped=0)).text
     assert "0 of 12 refused prompts were flipped" in text
     for sentence in (
         "There are none: no prompt was flipped.",
@@ -171,32 +147,32 @@ def test_nothing_flipped(tmp_path: Path):
 
 
 def test_no_pooled_set(tmp_path: Path):
-    text = seen(tmp_path, Shape(pooled=False)).text
+    text = page_of(tmp_path, Shape(pooled=False)).text
     assert "No pooled set: too few prompts were flipped" in text
     assert "No pooled fit: there is no pooled set." in text
 
 
 def test_no_pairs_gives_the_reason(tmp_path: Path):
-    text = seen(tmp_path, Shape(pairs=False)).text
+    text = page_of(tmp_path, Shape(pairs=False)).text
     assert "No fit: no mask moves the score." in text
     assert "No prompt could be fitted (9 tried)" in text
 
 
 def test_no_compensation_ratio_gives_the_reason(tmp_path: Path):
-    text = seen(tmp_path, Shape(compensation=False)).text
+    text = page_of(tmp_path, Shape(compensation=False)).text
     assert "9 of 9 prompts have no ratio" in text
     assert "no ratio: the direct effect is below 0.1" in text
 
 
 def test_one_layer_and_no_categories(tmp_path: Path):
-    text = seen(tmp_path, Shape(layers=(3,), categories=False)).text
+    text = page_of(tmp_path, Shape(layers=(3,), categories=False)).text
     assert "6 in 1 layer." in text
     assert "The prompts carry no categories." in text
 
 
 def test_the_report_needs_no_model_library():
     code = (
-        "import sys, sae_audit.report.page, sae_audit.report.summary; "
+        "import sys, sae_audit.report.page; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'sae_lens')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

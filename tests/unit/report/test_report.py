@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html import unescape
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,9 @@ import pytest
 from sae_audit.findings import AbsenceKind
 from sae_audit.pages.wording import ABSENCES, interval, percent
 from sae_audit.record.run import Run
-from sae_audit.report.card import deviations
-from sae_audit.report.page import render, write_page
-from sae_audit.report.summary import summary
-from sae_audit.report.tables_quality import quality_lines
+from sae_audit.report.findings.card.quality import quality_lines
+from sae_audit.report.findings.card.settings import deviations
+from sae_audit.report.page import render, summary, write_page
 from sae_audit.statistics import median
 from tests.synthetic import (
     A,
@@ -27,6 +25,7 @@ from tests.synthetic import (
     prompt_scores,
     synthetic_run,
 )
+from tests.unit.report.visible import seen
 
 
 def without_plotly(page: str) -> str:
@@ -42,10 +41,11 @@ def test_the_page_loads_nothing_from_anywhere(tmp_path: Path):
 
 def test_the_numbers_are_the_records(tmp_path: Path):
     run = synthetic_run(tmp_path / "run")
-    page = render(run)
-    assert "-0.50" in page, "score of the ablated prompt"
-    assert "L1/3 L2/5" in page
-    assert "-1.50" in page, "weight of the clear pair"
+    page = seen(render(run))
+    assert re.search(
+        r"^p0 \| \(none\) \| \+4.00 \| -3.00 \| -0.50 \| 2 \| .* L1/3 L2/5$", page, re.M
+    ), "scores and set of the first prompt"
+    assert "\nL1/3 | L2/5 | redundant | -1.500 | [-2.000, -1.000] |" in page, "the clear pair"
     assert run.manifest.model.sha256 in page
     assert "0.910 [0.810, 1.010]" in page, "explained variance"
 
@@ -58,14 +58,15 @@ def test_quality_of_the_saes_is_shown_layer_by_layer(tmp_path: Path):
         "Layer 2: explained variance 0.920 [0.820, 1.020] (0.820 [0.720, 0.920] without BOS), "
         "L0 12.5 [12.4, 12.6], CE recovered 0.963 [0.863, 1.063]",
     ]
-    page = render(run)
+    written = render(run)
+    page = seen(written)
     assert "0.810 [0.710, 0.910]" in page, "explained variance without BOS"
     assert "-0.500 [-0.600, -0.400]" in page, "its control"
     assert "2.250 [2.150, 2.350] nats a token of its answers" in page
     assert "the model's own greedy answer of up to 16 tokens" in page
     assert "with the layer at zero the model predicts them about as well" in page, "why not defined"
-    assert re.search(r'data-value="">not defined<', page)
-    assert re.search(r'data-value="0.963">0.963 \[0.863, 1.063\]<', page)
+    assert re.search(r'data-value="">not defined<', written)
+    assert re.search(r'data-value="0.963">0.963 \[0.863, 1.063\]<', written)
     answers = {row.question: row.answer for row in summary(run)}
     assert (
         "the lowest cross-entropy recovered 0.963 [0.863, 1.063] (layer 2; not defined at 1)"
@@ -81,7 +82,7 @@ def test_cross_entropy_that_no_layer_has_is_said_to_be_undefined(tmp_path: Path)
         "the cross-entropy recovered is not defined"
         in answers["How far can the SAEs be trusted here?"]
     )
-    assert "What that costs in prediction is not defined" in render(run)
+    assert "What that costs in prediction is not defined" in seen(render(run))
 
 
 def test_strings_from_outside_are_escaped(tmp_path: Path):
@@ -99,7 +100,7 @@ def test_the_same_record_gives_the_same_bytes(tmp_path: Path):
 
 def test_a_run_in_which_nothing_flipped_says_so(tmp_path: Path):
     run = synthetic_run(tmp_path / "run", flipped=False)
-    page = render(run)
+    page = seen(render(run))
     assert "Ablating all 12 candidates leaves the score at +1.25." in page
     assert "No cascade was followed" in page
     assert "There is no set to hold controls against" in page.replace("so there", "There")
@@ -109,7 +110,7 @@ def test_a_run_in_which_nothing_flipped_says_so(tmp_path: Path):
 
 def test_a_ratio_that_could_not_be_stated_gives_its_reason(tmp_path: Path):
     cascades = [cascade("p0", A, ratio=None)]
-    page = render(synthetic_run(tmp_path / "run", cascades=cascades))
+    page = seen(render(synthetic_run(tmp_path / "run", cascades=cascades)))
     assert "the direct effect is too small" in page
 
 
@@ -144,7 +145,7 @@ def test_interactions_carry_their_intervals_prompts_and_chance(tmp_path: Path):
     assert "R² on 32 held-out ablations is 0.970 [0.870, 1.070]" in control
     assert "a gain of 0.270 [0.170, 0.370]" in control
     assert "chance names one on at most 1 in 21" in control
-    page = render(run)
+    page = seen(render(run))
     assert "these 3 prompts as they are" in page
     assert "lasso on pairs, chosen on the other masks" in page
     assert "0.906 [0.806, 1.006]" in page, "AUROC without pairs"
@@ -156,7 +157,7 @@ def test_what_was_computed_from_every_set_is_said_to_be_exact(tmp_path: Path):
     run = synthetic_run(tmp_path / "run", graphs=[computed_graph("p0"), computed_graph("pooled")])
     control = _answers(run)["Do features interact?"][1]
     assert "every one scored, pairs explain 0.900, single features 0.600" in control
-    page = render(run)
+    page = seen(render(run))
     assert "over masks there is no sampling error" in page
     assert "[-2.000, -1.000]" not in page
     assert "exact: every set was scored; variance explained by single features 0.600" in page
@@ -174,8 +175,8 @@ def test_what_the_saes_do_not_show_is_a_sentence_and_its_control(tmp_path: Path)
         "[87%, 107%]."
     )
     assert "as many random features: 6% (1% to 11%)" in control
-    page = render(run)
-    assert answer in unescape(page)
+    page = seen(render(run))
+    assert answer in page
     assert "90% [80%, 100%]" in page, "layer 2's share in the reconstruction"
     assert "no clear gap" in page, "layer 1"
     assert "ablating all candidates leaves 8% [-2%, 18%] undone" in page
@@ -184,7 +185,7 @@ def test_what_the_saes_do_not_show_is_a_sentence_and_its_control(tmp_path: Path)
 def test_no_share_has_its_reason(tmp_path: Path):
     run = synthetic_run(tmp_path / "run", why_no_shares="removing the direction does too little")
     assert _answers(run)[HIDDEN] == ("Not known: removing the direction does too little.", "None.")
-    page = render(run)
+    page = seen(render(run))
     assert "Not known: removing the direction does too little." in page
     assert "not known" in page
 
@@ -196,7 +197,7 @@ def test_the_direction_is_reported_on_audit_prompts_beside_random_ones(tmp_path:
     assert "flips 88% [78%, 98%] of 7" in answer
     assert "its cosine with itself is 0.875 [0.775, 0.975]" in answer
     assert "10 random directions of its norm flip 5% (at most 10%)" in control
-    page = render(run)
+    page = seen(render(run))
     assert "+3.90 (+3.85 to +3.95)" in page, "bypass of random directions"
     assert "0.0200 [-0.0800, 0.1200]" in page, "KL"
 
@@ -206,7 +207,7 @@ def test_a_record_made_before_these_were_measured_says_so(tmp_path: Path):
     answers = _answers(run)
     assert HIDDEN not in answers
     assert "validation prompts" in answers["Does one direction carry refusal?"][0]
-    assert "it was made before this was measured" in render(run)
+    assert "it was made before this was measured" in seen(render(run))
 
 
 def test_a_share_that_rounds_to_nothing_has_no_sign():
@@ -239,13 +240,13 @@ class TestWithoutAMechanism:
             assert f'id="{section}"' in page
 
     def test_directions_that_came_near_are_shown(self, tmp_path: Path):
-        page = render(synthetic_run(tmp_path / "run", absent=AbsenceKind.NO_DIRECTION))
+        page = seen(render(synthetic_run(tmp_path / "run", absent=AbsenceKind.NO_DIRECTION)))
         assert "None passes every filter" in page
         assert "All 8 directions" in page
 
 
 def test_minimal_sets_stand_beside_the_same_search_by_chance(tmp_path: Path):
-    page = render(synthetic_run(tmp_path / "run"))
+    page = seen(render(synthetic_run(tmp_path / "run")))
     assert "Against the same search by chance" in page
     assert "on 2 of 2 untied prompts" in page
     assert "0 of 2 refused prompts score within 0.5 nats of 0" in page

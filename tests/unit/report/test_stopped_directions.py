@@ -10,8 +10,8 @@ import pytest
 from sae_audit.config import DirectionSettings
 from sae_audit.findings import Direction, StoppedDirection, StopReason
 from sae_audit.record.tables.direction import directions
-from sae_audit.report.figures_direction import measured
-from sae_audit.report.tables_direction import judged_directions, stopped_rows
+from sae_audit.report.findings.direction.figures import measured
+from sae_audit.report.findings.direction.rows import judged_directions, stopped_rows
 from tests.synthetic import synthetic_run
 
 

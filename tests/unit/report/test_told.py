@@ -9,21 +9,22 @@ from sae_audit.findings import Confirmation, Estimate, TextCheck
 from sae_audit.record.run import Run
 from sae_audit.report.page import render
 from tests.unit.report.synthetic import synthetic_run
+from tests.unit.report.visible import seen
 
 
 def test_notes_prefix_and_quantisation_are_told(tmp_path: Path):
-    plain = render(synthetic_run(tmp_path))
+    plain = seen(render(synthetic_run(tmp_path)))
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     manifest["notes"] = ["The chat template writes no <bos>."]
     manifest["model"]["quantised_from"] = "Q4_1 (GGUF: 210 Q4_1)"
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, "answer_prefix": "<think>\n"}))
-    told = render(Run(tmp_path))
+    told = seen(render(Run(tmp_path)))
     for sentence in (
-        "The chat template writes no &lt;bos&gt;.",
+        "The chat template writes no <bos>.",
         "dequantised from Q4_1 (GGUF: 210 Q4_1)",
-        r"every answer begins with the prefix <code>&lt;think&gt;\n</code>",
+        r"every answer begins with the prefix <think>\n",
     ):
         assert sentence in told
         assert sentence not in plain
@@ -43,4 +44,4 @@ def test_answers_that_were_not_judged_are_counted(tmp_path: Path):
         agreement_by_chance=0.5,
         n_not_judged=7,
     )
-    assert "thoughts alone after so many tokens: 7 more" in render(run)
+    assert "thoughts alone after so many tokens: 7 more" in seen(render(run))

@@ -1,0 +1,61 @@
+"""Refusal without intervention: whether there is any, and any mechanism."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sae_audit.pages.wording import ABSENCES, interval, share_of
+from sae_audit.record.run import Run
+from sae_audit.report.findings.behaviour.counts import refusal_rows
+from sae_audit.report.findings.behaviour.figures import clean_scores, refusal_rates
+from sae_audit.report.section import Figures, Section, SummaryRow
+
+
+def _rows(run: Run) -> Sequence[SummaryRow]:
+    return [*_absence(run), _refusal(run)]
+
+
+def _absence(run: Run) -> list[SummaryRow]:
+    found = run.absence
+    if found is None:
+        return []
+    also = f" Also: {', '.join(ABSENCES[kind] for kind in found.also)}." if found.also else ""
+    what = (
+        "Nothing further was looked for"
+        if found.kind.early
+        else "What follows is no evidence of one"
+    )
+    return [
+        SummaryRow(
+            question="Is a refusal mechanism claimed?",
+            answer=f"No: {ABSENCES[found.kind]}. {found.reason}{also}",
+            control=f"{what}. {found.remedy}",
+        )
+    ]
+
+
+def _refusal(run: Run) -> SummaryRow:
+    prompts, found = run.findings.prompts, run.behaviour
+    return SummaryRow(
+        question="Does the model refuse?",
+        answer=f"It refuses {share_of(prompts.refused_harmful, prompts.harmful)} harmful prompts.",
+        control=f"It also refuses {share_of(prompts.refused_harmless, prompts.harmless)} harmless "
+        f"ones. Harmful prompts score higher with AUROC {interval(found.separation)} (p = "
+        f"{found.separation_p_value:.2g}, labels permuted).",
+    )
+
+
+def _values(run: Run) -> Mapping[str, Any]:
+    return {
+        "refusals": refusal_rows(run.scores),
+        "has_categories": any(score.category for score in run.scores),
+    }
+
+
+def _figures(run: Run) -> Figures:
+    return {
+        "clean_scores": clean_scores(run.scores),
+        "refusal_rates": refusal_rates(refusal_rows(run.scores)),
+    }
+
+
+SECTION = Section(id="behaviour", title="Behaviour", rows=_rows, values=_values, figures=_figures)

@@ -1,0 +1,163 @@
+"""The audit card: who was audited, with what, on what; how far the SAEs can be trusted."""
+
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from sae_audit.findings import CE_PROMPTS, CE_TOKENS, SaeQuality
+from sae_audit.pages.wording import interval, percent
+from sae_audit.record.run import Run
+from sae_audit.report.findings.card.quality import (
+    least_recovered,
+    recovered,
+    sae_sources,
+    tokens_firing,
+    worst_explained,
+)
+from sae_audit.report.findings.card.settings import deviations, setting, token_source
+from sae_audit.report.findings.card.splits import split_rows
+from sae_audit.report.section import Part, Section, SummaryRow
+from sae_audit.statistics import share
+
+
+def _values(run: Run) -> Mapping[str, Any]:
+    tokens = run.manifest.refusal_tokens
+    return {
+        "deviations": deviations(run.config),
+        "setting": setting,
+        "tokens": list(zip_longest(tokens.texts, tokens.ids[: len(tokens.texts)], fillvalue="?")),
+        "token_source": token_source(tokens.source),
+        "splits": split_rows(run.scores),
+        "tried": run.discarded_directions if run.stopped_early else run.direction,
+        "n_means": run.absence.n_train if run.stopped_early and run.absence else None,
+        "recovered": recovered,
+        "tokens_firing": tokens_firing,
+        "sae_sources": sae_sources(run.manifest.saes),
+        "ce_prompts": CE_PROMPTS,
+        "ce_tokens": CE_TOKENS,
+    }
+
+
+def _rows(run: Run) -> Sequence[SummaryRow]:
+    worst = worst_explained(run.quality)
+    control = run.controls.error_term
+    stated = (
+        "With the SAEs' error term dropped, the same sets flip "
+        f"{interval(control.flipped_dropped, percent)}; dropping it alone leaves "
+        f"{interval(control.refused_dropped_alone, percent)} refusing (n = "
+        f"{control.refused_dropped_alone.n})."
+        if control is not None
+        else "The error-term control needs a flipped prompt."
+    )
+    return [
+        SummaryRow(
+            question="How far can the SAEs be trusted here?",
+            answer="The lowest explained variance on these prompts, BOS left out, is "
+            f"{interval(worst.explained_variance_without_bos)} (layer {worst.layer}, of "
+            f"{len(run.quality)} audited), {_least_recovered(run.quality)}.",
+            control="With its activations dealt to other decoder rows that SAE explains "
+            f"{interval(worst.explained_variance_shuffled)}. {stated}",
+            part=Part.SAES,
+        )
+    ]
+
+
+def _least_recovered(quality: list[SaeQuality]) -> str:
+    least = least_recovered(quality)
+    if least is None:
+        return (
+            "and the cross-entropy recovered is not defined: zeros in place of a layer predict the "
+            "model's own answers as well"
+        )
+    layer, value = least
+    undefined = sum(one.ce_recovered is None for one in quality)
+    beside = f"; not defined at {undefined}" if undefined else ""
+    return f"the lowest cross-entropy recovered {interval(value)} (layer {layer}{beside})"
+
+
+def _limits(run: Run) -> Sequence[str]:
+    return [*_saes(run), *_prompts(run)]
+
+
+def _saes(run: Run) -> list[str]:
+    worst = worst_explained(run.quality)
+    n_audited, n_layers = len(run.manifest.saes), run.manifest.model.n_layers
+    others = (
+        f"{n_audited} of {n_layers} layers were audited; what the others do is unseen."
+        if n_audited < n_layers
+        else f"All {n_layers} layers were audited, on their output alone: what attention and MLP "
+        "do within a layer is unseen."
+    )
+    return [
+        f"The SAEs see part of the residual stream: at layer {worst.layer} they explain "
+        f"{interval(worst.explained_variance_without_bos)} of its variance on these prompts, BOS left "
+        f"out. {_worth(run)} A "
+        f"mechanism that lives in the error term cannot be found by ablating features.{_hidden(run)}",
+        "The record does not say which checkpoint the SAEs were trained on. Where it was another "
+        "one, a feature may mean something else here; explained variance and cross-entropy "
+        "recovered are measured on this model.",
+        f"{others} {_candidates(run)}",
+    ]
+
+
+def _hidden(run: Run) -> str:
+    found = run.dictionary_coverage
+    if found is None:
+        return ""
+    if found.hidden_from_candidates is None:
+        return f" How much of it does is not known: {found.reason}."
+    hidden = found.hidden_from_candidates
+    return (
+        " Of what removing the direction does, ablating all candidates leaves "
+        f"{interval(hidden, percent)} undone."
+        if hidden.high > 0.0
+        else ""
+    )
+
+
+def _worth(run: Run) -> str:
+    least = least_recovered(run.quality)
+    if least is None:
+        return (
+            "What that costs in prediction is not defined: at no audited layer does the model "
+            "predict its own answers better than with the layer at zero."
+        )
+    layer, value = least
+    return (
+        f"In place of the stream of layer {layer} its SAE recovers {interval(value)} of the "
+        "cross-entropy of the model's own answers that the layer is worth, the lowest of those audited."
+    )
+
+
+def _candidates(run: Run) -> str:
+    if run.stopped_early:
+        return "No candidate features were chosen."
+    if run.candidates.method == "attribution":
+        return (
+            f"Candidates are the {run.candidates.per_layer} features of each with the largest "
+            "estimated effect; what acts only once others are ablated may not be among them."
+        )
+    return (
+        f"Candidates are among the {run.candidates.per_layer} features of each nearest to one "
+        "direction; features that hold up refusal without pointing along it are not."
+    )
+
+
+def _prompts(run: Run) -> list[str]:
+    prompts = run.findings.prompts
+    found = [
+        f"{prompts.harmful} harmful and {prompts.harmless} harmless audit prompts, one draw (seed "
+        f"{run.manifest.seed}) of the sources named below, one chat template. Intervals state what "
+        "another draw of such prompts could change, not other kinds of prompts, languages, "
+        "system prompts or jailbreaks."
+    ]
+    if prompts.harmful:
+        half = share(prompts.harmful // 2, prompts.harmful)
+        found.append(
+            f"With {prompts.harmful} prompts a share near one half is known to within about "
+            f"±{100 * (half.high - half.low) / 2:.0f} points; shares by category are far coarser."
+        )
+    return found
+
+
+SECTION = Section(id="card", title="Audit card", rows=_rows, values=_values, limits=_limits)

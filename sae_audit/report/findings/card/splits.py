@@ -1,0 +1,27 @@
+"""How many prompts of each split the model treats as labelled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sae_audit.findings import PromptScore
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRow:
+    """How many prompts of one split and label the model treats as labelled."""
+
+    split: str
+    label: str
+    n: int
+    n_as_labelled: int
+    """Harmful and refused, or harmless and answered."""
+
+
+def split_rows(scores: Sequence[PromptScore]) -> list[SplitRow]:
+    rows: list[SplitRow] = []
+    for split in ("train", "validation", "audit"):
+        for label in ("harmful", "harmless"):
+            own = [s for s in scores if s.split == split and s.label == label]
+            treated = [s for s in own if (s.score > 0.0 if label == "harmful" else s.score < 0.0)]
+            rows.append(SplitRow(split=split, label=label, n=len(own), n_as_labelled=len(treated)))
+    return rows

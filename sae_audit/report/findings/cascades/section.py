@@ -1,0 +1,81 @@
+"""Features that wake once others are ablated, wave after wave; whether they are enough to refuse."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sae_audit.record.run import Run
+from sae_audit.report.findings.cascades import counts, figures
+from sae_audit.report.findings.cascades.counts import (
+    FEWEST,
+    RAISED_NAMES,
+    TOKEN_NAMES,
+    first_wave_rows,
+    most_frequent,
+    waking_features,
+    wave_rows,
+)
+from sae_audit.report.findings.cascades.summary import summary_rows
+from sae_audit.report.marks import histogram
+from sae_audit.report.section import Figures, Section, unless_stopped_early
+
+_FEATURES = 25
+_FEATURES_A_WAVE = 10
+_EDGES = 25
+"""Rows of the tables of the most frequent ones."""
+
+
+def _values(run: Run) -> Mapping[str, Any]:
+    pooled, seed = run.pooled_cascade, run.config.seed
+    return {
+        "waves": wave_rows(run.cascades, seed=seed),
+        "first_waves": first_wave_rows(pooled) if pooled else [],
+        "waking": waking_features(run.cascades, _FEATURES, seed=seed),
+        "fewest_for_median": FEWEST,
+        "n_without_effect": sum(found.effects is None for found in run.cascades),
+        "n_without_ratio": sum(found.compensation_ratio is None for found in run.cascades),
+        "frozen_reasons": sorted({c.frozen_reason for c in run.cascades if c.frozen_reason}),
+        **_edges(run),
+    }
+
+
+def _edges(run: Run) -> Mapping[str, Any]:
+    pooled = run.pooled_cascade
+    n_tested = sum(found.n_pairs_tested for found in run.edges)
+    return {
+        "wave_features": most_frequent(pooled.features, _FEATURES_A_WAVE) if pooled else [],
+        "pooled_edges": pooled.edges[:_EDGES] if pooled else [],
+        "pooled_edges_limit": _EDGES,
+        "n_edges": sum(len(found.edges) for found in run.edges),
+        "n_pairs_tested": n_tested,
+        "n_no_edge": n_tested - sum(len(found.edges) for found in run.edges),
+        "token_names": TOKEN_NAMES,
+        "raised_names": RAISED_NAMES,
+    }
+
+
+def _figures(run: Run) -> Figures:
+    found = run.cascades
+    if not found:
+        return {}
+    audited = sorted({sae.layer for sae in run.manifest.saes})
+    drawn = {
+        "cascade_scores": figures.scores(found),
+        "depths": histogram(counts.depths(found), x="waves", y="prompts"),
+        "wave_layers": figures.layers(counts.layers_by_wave(found), audited),
+    }
+    if any(one.effects is not None for one in found):
+        random = [one.cascade for one in run.cascades_by_chance if one.cascade is not None]
+        drawn["compensation"] = figures.compensation(found, random)
+    if run.pooled_cascade is not None and run.pooled_cascade.tokens:
+        drawn["waking_tokens"] = figures.waking_tokens(run.pooled_cascade.tokens)
+    return drawn
+
+
+SECTION = Section(
+    id="cascades",
+    title="Cascades",
+    shown=unless_stopped_early,
+    rows=summary_rows,
+    values=_values,
+    figures=_figures,
+)

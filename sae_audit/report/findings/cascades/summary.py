@@ -1,0 +1,136 @@
+"""The rows of the page's head on backups, and on whether the same features are enough."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sae_audit.findings import PooledByChance, PooledCascade, PooledCompensation, RaisedSet
+from sae_audit.pages.wording import interval, nats, percent, share_of
+from sae_audit.record.run import Run
+from sae_audit.report.findings.cascades.counts import RAISED_NAMES
+from sae_audit.report.section import Part, SummaryRow
+
+
+def summary_rows(run: Run) -> Sequence[SummaryRow]:
+    return [_cascades(run), *_sufficiency(run)]
+
+
+def _cascades(run: Run) -> SummaryRow:
+    question, n = "Are there hidden backups?", len(run.cascades)
+    if not n:
+        return SummaryRow(
+            question=question,
+            answer="Not followed: no prompt was flipped.",
+            control="None.",
+            part=Part.EXTENT,
+        )
+    depths = Counter(found.depth for found in run.cascades)
+    deeper = sum(count for depth, count in depths.items() if depth > 1)
+    counted = ", ".join(f"{count} at depth {depth}" for depth, count in sorted(depths.items()))
+    settings, pooled = run.config.cascade, run.pooled_cascade
+    joining = (
+        f"Dormant features wake and join in (they belong to the minimal set, or are of at most "
+        f"{settings.max_tested} tested and lower the score by {settings.min_effect:g} nats) on "
+        f"{share_of(deeper, n)} flipped prompts: {counted}"
+    )
+    if pooled is None:
+        return SummaryRow(
+            question=question, answer=f"{joining}.", control="None.", part=Part.EXTENT
+        )
+    return SummaryRow(
+        question=question,
+        answer=f"{joining}, mean {interval(pooled.depths.mean)} waves. "
+        f"{_undone(pooled.compensation)}{_edges(pooled)}",
+        control=f"{_by_chance(pooled.by_chance)}{_stand_ins(pooled)}{_awake(pooled)}",
+        part=Part.EXTENT,
+    )
+
+
+def _undone(found: PooledCompensation | None) -> str:
+    if found is None:
+        return "No compensation ratio could be stated."
+    stated = (
+        f"compensation ratio {interval(found.ratio, nats)}, of the means; 0: nothing covers; 1: all "
+        "is undone; negative: what wakes adds to the effect"
+        if found.ratio is not None
+        else "no ratio: that effect is within its interval of 0"
+    )
+    return (
+        f"What wakes undoes {interval(found.undone, nats)} of the first wave's direct effect of "
+        f"{interval(found.direct, nats)} nats (mean over {found.undone.n} prompts; {stated})."
+    )
+
+
+def _edges(pooled: PooledCascade) -> str:
+    n = sum(one.n for one in pooled.edge_kinds)
+    if not n:
+        return ""
+    kinds = ", ".join(f"{one.n} {one.kind.value}" for one in pooled.edge_kinds)
+    return f" Tested one by one, {n} edges say who wakes whom: {kinds}."
+
+
+def _by_chance(found: PooledByChance | None) -> str:
+    if found is None:
+        return "No matched random set could be drawn for the first wave."
+    undone = (
+        f" Of its direct effect of {interval(found.compensation.direct, nats)} nats what wakes undoes "
+        f"{interval(found.compensation.undone, nats)}."
+        if found.compensation is not None
+        else ""
+    )
+    return (
+        f"Behind a matched random set, one a prompt, the same search finds such features on "
+        f"{interval(found.depths.deeper, percent)}, mean {interval(found.depths.mean)} waves (p of "
+        f"the difference {found.p_value:.2g}); the score is not near 0 there, but "
+        f"{interval(found.depths.score_first, nats)}.{undone}"
+    )
+
+
+def _stand_ins(pooled: PooledCascade) -> str:
+    shares = ", ".join(
+        f"{interval(one.control, percent)} ({one.kind.value})"
+        for one in pooled.edge_kinds
+        if one.control is not None
+    )
+    return f" Stand-ins for an edge's cause wake the same feature in {shares}." if shares else ""
+
+
+def _awake(pooled: PooledCascade) -> str:
+    if not pooled.awake:
+        return ""
+    first = pooled.awake[0]
+    return (
+        f" Ablating the first wave wakes {interval(first.n_awake, '{:.0f}'.format)} dormant "
+        f"features; matched random sets, {interval(first.n_random, '{:.0f}'.format)}."
+    )
+
+
+def _sufficiency(run: Run) -> list[SummaryRow]:
+    found = run.sufficiency
+    if found is None or not found.sets:
+        return []
+    raised = {one.name: one for one in found.sets}
+    one = raised.get("pooled", found.sets[0])
+    return [
+        SummaryRow(
+            question="Are the same features enough to refuse?",
+            answer=f"The {RAISED_NAMES[one.name]}, set on {one.refused.n} harmless prompts to what "
+            f"it is on refused ones, makes {interval(one.refused, percent)} of them refused and "
+            f"raises the score by {interval(one.score_rise)} nats.",
+            control=f"Random sets that write as much: {interval(one.refused_random, percent)}, "
+            f"{interval(one.score_rise_random)} nats.{_direction_added(run, one)}",
+            part=Part.EXTENT,
+        )
+    ]
+
+
+def _direction_added(run: Run, found: RaisedSet) -> str:
+    """The positive control: what can make these prompts refused at all."""
+    check = run.direction_check
+    if check is None:
+        return ""
+    same = "the same" if check.induced.own.n == found.refused.n else f"{check.induced.own.n}"
+    return (
+        f" Adding the refusal direction makes {interval(check.induced.own, percent)} of {same} "
+        f"prompts refused; random directions, {percent(check.induced.random.mean)} (at most "
+        f"{percent(check.induced.random.highest)})."
+    )

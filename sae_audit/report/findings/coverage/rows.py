@@ -1,0 +1,103 @@
+"""How much of the mechanism the candidates and the SAEs show, as a reader sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sae_audit.findings import DictionaryCoverage, Estimate, LayerCoverage, RandomRange
+from sae_audit.pages.wording import interval, percent, ranged
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareRow:
+    """One share of what removing the direction does."""
+
+    label: str
+    share: Estimate
+    control: str
+    """Random stand-ins' share, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """One layer, as a reader sees it."""
+
+    found: LayerCoverage
+    in_reconstruction: str
+    in_error: str
+    slope: str
+    random_slopes: str
+
+
+def layer_rows(found: Sequence[LayerCoverage]) -> list[LayerRow]:
+    return [
+        LayerRow(
+            found=one,
+            in_reconstruction=_share(one.in_reconstruction) or "no clear gap",
+            in_error=_share(one.in_error),
+            slope="nothing varies" if one.slope is None else percent(one.slope),
+            random_slopes=ranged(one.random, percent) if one.random else "nothing varies",
+        )
+        for one in found
+    ]
+
+
+def _share(found: Estimate | None) -> str:
+    return interval(found, percent) if found else ""
+
+
+def share_rows(found: DictionaryCoverage) -> list[ShareRow]:
+    """Reached by the candidates, reached by all that the SAEs show, carried by their error terms."""
+    hidden, unseen, carried = (
+        found.hidden_from_candidates,
+        found.hidden_from_dictionary,
+        found.carried_by_error,
+    )
+    if hidden is None or unseen is None or carried is None:
+        return []
+    return [
+        ShareRow(
+            label="ablating all candidates",
+            share=reached(hidden),
+            control=random_words("as many random features", found.random_features),
+        ),
+        ShareRow(
+            label="replacing what the SAEs show along the direction",
+            share=reached(unseen),
+            control=random_words("all of a random direction", found.random_direction),
+        ),
+        ShareRow(
+            label="replacing what their error terms hold along the direction",
+            share=carried,
+            control=random_words("a random direction's error terms", found.random_error),
+        ),
+    ]
+
+
+def reached(hidden: Estimate) -> Estimate:
+    """What is not hidden."""
+    return replace(hidden, value=1.0 - hidden.value, low=1.0 - hidden.high, high=1.0 - hidden.low)
+
+
+def random_words(what: str, found: RandomRange | None) -> str:
+    """`as many random features: 2% (0% to 5%)`."""
+    if found is None:
+        return "none: too few other features"
+    return f"{what}: {percent(found.mean)} ({percent(found.lowest)} to {percent(found.highest)})"
+
+
+def coverage_sentence(found: DictionaryCoverage) -> str:
+    """What a reader should take away."""
+    rows = share_rows(found)
+    if not rows:
+        return f"Not known: {found.reason}."
+    candidates, dictionary, error = (interval(row.share, percent) for row in rows)
+    return (
+        f"The candidates reach {candidates} of what removing the direction does; the SAEs' error terms "
+        f"carry {error}. Replacing what the SAEs show along the direction reaches {dictionary}."
+    )
+
+
+def coverage_control(found: DictionaryCoverage) -> str:
+    """What the sentence is to be held against."""
+    rows = share_rows(found)
+    return f"Of the same fall, {'; '.join(row.control for row in rows)}." if rows else "None."

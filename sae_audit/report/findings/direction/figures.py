@@ -1,0 +1,114 @@
+"""The measures of every direction that was tried."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import log10
+
+import plotly.graph_objects as go
+
+from sae_audit.findings import (
+    Direction,
+    DirectionEvaluation,
+    NoDirection,
+)
+from sae_audit.pages.charts import MUTED, styled
+from sae_audit.report.findings.direction.rows import JudgedDirection, StoppedRow, stopped_rows
+from sae_audit.report.marks import layer_ticks
+
+_SMALLEST_KL = 1e-6
+"""Where the logarithmic colour scale of KL ends, nats."""
+_DECADES = {
+    "tickvals": list(range(-6, 3)),
+    "ticktext": [f"{10.0**power:g}" for power in range(-6, 3)],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One of the three numbers a direction is judged by."""
+
+    value: Callable[[DirectionEvaluation], float]
+    colours: str
+    logarithmic: bool = False
+
+
+MEASURES = {
+    "bypass": Measure(value=lambda e: e.bypass, colours="Viridis"),
+    "induce": Measure(value=lambda e: e.induce, colours="Viridis"),
+    "kl": Measure(value=lambda e: e.kl, colours="Viridis", logarithmic=True),
+}
+
+
+def measured(
+    found: Direction | NoDirection, judged: Sequence[JudgedDirection], name: str
+) -> go.Figure:
+    """One measure over layer and template position; the chosen place, if any, starred, discarded
+    ones crossed. Candidates that were not asked on all prompts have a ring and no colour."""
+    measure = MEASURES[name]
+    stopped = stopped_rows(found)
+    positions = sorted({e.position for e in (*found.evaluations, *stopped)})
+    layers = sorted({e.layer for e in (*found.evaluations, *stopped)})
+    by_place = {(e.layer, e.position): measure.value(e) for e in found.evaluations}
+    grid = [[by_place.get((layer, p)) for p in positions] for layer in layers]
+    scale = _log if measure.logarithmic else float
+    figure = go.Figure(
+        go.Heatmap(
+            x=[str(p) for p in positions],
+            y=layers,
+            z=[[None if v is None else scale(v) for v in row] for row in grid],
+            customdata=grid,
+            colorscale=measure.colours,
+            colorbar={"thickness": 8, "len": 1.0, "title": {"text": ""}}
+            | (_DECADES if measure.logarithmic else {}),
+            hovertemplate="layer %{y}, position %{x}: %{customdata:.4f} nats<extra></extra>",
+            xgap=1,
+            ygap=1,
+        )
+    )
+    discarded = [one.evaluation for one in judged if one.discarded]
+    _mark(figure, discarded, "x", 8, "discarded")
+    _mark(figure, stopped, "circle-open", 7, "not asked on all prompts", name)
+    chosen = [found.selected] if isinstance(found, Direction) else []
+    _mark(figure, chosen, "star", 14, "chosen")
+    styled(figure, height=150 + 24 * len(layers), x="template position", y="layer")
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(showgrid=False, **layer_ticks(layers))
+    return figure.update_layout(margin={"l": 48, "r": 8, "t": 12, "b": 48})
+
+
+def _mark(
+    figure: go.Figure,
+    places: Sequence[DirectionEvaluation | StoppedRow],
+    symbol: str,
+    size: int,
+    name: str,
+    told: str = "",
+) -> None:
+    """A mark at each place; of those with a number so far, what is `told` of it when pointed at."""
+    text = [
+        f"layer {e.layer}, position {e.position}: {e.so_far[told]} so far; {e.reason}"
+        for e in places
+        if isinstance(e, StoppedRow)
+    ]
+    hollow = symbol.endswith("-open")
+    figure.add_trace(
+        go.Scatter(
+            x=[str(e.position) for e in places],
+            y=[e.layer for e in places],
+            mode="markers",
+            marker={
+                "symbol": symbol,
+                "size": size,
+                "color": MUTED if hollow else "#ffffff",
+                "line": {"color": MUTED if hollow else "#000000", "width": 1},
+            },
+            text=text or None,
+            hoverinfo="text" if text else "skip",
+            name=name,
+            showlegend=False,
+        )
+    )
+
+
+def _log(value: float) -> float:
+    return log10(max(value, _SMALLEST_KL))

@@ -1,0 +1,127 @@
+"""The refusal direction: how it was chosen, what it does, and which directions are behind it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sae_audit.findings import DirectionCheck
+from sae_audit.pages.wording import interval, nats, percent, ranged
+from sae_audit.record.run import Run
+from sae_audit.report.findings.direction.figures import MEASURES, measured
+from sae_audit.report.findings.direction.rows import (
+    JudgedDirection,
+    checked_rows,
+    judged_directions,
+    out_rows,
+    stopped_rows,
+    tried_directions,
+)
+from sae_audit.report.section import Figures, Section, SummaryRow
+
+
+def _rows(run: Run) -> Sequence[SummaryRow]:
+    return [] if run.stopped_early else [_chosen(run), *_behind(run)]
+
+
+def _chosen(run: Run) -> SummaryRow:
+    found, chosen = run.direction, run.direction.selected
+    if run.direction_check is not None:
+        return _checked(run, run.direction_check)
+    works = chosen.bypass < 0.0 < found.clean_harmful
+    return SummaryRow(
+        question="Does one direction carry refusal?",
+        answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "
+        f"{chosen.position}. Projecting it out takes the mean score of harmful prompts from "
+        f"{found.clean_harmful:+.2f} to {chosen.bypass:+.2f} nats; adding it takes harmless ones "
+        f"from {found.clean_harmless:+.2f} to {chosen.induce:+.2f} (means over "
+        f"{found.n_validation[0]} and {found.n_validation[1]} validation prompts).",
+        control=f"Projecting it out of harmless prompts costs KL {chosen.kl:.3f} nats (limit "
+        f"{run.config.direction.kl_limit:g}). It is the best of {found.n_tried} directions, "
+        "chosen on these same validation prompts.",
+    )
+
+
+def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
+    chosen, harmless = run.direction.selected, check.induce
+    works = check.bypass.own.high < 0.0 < check.clean_harmful.low
+    return SummaryRow(
+        question="Does one direction carry refusal?",
+        answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "
+        f"{chosen.position}. On audit prompts, projecting it out takes the mean score of harmful ones "
+        f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats and "
+        f"flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}; adding it takes "
+        f"harmless ones from {interval(check.clean_harmless, nats)} to "
+        f"{interval(harmless.own, nats)}. Resampled, its cosine with itself is "
+        f"{interval(check.stability.own)}.",
+        control=f"{check.bypass.random.n} random directions of its norm flip "
+        f"{percent(check.flipped.random.mean)} (at most {percent(check.flipped.random.highest)}), and "
+        f"take harmless prompts to {nats(harmless.random.mean)} (at most "
+        f"{nats(harmless.random.highest)}). Projecting it out of harmless prompts costs KL "
+        f"{interval(check.kl.own)} nats; random ones {ranged(check.kl.random)}. With labels dealt anew "
+        f"the cosine is {ranged(check.stability.random)}.",
+    )
+
+
+def _behind(run: Run) -> list[SummaryRow]:
+    found = run.successive_directions
+    if found is None:
+        return []
+    last, n = found.directions[-1], len(found.directions)
+    beyond = f"; {found.n_beyond} are refused even then, so this is a lower bound" * bool(
+        found.n_beyond
+    )
+    return [
+        SummaryRow(
+            question="How many directions, one behind the other?",
+            answer=f"A prompt is refused until {interval(found.depth)} directions are projected out, "
+            f"each found with those before it out (mean over {found.depth.n} audit prompts{beyond}). "
+            f"With {n} out {interval(last.refused.own, percent)} are refused. "
+            f"Why no more: {found.stop}.",
+            control=f"With as many random directions out {percent(last.refused.random.mean)} are "
+            f"refused (at least {percent(last.refused.random.lowest)}). Of harmless prompts "
+            f"{interval(last.answered.own, percent)} are still answered (random ones: "
+            f"{ranged(last.answered.random, percent)}), at KL {interval(last.kl.own)} "
+            f"nats; random ones {ranged(last.kl.random)}.",
+        )
+    ]
+
+
+def _values(run: Run) -> Mapping[str, Any]:
+    found, judged = tried_directions(run), _judged(run)
+    counts = Counter(name for one in judged for name in one.failed)
+    stopped = stopped_rows(found)
+    return {
+        "tried": found,
+        "judged": judged,
+        "checked": checked_rows(run.direction_check) if run.direction_check else [],
+        "out": out_rows(run.successive_directions) if run.successive_directions else [],
+        "n_passing": sum(not one.discarded for one in judged),
+        "filter_counts": dict(counts.most_common()),
+        "stopped": stopped,
+        "stop_counts": dict(Counter(row.reason for row in stopped).most_common()),
+    }
+
+
+def _figures(run: Run) -> Figures:
+    found, judged = tried_directions(run), _judged(run)
+    return {name: measured(found, judged, name) for name in MEASURES}
+
+
+def _judged(run: Run) -> list[JudgedDirection]:
+    evaluations = tried_directions(run).evaluations
+    return judged_directions(evaluations, run.config.direction, run.manifest.model.n_layers)
+
+
+def _shown(run: Run) -> bool:
+    """Not if the audit stopped before it tried any."""
+    return not run.stopped_early or run.discarded_directions is not None
+
+
+SECTION = Section(
+    id="direction",
+    title="Direction",
+    shown=_shown,
+    rows=_rows,
+    values=_values,
+    figures=_figures,
+)

@@ -1,0 +1,158 @@
+"""Counts over the interaction graphs of many prompts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sae_audit.findings import (
+    Estimate,
+    InteractionGraph,
+    InteractionsOverPrompts,
+    PairInteraction,
+    PairKind,
+    PairOverPrompts,
+)
+from sae_audit.pages.wording import NO_VALUE, interval
+
+CLASSIFIERS = {
+    "logistic_main": "L1 logistic regression, no pairs",
+    "logistic_l1": "L1 logistic regression on pairs",
+    "fm_probit": "FM, probit",
+}
+
+SOLVER_NAMES = {
+    "linear": "linear, no pairs",
+    "lasso": "lasso on pairs",
+    "fm_als": "FM, ALS",
+    "fm_bayes": "FM, MCMC",
+    "walsh": "sparse, any order",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitRow:
+    """One fit, as a reader sees it."""
+
+    graph: InteractionGraph
+    solver: str
+    r2: tuple[Estimate | None, ...]
+    """Of the solver, of the linear model, the gain, of the best pairwise model, on half the masks."""
+    n_triples: str
+    null_triple: str
+    null_weight: str
+    counts: tuple[int, ...]
+    """Redundant, shared path, unclear."""
+    note: str
+
+
+def fit_rows(graphs: Sequence[InteractionGraph]) -> list[FitRow]:
+    return [
+        FitRow(
+            graph=graph,
+            solver=solver_name(graph.solver) if graph.pairs else NO_VALUE,
+            r2=_r2(graph),
+            n_triples=NO_VALUE if graph.null_triple is None else str(len(graph.triples)),
+            null_triple=_three_places(graph.null_triple),
+            null_weight=_three_places(graph.null_weight),
+            counts=tuple(kind_counts([graph]).values()),
+            note=graph.reason + _exact(graph),
+        )
+        for graph in graphs
+    ]
+
+
+def solver_name(solver: str) -> str:
+    return SOLVER_NAMES.get(solver, solver)
+
+
+def pooled_sentences(graph: InteractionGraph, n_shuffles: int) -> tuple[str, str, str]:
+    """What was scored; how well the fit does and what a weight is held against; whom it is of."""
+    masks = "masks, all there are" if graph.design == "all" else "random masks"
+    apart = f", {graph.n_held_out} of them kept apart" if graph.r2 else ""
+    plural = "s" if graph.n_prompts != 1 else ""
+    scored = (
+        f"{len(graph.players)} features, the mean over {graph.n_prompts} prompt{plural}, "
+        f"{graph.n_masks} {masks}{apart}."
+    )
+    of = "this prompt as it is" if not plural else f"these {graph.n_prompts} prompts as they are"
+    return scored, _fitted(graph, n_shuffles), of
+
+
+def _fitted(graph: InteractionGraph, n_shuffles: int) -> str:
+    if graph.explained is not None:
+        return (
+            "Weights are computed, not fitted: every set was scored, and over masks there is no "
+            f"sampling error. Single features explain {graph.explained.linear:.3f} of the variance over "
+            f"all masks, with pairs {graph.explained.pairs:.3f}. A weight below "
+            f"{graph.null_weight:.2f} nats is called negligible."
+        )
+    assert graph.r2 is not None, "a fit without its R2"
+    rank = f", rank {graph.rank}" if graph.rank else ""
+    return (
+        f"Reported solver: {solver_name(graph.solver)}{rank}. Held-out R² {interval(graph.r2.solver)} "
+        f"against {interval(graph.r2.linear)} for the linear model: a gain of "
+        f"{interval(graph.r2.gain)}. Chance level of a weight: {graph.null_weight:.3f} nats, the "
+        f"largest that {n_shuffles} refits with shuffled errors give."
+    )
+
+
+def _r2(graph: InteractionGraph) -> tuple[Estimate | None, ...]:
+    r2 = graph.r2
+    return (r2.solver, r2.linear, r2.gain, r2.pairs, r2.half_masks) if r2 else (None,) * 5
+
+
+def _exact(graph: InteractionGraph) -> str:
+    if graph.explained is None:
+        return ""
+    return (
+        "exact: every set was scored; variance explained by single features "
+        f"{graph.explained.linear:.3f}, with pairs {graph.explained.pairs:.3f}"
+    )
+
+
+def _three_places(value: float | None) -> str:
+    return NO_VALUE if value is None else f"{value:.3f}"
+
+
+def kind_counts(graphs: Sequence[InteractionGraph]) -> dict[PairKind, int]:
+    counts = Counter(pair.kind for graph in graphs for pair in graph.pairs)
+    return {kind: counts[kind] for kind in PairKind}
+
+
+def clear_pairs(
+    graph: InteractionGraph, found: InteractionsOverPrompts | None
+) -> list[tuple[PairInteraction, PairOverPrompts | None]]:
+    """The named pairs, each with what the fits of single prompts say of it."""
+    rows = {(row.a, row.b): row for row in found.pairs} if found else {}
+    return [
+        (pair, rows.get((pair.a, pair.b)))
+        for pair in graph.pairs
+        if pair.kind is not PairKind.UNCLEAR
+    ]
+
+
+def recurring_pairs(found: InteractionsOverPrompts | None, limit: int) -> list[PairOverPrompts]:
+    """The pairs named for most prompts, two at least, most frequent first."""
+    rows = found.pairs if found else ()
+    return [row for row in rows if row.n_redundant + row.n_shared_path >= 2][:limit]
+
+
+def naming_sentence(found: InteractionsOverPrompts) -> str:
+    """How many prompts name a pair at all, beside how many would by chance; empty where none was
+    fitted."""
+    if found.naming is None:
+        return ""
+    n, chance = found.naming.n, found.naming_by_chance
+    return (
+        f"{round(found.naming.value * n)} of {n} fitted prompts name a pair; where nothing interacts, "
+        f"chance names one on at most 1 in {round(1 / chance)}, here {chance * n:.1f} of {n}."
+    )
+
+
+def r2_over_prompts(found: InteractionsOverPrompts, solver: str) -> dict[str, Estimate] | None:
+    """Mean R2 of a solver and of the linear model, and its gain; None for fewer than two prompts."""
+    fits = {fit.solver: fit for fit in found.fits}
+    own = fits.get(solver)
+    if own is None or own.gain is None:
+        return None
+    return {"solver": own.r2_held_out, "linear": fits["linear"].r2_held_out, "gain": own.gain}

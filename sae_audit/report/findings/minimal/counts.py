@@ -1,0 +1,172 @@
+"""What the minimal sets of many prompts have in common, and what other searches find."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sae_audit.findings import ChanceControl, Confirmation, Estimate, MinimalSet, MinimalSetFamily
+from sae_audit.pages.wording import interval
+from sae_audit.statistics import median, share
+from sae_audit.vocabulary import FeatureId
+
+_ANSWERS = {
+    "clean": "refused prompts, unablated",
+    "ablated": "the same, own minimal set ablated",
+    "random": "the same, as many random features ablated",
+    "pooled": "refused prompts kept apart, pooled set ablated",
+    "harmless": "harmless prompts, unablated",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureRow:
+    """One feature and the number of minimal sets that hold it."""
+
+    feature: FeatureId
+    n_prompts: int
+
+
+def feature_rows(found: Sequence[MinimalSet], limit: int) -> list[FeatureRow]:
+    """The features that most minimal sets hold, most frequent first."""
+    counts = Counter(feature for one in found for feature in one.features)
+    order = sorted(counts, key=lambda feature: (-counts[feature], feature))
+    return [FeatureRow(feature=f, n_prompts=counts[f]) for f in order[:limit]]
+
+
+def sizes(found: Sequence[MinimalSet]) -> dict[int, int]:
+    """Number of flipped prompts by size of their minimal set, no size left out in between."""
+    counts = Counter(len(one.features) for one in found if one.flipped)
+    return {size: counts[size] for size in range(min(counts), max(counts) + 1)} if counts else {}
+
+
+def layers(found: Sequence[MinimalSet], audited: Sequence[int]) -> dict[int, int]:
+    """Members of all minimal sets by layer, every audited layer named."""
+    counts = Counter(feature.layer for one in found for feature in one.features)
+    return {layer: counts[layer] for layer in audited}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRow:
+    """One search over all refused prompts."""
+
+    name: str
+    is_own: bool
+    flipped: Estimate
+    n_flipped: int
+    sizes: str
+    """Median, with its interval, and range of the sets that flip."""
+
+
+def search_rows(found: ChanceControl, *, seed: int) -> list[SearchRow]:
+    return [
+        SearchRow(
+            name=name,
+            is_own=is_own,
+            flipped=flipped,
+            n_flipped=len(sizes),
+            sizes=size_range(sizes, seed=seed),
+        )
+        for name, is_own, flipped, sizes in (
+            ("candidates", True, found.flipped, found.sizes),
+            ("random candidates", False, found.flipped_random, found.sizes_random),
+        )
+    ]
+
+
+def size_range(sizes: Sequence[int], *, seed: int) -> str:
+    """`3 [2, 3] (1 to 5)`: median, bootstrap 95%, range."""
+    if not sizes:
+        return "none"
+    found = median([float(size) for size in sizes], seed=seed)
+    return f"{interval(found, '{:g}'.format)} ({min(sizes)} to {max(sizes)})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyCounts:
+    """The minimal sets found, over all flipped prompts."""
+
+    n_prompts: int
+    n_sets: Estimate
+    """Median number of sets found; within the budget, which it grows with."""
+    most_sets: int
+    n_complete: int
+    """Prompts whose list is complete, provided that ablating more never restores refusal."""
+    n_contradicted: int
+    """Prompts where a scored set refuses although a part of it flips."""
+    n_smaller: int
+    """Prompts where a smaller set was found than the prompt's own."""
+    without_core: Estimate
+    """Share of prompts on which no feature is in every set found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyFeature:
+    """One feature of the sets found, and on how many prompts it can be replaced."""
+
+    feature: FeatureId
+    n_core: int
+    """Prompts on which it is in every set found."""
+    n_replaceable: int
+    """Prompts on which it is in some, and not in all."""
+
+
+def family_counts(found: Sequence[MinimalSetFamily], *, seed: int) -> FamilyCounts | None:
+    """None where other minimal sets were not looked for, or nothing was flipped."""
+    if not found:
+        return None
+    sizes = [len(one.sets) for one in found]
+    return FamilyCounts(
+        n_prompts=len(found),
+        n_sets=median([float(size) for size in sizes], seed=seed),
+        most_sets=max(sizes),
+        n_complete=sum(one.complete for one in found),
+        n_contradicted=sum(one.contradicted for one in found),
+        n_smaller=sum(one.smallest < len(one.sets[0].features) for one in found),
+        without_core=share(sum(not one.core for one in found), len(found)),
+    )
+
+
+def family_features(found: Sequence[MinimalSetFamily], limit: int) -> list[FamilyFeature]:
+    """Features by the number of prompts whose sets hold them, those of every set first."""
+    core = Counter(feature for one in found for feature in one.core)
+    replaceable = Counter(feature for one in found for feature in one.replaceable)
+    order = sorted(core | replaceable, key=lambda f: (-core[f], -replaceable[f], f))
+    return [
+        FamilyFeature(feature=f, n_core=core[f], n_replaceable=replaceable[f])
+        for f in order[:limit]
+    ]
+
+
+def family_sizes(found: Sequence[MinimalSetFamily]) -> dict[int, int]:
+    """Number of prompts by number of minimal sets found, no number left out in between."""
+    counts = Counter(len(one.sets) for one in found)
+    return {n: counts[n] for n in range(min(counts), max(counts) + 1)} if counts else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRow:
+    label: str
+    n: int
+    by_score: Estimate
+    """Share of answers that the score calls compliance."""
+    by_judge: Estimate
+    agreement: Estimate
+
+
+def answer_rows(found: Confirmation) -> list[AnswerRow]:
+    """One row a case, those without an answer left out."""
+    rows: list[AnswerRow] = []
+    for case, label in _ANSWERS.items():
+        checks = [check for check in found.checks if check.case == case]
+        if checks:
+            n = len(checks)
+            rows.append(
+                AnswerRow(
+                    label=label,
+                    n=n,
+                    by_score=share(sum(check.score < 0.0 for check in checks), n),
+                    by_judge=share(sum(check.complied for check in checks), n),
+                    agreement=share(sum(check.agrees for check in checks), n),
+                )
+            )
+    return rows

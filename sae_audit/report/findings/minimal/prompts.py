@@ -1,0 +1,77 @@
+"""The table of refused prompts: what each one's minimal set is, and what else was found on it."""
+
+from dataclasses import dataclass
+
+from sae_audit.findings import FlipDose, MinimalSet, MinimalSetFamily
+from sae_audit.pages.wording import NO_VALUE, nats
+from sae_audit.record.run import Run
+
+_NAMED = 3
+"""Features of a set that are named outside of its certificate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptRow:
+    """One refused prompt, as a reader sees it."""
+
+    found: MinimalSet
+    category: str
+    clean: str
+    """Marked if it is so near 0 that small disturbances flip it."""
+    ablated: str
+    size: str
+    size_by_chance: str
+    n_sets: int
+    sets: str
+    """Number of minimal sets found; with a + if there may be more."""
+    dose: float
+    """0 if none was measured."""
+    said_dose: str
+    features: str
+    others: str
+    """The other minimal sets found, empty if there are none."""
+
+
+def prompt_rows(run: Run) -> list[PromptRow]:
+    categories = {score.prompt_id: score.category or "(none)" for score in run.scores}
+    near_zero = run.chance_control.near_zero if run.chance_control else ()
+    by_chance = {one.prompt_id: len(one.features) for one in run.sets_by_chance}
+    families = {one.prompt_id: one for one in run.minimal_set_families}
+    doses = {one.prompt_id: one for one in run.doses}
+    return [
+        PromptRow(
+            found=found,
+            category=categories[found.prompt_id],
+            clean=("≈ " if found.prompt_id in near_zero else "") + nats(found.score_clean),
+            ablated=nats(found.score_ablated) if found.flipped else NO_VALUE,
+            size=str(len(found.features)) if found.flipped else NO_VALUE,
+            size_by_chance=str(by_chance.get(found.prompt_id, 0) or NO_VALUE),
+            n_sets=len(families[found.prompt_id].sets) if found.prompt_id in families else 0,
+            sets=_sets(families.get(found.prompt_id)),
+            dose=_dose(doses.get(found.prompt_id)),
+            said_dose=_said_dose(doses.get(found.prompt_id)),
+            features=" ".join(map(str, found.features[:_NAMED]))
+            + (" …" if len(found.features) > _NAMED else ""),
+            others=_others(families.get(found.prompt_id)),
+        )
+        for found in run.minimal_sets
+    ]
+
+
+def _sets(family: MinimalSetFamily | None) -> str:
+    return f"{len(family.sets)}{'' if family.complete else '+'}" if family else NO_VALUE
+
+
+def _others(family: MinimalSetFamily | None) -> str:
+    return "; ".join(" ".join(map(str, one.features)) for one in family.sets[1:]) if family else ""
+
+
+def _dose(found: FlipDose | None) -> float:
+    return (found.dose or found.dose_below) if found else 0
+
+
+def _said_dose(found: FlipDose | None) -> str:
+    """The smallest dose that flips the prompt, or the largest that does not."""
+    if found is None:
+        return NO_VALUE
+    return f"{found.dose:.3f}" if found.dose is not None else f"> {found.dose_below:g}"

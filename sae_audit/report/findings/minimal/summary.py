@@ -1,0 +1,183 @@
+"""The rows of the page's head on minimal sets: one a prompt, other ones, doses, one for all."""
+
+from collections.abc import Sequence
+
+from sae_audit.findings import Estimate, SetControl
+from sae_audit.pages.wording import interval, of, percent
+from sae_audit.record.run import Run
+from sae_audit.report.findings.minimal.counts import family_counts, size_range
+from sae_audit.report.section import Part, SummaryRow
+from sae_audit.statistics import share
+
+_RIVALS = {
+    "random_matched": "matched random ones",
+    "linear_probe": "a linear probe's",
+    "top_cosine": "the nearest by cosine",
+}
+
+
+def summary_rows(run: Run) -> Sequence[SummaryRow]:
+    return [
+        _minimal(run),
+        *_families(run),
+        *_doses(run),
+        *_confirmed(run),
+        _pooled(run),
+    ]
+
+
+def _minimal(run: Run) -> SummaryRow:
+    question = "How few features hold up a refusal?"
+    n, flipped = len(run.minimal_sets), [found for found in run.minimal_sets if found.flipped]
+    pool = max((found.n_candidates for found in run.minimal_sets), default=0)
+    if not flipped:
+        return SummaryRow(
+            question=question,
+            answer=f"None of {n} refused prompts was flipped by ablating all candidates "
+            f"({pool} features).",
+            control="Widen the pool (candidates.per_layer) before reading this as robustness.",
+        )
+    sizes = [len(found.features) for found in flipped]
+    certified = sum(found.certified for found in flipped)
+    rate = share(len(flipped), n)
+    return SummaryRow(
+        question=question,
+        answer=f"Median {size_range(sizes, seed=run.config.seed)} of {pool} candidates: such "
+        f"sets flip {of(len(flipped), n)} refused prompts ({interval(rate, percent)}), and "
+        f"{certified} of them are certified minimal.",
+        control=f"Equally large sets flip, of the same prompts: {_rivals(run.controls.per_prompt)}."
+        f"{_search_by_chance(run)}",
+    )
+
+
+def _search_by_chance(run: Run) -> str:
+    found = run.chance_control
+    if found is None:
+        return ""
+    sizes = (
+        f", in sets of {size_range(found.sizes_random, seed=run.config.seed)}"
+        if found.sizes_random
+        else ""
+    )
+    near = (
+        f" {len(found.near_zero)} of the refused prompts score within {found.margin:g} nats of 0."
+        if found.near_zero
+        else ""
+    )
+    return (
+        f" The same search among as many matched random features flips "
+        f"{interval(found.flipped_random, percent)} of the refused prompts{sizes} (sign test, p = "
+        f"{found.p_value:.2g}).{near}"
+    )
+
+
+def _families(run: Run) -> list[SummaryRow]:
+    found = family_counts(run.minimal_set_families, seed=run.config.seed)
+    if found is None:
+        return []
+    complete = (
+        f"{of(found.n_complete, found.n_prompts)} lists are complete"
+        if found.n_complete
+        else "No list is known to be complete"
+    )
+    return [
+        SummaryRow(
+            question="Is there more than one way to flip a refusal?",
+            answer=f"Within {run.config.minimal.more_sets_budget} more scored sets a prompt, a median "
+            f"of {interval(found.n_sets, '{:g}'.format)} minimal sets was found (at most "
+            f"{found.most_sets}); a larger budget may find more. On "
+            f"{interval(found.without_core, percent)} of {found.n_prompts} prompts no feature is in "
+            "all of them.",
+            control=f"Each set is certified by its own scores. {complete}. Completeness takes for "
+            "granted that ablating more never restores refusal; scores contradict that on "
+            f"{of(found.n_contradicted, found.n_prompts)} prompts.",
+        )
+    ]
+
+
+def _doses(run: Run) -> list[SummaryRow]:
+    by_kind = {one.ablated: one for one in run.controls.doses}
+    if not by_kind:
+        return []
+    own, overshot = by_kind.get("minimal_set"), by_kind.get("candidates")
+    answers: list[str] = []
+    if own is not None and own.mean is not None:
+        answers.append(
+            f"Of a prompt's minimal set a mean dose of {interval(own.mean, _two_places)} flips it "
+            f"(1 is the ablation; {own.mean.n} prompts)."
+        )
+    if overshot is not None:
+        answers.append(
+            f"Overshooting all candidates up to {run.config.dose.limit:g} times flips "
+            f"{interval(overshot.flipped, percent)} of {overshot.flipped.n} prompts that ablating "
+            "them does not."
+        )
+    controls = [
+        f"Random sets matched to the {'minimal sets' if one is own else 'candidates'}, at the same "
+        f"doses, flip {interval(one.random_flipped, percent)}."
+        for one in by_kind.values()
+        if one.random_flipped is not None
+    ]
+    return [
+        SummaryRow(
+            question="How much of an ablation does it take?",
+            answer=" ".join(answers),
+            control=" ".join(controls) or "None.",
+        )
+    ]
+
+
+def _two_places(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _confirmed(run: Run) -> list[SummaryRow]:
+    found = run.confirmation
+    if found is None or found.confirmed is None:
+        return []
+    return [
+        SummaryRow(
+            question="Does the text of the answer flip too?",
+            answer=f"The judge ({found.judge}) calls {interval(found.confirmed, percent)} of "
+            f"{found.confirmed.n} answers under ablation compliance.",
+            control=f"Of the same prompts' unablated answers it calls "
+            f"{interval(found.complied_clean, percent)} so{_by_random(found.complied_random)}. Score "
+            f"and judge agree on {interval(found.agreement, percent)} of {len(found.checks)} answers "
+            f"to {found.agreement.n} prompts; dealt anew they would on "
+            f"{percent(found.agreement_by_chance)}.",
+        )
+    ]
+
+
+def _by_random(complied: Estimate | None) -> str:
+    return (
+        f", with as many random features ablated {interval(complied, percent)}" if complied else ""
+    )
+
+
+def _pooled(run: Run) -> SummaryRow:
+    question, pooled = "Does one set work for all prompts?", run.pooled_set
+    if pooled is None:
+        return SummaryRow(
+            question=question,
+            answer="Not tried: too few prompts were flipped to build one set and test it.",
+            control="None.",
+            part=Part.EXTENT,
+        )
+    return SummaryRow(
+        question=question,
+        answer=f"{len(pooled.features)} features built on {len(pooled.built_on)} prompts flip "
+        f"{interval(pooled.flipped_held_out, percent)} of {len(pooled.held_out)} refused prompts "
+        "they were not built on.",
+        control=f"Equally large sets flip, of the same prompts: {_rivals(run.controls.pooled)}.",
+        part=Part.EXTENT,
+    )
+
+
+def _rivals(controls: tuple[SetControl, ...]) -> str:
+    by_name = {control.name: control for control in controls}
+    return ", ".join(
+        f"{label} {interval(by_name[name].flipped, percent)}"
+        for name, label in _RIVALS.items()
+        if name in by_name
+    )

@@ -1,0 +1,46 @@
+"""What a reader sees of a page: no scripts, no styles, a line for each paragraph or row."""
+
+import re
+from html.parser import HTMLParser
+
+_CELLS = {"td", "th"}
+_BLOCKS = {
+    *("h1", "h2", "h3", "h4", "p", "pre", "li", "dt", "dd", "tr", "summary", "figcaption", "br"),
+    *("section", "div", "table", "details", "figure", "ul", "dl", "nav", "main"),
+}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and the text outside of script and style."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self._marked = ""
+        self._hidden = False
+        self.feed(page)
+
+    @property
+    def text(self) -> str:
+        """A line for each block; the cells of a row have a bar behind them, white space is one space."""
+        lines = (re.sub(r"\s+", " ", line).strip() for line in self._marked.split("\0"))
+        return "\n".join(line for line in lines if line)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._hidden = tag in {"script", "style"}
+        if tag in _BLOCKS:
+            self._marked += "\0"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = self._hidden and tag not in {"script", "style"}
+        self._marked += "\0" if tag in _BLOCKS else " | " if tag in _CELLS else ""
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self._marked += data
+
+
+def seen(page: str) -> str:
+    """The text that a reader sees."""
+    return Page(page).text

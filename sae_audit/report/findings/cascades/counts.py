@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from sae_audit.findings import (
     Cascade,
     Depths,
+    DirectionCheck,
     Estimate,
     PooledCascade,
     PooledCompensation,
     PooledWaveFeature,
     Wake,
 )
+from sae_audit.pages.wording import NO_VALUE, interval, percent
 from sae_audit.statistics import median
 from sae_audit.vocabulary import FeatureId, TokenClass
 
@@ -28,6 +30,7 @@ RAISED_NAMES = {
     "cascade": "all waves of a flipped prompt",
 }
 """How the report calls the sets that are set up on harmless prompts."""
+_CAUSES = 6
 FEWEST = 5
 """Prompts below which no median is stated: its interval would be the range."""
 
@@ -47,6 +50,12 @@ class WakingFeature:
     """Features whose sparing alone puts it back to sleep, and on how many prompts."""
     n_covered: int
     """Prompts where no single feature's sparing does: several cover for each other."""
+
+    @property
+    def causes(self) -> str:
+        """The first of `woken_by`, as a reader sees them."""
+        named = ", ".join(f"{cause} ({n})" for cause, n in self.woken_by[:_CAUSES])
+        return (named or NO_VALUE) + (" …" if len(self.woken_by) > _CAUSES else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,3 +175,32 @@ def most_frequent(features: Sequence[PooledWaveFeature], n_each: int) -> list[Po
         if seen[one.wave] <= n_each:
             kept.append(one)
     return kept
+
+
+def edges_sentence(pooled: PooledCascade, n_tested: int, n_edges: int) -> str:
+    """How many pairs were tested, how many edges of each kind there are, and those by chance."""
+    kinds = [f"{one.n} {one.kind.value}" for one in pooled.edge_kinds]
+    controls = "; ".join(
+        f"{interval(one.control, percent)} of tries for {one.kind.value} edges (mean over "
+        f"{one.control.n} prompts)"
+        for one in pooled.edge_kinds
+        if one.control
+    )
+    return (
+        f"{n_tested} pairs of a feature and one of a later wave were tested one by one, over all "
+        f"prompts: {', '.join(kinds[:-1])} and {kinds[-1]} edges, {n_tested - n_edges} without an edge. "
+        "Features outside the cascade, ablated in a cause's place, wake the same feature in "
+        f"{controls or 'no known share of tries: no feature could stand in'}."
+    )
+
+
+def direction_added(check: DirectionCheck) -> str:
+    """What can make harmless prompts refused at all, to hold the sets that are set up against."""
+    own, random = check.induced.own, check.induced.random
+    return (
+        "For comparison, what these prompts answer to at all: the refusal direction, added at its "
+        f"layer to all positions, makes {interval(own, percent)} of {own.n} answered harmless audit "
+        f"prompts refused and takes their mean score from {interval(check.clean_harmless)} to "
+        f"{interval(check.induce.own)} nats; {random.n} random directions, {percent(random.mean)} (at "
+        f"most {percent(random.highest)})."
+    )

@@ -9,6 +9,8 @@ from sae_audit.report.findings.cascades.counts import (
     FEWEST,
     RAISED_NAMES,
     TOKEN_NAMES,
+    direction_added,
+    edges_sentence,
     first_wave_rows,
     most_frequent,
     waking_features,
@@ -41,15 +43,17 @@ def _values(run: Run) -> Mapping[str, Any]:
 def _edges(run: Run) -> Mapping[str, Any]:
     pooled = run.pooled_cascade
     n_tested = sum(found.n_pairs_tested for found in run.edges)
+    n_edges = sum(len(found.edges) for found in run.edges)
     return {
         "wave_features": most_frequent(pooled.features, _FEATURES_A_WAVE) if pooled else [],
         "pooled_edges": pooled.edges[:_EDGES] if pooled else [],
         "pooled_edges_limit": _EDGES,
-        "n_edges": sum(len(found.edges) for found in run.edges),
+        "n_edges": n_edges,
         "n_pairs_tested": n_tested,
-        "n_no_edge": n_tested - sum(len(found.edges) for found in run.edges),
+        "edges_sentence": edges_sentence(pooled, n_tested, n_edges) if pooled and n_edges else "",
         "token_names": TOKEN_NAMES,
         "raised_names": RAISED_NAMES,
+        "direction_added": direction_added(run.direction_check) if run.direction_check else "",
     }
 
 

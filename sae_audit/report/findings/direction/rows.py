@@ -1,5 +1,6 @@
 """Which directions were tried, and which filter discarded each."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -11,6 +12,7 @@ from sae_audit.findings import (
     Direction,
     DirectionCheck,
     DirectionEvaluation,
+    DirectionOut,
     Estimate,
     NoDirection,
     StoppedDirection,
@@ -105,6 +107,24 @@ def _so_far(value: float | None, n: int, of: int, number: Callable[[float], str]
     return "not asked" if value is None else f"{number(value)} ({n} of {of})"
 
 
+def tried_sentence(judged: Sequence[JudgedDirection], stopped: Sequence[StoppedRow]) -> str:
+    """How many pass, and how many fail each filter, the most frequent first."""
+    n_passing = sum(not one.discarded for one in judged)
+    failed = Counter(name for one in judged for name in one.failed)
+    said = (
+        f"Of {len(judged)} asked to the end {n_passing} pass{'es' if n_passing == 1 else ''} all "
+        f"filters; {_counted(failed) or 'none fails one'} (one may fail several)."
+    )
+    if not stopped:
+        return said
+    reasons = _counted(Counter(row.reason for row in stopped))
+    return f"{said} Of {len(stopped)} others: {reasons}, each counted once."
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counts.most_common())
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckedRow:
     """One number of the chosen direction on audit prompts, as a reader sees it."""
@@ -153,7 +173,8 @@ def _plain(value: float) -> str:
 class OutRow:
     """One number of a step of the directions behind one another, as a reader sees it."""
 
-    n_out: int
+    step: str
+    """How many directions are out; empty, as `place`, but in the step's first row."""
     place: str
     label: str
     own: str
@@ -166,8 +187,8 @@ def out_rows(found: SuccessiveDirections) -> list[OutRow]:
     """What is left with one direction out, with two, and so on."""
     return [
         OutRow(
-            n_out=n_out,
-            place=f"layer {one.layer}, position {one.position} ({one.n_train[0]} + {one.n_train[1]})",
+            step=str(n_out) if measured is one.refused else "",
+            place=_place(one) if measured is one.refused else "",
             label=label,
             own=interval(measured.own, number),
             random=ranged(measured.random, number),
@@ -181,3 +202,17 @@ def out_rows(found: SuccessiveDirections) -> list[OutRow]:
             ("KL on these", one.kl, _plain),
         )
     ]
+
+
+def _place(one: DirectionOut) -> str:
+    return f"layer {one.layer}, position {one.position} ({one.n_train[0]} + {one.n_train[1]})"
+
+
+def needed_sentence(found: SuccessiveDirections) -> str:
+    """How many prompts need how many directions out."""
+    n = len(found.directions)
+    needed = ", ".join(
+        f"{count} need {depth}{'' if depth <= n else ' or more'}"
+        for depth, count in found.depths.items()
+    )
+    return f"{needed}. Why no more: {found.stop}."

@@ -1,6 +1,5 @@
 """The refusal direction: how it was chosen, what it does, and which directions are behind it."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +11,11 @@ from sae_audit.report.findings.direction.rows import (
     JudgedDirection,
     checked_rows,
     judged_directions,
+    needed_sentence,
     out_rows,
     stopped_rows,
     tried_directions,
+    tried_sentence,
 )
 from sae_audit.report.section import Figures, Section, SummaryRow
 
@@ -88,17 +89,15 @@ def _behind(run: Run) -> list[SummaryRow]:
 
 def _values(run: Run) -> Mapping[str, Any]:
     found, judged = tried_directions(run), _judged(run)
-    counts = Counter(name for one in judged for name in one.failed)
-    stopped = stopped_rows(found)
+    stopped, behind = stopped_rows(found), run.successive_directions
     return {
         "tried": found,
         "judged": judged,
         "checked": checked_rows(run.direction_check) if run.direction_check else [],
-        "out": out_rows(run.successive_directions) if run.successive_directions else [],
-        "n_passing": sum(not one.discarded for one in judged),
-        "filter_counts": dict(counts.most_common()),
+        "out": out_rows(behind) if behind else [],
+        "needed": needed_sentence(behind) if behind else "",
+        "tried_sentence": tried_sentence(judged, stopped),
         "stopped": stopped,
-        "stop_counts": dict(Counter(row.reason for row in stopped).most_common()),
     }
 
 

@@ -4,11 +4,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sae_audit.findings import ChanceControl, Confirmation, Estimate, MinimalSet, MinimalSetFamily
-from sae_audit.pages.wording import interval
+from sae_audit.findings import (
+    ChanceControl,
+    Confirmation,
+    DoseControl,
+    Estimate,
+    MinimalSet,
+    MinimalSetFamily,
+)
+from sae_audit.pages.wording import NO_VALUE, interval, percent
 from sae_audit.statistics import median, share
 from sae_audit.vocabulary import FeatureId
 
+_DOSED = {
+    "minimal_set": "flipped prompts, own minimal set",
+    "candidates": "prompts not flipped, all candidates overshot",
+}
 _ANSWERS = {
     "clean": "refused prompts, unablated",
     "ablated": "the same, own minimal set ablated",
@@ -97,6 +108,44 @@ class FamilyCounts:
     """Prompts where a smaller set was found than the prompt's own."""
     without_core: Estimate
     """Share of prompts on which no feature is in every set found."""
+
+    @property
+    def proviso(self) -> str:
+        """Whether scores speak against what completeness rests on."""
+        if not self.n_contradicted:
+            return "no scored set contradicts that"
+        return (
+            f"on {self.n_contradicted} prompts a scored set refuses although a part of it flips, so "
+            "there the proviso does not hold"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoseRow:
+    """Doses of one kind of set over all its prompts, as a reader sees them."""
+
+    label: str
+    flipped: str
+    mean: str
+    median: str
+    n: int
+    random: str
+
+
+def dose_rows(found: Sequence[DoseControl]) -> list[DoseRow]:
+    return [
+        DoseRow(
+            label=_DOSED[one.ablated],
+            flipped="100%, by construction"
+            if one.ablated == "minimal_set"
+            else interval(one.flipped, percent),
+            mean=interval(one.mean) if one.mean else NO_VALUE,
+            median=interval(one.median) if one.median else NO_VALUE,
+            n=one.flipped.n,
+            random=interval(one.random_flipped, percent) if one.random_flipped else NO_VALUE,
+        )
+        for one in found
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,10 +57,8 @@ def _others(run: Run) -> Mapping[str, Any]:
     return {
         "families": counts.family_counts(run.minimal_set_families, seed=run.config.seed),
         "family_features": counts.family_features(run.minimal_set_families, _FEATURES),
-        "dose_labels": {
-            "minimal_set": "flipped prompts, own minimal set",
-            "candidates": "prompts not flipped, all candidates overshot",
-        },
+        "doses": counts.dose_rows(run.controls.doses),
+        "overshot": any(one.ablated == "candidates" for one in run.controls.doses),
     }
 
 

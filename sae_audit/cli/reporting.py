@@ -48,7 +48,7 @@ def report(
 
 def schema() -> None:
     """Print the JSON Schema of findings.json."""
-    from sae_audit.record.schema import Findings
+    from sae_audit.record.findings_file import Findings
 
     typer.echo(json.dumps(Findings.model_json_schema(mode="serialization"), indent=2))
 

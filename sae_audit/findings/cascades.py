@@ -58,7 +58,7 @@ class Cascade:
 
     prompt_id: str
     waves: tuple[Wave, ...]
-    score_clean: float
+    clean_score: float
     unplaced: tuple[Feature, ...]
     """Features of the minimal set that fire in no wave; empty unless waves interfere."""
     effects: FirstWaveEffects | None
@@ -71,7 +71,7 @@ class Cascade:
     stop: str
     """Why the cascade ended."""
     n_sets_scored: int
-    frozen_ratio: float | None
+    frozen_compensation_ratio: float | None
     """The same ratio with the direct effect's final norm dividing by the clean run's root mean
     square (2402.15390): what the norm's rescaling undoes counts as undone, too."""
     frozen_reason: str

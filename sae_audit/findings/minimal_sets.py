@@ -17,11 +17,11 @@ class MinimalSet:
     """Sorted. Empty where the prompt could not be flipped."""
     search: str
     """The search that found it."""
-    score_clean: float
+    clean_score: float
     """Refusal score, nats of log-odds; > 0 refuses."""
-    score_candidates: float
+    candidates_score: float
     """Score with all candidates ablated: the furthest this pool reaches."""
-    score_ablated: float
+    ablated_score: float
     """Score with `features` ablated; < 0 complies."""
     score_without: Mapping[FeatureKey, float]
     """Score when this one feature is spared. Every value >= 0: that is 1-minimality."""
@@ -41,7 +41,7 @@ class MinimalSet:
     @property
     def certified(self) -> bool:
         """Whether the scores prove it: the set flips, and sparing any one feature undoes that."""
-        return self.flipped and _proved(self.features, self.score_ablated, self.score_without)
+        return self.flipped and _proved(self.features, self.ablated_score, self.score_without)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class CertifiedSet:
 
     features: tuple[Feature, ...]
     """Sorted."""
-    score_ablated: float
+    ablated_score: float
     """Refusal score with `features` ablated, nats; < 0 complies."""
     score_without: Mapping[FeatureKey, float]
     """Score when this one feature is spared. Every value >= 0: that is 1-minimality."""
@@ -58,7 +58,7 @@ class CertifiedSet:
     @property
     def certified(self) -> bool:
         """Whether the scores prove it: the set flips, and sparing any one feature undoes that."""
-        return _proved(self.features, self.score_ablated, self.score_without)
+        return _proved(self.features, self.ablated_score, self.score_without)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +123,10 @@ class PooledSet:
 
 
 def _proved(
-    features: tuple[FeatureId, ...], score_ablated: float, score_without: Mapping[FeatureId, float]
+    features: tuple[FeatureId, ...], ablated_score: float, score_without: Mapping[FeatureId, float]
 ) -> bool:
     return (
-        score_ablated < 0.0
+        ablated_score < 0.0
         and set(score_without) == set(features)
         and all(score >= 0.0 for score in score_without.values())
     )

@@ -13,8 +13,7 @@ from sae_audit.findings import (
     PooledSet,
     WidenedPool,
 )
-from sae_audit.record.run import Run
-from sae_audit.record.schema import (
+from sae_audit.record.findings_file import (
     Findings,
     PublishedAbsence,
     PublishedBehaviour,
@@ -34,6 +33,7 @@ from sae_audit.record.schema import (
     PublishedSae,
     PublishedWave,
 )
+from sae_audit.record.run import Run
 
 
 def published(run: Run) -> Findings:
@@ -143,8 +143,8 @@ def _minimal_set(found: MinimalSet, widened: Mapping[str, WidenedPool]) -> Publi
     return PublishedMinimalSet(
         prompt_id=found.prompt_id,
         features=list(found.features),
-        clean_score=found.score_clean,
-        ablated_score=found.score_ablated,
+        clean_score=found.clean_score,
+        ablated_score=found.ablated_score,
         flipped=found.flipped,
         certified=found.certified,
         candidates=found.n_candidates,
@@ -230,7 +230,7 @@ def _cascades(run: Run) -> list[PublishedCascade]:
             depth=found.depth,
             effects=found.effects,
             compensation_ratio=found.compensation_ratio,
-            frozen_compensation_ratio=found.frozen_ratio,
+            frozen_compensation_ratio=found.frozen_compensation_ratio,
             stop=found.stop,
             edges=edges.get(found.prompt_id, []),
             waking=waking.get(found.prompt_id),

@@ -45,10 +45,10 @@ from sae_audit.findings import (
 )
 from sae_audit.interactions.over_prompts import over_prompts
 from sae_audit.record.facts import Manifest
+from sae_audit.record.findings_file import Findings
 from sae_audit.record.layout import CONFIG, FINDINGS, MANIFEST
 from sae_audit.record.payloads import validated
 from sae_audit.record.reading import Recorded, own_file, read_store
-from sae_audit.record.schema import Findings
 from sae_audit.record.tensors import read_tensors
 from sae_audit.record.whole import check_whole, fitting_together
 from sae_audit.untrusted import read_json, read_yaml, shown

@@ -10,9 +10,9 @@ from sae_audit import load_run
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.errors import AuditError
 from sae_audit.findings import AbsenceKind, MinimalSet
+from sae_audit.record.findings_file import Findings
 from sae_audit.record.folder import begin
 from sae_audit.record.identity import RunIdentity, run_identity
-from sae_audit.record.schema import Findings
 from sae_audit.record.store import Store
 from tests.synthetic import IDENTITY, A, B, minimal, synthetic_run
 

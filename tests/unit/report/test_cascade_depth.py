@@ -145,7 +145,9 @@ def test_the_table_of_cascades_has_the_random_set_behind_each(run: Run):
 def test_without_a_frozen_norm_the_page_says_why(tmp_path: Path):
     reason = "the final norm, LayerNorm, does not divide by the root mean square alone"
     effects = FirstWaveEffects(total=1.5, direct=2.0, direct_frozen=None)
-    only = replace(cascade("p0", A, B), effects=effects, frozen_ratio=None, frozen_reason=reason)
+    only = replace(
+        cascade("p0", A, B), effects=effects, frozen_compensation_ratio=None, frozen_reason=reason
+    )
     page = render(synthetic_run(tmp_path / "run", cascades=[only]))
     assert f"No ratio with the final norm frozen: {reason}." in page
 

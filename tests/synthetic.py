@@ -522,8 +522,8 @@ def synthetic_run(
     write_means(folder, means or default)
     folders.write_tensors(folder, "random_directions", {"directions": np.eye(D_MODEL)[-3:]})
     folders.write_tensors(folder, "successive_directions", {"units": np.eye(D_MODEL)[:1]})
-    manifest = _manifest(model, sae_sha256, refusal_ids, store.costs(), identity.sha256)
-    folders.write_manifest(folder, manifest)
+    facts = manifest(model, sae_sha256, refusal_ids, store.costs(), identity.sha256)
+    folders.write_manifest(folder, facts)
     run = Run(folder)
     folders.write_findings(folder, published(run))
     store.set_fact("finished", folders.now())
@@ -531,12 +531,12 @@ def synthetic_run(
     return Run(folder)
 
 
-def _manifest(
-    model: str,
-    sae_sha256: str,
-    refusal_ids: tuple[int, ...],
-    stages: tuple[StageFacts, ...],
-    identity: str,
+def manifest(
+    model: str = "tiny",
+    sae_sha256: str = "5ae",
+    refusal_ids: tuple[int, ...] = (7,),
+    stages: tuple[StageFacts, ...] = (),
+    identity: str = "",
 ) -> Manifest:
     return Manifest(
         sae_audit="0.1.0",

@@ -288,7 +288,7 @@ def test_what_the_tuned_checkpoint_lost(run: Run, inside: Inside):
 
 def test_the_schema_is_printed(tmp_path: Path, inside: Inside):
     done = inside("schema", cwd=tmp_path)
-    assert json.loads(done.stdout)["properties"]["schema_version"]["const"] == 1
+    assert json.loads(done.stdout)["properties"]["schema_version"]["const"] == 2
 
 
 def test_help_teaches(tmp_path: Path, inside: Inside):

@@ -102,9 +102,9 @@ def minimal(prompt_id: str, *features: FeatureId) -> MinimalSet:
     return MinimalSet(
         prompt_id=prompt_id,
         features=tuple(sorted(features)),
-        score_clean=4.0,
-        score_candidates=-3.0 if features else 1.25,
-        score_ablated=-0.5 if features else 1.25,
+        clean_score=4.0,
+        candidates_score=-3.0 if features else 1.25,
+        ablated_score=-0.5 if features else 1.25,
         score_without=dict.fromkeys(sorted(features), 0.75),
         search="splitting",
         found_by_search=tuple(sorted(features)),
@@ -121,7 +121,7 @@ def family(found: MinimalSet) -> MinimalSetFamily:
         prompt_id=found.prompt_id,
         sets=tuple(
             CertifiedSet(
-                features=features, score_ablated=-0.5, score_without=dict.fromkeys(features, 0.75)
+                features=features, ablated_score=-0.5, score_without=dict.fromkeys(features, 0.75)
             )
             for features in (found.features, other)
         ),
@@ -168,14 +168,14 @@ def cascade(prompt_id: str, *waves: FeatureId, ratio: float | None = 0.25) -> Ca
             )
             for number, feature in enumerate(waves)
         ),
-        score_clean=4.0,
+        clean_score=4.0,
         unplaced=(),
         effects=None if ratio is None else first_wave_effects(ratio, ratio + 0.0625),
         compensation_ratio=ratio,
         compensation_reason="" if ratio is not None else "the direct effect is too small",
         stop="no dormant feature wakes",
         n_sets_scored=9,
-        frozen_ratio=None if ratio is None else ratio + 0.0625,
+        frozen_compensation_ratio=None if ratio is None else ratio + 0.0625,
         frozen_reason="" if ratio is not None else "the direct effect is too small",
     )
 
@@ -488,7 +488,7 @@ def synthetic_run(
             )
         ],
         ("widening", WidenedPool): [
-            WidenedPool(prompt_id=one.prompt_id, added=(), scores=(one.score_candidates,))
+            WidenedPool(prompt_id=one.prompt_id, added=(), scores=(one.candidates_score,))
             for one in minimal_sets
         ],
         ("minimal_sets", MinimalSet): minimal_sets,
@@ -522,8 +522,8 @@ def synthetic_run(
     write_means(folder, means or default)
     folders.write_tensors(folder, "random_directions", {"directions": np.eye(D_MODEL)[-3:]})
     folders.write_tensors(folder, "successive_directions", {"units": np.eye(D_MODEL)[:1]})
-    manifest = _manifest(model, sae_sha256, refusal_ids, store.costs(), identity.sha256)
-    folders.write_manifest(folder, manifest)
+    facts = manifest(model, sae_sha256, refusal_ids, store.costs(), identity.sha256)
+    folders.write_manifest(folder, facts)
     run = Run(folder)
     folders.write_findings(folder, published(run))
     store.set_fact("finished", folders.now())
@@ -531,12 +531,12 @@ def synthetic_run(
     return Run(folder)
 
 
-def _manifest(
-    model: str,
-    sae_sha256: str,
-    refusal_ids: tuple[int, ...],
-    stages: tuple[StageFacts, ...],
-    identity: str,
+def manifest(
+    model: str = "tiny",
+    sae_sha256: str = "5ae",
+    refusal_ids: tuple[int, ...] = (7,),
+    stages: tuple[StageFacts, ...] = (),
+    identity: str = "",
 ) -> Manifest:
     return Manifest(
         sae_audit="0.1.0",

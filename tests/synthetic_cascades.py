@@ -41,29 +41,31 @@ def depth_records(cascades: Sequence[Cascade]) -> Iterator[tuple[str, str, Any, 
     yield "sufficiency", "all", Sufficiency, Sufficiency(sets=sets, n_harmful=11)
 
 
-def first_wave_effects(ratio: float, frozen_ratio: float) -> FirstWaveEffects:
+def first_wave_effects(ratio: float, frozen_compensation_ratio: float) -> FirstWaveEffects:
     """Effects of these compensation ratios, the live direct effect 2 nats."""
     total = 2.0 * (1.0 - ratio)
-    return FirstWaveEffects(total=total, direct=2.0, direct_frozen=total / (1.0 - frozen_ratio))
+    return FirstWaveEffects(
+        total=total, direct=2.0, direct_frozen=total / (1.0 - frozen_compensation_ratio)
+    )
 
 
 def _by_chance(found: Cascade) -> CascadeByChance:
     """A random set that does next to nothing, and nothing behind it."""
     first = tuple(FeatureId(f.layer, f.index + 700) for f in found.waves[0].features)
-    after = found.score_clean - 0.25
+    after = found.clean_score - 0.25
     return CascadeByChance(
         prompt_id=found.prompt_id,
         cascade=Cascade(
             prompt_id=found.prompt_id,
             waves=(Wave(features=first, score_after=after, n_awake=0, wakes=()),),
-            score_clean=found.score_clean,
+            clean_score=found.clean_score,
             unplaced=(),
             effects=FirstWaveEffects(total=0.25, direct=0.375, direct_frozen=0.5),
             compensation_ratio=1.0 / 3.0,
             compensation_reason="",
             stop="12 dormant features wake, but none of the 8 tested lowers the score by 0.1 nats",
             n_sets_scored=12,
-            frozen_ratio=0.5,
+            frozen_compensation_ratio=0.5,
             frozen_reason="",
         ),
     )

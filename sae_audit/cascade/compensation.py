@@ -26,7 +26,7 @@ class Compensation:
     ratio: float | None
     reason: str
     """Why the ratio is not stated; empty where it is."""
-    frozen_ratio: float | None
+    frozen_compensation_ratio: float | None
     frozen_reason: str
     n_sets_scored: int
 
@@ -68,7 +68,7 @@ def compensation(
             effects=None,
             ratio=None,
             reason=reason,
-            frozen_ratio=None,
+            frozen_compensation_ratio=None,
             frozen_reason=reason,
             n_sets_scored=0,
         )
@@ -77,16 +77,16 @@ def compensation(
     before, after, without_waking = (float(value) for value in score(sets))
     total, direct, frozen = before - after, before - without_waking, None
     ratio, reason = _ratio(total, direct, floor)
-    frozen_ratio, frozen_reason, n_frozen = None, frozen_norm_obstacle, 0
+    frozen_compensation_ratio, frozen_reason, n_frozen = None, frozen_norm_obstacle, 0
     if not frozen_norm_obstacle:
         n_frozen = 1
         frozen = before - float(score([nothing_wakes], FinalNorm.FROZEN)[0])
-        frozen_ratio, frozen_reason = _ratio(total, frozen, floor)
+        frozen_compensation_ratio, frozen_reason = _ratio(total, frozen, floor)
     return Compensation(
         effects=FirstWaveEffects(total=total, direct=direct, direct_frozen=frozen),
         ratio=ratio,
         reason=reason,
-        frozen_ratio=frozen_ratio,
+        frozen_compensation_ratio=frozen_compensation_ratio,
         frozen_reason=frozen_reason,
         n_sets_scored=len(sets) + n_frozen,
     )

@@ -49,7 +49,7 @@ def cascade(
     clean = ask.active([frozenset()])[0]
     first = minimal if silent_act else frozenset(minimal & clean.keys())
     assert first, "a set none of whose features fires cannot have flipped the prompt"
-    score_clean, score_first = (float(value) for value in ask.score([frozenset(), first]))
+    clean_score, score_first = (float(value) for value in ask.score([frozenset(), first]))
     waves = [Wave(features=tuple(sorted(first)), score_after=score_first, n_awake=0, wakes=())]
     ablated, n_scored, stop = first, 2, ""
     while not stop:
@@ -71,12 +71,12 @@ def cascade(
     return Cascade(
         prompt_id=prompt_id,
         waves=tuple(waves),
-        score_clean=score_clean,
+        clean_score=clean_score,
         unplaced=tuple(sorted(minimal - ablated)),
         effects=undone.effects,
         compensation_ratio=undone.ratio,
         compensation_reason=undone.reason,
-        frozen_ratio=undone.frozen_ratio,
+        frozen_compensation_ratio=undone.frozen_compensation_ratio,
         frozen_reason=undone.frozen_reason,
         stop=stop,
         n_sets_scored=n_scored + undone.n_sets_scored,

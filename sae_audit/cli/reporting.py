@@ -1,6 +1,5 @@
 """`sae-audit compare`, `report` and `schema`: what is made of records alone."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,9 +47,9 @@ def report(
 
 def schema() -> None:
     """Print the JSON Schema of findings.json."""
-    from sae_audit.record.schema import Findings
+    from sae_audit.record import findings_file
 
-    typer.echo(json.dumps(Findings.model_json_schema(mode="serialization"), indent=2))
+    typer.echo(findings_file.schema())
 
 
 def _print_verdicts(comparison: "Comparison") -> None:

@@ -39,7 +39,7 @@ def against_chance(
         n_worse=n_worse,
         better=share(n_better, n_better + n_worse) if n_better + n_worse else None,
         p_value=sign_test_p_value(n_better, n_worse),
-        near_zero=tuple(m.prompt_id for m in minimal_sets if m.score_clean < margin),
+        near_zero=tuple(m.prompt_id for m in minimal_sets if m.clean_score < margin),
         margin=margin,
     )
 

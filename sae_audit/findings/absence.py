@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sae_audit.findings.example import Finding
+
 
 class AbsenceKind(StrEnum):
     """Why an audit claims no refusal mechanism, in the order in which it is asked."""
@@ -27,7 +29,7 @@ class AbsenceKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Absence:
+class Absence(Finding):
     """The finding that there is no refusal mechanism to report, with its evidence."""
 
     kind: AbsenceKind

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from sae_audit.findings.estimates import Estimate
+from sae_audit.findings.example import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptScore:
+class PromptScore(Finding):
     """How the unablated model treats one prompt."""
 
     prompt_id: str
@@ -20,7 +21,7 @@ class PromptScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Behaviour:
+class Behaviour(Finding):
     """What the unablated model's scores say on the audit prompts, before anything is looked for."""
 
     refused_harmful: Estimate

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class Candidate(Finding):
     """One candidate feature."""
 
     feature: Feature
@@ -18,7 +19,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CandidateSet:
+class CandidateSet(Finding):
     """The features a search may choose from: the top of each audited layer."""
 
     method: str
@@ -30,7 +31,7 @@ class CandidateSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WidenedPool:
+class WidenedPool(Finding):
     """What one prompt's candidates were widened by, because together they did not flip it."""
 
     prompt_id: str

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydantic import computed_field
+
+from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wake:
+class Wake(Finding):
     """One dormant feature, and the ablated features without whose ablation it stays asleep."""
 
     feature: Feature
@@ -23,7 +26,7 @@ class Wake:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wave:
+class Wave(Finding):
     """One round of the cascade."""
 
     features: tuple[Feature, ...]
@@ -37,7 +40,7 @@ class Wave:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FirstWaveEffects:
+class FirstWaveEffects(Finding):
     """What ablating a cascade's first wave does, as it is and with nothing free to cover for it.
 
     Falls of the refusal score, nats; what waking features undo is `direct - total`.
@@ -53,12 +56,12 @@ class FirstWaveEffects:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cascade:
+class Cascade(Finding):
     """Redundant features of one prompt, layer behind layer."""
 
     prompt_id: str
     waves: tuple[Wave, ...]
-    score_clean: float
+    clean_score: float
     unplaced: tuple[Feature, ...]
     """Features of the minimal set that fire in no wave; empty unless waves interfere."""
     effects: FirstWaveEffects | None
@@ -71,19 +74,20 @@ class Cascade:
     stop: str
     """Why the cascade ended."""
     n_sets_scored: int
-    frozen_ratio: float | None
+    frozen_compensation_ratio: float | None
     """The same ratio with the direct effect's final norm dividing by the clean run's root mean
     square (2402.15390): what the norm's rescaling undoes counts as undone, too."""
     frozen_reason: str
     """Why that ratio is not stated; empty where it is."""
 
+    @computed_field
     @property
     def depth(self) -> int:
         return len(self.waves)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CascadeByChance:
+class CascadeByChance(Finding):
     """The control of one prompt's cascade: the same search behind a random first wave."""
 
     prompt_id: str
@@ -106,7 +110,7 @@ class EdgeKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WakeEdge:
+class WakeEdge(Finding):
     """The ablation of one feature wakes another, of a later wave, as tested by intervening.
 
     Activations are the woken feature's largest over positions; 0: it sleeps.
@@ -136,7 +140,7 @@ class WakeEdge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WakeEdges:
+class WakeEdges(Finding):
     """Which features' ablation wakes which, within one prompt's cascade."""
 
     prompt_id: str

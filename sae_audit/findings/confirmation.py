@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from sae_audit.findings.estimates import Estimate
+from sae_audit.findings.example import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextCheck:
+class TextCheck(Finding):
     """One answer read by the judge, beside the refusal score of the same run."""
 
     prompt_id: str
@@ -24,7 +25,7 @@ class TextCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confirmation:
+class Confirmation(Finding):
     """Flips confirmed in text, and how often first-token score and judge agree."""
 
     judge: str

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from sae_audit.findings.estimates import Estimate
+from sae_audit.findings.example import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChanceControl:
+class ChanceControl(Finding):
     """Minimal sets against those that the same search finds among random candidates.
 
     A search keeps the best of many sets, so its null is not a random set but the same search: for
@@ -36,7 +37,7 @@ class ChanceControl:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetControl:
+class SetControl(Finding):
     """What an equally large set of another origin does, on the same prompts."""
 
     name: str
@@ -48,7 +49,7 @@ class SetControl:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoseControl:
+class DoseControl(Finding):
     """The smallest doses that flip, over all prompts of one kind, and what random sets do at them."""
 
     ablated: str
@@ -67,7 +68,7 @@ class DoseControl:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collateral:
+class Collateral(Finding):
     """What ablating one set does to harmless prompts."""
 
     name: str
@@ -78,7 +79,7 @@ class Collateral:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErrorTermControl:
+class ErrorTermControl(Finding):
     """The same minimal sets under each treatment of the SAE's error term."""
 
     flipped_kept: Estimate
@@ -96,7 +97,7 @@ class ErrorTermControl:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Controls:
+class Controls(Finding):
     per_prompt: tuple[SetControl, ...]
     """Each prompt's own set against equally large sets for that prompt."""
     pooled: tuple[SetControl, ...]

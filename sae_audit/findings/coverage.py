@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from sae_audit.findings.estimates import Estimate, RandomRange
+from sae_audit.findings.example import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerCoverage:
+class LayerCoverage(Finding):
     """How much of what tells harmful from harmless along the direction one layer's SAE shows."""
 
     layer: int
@@ -34,7 +35,7 @@ class LayerCoverage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DictionaryCoverage:
+class DictionaryCoverage(Finding):
     """How much of the mechanism the candidates reach, and how much no SAE shows.
 
     Mean refusal scores (nats) of the refused audit prompts under five conditions, and the shares

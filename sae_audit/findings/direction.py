@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydantic import computed_field
+
 from sae_audit.findings.estimates import Controlled, Estimate
+from sae_audit.findings.example import Finding
 
 
 @dataclass(frozen=True)
-class DirectionEvaluation:
+class DirectionEvaluation(Finding):
     """One candidate refusal direction and what interventions with it do (2406.11717, section 2.3)."""
 
     position: int
@@ -39,7 +42,7 @@ class StopReason(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoppedDirection:
+class StoppedDirection(Finding):
     """A candidate that was asked about until it could not be chosen any more.
 
     Its numbers are means over the first prompts alone, in the order of the split, and are not to be
@@ -59,7 +62,7 @@ class StoppedDirection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Direction:
+class Direction(Finding):
     """The refusal direction, chosen on validation prompts."""
 
     method: str
@@ -79,6 +82,31 @@ class Direction:
     stopped: tuple[StoppedDirection, ...] = ()
     """All other candidates. Asked to the end, none of them would have been chosen."""
 
+    @computed_field
+    @property
+    def layer(self) -> int:
+        return self.selected.layer
+
+    @computed_field
+    @property
+    def position(self) -> int:
+        return self.selected.position
+
+    @computed_field
+    @property
+    def bypass(self) -> float:
+        return self.selected.bypass
+
+    @computed_field
+    @property
+    def induce(self) -> float:
+        return self.selected.induce
+
+    @computed_field
+    @property
+    def kl(self) -> float:
+        return self.selected.kl
+
     @property
     def n_tried(self) -> int:
         """Candidates, one a layer and template position."""
@@ -86,7 +114,7 @@ class Direction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectionCheck:
+class DirectionCheck(Finding):
     """What the chosen direction does on audit prompts, beside random directions.
 
     Harmful prompts are those refused, harmless ones those answered, as in the choice itself.
@@ -114,7 +142,7 @@ class DirectionCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearestDirection:
+class NearestDirection(Finding):
     """What stands in a direction's place where none passes the filters."""
 
     evaluation: DirectionEvaluation | None
@@ -127,7 +155,7 @@ class NearestDirection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoDirection:
+class NoDirection(Finding):
     """Every candidate direction was tried, and none passes the filters."""
 
     method: str

@@ -1,10 +1,16 @@
 """How much of an ablation it takes."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import computed_field
+
+from sae_audit.findings.example import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class DosePoint:
+class DosePoint(Finding):
     """One prompt's refusal score with a set ablated by one dose."""
 
     dose: float
@@ -14,7 +20,7 @@ class DosePoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlipDose:
+class FlipDose(Finding):
     """How much of a set's ablation flips one prompt."""
 
     prompt_id: str
@@ -32,21 +38,30 @@ class FlipDose:
     """Widest distance between `dose` and the point below it."""
     n_sets_scored: int
 
+    @classmethod
+    def example(cls, numbers: Iterator[int] | None = None, **given: Any) -> "FlipDose":
+        found = super().example(numbers, **given)
+        return found if "dose" in given else replace(found, dose=found.points[-1].dose)
+
+    @computed_field
     @property
     def score(self) -> float:
         """At `dose`; where none flips, at the largest one tried."""
         return self._at_and_below[0].score
 
+    @computed_field
     @property
     def dose_below(self) -> float:
         """The largest scored dose below `dose`; where none flips, the largest of all; 0 below 0."""
         return self._at_and_below[1].dose
 
+    @computed_field
     @property
     def score_below(self) -> float:
         """At `dose_below`; >= 0, unless `dose` is 0."""
         return self._at_and_below[1].score
 
+    @computed_field
     @property
     def certified(self) -> bool:
         """Whether scores prove it: `dose` flips, no scored one below does, the next is near."""

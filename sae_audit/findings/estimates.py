@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from sae_audit.findings.example import Finding
+
 NO_INTERVAL = "none: "
 """How the method of an `Estimate` without an interval begins."""
 ONE_CASE = NO_INTERVAL + "one case"
@@ -11,7 +13,7 @@ another case would have been is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class Estimate(Finding):
     """A number with its interval and the number of cases behind it."""
 
     value: float
@@ -24,7 +26,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomRange:
+class RandomRange(Finding):
     """The same number for random directions (or sets of features, or dealings of the labels) in place
     of the found: its control.
 
@@ -40,7 +42,7 @@ class RandomRange:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Controlled:
+class Controlled(Finding):
     """A number of the refusal direction, and what chance in its place gives."""
 
     own: Estimate

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydantic import computed_field
+
 from sae_audit.findings.estimates import Estimate
+from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature
 
 
@@ -19,7 +22,7 @@ class PairKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairInteraction:
+class PairInteraction(Finding):
     """The interaction of two features on the refusal score, in nats."""
 
     a: Feature
@@ -38,7 +41,7 @@ class PairInteraction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TripleInteraction:
+class TripleInteraction(Finding):
     """What three features do together that no pair of them explains."""
 
     a: Feature
@@ -53,7 +56,7 @@ class TripleInteraction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierFit:
+class ClassifierFit(Finding):
     """A model of whether the prompt is refused under a mask, beside the model of the score."""
 
     classifier: str
@@ -70,7 +73,7 @@ class ClassifierFit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolverFit:
+class SolverFit(Finding):
     """How well one solver predicts the scores of masks it has not seen."""
 
     solver: str
@@ -88,7 +91,7 @@ class SolverFit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutR2:
+class HeldOutR2(Finding):
     """How well models predict masks on which nothing was fitted or chosen.
 
     Intervals are bootstraps over these masks, the prompts and the fits as they are; differences are of
@@ -116,7 +119,7 @@ class HeldOutR2:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainedExactly:
+class ExplainedExactly(Finding):
     """Shares of the scores' variance over all 2^n masks: every set was scored, nothing is estimated."""
 
     linear: float
@@ -126,7 +129,7 @@ class ExplainedExactly:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InteractionGraph:
+class InteractionGraph(Finding):
     """Pairwise interactions of a set of features, fitted on measured ablation masks."""
 
     scope: str
@@ -165,9 +168,21 @@ class InteractionGraph:
     classifiers: tuple[ClassifierFit, ...] = ()
     """Empty where the held-out or the training masks are all refused, or all complied."""
 
+    @computed_field
+    @property
+    def r2_held_out(self) -> Estimate | None:
+        """`r2.solver`, by the name that other programs know."""
+        return None if self.r2 is None else self.r2.solver
+
+    @computed_field
+    @property
+    def r2_linear(self) -> Estimate | None:
+        """`r2.linear`, by the name that other programs know."""
+        return None if self.r2 is None else self.r2.linear
+
 
 @dataclass(frozen=True, kw_only=True)
-class FitOverPrompts:
+class FitOverPrompts(Finding):
     """One solver's fits of single prompts together."""
 
     solver: str
@@ -178,7 +193,7 @@ class FitOverPrompts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairOverPrompts:
+class PairOverPrompts(Finding):
     """A pair of features over the prompts whose own fits hold both."""
 
     a: Feature
@@ -195,7 +210,7 @@ class PairOverPrompts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InteractionsOverPrompts:
+class InteractionsOverPrompts(Finding):
     """What the fits of single prompts say together; prompts are the cases."""
 
     fits: tuple[FitOverPrompts, ...]

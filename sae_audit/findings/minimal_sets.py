@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import computed_field
+
 from sae_audit.findings.estimates import Estimate
+from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature, FeatureKey
 from sae_audit.vocabulary import FeatureId
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinimalSet:
+class MinimalSet(Finding):
     """Features whose joint ablation flips one prompt, none of which can be spared."""
 
     prompt_id: str
@@ -17,11 +20,11 @@ class MinimalSet:
     """Sorted. Empty where the prompt could not be flipped."""
     search: str
     """The search that found it."""
-    score_clean: float
+    clean_score: float
     """Refusal score, nats of log-odds; > 0 refuses."""
-    score_candidates: float
+    candidates_score: float
     """Score with all candidates ablated: the furthest this pool reaches."""
-    score_ablated: float
+    ablated_score: float
     """Score with `features` ablated; < 0 complies."""
     score_without: Mapping[FeatureKey, float]
     """Score when this one feature is spared. Every value >= 0: that is 1-minimality."""
@@ -34,35 +37,44 @@ class MinimalSet:
     reason: str
     """Why the prompt could not be flipped; empty where it was."""
 
+    @computed_field
+    @property
+    def candidates(self) -> int:
+        """`n_candidates`, by the name that other programs know."""
+        return self.n_candidates
+
+    @computed_field
     @property
     def flipped(self) -> bool:
         return bool(self.features)
 
+    @computed_field
     @property
     def certified(self) -> bool:
         """Whether the scores prove it: the set flips, and sparing any one feature undoes that."""
-        return self.flipped and _proved(self.features, self.score_ablated, self.score_without)
+        return self.flipped and _proved(self.features, self.ablated_score, self.score_without)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CertifiedSet:
+class CertifiedSet(Finding):
     """One of several minimal sets of a prompt."""
 
     features: tuple[Feature, ...]
     """Sorted."""
-    score_ablated: float
+    ablated_score: float
     """Refusal score with `features` ablated, nats; < 0 complies."""
     score_without: Mapping[FeatureKey, float]
     """Score when this one feature is spared. Every value >= 0: that is 1-minimality."""
 
+    @computed_field
     @property
     def certified(self) -> bool:
         """Whether the scores prove it: the set flips, and sparing any one feature undoes that."""
-        return _proved(self.features, self.score_ablated, self.score_without)
+        return _proved(self.features, self.ablated_score, self.score_without)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinimalSetFamily:
+class MinimalSetFamily(Finding):
     """The minimal sets of one flipped prompt: how many ways there are to flip it."""
 
     prompt_id: str
@@ -77,15 +89,17 @@ class MinimalSetFamily:
     n_sets_scored: int
     """Ablated sets evaluated to find those after the first, certificates included."""
 
+    @computed_field
     @property
-    def core(self) -> tuple[FeatureId, ...]:
+    def core(self) -> tuple[Feature, ...]:
         """Features in every set; a set not found could only make them fewer. Where the list is
         complete, no flip does without them."""
         own = [frozenset(one.features) for one in self.sets]
         return tuple(sorted(frozenset.intersection(*own)))
 
+    @computed_field
     @property
-    def replaceable(self) -> tuple[FeatureId, ...]:
+    def replaceable(self) -> tuple[Feature, ...]:
         """Features in some of the sets, and not in all."""
         held = {feature for one in self.sets for feature in one.features}
         return tuple(sorted(held.difference(self.core)))
@@ -97,7 +111,7 @@ class MinimalSetFamily:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledSet:
+class PooledSet(Finding):
     """One set for many prompts, built on some of them and tried on others.
 
     Equally large sets of other origins, on the same held-out prompts, are in `Controls.pooled`.
@@ -113,6 +127,7 @@ class PooledSet:
     below `flipped_built.value`: no feature can be spared."""
     n_sets_scored: int
 
+    @computed_field
     @property
     def certified(self) -> bool:
         """Whether the shares prove it: some building prompt is flipped, fewer without any one
@@ -123,10 +138,10 @@ class PooledSet:
 
 
 def _proved(
-    features: tuple[FeatureId, ...], score_ablated: float, score_without: Mapping[FeatureId, float]
+    features: tuple[FeatureId, ...], ablated_score: float, score_without: Mapping[FeatureId, float]
 ) -> bool:
     return (
-        score_ablated < 0.0
+        ablated_score < 0.0
         and set(score_without) == set(features)
         and all(score >= 0.0 for score in score_without.values())
     )

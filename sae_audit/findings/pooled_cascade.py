@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from sae_audit.findings.cascades import EdgeKind
 from sae_audit.findings.estimates import Estimate
+from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature
 from sae_audit.vocabulary import TokenClass
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledWaveFeature:
+class PooledWaveFeature(Finding):
     """How often a feature is in a wave."""
 
     feature: Feature
@@ -20,7 +21,7 @@ class PooledWaveFeature:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StandIns:
+class StandIns(Finding):
     """The control of edges: features outside the cascade, ablated in the place of their causes."""
 
     n: int
@@ -30,7 +31,7 @@ class StandIns:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledEdge:
+class PooledEdge(Finding):
     """How often a pair of features, tested on three prompts or more, has an edge."""
 
     cause: Feature
@@ -43,7 +44,7 @@ class PooledEdge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EdgesOfKind:
+class EdgesOfKind(Finding):
     """All edges of one kind, over all prompts."""
 
     kind: EdgeKind
@@ -54,7 +55,7 @@ class EdgesOfKind:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenShare:
+class TokenShare(Finding):
     """Where features wake, over prompts: means of the prompts' own shares."""
 
     n_waves: int
@@ -75,7 +76,7 @@ class TokenShare:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AwakeBesideRandom:
+class AwakeBesideRandom(Finding):
     """How many dormant features wake, and how many wake by chance."""
 
     n_waves: int
@@ -88,7 +89,7 @@ class AwakeBesideRandom:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Depths:
+class Depths(Finding):
     """How deep cascades are."""
 
     mean: Estimate
@@ -102,7 +103,7 @@ class Depths:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledCompensation:
+class PooledCompensation(Finding):
     """What waking features undo of the first wave's effect, over the prompts that have a direct
     effect."""
 
@@ -118,7 +119,7 @@ class PooledCompensation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledByChance:
+class PooledByChance(Finding):
     """The same search behind one matched random set a prompt."""
 
     depths: Depths
@@ -129,7 +130,7 @@ class PooledByChance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledCascade:
+class PooledCascade(Finding):
     """The cascades of all flipped prompts together."""
 
     depths: Depths

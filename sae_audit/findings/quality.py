@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sae_audit.findings.estimates import Estimate
+from sae_audit.findings.example import Finding
 
 CE_PROMPTS = 16
 """Audit prompts of each label that the cross-entropy of `SaeQuality` is measured on: the first."""
@@ -11,7 +12,7 @@ CE_TOKENS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaeQuality:
+class SaeQuality(Finding):
     """How well one layer's SAE describes this model on the audited prompts; intervals over prompts."""
 
     layer: int

@@ -3,11 +3,14 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from pydantic import computed_field
+
 from sae_audit.findings.estimates import Controlled, Estimate
+from sae_audit.findings.example import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectionOut:
+class DirectionOut(Finding):
     """A refusal direction, and what is left with it and all before it out of the stream.
 
     On audit prompts: harmful ones refused and harmless ones answered by the whole model.
@@ -29,7 +32,7 @@ class DirectionOut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SuccessiveDirections:
+class SuccessiveDirections(Finding):
     """Refusal directions one behind the other, each found with all before it out of the stream."""
 
     directions: tuple[DirectionOut, ...]
@@ -42,6 +45,7 @@ class SuccessiveDirections:
     stop: str
     """Why no further direction was looked for."""
 
+    @computed_field
     @property
     def n_beyond(self) -> int:
         """Prompts refused with all of them out: where there are any, `depth` is a lower bound."""

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from sae_audit.findings.estimates import Estimate
+from sae_audit.findings.example import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class RaisedSet:
+class RaisedSet(Finding):
     """Features set up on harmless prompts to what they are on refused harmful ones."""
 
     name: str
@@ -23,7 +24,7 @@ class RaisedSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sufficiency:
+class Sufficiency(Finding):
     """Whether the features that refusal needs are enough to bring it about."""
 
     sets: tuple[RaisedSet, ...]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature
 from sae_audit.vocabulary import TokenClass
 
@@ -10,7 +11,7 @@ TokenCounts = Mapping[TokenClass, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Awake:
+class Awake(Finding):
     """The dormant features that fire once the first waves are ablated."""
 
     n_waves: int
@@ -30,7 +31,7 @@ class Awake:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WokenFeature:
+class WokenFeature(Finding):
     """Where a dormant feature that joined a wave fires."""
 
     feature: Feature
@@ -44,7 +45,7 @@ class WokenFeature:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waking:
+class Waking(Finding):
     """On which tokens of one prompt features wake."""
 
     prompt_id: str

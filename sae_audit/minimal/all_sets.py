@@ -38,7 +38,7 @@ def minimal_set_family(
     sets = [
         CertifiedSet(
             features=first.features,
-            score_ablated=first.score_ablated,
+            ablated_score=first.ablated_score,
             score_without=first.score_without,
         )
     ]
@@ -80,9 +80,9 @@ class _Known:
         whole = frozenset(first.features)
         self.n_left = budget
         self._scores = {
-            frozenset[FeatureId](): first.score_clean,
-            everything: first.score_candidates,
-            whole: first.score_ablated,
+            frozenset[FeatureId](): first.clean_score,
+            everything: first.candidates_score,
+            whole: first.ablated_score,
             **{whole - {feature}: score for feature, score in first.score_without.items()},
         }
 

@@ -29,11 +29,11 @@ def flip_dose(
     assert settings.grid > 0, settings
     if found.flipped:
         ablated, features = "minimal_set", frozenset(found.features)
-        scored = {1.0: found.score_ablated}
+        scored = {1.0: found.ablated_score}
         low, high = 0.0, 1.0
     else:
         ablated, features = "candidates", candidates
-        scored = {1.0: found.score_candidates}
+        scored = {1.0: found.candidates_score}
         low, high = 1.0, settings.limit
     # Dose 0 is asked for as well: where the error term is dropped it is not the clean run.
     grid = {0.0, *map(float, np.linspace(low, high, settings.grid + 1))}

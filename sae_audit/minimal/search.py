@@ -48,9 +48,9 @@ def minimal_set(
         prompt_id=prompt_id,
         features=tuple(sorted(best.features)),
         search=settings.search,
-        score_clean=clean,
-        score_candidates=furthest,
-        score_ablated=float(best.scores[0]),
+        clean_score=clean,
+        candidates_score=furthest,
+        ablated_score=float(best.scores[0]),
         score_without=best.score_without,
         found_by_search=tuple(sorted(best.found)),
         n_candidates=len(candidates),
@@ -82,7 +82,7 @@ class Certified:
     def as_finding(self) -> CertifiedSet:
         return CertifiedSet(
             features=tuple(sorted(self.features)),
-            score_ablated=float(self.scores[0]),
+            ablated_score=float(self.scores[0]),
             score_without=self.score_without,
         )
 

@@ -85,8 +85,8 @@ def measure_coverage(
         return dictionary_coverage(
             subject.replaced_parts(audited.harmful, train.harmless, directions, session.ablation),
             len(randoms),
-            clean=np.array([one.score_clean for one in refused]),
-            candidates=np.array([one.score_candidates for one in refused]),
+            clean=np.array([one.clean_score for one in refused]),
+            candidates=np.array([one.candidates_score for one in refused]),
             random_sets=_random_set_scores(session, train, audited, candidates),
             layers=layer_coverages(
                 harmful,

@@ -23,11 +23,11 @@ from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.record import layout
 from sae_audit.record.facts import Manifest
+from sae_audit.record.findings_file import Findings
 from sae_audit.record.identity import RunIdentity
 from sae_audit.record.layout import BESIDE, CONFIG, FINDINGS, MANIFEST, PAGES, STORE
 from sae_audit.record.lock import locked
 from sae_audit.record.reading import read_facts
-from sae_audit.record.schema import Findings
 from sae_audit.record.stages import tensors_of
 from sae_audit.record.store import Store
 from sae_audit.untrusted import read_yaml, shown

@@ -9,7 +9,7 @@ from pathlib import Path
 from sae_audit.errors import AuditError
 from sae_audit.untrusted import shown
 
-FORMAT = 2
+FORMAT = 3
 """Of the record, in the file's `user_version`; before there was such a number it was 0."""
 SCHEMA = {
     "facts": "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",

@@ -45,16 +45,13 @@ from sae_audit.findings import (
 )
 from sae_audit.interactions.over_prompts import over_prompts
 from sae_audit.record.facts import Manifest
+from sae_audit.record.findings_file import Findings, read_findings
 from sae_audit.record.layout import CONFIG, FINDINGS, MANIFEST
 from sae_audit.record.payloads import validated
 from sae_audit.record.reading import Recorded, own_file, read_store
-from sae_audit.record.schema import Findings
 from sae_audit.record.tensors import read_tensors
 from sae_audit.record.whole import check_whole, fitting_together
 from sae_audit.untrusted import read_json, read_yaml, shown
-
-_FINDINGS_BYTES = 1 << 30
-"""Largest findings.json that is read: the organism's has 2 MB."""
 
 
 class Run:
@@ -86,8 +83,7 @@ class Run:
     @cached_property
     def findings(self) -> Findings:
         """The published form, as in `findings.json`."""
-        path = self.folder / FINDINGS
-        return validated(read_json(own_file(path), limit=_FINDINGS_BYTES), Findings, shown(path))
+        return read_findings(self.folder / FINDINGS)
 
     @cached_property
     def scores(self) -> list[PromptScore]:

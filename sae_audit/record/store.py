@@ -39,7 +39,7 @@ class Row:
         """Raises:
         AuditError: a number in it is not finite.
         """
-        found = TypeAdapter(self.kind).dump_python(self.value, mode="json")
+        found = TypeAdapter(self.kind).dump_python(self.value, mode="json", round_trip=True)
         try:
             return json.dumps(found, allow_nan=False)
         except ValueError as error:

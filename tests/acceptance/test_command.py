@@ -153,7 +153,7 @@ class TestAudit:
             whole = frozenset(found.features)
             spared = [whole - {feature} for feature in found.features]
             scores = start.subject.reference_score(prompts[found.prompt_id])([whole, *spared])
-            assert scores[0] == pytest.approx(found.score_ablated, abs=1e-3)
+            assert scores[0] == pytest.approx(found.ablated_score, abs=1e-3)
             np.testing.assert_allclose(
                 scores[1:], [found.score_without[f] for f in found.features], atol=1e-3
             )
@@ -171,7 +171,7 @@ class TestAudit:
             assert found.sets[0].features == own[found.prompt_id].features
             other, whole = found.sets[-1], frozenset(found.sets[-1].features)
             scores = reference(prompts[found.prompt_id])([whole])
-            assert scores[0] == pytest.approx(other.score_ablated, abs=1e-3)
+            assert scores[0] == pytest.approx(other.ablated_score, abs=1e-3)
         assert len(run.doses) == len(run.minimal_sets)
         for found in (one for one in run.doses if one.ablated == "minimal_set"):
             assert found.certified
@@ -288,7 +288,7 @@ def test_what_the_tuned_checkpoint_lost(run: Run, inside: Inside):
 
 def test_the_schema_is_printed(tmp_path: Path, inside: Inside):
     done = inside("schema", cwd=tmp_path)
-    assert json.loads(done.stdout)["properties"]["schema_version"]["const"] == 1
+    assert json.loads(done.stdout)["properties"]["schema_version"]["const"] == 2
 
 
 def test_help_teaches(tmp_path: Path, inside: Inside):

@@ -41,9 +41,9 @@ class TruePair:
 class CategoryTruth:
     """The mechanism on harmful prompts of one category."""
 
-    score_clean: float
+    clean_score: float
     """Nats, at harm strength 1."""
-    score_candidates: float
+    candidates_score: float
     """With every planted feature ablated."""
     minimal_sets: tuple[tuple[Feature, ...], ...]
     """All of them, or none where there are too many to list: see `listed`."""
@@ -141,8 +141,8 @@ def _category(
     sets = _minimal_sets(circuit, harm, causal) if causal.sum() <= MOST_LISTED else None
     active = {unit for unit, value in clean.activations.items() if value[0] > _FIRES}
     return CategoryTruth(
-        score_clean=float(clean.scores[0]),
-        score_candidates=float(run(circuit, ~nothing, harm).scores[0]),
+        clean_score=float(clean.scores[0]),
+        candidates_score=float(run(circuit, ~nothing, harm).scores[0]),
         minimal_sets=tuple(_named(one, named) for one in sets or []),
         listed=sets is not None,
         pairs=_pairs(circuit, harm, named),

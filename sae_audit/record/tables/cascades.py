@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _WAVE_COLUMNS = ["prompt_id", "wave", "features", "score_after", "n_awake"]
 _CASCADE_COLUMNS = [
-    *("prompt_id", "first_wave", "depth", "score_clean", "score_first", "score_last"),
+    *("prompt_id", "first_wave", "depth", "clean_score", "score_first", "score_last"),
     *("total_effect", "direct_effect", "direct_effect_frozen", "compensation_ratio", "stop"),
 ]
 
@@ -46,7 +46,7 @@ def cascades(run: "Run") -> pd.DataFrame:
                 "prompt_id": found.prompt_id,
                 "first_wave": first_wave,
                 "depth": found.depth,
-                "score_clean": found.score_clean,
+                "clean_score": found.clean_score,
                 "score_first": found.waves[0].score_after,
                 "score_last": found.waves[-1].score_after,
                 "total_effect": found.effects.total if found.effects else None,

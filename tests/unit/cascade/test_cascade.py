@@ -78,7 +78,7 @@ def test_what_the_final_norm_undoes_shows_in_the_frozen_ratio_alone():
     world = World({A: "on", B: [{A}]}, {A: 4.0, B: 3.0}, rescaled=1.0)
     found = cascade("p", world.questions(), frozenset([A, B]), SETTINGS)
     assert found.compensation_ratio == pytest.approx(0.75)
-    assert found.frozen_ratio == pytest.approx(0.8)
+    assert found.frozen_compensation_ratio == pytest.approx(0.8)
     assert found.frozen_reason == ""
     assert found.effects is not None
     assert found.effects.direct_frozen == pytest.approx(5.0)
@@ -89,5 +89,5 @@ def test_a_norm_that_cannot_be_frozen_is_said_and_the_live_ratio_stays():
     ask = world.questions(frozen_norm_obstacle="the final norm is a LayerNorm")
     found = cascade("p", ask, frozenset([A, B]), SETTINGS)
     assert found.compensation_ratio == pytest.approx(0.75)
-    assert found.frozen_ratio is None
+    assert found.frozen_compensation_ratio is None
     assert found.frozen_reason == "the final norm is a LayerNorm"

@@ -92,4 +92,4 @@ def test_features_wake_on_the_tokens_at_which_their_unit_works(
 def test_of_one_effect_all_is_undone_by_backups_and_hardly_anything_by_the_norm(found: Cascade):
     """The planted stream is dominated by a constant, so that its root mean square hardly moves."""
     assert found.compensation_ratio == pytest.approx(1.0, abs=0.02)
-    assert found.frozen_ratio == pytest.approx(1.0, abs=0.02)
+    assert found.frozen_compensation_ratio == pytest.approx(1.0, abs=0.02)

@@ -56,7 +56,7 @@ def test_a_prompt_that_nothing_flips_says_so(settings: MinimalSettings):
     found = found_in(game(lambda ablated: 4.0 - 0.5 * len(ablated)), pool, settings)
     assert not found.flipped
     assert not found.certified
-    assert found.score_ablated == 1.5
+    assert found.ablated_score == 1.5
     assert "leaves the refusal score at +1.50, need < 0" in found.reason
 
 

@@ -10,9 +10,9 @@ from sae_audit import load_run
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.errors import AuditError
 from sae_audit.findings import AbsenceKind, MinimalSet
+from sae_audit.record.findings_file import schema
 from sae_audit.record.folder import begin
 from sae_audit.record.identity import RunIdentity, run_identity
-from sae_audit.record.schema import Findings
 from sae_audit.record.store import Store
 from tests.synthetic import IDENTITY, A, B, minimal, synthetic_run
 
@@ -71,17 +71,20 @@ def test_a_difference_is_named():
 class TestRun:
     def test_findings_obey_the_published_schema(self, tmp_path: Path):
         synthetic_run(tmp_path / "run", ce_recovered=(None, 0.963))
-        schema = Findings.model_json_schema(mode="serialization")
         found = json.loads((tmp_path / "run" / "findings.json").read_text())
-        Draft202012Validator(schema).validate(found)
-        assert found["schema_version"] == 1
-        assert found["saes"][0]["explained_variance_without_bos"]["low"] == pytest.approx(0.71)
-        assert found["saes"][0]["ce_recovered"] is None
-        assert found["saes"][1]["ce_recovered"]["value"] == 0.963
+        Draft202012Validator(json.loads(schema())).validate(found)
+        assert found["schema_version"] == 2
+        assert found["sae_quality"][0]["explained_variance_without_bos"]["low"] == pytest.approx(
+            0.71
+        )
+        assert found["sae_quality"][0]["ce_recovered"] is None
+        assert found["sae_quality"][1]["ce_recovered"]["value"] == 0.963
         assert [sae["repository"] for sae in found["saes"]] == ["", ""]
         assert found["minimal_sets"][0]["features"] == [[1, 3], [2, 5]]
         assert found["minimal_sets"][0]["certified"] is True
-        assert found["minimal_set_families"][0]["sets"] == [[[1, 3], [2, 5]], [[1, 3], [2, 8]]]
+        assert found["minimal_sets"][0]["score_without"] == {"L1/3": 0.75, "L2/5": 0.75}
+        family = [one["features"] for one in found["minimal_set_families"][0]["sets"]]
+        assert family == [[[1, 3], [2, 5]], [[1, 3], [2, 8]]]
         assert found["minimal_set_families"][0]["core"] == [[1, 3]]
         assert found["minimal_set_families"][0]["replaceable"] == [[2, 5], [2, 8]]
         assert (found["doses"][0]["dose"], found["doses"][0]["dose_below"]) == (0.5, 0.484375)
@@ -133,16 +136,15 @@ class TestRun:
         assert run.successive_directions is None
         assert run.dictionary_coverage is None
         assert run.findings.direction is not None
-        assert run.findings.direction.check is None
+        assert run.findings.direction_check is None
         assert run.table("direction_check").empty
         assert run.table("successive_directions").empty
         assert run.table("coverage").empty
 
     def test_the_check_of_the_direction_is_published(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run")
-        assert run.findings.direction is not None
-        assert run.findings.direction.check == run.direction_check
-        assert run.findings.direction.successive == run.successive_directions
+        assert run.findings.direction_check == run.direction_check
+        assert run.findings.successive_directions == run.successive_directions
         assert list(run.table("successive_directions").refused) == [0.625, 0.0625]
         assert run.findings.dictionary_coverage == run.dictionary_coverage
         found = run.table("direction_check").set_index("measure")
@@ -190,17 +192,10 @@ class TestWithoutAMechanism:
     def test_findings_say_it_within_the_schema(self, tmp_path: Path, kind: AbsenceKind):
         run = synthetic_run(tmp_path / "run", absent=kind)
         written = json.loads((run.folder / "findings.json").read_text())
-        Draft202012Validator(Findings.model_json_schema(mode="serialization")).validate(written)
+        Draft202012Validator(json.loads(schema())).validate(written)
         assert written["absence"]["kind"] == kind.value
         assert (written["direction"] is None) == kind.early
         assert written["behaviour"]["separation"]["value"] == 1.0
-
-    def test_files_of_before_there_were_absences_are_read(self, tmp_path: Path):
-        run = synthetic_run(tmp_path / "run")
-        written = json.loads((run.folder / "findings.json").read_text())
-        for name in ("absence", "behaviour", "chance_control"):
-            del written[name]
-        assert Findings.model_validate(written).absence is None
 
     def test_tables_have_their_columns_without_a_row(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run", absent=AbsenceKind.NO_REFUSAL)

@@ -93,7 +93,7 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
         pool = WidenedPool(
             prompt_id=found.prompt_id,
             added=() if found.flipped else ((FeatureId(shape.layers[0], 3),),),
-            scores=(found.score_candidates,) * (1 if found.flipped else 2),
+            scores=(found.candidates_score,) * (1 if found.flipped else 2),
         )
         _put(store, "widening", found.prompt_id, WidenedPool, pool)
         _put(store, "minimal_sets", found.prompt_id, MinimalSet, found)
@@ -217,9 +217,9 @@ def _flipped(shape: Shape, score: PromptScore, random: np.random.Generator) -> M
     return MinimalSet(
         prompt_id=score.prompt_id,
         features=tuple(chosen),
-        score_clean=score.score,
-        score_candidates=-5.5 - float(random.uniform(0, 1)),
-        score_ablated=-float(random.uniform(0.1, 1.5)),
+        clean_score=score.score,
+        candidates_score=-5.5 - float(random.uniform(0, 1)),
+        ablated_score=-float(random.uniform(0.1, 1.5)),
         score_without={feature: float(random.uniform(0.01, 3.0)) for feature in chosen},
         search="splitting",
         found_by_search=tuple(chosen),
@@ -234,9 +234,9 @@ def _refusing(shape: Shape, score: PromptScore) -> MinimalSet:
     return MinimalSet(
         prompt_id=score.prompt_id,
         features=(),
-        score_clean=score.score,
-        score_candidates=1.32,
-        score_ablated=1.32,
+        clean_score=score.score,
+        candidates_score=1.32,
+        ablated_score=1.32,
         score_without={},
         search="splitting",
         found_by_search=(),

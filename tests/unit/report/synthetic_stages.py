@@ -67,7 +67,7 @@ def _family(found: MinimalSet, i: int) -> MinimalSetFamily:
     """Its own set and, on most prompts, ones that swap the last feature for another."""
     first = CertifiedSet(
         features=found.features,
-        score_ablated=found.score_ablated,
+        ablated_score=found.ablated_score,
         score_without=found.score_without,
     )
     others = [
@@ -80,7 +80,7 @@ def _family(found: MinimalSet, i: int) -> MinimalSetFamily:
             *(
                 CertifiedSet(
                     features=features,
-                    score_ablated=-0.25,
+                    ablated_score=-0.25,
                     score_without=dict.fromkeys(features, 0.5),
                 )
                 for features in others
@@ -218,7 +218,7 @@ def _pairs(
 
 def _cascade(shape: "Shape", found: MinimalSet, i: int, random: np.random.Generator) -> Cascade:
     first, rest = found.features[:1], found.features[1:]
-    waves = [Wave(features=first, score_after=found.score_clean - 2.0, n_awake=0, wakes=())]
+    waves = [Wave(features=first, score_after=found.clean_score - 2.0, n_awake=0, wakes=())]
     if i % 3:
         wakes = tuple(
             Wake(
@@ -230,19 +230,19 @@ def _cascade(shape: "Shape", found: MinimalSet, i: int, random: np.random.Genera
             )
             for n, feature in enumerate(rest)
         )
-        waves.append(Wave(features=rest, score_after=found.score_ablated, n_awake=17, wakes=wakes))
+        waves.append(Wave(features=rest, score_after=found.ablated_score, n_awake=17, wakes=wakes))
     ratio, frozen = (float(random.uniform(0, 0.6)) for _ in range(2))
     return Cascade(
         prompt_id=found.prompt_id,
         waves=tuple(waves),
-        score_clean=found.score_clean,
+        clean_score=found.clean_score,
         unplaced=() if i % 3 else rest,
         effects=first_wave_effects(ratio, frozen) if shape.compensation else None,
         compensation_ratio=ratio if shape.compensation else None,
         compensation_reason="" if shape.compensation else "the direct effect is below 0.1",
         stop="no dormant feature wakes",
         n_sets_scored=50,
-        frozen_ratio=frozen if shape.compensation else None,
+        frozen_compensation_ratio=frozen if shape.compensation else None,
         frozen_reason="" if shape.compensation else "the direct effect is below 0.1",
     )
 

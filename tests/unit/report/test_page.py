@@ -84,7 +84,7 @@ def test_figures_draw_the_records_numbers(full: Run):
     ablated = dict(
         zip(series["minimal set ablated"]["y"], series["minimal set ablated"]["x"], strict=True)
     )
-    flipped = {m.prompt_id: m.score_ablated for m in full.minimal_sets if m.flipped}
+    flipped = {m.prompt_id: m.ablated_score for m in full.minimal_sets if m.flipped}
     assert ablated == flipped
 
 

@@ -20,7 +20,7 @@ def scores(cascades: Sequence[Cascade]) -> go.Figure:
         figure.add_trace(
             go.Scatter(
                 x=list(range(found.depth + 1)),
-                y=[found.score_clean, *(wave.score_after for wave in found.waves)],
+                y=[found.clean_score, *(wave.score_after for wave in found.waves)],
                 mode="lines+markers",
                 line={"color": OWN, "width": 1},
                 marker={"size": 5, "color": [HARMFUL] + [OWN] * found.depth},

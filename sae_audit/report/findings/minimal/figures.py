@@ -16,11 +16,11 @@ _PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#
 
 def scores(found: Sequence[MinimalSet]) -> go.Figure:
     """Each prompt's score: clean, all candidates ablated, its minimal set ablated."""
-    rows = sorted(found, key=lambda one: (one.flipped, one.score_clean, one.prompt_id))
+    rows = sorted(found, key=lambda one: (one.flipped, one.clean_score, one.prompt_id))
     names = [plain(one.prompt_id) for one in rows]
     figure = go.Figure(
         go.Scatter(
-            x=[x for one in rows for x in (one.score_clean, one.score_candidates, None)],
+            x=[x for one in rows for x in (one.clean_score, one.candidates_score, None)],
             y=[y for name in names for y in (name, name, None)],
             mode="lines",
             line={"color": MUTED, "width": 1},
@@ -30,9 +30,9 @@ def scores(found: Sequence[MinimalSet]) -> go.Figure:
     )
     flipped = [one for one in rows if one.flipped]
     series = (
-        ("clean", rows, lambda one: one.score_clean, HARMFUL, "circle"),
-        ("all candidates ablated", rows, lambda one: one.score_candidates, MUTED, "square"),
-        ("minimal set ablated", flipped, lambda one: one.score_ablated, OWN, "diamond"),
+        ("clean", rows, lambda one: one.clean_score, HARMFUL, "circle"),
+        ("all candidates ablated", rows, lambda one: one.candidates_score, MUTED, "square"),
+        ("minimal set ablated", flipped, lambda one: one.ablated_score, OWN, "diamond"),
     )
     for name, shown, score, colour, symbol in series:
         figure.add_trace(

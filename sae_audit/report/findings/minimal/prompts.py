@@ -42,8 +42,8 @@ def prompt_rows(run: Run) -> list[PromptRow]:
         PromptRow(
             found=found,
             category=categories[found.prompt_id],
-            clean=("≈ " if found.prompt_id in near_zero else "") + nats(found.score_clean),
-            ablated=nats(found.score_ablated) if found.flipped else NO_VALUE,
+            clean=("≈ " if found.prompt_id in near_zero else "") + nats(found.clean_score),
+            ablated=nats(found.ablated_score) if found.flipped else NO_VALUE,
             size=str(len(found.features)) if found.flipped else NO_VALUE,
             size_by_chance=str(by_chance.get(found.prompt_id, 0) or NO_VALUE),
             n_sets=len(families[found.prompt_id].sets) if found.prompt_id in families else 0,

@@ -97,7 +97,7 @@ def _limits(run: Run) -> Sequence[str]:
 def _margins(run: Run) -> list[str]:
     """How near to 0 the scores come on which a certificate rests."""
     margins = [
-        min(abs(score) for score in (found.score_ablated, *found.score_without.values()))
+        min(abs(score) for score in (found.ablated_score, *found.score_without.values()))
         for found in run.minimal_sets
         if found.flipped
     ]

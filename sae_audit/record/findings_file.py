@@ -1,0 +1,171 @@
+"""`findings.json`, version 2: the findings as they are, for other programs.
+
+Each has the fields of its type, by the same names, and the properties marked as computed. A feature is
+`[layer, index]`, or `L16/25312` as a key.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from sae_audit.errors import AuditError
+from sae_audit.findings import (
+    Absence,
+    Behaviour,
+    CandidateSet,
+    Cascade,
+    CascadeByChance,
+    ChanceControl,
+    Confirmation,
+    Controls,
+    DictionaryCoverage,
+    Direction,
+    DirectionCheck,
+    FlipDose,
+    InteractionGraph,
+    InteractionsOverPrompts,
+    MinimalSet,
+    MinimalSetFamily,
+    NoDirection,
+    PooledCascade,
+    PooledSet,
+    PromptScore,
+    SaeQuality,
+    SuccessiveDirections,
+    Sufficiency,
+    WakeEdges,
+    Waking,
+    WidenedPool,
+)
+from sae_audit.record.facts import SaeFacts
+from sae_audit.record.payloads import validated
+from sae_audit.record.reading import own_file
+from sae_audit.untrusted import read_json, shown
+
+VERSION = 2
+_LARGEST = 1 << 30
+"""Bytes of a file that is read: the organism's has some 3 MB."""
+
+
+class AuditedModel(BaseModel):
+    """The model, by what does not depend on the machine; the rest is in `manifest.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    revision: str
+    """Commit of the hub repository; empty for a local folder."""
+    sha256: str
+    """Of the weight files, names included."""
+    n_layers: int
+    d_model: int
+
+
+class AuditedPrompts(BaseModel):
+    """Audit prompts, and how many of each label the clean model refuses (score above 0)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    harmful: int
+    harmless: int
+    refused_harmful: int
+    refused_harmless: int
+
+
+class Cost(BaseModel):
+    """What the audit asked for. Time and memory differ from run to run: `manifest.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    forward_passes: int
+    tokens: int
+
+
+class Findings(BaseModel):
+    """The findings of one audit.
+
+    Lists of what there is none of are empty, all else is null: `absence` says why.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: Literal[2] = VERSION
+    model: AuditedModel
+    saes: list[SaeFacts]
+    sae_quality: list[SaeQuality]
+    """One for each of `saes`."""
+    prompts: AuditedPrompts
+    scores: list[PromptScore]
+    """Of all prompts, whatever they were used for."""
+    behaviour: Behaviour
+    absence: Absence | None
+    """Why no refusal mechanism is claimed; null where one is."""
+    direction: Direction | None
+    direction_check: DirectionCheck | None
+    discarded_directions: NoDirection | None
+    """The directions that were tried, where none of them passes the filters."""
+    successive_directions: SuccessiveDirections | None
+    dictionary_coverage: DictionaryCoverage | None
+    candidates: CandidateSet | None
+    widened_pools: list[WidenedPool]
+    """One per refused prompt."""
+    minimal_sets: list[MinimalSet]
+    """One per refused prompt."""
+    minimal_set_families: list[MinimalSetFamily]
+    """One per flipped prompt; empty where not looked for."""
+    doses: list[FlipDose]
+    """One per refused prompt; empty where left out."""
+    sets_by_chance: list[MinimalSet]
+    """What the same search finds among random candidates, for the same prompts."""
+    chance_control: ChanceControl | None
+    """Counted from `minimal_sets` and `sets_by_chance`."""
+    pooled_set: PooledSet | None
+    interactions: InteractionGraph | None
+    """Of the pooled set's features, on the mean score of several prompts."""
+    interactions_by_prompt: list[InteractionGraph]
+    """Of each flipped prompt's own features."""
+    interactions_over_prompts: InteractionsOverPrompts | None
+    cascades: list[Cascade]
+    """One per flipped prompt, as are the next three."""
+    cascades_by_chance: list[CascadeByChance]
+    edges: list[WakeEdges]
+    waking: list[Waking]
+    pooled_cascade: PooledCascade | None
+    controls: Controls
+    sufficiency: Sufficiency | None
+    confirmation: Confirmation | None
+    """Null where flips were not confirmed in text."""
+    cost: Cost
+
+
+def read_findings(path: Path) -> Findings:
+    """The findings in a file, which may come from anyone.
+
+    Raises:
+        AuditError: it is of another version, or not what an audit writes.
+    """
+    found = read_json(own_file(path), limit=_LARGEST)
+    version = found.get("schema_version") if isinstance(found, dict) else None
+    if version != VERSION:
+        raise AuditError(
+            f"{shown(path)} is of version {shown(version)} of the findings, and this sae-audit reads "
+            f"version {VERSION}; audit again, or read it with the sae-audit that wrote it."
+        )
+    return validated(found, Findings, shown(path))
+
+
+def schema() -> str:
+    """The JSON Schema of the file, as it stands in docs/findings.schema.json."""
+
+    # Field docstrings are read from the source, which takes as long as all other imports of a record.
+    class Described(Findings):
+        model_config = ConfigDict(
+            title="Findings",
+            use_attribute_docstrings=True,
+            json_schema_serialization_defaults_required=True,
+        )
+
+    Described.__doc__ = Findings.__doc__
+    return json.dumps(Described.model_json_schema(mode="serialization"), indent=1)

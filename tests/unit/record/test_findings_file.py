@@ -1,0 +1,209 @@
+"""Every field of every finding reaches `findings.json`, under its own name and with its own value."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from jsonschema import Draft202012Validator
+from pydantic import TypeAdapter
+
+from sae_audit import findings
+from sae_audit.errors import AuditError
+from sae_audit.findings import (
+    AbsenceKind,
+    Behaviour,
+    ChanceControl,
+    Direction,
+    InteractionsOverPrompts,
+    NoDirection,
+    PromptScore,
+)
+from sae_audit.findings.example import Finding, primes
+from sae_audit.record.findings_file import VERSION, Findings, read_findings, schema
+from sae_audit.record.publish import published
+from sae_audit.record.reading import Recorded
+from sae_audit.record.run import Run
+from sae_audit.record.stages import BY_PROMPT, KINDS
+from sae_audit.vocabulary import FeatureId
+from tests.synthetic import manifest, synthetic_run
+
+SCHEMA = Path(__file__).parents[3] / "docs" / "findings.schema.json"
+REWRITE = "uv run sae-audit schema > docs/findings.schema.json"
+OTHER_PLACE = {
+    "widening": "widened_pools",
+    "search_by_chance": "sets_by_chance",
+}
+"""Keys of the file for stages that it calls otherwise."""
+COUNTED = {
+    "behaviour": Behaviour,
+    "chance_control": ChanceControl,
+    "interactions_over_prompts": InteractionsOverPrompts,
+}
+"""Findings that a run counts from others."""
+LISTED = [kind for kind in map(findings.__dict__.get, findings.__all__) if is_dataclass(kind)]
+
+
+def rows_of_examples(numbers: Iterator[int]) -> dict[str, list[Any]]:
+    """One of each finding, two where there is one for each prompt."""
+    rows: dict[str, list[Any]] = {}
+    for stage, kind in KINDS.items():
+        if stage == "interactions":
+            rows[stage] = [kind.example(numbers, scope="pooled"), kind.example(numbers)]
+        elif stage == "absence":
+            rows[stage] = [kind.example(numbers, kind=AbsenceKind.NO_FLIP)]
+        elif stage == "direction":
+            rows[stage] = [Direction.example(numbers)]
+        elif get_origin(kind) is list:
+            rows[stage] = [[get_args(kind)[0].example(numbers) for _ in range(2)]]
+        else:
+            rows[stage] = [kind.example(numbers) for _ in range(2 if stage in BY_PROMPT else 1)]
+    ids = [one.prompt_id for stage in BY_PROMPT for one in rows[stage]]
+    rows["scores"] = [[PromptScore.example(numbers, prompt_id=one) for one in ids]]
+    return rows
+
+
+def run_of(folder: Path, rows: dict[str, list[Any]], counted: dict[str, Finding]) -> Run:
+    run = Run(folder)
+    run.__dict__.update(
+        recorded=Recorded(facts={}, rows=rows, costs=()), manifest=manifest(), **counted
+    )
+    return run
+
+
+def file_of(run: Run) -> dict[str, Any]:
+    return json.loads(published(run).model_dump_json())
+
+
+def leaves(found: Any, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every value of a finding that is made of no others, with its path; read without pydantic."""
+    if is_dataclass(found) and not isinstance(found, FeatureId):
+        parts: Any = [(field.name, getattr(found, field.name)) for field in fields(found)]
+    elif isinstance(found, dict):
+        parts = [(str(key), value) for key, value in found.items()]
+    elif isinstance(found, FeatureId):
+        parts = [(0, found.layer), (1, found.index)]
+    elif isinstance(found, list | tuple):
+        parts = list(enumerate(found))
+    else:
+        yield path, found
+        return
+    for name, part in parts:
+        yield from leaves(part, *path, name)
+
+
+def at(written: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        written = written[step]
+    return written
+
+
+def expected(rows: dict[str, list[Any]], counted: dict[str, Finding]) -> dict[str, Any]:
+    """Where in the file each finding must stand."""
+    places: dict[str, Any] = dict(counted)
+    for stage, found in rows.items():
+        one_row = stage not in BY_PROMPT
+        places[OTHER_PLACE.get(stage, stage)] = found[0] if one_row else found
+    places["interactions"], places["interactions_by_prompt"] = (
+        rows["interactions"][0],
+        rows["interactions"][1:],
+    )
+    return places
+
+
+def test_every_field_of_every_finding_reaches_the_file_as_itself(tmp_path: Path):
+    numbers = primes()
+    rows = rows_of_examples(numbers)
+    counted: dict[str, Finding] = {name: kind.example(numbers) for name, kind in COUNTED.items()}
+    written = file_of(run_of(tmp_path, rows, counted))
+    wrong = [
+        (path, value)
+        for place, found in expected(rows, counted).items()
+        for path, value in leaves(found, place)
+        if at(written, path) != value
+    ]
+    assert not wrong, wrong[:5]
+    Draft202012Validator(json.loads(schema())).validate(written)
+
+
+def test_so_do_directions_that_were_discarded(tmp_path: Path):
+    numbers = primes()
+    rows = rows_of_examples(numbers)
+    kept = {stage: rows[stage] for stage in ("scores", "sae_quality", "absence")}
+    found = NoDirection.example(numbers)
+    kept["absence"] = [findings.Absence.example(numbers, kind=AbsenceKind.NO_DIRECTION)]
+    run = run_of(tmp_path, kept | {"direction": [found]}, {"behaviour": Behaviour.example(numbers)})
+    written = file_of(run)
+    assert (written["direction"], written["candidates"]) == (None, None)
+    for path, value in leaves(found, "discarded_directions"):
+        assert at(written, path) == value, path
+
+
+def test_no_key_of_the_file_is_left_without_a_finding():
+    """So that a finding published under two names, or one that no stage makes, is seen."""
+    numbers = primes()
+    places = set(
+        expected(rows_of_examples(numbers), {name: Behaviour.example() for name in COUNTED})
+    )
+    of_the_run = {"schema_version", "model", "saes", "prompts", "cost", "discarded_directions"}
+    assert set(Findings.model_fields) == places | of_the_run
+
+
+@pytest.mark.parametrize("kind", LISTED, ids=lambda kind: kind.__name__)
+def test_an_example_has_no_number_twice_and_comes_back_from_its_row(kind: Any):
+    found = kind.example()
+    numbers = [
+        value for _, value in leaves(found) if type(value) in (int, float) and value is not True
+    ]
+    repeated = 1 if kind is findings.FlipDose else 0  # its dose is that of one of its points
+    assert len(numbers) - len(set(numbers)) == repeated
+    row = TypeAdapter(kind).dump_json(found, round_trip=True)
+    assert TypeAdapter(kind).validate_json(row) == found
+
+
+def test_primes():
+    assert list(islice(primes(), 10)) == [2, 3, 5, 7, 11, 13, 17, 19, 23, 29]
+
+
+def test_names_that_other_programs_rely_on(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run")
+    written = json.loads((run.folder / "findings.json").read_text())
+    relied_on = {
+        "model": "id revision sha256 n_layers d_model",
+        "saes": "layer release id width architecture hook_name",
+        "prompts": "harmful harmless refused_harmful refused_harmless",
+        "direction": "method layer position bypass induce kl",
+        "minimal_sets": "prompt_id features clean_score ablated_score flipped certified candidates",
+        "interactions": "solver rank design r2_held_out r2_linear pairs",
+        "cascades": "prompt_id waves depth compensation_ratio",
+        "cost": "forward_passes tokens",
+    }
+    for place, names in relied_on.items():
+        one = written[place][0] if isinstance(written[place], list) else written[place]
+        assert set(names.split()) <= set(one), place
+    selected = written["direction"]["selected"]
+    assert {name: written["direction"][name] for name in selected} == selected
+    pair = written["interactions"]["pairs"][0]
+    assert {"a", "b", "weight", "low", "high", "kind"} <= set(pair)
+    assert written["interactions"]["r2_held_out"] == written["interactions"]["r2"]["solver"]
+    assert written["interactions"]["r2_linear"] == written["interactions"]["r2"]["linear"]
+    assert {"features", "score_after"} <= set(written["cascades"][0]["waves"][0])
+    (own, other), wrong = run.minimal_sets, "forward_passes"
+    assert wrong not in written["minimal_sets"][0]
+    assert (own.candidates, other.candidates) == (own.n_candidates, other.n_candidates)
+
+
+def test_the_committed_schema_is_what_the_types_say():
+    assert SCHEMA.read_text() == schema() + "\n", f"{SCHEMA} is out of date; run: {REWRITE}"
+
+
+@pytest.mark.parametrize("written", [{"schema_version": 1}, {"schema_version": "2"}, {}, []])
+def test_another_version_is_refused_in_a_sentence(tmp_path: Path, written: Any):
+    path = tmp_path / "findings.json"
+    path.write_text(json.dumps(written))
+    with pytest.raises(AuditError, match=f"reads version {VERSION}; audit again") as refused:
+        read_findings(path)
+    assert "\n" not in str(refused.value)

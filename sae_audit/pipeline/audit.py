@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditIncompleteError, FaultInsideError
-from sae_audit.findings import Absence, PromptScore, SaeQuality
+from sae_audit.findings import Absence, PromptScore
+from sae_audit.findings.stages import LOADING, SAE_QUALITY, SCORES
 from sae_audit.pipeline import cascade_depth, cascades, depth, opening, presence, stages
 from sae_audit.pipeline.certainty import check_direction, measure_coverage
 from sae_audit.pipeline.closing import close
@@ -58,7 +59,7 @@ def audit(
         begun = folder.begun_config(place)
         if begun is not None:
             config = resumed(config, begun)
-        progress("loading", 0, 1)
+        progress(LOADING, 0, 1)
         opened = opening.opened(_with_batches_of(config, place))
         identity = identified(opened)
         folder.check_same(place, identity)
@@ -104,7 +105,7 @@ def _carry_out(
     opened: opening.Opened, place: folder.Place, store: Store, progress: Progress
 ) -> None:
     config, subject, splits = opened.config, opened.subject, opened.splits
-    scores, seconds = store.get("scores", "all", list[PromptScore]), 0.0
+    scores, seconds = store.get(SCORES, SCORES.key), 0.0
     is_new = scores is None
     if scores is None:
         started = time.perf_counter()
@@ -121,10 +122,10 @@ def _carry_out(
         ablation=opening.ablation(config, subject, harmless),
     )
     absence = presence.absent_behaviour(config, subject, scores)
-    progress("loading", 1, 1)
+    progress(LOADING, 1, 1)
     if is_new:
         # All passes so far, those that found the refusal tokens included, belong to the scores.
-        session.keep("scores", "all", list[PromptScore], scores, since=CostMeter(), seconds=seconds)
+        session.keep(SCORES, SCORES.key, scores, since=CostMeter(), seconds=seconds)
     _measure_saes(session, opened)
     if absence is not None:
         presence.record_absent_behaviour(session, splits, absence)
@@ -135,14 +136,10 @@ def _carry_out(
 
 
 def _measure_saes(session: Session, opened: opening.Opened) -> None:
-    session.progress("sae_quality", 0, 1)
     session.remember(
-        "sae_quality",
-        "all",
-        list[SaeQuality],
+        SAE_QUALITY,
         lambda: session.subject.sae_quality(list(opened.splits.audit), seed=session.config.seed),
     )
-    session.progress("sae_quality", 1, 1)
 
 
 def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptScore]) -> None:

@@ -21,6 +21,7 @@ from sae_audit.findings import (
     WakeEdges,
     Waking,
 )
+from sae_audit.findings.stages import EDGES, POOLED_CASCADE, SUFFICIENCY, WAKING
 from sae_audit.pipeline.session import Session
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.vocabulary import (
@@ -59,14 +60,12 @@ def deepen_cascades(
             seed=seed,
         )
 
-    edges = session.remember_each("edges", WakeEdges, flipped, edges_of)
-    wakings = session.remember_each("waking", Waking, flipped, waking_of)
+    edges = session.remember_each(EDGES, flipped, edges_of)
+    wakings = session.remember_each(WAKING, flipped, waking_of)
     if not cascades:
         return None
     return session.remember(
-        "pooled_cascade",
-        "pooled",
-        PooledCascade,
+        POOLED_CASCADE,
         lambda: pooled_cascade(cascades, edges, wakings, by_chance, seed=seed),
     )
 
@@ -92,10 +91,7 @@ def try_sufficiency(
             n_harmful=len(audit.harmful),
         )
 
-    session.progress("sufficiency", 0, 1)
-    found = session.remember("sufficiency", "all", Sufficiency, compute)
-    session.progress("sufficiency", 1, 1)
-    return found
+    return session.remember(SUFFICIENCY, compute)
 
 
 def _sets(

@@ -15,14 +15,12 @@ from sae_audit.findings import (
     DirectionCheck,
     MinimalSet,
 )
+from sae_audit.findings.stages import DICTIONARY_COVERAGE, DIRECTION_CHECK, RANDOM_DIRECTIONS
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import ranked
 from sae_audit.prompts.types import LabelledPrompts
 from sae_audit.record.folder import write_tensors
 from sae_audit.record.tensors import read_tensors
-
-RANDOM_DIRECTIONS = "random_directions"
-"""Tensors of a run: what the direction was held against."""
 
 
 def check_direction(
@@ -56,10 +54,10 @@ def check_direction(
             ),
             train=(harmful, harmless),
             seed=seed,
-            progress=lambda done, total: session.progress("direction_check", done, total),
+            progress=lambda done, total: session.progress(DIRECTION_CHECK, done, total),
         )
 
-    return session.remember("direction_check", "selected", DirectionCheck, compute)
+    return session.remember(DIRECTION_CHECK, compute, in_parts=True)
 
 
 def measure_coverage(
@@ -98,10 +96,7 @@ def measure_coverage(
             seed=seed,
         )
 
-    session.progress("dictionary_coverage", 0, 1)
-    coverage = session.remember("dictionary_coverage", "all", DictionaryCoverage, compute)
-    session.progress("dictionary_coverage", 1, 1)
-    return coverage
+    return session.remember(DICTIONARY_COVERAGE, compute)
 
 
 def _random_set_scores(

@@ -13,6 +13,7 @@ from sae_audit.findings import (
     PooledSet,
     TextCheck,
 )
+from sae_audit.findings.stages import CONFIRMATION
 from sae_audit.pipeline.rivals import find_rivals
 from sae_audit.pipeline.session import Session
 from sae_audit.prompts.types import LabelledPrompts, Prompt
@@ -56,10 +57,10 @@ def confirm_flips(
         checks: list[TextCheck] = []
         n_asked = 0
         for done, case in enumerate(_CASES):
-            session.progress("confirmation", done, len(_CASES))
+            session.progress(CONFIRMATION, done, len(_CASES))
             checks += _checked(session, judge, case, cases[case])
             n_asked += len(cases[case])
-        session.progress("confirmation", len(_CASES), len(_CASES))
+        session.progress(CONFIRMATION, len(_CASES), len(_CASES))
 
         def complied(case: str) -> Estimate | None:
             own = [check.complied for check in checks if check.case == case]
@@ -80,7 +81,7 @@ def confirm_flips(
             agreement_by_chance=_agreement_by_chance(checks),
         )
 
-    return session.remember("confirmation", "all", Confirmation, compute)
+    return session.remember(CONFIRMATION, compute, in_parts=True)
 
 
 def _random_sets(

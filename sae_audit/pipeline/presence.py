@@ -17,6 +17,7 @@ from sae_audit.findings import (
     NoDirection,
     PromptScore,
 )
+from sae_audit.findings.stages import ABSENCE
 from sae_audit.pipeline import stages
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.widening import widen_pools
@@ -56,7 +57,7 @@ def record_absent_behaviour(session: Session, splits: Splits, absence: Absence) 
         stages.record_means(session, splits.train)
         return absence
 
-    session.remember("absence", "all", Absence, compute)
+    session.remember(ABSENCE, compute)
 
 
 def search(session: Session, prompts: Splits) -> Searched | Absence:
@@ -69,7 +70,7 @@ def search(session: Session, prompts: Splits) -> Searched | Absence:
     train, refused = prompts.train, prompts.audit.harmful
     direction = stages.find_direction(session, train, prompts.validation)
     if isinstance(direction, NoDirection):
-        return session.remember("absence", "all", Absence, lambda: _absent_direction(direction))
+        return session.remember(ABSENCE, lambda: _absent_direction(direction))
     candidates = stages.gather_candidates(session, direction, train)
     pools = widen_pools(session, refused, candidates)
     minimal_sets = stages.find_minimal_sets(session, refused, pools)
@@ -78,7 +79,7 @@ def search(session: Session, prompts: Splits) -> Searched | Absence:
     control = against_chance(minimal_sets, by_chance, margin=evidence.margin)
     absence = absence_of_flips(control, level=evidence.level, n_train=direction.n_train)
     if absence is not None:
-        session.remember("absence", "all", Absence, lambda: absence)
+        session.remember(ABSENCE, lambda: absence)
     return Searched(
         direction=direction, candidates=candidates, pools=pools, minimal_sets=minimal_sets
     )

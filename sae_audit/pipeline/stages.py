@@ -20,6 +20,18 @@ from sae_audit.findings import (
     NoDirection,
     PooledSet,
 )
+from sae_audit.findings.stages import (
+    CANDIDATES,
+    DIRECTION,
+    INTERACTIONS,
+    MEANS,
+    MEANS_BY_GROUP,
+    MINIMAL_SETS,
+    POOLED,
+    POOLED_SET,
+    SEARCH_BY_CHANCE,
+    OfPrompts,
+)
 from sae_audit.interactions.fit import interactions
 from sae_audit.interactions.players import strongest_players
 from sae_audit.minimal.asking import Asking
@@ -56,10 +68,10 @@ def find_direction(
             ),
             n_train=(len(train.harmful), len(train.harmless)),
             n_validation=(len(validation.harmful), len(validation.harmless)),
-            progress=lambda done, total: session.progress("direction", done, total),
+            progress=lambda done, total: session.progress(DIRECTION, done, total),
         )
 
-    return session.remember("direction", "selected", Direction | NoDirection, compute)
+    return session.remember(DIRECTION, compute, in_parts=True)
 
 
 def record_means(
@@ -77,8 +89,8 @@ def record_means(
         counts = np.bincount(groups, minlength=_GROUPS)
         means[label] = np.tensordot(counts / counts.sum(), own, axes=1)
         by_group |= {label: own.astype(np.float32), f"n_{label}": counts}
-    write_tensors(session.folder, "means", means)
-    write_tensors(session.folder, "means_by_group", by_group)
+    write_tensors(session.folder, MEANS, means)
+    write_tensors(session.folder, MEANS_BY_GROUP, by_group)
     return means["harmful"], means["harmless"]
 
 
@@ -104,10 +116,7 @@ def gather_candidates(
             return by_attribution(drops, cosines, per_layer=settings.per_layer)
         return within_pool(pool, drops, keep=settings.keep)
 
-    session.progress("candidates", 0, 1)
-    found = session.remember("candidates", settings.method, CandidateSet, compute)
-    session.progress("candidates", 1, 1)
-    return found
+    return session.remember(CANDIDATES, compute, key=settings.method)
 
 
 def _attribution(session: Session, prompt: Prompt) -> dict[int, Float[np.ndarray, " d_sae"]]:
@@ -119,7 +128,7 @@ def find_minimal_sets(
     session: Session, prompts: Sequence[Prompt], pools: Pools
 ) -> list[MinimalSet]:
     """Stage 2, second step: one certified set per refused prompt, out of its pool."""
-    return _searched(session, "minimal_sets", prompts, lambda prompt: pools[prompt.id])
+    return _searched(session, MINIMAL_SETS, prompts, lambda prompt: pools[prompt.id])
 
 
 def search_by_chance(
@@ -141,12 +150,12 @@ def search_by_chance(
             rates = firing_rates()
         return random_candidates(pools[prompt.id], rates, seed=(session.config.seed, place))
 
-    return _searched(session, "search_by_chance", prompts, drawn)
+    return _searched(session, SEARCH_BY_CHANCE, prompts, drawn)
 
 
 def _searched(
     session: Session,
-    stage: str,
+    stage: OfPrompts[MinimalSet],
     prompts: Sequence[Prompt],
     pool_of: Callable[[Prompt], list[FeatureId]],
 ) -> list[MinimalSet]:
@@ -154,7 +163,7 @@ def _searched(
         orders = search_orders(session, prompt, {prompt.id: pool_of(prompt)})
         return minimal_set(prompt.id, orders, session.config.minimal)
 
-    return session.remember_together(stage, MinimalSet, list(prompts), begin, session.scores)
+    return session.remember_together(stage, list(prompts), begin, session.scores)
 
 
 def search_orders(session: Session, prompt: Prompt, pools: Pools) -> list[list[FeatureId]]:
@@ -180,11 +189,8 @@ def pool_sets(
     held_out = [prompts[i].id for i in order[half:]]
     if not held_out or not any(m.flipped for m in minimal_sets if m.prompt_id in built_on):
         return None
-    session.progress("pooled_set", 0, 1)
-    found = session.remember(
-        "pooled_set",
-        "pooled",
-        PooledSet,
+    return session.remember(
+        POOLED_SET,
         lambda: pooled_set(
             {prompt.id: session.score_of(prompt) for prompt in prompts},
             minimal_sets,
@@ -193,8 +199,6 @@ def pool_sets(
             patience=session.config.minimal.patience,
         ),
     )
-    session.progress("pooled_set", 1, 1)
-    return found
 
 
 def fit_interactions(
@@ -207,8 +211,7 @@ def fit_interactions(
     """Stage 3: per prompt over its own strongest candidates, and pooled over several prompts."""
     own = {found.prompt_id: frozenset(found.features) for found in minimal_sets}
     graphs = session.remember_each(
-        "interactions",
-        InteractionGraph,
+        INTERACTIONS,
         list(prompts),
         lambda p: _fit(session, p.id, [p], _with(candidates, own[p.id]), own[p.id]),
     )
@@ -216,13 +219,11 @@ def fit_interactions(
         panel = [p for p in prompts if p.id in pooled.built_on]
         panel = panel[: session.config.interactions.pooled_prompts]
         graphs.append(
-            session.remember(
-                "interactions",
-                "pooled",
-                InteractionGraph,
+            session.remember_pooled(
+                INTERACTIONS,
                 lambda: _fit(
                     session,
-                    "pooled",
+                    POOLED,
                     panel,
                     _with(candidates, frozenset(pooled.features)),
                     frozenset(pooled.features),

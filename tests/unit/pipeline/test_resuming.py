@@ -13,6 +13,7 @@ import pytest
 from sae_audit import audit, load_run
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditStoppedError
+from sae_audit.findings.stages import Step
 from sae_audit.pipeline import audit as auditing
 from sae_audit.pipeline import opening
 from sae_audit.pipeline.audit import default_folder
@@ -27,11 +28,11 @@ from tests.unit.pipeline.conftest import Undisturbed
 pytestmark = pytest.mark.usefixtures("several_groups")
 
 
-def at(stage: str, act: Callable[[], Any]) -> Callable[[str, int, int], None]:
+def at(stage: str, act: Callable[[], Any]) -> Callable[[Step, int, int], None]:
     """Progress that acts when this stage begins."""
 
-    def progress(told: str, done: int, _total: int) -> None:
-        if told == stage and done == 0:
+    def progress(told: Step, done: int, _total: int) -> None:
+        if told.name == stage and done == 0:
             act()
 
     return progress
@@ -112,7 +113,7 @@ class TestOverwrite:
         n_before = len(rows(folder / ".new-run"))
         assert n_before > 5
         resumed: list[str] = []
-        audit(new, folder, overwrite=True, progress=lambda stage, *_: resumed.append(stage))
+        audit(new, folder, overwrite=True, progress=lambda stage, *_: resumed.append(stage.name))
         assert load_run(folder).config.seed == 1
         assert (tmp_path / "run").is_symlink()
         assert (folder / "thesis.tex").read_text() == "mine"

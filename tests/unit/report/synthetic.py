@@ -22,6 +22,7 @@ from sae_audit.findings import (
     SuccessiveDirections,
     WidenedPool,
 )
+from sae_audit.findings.stages import STAGE_OF
 from sae_audit.record import folder as folders
 from sae_audit.record.facts import (
     Environment,
@@ -33,7 +34,7 @@ from sae_audit.record.facts import (
 )
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.record.store import Store
+from sae_audit.record.store import Spent, Store
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic import IDENTITY, dictionary_coverage, direction_check, successive_directions
@@ -118,7 +119,8 @@ def _with_findings(folder: Path) -> Run:
 
 
 def _put(store: Store, stage: str, key: str, kind: object, value: object) -> None:
-    store.put(stage, key, kind, value, forward_passes=321, tokens=6543, seconds=1.25)
+    assert kind in (STAGE_OF[stage].kind, *STAGE_OF[stage].kinds), stage
+    store.put(STAGE_OF[stage], key, value, Spent(forward_passes=321, tokens=6543, seconds=1.25))
 
 
 def _scores(shape: Shape, random: np.random.Generator) -> list[PromptScore]:

@@ -121,11 +121,11 @@ def _carry_out(
         progress=progress,
         ablation=opening.ablation(config, subject, harmless),
     )
-    absence = presence.absent_behaviour(config, subject, scores)
     progress(LOADING, 1, 1)
     if is_new:
         # All passes so far, those that found the refusal tokens included, belong to the scores.
         session.keep(SCORES, SCORES.key, scores, since=CostMeter(), seconds=seconds)
+    absence = presence.absent_behaviour(session, scores)
     _measure_saes(session, opened)
     if absence is not None:
         presence.record_absent_behaviour(session, splits, absence)

@@ -16,6 +16,7 @@ from sae_audit.findings import (
     CandidateSet,
     Direction,
     InteractionGraph,
+    InteractionsOverPrompts,
     MinimalSet,
     NoDirection,
     PooledSet,
@@ -24,6 +25,7 @@ from sae_audit.findings.stages import (
     CANDIDATES,
     DIRECTION,
     INTERACTIONS,
+    INTERACTIONS_OVER_PROMPTS,
     MEANS,
     MEANS_BY_GROUP,
     MINIMAL_SETS,
@@ -33,6 +35,7 @@ from sae_audit.findings.stages import (
     OfPrompts,
 )
 from sae_audit.interactions.fit import interactions
+from sae_audit.interactions.over_prompts import over_prompts
 from sae_audit.interactions.players import strongest_players
 from sae_audit.minimal.asking import Asking
 from sae_audit.minimal.pooled import pooled_set
@@ -207,30 +210,40 @@ def fit_interactions(
     candidates: CandidateSet,
     minimal_sets: Sequence[MinimalSet],
     pooled: PooledSet | None,
-) -> list[InteractionGraph]:
-    """Stage 3: per prompt over its own strongest candidates, and pooled over several prompts."""
+) -> InteractionsOverPrompts | None:
+    """Stage 3: per prompt over its own strongest candidates, pooled over several prompts, and what
+    the fits of single prompts say together; None where no prompt was refused."""
     own = {found.prompt_id: frozenset(found.features) for found in minimal_sets}
     graphs = session.remember_each(
         INTERACTIONS,
         list(prompts),
         lambda p: _fit(session, p.id, [p], _with(candidates, own[p.id]), own[p.id]),
     )
+    of_pooled = None
     if pooled is not None:
         panel = [p for p in prompts if p.id in pooled.built_on]
         panel = panel[: session.config.interactions.pooled_prompts]
-        graphs.append(
-            session.remember_pooled(
-                INTERACTIONS,
-                lambda: _fit(
-                    session,
-                    POOLED,
-                    panel,
-                    _with(candidates, frozenset(pooled.features)),
-                    frozenset(pooled.features),
-                ),
-            )
+        of_pooled = session.remember_pooled(
+            INTERACTIONS,
+            lambda: _fit(
+                session,
+                POOLED,
+                panel,
+                _with(candidates, frozenset(pooled.features)),
+                frozenset(pooled.features),
+            ),
         )
-    return graphs
+    if not graphs:
+        return None
+    return session.remember(
+        INTERACTIONS_OVER_PROMPTS,
+        lambda: over_prompts(
+            graphs,
+            of_pooled,
+            n_shuffles=session.config.interactions.n_shuffles,
+            seed=session.config.seed,
+        ),
+    )
 
 
 def _with(candidates: CandidateSet, features: FeatureSet) -> list[FeatureId]:

@@ -11,8 +11,6 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from sae_audit.config import AuditConfig
-from sae_audit.controls.chance import against_chance
-from sae_audit.direction.presence import behaviour
 from sae_audit.errors import AuditError
 from sae_audit.findings import (
     Absence,
@@ -45,9 +43,11 @@ from sae_audit.findings import (
 )
 from sae_audit.findings.stages import (
     ABSENCE,
+    BEHAVIOUR,
     CANDIDATES,
     CASCADES,
     CASCADES_BY_CHANCE,
+    CHANCE_CONTROL,
     CONFIRMATION,
     CONTROLS,
     DICTIONARY_COVERAGE,
@@ -56,6 +56,7 @@ from sae_audit.findings.stages import (
     DOSES,
     EDGES,
     INTERACTIONS,
+    INTERACTIONS_OVER_PROMPTS,
     MEANS,
     MEANS_BY_GROUP,
     MINIMAL_SET_FAMILIES,
@@ -73,7 +74,6 @@ from sae_audit.findings.stages import (
     WAKING,
     WIDENING,
 )
-from sae_audit.interactions.over_prompts import over_prompts
 from sae_audit.record.facts import Manifest
 from sae_audit.record.layout import CONFIG, FINDINGS, MANIFEST
 from sae_audit.record.payloads import validated
@@ -139,8 +139,8 @@ class Run:
 
     @cached_property
     def behaviour(self) -> Behaviour:
-        """Refusal rates and separation, counted from the scores."""
-        return behaviour(self.scores, seed=self.config.seed)
+        """Refusal rates and separation of the scores."""
+        return self.recorded.one(BEHAVIOUR)
 
     @cached_property
     def absence(self) -> Absence | None:
@@ -230,12 +230,8 @@ class Run:
 
     @cached_property
     def chance_control(self) -> ChanceControl | None:
-        """Counted from the minimal sets and those found by chance; None where no search was made, or
-        by a version that had no such control."""
-        if not self.sets_by_chance:
-            return None
-        margin = self.config.evidence.margin
-        return against_chance(self.minimal_sets, self.sets_by_chance, margin=margin)
+        """The minimal sets held against those found by chance; None where no search was made."""
+        return self.recorded.found(CHANCE_CONTROL)
 
     @cached_property
     def pooled_set(self) -> PooledSet | None:
@@ -259,15 +255,8 @@ class Run:
 
     @cached_property
     def interactions_over_prompts(self) -> InteractionsOverPrompts | None:
-        """Counted from the graphs; None where no prompt has one."""
-        if not self.prompt_graphs:
-            return None
-        return over_prompts(
-            self.prompt_graphs,
-            self.pooled_graph,
-            n_shuffles=self.config.interactions.n_shuffles,
-            seed=self.config.seed,
-        )
+        """What the graphs of single prompts say together; None where no prompt has one."""
+        return self.recorded.found(INTERACTIONS_OVER_PROMPTS)
 
     @cached_property
     def cascades(self) -> list[Cascade]:

@@ -10,6 +10,7 @@ from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.findings import Direction
 from sae_audit.findings.stages import (
+    BEHAVIOUR,
     CANDIDATES,
     CONTROLS,
     DIRECTION,
@@ -35,7 +36,7 @@ from sae_audit.untrusted import parsed_json, shown
 
 _MOST_SHUFFLES = 10_000
 """Refits that counting a record again may be asked for."""
-_EVERY = (SCORES, SAE_QUALITY)
+_EVERY = (SCORES, BEHAVIOUR, SAE_QUALITY)
 _UNLESS_EARLY = (DIRECTION, CANDIDATES, CONTROLS)
 
 

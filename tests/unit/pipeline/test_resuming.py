@@ -57,7 +57,7 @@ def rows(folder: Path) -> list[str]:
 
 def test_an_interrupt_leaves_rows_and_no_lock(config: AuditConfig, tmp_path: Path):
     begun(config, tmp_path / "run")
-    assert rows(tmp_path / "run") == ["scores", "sae_quality", "direction"]
+    assert rows(tmp_path / "run") == ["scores", "behaviour", "sae_quality", "direction"]
     assert not (tmp_path / "run" / "run.lock").exists()
     with pytest.raises(AuditError, match="not finished"):
         load_run(tmp_path / "run")
@@ -127,7 +127,7 @@ class TestOverwrite:
         folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
         begun(config.model_copy(update={"seed": 1}), folder, overwrite=True)
         begun(config.model_copy(update={"seed": 2}), folder, overwrite=True, until="sae_quality")
-        assert rows(folder / ".new-run") == ["scores"]
+        assert rows(folder / ".new-run") == ["scores", "behaviour"]
         assert load_run(folder).config.seed == 0
 
     def test_where_there_was_nothing_it_goes_on_without_the_flag(

@@ -22,6 +22,7 @@ from sae_audit.pipeline.identifying import identified
 from sae_audit.pipeline.pinning import resumed
 from sae_audit.pipeline.session import TOKENS_PER_BATCH, Progress, Session, silent
 from sae_audit.pipeline.successive import follow_directions
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import Splits
 from sae_audit.record import folder
 from sae_audit.record.run import Run, load_run
@@ -147,14 +148,15 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
         opening.as_labelled(own, scores) for own in opened.splits.named().values()
     )
     prompts = Splits(train=train, validation=validation, audit=audited)
-    found = presence.search(session, prompts)
+    training = Training(session.subject, train)
+    found = presence.search(session, prompts, training)
     if isinstance(found, Absence):
         return
     direction, candidates, pools = found.direction, found.candidates, found.pools
     refused, minimal_sets = audited.harmful, found.minimal_sets
     check = check_direction(session, direction, train, audited)
     follow_directions(session, direction, check, prompts)
-    measure_coverage(session, direction, train, audited, candidates, minimal_sets)
+    measure_coverage(session, direction, train, training, audited, candidates, minimal_sets)
     depth.find_families(session, refused, pools, minimal_sets)
     doses = depth.find_doses(session, refused, pools, minimal_sets)
     pooled = stages.pool_sets(session, refused, minimal_sets)
@@ -162,9 +164,9 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
     followed = cascades.follow_cascades(session, refused, minimal_sets, direction)
     by_chance = cascades.follow_by_chance(session, refused, followed, direction)
     cascade_depth.deepen_cascades(session, refused, followed, by_chance)
-    run_controls(session, train, audited, candidates, pools, minimal_sets, doses, pooled)
+    run_controls(session, training, audited, candidates, pools, minimal_sets, doses, pooled)
     cascade_depth.try_sufficiency(
-        session, train, audited, candidates, minimal_sets, pooled, followed
+        session, training, audited, candidates, minimal_sets, pooled, followed
     )
     if opened.judge is not None:
-        confirm_flips(session, opened.judge, train, audited, candidates, minimal_sets, pooled)
+        confirm_flips(session, opened.judge, training, audited, candidates, minimal_sets, pooled)

@@ -23,6 +23,7 @@ from sae_audit.findings import (
 )
 from sae_audit.findings.stages import EDGES, POOLED_CASCADE, SUFFICIENCY, WAKING
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.vocabulary import (
     Ablation,
@@ -72,7 +73,7 @@ def deepen_cascades(
 
 def try_sufficiency(
     session: Session,
-    train: LabelledPrompts,
+    training: Training,
     audit: LabelledPrompts,
     candidates: CandidateSet,
     minimal_sets: Sequence[MinimalSet],
@@ -83,7 +84,7 @@ def try_sufficiency(
 
     def compute() -> Sufficiency:
         named = _sets(minimal_sets, pooled, cascades)
-        raising = _Raising(session, train, audit, candidates) if named else None
+        raising = _Raising(session, training, audit, candidates) if named else None
         return Sufficiency(
             sets=tuple(raising.tried(name, sets) for name, sets in named.items())
             if raising is not None
@@ -112,7 +113,7 @@ class _Raising:
     def __init__(
         self,
         session: Session,
-        train: LabelledPrompts,
+        training: Training,
         audit: LabelledPrompts,
         candidates: CandidateSet,
     ) -> None:
@@ -123,8 +124,7 @@ class _Raising:
         self._prompts = [audit.harmless[i] for i in answered]
         self._clean = clean[answered]
         self._means = session.subject.mean_activations(audit.harmful, _AT_TEMPLATE)
-        peaks = session.subject.peak_activations(train.harmful)
-        self._rates = {layer: (peak > 0.0).mean(axis=0) for layer, peak in peaks.items()}
+        self._rates = training.features().firing_rates
         self._candidates = {one.feature for one in candidates.candidates}
 
     def tried(self, name: str, sets: Sequence[FeatureSet]) -> RaisedSet:

@@ -18,6 +18,7 @@ from sae_audit.findings import (
 from sae_audit.findings.stages import DICTIONARY_COVERAGE, DIRECTION_CHECK, RANDOM_DIRECTIONS
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import ranked
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts
 from sae_audit.record.folder import write_tensors
 from sae_audit.record.tensors import read_tensors
@@ -64,6 +65,7 @@ def measure_coverage(
     session: Session,
     direction: Direction,
     train: LabelledPrompts,
+    training: Training,
     audited: LabelledPrompts,
     candidates: CandidateSet,
     minimal_sets: Sequence[MinimalSet],
@@ -85,7 +87,7 @@ def measure_coverage(
             len(randoms),
             clean=np.array([one.score_clean for one in refused]),
             candidates=np.array([one.score_candidates for one in refused]),
-            random_sets=_random_set_scores(session, train, audited, candidates),
+            random_sets=_random_set_scores(session, training, audited, candidates),
             layers=layer_coverages(
                 harmful,
                 harmless,
@@ -100,11 +102,10 @@ def measure_coverage(
 
 
 def _random_set_scores(
-    session: Session, train: LabelledPrompts, audited: LabelledPrompts, candidates: CandidateSet
+    session: Session, training: Training, audited: LabelledPrompts, candidates: CandidateSet
 ) -> list[Float[np.ndarray, " prompt"]]:
     """Scores of refused prompts with random features in place of all candidates, set by set."""
-    peaks = session.subject.peak_activations(train.harmful)
-    rates = {layer: (values > 0.0).mean(axis=0) for layer, values in peaks.items()}
+    rates = training.features().firing_rates
     pool = frozenset(ranked(candidates))
     if not enough_left(pool, rates):
         return []

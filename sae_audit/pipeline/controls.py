@@ -22,6 +22,7 @@ from sae_audit.findings.stages import CONTROLS
 from sae_audit.pipeline.rivals import Rivals, find_rivals
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import Pools
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.statistics import mean
 from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureSet, Score
@@ -29,7 +30,7 @@ from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureSet, Score
 
 def run_controls(
     session: Session,
-    train: LabelledPrompts,
+    training: Training,
     audit: LabelledPrompts,
     candidates: CandidateSet,
     pools: Pools,
@@ -42,7 +43,7 @@ def run_controls(
     def compute() -> Controls:
         own = {m.prompt_id: frozenset(m.features) for m in minimal_sets if m.flipped}
         flipped = [prompt for prompt in audit.harmful if prompt.id in own]
-        rivals = find_rivals(session, train, candidates)
+        rivals = find_rivals(session, training, candidates)
         total = 5
         session.progress(CONTROLS, 0, total)
         per_prompt = _per_prompt(session, flipped, own, rivals)

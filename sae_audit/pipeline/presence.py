@@ -19,6 +19,7 @@ from sae_audit.findings import (
 from sae_audit.findings.stages import ABSENCE, BEHAVIOUR, CHANCE_CONTROL
 from sae_audit.pipeline import stages
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.training import Training
 from sae_audit.pipeline.widening import widen_pools
 from sae_audit.prompts.types import Splits
 
@@ -57,7 +58,7 @@ def record_absent_behaviour(session: Session, splits: Splits, absence: Absence) 
     session.remember(ABSENCE, compute)
 
 
-def search(session: Session, prompts: Splits) -> Searched | Absence:
+def search(session: Session, prompts: Splits, training: Training) -> Searched | Absence:
     """Direction, candidates, minimal sets and their null; an absence where there is no direction.
     `prompts` are those the model treats as labelled.
 
@@ -71,7 +72,7 @@ def search(session: Session, prompts: Splits) -> Searched | Absence:
     candidates = stages.gather_candidates(session, direction, train)
     pools = widen_pools(session, refused, candidates)
     minimal_sets = stages.find_minimal_sets(session, refused, pools)
-    by_chance = stages.search_by_chance(session, refused, pools, train)
+    by_chance = stages.search_by_chance(session, refused, pools, training)
     evidence = session.config.evidence
     control = session.remember(
         CHANCE_CONTROL,

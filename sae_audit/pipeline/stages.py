@@ -1,8 +1,6 @@
 """The stages of an audit, each a few questions to the subject and one recorded finding."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from functools import cache
 from zlib import crc32
 
 import numpy as np
@@ -41,6 +39,7 @@ from sae_audit.minimal.asking import Asking
 from sae_audit.minimal.pooled import pooled_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record.folder import write_tensors
 from sae_audit.vocabulary import FeatureId, FeatureSet
@@ -135,23 +134,18 @@ def find_minimal_sets(
 
 
 def search_by_chance(
-    session: Session, prompts: Sequence[Prompt], pools: Pools, train: LabelledPrompts
+    session: Session, prompts: Sequence[Prompt], pools: Pools, training: Training
 ) -> list[MinimalSet]:
     """The control of stage 2: the same search for each prompt, among random candidates of its own."""
     places = {prompt.id: place for place, prompt in enumerate(prompts)}
 
-    @cache
-    def firing_rates() -> dict[int, Float[np.ndarray, " d_sae"]]:
-        # Asked by the first search to run; a finished run asks for none.
-        peaks = session.subject.peak_activations(train.harmful)
-        return {layer: (one > 0.0).mean(axis=0) for layer, one in peaks.items()}
-
     def drawn(prompt: Prompt) -> list[FeatureId]:
         place = places[prompt.id]
-        # The first prompt is charged for the rates, also where a resumed run begins at another.
-        with session.subject.uncharged() if place else nullcontext():
-            rates = firing_rates()
-        return random_candidates(pools[prompt.id], rates, seed=(session.config.seed, place))
+        # The first prompt is charged for the reading, also where a resumed run begins at another.
+        read = training.features() if place else training.features_charged()
+        return random_candidates(
+            pools[prompt.id], read.firing_rates, seed=(session.config.seed, place)
+        )
 
     return _searched(session, SEARCH_BY_CHANCE, prompts, drawn)
 

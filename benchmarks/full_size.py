@@ -30,6 +30,7 @@ from benchmarks import shapes
 from benchmarks.shapes import Shape
 from sae_audit import audit
 from sae_audit.config import AuditConfig
+from sae_audit.findings.stages import LOADING, Step
 from sae_audit.hub import gigabytes
 from sae_audit.planning.plan import Plan, make_plan
 from sae_audit.record.run import Run
@@ -210,12 +211,13 @@ class Watch:
     """The largest memory seen while each stage was the latest to tell its progress."""
 
     def __init__(self) -> None:
-        self.stage = "loading"
+        self.stage = LOADING.name
         self.peaks: dict[str, int] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def progress(self, stage: str, done: int, total: int, /) -> None:
+    def progress(self, step: Step, done: int, total: int, /) -> None:
+        stage = step.name
         if stage != self.stage:
             print(f"  {stage}", flush=True)
         self.stage = stage

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sae_audit.comparison import compare as compare
+    from sae_audit.comparison.page import write_comparison as write_comparison
     from sae_audit.config import AuditConfig as AuditConfig
     from sae_audit.pipeline.audit import audit as audit
     from sae_audit.record.run import load_run as load_run
 
-__all__ = ["AuditConfig", "audit", "compare", "load_run"]
+__all__ = ["AuditConfig", "audit", "compare", "load_run", "write_comparison"]
 
 
 def __getattr__(name: str) -> Any:
@@ -24,6 +25,7 @@ def __getattr__(name: str) -> Any:
         "audit": "sae_audit.pipeline.audit",
         "compare": "sae_audit.comparison",
         "load_run": "sae_audit.record.run",
+        "write_comparison": "sae_audit.comparison.page",
     }
     if name not in homes:
         raise AttributeError(f"module 'sae_audit' has no attribute {name!r}")

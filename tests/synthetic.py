@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 
 from sae_audit.config import AuditConfig, PromptSettings
+from sae_audit.controls.chance import against_chance
+from sae_audit.direction.presence import behaviour
 from sae_audit.findings import (
     Absence,
     AbsenceKind,
+    Behaviour,
     Candidate,
     CandidateSet,
     Cascade,
     CertifiedSet,
+    ChanceControl,
     ClassifierFit,
     Collateral,
     Controlled,
@@ -30,6 +34,7 @@ from sae_audit.findings import (
     FlipDose,
     HeldOutR2,
     InteractionGraph,
+    InteractionsOverPrompts,
     LayerCoverage,
     MinimalSet,
     MinimalSetFamily,
@@ -49,6 +54,8 @@ from sae_audit.findings import (
     Wave,
     WidenedPool,
 )
+from sae_audit.findings.stages import POOLED, STAGE_OF
+from sae_audit.interactions.over_prompts import over_prompts
 from sae_audit.record import folder as folders
 from sae_audit.record import layout
 from sae_audit.record.facts import (
@@ -63,12 +70,14 @@ from sae_audit.record.facts import (
 from sae_audit.record.identity import RunIdentity, run_identity
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
+from sae_audit.record.store import Spent
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic_cascades import depth_records, first_wave_effects
 
 A, B, C = FeatureId(1, 3), FeatureId(2, 5), FeatureId(2, 8)
 N_LAYERS, D_MODEL, N_TEMPLATE = 4, 8, 2
+COST = Spent(forward_passes=10, tokens=200, seconds=0.5)
 IDENTITY = RunIdentity(parts={"version": "0.1.0"})
 """Of runs that are begun and never read."""
 
@@ -504,18 +513,42 @@ def synthetic_run(
         ("cascades", Cascade): cascades,
         ("controls", Controls): [controls(empty=not flipped)],
     }
+    of_prompts = [one for one in records[("interactions", InteractionGraph)] if one.scope != POOLED]
+    of_pooled = [one for one in records[("interactions", InteractionGraph)] if one.scope == POOLED]
+    records |= {
+        ("behaviour", Behaviour): [behaviour(scores, seed=config.seed)],
+        ("chance_control", ChanceControl): [
+            against_chance(
+                minimal_sets,
+                records[("search_by_chance", MinimalSet)],
+                margin=config.evidence.margin,
+            )
+        ]
+        if minimal_sets
+        else [],
+        ("interactions_over_prompts", InteractionsOverPrompts): [
+            over_prompts(
+                of_prompts,
+                of_pooled[0] if of_pooled else None,
+                n_shuffles=config.interactions.n_shuffles,
+                seed=config.seed,
+            )
+        ]
+        if of_prompts
+        else [],
+    }
     if absent is not None:
         records[("absence", Absence)] = [absence(absent)]
     if absent is not None and absent.early:
-        kept = ("scores", "sae_quality", "absence")
+        kept = ("scores", "behaviour", "sae_quality", "absence")
         records = {key: found for key, found in records.items() if key[0] in kept}
     if absent is AbsenceKind.NO_DIRECTION:
         records[("direction", NoDirection)] = [no_direction(evaluations)]
-    for (stage, kind), objects in records.items():
+    for (stage, _), objects in records.items():
         for number, one in enumerate(objects):
-            store.put(stage, str(number), kind, one, forward_passes=10, tokens=200, seconds=0.5)
-    for stage, key, kind, one in depth_records(cascades):
-        store.put(stage, key, kind, one, forward_passes=10, tokens=200, seconds=0.5)
+            store.put(STAGE_OF[stage], str(number), one, COST)
+    for stage, key, _, one in depth_records(cascades):
+        store.put(STAGE_OF[stage], key, one, COST)
     rng = np.random.default_rng(0)
     shape = (N_LAYERS, N_TEMPLATE, D_MODEL)
     default = {"harmful": rng.normal(size=shape), "harmless": rng.normal(size=shape)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -114,35 +114,18 @@ def audit(
     _print_summary(run)
 
 
-_LOADING = "loading"
-_STAGES = {
-    "direction": "Refusal direction",
-    "direction_check": "The direction, tried again",
-    "successive_directions": "Directions behind it",
-    "sae_quality": "How well the SAEs describe it",
-    "candidates": "Candidate features",
-    "widening": "Wider pools where needed",
-    "minimal_sets": "Minimal sets, prompt by prompt",
-    "search_by_chance": "The same search by chance",
-    "dictionary_coverage": "What the SAEs do not show",
-    "minimal_set_families": "Other minimal sets",
-    "doses": "Smallest doses that flip",
-    "pooled_set": "One set for many prompts",
-    "interactions": "Interactions, prompt by prompt",
-    "cascades": "Cascades of dormant features",
-    "cascades_by_chance": "Cascades behind random sets",
-    "edges": "Who wakes whom",
-    "waking": "Tokens they wake on",
-    "controls": "Controls",
-    "sufficiency": "The same features set up",
-    "confirmation": "Answers in text",
-    "report": "Report",
-}
-
-
 def with_progress(work: "Callable[[Progress], Run]") -> "Run":
     """Do the work, with one line a stage; while it loads, downloads show their own."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    from sae_audit.findings.stages import LOADING, Step
 
     columns = (
         TextColumn("{task.description:<32}"),
@@ -151,17 +134,17 @@ def with_progress(work: "Callable[[Progress], Run]") -> "Run":
         TimeElapsedColumn(),
     )
     display = Progress(*columns, console=screen.out)
-    tasks: dict[str, Any] = {}
+    tasks: dict[Step, TaskID] = {}
 
-    def progress(stage: str, done: int, total: int) -> None:
-        if stage == _LOADING:
+    def progress(step: Step, done: int, total: int) -> None:
+        if step is LOADING:
             if done == 0:
-                screen.line("Loading model, SAEs and prompts ...")
+                screen.line(f"{step.label} ...")
             return
-        if stage not in tasks:
+        if step not in tasks:
             display.start()
-            tasks[stage] = display.add_task(_STAGES[stage], total=total)
-        display.update(tasks[stage], completed=done, total=total)
+            tasks[step] = display.add_task(step.label, total=total)
+        display.update(tasks[step], completed=done, total=total)
 
     try:
         return work(progress)

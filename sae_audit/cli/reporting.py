@@ -24,10 +24,11 @@ def compare(
     Example: sae-audit compare reports/organism reports/organism-tuned
     """
     from sae_audit.comparison import compare as compare_runs
+    from sae_audit.comparison.page import write_comparison
 
     comparison = compare_runs(run_a, run_b)
     folder = out or Path("reports") / f"{run_a.resolve().name}-vs-{run_b.resolve().name}"
-    page = comparison.write(folder)
+    page = write_comparison(comparison, folder)
     _print_verdicts(comparison)
     screen.line(f"\nComparison: {page}")
 

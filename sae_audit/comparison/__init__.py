@@ -1,5 +1,6 @@
 """Two checkpoints, audited alike: what the second lost or gained."""
 
-from sae_audit.comparison.comparison import Comparison, compare
+from sae_audit.comparison.comparison import compare
+from sae_audit.comparison.types import Comparison
 
 __all__ = ["Comparison", "compare"]

@@ -1,104 +1,15 @@
 """Two runs in, one comparison out."""
 
-import json
-from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-
-import pandas as pd
-from pydantic import TypeAdapter
 
 from sae_audit.comparison import paired
 from sae_audit.comparison.checks import caveats, check_comparable
 from sae_audit.comparison.direction import direction_change
-from sae_audit.comparison.types import (
-    BehaviourChange,
-    CascadeChange,
-    Checkpoint,
-    DirectionChange,
-    DirectionsNeededChange,
-    FeatureChange,
-    QualityChange,
-    Verdict,
-)
+from sae_audit.comparison.types import Checkpoint, Comparison
 from sae_audit.comparison.verdicts import verdicts
-from sae_audit.errors import AuditError
-from sae_audit.record.layout import PAGE, disk_errors, write_file
 from sae_audit.record.run import Run, load_run
 from sae_audit.record.whole import fitting_together
-from sae_audit.untrusted import printable, shown
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What variant `b` lost or gained against parent `a`, on the same prompts and SAEs."""
-
-    a: Checkpoint
-    b: Checkpoint
-    verdicts: tuple[Verdict, ...]
-    behaviour: tuple[BehaviourChange, ...]
-    lost_refusal: tuple[str, ...]
-    """Ids of audit prompts that only the parent refuses."""
-    gained_refusal: tuple[str, ...]
-    scores: tuple[tuple[str, str, float, float], ...]
-    """Prompt id, label, the parent's and the variant's refusal score, nats."""
-    direction: DirectionChange | None
-    """None where neither checkpoint has a direction."""
-    directions_needed: DirectionsNeededChange | None
-    """Difference in how many directions must be projected out until a prompt is not refused, over
-    prompts refused by both; None where it was not counted in both."""
-    features: FeatureChange | None
-    cascades: CascadeChange | None
-    quality: tuple[QualityChange, ...]
-    caveats: tuple[str, ...]
-
-    def write(self, folder: str | Path) -> Path:
-        """Write `comparison.json` and `index.html`; returns the page.
-
-        Raises:
-            AuditError: the folder holds something that is no comparison.
-        """
-        from sae_audit.comparison.page import render
-
-        target = Path(folder)
-        with disk_errors(target):
-            is_foreign = target.exists() and (
-                not target.is_dir()
-                or (any(target.iterdir()) and not (target / "comparison.json").is_file())
-            )
-        if is_foreign:
-            raise AuditError(
-                f"{shown(target)} holds something else; name another folder with --out."
-            )
-        written = {
-            "comparison.json": json.dumps(self.as_dict(), indent=1) + "\n",
-            PAGE: render(self),
-        }
-        with disk_errors(target):
-            target.mkdir(parents=True, exist_ok=True)
-        for name, text in written.items():
-            write_file(target / name, text.encode())
-        return target / PAGE
-
-    def as_dict(self) -> dict[str, object]:
-        return TypeAdapter(Comparison).dump_python(self, mode="json")
-
-    def table(self) -> pd.DataFrame:
-        """The verdicts as a data frame."""
-        return pd.DataFrame(
-            [
-                {"kind": v.kind.value, "statement": v.statement, "evidence": v.evidence}
-                for v in self.verdicts
-            ]
-        )
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{escape(v.kind.value)}</td><td>{escape(v.statement)}</td>"
-            f"<td>{escape(v.evidence)}</td></tr>"
-            for v in self.verdicts
-        )
-        return f"<table><caption>{escape(self.a.id)} against {escape(self.b.id)}</caption>{rows}</table>"
+from sae_audit.untrusted import printable
 
 
 def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Comparison:

@@ -1,20 +1,47 @@
 """A comparison as one self-contained page."""
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import plotly.graph_objects as go
 
-from sae_audit.comparison.types import DirectionChange
+from sae_audit.comparison.types import Comparison, DirectionChange
+from sae_audit.errors import AuditError
 from sae_audit.findings import Estimate
 from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
 from sae_audit.pages.document import document
+from sae_audit.record.layout import PAGE, disk_errors, write_file
+from sae_audit.untrusted import shown
 
-if TYPE_CHECKING:
-    from sae_audit.comparison.comparison import Comparison
+_DATA = "comparison.json"
 
 
-def render(comparison: "Comparison") -> str:
+def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
+    """The page, written to the folder with `comparison.json` beside it.
+
+    Raises:
+        AuditError: the folder holds something that is no comparison.
+    """
+    target = Path(folder)
+    with disk_errors(target):
+        is_foreign = target.exists() and (
+            not target.is_dir() or (any(target.iterdir()) and not (target / _DATA).is_file())
+        )
+    if is_foreign:
+        raise AuditError(f"{shown(target)} holds something else; name another folder with --out.")
+    written = {
+        _DATA: json.dumps(comparison.as_dict(), indent=1) + "\n",
+        PAGE: render(comparison),
+    }
+    with disk_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+    for name, text in written.items():
+        write_file(target / name, text.encode())
+    return target / PAGE
+
+
+def render(comparison: Comparison) -> str:
     figures = {
         "scores": _scores(comparison),
         "categories": _categories(comparison),
@@ -27,7 +54,7 @@ def render(comparison: "Comparison") -> str:
     return document("sae_audit.comparison", "page.html.j2", figures, c=comparison)
 
 
-def _scores(comparison: "Comparison") -> go.Figure:
+def _scores(comparison: Comparison) -> go.Figure:
     """Each prompt's score in both; on the diagonal nothing changed."""
     figure = go.Figure()
     for label, colour in (("harmful", HARMFUL), ("harmless", HARMLESS)):
@@ -58,7 +85,7 @@ def _scores(comparison: "Comparison") -> go.Figure:
     return styled(figure, height=460, x="parent: refusal score (nats)", y="variant (nats)")
 
 
-def _categories(comparison: "Comparison") -> go.Figure:
+def _categories(comparison: Comparison) -> go.Figure:
     """Change of the refusal score by category, with intervals."""
     rows = [change for change in comparison.behaviour if change.category] or list(
         comparison.behaviour
@@ -114,7 +141,7 @@ def _errors(found: Sequence[Estimate]) -> dict[str, list[float]]:
     }
 
 
-def _quality(comparison: "Comparison") -> go.Figure:
+def _quality(comparison: Comparison) -> go.Figure:
     figure = go.Figure()
     layers = [one.layer for one in comparison.quality]
     for name, found, colour in (
@@ -134,7 +161,7 @@ def _quality(comparison: "Comparison") -> go.Figure:
     return styled(figure, height=280, x="layer", y="explained variance")
 
 
-def _shifts(comparison: "Comparison") -> go.Figure:
+def _shifts(comparison: Comparison) -> go.Figure:
     assert comparison.features is not None, "no prompt was flipped in both"
     rows = comparison.features.shifts[::-1]
     names = [str(shift.feature) for shift in rows]

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from html import escape
 from typing import Literal
+
+import pandas as pd
+from pydantic import TypeAdapter
 
 from sae_audit.findings import Absence, DirectionCheck, Estimate, Feature, RandomRange
 
@@ -161,3 +165,47 @@ class Verdict:
     kind: Change
     statement: str
     evidence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What variant `b` lost or gained against parent `a`, on the same prompts and SAEs."""
+
+    a: Checkpoint
+    b: Checkpoint
+    verdicts: tuple[Verdict, ...]
+    behaviour: tuple[BehaviourChange, ...]
+    lost_refusal: tuple[str, ...]
+    """Ids of audit prompts that only the parent refuses."""
+    gained_refusal: tuple[str, ...]
+    scores: tuple[tuple[str, str, float, float], ...]
+    """Prompt id, label, the parent's and the variant's refusal score, nats."""
+    direction: DirectionChange | None
+    """None where neither checkpoint has a direction."""
+    directions_needed: DirectionsNeededChange | None
+    """Difference in how many directions must be projected out until a prompt is not refused, over
+    prompts refused by both; None where it was not counted in both."""
+    features: FeatureChange | None
+    cascades: CascadeChange | None
+    quality: tuple[QualityChange, ...]
+    caveats: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        return TypeAdapter(Comparison).dump_python(self, mode="json")
+
+    def table(self) -> pd.DataFrame:
+        """The verdicts as a data frame."""
+        return pd.DataFrame(
+            [
+                {"kind": v.kind.value, "statement": v.statement, "evidence": v.evidence}
+                for v in self.verdicts
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(v.kind.value)}</td><td>{escape(v.statement)}</td>"
+            f"<td>{escape(v.evidence)}</td></tr>"
+            for v in self.verdicts
+        )
+        return f"<table><caption>{escape(self.a.id)} against {escape(self.b.id)}</caption>{rows}</table>"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditIncompleteError, FaultInsideError
-from sae_audit.findings import Absence, PromptScore, SaeQuality
+from sae_audit.findings import Absence, PromptScore
+from sae_audit.findings.stages import LOADING, SAE_QUALITY, SCORES
 from sae_audit.pipeline import cascade_depth, cascades, depth, opening, presence, stages
 from sae_audit.pipeline.certainty import check_direction, measure_coverage
 from sae_audit.pipeline.closing import close
@@ -21,6 +22,7 @@ from sae_audit.pipeline.identifying import identified
 from sae_audit.pipeline.pinning import resumed
 from sae_audit.pipeline.session import TOKENS_PER_BATCH, Progress, Session, silent
 from sae_audit.pipeline.successive import follow_directions
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import Splits
 from sae_audit.record import folder
 from sae_audit.record.run import Run, load_run
@@ -58,7 +60,7 @@ def audit(
         begun = folder.begun_config(place)
         if begun is not None:
             config = resumed(config, begun)
-        progress("loading", 0, 1)
+        progress(LOADING, 0, 1)
         opened = opening.opened(_with_batches_of(config, place))
         identity = identified(opened)
         folder.check_same(place, identity)
@@ -104,7 +106,7 @@ def _carry_out(
     opened: opening.Opened, place: folder.Place, store: Store, progress: Progress
 ) -> None:
     config, subject, splits = opened.config, opened.subject, opened.splits
-    scores, seconds = store.get("scores", "all", list[PromptScore]), 0.0
+    scores, seconds = store.get(SCORES, SCORES.key), 0.0
     is_new = scores is None
     if scores is None:
         started = time.perf_counter()
@@ -120,11 +122,11 @@ def _carry_out(
         progress=progress,
         ablation=opening.ablation(config, subject, harmless),
     )
-    absence = presence.absent_behaviour(config, subject, scores)
-    progress("loading", 1, 1)
+    progress(LOADING, 1, 1)
     if is_new:
         # All passes so far, those that found the refusal tokens included, belong to the scores.
-        session.keep("scores", "all", list[PromptScore], scores, since=CostMeter(), seconds=seconds)
+        session.keep(SCORES, SCORES.key, scores, since=CostMeter(), seconds=seconds)
+    absence = presence.absent_behaviour(session, scores)
     _measure_saes(session, opened)
     if absence is not None:
         presence.record_absent_behaviour(session, splits, absence)
@@ -135,14 +137,10 @@ def _carry_out(
 
 
 def _measure_saes(session: Session, opened: opening.Opened) -> None:
-    session.progress("sae_quality", 0, 1)
     session.remember(
-        "sae_quality",
-        "all",
-        list[SaeQuality],
+        SAE_QUALITY,
         lambda: session.subject.sae_quality(list(opened.splits.audit), seed=session.config.seed),
     )
-    session.progress("sae_quality", 1, 1)
 
 
 def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptScore]) -> None:
@@ -150,14 +148,15 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
         opening.as_labelled(own, scores) for own in opened.splits.named().values()
     )
     prompts = Splits(train=train, validation=validation, audit=audited)
-    found = presence.search(session, prompts)
+    training = Training(session.subject, train)
+    found = presence.search(session, prompts, training)
     if isinstance(found, Absence):
         return
     direction, candidates, pools = found.direction, found.candidates, found.pools
     refused, minimal_sets = audited.harmful, found.minimal_sets
     check = check_direction(session, direction, train, audited)
     follow_directions(session, direction, check, prompts)
-    measure_coverage(session, direction, train, audited, candidates, minimal_sets)
+    measure_coverage(session, direction, train, training, audited, candidates, minimal_sets)
     depth.find_families(session, refused, pools, minimal_sets)
     doses = depth.find_doses(session, refused, pools, minimal_sets)
     pooled = stages.pool_sets(session, refused, minimal_sets)
@@ -165,9 +164,9 @@ def _run_stages(session: Session, opened: opening.Opened, scores: list[PromptSco
     followed = cascades.follow_cascades(session, refused, minimal_sets, direction)
     by_chance = cascades.follow_by_chance(session, refused, followed, direction)
     cascade_depth.deepen_cascades(session, refused, followed, by_chance)
-    run_controls(session, train, audited, candidates, pools, minimal_sets, doses, pooled)
+    run_controls(session, training, audited, candidates, pools, minimal_sets, doses, pooled)
     cascade_depth.try_sufficiency(
-        session, train, audited, candidates, minimal_sets, pooled, followed
+        session, training, audited, candidates, minimal_sets, pooled, followed
     )
     if opened.judge is not None:
-        confirm_flips(session, opened.judge, train, audited, candidates, minimal_sets, pooled)
+        confirm_flips(session, opened.judge, training, audited, candidates, minimal_sets, pooled)

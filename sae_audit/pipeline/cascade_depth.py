@@ -20,7 +20,9 @@ from sae_audit.findings import (
     WakeEdges,
     Waking,
 )
+from sae_audit.findings.stages import EDGES, POOLED_CASCADE, SUFFICIENCY, WAKING
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.sampling import matched_random_sets
 from sae_audit.vocabulary import (
@@ -59,21 +61,19 @@ def deepen_cascades(
             seed=seed,
         )
 
-    edges = session.remember_each("edges", WakeEdges, flipped, edges_of)
-    wakings = session.remember_each("waking", Waking, flipped, waking_of)
+    edges = session.remember_each(EDGES, flipped, edges_of)
+    wakings = session.remember_each(WAKING, flipped, waking_of)
     if not cascades:
         return None
     return session.remember(
-        "pooled_cascade",
-        "pooled",
-        PooledCascade,
+        POOLED_CASCADE,
         lambda: pooled_cascade(cascades, edges, wakings, by_chance, seed=seed),
     )
 
 
 def try_sufficiency(
     session: Session,
-    train: LabelledPrompts,
+    training: Training,
     audit: LabelledPrompts,
     candidates: CandidateSet,
     minimal_sets: Sequence[MinimalSet],
@@ -84,7 +84,7 @@ def try_sufficiency(
 
     def compute() -> Sufficiency:
         named = _sets(minimal_sets, pooled, cascades)
-        raising = _Raising(session, train, audit, candidates) if named else None
+        raising = _Raising(session, training, audit, candidates) if named else None
         return Sufficiency(
             sets=tuple(raising.tried(name, sets) for name, sets in named.items())
             if raising is not None
@@ -92,10 +92,7 @@ def try_sufficiency(
             n_harmful=len(audit.harmful),
         )
 
-    session.progress("sufficiency", 0, 1)
-    found = session.remember("sufficiency", "all", Sufficiency, compute)
-    session.progress("sufficiency", 1, 1)
-    return found
+    return session.remember(SUFFICIENCY, compute)
 
 
 def _sets(
@@ -116,7 +113,7 @@ class _Raising:
     def __init__(
         self,
         session: Session,
-        train: LabelledPrompts,
+        training: Training,
         audit: LabelledPrompts,
         candidates: CandidateSet,
     ) -> None:
@@ -127,8 +124,7 @@ class _Raising:
         self._prompts = [audit.harmless[i] for i in answered]
         self._clean = clean[answered]
         self._means = session.subject.mean_activations(audit.harmful, _AT_TEMPLATE)
-        peaks = session.subject.peak_activations(train.harmful)
-        self._rates = {layer: (peak > 0.0).mean(axis=0) for layer, peak in peaks.items()}
+        self._rates = training.features().firing_rates
         self._candidates = {one.feature for one in candidates.candidates}
 
     def tried(self, name: str, sets: Sequence[FeatureSet]) -> RaisedSet:

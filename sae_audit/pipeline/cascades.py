@@ -7,6 +7,7 @@ import numpy as np
 from sae_audit.cascade.by_chance import cascade_by_chance
 from sae_audit.cascade.waves import Questions, cascade
 from sae_audit.findings import Cascade, CascadeByChance, Direction, MinimalSet
+from sae_audit.findings.stages import CASCADES, CASCADES_BY_CHANCE
 from sae_audit.pipeline.session import Session
 from sae_audit.prompts.types import Prompt
 
@@ -26,7 +27,7 @@ def follow_cascades(
         return cascade(prompt.id, ask, own[prompt.id], settings, silent_act=_silent_act(session))
 
     flipped = [prompt for prompt in prompts if prompt.id in own]
-    return session.remember_each("cascades", Cascade, flipped, follow)
+    return session.remember_each(CASCADES, flipped, follow)
 
 
 def follow_by_chance(
@@ -48,7 +49,7 @@ def follow_by_chance(
         )
 
     flipped = [prompt for prompt in prompts if prompt.id in own]
-    return session.remember_each("cascades_by_chance", CascadeByChance, flipped, follow)
+    return session.remember_each(CASCADES_BY_CHANCE, flipped, follow)
 
 
 def _questions(session: Session, prompt: Prompt, direction: Direction) -> Questions:

@@ -14,15 +14,14 @@ from sae_audit.findings import (
     DirectionCheck,
     MinimalSet,
 )
+from sae_audit.findings.stages import DICTIONARY_COVERAGE, DIRECTION_CHECK, RANDOM_DIRECTIONS
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import ranked
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts
 from sae_audit.record.folder import write_tensors
 from sae_audit.record.tensors import read_tensors
 from sae_audit.sampling import enough_left, matched_random_sets
-
-RANDOM_DIRECTIONS = "random_directions"
-"""Tensors of a run: what the direction was held against."""
 
 
 def check_direction(
@@ -56,16 +55,17 @@ def check_direction(
             ),
             train=(harmful, harmless),
             seed=seed,
-            progress=lambda done, total: session.progress("direction_check", done, total),
+            progress=lambda done, total: session.progress(DIRECTION_CHECK, done, total),
         )
 
-    return session.remember("direction_check", "selected", DirectionCheck, compute)
+    return session.remember(DIRECTION_CHECK, compute, in_parts=True)
 
 
 def measure_coverage(
     session: Session,
     direction: Direction,
     train: LabelledPrompts,
+    training: Training,
     audited: LabelledPrompts,
     candidates: CandidateSet,
     minimal_sets: Sequence[MinimalSet],
@@ -87,7 +87,7 @@ def measure_coverage(
             len(randoms),
             clean=np.array([one.clean_score for one in refused]),
             candidates=np.array([one.candidates_score for one in refused]),
-            random_sets=_random_set_scores(session, train, audited, candidates),
+            random_sets=_random_set_scores(session, training, audited, candidates),
             layers=layer_coverages(
                 harmful,
                 harmless,
@@ -98,18 +98,14 @@ def measure_coverage(
             seed=seed,
         )
 
-    session.progress("dictionary_coverage", 0, 1)
-    coverage = session.remember("dictionary_coverage", "all", DictionaryCoverage, compute)
-    session.progress("dictionary_coverage", 1, 1)
-    return coverage
+    return session.remember(DICTIONARY_COVERAGE, compute)
 
 
 def _random_set_scores(
-    session: Session, train: LabelledPrompts, audited: LabelledPrompts, candidates: CandidateSet
+    session: Session, training: Training, audited: LabelledPrompts, candidates: CandidateSet
 ) -> list[Float[np.ndarray, " prompt"]]:
     """Scores of refused prompts with random features in place of all candidates, set by set."""
-    peaks = session.subject.peak_activations(train.harmful)
-    rates = {layer: (values > 0.0).mean(axis=0) for layer, values in peaks.items()}
+    rates = training.features().firing_rates
     pool = frozenset(ranked(candidates))
     if not enough_left(pool, rates):
         return []

@@ -1,5 +1,6 @@
 """The end of a run: manifest, published findings, report."""
 
+from sae_audit.findings.stages import REPORT
 from sae_audit.pipeline.opening import Opened
 from sae_audit.pipeline.session import Session
 from sae_audit.record import environment, folder
@@ -11,14 +12,14 @@ from sae_audit.report.page import write_page
 
 def close(session: Session, opened: Opened) -> None:
     """Write `manifest.json`, `findings.json` and `index.html`, each from what stands before it."""
-    session.progress("report", 0, 1)
+    session.progress(REPORT, 0, 1)
     manifest = _manifest(session, opened)
     folder.write_manifest(session.folder, manifest)
     run = Run(session.folder)
     findings = published(run)
     folder.write_findings(session.folder, findings)
     write_page(run)
-    session.progress("report", 1, 1)
+    session.progress(REPORT, 1, 1)
 
 
 def _manifest(session: Session, opened: Opened) -> Manifest:

@@ -13,8 +13,10 @@ from sae_audit.findings import (
     PooledSet,
     TextCheck,
 )
+from sae_audit.findings.stages import CONFIRMATION
 from sae_audit.pipeline.rivals import find_rivals
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.statistics import ratio, share
 from sae_audit.subject import Judge, never_answered
@@ -26,7 +28,7 @@ _CASES = ("clean", "ablated", "random", "pooled", "harmless")
 def confirm_flips(
     session: Session,
     judge: Judge,
-    train: LabelledPrompts,
+    training: Training,
     audited: LabelledPrompts,
     candidates: CandidateSet,
     minimal_sets: Sequence[MinimalSet],
@@ -52,14 +54,14 @@ def confirm_flips(
     }
 
     def compute() -> Confirmation:
-        cases["random"] = _random_sets(session, train, candidates, cases["ablated"])
+        cases["random"] = _random_sets(session, training, candidates, cases["ablated"])
         checks: list[TextCheck] = []
         n_asked = 0
         for done, case in enumerate(_CASES):
-            session.progress("confirmation", done, len(_CASES))
+            session.progress(CONFIRMATION, done, len(_CASES))
             checks += _checked(session, judge, case, cases[case])
             n_asked += len(cases[case])
-        session.progress("confirmation", len(_CASES), len(_CASES))
+        session.progress(CONFIRMATION, len(_CASES), len(_CASES))
 
         def complied(case: str) -> Estimate | None:
             own = [check.complied for check in checks if check.case == case]
@@ -80,19 +82,19 @@ def confirm_flips(
             agreement_by_chance=_agreement_by_chance(checks),
         )
 
-    return session.remember("confirmation", "all", Confirmation, compute)
+    return session.remember(CONFIRMATION, compute, in_parts=True)
 
 
 def _random_sets(
     session: Session,
-    train: LabelledPrompts,
+    training: Training,
     candidates: CandidateSet,
     ablated: Sequence[tuple[Prompt, FeatureSet]],
 ) -> list[tuple[Prompt, FeatureSet]]:
     """The first of the random sets that a prompt's own is held against; of all prompts or none."""
     if not ablated:
         return []
-    rivals = find_rivals(session, train, candidates)
+    rivals = find_rivals(session, training, candidates)
     if not all(rivals.has_others_enough(own) for _, own in ablated):
         return []
     seed = session.config.seed

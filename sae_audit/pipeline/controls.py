@@ -18,9 +18,11 @@ from sae_audit.findings import (
     PooledSet,
     SetControl,
 )
+from sae_audit.findings.stages import CONTROLS
 from sae_audit.pipeline.rivals import Rivals, find_rivals
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import Pools
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.statistics import mean
 from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureSet, Score
@@ -28,7 +30,7 @@ from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureSet, Score
 
 def run_controls(
     session: Session,
-    train: LabelledPrompts,
+    training: Training,
     audit: LabelledPrompts,
     candidates: CandidateSet,
     pools: Pools,
@@ -41,25 +43,25 @@ def run_controls(
     def compute() -> Controls:
         own = {m.prompt_id: frozenset(m.features) for m in minimal_sets if m.flipped}
         flipped = [prompt for prompt in audit.harmful if prompt.id in own]
-        rivals = find_rivals(session, train, candidates)
+        rivals = find_rivals(session, training, candidates)
         total = 5
-        session.progress("controls", 0, total)
+        session.progress(CONTROLS, 0, total)
         per_prompt = _per_prompt(session, flipped, own, rivals)
-        session.progress("controls", 1, total)
+        session.progress(CONTROLS, 1, total)
         on_pooled: tuple[SetControl, ...] = ()
         collateral: tuple[Collateral, ...] = ()
         if pooled is not None:
             features = frozenset(pooled.features)
             held_out = [p for p in audit.harmful if p.id in pooled.held_out]
             on_pooled = _on_pooled(session, held_out, features, rivals)
-            session.progress("controls", 2, total)
+            session.progress(CONTROLS, 2, total)
             collateral = _collateral(session, audit.harmless, features, rivals)
-        session.progress("controls", 3, total)
+        session.progress(CONTROLS, 3, total)
         error_term = _error_term(session, flipped, own) if own else None
-        session.progress("controls", 4, total)
+        session.progress(CONTROLS, 4, total)
         ablated = {p.id: own.get(p.id, frozenset(pools[p.id])) for p in audit.harmful}
         on_doses = _on_doses(session, audit.harmful, ablated, doses, rivals)
-        session.progress("controls", total, total)
+        session.progress(CONTROLS, total, total)
         return Controls(
             per_prompt=per_prompt,
             pooled=on_pooled,
@@ -68,7 +70,7 @@ def run_controls(
             doses=on_doses,
         )
 
-    return session.remember("controls", "all", Controls, compute)
+    return session.remember(CONTROLS, compute, in_parts=True)
 
 
 def _per_prompt(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sae_audit.findings import FlipDose, MinimalSet, MinimalSetFamily
+from sae_audit.findings.stages import DOSES, MINIMAL_SET_FAMILIES
 from sae_audit.minimal.all_sets import minimal_set_family
 from sae_audit.minimal.dose import flip_dose
 from sae_audit.pipeline.session import Session
@@ -28,8 +29,7 @@ def find_families(
         return search_orders(session, prompt, pools)[-1]
 
     return session.remember_together(
-        "minimal_set_families",
-        MinimalSetFamily,
+        MINIMAL_SET_FAMILIES,
         [prompt for prompt in prompts if prompt.id in own],
         lambda p: minimal_set_family(own[p.id], order(p), settings),
         session.scores,
@@ -48,8 +48,7 @@ def find_doses(
     if not own or not settings.grid:
         return []
     return session.remember_together(
-        "doses",
-        FlipDose,
+        DOSES,
         list(prompts),
         lambda p: flip_dose(own[p.id], frozenset(pools[p.id]), settings),
         session.dosed_scores,

@@ -5,7 +5,6 @@ scores -> behaviour -> direction -> candidates -> minimal sets -> the same searc
 
 from dataclasses import dataclass
 
-from sae_audit.config import AuditConfig
 from sae_audit.controls.chance import absence_of_flips, against_chance
 from sae_audit.direction.presence import absence_of_behaviour, behaviour
 from sae_audit.findings import (
@@ -17,11 +16,12 @@ from sae_audit.findings import (
     NoDirection,
     PromptScore,
 )
+from sae_audit.findings.stages import ABSENCE, BEHAVIOUR, CHANCE_CONTROL
 from sae_audit.pipeline import stages
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.training import Training
 from sae_audit.pipeline.widening import widen_pools
 from sae_audit.prompts.types import Splits
-from sae_audit.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +34,15 @@ class Searched:
     minimal_sets: list[MinimalSet]
 
 
-def absent_behaviour(
-    config: AuditConfig, subject: Subject, scores: list[PromptScore]
-) -> Absence | None:
-    """Why there is no refusal to look behind, by the clean scores alone."""
-    tokens = subject.refusal_tokens
+def absent_behaviour(session: Session, scores: list[PromptScore]) -> Absence | None:
+    """Why there is no refusal to look behind, by the clean scores alone; None where there is."""
+    tokens = session.subject.refusal_tokens
     assert tokens is not None, "no prompt was scored"
+    seed = session.config.seed
     return absence_of_behaviour(
         scores,
-        behaviour(scores, seed=config.seed),
-        level=config.evidence.level,
+        session.remember(BEHAVIOUR, lambda: behaviour(scores, seed=seed)),
+        level=session.config.evidence.level,
         n_unheard=0 if tokens.ids else tokens.n_answers,
     )
 
@@ -56,10 +55,10 @@ def record_absent_behaviour(session: Session, splits: Splits, absence: Absence) 
         stages.record_means(session, splits.train)
         return absence
 
-    session.remember("absence", "all", Absence, compute)
+    session.remember(ABSENCE, compute)
 
 
-def search(session: Session, prompts: Splits) -> Searched | Absence:
+def search(session: Session, prompts: Splits, training: Training) -> Searched | Absence:
     """Direction, candidates, minimal sets and their null; an absence where there is no direction.
     `prompts` are those the model treats as labelled.
 
@@ -69,16 +68,19 @@ def search(session: Session, prompts: Splits) -> Searched | Absence:
     train, refused = prompts.train, prompts.audit.harmful
     direction = stages.find_direction(session, train, prompts.validation)
     if isinstance(direction, NoDirection):
-        return session.remember("absence", "all", Absence, lambda: _absent_direction(direction))
+        return session.remember(ABSENCE, lambda: _absent_direction(direction))
     candidates = stages.gather_candidates(session, direction, train)
     pools = widen_pools(session, refused, candidates)
     minimal_sets = stages.find_minimal_sets(session, refused, pools)
-    by_chance = stages.search_by_chance(session, refused, pools, train)
+    by_chance = stages.search_by_chance(session, refused, pools, training)
     evidence = session.config.evidence
-    control = against_chance(minimal_sets, by_chance, margin=evidence.margin)
+    control = session.remember(
+        CHANCE_CONTROL,
+        lambda: against_chance(minimal_sets, by_chance, margin=evidence.margin),
+    )
     absence = absence_of_flips(control, level=evidence.level, n_train=direction.n_train)
     if absence is not None:
-        session.remember("absence", "all", Absence, lambda: absence)
+        session.remember(ABSENCE, lambda: absence)
     return Searched(
         direction=direction, candidates=candidates, pools=pools, minimal_sets=minimal_sets
     )

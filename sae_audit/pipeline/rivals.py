@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.controls.linear_probe import probe_ranking
 from sae_audit.findings import CandidateSet
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import ranked
-from sae_audit.prompts.types import LabelledPrompts
+from sae_audit.pipeline.training import Training
 from sae_audit.sampling import matched_random_sets
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
@@ -49,13 +48,12 @@ class Rivals:
         }
 
 
-def find_rivals(session: Session, train: LabelledPrompts, candidates: CandidateSet) -> Rivals:
-    """Reads the training prompts for firing rates, and for what a probe weighs."""
-    harmful = session.subject.peak_activations(train.harmful)
-    harmless = session.subject.peak_activations(train.harmless)
+def find_rivals(session: Session, training: Training, candidates: CandidateSet) -> Rivals:
+    """What sets are held against, by firing rates and a probe of the training prompts."""
+    read = training.features()
     return Rivals(
-        firing_rates={layer: (peaks > 0.0).mean(axis=0) for layer, peaks in harmful.items()},
-        probe=probe_ranking(harmful, harmless),
+        firing_rates=read.firing_rates,
+        probe=read.probe,
         cosine=ranked(candidates),
         n_random=session.config.controls.random_sets,
     )

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.config import AuditConfig
+from sae_audit.findings.stages import POOLED, OfPrompts, OfRun, Stage, Step
 from sae_audit.minimal.asking import Q, Scores, answered_together
 from sae_audit.prompts.types import Prompt
-from sae_audit.record.store import Row, Store
+from sae_audit.record.store import Row, Spent, Store
 from sae_audit.subject import Subject
 from sae_audit.subject.cost import CostMeter
 from sae_audit.vocabulary import Ablation, Dosed, FeatureSet, Score
@@ -30,12 +31,12 @@ TOKENS_PER_BATCH = "tokens_per_batch"
 
 @runtime_checkable
 class Progress(Protocol):
-    """Told after each piece of work; a stage begins with `done=0`."""
+    """Told after each piece of work; a step begins with `done=0`."""
 
-    def __call__(self, stage: str, done: int, total: int, /) -> None: ...
+    def __call__(self, step: Step, done: int, total: int, /) -> None: ...
 
 
-def silent(stage: str, done: int, total: int) -> None:
+def silent(step: Step, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
@@ -49,54 +50,65 @@ class Session:
     ablation: Ablation
     """What "ablate" means in this audit, its clamps known."""
 
-    def remember(self, stage: str, key: str, kind: Any, compute: Callable[[], T]) -> T:
-        """The recorded result of this work, or do it now and record it with its cost."""
-        found: T | None = self.store.get(stage, key, kind)
+    def remember(
+        self, stage: OfRun[T], compute: Callable[[], T], *, key: str = "", in_parts: bool = False
+    ) -> T:
+        """What a stage found: recorded, or computed now and recorded with its cost.
+
+        Where it is computed `in_parts`, `compute` tells progress itself.
+        """
+        found = self.store.get(stage, key or stage.key)
         if found is not None:
             return found
+        if not in_parts:
+            self.progress(stage, 0, 1)
+        found = self._computed(stage, key or stage.key, compute)
+        if not in_parts:
+            self.progress(stage, 1, 1)
+        return found
+
+    def remember_pooled(self, stage: OfPrompts[T], compute: Callable[[], T]) -> T:
+        """The same for what such a stage finds over several prompts at once."""
+        found = self.store.get(stage, POOLED)
+        return self._computed(stage, POOLED, compute) if found is None else found
+
+    def _computed(self, stage: Stage[T], key: str, compute: Callable[[], T]) -> T:
         self.store.check_there()
         self.subject.begin_account()
         cost, started = self.subject.cost, time.perf_counter()
         value = compute()
-        self.keep(stage, key, kind, value, since=cost, seconds=time.perf_counter() - started)
+        self.keep(stage, key, value, since=cost, seconds=time.perf_counter() - started)
         return value
 
     def keep(
-        self, stage: str, key: str, kind: Any, value: Any, *, since: CostMeter, seconds: float
+        self, stage: Stage[T], key: str, value: T, *, since: CostMeter, seconds: float
     ) -> None:
         """Record a result with what was spent after `since`."""
         spent = self.subject.cost.since(since)
-        self._put(
-            Row(
-                stage=stage,
-                key=key,
-                kind=kind,
-                value=value,
-                forward_passes=spent.forward_passes,
-                tokens=spent.tokens,
-                seconds=seconds,
-            )
-        )
+        bill = Spent(forward_passes=spent.forward_passes, tokens=spent.tokens, seconds=seconds)
+        self._put(Row(stage=stage, key=key, value=value, spent=bill))
 
-    def _put(self, *rows: Row) -> None:
+    def _put(self, *rows: Row[Any]) -> None:
         # A resumed run makes batches of the same size, so that its numbers are rounded alike.
         self.store.put_all(rows, facts={TOKENS_PER_BATCH: str(self.subject.tokens_per_batch)})
 
     def remember_each(
-        self, stage: str, kind: Any, prompts: list[Prompt], compute: Callable[[Prompt], T]
+        self, stage: OfPrompts[T], prompts: list[Prompt], compute: Callable[[Prompt], T]
     ) -> list[T]:
         """The same for every prompt, telling progress."""
         results: list[T] = []
         self.progress(stage, 0, len(prompts))
         for prompt in prompts:
-            results.append(self.remember(stage, prompt.id, kind, lambda p=prompt: compute(p)))
+            found = self.store.get(stage, prompt.id)
+            if found is None:
+                found = self._computed(stage, prompt.id, lambda p=prompt: compute(p))
+            results.append(found)
             self.progress(stage, len(results), len(prompts))
         return results
 
     def remember_together(
         self,
-        stage: str,
-        kind: Any,
+        stage: OfPrompts[T],
         prompts: list[Prompt],
         begin: Callable[[Prompt], Generator[Sequence[Q], Scores, T]],
         scores: Callable[
@@ -113,11 +125,11 @@ class Session:
         self.progress(stage, 0, len(prompts))
         for start in range(0, len(prompts), _TOGETHER):
             group = prompts[start : start + _TOGETHER]
-            recorded = {prompt.id: self.store.get(stage, prompt.id, kind) for prompt in group}
-            if any(one is None for one in recorded.values()):
+            kept = {prompt.id: self.store.get(stage, prompt.id) for prompt in group}
+            recorded = {key: one for key, one in kept.items() if one is not None}
+            if len(recorded) < len(group):
                 recorded = self._searched(
                     stage,
-                    kind,
                     group,
                     begin,
                     scores(),
@@ -129,8 +141,7 @@ class Session:
 
     def _searched(
         self,
-        stage: str,
-        kind: Any,
+        stage: OfPrompts[T],
         group: list[Prompt],
         begin: Callable[[Prompt], Generator[Sequence[Q], Scores, T]],
         score: Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, " question"]],
@@ -156,10 +167,7 @@ class Session:
             asked=bill.settle,
         )
         self._put(
-            *(
-                Row(stage=stage, key=key, kind=kind, value=found[key], **bill.of(key))
-                for key in by_id
-            )
+            *(Row(stage=stage, key=key, value=found[key], spent=bill.of(key)) for key in by_id)
         )
         return found
 
@@ -217,6 +225,6 @@ class _Bill:
             )
         self._cost, self._at = self._subject.cost, now
 
-    def of(self, key: str) -> dict[str, Any]:
+    def of(self, key: str) -> Spent:
         passes, tokens, seconds = self._owed.get(key, (0.0, 0.0, 0.0))
-        return {"forward_passes": round(passes), "tokens": round(tokens), "seconds": seconds}
+        return Spent(forward_passes=round(passes), tokens=round(tokens), seconds=seconds)

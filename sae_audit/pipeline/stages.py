@@ -1,8 +1,6 @@
 """The stages of an audit, each a few questions to the subject and one recorded finding."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from functools import cache
 from zlib import crc32
 
 import numpy as np
@@ -15,16 +13,32 @@ from sae_audit.findings import (
     CandidateSet,
     Direction,
     InteractionGraph,
+    InteractionsOverPrompts,
     MinimalSet,
     NoDirection,
     PooledSet,
 )
+from sae_audit.findings.stages import (
+    CANDIDATES,
+    DIRECTION,
+    INTERACTIONS,
+    INTERACTIONS_OVER_PROMPTS,
+    MEANS,
+    MEANS_BY_GROUP,
+    MINIMAL_SETS,
+    POOLED,
+    POOLED_SET,
+    SEARCH_BY_CHANCE,
+    OfPrompts,
+)
 from sae_audit.interactions.fit import interactions
+from sae_audit.interactions.over_prompts import over_prompts
 from sae_audit.interactions.players import strongest_players
 from sae_audit.minimal.asking import Asking
 from sae_audit.minimal.pooled import pooled_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record.folder import write_tensors
 from sae_audit.sampling import random_candidates
@@ -56,10 +70,10 @@ def find_direction(
             ),
             n_train=(len(train.harmful), len(train.harmless)),
             n_validation=(len(validation.harmful), len(validation.harmless)),
-            progress=lambda done, total: session.progress("direction", done, total),
+            progress=lambda done, total: session.progress(DIRECTION, done, total),
         )
 
-    return session.remember("direction", "selected", Direction | NoDirection, compute)
+    return session.remember(DIRECTION, compute, in_parts=True)
 
 
 def record_means(
@@ -77,8 +91,8 @@ def record_means(
         counts = np.bincount(groups, minlength=_GROUPS)
         means[label] = np.tensordot(counts / counts.sum(), own, axes=1)
         by_group |= {label: own.astype(np.float32), f"n_{label}": counts}
-    write_tensors(session.folder, "means", means)
-    write_tensors(session.folder, "means_by_group", by_group)
+    write_tensors(session.folder, MEANS, means)
+    write_tensors(session.folder, MEANS_BY_GROUP, by_group)
     return means["harmful"], means["harmless"]
 
 
@@ -104,10 +118,7 @@ def gather_candidates(
             return by_attribution(drops, cosines, per_layer=settings.per_layer)
         return within_pool(pool, drops, keep=settings.keep)
 
-    session.progress("candidates", 0, 1)
-    found = session.remember("candidates", settings.method, CandidateSet, compute)
-    session.progress("candidates", 1, 1)
-    return found
+    return session.remember(CANDIDATES, compute, key=settings.method)
 
 
 def _attribution(session: Session, prompt: Prompt) -> dict[int, Float[np.ndarray, " d_sae"]]:
@@ -119,34 +130,29 @@ def find_minimal_sets(
     session: Session, prompts: Sequence[Prompt], pools: Pools
 ) -> list[MinimalSet]:
     """Stage 2, second step: one certified set per refused prompt, out of its pool."""
-    return _searched(session, "minimal_sets", prompts, lambda prompt: pools[prompt.id])
+    return _searched(session, MINIMAL_SETS, prompts, lambda prompt: pools[prompt.id])
 
 
 def search_by_chance(
-    session: Session, prompts: Sequence[Prompt], pools: Pools, train: LabelledPrompts
+    session: Session, prompts: Sequence[Prompt], pools: Pools, training: Training
 ) -> list[MinimalSet]:
     """The control of stage 2: the same search for each prompt, among random candidates of its own."""
     places = {prompt.id: place for place, prompt in enumerate(prompts)}
 
-    @cache
-    def firing_rates() -> dict[int, Float[np.ndarray, " d_sae"]]:
-        # Asked by the first search to run; a finished run asks for none.
-        peaks = session.subject.peak_activations(train.harmful)
-        return {layer: (one > 0.0).mean(axis=0) for layer, one in peaks.items()}
-
     def drawn(prompt: Prompt) -> list[FeatureId]:
         place = places[prompt.id]
-        # The first prompt is charged for the rates, also where a resumed run begins at another.
-        with session.subject.uncharged() if place else nullcontext():
-            rates = firing_rates()
-        return random_candidates(pools[prompt.id], rates, seed=(session.config.seed, place))
+        # The first prompt is charged for the reading, also where a resumed run begins at another.
+        read = training.features() if place else training.features_charged()
+        return random_candidates(
+            pools[prompt.id], read.firing_rates, seed=(session.config.seed, place)
+        )
 
-    return _searched(session, "search_by_chance", prompts, drawn)
+    return _searched(session, SEARCH_BY_CHANCE, prompts, drawn)
 
 
 def _searched(
     session: Session,
-    stage: str,
+    stage: OfPrompts[MinimalSet],
     prompts: Sequence[Prompt],
     pool_of: Callable[[Prompt], list[FeatureId]],
 ) -> list[MinimalSet]:
@@ -154,7 +160,7 @@ def _searched(
         orders = search_orders(session, prompt, {prompt.id: pool_of(prompt)})
         return minimal_set(prompt.id, orders, session.config.minimal)
 
-    return session.remember_together(stage, MinimalSet, list(prompts), begin, session.scores)
+    return session.remember_together(stage, list(prompts), begin, session.scores)
 
 
 def search_orders(session: Session, prompt: Prompt, pools: Pools) -> list[list[FeatureId]]:
@@ -180,11 +186,8 @@ def pool_sets(
     held_out = [prompts[i].id for i in order[half:]]
     if not held_out or not any(m.flipped for m in minimal_sets if m.prompt_id in built_on):
         return None
-    session.progress("pooled_set", 0, 1)
-    found = session.remember(
-        "pooled_set",
-        "pooled",
-        PooledSet,
+    return session.remember(
+        POOLED_SET,
         lambda: pooled_set(
             {prompt.id: session.score_of(prompt) for prompt in prompts},
             minimal_sets,
@@ -193,8 +196,6 @@ def pool_sets(
             patience=session.config.minimal.patience,
         ),
     )
-    session.progress("pooled_set", 1, 1)
-    return found
 
 
 def fit_interactions(
@@ -203,33 +204,40 @@ def fit_interactions(
     candidates: CandidateSet,
     minimal_sets: Sequence[MinimalSet],
     pooled: PooledSet | None,
-) -> list[InteractionGraph]:
-    """Stage 3: per prompt over its own strongest candidates, and pooled over several prompts."""
+) -> InteractionsOverPrompts | None:
+    """Stage 3: per prompt over its own strongest candidates, pooled over several prompts, and what
+    the fits of single prompts say together; None where no prompt was refused."""
     own = {found.prompt_id: frozenset(found.features) for found in minimal_sets}
     graphs = session.remember_each(
-        "interactions",
-        InteractionGraph,
+        INTERACTIONS,
         list(prompts),
         lambda p: _fit(session, p.id, [p], _with(candidates, own[p.id]), own[p.id]),
     )
+    of_pooled = None
     if pooled is not None:
         panel = [p for p in prompts if p.id in pooled.built_on]
         panel = panel[: session.config.interactions.pooled_prompts]
-        graphs.append(
-            session.remember(
-                "interactions",
-                "pooled",
-                InteractionGraph,
-                lambda: _fit(
-                    session,
-                    "pooled",
-                    panel,
-                    _with(candidates, frozenset(pooled.features)),
-                    frozenset(pooled.features),
-                ),
-            )
+        of_pooled = session.remember_pooled(
+            INTERACTIONS,
+            lambda: _fit(
+                session,
+                POOLED,
+                panel,
+                _with(candidates, frozenset(pooled.features)),
+                frozenset(pooled.features),
+            ),
         )
-    return graphs
+    if not graphs:
+        return None
+    return session.remember(
+        INTERACTIONS_OVER_PROMPTS,
+        lambda: over_prompts(
+            graphs,
+            of_pooled,
+            n_shuffles=session.config.interactions.n_shuffles,
+            seed=session.config.seed,
+        ),
+    )
 
 
 def _with(candidates: CandidateSet, features: FeatureSet) -> list[FeatureId]:

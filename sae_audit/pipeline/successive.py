@@ -11,7 +11,7 @@ from sae_audit.direction.checking import random_directions
 from sae_audit.direction.difference_of_means import difference_of_means
 from sae_audit.direction.successive import Questions, Still, successive_directions
 from sae_audit.findings import Direction, DirectionCheck, NoDirection, SuccessiveDirections
-from sae_audit.pipeline.certainty import RANDOM_DIRECTIONS
+from sae_audit.findings.stages import RANDOM_DIRECTIONS, SUCCESSIVE_DIRECTIONS, UNITS_OUT
 from sae_audit.pipeline.session import Session
 from sae_audit.prompts.types import LabelledPrompts, Splits
 from sae_audit.record.folder import write_tensors
@@ -66,12 +66,12 @@ def follow_directions(
             ),
             config.direction,
             seed=config.seed,
-            progress=lambda done, total: session.progress("successive_directions", done, total),
+            progress=lambda done, total: session.progress(SUCCESSIVE_DIRECTIONS, done, total),
         )
-        write_tensors(session.folder, "successive_directions", {"units": units})
+        write_tensors(session.folder, UNITS_OUT, {"units": units})
         return found
 
-    return session.remember("successive_directions", "all", SuccessiveDirections, compute)
+    return session.remember(SUCCESSIVE_DIRECTIONS, compute, in_parts=True)
 
 
 def settings_behind(settings: DirectionSettings, halfway: float) -> DirectionSettings:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.findings import CandidateSet, WidenedPool
+from sae_audit.findings.stages import WIDENING
 from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.stages import Pools, ranked
 from sae_audit.prompts.types import Prompt
@@ -22,7 +23,7 @@ def widen_pools(session: Session, prompts: Sequence[Prompt], candidates: Candida
     order = ranked(candidates)
     pool = frozenset(order)
     widened = session.remember_each(
-        "widening", WidenedPool, list(prompts), lambda prompt: _widened(session, prompt, pool)
+        WIDENING, list(prompts), lambda prompt: _widened(session, prompt, pool)
     )
     return {
         one.prompt_id: [*order, *(feature for added in one.added for feature in added)]

@@ -89,7 +89,9 @@ def make_plan(config: AuditConfig) -> Plan:
         notes.append(f"Weights are loaded in {chosen.dtype}: {chosen.reason}.")
     costs = _costs(config, facts, device)
     return Plan(
-        stages=tuple(_stage(work, costs) for work in work_of(config, facts)),
+        stages=tuple(
+            _stage(stage.name, work, costs) for stage, work in work_of(config, facts).items()
+        ),
         loading_seconds=_START_S + _loading(config, facts),
         memory=memory,
         downloads=found or (),
@@ -102,9 +104,9 @@ def make_plan(config: AuditConfig) -> Plan:
     )
 
 
-def _stage(work: Work, costs: UnitCosts) -> StagePlan:
+def _stage(name: str, work: Work, costs: UnitCosts) -> StagePlan:
     return StagePlan(
-        stage=work.stage,
+        stage=name,
         forward_passes=round(work.forward_passes),
         seconds=costs.seconds(work),
         assumed=work.assumed,

@@ -31,7 +31,6 @@ def direction(scale: Scale) -> Work:
     above = 1.0 - (n_early / 2 + 1) / scale.n_layers
     others = 2 * scale.train + 4 * scale.validation
     return Work(
-        stage="direction",
         forward_passes=asked + others,
         layer_tokens=scale.whole(others + asked * (2 + above) / 3),
         edited_layer_tokens=scale.whole(asked * 2 / 3),
@@ -45,7 +44,6 @@ def successive_directions(scale: Scale) -> Work:
     """One direction, without which nothing is refused; each further one costs stage 1 again."""
     whole = 2 * scale.train + 3 * scale.validation + 3 * scale.audit
     return Work(
-        stage="successive_directions",
         forward_passes=whole,
         layer_tokens=scale.whole(whole),
         edited_layer_tokens=scale.whole(2 * (scale.validation + scale.audit)),
@@ -57,7 +55,6 @@ def successive_directions(scale: Scale) -> Work:
 def widening(scale: Scale) -> Work:
     # A clean pass and one with all candidates ablated; more only where that flips nothing.
     return Work(
-        stage="widening",
         forward_passes=2 * scale.audit,
         alone_layer_tokens=scale.whole(scale.audit),
         swept_layer_tokens=scale.swept(scale.audit),
@@ -76,7 +73,6 @@ def minimal_sets(scale: Scale) -> Work:
     questions = DISTINCT * scale.audit * ((2 if both else 1) * one_search + m + 2)
     own = _own_order(scale)
     return Work(
-        stage="minimal_sets",
         forward_passes=questions + own.forward_passes,
         alone_layer_tokens=own.alone_layer_tokens,
         swept_layer_tokens=scale.swept(questions),
@@ -87,40 +83,34 @@ def minimal_sets(scale: Scale) -> Work:
     )
 
 
-def families(scale: Scale) -> list[Work]:
+def minimal_set_families(scale: Scale) -> Work | None:
     budget = scale.config.minimal.more_sets_budget
     if not budget:
-        return []
+        return None
     questions = _DISTINCT_FAMILIES * scale.audit * budget
     own = _own_order(scale)
-    return [
-        Work(
-            stage="minimal_set_families",
-            forward_passes=questions + own.forward_passes,
-            alone_layer_tokens=own.alone_layer_tokens,
-            swept_layer_tokens=scale.swept(questions),
-            swept_heads=questions,
-            alone_encoded=own.alone_encoded,
-            assumed="no list of minimal sets is complete before the budget is spent",
-        )
-    ]
+    return Work(
+        forward_passes=questions + own.forward_passes,
+        alone_layer_tokens=own.alone_layer_tokens,
+        swept_layer_tokens=scale.swept(questions),
+        swept_heads=questions,
+        alone_encoded=own.alone_encoded,
+        assumed="no list of minimal sets is complete before the budget is spent",
+    )
 
 
-def doses(scale: Scale) -> list[Work]:
+def doses(scale: Scale) -> Work | None:
     settings = scale.config.dose
     if not settings.grid:
-        return []
+        return None
     halvings = math.ceil(math.log2(max(1.0 / (settings.grid * settings.tolerance), 1.0)))
     questions = float(scale.audit * (settings.grid - 1 + halvings))
-    return [
-        Work(
-            stage="doses",
-            forward_passes=questions,
-            swept_layer_tokens=scale.swept(questions),
-            swept_heads=questions,
-            assumed="every prompt is flipped by its candidates",
-        )
-    ]
+    return Work(
+        forward_passes=questions,
+        swept_layer_tokens=scale.swept(questions),
+        swept_heads=questions,
+        assumed="every prompt is flipped by its candidates",
+    )
 
 
 def search_by_chance(scale: Scale) -> Work:
@@ -128,7 +118,6 @@ def search_by_chance(scale: Scale) -> Work:
     questions = 2 * scale.audit
     own = _own_order(scale)
     return Work(
-        stage="search_by_chance",
         forward_passes=scale.train + questions + own.forward_passes,
         alone_layer_tokens=scale.whole(scale.train + scale.audit) + own.alone_layer_tokens,
         swept_layer_tokens=scale.swept(questions),
@@ -142,7 +131,6 @@ def search_by_chance(scale: Scale) -> Work:
 def pooled_set(scale: Scale) -> Work:
     questions = DISTINCT * scale.audit * (_SET_SIZE + 1)
     return Work(
-        stage="pooled_set",
         forward_passes=questions,
         swept_layer_tokens=scale.swept(questions),
         swept_heads=questions,
@@ -157,7 +145,6 @@ def interactions(scale: Scale) -> Work:
     singles = DISTINCT * prompts * scale.n_candidates
     masks = DISTINCT * prompts * settings.n_masks
     return Work(
-        stage="interactions",
         forward_passes=singles + masks,
         # A single feature's ablation runs the layers above its own: half of them on average.
         swept_layer_tokens=scale.swept(singles, 0.5) + scale.swept(masks),
@@ -168,19 +155,18 @@ def interactions(scale: Scale) -> Work:
 
 
 def cascades(scale: Scale) -> Work:
-    return _waves(scale, "cascades", _WAVES, n_clean_readings=2)
+    return _waves(scale, _WAVES, n_clean_readings=2)
 
 
 def cascades_by_chance(scale: Scale) -> Work:
     """The same search; what the random set is drawn from is read once more."""
-    return _waves(scale, "cascades_by_chance", 1, n_clean_readings=3)
+    return _waves(scale, 1, n_clean_readings=3)
 
 
-def _waves(scale: Scale, stage: str, n_waves: int, *, n_clean_readings: int) -> Work:
+def _waves(scale: Scale, n_waves: int, *, n_clean_readings: int) -> Work:
     readings = scale.audit * (n_clean_readings + n_waves * (2 + _SET_SIZE))
     tests = scale.audit * (3 + n_waves * _WAKES_TESTED * scale.config.cascade.max_tested)
     return Work(
-        stage=stage,
         forward_passes=readings + tests,
         alone_layer_tokens=scale.whole(readings),
         swept_layer_tokens=scale.swept(tests),
@@ -197,7 +183,6 @@ def edges(scale: Scale) -> Work:
     runs = 1 + 2 * m + m * _WOKEN + settings.edge_controls * m * _WOKEN / 2
     total = _DEEPER * scale.audit * runs
     return Work(
-        stage="edges",
         forward_passes=total,
         swept_layer_tokens=total * scale.tokens * scale.above / 2,
         alone_encoded=scale.encoded(2 * _DEEPER * scale.audit),
@@ -208,7 +193,6 @@ def edges(scale: Scale) -> Work:
 def waking(scale: Scale) -> Work:
     readings = scale.audit * _WAVES * (scale.config.controls.random_sets + 1)
     return Work(
-        stage="waking",
         forward_passes=readings,
         swept_layer_tokens=readings * scale.tokens * scale.above,
         alone_encoded=scale.encoded(readings + 2 * scale.audit),
@@ -219,4 +203,4 @@ def waking(scale: Scale) -> Work:
 def _own_order(scale: Scale) -> Work:
     """Each prompt's own attribution, where searches take candidates in its order."""
     attributed = scale.config.minimal.order != "candidates"
-    return attribution(scale, "", scale.audit if attributed else 0)
+    return attribution(scale, scale.audit if attributed else 0)

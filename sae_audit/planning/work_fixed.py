@@ -8,12 +8,20 @@ _BACKWARD = 2.0
 """A backward pass costs about two forward ones."""
 
 
+def nothing(_: Scale) -> Work:
+    """A stage that counts what others found, and asks the model nothing."""
+    return Work(forward_passes=0)
+
+
+def not_planned(_: Scale) -> None:
+    """A stage of audits that claim no mechanism; a plan is that of one that does."""
+
+
 def scores(scale: Scale) -> Work:
     # Where answers are judged, two are written beforehand: can they be, at that length?
     n_answers = 2 if scale.config.confirm == "text" else 0
     n = 2 * (scale.train + scale.validation + scale.audit) + n_answers
     return Work(
-        stage="scores",
         forward_passes=n,
         layer_tokens=scale.whole(n) + n_answers * scale.n_layers * scale.config.answer_tokens,
         heads=n + n_answers * scale.config.answer_tokens,
@@ -25,7 +33,6 @@ def direction_check(scale: Scale) -> Work:
     effects = 3 * scale.audit * n_directions
     others = 2 * scale.train + 3 * scale.audit
     return Work(
-        stage="direction_check",
         forward_passes=effects + others,
         layer_tokens=scale.whole(effects + others),
         edited_layer_tokens=scale.whole(2 * scale.audit * n_directions),
@@ -40,7 +47,6 @@ def dictionary_coverage(scale: Scale) -> Work:
     replaced = scale.audit * (3 + 2 * scale.config.controls.random_directions)
     questions = DISTINCT * scale.audit * scale.config.controls.random_sets
     return Work(
-        stage="dictionary_coverage",
         forward_passes=readings + replaced + scale.train + questions,
         layer_tokens=scale.whole(readings + replaced + scale.train),
         swept_layer_tokens=scale.swept(questions),
@@ -58,7 +64,6 @@ def sae_quality(scale: Scale) -> Work:
     # Two streams branch off at each layer and run the layers above it.
     branched = sum(2 * n_ce * (scale.n_layers - 1 - layer) for layer in with_more_above)
     return Work(
-        stage="sae_quality",
         forward_passes=n + n_ce * (3 + 2 * len(with_more_above)),
         layer_tokens=scale.whole(n + n_ce) + scale.whole(2 * n_ce, longer) + branched * longer,
         heads=n,
@@ -70,15 +75,14 @@ def sae_quality(scale: Scale) -> Work:
 
 def candidates(scale: Scale) -> Work:
     if scale.config.candidates.method == "cosine":
-        return Work(stage="candidates", forward_passes=0, encoded=float(scale.features))
-    return attribution(scale, "candidates", scale.train)
+        return Work(forward_passes=0, encoded=float(scale.features))
+    return attribution(scale, scale.train)
 
 
-def attribution(scale: Scale, stage: str, prompts: int) -> Work:
+def attribution(scale: Scale, prompts: int) -> Work:
     steps = scale.config.attribution_steps
     points = 1 if steps == 1 else steps * len(scale.facts.saes)
     return Work(
-        stage=stage,
         forward_passes=prompts * points,
         alone_layer_tokens=scale.whole(prompts * (1 + points * (1 + _BACKWARD))),
         alone_encoded=2 * scale.encoded(prompts),
@@ -90,7 +94,6 @@ def sufficiency(scale: Scale) -> Work:
     raised = 2 * 3 * scale.audit
     clean, read = 2 * scale.audit, scale.audit + scale.train
     return Work(
-        stage="sufficiency",
         forward_passes=raised + clean + read,
         layer_tokens=scale.whole(scale.audit + read),
         alone_layer_tokens=scale.whole(scale.audit),
@@ -110,7 +113,6 @@ def controls(scale: Scale) -> Work:
     longer = scale.tokens + _COLLATERAL_TOKENS
     error = 3 * scale.audit
     return Work(
-        stage="controls",
         forward_passes=2 * scale.train + questions + harmless + error,
         layer_tokens=scale.whole(2 * scale.train),
         alone_layer_tokens=scale.whole(harmless, longer),
@@ -122,11 +124,12 @@ def controls(scale: Scale) -> Work:
     )
 
 
-def confirmation(scale: Scale) -> Work:
+def confirmation(scale: Scale) -> Work | None:
+    if scale.config.confirm != "text":
+        return None
     answers, readings = 4.5 * scale.audit, 2 * scale.train
     batches = 4 * scale.facts.batches(scale.audit) + scale.facts.batches(scale.audit / 2)
     return Work(
-        stage="confirmation",
         forward_passes=answers + readings,
         layer_tokens=scale.whole(answers + readings),
         heads=answers,

@@ -16,7 +16,6 @@ _CHANGED = 0.6
 class Work:
     """What one stage does."""
 
-    stage: str
     forward_passes: float
     layer_tokens: float = 0.0
     """Tokens through one decoder layer each, in whole passes of several prompts."""

@@ -21,6 +21,7 @@ from safetensors.numpy import save
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
+from sae_audit.findings.stages import TENSOR_FILES, tensors_of
 from sae_audit.record import layout
 from sae_audit.record.facts import Manifest
 from sae_audit.record.findings_file import Findings
@@ -28,7 +29,6 @@ from sae_audit.record.identity import RunIdentity
 from sae_audit.record.layout import BESIDE, CONFIG, FINDINGS, MANIFEST, PAGES, STORE
 from sae_audit.record.lock import locked
 from sae_audit.record.reading import read_facts
-from sae_audit.record.stages import tensors_of
 from sae_audit.record.store import Store
 from sae_audit.untrusted import read_yaml, shown
 
@@ -256,7 +256,7 @@ def write_config(config: AuditConfig, path: Path) -> None:
 
 
 def write_tensors(folder: Path, name: str, tensors: Mapping[str, np.ndarray]) -> None:
-    assert name in layout.TENSOR_NAMES, f"{name} is no name that a run deletes again"
+    assert name in TENSOR_FILES, f"{name} is no name that a run deletes again"
     arrays = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
     place = layout.make_tensor_folder(folder)
     layout.write_file(place / layout.tensor_file(name), save(arrays))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sae_audit.errors import AuditError, AuditStoppedError
+from sae_audit.findings.stages import TENSOR_FILES
 from sae_audit.untrusted import shown
 
 STORE = "run.sqlite"
@@ -28,8 +29,6 @@ BESIDE = ".new-run"
 
 PAGES = (CONFIG, MANIFEST, FINDINGS, PAGE)
 JOURNALS = tuple(f"{STORE}-{kind}" for kind in ("journal", "wal", "shm"))
-TENSOR_NAMES = ("means", "means_by_group", "random_directions", "successive_directions")
-
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _USERS = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR),
@@ -124,7 +123,7 @@ def check_nothing_in_the_way(folder: Path) -> None:
     Raises:
         AuditError: names it.
     """
-    files = [tensor_file(name) for name in TENSOR_NAMES]
+    files = [tensor_file(name) for name in TENSOR_FILES]
     replaced = (*PAGES, *(f"{TENSORS}/{name}" for name in files))
     beside = (*map(written_beside, PAGES), *(f"{TENSORS}/{written_beside(f)}" for f in files))
     for name in (STORE, *replaced, *beside):
@@ -166,7 +165,7 @@ def discard(folder: Path) -> None:
     """Delete what a run wrote into this folder, and the folder if nothing else is in it."""
     tensors = folder / TENSORS
     with disk_errors(folder):
-        names = [tensor_file(name) for name in TENSOR_NAMES]
+        names = [tensor_file(name) for name in TENSOR_FILES]
         if tensors.is_dir() and not tensors.is_symlink():
             _delete(tensors, [*names, *(written_beside(name) for name in names)])
             _delete_empty(tensors)
@@ -183,7 +182,7 @@ def swap_in(beside: Path, folder: Path, *, tensors: Collection[str]) -> None:
     """
     with disk_errors(folder):
         place = make_tensor_folder(folder)
-        for name in TENSOR_NAMES:
+        for name in TENSOR_FILES:
             if name in tensors:
                 _move(beside / TENSORS, place, tensor_file(name))
             else:

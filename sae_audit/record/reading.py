@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from sae_audit.errors import AuditError
+from sae_audit.findings.stages import ABSENCE, STAGE_OF, OfRun, Stage
 from sae_audit.record.facts import StageFacts
 from sae_audit.record.layout import BESIDE, STORE
 from sae_audit.record.opening import (
@@ -26,8 +27,9 @@ from sae_audit.record.opening import (
     restrict,
 )
 from sae_audit.record.payloads import parsed
-from sae_audit.record.stages import KINDS
 from sae_audit.untrusted import shown, unprintable
+
+T = TypeVar("T")
 
 _N_FACTS = 100
 
@@ -37,9 +39,32 @@ class Recorded:
     """All that a store holds."""
 
     facts: Mapping[str, str]
-    rows: Mapping[str, list[Any]]
-    """Objects by stage, in the order written."""
+    rows: Mapping[str, list[object]]
+    """Objects by name of their stage, in the order written."""
     costs: tuple[StageFacts, ...]
+
+    def all(self, stage: Stage[T]) -> list[T]:
+        """Every object of a stage, in the order written."""
+        # Each was parsed as one of the stage's kinds.
+        return cast(list[T], self.rows.get(stage.name, []))
+
+    def found(self, stage: OfRun[T]) -> T | None:
+        """What the stage found; None where it has not been run, or found nothing to do."""
+        own = self.all(stage)
+        assert len(own) <= 1, (stage.name, len(own))
+        return own[0] if own else None
+
+    def one(self, stage: OfRun[T]) -> T:
+        """What a stage found that every such record has."""
+        found = self.found(stage)
+        assert found is not None, f"no {stage.name}"
+        return found
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether there is an absence for which no feature was looked for."""
+        absence = self.found(ABSENCE)
+        return absence is not None and absence.kind.early
 
     @property
     def is_finished(self) -> bool:
@@ -60,12 +85,12 @@ def read_store(folder: Path) -> Recorded:
         ).fetchone()
         if found[0] > N_ROWS or (found[1] or 0) > STORE_BYTES:
             raise AuditError(f"{shown(path)} holds {found[0]:,} rows, more than a run writes.")
-        rows: dict[str, list[Any]] = {}
+        rows: dict[str, list[object]] = {}
         costs: dict[str, list[float]] = {}
         for row in connection.execute("SELECT * FROM records ORDER BY rowid"):
             stage, key, payload, *spent = _typed(row, path)
             what = f"{shown(path)}, stage {stage}, {shown(key)}:"
-            rows.setdefault(stage, []).append(parsed(payload, KINDS[stage], what))
+            rows.setdefault(stage, []).append(parsed(payload, STAGE_OF[stage].kind, what))
             total = costs.setdefault(stage, [0, 0, 0.0])
             costs[stage] = [a + b for a, b in zip(total, spent, strict=True)]
     return Recorded(
@@ -159,7 +184,7 @@ def _facts(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
 
 def _typed(row: tuple[Any, ...], path: Path) -> tuple[Any, ...]:
     stage, key, payload, passes, tokens, seconds = row
-    if not (isinstance(stage, str) and stage in KINDS):
+    if not (isinstance(stage, str) and stage in STAGE_OF):
         raise AuditError(f"{shown(path)} holds a stage that no audit has: {shown(stage)}.")
     fits = (
         isinstance(key, str)

@@ -1,18 +1,16 @@
 """A finished run, read back from its folder; needs no model and no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
 from sae_audit.config import AuditConfig
-from sae_audit.controls.chance import against_chance
-from sae_audit.direction.presence import behaviour
 from sae_audit.errors import AuditError
 from sae_audit.findings import (
     Absence,
@@ -43,15 +41,61 @@ from sae_audit.findings import (
     Waking,
     WidenedPool,
 )
-from sae_audit.interactions.over_prompts import over_prompts
+from sae_audit.findings.stages import (
+    ABSENCE,
+    BEHAVIOUR,
+    CANDIDATES,
+    CASCADES,
+    CASCADES_BY_CHANCE,
+    CHANCE_CONTROL,
+    CONFIRMATION,
+    CONTROLS,
+    DICTIONARY_COVERAGE,
+    DIRECTION,
+    DIRECTION_CHECK,
+    DOSES,
+    EDGES,
+    INTERACTIONS,
+    INTERACTIONS_OVER_PROMPTS,
+    MEANS,
+    MEANS_BY_GROUP,
+    MINIMAL_SET_FAMILIES,
+    MINIMAL_SETS,
+    POOLED,
+    POOLED_CASCADE,
+    POOLED_SET,
+    RANDOM_DIRECTIONS,
+    SAE_QUALITY,
+    SCORES,
+    SEARCH_BY_CHANCE,
+    SUCCESSIVE_DIRECTIONS,
+    SUFFICIENCY,
+    UNITS_OUT,
+    WAKING,
+    WIDENING,
+)
 from sae_audit.record.facts import Manifest
 from sae_audit.record.findings_file import Findings, read_findings
 from sae_audit.record.layout import CONFIG, FINDINGS, MANIFEST
 from sae_audit.record.payloads import validated
 from sae_audit.record.reading import Recorded, own_file, read_store
+from sae_audit.record.tables import behaviour as of_behaviour
+from sae_audit.record.tables import cascades as of_cascades
+from sae_audit.record.tables import direction as of_direction
+from sae_audit.record.tables import interactions as of_interactions
+from sae_audit.record.tables import minimal_sets as of_minimal_sets
 from sae_audit.record.tensors import read_tensors
 from sae_audit.record.whole import check_whole, fitting_together
 from sae_audit.untrusted import read_json, read_yaml, shown
+
+
+@runtime_checkable
+class _OfPrompt(Protocol):
+    @property
+    def prompt_id(self) -> str: ...
+
+
+P = TypeVar("P", bound=_OfPrompt)
 
 
 class Run:
@@ -87,27 +131,26 @@ class Run:
 
     @cached_property
     def scores(self) -> list[PromptScore]:
-        return self._one("scores")
+        return self.recorded.one(SCORES)
 
     @cached_property
     def behaviour(self) -> Behaviour:
-        """Refusal rates and separation, counted from the scores."""
-        return behaviour(self.scores, seed=self.config.seed)
+        """Refusal rates and separation of the scores."""
+        return self.recorded.one(BEHAVIOUR)
 
     @cached_property
     def absence(self) -> Absence | None:
         """Why no refusal mechanism is claimed; None where one is."""
-        found = self._all("absence")
-        return found[0] if found else None
+        return self.recorded.found(ABSENCE)
 
     @property
     def stopped_early(self) -> bool:
         """Whether there is an absence for which no feature was looked for."""
-        return self.absence is not None and self.absence.kind.early
+        return self.recorded.stopped_early
 
     @cached_property
     def quality(self) -> list[SaeQuality]:
-        return self._one("sae_quality")
+        return self.recorded.one(SAE_QUALITY)
 
     @cached_property
     def direction(self) -> Direction:
@@ -115,37 +158,38 @@ class Run:
         AuditError: no direction was found; says why.
         """
         self._check_sought("refusal direction")
-        return self._one("direction")
+        found = self.recorded.one(DIRECTION)
+        assert isinstance(found, Direction), "no direction, and no absence"
+        return found
 
     @cached_property
     def direction_check(self) -> DirectionCheck | None:
         """None in records made before there was such a check."""
-        found = self._all("direction_check")
-        return found[0] if found else None
+        return self.recorded.found(DIRECTION_CHECK)
 
     @cached_property
     def successive_directions(self) -> SuccessiveDirections | None:
         """None in records made before they were looked for."""
-        found = self._all("successive_directions")
-        return found[0] if found else None
+        return self.recorded.found(SUCCESSIVE_DIRECTIONS)
 
     @cached_property
     def successive_units(self) -> Float[np.ndarray, "direction d_model"]:
         """What was projected out for them: unit, at right angles to each other, in their order."""
-        return read_tensors(self.folder, "successive_directions")["units"]
+        return read_tensors(self.folder, UNITS_OUT)["units"]
 
     @cached_property
     def dictionary_coverage(self) -> DictionaryCoverage | None:
         """None in records made before this was measured."""
-        found = self._all("dictionary_coverage")
-        return found[0] if found else None
+        return self.recorded.found(DICTIONARY_COVERAGE)
 
     @cached_property
     def discarded_directions(self) -> NoDirection | None:
         """The directions that were tried, where none of them passes the filters."""
         if self.absence is None or self.absence.kind is not AbsenceKind.NO_DIRECTION:
             return None
-        return self._one("direction")
+        found = self.recorded.one(DIRECTION)
+        assert isinstance(found, NoDirection), "a direction, and its absence"
+        return found
 
     @cached_property
     def candidates(self) -> CandidateSet:
@@ -153,124 +197,108 @@ class Run:
         AuditError: there is no direction to choose candidates by; says why.
         """
         self._check_sought("candidates")
-        return self._one("candidates")
+        return self.recorded.one(CANDIDATES)
 
     @cached_property
     def widened(self) -> dict[str, WidenedPool]:
         """By prompt, what its candidates were widened by: nothing, where they flip it."""
-        found: list[WidenedPool] = self._all("widening")
-        return {one.prompt_id: one for one in found}
+        return {one.prompt_id: one for one in self.recorded.all(WIDENING)}
 
     @cached_property
     def minimal_sets(self) -> list[MinimalSet]:
         """In the order of the prompts; searches that advance together end in any order."""
-        return self._by_prompt("minimal_sets")
+        return self._in_order(self.recorded.all(MINIMAL_SETS))
 
     @cached_property
     def minimal_set_families(self) -> list[MinimalSetFamily]:
         """One per flipped prompt; empty where other minimal sets were not looked for."""
-        return self._by_prompt("minimal_set_families")
+        return self._in_order(self.recorded.all(MINIMAL_SET_FAMILIES))
 
     @cached_property
     def doses(self) -> list[FlipDose]:
         """One per refused prompt; empty where doses were left out."""
-        return self._by_prompt("doses")
+        return self._in_order(self.recorded.all(DOSES))
 
     @cached_property
     def sets_by_chance(self) -> list[MinimalSet]:
         """For the same prompts, what the same search finds among random candidates."""
-        return self._all("search_by_chance")
+        return self.recorded.all(SEARCH_BY_CHANCE)
 
     @cached_property
     def chance_control(self) -> ChanceControl | None:
-        """Counted from the minimal sets and those found by chance; None where no search was made, or
-        by a version that had no such control."""
-        if not self.sets_by_chance:
-            return None
-        margin = self.config.evidence.margin
-        return against_chance(self.minimal_sets, self.sets_by_chance, margin=margin)
+        """The minimal sets held against those found by chance; None where no search was made."""
+        return self.recorded.found(CHANCE_CONTROL)
 
     @cached_property
     def pooled_set(self) -> PooledSet | None:
         """None where no prompt was flipped."""
-        found = self._all("pooled_set")
-        return found[0] if found else None
+        return self.recorded.found(POOLED_SET)
 
     @cached_property
     def interactions(self) -> list[InteractionGraph]:
         """One per flipped prompt, and the pooled one under scope `pooled`."""
-        return self._all("interactions")
+        return self.recorded.all(INTERACTIONS)
 
     @cached_property
     def pooled_graph(self) -> InteractionGraph | None:
         """The one over the mean score of several prompts; None where there is no pooled set."""
-        return next((graph for graph in self.interactions if graph.scope == "pooled"), None)
+        return next((graph for graph in self.interactions if graph.scope == POOLED), None)
 
     @cached_property
     def prompt_graphs(self) -> list[InteractionGraph]:
         """Those of one prompt each."""
-        return [graph for graph in self.interactions if graph.scope != "pooled"]
+        return [graph for graph in self.interactions if graph.scope != POOLED]
 
     @cached_property
     def interactions_over_prompts(self) -> InteractionsOverPrompts | None:
-        """Counted from the graphs; None where no prompt has one."""
-        if not self.prompt_graphs:
-            return None
-        return over_prompts(
-            self.prompt_graphs,
-            self.pooled_graph,
-            n_shuffles=self.config.interactions.n_shuffles,
-            seed=self.config.seed,
-        )
+        """What the graphs of single prompts say together; None where no prompt has one."""
+        return self.recorded.found(INTERACTIONS_OVER_PROMPTS)
 
     @cached_property
     def cascades(self) -> list[Cascade]:
-        return self._all("cascades")
+        return self.recorded.all(CASCADES)
 
     @cached_property
     def cascades_by_chance(self) -> list[CascadeByChance]:
         """Their control: the same search behind a random set, one for each cascade."""
-        return self._all("cascades_by_chance")
+        return self.recorded.all(CASCADES_BY_CHANCE)
 
     @cached_property
     def edges(self) -> list[WakeEdges]:
         """Which features' ablation wakes which, one for each cascade."""
-        return self._all("edges")
+        return self.recorded.all(EDGES)
 
     @cached_property
     def waking(self) -> list[Waking]:
         """On which tokens features wake, one for each cascade."""
-        return self._all("waking")
+        return self.recorded.all(WAKING)
 
     @cached_property
     def pooled_cascade(self) -> PooledCascade | None:
         """None where no prompt was flipped."""
-        found = self._all("pooled_cascade")
-        return found[0] if found else None
+        return self.recorded.found(POOLED_CASCADE)
 
     @cached_property
     def sufficiency(self) -> Sufficiency | None:
         """None in records older than the question."""
-        found = self._all("sufficiency")
-        return found[0] if found else None
+        return self.recorded.found(SUFFICIENCY)
 
     @cached_property
     def controls(self) -> Controls:
         """Empty where nothing was found to hold controls against."""
         if self.stopped_early:
             return Controls(per_prompt=(), pooled=(), collateral=(), error_term=None)
-        return self._one("controls")
+        return self.recorded.one(CONTROLS)
 
     @cached_property
     def confirmation(self) -> Confirmation | None:
         """None where flips were not confirmed in text."""
-        found = self._all("confirmation")
-        return found[0] if found else None
+        return self.recorded.found(CONFIRMATION)
 
     @cached_property
     def means(self) -> Mapping[str, Float[np.ndarray, "layer template d_model"]]:
         """Mean residuals of the training prompts, `harmful` and `harmless`."""
-        return read_tensors(self.folder, "means")
+        return read_tensors(self.folder, MEANS)
 
     @cached_property
     def means_by_group(self) -> Mapping[str, Float[np.ndarray, "group layer template d_model"]]:
@@ -284,29 +312,19 @@ class Run:
 
     @cached_property
     def _grouped(self) -> Mapping[str, np.ndarray]:
-        return read_tensors(self.folder, "means_by_group")
+        return read_tensors(self.folder, MEANS_BY_GROUP)
 
     @cached_property
     def random_directions(self) -> Float[np.ndarray, "direction d_model"]:
         """What the refusal direction was held against: of its norm, at right angles to it."""
-        return read_tensors(self.folder, "random_directions")["directions"]
+        return read_tensors(self.folder, RANDOM_DIRECTIONS)["directions"]
 
     def table(self, name: str) -> pd.DataFrame:
-        """A stage as a data frame: `scores`, `saes`, `directions`, `direction_check`,
-        `successive_directions` (one row a direction out), `coverage`,
-        `candidates`, `minimal_sets`, `minimal_set_families` (one row a set), `doses` (one row a
-        scored dose), `pairs`, `waves`, `cascades` (one row for each and one for its random
-        set), `wake_edges`, `waking_tokens` or `costs`.
-
-        `saes` has one row an audited layer: layer, release, id, width, explained_variance,
-        explained_variance_without_bos, explained_variance_shuffled, l0 and ce_recovered, NaN where
-        there is no such ratio; each with its interval in `_low` and `_high`.
+        """A stage as a data frame: one of `TABLES`, where each is described.
 
         Raises:
             AuditError: there is no table of that name, or the record does not fit together.
         """
-        from sae_audit.record.tables import TABLES
-
         if name not in TABLES:
             raise AuditError(f"No table {name!r}; there are {', '.join(TABLES)}.")
         with fitting_together(self.folder):
@@ -336,18 +354,52 @@ class Run:
                 f"{self.folder} has no {what} ({self.absence.kind.value}): {self.absence.reason}"
             )
 
-    # Kinds may be `list[X]`, which is no `type[T]`: each property above states what it gives.
-    def _one(self, stage: str) -> Any:
-        found = self._all(stage)
-        assert len(found) == 1, (stage, len(found))
-        return found[0]
-
-    def _by_prompt(self, stage: str) -> list[Any]:
+    def _in_order(self, found: Sequence[P]) -> list[P]:
+        """In that of the prompts."""
         places = {score.prompt_id: place for place, score in enumerate(self.scores)}
-        return sorted(self._all(stage), key=lambda one: places[one.prompt_id])
+        return sorted(found, key=lambda one: places[one.prompt_id])
 
-    def _all(self, stage: str) -> list[Any]:
-        return self.recorded.rows.get(stage, [])
+
+TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
+    "scores": lambda run: of_behaviour.scores(run.scores),
+    # One row an audited layer: each measure with its interval in `_low` and `_high`, NaN where there
+    # is no such ratio.
+    "saes": lambda run: of_behaviour.saes(run.quality, run.manifest.saes),
+    "directions": lambda run: of_direction.directions(
+        run.discarded_directions if run.stopped_early else run.direction
+    ),
+    "direction_check": lambda run: of_direction.direction_check(run.direction_check),
+    # One row a direction out.
+    "successive_directions": lambda run: of_direction.successive_directions(
+        run.successive_directions
+    ),
+    "coverage": lambda run: of_direction.coverage(run.dictionary_coverage),
+    "candidates": lambda run: of_direction.candidates(
+        None if run.stopped_early else run.candidates
+    ),
+    "minimal_sets": lambda run: of_minimal_sets.minimal_sets(
+        run.minimal_sets, run.sets_by_chance, margin=run.config.evidence.margin
+    ),
+    # One row a set.
+    "minimal_set_families": lambda run: of_minimal_sets.minimal_set_families(
+        run.minimal_set_families
+    ),
+    # One row a scored dose.
+    "doses": lambda run: of_minimal_sets.doses(run.doses),
+    "interaction_fits": lambda run: of_interactions.interaction_fits(run.interactions),
+    "pairs": lambda run: of_interactions.pairs(run.interactions),
+    "pairs_over_prompts": lambda run: of_interactions.pairs_over_prompts(
+        run.interactions_over_prompts
+    ),
+    "triples": lambda run: of_interactions.triples(run.interactions),
+    "waves": lambda run: of_cascades.waves(run.cascades),
+    # One row for each, and one for its random set.
+    "cascades": lambda run: of_cascades.cascades(run.cascades, run.cascades_by_chance),
+    "wake_edges": lambda run: of_cascades.wake_edges(run.edges),
+    "waking_tokens": lambda run: of_cascades.waking_tokens(run.waking),
+    "costs": lambda run: of_behaviour.costs(run.manifest.stages),
+}
+"""What `Run.table` gives, by name."""
 
 
 def load_run(path: str | Path) -> Run:
@@ -365,5 +417,5 @@ def load_run(path: str | Path) -> Run:
                 f"The audit in {shown(folder)} is not finished; run its command again and it resumes: "
                 f"sae-audit audit {shown(folder / CONFIG)} --out {shown(folder)}"
             )
-        check_whole(run)
+        check_whole(folder, run.recorded, run.config, run.manifest, run.findings)
     return run

@@ -8,44 +8,53 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
 from sae_audit.errors import AuditError, AuditStoppedError
+from sae_audit.findings.stages import Stage
 from sae_audit.record.facts import StageFacts
 from sae_audit.record.layout import disk_errors
 from sae_audit.record.opening import FORMAT, SCHEMA, check_file, check_schema, restrict
 from sae_audit.record.payloads import as_recorded
 from sae_audit.untrusted import shown
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One finished piece of work."""
+class Spent:
+    """What one row took."""
 
-    stage: str
-    key: str
-    kind: Any
-    value: Any
     forward_passes: int
     tokens: int
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Generic[T]):
+    """One finished piece of work."""
+
+    stage: Stage[T]
+    key: str
+    value: T
+    spent: Spent
 
     @property
     def payload(self) -> str:
         """Raises:
         AuditError: a number in it is not finite.
         """
-        found = TypeAdapter(self.kind).dump_python(self.value, mode="json", round_trip=True)
+        found = TypeAdapter(self.stage.kind).dump_python(self.value, mode="json", round_trip=True)
         try:
             return json.dumps(found, allow_nan=False)
         except ValueError as error:
             raise AuditError(
-                f"The stage {self.stage} ({shown(self.key)}) came to a number that is not finite; load "
-                "the model with --dtype float32, or check the weights."
+                f"The stage {self.stage.name} ({shown(self.key)}) came to a number that is not finite; "
+                "load the model with --dtype float32, or check the weights."
             ) from error
 
 
@@ -97,22 +106,21 @@ class Store:
     def set_fact(self, name: str, value: str) -> None:
         self.set_facts({name: value})
 
-    def get(self, stage: str, key: str, kind: Any) -> Any:
-        """The stored object of this kind (a class, or `list[X]`); None where the work has not been
-        done."""
+    def get(self, stage: Stage[T], key: str) -> T | None:
+        """The stored object; None where the work has not been done."""
         with disk_errors(self._path):
             row = self._connection.execute(
-                "SELECT payload FROM records WHERE stage = ? AND key = ?", (stage, key)
+                "SELECT payload FROM records WHERE stage = ? AND key = ?", (stage.name, key)
             ).fetchone()
-        return as_recorded(row[0], kind, self._named(stage, key)) if row else None
+        return self._parsed(stage, key, row[0]) if row else None
 
-    def all(self, stage: str, kind: Any) -> list[Any]:
+    def all(self, stage: Stage[T]) -> list[T]:
         """Every object of a stage, in the order written."""
         with disk_errors(self._path):
             rows = self._connection.execute(
-                "SELECT key, payload FROM records WHERE stage = ? ORDER BY rowid", (stage,)
+                "SELECT key, payload FROM records WHERE stage = ? ORDER BY rowid", (stage.name,)
             ).fetchall()
-        return [as_recorded(payload, kind, self._named(stage, key)) for key, payload in rows]
+        return [self._parsed(stage, key, payload) for key, payload in rows]
 
     def stages(self) -> set[str]:
         """Stages of which something is recorded."""
@@ -120,21 +128,18 @@ class Store:
             rows = self._connection.execute("SELECT DISTINCT stage FROM records").fetchall()
         return {stage for (stage,) in rows}
 
-    def put(self, stage: str, key: str, kind: Any, value: Any, **cost: Any) -> None:
-        """Record one row; `cost` is its `forward_passes`, `tokens` and `seconds`."""
-        self.put_all([Row(stage=stage, key=key, kind=kind, value=value, **cost)])
+    def put(self, stage: Stage[T], key: str, value: T, spent: Spent) -> None:
+        """Record one row."""
+        self.put_all([Row(stage=stage, key=key, value=value, spent=spent)])
 
-    def put_all(self, rows: Sequence[Row], *, facts: Mapping[str, str] | None = None) -> None:
+    def put_all(self, rows: Sequence[Row[Any]], *, facts: Mapping[str, str] | None = None) -> None:
         """Record all of these, or, where something fails, none.
 
         Raises:
             AuditError: a number is not finite.
             AuditStoppedError: the disk is full, or the folder was removed meanwhile.
         """
-        values = [
-            (row.stage, row.key, row.payload, row.forward_passes, row.tokens, row.seconds)
-            for row in rows
-        ]
+        values = [(row.stage.name, row.key, row.payload, *astuple(row.spent)) for row in rows]
         self.check_there()
         with disk_errors(self._path), self._transaction():
             self._connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", values)
@@ -164,8 +169,9 @@ class Store:
             for stage, passes, tokens, seconds in rows
         )
 
-    def _named(self, stage: str, key: str) -> str:
-        return f"{shown(self._path)}, stage {shown(stage)}, {shown(key)}:"
+    def _parsed(self, stage: Stage[T], key: str, payload: str) -> T:
+        what = f"{shown(self._path)}, stage {stage.name}, {shown(key)}:"
+        return as_recorded(payload, stage.kind, what)
 
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._connection)
@@ -186,7 +192,7 @@ class _Transaction:
     def __enter__(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._connection.execute("COMMIT")
         elif self._connection.in_transaction:

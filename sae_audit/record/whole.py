@@ -3,24 +3,41 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.findings import Direction
+from sae_audit.findings.stages import (
+    BEHAVIOUR,
+    CANDIDATES,
+    CONTROLS,
+    DIRECTION,
+    INTERACTIONS,
+    MEANS,
+    MEANS_BY_GROUP,
+    POOLED,
+    RANDOM_DIRECTIONS,
+    SAE_QUALITY,
+    SCORES,
+    STAGES,
+    UNITS_OUT,
+    WIDENING,
+    OfPrompts,
+    OfRun,
+    tensors_of,
+)
 from sae_audit.record.facts import Manifest
-from sae_audit.record.stages import BY_PROMPT, ONCE, tensors_of
+from sae_audit.record.findings_file import Findings
+from sae_audit.record.reading import Recorded
 from sae_audit.record.tensors import read_tensors
 from sae_audit.untrusted import parsed_json, shown
 
-if TYPE_CHECKING:
-    from sae_audit.record.run import Run
-
 _MOST_SHUFFLES = 10_000
 """Refits that counting a record again may be asked for."""
-_EVERY = {"scores", "sae_quality"}
-_UNLESS_EARLY = {"direction", "candidates", "controls"}
+_EVERY = (SCORES, BEHAVIOUR, SAE_QUALITY)
+_UNLESS_EARLY = (DIRECTION, CANDIDATES, CONTROLS)
 
 
 @contextmanager
@@ -43,65 +60,65 @@ def fitting_together(*folders: Path) -> Iterator[None]:
         ) from error
 
 
-def check_whole(run: "Run") -> None:
+def check_whole(
+    folder: Path, recorded: Recorded, config: AuditConfig, manifest: Manifest, findings: Findings
+) -> None:
     """Refuse a run that lacks something, or whose files are of different audits.
 
     Raises:
         AuditError: says what.
     """
-    if run.manifest.identity != run.recorded.facts.get("identity"):
+    if manifest.identity != recorded.facts.get("identity"):
         raise AuditError(
-            f"{shown(run.folder)} holds parts of two audits, its record and its manifest; where an "
+            f"{shown(folder)} holds parts of two audits, its record and its manifest; where an "
             "--overwrite was interrupted, run its command again."
         )
-    _check_settings(run)
-    assert run.config.interactions.n_shuffles <= _MOST_SHUFFLES, "interactions.n_shuffles"
-    assert run.findings.model.d_model == run.manifest.model.d_model, "findings.json, manifest.json"
-    _check_stages(run)
-    _check_prompts(run)
-    _check_layers(run)
-    for name in tensors_of(run.recorded.rows):
-        _check_tensors(run, name)
+    _check_settings(folder, recorded, config)
+    assert config.interactions.n_shuffles <= _MOST_SHUFFLES, "interactions.n_shuffles"
+    assert findings.model.d_model == manifest.model.d_model, "findings.json, manifest.json"
+    _check_stages(folder, recorded)
+    _check_prompts(recorded)
+    _check_layers(recorded, manifest)
+    for name in tensors_of(recorded.rows):
+        _check_tensors(folder, manifest, name)
 
 
-def _check_settings(run: "Run") -> None:
-    recorded = parsed_json(run.recorded.facts["identity_parts"], "the recorded identity")[
-        "settings"
-    ]
-    written = run.config.model_dump(mode="json")
+def _check_settings(folder: Path, recorded: Recorded, config: AuditConfig) -> None:
+    begun = parsed_json(recorded.facts["identity_parts"], "the recorded identity")["settings"]
+    written = config.model_dump(mode="json")
     # The one setting that no file holds.
-    differing = [
-        key for key in recorded if key != "trust_remote_code" and written[key] != recorded[key]
-    ]
+    differing = [key for key in begun if key != "trust_remote_code" and written[key] != begun[key]]
     if differing:
         raise AuditError(
-            f"{shown(run.folder)}/config.yaml holds other settings than the run was made with "
+            f"{shown(folder)}/config.yaml holds other settings than the run was made with "
             f"({shown(differing[0], 40)}); fetch it again, or audit again."
         )
 
 
-def _check_stages(run: "Run") -> None:
-    rows = run.recorded.rows
-    needed = _EVERY if run.stopped_early else _EVERY | _UNLESS_EARLY
-    missing = sorted(needed - rows.keys())
-    if missing:
-        raise AuditError(f"The record in {shown(run.folder)} lacks the stage {missing[0]}.")
-    for stage, found in rows.items():
-        if stage in ONCE and len(found) != 1:
+def _check_stages(folder: Path, recorded: Recorded) -> None:
+    counts = {name: len(found) for name, found in recorded.rows.items()}
+    for stage in STAGES:
+        if isinstance(stage, OfRun) and counts.get(stage.name, 0) > 1:
             raise AuditError(
-                f"The record in {shown(run.folder)} holds {len(found)} rows of the stage {stage}, "
-                "which has one."
+                f"The record in {shown(folder)} holds {counts[stage.name]} rows of the stage "
+                f"{stage.name}, which has one."
             )
+    needed = _EVERY if recorded.stopped_early else (*_EVERY, *_UNLESS_EARLY)
+    missing = sorted({stage.name for stage in needed} - counts.keys())
+    if missing:
+        raise AuditError(f"The record in {shown(folder)} lacks the stage {missing[0]}.")
 
 
-def _check_prompts(run: "Run") -> None:
-    known = [score.prompt_id for score in run.scores]
-    _check_ids("scores", known, set(known))
-    widened = set(run.widened)
-    for stage in BY_PROMPT:
-        ids = [one.prompt_id for one in run.recorded.rows.get(stage, [])]
-        _check_ids(stage, ids, set(known) if stage == "widening" else widened)
-    _check_ids("interactions", [one.scope for one in run.prompt_graphs], widened)
+def _check_prompts(recorded: Recorded) -> None:
+    known = [score.prompt_id for score in recorded.one(SCORES)]
+    _check_ids(SCORES.name, known, set(known))
+    widened = {one.prompt_id for one in recorded.all(WIDENING)}
+    for stage in STAGES:
+        if isinstance(stage, OfPrompts) and stage is not INTERACTIONS:
+            ids = [one.prompt_id for one in recorded.all(stage)]
+            _check_ids(stage.name, ids, set(known) if stage is WIDENING else widened)
+    scopes = [one.scope for one in recorded.all(INTERACTIONS) if one.scope != POOLED]
+    _check_ids(INTERACTIONS.name, scopes, widened)
 
 
 def _check_ids(stage: str, ids: Iterable[str], known: set[str]) -> None:
@@ -112,26 +129,25 @@ def _check_ids(stage: str, ids: Iterable[str], known: set[str]) -> None:
         seen.add(one)
 
 
-def _check_layers(run: "Run") -> None:
-    model = run.manifest.model
+def _check_layers(recorded: Recorded, manifest: Manifest) -> None:
+    model = manifest.model
     assert 0 < model.n_layers <= 10_000, f"{model.n_layers} layers"
-    layers = [sae.layer for sae in run.manifest.saes]
+    layers = [sae.layer for sae in manifest.saes]
     assert layers == sorted(set(layers)), f"SAEs of layers {layers}"
-    assert layers == [one.layer for one in run.quality], "sae_quality, manifest.json"
+    assert layers == [one.layer for one in recorded.one(SAE_QUALITY)], "sae_quality, manifest.json"
     assert all(0 <= layer < model.n_layers for layer in layers), f"SAEs of layers {layers}"
-    if not run.stopped_early:
-        direction: Direction = run.direction
+    if not recorded.stopped_early:
+        direction = recorded.one(DIRECTION)
+        assert isinstance(direction, Direction), "no direction"
         assert len(direction.vector) == model.d_model, f"a direction of {len(direction.vector)}"
         assert any(direction.vector), "a direction of zeros"
 
 
-def _check_tensors(run: "Run", name: str) -> None:
-    found = read_tensors(run.folder, name)
-    fits = _SHAPES[name]
-    wrong = fits(found, run.manifest)
+def _check_tensors(folder: Path, manifest: Manifest, name: str) -> None:
+    wrong = _SHAPES[name](read_tensors(folder, name), manifest)
     if wrong:
         raise AuditError(
-            f"{shown(run.folder)}: tensors/{name}.safetensors does not fit the model ({wrong})."
+            f"{shown(folder)}: tensors/{name}.safetensors does not fit the model ({wrong})."
         )
 
 
@@ -168,8 +184,8 @@ def _wrong(found: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ..
 
 
 _SHAPES = {
-    "means": _wrong_means,
-    "means_by_group": _wrong_groups,
-    "random_directions": _wrong_randoms,
-    "successive_directions": _wrong_units,
+    MEANS: _wrong_means,
+    MEANS_BY_GROUP: _wrong_groups,
+    RANDOM_DIRECTIONS: _wrong_randoms,
+    UNITS_OUT: _wrong_units,
 }

@@ -11,6 +11,7 @@ import pytest
 from sae_audit import audit, load_run
 from sae_audit.bundled import bundled_root
 from sae_audit.findings import AbsenceKind
+from sae_audit.findings.stages import MINIMAL_SETS, Step
 from sae_audit.organisms.mechanismless import write_random_organism
 from sae_audit.pipeline.opening import opened
 from sae_audit.presets import build_config
@@ -230,8 +231,8 @@ def test_an_interrupted_audit_resumes_where_it_stopped(tmp_path: Path):
     class Killed(BaseException):
         pass
 
-    def killing(stage: str, done: int, _total: int) -> None:
-        if stage == "minimal_sets" and done == 3:
+    def killing(stage: Step, done: int, _total: int) -> None:
+        if stage is MINIMAL_SETS and done == 3:
             raise Killed
 
     with pytest.raises(Killed):
@@ -239,9 +240,9 @@ def test_an_interrupted_audit_resumes_where_it_stopped(tmp_path: Path):
     assert not (tmp_path / "run" / "findings.json").exists()
     asked: list[str] = []
 
-    def watching(stage: str, done: int, total: int) -> None:
+    def watching(stage: Step, done: int, total: int) -> None:
         if done:
-            asked.append(f"{stage} {done}/{total}")
+            asked.append(f"{stage.name} {done}/{total}")
 
     audit(config, tmp_path / "run", progress=watching)
     assert audit(config, tmp_path / "whole").cascades

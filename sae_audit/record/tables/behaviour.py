@@ -1,22 +1,21 @@
 """What the model does, what the SAEs make of it, and what the audit cost."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from sae_audit.findings import PromptScore, SaeQuality
+from sae_audit.record.facts import SaeFacts, StageFacts
 from sae_audit.record.tables.columns import bounds
 
-if TYPE_CHECKING:
-    from sae_audit.record.run import Run
+
+def scores(found: Sequence[PromptScore]) -> pd.DataFrame:
+    return pd.DataFrame([asdict(score) for score in found])
 
 
-def scores(run: "Run") -> pd.DataFrame:
-    return pd.DataFrame([asdict(score) for score in run.scores])
-
-
-def saes(run: "Run") -> pd.DataFrame:
-    facts = {sae.layer: sae for sae in run.manifest.saes}
+def saes(quality: Sequence[SaeQuality], used: Sequence[SaeFacts]) -> pd.DataFrame:
+    facts = {sae.layer: sae for sae in used}
     frame = pd.DataFrame(
         [
             {
@@ -30,12 +29,12 @@ def saes(run: "Run") -> pd.DataFrame:
                 **bounds("l0", found.l0),
                 **bounds("ce_recovered", found.ce_recovered),
             }
-            for found in run.quality
+            for found in quality
         ]
     )
     # A column of nothing but None would be of objects.
     return frame.astype({name: float for name in frame if str(name).startswith("ce_recovered")})
 
 
-def costs(run: "Run") -> pd.DataFrame:
-    return pd.DataFrame([stage.model_dump() for stage in run.manifest.stages])
+def costs(stages: Sequence[StageFacts]) -> pd.DataFrame:
+    return pd.DataFrame([stage.model_dump() for stage in stages])

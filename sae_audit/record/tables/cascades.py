@@ -1,12 +1,10 @@
 """Waves, edges and the tokens that features wake on."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from sae_audit.record.run import Run
-
+from sae_audit.findings import Cascade, CascadeByChance, WakeEdges, Waking
 
 _WAVE_COLUMNS = ["prompt_id", "wave", "features", "score_after", "n_awake"]
 _CASCADE_COLUMNS = [
@@ -15,7 +13,7 @@ _CASCADE_COLUMNS = [
 ]
 
 
-def waves(run: "Run") -> pd.DataFrame:
+def waves(own: Sequence[Cascade]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -25,18 +23,19 @@ def waves(run: "Run") -> pd.DataFrame:
                 "score_after": wave.score_after,
                 "n_awake": wave.n_awake,
             }
-            for found in run.cascades
+            for found in own
             for number, wave in enumerate(found.waves, start=1)
         ],
         columns=_WAVE_COLUMNS,
     )
 
 
-def cascades(run: "Run") -> pd.DataFrame:
-    random = {one.prompt_id: one.cascade for one in run.cascades_by_chance}
+def cascades(followed: Sequence[Cascade], by_chance: Sequence[CascadeByChance]) -> pd.DataFrame:
+    """One row for each, and one for its random set."""
+    random = {one.prompt_id: one.cascade for one in by_chance}
     both = (
         (first_wave, found)
-        for own in run.cascades
+        for own in followed
         for first_wave, found in (("minimal_set", own), ("random", random.get(own.prompt_id)))
         if found is not None
     )
@@ -61,7 +60,7 @@ def cascades(run: "Run") -> pd.DataFrame:
     )
 
 
-def wake_edges(run: "Run") -> pd.DataFrame:
+def wake_edges(tested: Sequence[WakeEdges]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -77,13 +76,13 @@ def wake_edges(run: "Run") -> pd.DataFrame:
                 "n_controls": edge.n_controls,
                 "n_controls_waking": edge.n_controls_waking,
             }
-            for found in run.edges
+            for found in tested
             for edge in found.edges
         ]
     )
 
 
-def waking_tokens(run: "Run") -> pd.DataFrame:
+def waking_tokens(followed: Sequence[Waking]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -98,7 +97,7 @@ def waking_tokens(run: "Run") -> pd.DataFrame:
                 "n_features_random": awake.random_peaks_at[token],
                 "n_random_sets": len(awake.n_random),
             }
-            for found in run.waking
+            for found in followed
             for awake in found.awake
             for token in awake.peaks_at
         ]

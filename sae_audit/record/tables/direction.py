@@ -2,21 +2,24 @@
 
 from dataclasses import asdict, fields
 from math import nan
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sae_audit.findings import Direction, DirectionEvaluation
+from sae_audit.findings import (
+    CandidateSet,
+    DictionaryCoverage,
+    Direction,
+    DirectionCheck,
+    DirectionEvaluation,
+    NoDirection,
+    SuccessiveDirections,
+)
 from sae_audit.record.tables.columns import bounds, estimate_columns
 
-if TYPE_CHECKING:
-    from sae_audit.record.run import Run
 
-
-def directions(run: "Run") -> pd.DataFrame:
+def directions(found: Direction | NoDirection | None) -> pd.DataFrame:
     """All that were tried. `n_*`: prompts asked; numbers are of those asked on all of them alone."""
     columns = [field.name for field in fields(DirectionEvaluation)]
-    found = run.discarded_directions if run.stopped_early else run.direction
     full = [asdict(one) for one in found.evaluations] if found else []
     frame = pd.DataFrame(full, columns=columns)
     n_harmful, n_harmless = found.n_validation if found else (0, 0)
@@ -34,8 +37,7 @@ def directions(run: "Run") -> pd.DataFrame:
     return frame
 
 
-def direction_check(run: "Run") -> pd.DataFrame:
-    check = run.direction_check
+def direction_check(check: DirectionCheck | None) -> pd.DataFrame:
     if check is None:
         return pd.DataFrame()
     measures = ("bypass", "flipped", "induce", "induced", "answered", "kl", "stability")
@@ -53,8 +55,7 @@ def direction_check(run: "Run") -> pd.DataFrame:
     )
 
 
-def successive_directions(run: "Run") -> pd.DataFrame:
-    found = run.successive_directions
+def successive_directions(found: SuccessiveDirections | None) -> pd.DataFrame:
     if found is None:
         return pd.DataFrame()
     return pd.DataFrame(
@@ -77,8 +78,7 @@ def successive_directions(run: "Run") -> pd.DataFrame:
     )
 
 
-def coverage(run: "Run") -> pd.DataFrame:
-    found = run.dictionary_coverage
+def coverage(found: DictionaryCoverage | None) -> pd.DataFrame:
     if found is None:
         return pd.DataFrame()
     return (
@@ -107,9 +107,11 @@ def coverage(run: "Run") -> pd.DataFrame:
     )
 
 
-def candidates(run: "Run") -> pd.DataFrame:
-    found = () if run.stopped_early else run.candidates.candidates
+def candidates(found: CandidateSet | None) -> pd.DataFrame:
     return pd.DataFrame(
-        [{"feature": str(c.feature), "cosine": c.cosine} for c in found],
+        [
+            {"feature": str(c.feature), "cosine": c.cosine}
+            for c in (found.candidates if found else ())
+        ],
         columns=["feature", "cosine"],
     )

@@ -1,14 +1,11 @@
 """Fits, pairs and triples."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pandas as pd
 
+from sae_audit.findings import InteractionGraph, InteractionsOverPrompts
 from sae_audit.record.tables.columns import bounds
-
-if TYPE_CHECKING:
-    from sae_audit.record.run import Run
-
 
 _PAIR_COLUMNS = ["scope", "a", "b", "weight", "low", "high", "kind", "lasso"]
 _FIT_COLUMNS = [
@@ -27,7 +24,7 @@ _FIT_COLUMNS = [
 ]
 
 
-def interaction_fits(run: "Run") -> pd.DataFrame:
+def interaction_fits(graphs: Sequence[InteractionGraph]) -> pd.DataFrame:
     """`gain` is over the linear model; the chance level is of the graph's own solver."""
     return pd.DataFrame(
         [
@@ -41,15 +38,14 @@ def interaction_fits(run: "Run") -> pd.DataFrame:
                 **bounds("gain", fit.gain),
                 "null_weight": graph.null_weight if fit.solver == graph.solver else None,
             }
-            for graph in run.interactions
+            for graph in graphs
             for fit in graph.fits
         ],
         columns=_FIT_COLUMNS,
     )
 
 
-def pairs_over_prompts(run: "Run") -> pd.DataFrame:
-    found = run.interactions_over_prompts
+def pairs_over_prompts(found: InteractionsOverPrompts | None) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -66,7 +62,7 @@ def pairs_over_prompts(run: "Run") -> pd.DataFrame:
     )
 
 
-def pairs(run: "Run") -> pd.DataFrame:
+def pairs(graphs: Sequence[InteractionGraph]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -79,18 +75,18 @@ def pairs(run: "Run") -> pd.DataFrame:
                 "kind": pair.kind.value,
                 "lasso": pair.lasso,
             }
-            for graph in run.interactions
+            for graph in graphs
             for pair in graph.pairs
         ],
         columns=_PAIR_COLUMNS,
     )
 
 
-def triples(run: "Run") -> pd.DataFrame:
+def triples(graphs: Sequence[InteractionGraph]) -> pd.DataFrame:
     columns = ["scope", "a", "b", "c", "weight", "low", "high", "null_triple"]
     rows = [
         (graph.scope, str(t.a), str(t.b), str(t.c), t.weight, t.low, t.high, graph.null_triple)
-        for graph in run.interactions
+        for graph in graphs
         for t in graph.triples
     ]
     return pd.DataFrame(rows, columns=columns)

@@ -1,12 +1,10 @@
 """Minimal sets and the doses that flip."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from sae_audit.record.run import Run
-
+from sae_audit.findings import FlipDose, MinimalSet, MinimalSetFamily
 
 _MINIMAL_COLUMNS = [
     "prompt_id",
@@ -26,9 +24,11 @@ _MINIMAL_COLUMNS = [
 same search finds among random candidates, 0 where it does not flip the prompt."""
 
 
-def minimal_sets(run: "Run") -> pd.DataFrame:
-    by_chance = {found.prompt_id: found for found in run.sets_by_chance}
-    margin = run.config.evidence.margin
+def minimal_sets(
+    own: Sequence[MinimalSet], random: Sequence[MinimalSet], *, margin: float
+) -> pd.DataFrame:
+    """`margin` is the score, nats, below which a prompt's refusal is near zero."""
+    by_chance = {found.prompt_id: found for found in random}
     return pd.DataFrame(
         [
             {
@@ -47,13 +47,13 @@ def minimal_sets(run: "Run") -> pd.DataFrame:
                 if found.prompt_id in by_chance
                 else None,
             }
-            for found in run.minimal_sets
+            for found in own
         ],
         columns=_MINIMAL_COLUMNS,
     )
 
 
-def minimal_set_families(run: "Run") -> pd.DataFrame:
+def minimal_set_families(families: Sequence[MinimalSetFamily]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -65,13 +65,13 @@ def minimal_set_families(run: "Run") -> pd.DataFrame:
                 "certified": one.certified,
                 "complete": found.complete,
             }
-            for found in run.minimal_set_families
+            for found in families
             for number, one in enumerate(found.sets, start=1)
         ]
     )
 
 
-def doses(run: "Run") -> pd.DataFrame:
+def doses(doses_of: Sequence[FlipDose]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -81,7 +81,7 @@ def doses(run: "Run") -> pd.DataFrame:
                 "score": point.score,
                 "smallest_that_flips": point.dose == found.dose,
             }
-            for found in run.doses
+            for found in doses_of
             for point in found.points
         ]
     )

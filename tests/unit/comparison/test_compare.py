@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sae_audit import compare
+from sae_audit.comparison.page import write_comparison
 from sae_audit.comparison.types import Change
 from sae_audit.errors import AuditError
 from sae_audit.findings import AbsenceKind
@@ -213,15 +214,15 @@ def test_other_settings_are_a_caveat(tmp_path: Path):
 
 def test_a_comparison_is_written_and_foreign_files_are_not_touched(tmp_path: Path):
     found = compare(synthetic_run(tmp_path / "a", model="<b>x</b>"), synthetic_run(tmp_path / "b"))
-    page = found.write(tmp_path / "out")
-    assert found.write(tmp_path / "out") == page
+    page = write_comparison(found, tmp_path / "out")
+    assert write_comparison(found, tmp_path / "out") == page
     assert "&lt;b&gt;x" in page.read_text()
     assert "<b>x</b>" not in page.read_text()
     assert json.loads((tmp_path / "out" / "comparison.json").read_text())["verdicts"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
     with pytest.raises(AuditError, match="holds something else"):
-        found.write(tmp_path / "mine")
+        write_comparison(found, tmp_path / "mine")
     assert len(found.table()) == len(found.verdicts)
 
 
@@ -245,7 +246,7 @@ class TestWhereOneHasNoMechanism:
         assert found.direction.chosen_in == "parent"
         assert (found.features, found.cascades, found.b.layer) == (None, None, None)
         assert any("all its training prompts" in caveat for caveat in found.caveats)
-        page = found.write(tmp_path / "both").read_text()
+        page = write_comparison(found, tmp_path / "both").read_text()
         assert "not claimed: no refusal" in page
         written = json.loads((tmp_path / "both" / "comparison.json").read_text())
         assert written["b"]["absence"]["kind"] == "no_refusal"
@@ -274,7 +275,7 @@ class TestWhereOneHasNoMechanism:
         found = compare(*runs)
         assert found.direction is None
         assert "missing of the parent and the variant" in found.verdicts[0].evidence
-        page = found.write(tmp_path / "both").read_text()
+        page = write_comparison(found, tmp_path / "both").read_text()
         assert "Neither checkpoint has a refusal direction" in page
 
 

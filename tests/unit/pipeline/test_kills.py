@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sae_audit import audit, load_run
 from sae_audit.config import AuditConfig
+from sae_audit.findings.stages import STAGE_OF
 from sae_audit.record import layout
 from sae_audit.record.store import Store
 from tests.unit.pipeline.conftest import Undisturbed
@@ -51,7 +51,7 @@ def n_written(folder: Path) -> int:
         return len(files)
     opened = Store(store)
     n = len(opened.facts()) + len(opened.costs())
-    n += sum(len(opened.all(stage, Any)) for stage in opened.stages())
+    n += sum(len(opened.all(STAGE_OF[name])) for name in opened.stages())
     opened.close()
     return len(files) + n
 

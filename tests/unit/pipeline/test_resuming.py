@@ -13,6 +13,7 @@ import pytest
 from sae_audit import audit, load_run
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditStoppedError
+from sae_audit.findings.stages import Step
 from sae_audit.pipeline import audit as auditing
 from sae_audit.pipeline import opening
 from sae_audit.pipeline.audit import default_folder
@@ -27,11 +28,11 @@ from tests.unit.pipeline.conftest import Undisturbed
 pytestmark = pytest.mark.usefixtures("several_groups")
 
 
-def at(stage: str, act: Callable[[], Any]) -> Callable[[str, int, int], None]:
+def at(stage: str, act: Callable[[], Any]) -> Callable[[Step, int, int], None]:
     """Progress that acts when this stage begins."""
 
-    def progress(told: str, done: int, _total: int) -> None:
-        if told == stage and done == 0:
+    def progress(told: Step, done: int, _total: int) -> None:
+        if told.name == stage and done == 0:
             act()
 
     return progress
@@ -56,7 +57,7 @@ def rows(folder: Path) -> list[str]:
 
 def test_an_interrupt_leaves_rows_and_no_lock(config: AuditConfig, tmp_path: Path):
     begun(config, tmp_path / "run")
-    assert rows(tmp_path / "run") == ["scores", "sae_quality", "direction"]
+    assert rows(tmp_path / "run") == ["scores", "behaviour", "sae_quality", "direction"]
     assert not (tmp_path / "run" / "run.lock").exists()
     with pytest.raises(AuditError, match="not finished"):
         load_run(tmp_path / "run")
@@ -112,7 +113,7 @@ class TestOverwrite:
         n_before = len(rows(folder / ".new-run"))
         assert n_before > 5
         resumed: list[str] = []
-        audit(new, folder, overwrite=True, progress=lambda stage, *_: resumed.append(stage))
+        audit(new, folder, overwrite=True, progress=lambda stage, *_: resumed.append(stage.name))
         assert load_run(folder).config.seed == 1
         assert (tmp_path / "run").is_symlink()
         assert (folder / "thesis.tex").read_text() == "mine"
@@ -126,7 +127,7 @@ class TestOverwrite:
         folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
         begun(config.model_copy(update={"seed": 1}), folder, overwrite=True)
         begun(config.model_copy(update={"seed": 2}), folder, overwrite=True, until="sae_quality")
-        assert rows(folder / ".new-run") == ["scores"]
+        assert rows(folder / ".new-run") == ["scores", "behaviour"]
         assert load_run(folder).config.seed == 0
 
     def test_where_there_was_nothing_it_goes_on_without_the_flag(

@@ -10,11 +10,13 @@ import pytest
 
 from sae_audit import load_run
 from sae_audit.config import AuditConfig
+from sae_audit.findings import stages
+from sae_audit.findings.stages import DIRECTION
 from sae_audit.planning import memory as memory_module
 from sae_audit.planning.facts import SubjectFacts, subject_facts
 from sae_audit.planning.memory import memory_of, remedies
 from sae_audit.planning.plan import _downloads, make_plan
-from sae_audit.planning.work import work_of
+from sae_audit.planning.work import PRICES, work_of
 from sae_audit.presets import build_config
 from sae_audit.subject.sae_files import SaeConfig
 from tests.local_hub import LocalHub
@@ -35,17 +37,27 @@ def test_the_organism_is_known_without_its_weights(organism: tuple[AuditConfig, 
     assert facts.notes == ()
 
 
+def test_every_stage_has_a_label_and_a_price():
+    declared = [one for one in vars(stages).values() if isinstance(one, stages.Stage)]
+    assert declared == list(stages.STAGES)
+    assert PRICES.keys() == set(declared)
+    assert (
+        len({one.name for one in declared}) == len({one.label for one in declared}) == len(declared)
+    )
+    assert all(one.name.isidentifier() and one.label for one in declared)
+
+
 def test_fixed_stages_are_counted_as_they_were_measured(
     organism: tuple[AuditConfig, SubjectFacts],
 ):
     measured = {one.stage: one.forward_passes for one in load_run(SAMPLE).manifest.stages}
-    planned = {work.stage: work.forward_passes for work in work_of(*organism)}
+    planned = {one.name: work.forward_passes for one, work in work_of(*organism).items()}
     assert planned["scores"] == measured["scores"]
 
 
 def test_a_direction_is_planned_as_expected_and_at_most(organism: tuple[AuditConfig, SubjectFacts]):
     """40 candidates, 25 of them not cut; 32 validation prompts of each label, 64 for training."""
-    (work,) = (one for one in work_of(*organism) if one.stage == "direction")
+    work = work_of(*organism)[DIRECTION]
     assert work.forward_passes == pytest.approx(25 * 96 / 3 + 2 * 64 + 4 * 32)
     assert f"at most {40 * 96 + 2 * 64 + 4 * 32:,} passes" in work.assumed
 
@@ -54,7 +66,7 @@ def test_stages_that_search_are_counted_within_a_factor_of_two(
     organism: tuple[AuditConfig, SubjectFacts],
 ):
     measured = {one.stage: one.forward_passes for one in load_run(SAMPLE).manifest.stages}
-    planned = {work.stage: work.forward_passes for work in work_of(*organism)}
+    planned = {one.name: work.forward_passes for one, work in work_of(*organism).items()}
     assert planned.keys() == measured.keys()
     for stage, passes in measured.items():
         if passes:
@@ -64,7 +76,9 @@ def test_stages_that_search_are_counted_within_a_factor_of_two(
 def test_more_work_takes_more_passes(organism: tuple[AuditConfig, SubjectFacts]):
     config, facts = organism
     wider = build_config("organism", {}, ["candidates.per_layer=64", "interactions.n_masks=512"])
-    less, more = (sum(w.forward_passes for w in work_of(c, facts)) for c in (config, wider))
+    less, more = (
+        sum(w.forward_passes for w in work_of(c, facts).values()) for c in (config, wider)
+    )
     assert more > 1.5 * less
 
 

@@ -99,9 +99,9 @@ for stage in STAGES:
     CHANGES[f"{stage}: a blob"] = _sql(
         f"UPDATE records SET payload = x'ff00' WHERE stage = '{stage}'"
     )
-for stage in ("scores", "sae_quality", "direction", "candidates", "controls", "widening"):
+for stage in ("scores", "behaviour", "direction", "candidates", "controls", "widening"):
     CHANGES[f"{stage}: gone"] = _sql(f"DELETE FROM records WHERE stage = '{stage}'")
-for stage in ("scores", "direction", "sae_quality", "controls", "pooled_set"):
+for stage in ("scores", "chance_control", "sae_quality", "controls", "pooled_set"):
     CHANGES[f"{stage}: twice"] = _sql(
         f"INSERT INTO records SELECT stage, key || 'x', payload, 1, 1, 1 FROM records "
         f"WHERE stage = '{stage}'"

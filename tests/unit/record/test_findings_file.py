@@ -15,19 +15,23 @@ from sae_audit import findings
 from sae_audit.errors import AuditError
 from sae_audit.findings import (
     AbsenceKind,
-    Behaviour,
-    ChanceControl,
     Direction,
-    InteractionsOverPrompts,
     NoDirection,
     PromptScore,
 )
-from sae_audit.findings.example import Finding, primes
+from sae_audit.findings.example import primes
+from sae_audit.findings.stages import (
+    ABSENCE,
+    DIRECTION,
+    INTERACTIONS,
+    STAGE_OF,
+    STAGES,
+    OfPrompts,
+)
 from sae_audit.record.findings_file import VERSION, Findings, read_findings, schema
 from sae_audit.record.publish import published
 from sae_audit.record.reading import Recorded
 from sae_audit.record.run import Run
-from sae_audit.record.stages import BY_PROMPT, KINDS
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic import manifest, synthetic_run
 
@@ -38,39 +42,35 @@ OTHER_PLACE = {
     "search_by_chance": "sets_by_chance",
 }
 """Keys of the file for stages that it calls otherwise."""
-COUNTED = {
-    "behaviour": Behaviour,
-    "chance_control": ChanceControl,
-    "interactions_over_prompts": InteractionsOverPrompts,
-}
-"""Findings that a run counts from others."""
 LISTED = [kind for kind in map(findings.__dict__.get, findings.__all__) if is_dataclass(kind)]
 
 
 def rows_of_examples(numbers: Iterator[int]) -> dict[str, list[Any]]:
-    """One of each finding, two where there is one for each prompt."""
+    """One of each finding, two if there is one for each prompt."""
     rows: dict[str, list[Any]] = {}
-    for stage, kind in KINDS.items():
-        if stage == "interactions":
-            rows[stage] = [kind.example(numbers, scope="pooled"), kind.example(numbers)]
-        elif stage == "absence":
-            rows[stage] = [kind.example(numbers, kind=AbsenceKind.NO_FLIP)]
-        elif stage == "direction":
-            rows[stage] = [Direction.example(numbers)]
+    ids: list[str] = []
+    for stage in STAGES:
+        kind: Any = stage.kinds[0]
+        if stage is INTERACTIONS:
+            rows[stage.name] = [kind.example(numbers, scope="pooled"), kind.example(numbers)]
+        elif stage is ABSENCE:
+            rows[stage.name] = [kind.example(numbers, kind=AbsenceKind.NO_FLIP)]
+        elif stage is DIRECTION:
+            rows[stage.name] = [Direction.example(numbers)]
         elif get_origin(kind) is list:
-            rows[stage] = [[get_args(kind)[0].example(numbers) for _ in range(2)]]
+            rows[stage.name] = [[get_args(kind)[0].example(numbers) for _ in range(2)]]
+        elif isinstance(stage, OfPrompts):
+            rows[stage.name] = [kind.example(numbers) for _ in range(2)]
+            ids += [one.prompt_id for one in rows[stage.name]]
         else:
-            rows[stage] = [kind.example(numbers) for _ in range(2 if stage in BY_PROMPT else 1)]
-    ids = [one.prompt_id for stage in BY_PROMPT for one in rows[stage]]
+            rows[stage.name] = [kind.example(numbers)]
     rows["scores"] = [[PromptScore.example(numbers, prompt_id=one) for one in ids]]
     return rows
 
 
-def run_of(folder: Path, rows: dict[str, list[Any]], counted: dict[str, Finding]) -> Run:
+def run_of(folder: Path, rows: dict[str, list[Any]]) -> Run:
     run = Run(folder)
-    run.__dict__.update(
-        recorded=Recorded(facts={}, rows=rows, costs=()), manifest=manifest(), **counted
-    )
+    run.__dict__.update(recorded=Recorded(facts={}, rows=rows, costs=()), manifest=manifest())
     return run
 
 
@@ -101,27 +101,23 @@ def at(written: Any, path: tuple[str | int, ...]) -> Any:
     return written
 
 
-def expected(rows: dict[str, list[Any]], counted: dict[str, Finding]) -> dict[str, Any]:
+def expected(rows: dict[str, list[Any]]) -> dict[str, Any]:
     """Where in the file each finding must stand."""
-    places: dict[str, Any] = dict(counted)
-    for stage, found in rows.items():
-        one_row = stage not in BY_PROMPT
-        places[OTHER_PLACE.get(stage, stage)] = found[0] if one_row else found
-    places["interactions"], places["interactions_by_prompt"] = (
-        rows["interactions"][0],
-        rows["interactions"][1:],
-    )
-    return places
+    places: dict[str, Any] = {}
+    for name, found in rows.items():
+        by_prompt = isinstance(STAGE_OF[name], OfPrompts)
+        places[OTHER_PLACE.get(name, name)] = found if by_prompt else found[0]
+    pooled, *own = rows["interactions"]
+    return places | {"interactions": pooled, "interactions_by_prompt": own}
 
 
 def test_every_field_of_every_finding_reaches_the_file_as_itself(tmp_path: Path):
     numbers = primes()
     rows = rows_of_examples(numbers)
-    counted: dict[str, Finding] = {name: kind.example(numbers) for name, kind in COUNTED.items()}
-    written = file_of(run_of(tmp_path, rows, counted))
+    written = file_of(run_of(tmp_path, rows))
     wrong = [
         (path, value)
-        for place, found in expected(rows, counted).items()
+        for place, found in expected(rows).items()
         for path, value in leaves(found, place)
         if at(written, path) != value
     ]
@@ -132,11 +128,10 @@ def test_every_field_of_every_finding_reaches_the_file_as_itself(tmp_path: Path)
 def test_so_do_directions_that_were_discarded(tmp_path: Path):
     numbers = primes()
     rows = rows_of_examples(numbers)
-    kept = {stage: rows[stage] for stage in ("scores", "sae_quality", "absence")}
+    kept = {name: rows[name] for name in ("scores", "behaviour", "sae_quality", "absence")}
     found = NoDirection.example(numbers)
     kept["absence"] = [findings.Absence.example(numbers, kind=AbsenceKind.NO_DIRECTION)]
-    run = run_of(tmp_path, kept | {"direction": [found]}, {"behaviour": Behaviour.example(numbers)})
-    written = file_of(run)
+    written = file_of(run_of(tmp_path, kept | {"direction": [found]}))
     assert (written["direction"], written["candidates"]) == (None, None)
     for path, value in leaves(found, "discarded_directions"):
         assert at(written, path) == value, path
@@ -144,10 +139,7 @@ def test_so_do_directions_that_were_discarded(tmp_path: Path):
 
 def test_no_key_of_the_file_is_left_without_a_finding():
     """So that a finding published under two names, or one that no stage makes, is seen."""
-    numbers = primes()
-    places = set(
-        expected(rows_of_examples(numbers), {name: Behaviour.example() for name in COUNTED})
-    )
+    places = set(expected(rows_of_examples(primes())))
     of_the_run = {"schema_version", "model", "saes", "prompts", "cost", "discarded_directions"}
     assert set(Findings.model_fields) == places | of_the_run
 

@@ -9,15 +9,17 @@ import pytest
 from sae_audit import load_run
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.errors import AuditError, AuditStoppedError
+from sae_audit.findings.stages import OfRun, tensors_of
 from sae_audit.record import folder as folders
 from sae_audit.record import layout
 from sae_audit.record.identity import RunIdentity
 from sae_audit.record.lock import locked
-from sae_audit.record.stages import tensors_of
-from sae_audit.record.store import Store
+from sae_audit.record.store import Spent, Store
 from tests.synthetic import IDENTITY, synthetic_run
 
 CONFIG = AuditConfig(model="m", saes="s", prompts=PromptSettings(sources=("p",)))
+NUMBERS = OfRun("numbers", "Numbers", (list[int],))
+COST = Spent(forward_passes=1, tokens=1, seconds=0.1)
 OTHER = RunIdentity(parts={"settings": {"seed": 1}, "version": "0.1.0"})
 
 
@@ -183,18 +185,15 @@ class TestWriting:
         import sqlite3
 
         store = Store(tmp_path / "run.sqlite")
-        cost = {"forward_passes": 1, "tokens": 1, "seconds": 0.1}
-        store.put("stage", "key", list[int], [1], **cost)
+        store.put(NUMBERS, "key", [1], COST)
         with pytest.raises((AuditStoppedError, sqlite3.IntegrityError)):
-            store.put("stage", "key", list[int], [2], **cost)
-        assert store.get("stage", "key", list[int]) == [1]
+            store.put(NUMBERS, "key", [2], COST)
+        assert store.get(NUMBERS, "key") == [1]
 
     def test_numbers_that_are_not_finite_are_not_recorded(self, tmp_path: Path):
         store = Store(tmp_path / "run.sqlite")
         with pytest.raises(AuditError, match="not finite; load the model with --dtype float32"):
-            store.put(
-                "s", "k", list[float], [float("nan")], forward_passes=1, tokens=1, seconds=0.1
-            )
+            store.put(OfRun("s", "S", (list[float],)), "k", [float("nan")], COST)
 
 
 class TestSwapping:

@@ -12,6 +12,7 @@ import pytest
 from sae_audit import load_run
 from sae_audit.cli import reporting
 from sae_audit.comparison import compare
+from sae_audit.comparison.page import write_comparison
 from sae_audit.errors import AuditError
 from tests.synthetic import synthetic_run
 from tests.unit.record.hostile import CHANGES, HARMLESS, edited
@@ -105,14 +106,14 @@ def test_folders_of_any_name_open_and_are_shown(good: Path, tmp_path: Path):
     for name in ("b\udcff", "c\x1b[2J"):
         named = shutil.copytree(good, tmp_path / name)
         reporting.report(named)
-        page = compare(good, named).write(tmp_path / f"compared {name}")
+        page = write_comparison(compare(good, named), tmp_path / f"compared {name}")
         assert not set(page.read_text()) & set("\x1b\udcff")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "/dev/null/x"])
 def test_no_place_for_a_comparison(good: Path, tmp_path: Path, name: str):
     with pytest.raises(AuditError, match=r"cannot be written|holds something else"):
-        compare(good, good).write(tmp_path / name)
+        write_comparison(compare(good, good), tmp_path / name)
 
 
 def test_a_table_of_what_does_not_fit_is_one_sentence(folder: Path):

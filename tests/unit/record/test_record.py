@@ -10,31 +10,32 @@ from sae_audit import load_run
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.errors import AuditError
 from sae_audit.findings import AbsenceKind, MinimalSet
+from sae_audit.findings.stages import MINIMAL_SETS
 from sae_audit.record.findings_file import schema
 from sae_audit.record.folder import begin
 from sae_audit.record.identity import RunIdentity, run_identity
-from sae_audit.record.store import Store
+from sae_audit.record.store import Spent, Store
 from tests.synthetic import IDENTITY, A, B, minimal, synthetic_run
 
 CONFIG = AuditConfig(model="m", saes="s", prompts=PromptSettings(sources=("p",)))
 
 
 def put(store: Store, key: str, value: MinimalSet) -> None:
-    store.put("minimal_sets", key, MinimalSet, value, forward_passes=3, tokens=30, seconds=0.5)
+    store.put(MINIMAL_SETS, key, value, Spent(forward_passes=3, tokens=30, seconds=0.5))
 
 
 def test_what_is_put_comes_back_equal(tmp_path: Path):
     store = Store(tmp_path / "run.sqlite")
     put(store, "p1", minimal("p1", A, B))
-    assert store.get("minimal_sets", "p1", MinimalSet) == minimal("p1", A, B)
-    assert store.get("minimal_sets", "p2", MinimalSet) is None
+    assert store.get(MINIMAL_SETS, "p1") == minimal("p1", A, B)
+    assert store.get(MINIMAL_SETS, "p2") is None
 
 
 def test_a_killed_run_keeps_every_finished_row(tmp_path: Path):
     store = Store(tmp_path / "run.sqlite")
     put(store, "p1", minimal("p1", A))
     del store  # no close: as if the process had died here
-    assert len(Store(tmp_path / "run.sqlite").all("minimal_sets", MinimalSet)) == 1
+    assert len(Store(tmp_path / "run.sqlite").all(MINIMAL_SETS)) == 1
 
 
 def test_costs_add_up_by_stage(tmp_path: Path):

@@ -7,14 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from sae_audit.config import AuditConfig, PromptSettings
+from sae_audit.controls.chance import against_chance
+from sae_audit.direction.presence import behaviour
 from sae_audit.findings import (
+    Behaviour,
     Candidate,
     CandidateSet,
+    ChanceControl,
     DictionaryCoverage,
     Direction,
     DirectionCheck,
     DirectionEvaluation,
     Estimate,
+    InteractionGraph,
+    InteractionsOverPrompts,
     MinimalSet,
     PooledSet,
     PromptScore,
@@ -22,6 +28,8 @@ from sae_audit.findings import (
     SuccessiveDirections,
     WidenedPool,
 )
+from sae_audit.findings.stages import POOLED, SEARCH_BY_CHANCE, STAGE_OF
+from sae_audit.interactions.over_prompts import over_prompts
 from sae_audit.record import folder as folders
 from sae_audit.record.facts import (
     Environment,
@@ -33,7 +41,7 @@ from sae_audit.record.facts import (
 )
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.record.store import Store
+from sae_audit.record.store import Spent, Store
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic import IDENTITY, dictionary_coverage, direction_check, successive_directions
@@ -101,13 +109,40 @@ def synthetic_run(folder: Path, shape: Shape | None = None) -> Run:
         _put(store, "search_by_chance", found.prompt_id, MinimalSet, by_chance)
     if pooled is not None:
         _put(store, "pooled_set", "pooled", PooledSet, pooled)
-    for stage, key, kind, value in stages.later_stages(shape, minimal, pooled, random):
+    later = list(stages.later_stages(shape, minimal, pooled, random))
+    for stage, key, kind, value in later:
         _put(store, stage, key, kind, value)
+    graphs: list[InteractionGraph] = [one for stage, *_, one in later if stage == "interactions"]
+    _put_counts(store, config, scores, minimal, graphs)
     means = {name: random.normal(size=(_N_LAYERS, 3, _D_MODEL)) for name in ("harmful", "harmless")}
     folders.write_tensors(folder, "means", means)
     folders.write_manifest(folder, _manifest(shape, store))
     store.close()
     return _with_findings(folder)
+
+
+def _put_counts(
+    store: Store,
+    config: AuditConfig,
+    scores: list[PromptScore],
+    minimal: list[MinimalSet],
+    graphs: list[InteractionGraph],
+) -> None:
+    """What the stages themselves would count from these."""
+    _put(store, "behaviour", "all", Behaviour, behaviour(scores, seed=config.seed))
+    if minimal:
+        by_chance = store.all(SEARCH_BY_CHANCE)
+        control = against_chance(minimal, by_chance, margin=config.evidence.margin)
+        _put(store, "chance_control", "all", ChanceControl, control)
+    of_prompts = [one for one in graphs if one.scope != POOLED]
+    if of_prompts:
+        over = over_prompts(
+            of_prompts,
+            next((one for one in graphs if one.scope == POOLED), None),
+            n_shuffles=config.interactions.n_shuffles,
+            seed=config.seed,
+        )
+        _put(store, "interactions_over_prompts", "all", InteractionsOverPrompts, over)
 
 
 def _with_findings(folder: Path) -> Run:
@@ -118,7 +153,8 @@ def _with_findings(folder: Path) -> Run:
 
 
 def _put(store: Store, stage: str, key: str, kind: object, value: object) -> None:
-    store.put(stage, key, kind, value, forward_passes=321, tokens=6543, seconds=1.25)
+    assert kind in (STAGE_OF[stage].kind, *STAGE_OF[stage].kinds), stage
+    store.put(STAGE_OF[stage], key, value, Spent(forward_passes=321, tokens=6543, seconds=1.25))
 
 
 def _scores(shape: Shape, random: np.random.Generator) -> list[PromptScore]:

@@ -52,11 +52,7 @@ def test_the_figure_leaves_its_place_without_a_value(found: Direction):
 
 
 def test_the_table_has_its_prompts_and_no_number(found: Direction):
-    class Run:
-        stopped_early = False
-        direction = found
-
-    frame: pd.DataFrame = directions(Run())  # pyright: ignore[reportArgumentType]
+    frame: pd.DataFrame = directions(found)
     assert len(frame) == found.n_tried
     assert frame.selected.sum() == 1
     (row,) = frame[frame.stopped != ""].itertuples()

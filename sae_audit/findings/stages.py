@@ -1,0 +1,142 @@
+"""What an audit does, stage by stage, each declared once: its name, what it is called on the screen,
+what it leaves in the record, and whether once a run or once a prompt.
+
+Who runs a stage (`pipeline`), records and reads it (`record`), shows its progress (`cli`) or its price
+(`planning`) names the declaration, never the string.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any, Generic, TypeVar
+
+from sae_audit.findings.absence import Absence
+from sae_audit.findings.behaviour import Behaviour, PromptScore
+from sae_audit.findings.candidates import CandidateSet, WidenedPool
+from sae_audit.findings.cascades import Cascade, CascadeByChance, WakeEdges
+from sae_audit.findings.confirmation import Confirmation
+from sae_audit.findings.controls import ChanceControl, Controls
+from sae_audit.findings.coverage import DictionaryCoverage
+from sae_audit.findings.direction import Direction, DirectionCheck, NoDirection
+from sae_audit.findings.doses import FlipDose
+from sae_audit.findings.interactions import InteractionGraph, InteractionsOverPrompts
+from sae_audit.findings.minimal_sets import MinimalSet, MinimalSetFamily, PooledSet
+from sae_audit.findings.pooled_cascade import PooledCascade
+from sae_audit.findings.quality import SaeQuality
+from sae_audit.findings.successive import SuccessiveDirections
+from sae_audit.findings.sufficiency import Sufficiency
+from sae_audit.findings.waking import Waking
+
+T_co = TypeVar("T_co", covariant=True)
+
+MEANS, MEANS_BY_GROUP = "means", "means_by_group"
+"""Files of tensors that every audit leaves, a direction or none."""
+RANDOM_DIRECTIONS, UNITS_OUT = "random_directions", "successive_directions"
+"""Files of tensors that a stage leaves: what the direction was held against, and what was projected
+out for those behind it."""
+TENSOR_FILES = (MEANS, MEANS_BY_GROUP, RANDOM_DIRECTIONS, UNITS_OUT)
+
+POOLED = "pooled"
+"""Key, among rows of prompts, of what is found over several prompts at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Something an audit does that tells its progress."""
+
+    name: str
+    label: str
+    """What the screen calls it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage(Step, Generic[T_co]):
+    """A step that leaves a finding."""
+
+    kinds: tuple[Callable[..., T_co], ...]
+    """What a row is one of: classes, or `list[X]`, which is no `type`."""
+
+    @property
+    def kind(self) -> Any:
+        """The kinds as one type, for whoever parses a row."""
+        kinds: tuple[Any, ...] = self.kinds
+        return reduce(or_, kinds)
+
+
+@dataclass(frozen=True, eq=False)
+class OfRun(Stage[T_co]):
+    """A stage with one row."""
+
+    key: str = "all"
+    tensors: str | None = None
+    """File of the arrays it leaves beside its row."""
+
+
+@dataclass(frozen=True, eq=False)
+class OfPrompts(Stage[T_co]):
+    """A stage with a row for each prompt, which names its prompt."""
+
+
+LOADING = Step("loading", "Loading model, SAEs and prompts")
+REPORT = Step("report", "Report")
+
+SCORES = OfRun("scores", "Clean scores of all prompts", (list[PromptScore],))
+BEHAVIOUR = OfRun("behaviour", "How often it refuses", (Behaviour,))
+SAE_QUALITY = OfRun("sae_quality", "How well the SAEs describe it", (list[SaeQuality],))
+ABSENCE = OfRun("absence", "Why no mechanism is claimed", (Absence,))
+"""Recorded only where none is."""
+DIRECTION = OfRun("direction", "Refusal direction", (Direction, NoDirection), key="selected")
+DIRECTION_CHECK = OfRun(
+    "direction_check",
+    "The direction, tried again",
+    (DirectionCheck,),
+    key="selected",
+    tensors=RANDOM_DIRECTIONS,
+)
+SUCCESSIVE_DIRECTIONS = OfRun(
+    "successive_directions",
+    "Directions behind it",
+    (SuccessiveDirections,),
+    tensors=UNITS_OUT,
+)
+CANDIDATES = OfRun("candidates", "Candidate features", (CandidateSet,))
+WIDENING = OfPrompts("widening", "Wider pools where needed", (WidenedPool,))
+MINIMAL_SETS = OfPrompts("minimal_sets", "Minimal sets, prompt by prompt", (MinimalSet,))
+SEARCH_BY_CHANCE = OfPrompts("search_by_chance", "The same search by chance", (MinimalSet,))
+CHANCE_CONTROL = OfRun("chance_control", "One search against the other", (ChanceControl,))
+DICTIONARY_COVERAGE = OfRun(
+    "dictionary_coverage", "What the SAEs do not show", (DictionaryCoverage,)
+)
+MINIMAL_SET_FAMILIES = OfPrompts("minimal_set_families", "Other minimal sets", (MinimalSetFamily,))
+DOSES = OfPrompts("doses", "Smallest doses that flip", (FlipDose,))
+POOLED_SET = OfRun("pooled_set", "One set for many prompts", (PooledSet,), key=POOLED)
+INTERACTIONS = OfPrompts("interactions", "Interactions, prompt by prompt", (InteractionGraph,))
+"""Rows name their scope: a prompt, or `POOLED`."""
+INTERACTIONS_OVER_PROMPTS = OfRun(
+    "interactions_over_prompts", "Interactions over prompts", (InteractionsOverPrompts,)
+)
+CASCADES = OfPrompts("cascades", "Cascades of dormant features", (Cascade,))
+CASCADES_BY_CHANCE = OfPrompts(
+    "cascades_by_chance", "Cascades behind random sets", (CascadeByChance,)
+)
+EDGES = OfPrompts("edges", "Who wakes whom", (WakeEdges,))
+WAKING = OfPrompts("waking", "Tokens they wake on", (Waking,))
+POOLED_CASCADE = OfRun("pooled_cascade", "Cascades of all prompts", (PooledCascade,), key=POOLED)
+CONTROLS = OfRun("controls", "Controls", (Controls,))
+SUFFICIENCY = OfRun("sufficiency", "The same features set up", (Sufficiency,))
+CONFIRMATION = OfRun("confirmation", "Answers in text", (Confirmation,))
+
+STAGES: tuple[Stage[Any], ...] = tuple(
+    one for one in list(globals().values()) if isinstance(one, Stage)
+)
+"""All there are, in the order above."""
+STAGE_OF: dict[str, Stage[Any]] = {stage.name: stage for stage in STAGES}
+"""By name, for whoever reads a record."""
+
+
+def tensors_of(names: Iterable[str]) -> set[str]:
+    """The tensor files that a finished run has, of which stages of these names are recorded."""
+    stages = [STAGE_OF[name] for name in names]
+    own = {one.tensors for one in stages if isinstance(one, OfRun) and one.tensors is not None}
+    return own | {MEANS, MEANS_BY_GROUP}

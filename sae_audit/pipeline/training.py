@@ -1,0 +1,52 @@
+"""What the SAEs show of the training prompts: read once a session, charged once a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.controls.linear_probe import probe_ranking
+from sae_audit.prompts.types import LabelledPrompts
+from sae_audit.subject import Subject
+from sae_audit.vocabulary import FeatureId
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFeatures:
+    """What baselines are drawn from, and ranked by."""
+
+    firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
+    """By layer, the share of harmful training prompts that each feature fires on."""
+    probe: Sequence[FeatureId]
+    """By falling weight towards "harmful" in a linear probe."""
+
+
+class Training:
+    """The training prompts of an audit, read when somebody first asks what fires on them.
+
+    Whoever asks first in a whole run pays. A resumed run reads them again, for nothing: what a stage
+    is charged must not depend on where a run was stopped.
+    """
+
+    def __init__(self, subject: Subject, prompts: LabelledPrompts) -> None:
+        self._subject, self._prompts = subject, prompts
+        self._read: TrainingFeatures | None = None
+
+    def features(self) -> TrainingFeatures:
+        """What was read, at no charge."""
+        with self._subject.uncharged():
+            return self.features_charged()
+
+    def features_charged(self) -> TrainingFeatures:
+        """The same for the one piece of work that is asked first in every audit."""
+        if self._read is None:
+            harmful = self._subject.peak_activations(self._prompts.harmful)
+            harmless = self._subject.peak_activations(self._prompts.harmless)
+            self._read = TrainingFeatures(
+                firing_rates={
+                    layer: (peaks > 0.0).mean(axis=0) for layer, peaks in harmful.items()
+                },
+                probe=probe_ranking(harmful, harmless),
+            )
+        return self._read

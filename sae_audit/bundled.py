@@ -28,3 +28,17 @@ def resolve(location: str) -> Path:
     if location.startswith(PREFIX):
         return bundled_root() / location.removeprefix(PREFIX)
     return Path(location).expanduser()
+
+
+def named_file(location: str) -> Path:
+    """The same of a file that a setting names; whether it is there shows when it is read.
+
+    Raises:
+        AuditError: it is in the home folder of nobody.
+    """
+    try:
+        return resolve(location)
+    except RuntimeError as error:
+        raise AuditError(
+            f"No file {location}; there is no such user, whose folder ~ stands for."
+        ) from error

@@ -135,7 +135,7 @@ class MinimalSettings(_Settings):
 class DoseSettings(_Settings):
     """Stage 2, fourth step: how much of an ablation it takes to flip a prompt."""
 
-    grid: int = Field(default=8, ge=0)
+    grid: int = Field(default=8, ge=0, le=10_000)
     """Evenly spaced doses tried between none and the whole ablation; where the whole one of all
     candidates does not flip, as many from there to `limit`. 0 leaves doses out."""
     tolerance: float = Field(default=0.02, ge=1e-4)
@@ -147,7 +147,7 @@ class DoseSettings(_Settings):
 class InteractionSettings(_Settings):
     """Stage 3: pair weights from measured ablation masks."""
 
-    n_masks: int = Field(default=256, ge=64)
+    n_masks: int = Field(default=256, ge=64, le=1 << 20)
     """Ablation masks measured per prompt."""
     max_players: int = Field(default=16, ge=2)
     """The features with the largest effect that enter the fit; n_masks should grow with it."""
@@ -157,7 +157,7 @@ class InteractionSettings(_Settings):
     """The solver whose pair weights are reported; the others stand beside it. `walsh`: a sparse model
     in products of any order, which found every planted pair in the bench; `fm_bayes`, `fm_als`:
     factorization machines (2509.09708), sampled or by least squares; `lasso` on all pair products."""
-    n_shuffles: int = Field(default=20, ge=20)
+    n_shuffles: int = Field(default=20, ge=20, le=100_000)
     """Refits on shuffled scores behind the chance level of a pair weight."""
 
 
@@ -275,7 +275,7 @@ class AuditConfig(_Settings):
     device: Word = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: the checkpoint's own."""
-    device_map: Word | dict[Word, int | Word] | None = None
+    device_map: Word | dict[Text, int | Word] | None = None
     """How accelerate spreads the model over several devices (`auto`, or a device by module); all on
     `device` if not given."""
     attn_implementation: Literal["sdpa", "eager"] | None = None
@@ -286,7 +286,7 @@ class AuditConfig(_Settings):
     """Run code that comes with the checkpoint. Never written to a file and never read from one: only
     the command line, or the caller of `audit`, decides to run a stranger's code."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    tokens_per_batch: int | None = Field(default=None, ge=64)
+    tokens_per_batch: int | None = Field(default=None, ge=64, le=1 << 24)
     """Tokens (prompts times length) that share one forward pass; from the free memory where not
     given."""
     clamp: float | Literal["harmless_mean"] = 0.0
@@ -302,7 +302,7 @@ class AuditConfig(_Settings):
     gradients (2505.23556: 10), which cost that many passes a layer and prompt."""
     confirm: Literal["score", "text"] = "score"
     """`text`: every flip is also answered in text under ablation, and judged."""
-    answer_tokens: int = Field(default=32, ge=1)
+    answer_tokens: int = Field(default=32, ge=1, le=1 << 16)
     """Length of the answers that are judged."""
     judge: JudgeSettings = JudgeSettings()
     direction: DirectionSettings = DirectionSettings()

@@ -85,13 +85,19 @@ def default_folder(config: AuditConfig) -> Path:
     Raises:
         AuditError: the name is no name of a folder.
     """
-    name = config.name or Path(config.model.removeprefix(PACKAGE).partition("@")[0]).name
+    name = config.name or _name_of(config.model)
     if fault := name_fault(name):
         raise AuditError(
             f"The name '{shown(name)}' cannot be that of a folder in reports/ ({fault}); give another "
             "(--name), or a folder with --out."
         )
     return Path("reports") / name
+
+
+def _name_of(model: str) -> str:
+    """The last part of a hub id or path; of a path that ends in dots, the folder's that it leads to."""
+    path = Path(model.removeprefix(PACKAGE).partition("@")[0])
+    return path.name if path.name not in ("", "..") else path.resolve().name
 
 
 def _with_batches_of(config: AuditConfig, place: folder.Place) -> AuditConfig:

@@ -24,6 +24,8 @@ _FEWEST_LAYERS = 2
 _VOCABULARY = 1 << 17
 _WIDTH = 1 << 16
 """Larger ones are timed in part and scaled: their time is proportional."""
+_MOST_TIMED = 1 << 14
+"""Tokens of a batch that is timed where a larger one was asked for: a token of it takes as long."""
 _REPEATS = 5
 _SWEEP_RATE = 0.8
 """Sweeps run layers at about this share of a plain pass's rate (docs/performance.md)."""
@@ -84,6 +86,8 @@ def calibrated(
     network = _layers(facts.config, n_layers, dtype, device)
     budget = Budget.of(network, tokens_per_batch)
     length = max(1, round(facts.prompt_tokens))
+    if tokens_per_batch is not None:
+        budget.tokens = min(tokens_per_batch, _MOST_TIMED)
     most = max(1, budget.tokens // length)
     rows = min(most, max(1, round(n_prompts / facts.batches(n_prompts))))
 

@@ -1,8 +1,8 @@
 """What is asked against what there is: prompts for the splits, memory for weights and SAEs."""
 
 from collections import Counter
-from pathlib import Path
 
+from sae_audit.bundled import named_file
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import gigabytes
@@ -14,8 +14,8 @@ from sae_audit.prompts.selection import left_out, selected
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
 from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.subject.devices import usable_device
 from sae_audit.subject.judges import models
-from sae_audit.subject.loading import usable_device
 from sae_audit.untrusted import shown
 
 _FAILS, _WARNS = 0.95, 0.80
@@ -50,7 +50,7 @@ def check_judge(config: AuditConfig) -> list[Check]:
     if config.confirm != "text" or config.judge.kind == "substring":
         return []
     template = config.judge.template
-    if template is not None and not Path(template).is_file():
+    if template is not None and not named_file(template).is_file():
         remedy = "Give the file in judge.template; its wording is on the judge's model card."
         found = f"there is no template file {template}"
         return [Check(name="judge", status="failed", found=found, remedy=remedy)]
@@ -65,7 +65,7 @@ def check_judge(config: AuditConfig) -> list[Check]:
 
 def _unsure_of_judge(config: AuditConfig) -> str:
     if config.judge.template is not None:
-        models.read_template(Path(config.judge.template))
+        models.read_template(named_file(config.judge.template))
     unsure = unsure_of_judge(config)
     opened = opened_judge(config, config_only=False)
     if config.judge.kind == "classifier":

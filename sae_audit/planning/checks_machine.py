@@ -17,7 +17,7 @@ from sae_audit.hub import gigabytes
 from sae_audit.pipeline.audit import default_folder
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.memory import free_host_bytes
-from sae_audit.subject.loading import usable_device
+from sae_audit.subject.devices import check_device_map, usable_device
 
 _SHOWN = ("torch", "transformers", "sae-lens", "huggingface-hub")
 _SPARE_BYTES = 256 << 20
@@ -106,6 +106,14 @@ def check_device(asked: str) -> list[Check]:
     return [Check(name="device", status="ok", found=f"{name}, {room}"), *idle]
 
 
+def check_map(config: AuditConfig) -> list[Check]:
+    """Whether the devices of a device_map are here; nothing to say if they are."""
+    sound = attempted(lambda: check_device_map(config.device_map))
+    if not isinstance(sound, AuditError):
+        return []
+    return [failure("device_map", sound, "Name devices that this machine has, or leave it out.")]
+
+
 def check_disk(missing: int, *, complete: bool) -> list[Check]:
     """Room for what is still to be downloaded; `complete` is false where more may be missing."""
     free = hub.free_disk_bytes()
@@ -135,7 +143,9 @@ def check_disk(missing: int, *, complete: bool) -> list[Check]:
 
 def check_output(config: AuditConfig | None) -> list[Check]:
     """Whether the run's folder can be written."""
-    folder = Path("reports") if config is None else default_folder(config)
+    folder = attempted(lambda: Path("reports") if config is None else default_folder(config))
+    if isinstance(folder, AuditError):
+        return [failure("output", folder)]
     parent = _existing(folder)
     if parent.is_dir() and os.access(parent, os.W_OK):
         room = gigabytes(shutil.disk_usage(parent).free)

@@ -1,9 +1,9 @@
 """The model without its weights: its kind, its chat template, its refusal tokens."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from sae_audit.bundled import named_file
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.pipeline.opening import model_options
@@ -115,7 +115,7 @@ def _template(config: AuditConfig, tokenizer: Any) -> Check:
     template = attempted(
         lambda: chat_template(
             tokenizer,
-            template_file=Path(config.chat_template) if config.chat_template else None,
+            template_file=named_file(config.chat_template) if config.chat_template else None,
             system_prompt=config.system_prompt,
             options=config.template_options,
             answer_prefix=config.answer_prefix,

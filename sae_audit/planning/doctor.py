@@ -15,6 +15,7 @@ from sae_audit.planning.checks_machine import (
     check_device,
     check_disk,
     check_interactions,
+    check_map,
     check_output,
     check_packages,
     check_quantization,
@@ -59,6 +60,8 @@ def _machine(config: AuditConfig | None) -> list[Check]:
     if config is not None:
         checks += check_quantization(config)
     checks += check_device("auto" if config is None else config.device)
+    if config is not None:
+        checks += check_map(config)
     return [*checks, *check_output(config)]
 
 

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sae_audit.bundled import resolve
+from sae_audit.bundled import named_file
 from sae_audit.catalog import read_catalog
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import Listing, listing, missing_bytes, weight_files
+from sae_audit.pipeline.opening import model_options
 from sae_audit.planning.judge import unsure_of_judge
 from sae_audit.planning.tensors import tensors_of
 from sae_audit.prompts import sources
@@ -17,8 +18,11 @@ from sae_audit.subject.architecture import refuse_architecture
 from sae_audit.subject.batches import grouped
 from sae_audit.subject.chat import chat_template
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions, own_dtype
+from sae_audit.subject.listening import check_no_open_thoughts
 from sae_audit.subject.model_place import needed_files, repository_of
 from sae_audit.subject.precision import ITEMSIZES
+from sae_audit.subject.pretrained import quantized
+from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
 from sae_audit.subject.sae_files import SaeConfig, sae_config
 from sae_audit.subject.sae_places import SaePlace, sae_places
 
@@ -122,6 +126,7 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
     if config.confirm == "text" and config.judge.kind != "substring":
         notes += [unsure] if (unsure := unsure_of_judge(config)) else []
     saes = _saes(config, notes)
+    sources.check_named(config.prompts.sources)
     lengths, template_tokens = _lengths(config, notes)
     return SubjectFacts(
         config=model.config,
@@ -146,11 +151,7 @@ class _Model:
 
 
 def _model(config: AuditConfig, notes: list[str]) -> _Model:
-    options = ModelOptions(
-        revision=config.revision,
-        attn_implementation=config.attn_implementation,
-        trust_remote_code=config.trust_remote_code,
-    )
+    options = replace(model_options(config), adapter=None)
     try:
         # Of a repository the config is fetched, and nothing else.
         opened = Checkpoint(config.model, options, config_only=True)
@@ -166,6 +167,11 @@ def _model(config: AuditConfig, notes: list[str]) -> _Model:
         opened.check_reader()
     except AuditError as error:
         notes.append(f"{error} So it is as far as this machine goes.")
+    if config.quantization is not None:
+        try:
+            quantized(config.quantization)
+        except AuditError as error:
+            notes.append(f"{error} So it is as far as this machine goes.")
     adapter = config.adapter
     if adapter is not None:
         tried = Checkpoint(
@@ -275,12 +281,16 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
     )
     template = chat_template(
         opened.tokenizer(),
-        template_file=None if config.chat_template is None else resolve(config.chat_template),
+        template_file=None if config.chat_template is None else named_file(config.chat_template),
         system_prompt=config.system_prompt,
         options=config.template_options,
         answer_prefix=config.answer_prefix,
     )
     template = replace(template, n_embedded=opened.text_config.vocab_size)
+    if config.refusal_tokens:
+        given_refusal_tokens(template.tokenizer, config.refusal_tokens)
+    elif family_refusal_tokens(template.tokenizer, opened.text_config) is None:
+        check_no_open_thoughts(template)
     chosen = [prompt for part in splits.named().values() for prompt in part]
     return [len(template.tokens(prompt.text)) for prompt in chosen], template.n_after
 

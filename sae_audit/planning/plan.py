@@ -13,7 +13,7 @@ from sae_audit.planning.facts import SubjectFacts, subject_facts
 from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
 from sae_audit.planning.work import work_of
 from sae_audit.planning.work_units import Work
-from sae_audit.subject.loading import usable_device
+from sae_audit.subject.devices import check_device_map, usable_device
 
 _READ_RATE = 1.0e9
 """Bytes a second at which weights are read and hashed, where nothing better is known."""
@@ -80,6 +80,7 @@ def make_plan(config: AuditConfig) -> Plan:
         AuditError: model, SAEs or prompts are not there, or do not fit each other; no such device.
     """
     device = usable_device(config.device)
+    check_device_map(config.device_map)
     facts = subject_facts(config)
     notes = list(facts.notes)
     found = _downloads(config, notes)

@@ -114,16 +114,17 @@ def doses(scale: Scale) -> Work | None:
 
 
 def search_by_chance(scale: Scale) -> Work:
-    """Random candidates mostly flip nothing: two questions a prompt, and its attribution."""
+    """Random candidates mostly flip nothing: two questions a prompt, and its attribution. What fires
+    on the training prompts is read here, for all who draw random features."""
     questions = 2 * scale.audit
     own = _own_order(scale)
     return Work(
-        forward_passes=scale.train + questions + own.forward_passes,
-        alone_layer_tokens=scale.whole(scale.train + scale.audit) + own.alone_layer_tokens,
+        forward_passes=2 * scale.train + questions + own.forward_passes,
+        alone_layer_tokens=scale.whole(2 * scale.train + scale.audit) + own.alone_layer_tokens,
         swept_layer_tokens=scale.swept(questions),
         heads=3 * scale.audit,
         swept_heads=questions,
-        alone_encoded=scale.encoded(scale.train) + own.alone_encoded,
+        alone_encoded=scale.encoded(2 * scale.train) + own.alone_encoded,
         assumed="random candidates flip nothing",
     )
 

@@ -47,12 +47,12 @@ def dictionary_coverage(scale: Scale) -> Work:
     replaced = scale.audit * (3 + 2 * scale.config.controls.random_directions)
     questions = DISTINCT * scale.audit * scale.config.controls.random_sets
     return Work(
-        forward_passes=readings + replaced + scale.train + questions,
-        layer_tokens=scale.whole(readings + replaced + scale.train),
+        forward_passes=readings + replaced + questions,
+        layer_tokens=scale.whole(readings + replaced),
         swept_layer_tokens=scale.swept(questions),
-        heads=readings + replaced + scale.train,
+        heads=readings + replaced,
         swept_heads=questions,
-        encoded=scale.encoded(2 * (readings + scale.audit) + scale.train),
+        encoded=scale.encoded(2 * (readings + scale.audit)),
     )
 
 
@@ -92,7 +92,7 @@ def attribution(scale: Scale, prompts: int) -> Work:
 def sufficiency(scale: Scale) -> Work:
     # The minimal, the pooled and the whole cascade's set, each beside a random one.
     raised = 2 * 3 * scale.audit
-    clean, read = 2 * scale.audit, scale.audit + scale.train
+    clean, read = 2 * scale.audit, scale.audit
     return Work(
         forward_passes=raised + clean + read,
         layer_tokens=scale.whole(scale.audit + read),
@@ -113,13 +113,12 @@ def controls(scale: Scale) -> Work:
     longer = scale.tokens + _COLLATERAL_TOKENS
     error = 3 * scale.audit
     return Work(
-        forward_passes=2 * scale.train + questions + harmless + error,
-        layer_tokens=scale.whole(2 * scale.train),
+        forward_passes=questions + harmless + error,
         alone_layer_tokens=scale.whole(harmless, longer),
         swept_layer_tokens=scale.swept(questions + error),
-        heads=2 * scale.train + harmless,
+        heads=harmless,
         swept_heads=questions + error + harmless * longer,
-        encoded=scale.encoded(2 * scale.train) + 2 * scale.encoded(2 * scale.audit),
+        encoded=2 * scale.encoded(2 * scale.audit),
         steps=scale.facts.batches(scale.audit) * _COLLATERAL_TOKENS,
     )
 
@@ -127,12 +126,11 @@ def controls(scale: Scale) -> Work:
 def confirmation(scale: Scale) -> Work | None:
     if scale.config.confirm != "text":
         return None
-    answers, readings = 4.5 * scale.audit, 2 * scale.train
+    answers = 4.5 * scale.audit
     batches = 4 * scale.facts.batches(scale.audit) + scale.facts.batches(scale.audit / 2)
     return Work(
-        forward_passes=answers + readings,
-        layer_tokens=scale.whole(answers + readings),
+        forward_passes=answers,
+        layer_tokens=scale.whole(answers),
         heads=answers,
-        encoded=scale.encoded(readings),
         steps=batches * scale.config.answer_tokens,
     )

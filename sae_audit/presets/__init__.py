@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
@@ -95,7 +95,7 @@ _OPTION_OF = {"model": "--model", "saes": "--saes", "prompts": "--prompts"}
 
 def _first_fault(error: ValidationError, target: str | None) -> str:
     fault = error.errors()[0]
-    key = shown(".".join(str(part) for part in fault["loc"]))
+    key = shown(".".join(_named(fault["loc"])))
     where = f" in {shown(target)}" if target is not None else ""
     match fault["type"]:
         case "extra_forbidden":
@@ -103,6 +103,20 @@ def _first_fault(error: ValidationError, target: str | None) -> str:
         case "missing":
             option = _OPTION_OF.get(key.split(".")[0], f"--set {key}=...")
             return f"The setting '{key}' is missing{where}; give {option}."
+        case "tuple_type":
+            value = shown(_repr(fault["input"]))
+            return f"Setting '{key}'{where} is {value}; give a list: --set '{key}=[...]'."
+        case "string_type" if isinstance(fault["input"], bool | int | float):
+            # YAML reads no, yes, on, off and digits as something other than words.
+            return (
+                f"Setting '{key}'{where} is {shown(_repr(fault['input']))}, and a text is needed; put "
+                "a word such as no or 12 in quotes of its own."
+            )
+        case "model_type" | "dict_type":
+            return (
+                f"Setting '{key}'{where} is {shown(_repr(fault['input']))}, and has parts; give those, "
+                "as docs/settings.md lists them."
+            )
         case "value_error" if not isinstance(fault["input"], str | int | float):
             # Settings that do not go together; the message names them.
             reason = fault.get("ctx", {}).get("error", fault["msg"])
@@ -110,6 +124,23 @@ def _first_fault(error: ValidationError, target: str | None) -> str:
         case _:
             reason = fault.get("ctx", {}).get("error", fault["msg"])
             return f"Setting '{key}'{where} is {shown(_repr(fault['input']))}: {shown(reason)}."
+
+
+def _named(location: tuple[int | str, ...]) -> list[str]:
+    """The parts of a setting's name; which of several types was tried (`function-after[...]`,
+    `float`) is pydantic's own matter."""
+    parts: list[str] = []
+    fields: Any = AuditConfig
+    for part in location:
+        if fields is None and not isinstance(part, int):
+            break
+        parts.append(str(part))
+        if isinstance(part, int):
+            continue
+        known = fields.model_fields.get(part) if fields is not None else None
+        inner = known.annotation if known is not None else None
+        fields = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+    return parts
 
 
 def _repr(value: object) -> str:

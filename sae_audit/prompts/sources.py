@@ -113,6 +113,16 @@ def _nothing_kept(name: str, set_aside: Counter[str]) -> AuditError:
     )
 
 
+def check_named(names: Sequence[str | Path]) -> None:
+    """That each source is a file of this machine, or may be one of the hub; nothing is asked of it.
+
+    Raises:
+        AuditError: no such file, or options that do not fit.
+    """
+    for name in names:
+        located(name)
+
+
 def downloads(names: Sequence[str | Path]) -> list[tuple[hub.Listing, list[str]]]:
     """The files of the hub that the sources need, cached or not; nothing is fetched.
 

@@ -288,7 +288,10 @@ def _check_system_prompt(conversation: Conversation, prompt: str) -> None:
     tokenizer, system_prompt = conversation.tokenizer, conversation.system_prompt
     if system_prompt is None:
         return
-    if system_prompt.strip() not in prompt:
+    without = replace(conversation, system_prompt=None)
+    if system_prompt.strip() and (
+        system_prompt.strip() not in prompt or _renders_alike(without, prompt)
+    ):
         raise AuditError(
             "The chat template leaves the system prompt out; write it into the prompts, or give "
             "another template with --chat-template."
@@ -316,12 +319,37 @@ def _check_answer_prefix(conversation: Conversation, prompt: str) -> None:
             f"answer_prefix is {shown(repr(prefix))}, with a backslash and an n where a line should "
             "break; put it in double quotes (--set 'answer_prefix=\"<think>\\n\\n</think>\\n\\n\"')."
         )
+    _check_prefix_is_read(conversation.tokenizer, prefix, prompt)
     written = prompt.removesuffix(prefix)
     if prefix.strip() and written.rstrip().endswith(prefix.strip()):
         raise AuditError(
             f"The chat template itself ends with answer_prefix, {shown(repr(prefix))}, which would "
             "stand there twice; leave answer_prefix out."
         )
+
+
+def _check_prefix_is_read(tokenizer: Any, prefix: str, prompt: str) -> None:
+    if not prefix:
+        return
+    read, before = _ids(tokenizer, prompt), _ids(tokenizer, prompt.removesuffix(prefix))
+    if read == before:
+        raise AuditError(
+            f"answer_prefix is {shown(repr(prefix))}, of which the tokenizer makes no token: answers "
+            "would begin as they do without it; write something else, or leave answer_prefix out."
+        )
+    unknown = tokenizer.unk_token_id
+    if unknown is not None and read.count(unknown) > before.count(unknown):
+        raise AuditError(
+            f"answer_prefix is {shown(repr(prefix))}, of which the model's vocabulary has not every "
+            "word; write it in words that it has, or leave answer_prefix out."
+        )
+
+
+def _renders_alike(conversation: Conversation, prompt: str) -> bool:
+    try:
+        return conversation.rendered(_SENTINELS[0]) == prompt
+    except AuditError:  # a template that demands a system prompt
+        return False
 
 
 def _notes(tokenizer: Any, prompt: Sequence[int]) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import torch
 
+from sae_audit.bundled import named_file
 from sae_audit.catalog import read_catalog
-from sae_audit.errors import AuditError
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.architecture import refuse_architecture
 from sae_audit.subject.budget import Budget
 from sae_audit.subject.chat import Template, chat_template
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.devices import check_device_map, usable_device
 from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.identity import Identity
 from sae_audit.subject.instrument import Subject
@@ -72,10 +73,11 @@ def load_subject(
     refuse_architecture(checkpoint.config)
     text = checkpoint.text_config
     chosen_device = usable_device(device)
+    check_device_map(checkpoint.options.device_map)
     tokenizer = checkpoint.tokenizer()
     template = chat_template(
         tokenizer,
-        template_file=Path(chat_template_file) if chat_template_file else None,
+        template_file=named_file(str(chat_template_file)) if chat_template_file else None,
         system_prompt=system_prompt,
         options=template_options or {},
         answer_prefix=answer_prefix,
@@ -194,26 +196,6 @@ def _two_prompts(template: Template, device: torch.device) -> tuple[torch.Tensor
 def _of_own_words(tokenizer: Any) -> tuple[str, str]:
     words = sorted(word for word in tokenizer.get_vocab() if word.isalpha() and len(word) > 2)
     return " ".join(words[:8]), " ".join(words[-8:])
-
-
-def usable_device(asked: str) -> str:
-    """The device itself, `auto` being the best there is.
-
-    Raises:
-        AuditError: it is not there.
-    """
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked.startswith("mps"):
-        raise AuditError(
-            "An audit reckons refusal scores in float64, which mps does not have; use --device cpu."
-        )
-    try:
-        torch.empty(0, device=asked)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise AuditError(f"Device {asked!r} cannot be used here: {reason}") from error
-    return asked
 
 
 def _device_of(layer: torch.nn.Module) -> str:

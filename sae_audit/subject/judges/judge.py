@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from sae_audit.bundled import named_file
 from sae_audit.config import JudgeSettings
 from sae_audit.errors import AuditError
 from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
@@ -48,9 +48,10 @@ def load_judge(settings: JudgeSettings, *, device: str) -> Judge:
 
     template = None
     if settings.template is not None:
-        if not Path(settings.template).is_file():
+        file = named_file(settings.template)
+        if not file.is_file():
             raise AuditError(f"No judge template file {shown(settings.template)}.")
-        template = models.read_template(Path(settings.template))
+        template = models.read_template(file)
     is_classifier = settings.kind == "classifier"
     checkpoint = Checkpoint(
         settings.model or "",
@@ -75,7 +76,7 @@ def load_judge(settings: JudgeSettings, *, device: str) -> Judge:
 
 def judge_sha256(checkpoint: Checkpoint, settings: JudgeSettings) -> str:
     """Hash of all that decides a judge's verdicts: weights, small files, template."""
-    template = () if settings.template is None else (Path(settings.template),)
+    template = () if settings.template is None else (named_file(settings.template),)
     small = sha256_of_small({**checkpoint.small_files, "template": template})
     return hashlib.sha256(f"{checkpoint.sha256} {small}".encode()).hexdigest()
 

@@ -270,3 +270,14 @@ def test_names_of_models_are_folders_in_reports(config: AuditConfig):
     assert default_folder(config.model_copy(update={"name": "tiny 2b"})) == Path("reports/tiny 2b")
     named = config.model_copy(update={"name": None, "model": "org/gemma-2-2b-it@main"})
     assert default_folder(named) == Path("reports/gemma-2-2b-it")
+
+
+def test_a_model_named_by_dots_is_called_what_its_folder_is(
+    config: AuditConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "my-model"
+    (folder / "saes").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    for model in (".", "saes/..", "./", str(folder)):
+        named = config.model_copy(update={"name": None, "model": model})
+        assert default_folder(named) == Path("reports/my-model")

@@ -10,6 +10,7 @@ import pytest
 
 from sae_audit import load_run
 from sae_audit.config import AuditConfig
+from sae_audit.errors import AuditError
 from sae_audit.findings import stages
 from sae_audit.findings.stages import DIRECTION
 from sae_audit.planning import memory as memory_module
@@ -211,3 +212,25 @@ def test_the_command_says_whether_it_fits(
     printed = capsys.readouterr().out
     assert said in printed
     assert "interactions" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"refusal_tokens": ["\U0001f6d1\U0001f6d1"]}, "is not in the model's vocabulary"),
+        ({"device": "meta"}, "'meta' cannot be used here"),
+        ({"device_map": {"model": "cpu", "lm_head": "cuda:99"}}, "names 'cuda:99'"),
+        ({"chat_template": "~nobody-there/x.jinja"}, "no such user"),
+        ({"prompts.sources": ["nowhere.jsonl"]}, "No prompt file nowhere.jsonl"),
+        ({"prompts.sources": ["advbench?limit=0"]}, "limit is '0'"),
+        ({"answer_prefix": "<think>", "refusal_tokens": None}, "<think>"),
+    ],
+)
+def test_what_loading_refuses_is_not_planned(options: dict[str, Any], complaint: str):
+    with pytest.raises(AuditError, match=complaint):
+        make_plan(build_config("organism", options, []))
+
+
+def test_a_plan_does_not_fill_the_memory_with_a_batch_that_was_asked_for():
+    plan = make_plan(build_config("organism", {"tokens_per_batch": 1 << 24}, []))
+    assert plan.seconds > 0

@@ -199,6 +199,7 @@ def test_a_template_that_leaves_its_thoughts_open(checkpoint: Path, tmp_path: Pa
 
 def prepared(*, template: str = tiny.TEMPLATE, **options: Any) -> Template:
     tokenizer = tiny.tokenizer()
+    tokenizer.add_tokens(["<think>", "</think>"])
     tokenizer.chat_template = template
     options.setdefault("system_prompt", None)
     return chat_template(tokenizer, template_file=None, **options)
@@ -239,11 +240,23 @@ def test_the_prefix_may_hold_special_tokens():
         ({"answer_prefix": "<think>\\n</think>"}, "a backslash and an n where a line should break"),
         ({"answer_prefix": " model"}, "itself ends with answer_prefix, ' model'"),
         ({"answer_prefix": " \ud83d"}, r"half a character"),
+        ({"answer_prefix": "  "}, "of which the tokenizer makes no token"),
+        ({"answer_prefix": " yes surely"}, "has not every word"),
     ],
 )
 def test_prefixes_that_cannot_be_meant(options: dict[str, str], message: str):
     with pytest.raises(AuditError, match=message):
         prepared(**options)
+
+
+@pytest.mark.parametrize("said", ["model", "user", "be brief"])
+def test_a_system_prompt_that_is_left_out_is_refused(said: str):
+    """Also where what it says stands in the template anyway."""
+    without = tiny.TEMPLATE.replace("in messages", "in messages if message['role'] != 'system'")
+    with pytest.raises(AuditError, match="leaves the system prompt out"):
+        prepared(template=without, system_prompt=said)
+    assert prepared(template=without, system_prompt="").n_after
+    assert prepared(system_prompt=said).before_ids != prepared().before_ids
 
 
 def test_scores_and_answers_are_read_behind_the_prefix(checkpoint: Path):

@@ -17,8 +17,16 @@ class _Console(Console):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
-out = _Console()
-err = _Console(stderr=True)
+def _environment() -> dict[str, str]:
+    """The environment, without a width in which nothing could be shown."""
+    named = dict(os.environ)
+    if not named.get("COLUMNS", "").strip("0"):
+        named.pop("COLUMNS", None)
+    return named
+
+
+out = _Console(_environ=_environment())
+err = _Console(stderr=True, _environ=_environment())
 
 
 def escaped(text: str) -> str:

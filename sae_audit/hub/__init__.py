@@ -22,6 +22,7 @@ from sae_audit.hub.downloads import (
 from sae_audit.hub.listings import cache_folder, listing
 from sae_audit.hub.repositories import Kind, Listing, Repository, as_repository
 from sae_audit.hub.sessions import bounded_session
+from sae_audit.hub.setup import check_setup, known_token
 from sae_audit.hub.tensors import check_pointer, remote_tensor_shapes, tensor_shapes
 
 __all__ = [
@@ -33,11 +34,13 @@ __all__ = [
     "bounded_session",
     "cache_folder",
     "check_pointer",
+    "check_setup",
     "fetch",
     "free_disk_bytes",
     "gguf_names",
     "gguf_of",
     "gigabytes",
+    "known_token",
     "listing",
     "missing_bytes",
     "remote_tensor_shapes",

@@ -9,6 +9,7 @@ from sae_audit.errors import AuditError
 from sae_audit.hub.refusals import first_line, is_connection_failure, is_refused, refusal
 from sae_audit.hub.repositories import COMMIT, Listing, Repository, is_relative
 from sae_audit.hub.sessions import SILENCE_SECONDS, bounded_session
+from sae_audit.hub.setup import check_setup
 from sae_audit.untrusted import parsed_json, read_json, shown
 
 MOST_FILES = 200_000
@@ -34,6 +35,7 @@ def listing(repository: Repository) -> Listing:
     from huggingface_hub.errors import HfHubHTTPError
 
     if not is_offline_mode():
+        check_setup()
         try:
             return _listed(repository, _answer(repository))
         except HfHubHTTPError as error:

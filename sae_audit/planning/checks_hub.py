@@ -12,7 +12,9 @@ from sae_audit.hub import (
     Repository,
     as_repository,
     bounded_session,
+    check_setup,
     gigabytes,
+    known_token,
     listing,
     weight_files,
 )
@@ -58,11 +60,13 @@ class Access:
 
 def check_hub(*, is_needed: bool) -> list[Check]:
     """Whether the hub answers, and to whom; it `is_needed` where not all is here."""
-    from huggingface_hub import get_token
     from huggingface_hub.constants import ENDPOINT, is_offline_mode
 
-    token = get_token()
-    if is_offline_mode():
+    is_offline = is_offline_mode()
+    token = attempted(known_token if is_offline else check_setup)
+    if isinstance(token, AuditError):
+        return [failure("hub", token)]
+    if is_offline:
         found = "HF_HUB_OFFLINE is set: only what is in the cache can be used"
         return [Check(name="hub", status="note", found=found), _unasked_login(token)]
     reason = _failure_of(lambda: bounded_session().head(ENDPOINT, timeout=_SECONDS))

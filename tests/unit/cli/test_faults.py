@@ -151,6 +151,19 @@ def test_work_goes_on_when_nobody_reads_the_screen():
         screen.print("a table")
 
 
+@pytest.mark.parametrize("columns", ["0", "", "1", "wide"])
+def test_something_is_shown_in_any_width(columns: str):
+    code = "from sae_audit.cli import screen; screen.line('all that there is')"
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "COLUMNS": columns},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "all that there is" in shown.stdout.replace("\n", " ")
+
+
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
 )

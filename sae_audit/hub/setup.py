@@ -1,0 +1,57 @@
+"""What this machine says of the hub: its address, a token, proxies, certificates."""
+
+from urllib.parse import urlsplit
+
+from sae_audit.errors import AuditError
+from sae_audit.hub.refusals import first_line
+from sae_audit.hub.sessions import bounded_session
+from sae_audit.untrusted import shown
+
+
+def known_token() -> str | None:
+    """The token that the hub library would send; None if there is none.
+
+    Raises:
+        AuditError: it cannot be read, or is no token.
+    """
+    from huggingface_hub import get_token
+    from huggingface_hub.constants import HF_TOKEN_PATH
+
+    try:
+        token = get_token()
+    except (OSError, UnicodeError) as error:
+        raise AuditError(
+            f"The hub's token cannot be read from {shown(HF_TOKEN_PATH)} ({shown(first_line(error))}); "
+            "log in again (hf auth login), or set HF_HOME to a folder of yours."
+        ) from error
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise AuditError(
+            "The hub's token (HF_TOKEN, or what hf auth login stored) holds characters that no token "
+            "has; set it again."
+        )
+    return token
+
+
+def check_setup() -> str | None:
+    """The token, where a request to the hub can be made at all, whether or not it is answered.
+
+    Raises:
+        AuditError: the address, the token, a proxy or the certificates cannot be meant.
+    """
+    from huggingface_hub.constants import ENDPOINT
+
+    try:
+        _ = urlsplit(ENDPOINT).port
+    except ValueError as error:
+        raise AuditError(
+            f"HF_ENDPOINT is {shown(ENDPOINT)}, which is no address ({shown(error)}); correct it."
+        ) from error
+    token = known_token()
+    try:
+        bounded_session()
+    except (ValueError, ImportError, OSError) as error:
+        raise AuditError(
+            f"No connection to the hub can be set up ({shown(first_line(error))}); correct the proxy "
+            "(HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) or the certificates (SSL_CERT_FILE) that are set."
+        ) from error
+    return token

@@ -129,8 +129,9 @@ def confirmation(scale: Scale) -> Work | None:
     answers = 4.5 * scale.audit
     batches = 4 * scale.facts.batches(scale.audit) + scale.facts.batches(scale.audit / 2)
     return Work(
-        forward_passes=answers,
-        layer_tokens=scale.whole(answers),
+        # Beside each the clean run of its prompt, which every piece of work is charged.
+        forward_passes=2 * answers,
+        layer_tokens=scale.whole(2 * answers),
         heads=answers,
         steps=batches * scale.config.answer_tokens,
     )

@@ -43,6 +43,7 @@ _MOST_WORKERS = 8
 """Each takes a gigabyte: torch, transformers and models."""
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """None beside this process for one file or test, which other workers could not share."""
     named = [Path(argument.partition("::")[0]) for argument in config.args]

@@ -11,7 +11,15 @@ import pytest
 from sae_audit import audit, load_run
 from sae_audit.bundled import bundled_root
 from sae_audit.findings import AbsenceKind
-from sae_audit.findings.stages import MINIMAL_SETS, Step
+from sae_audit.findings.stages import (
+    BEHAVIOUR,
+    CANDIDATES,
+    CHANCE_CONTROL,
+    INTERACTIONS_OVER_PROMPTS,
+    MINIMAL_SETS,
+    POOLED_CASCADE,
+    Step,
+)
 from sae_audit.organisms.mechanismless import write_random_organism
 from sae_audit.pipeline.opening import opened
 from sae_audit.presets import build_config
@@ -85,10 +93,10 @@ class TestAudit:
         assert all(found.certified for found in run.minimal_sets if found.flipped)
         assert run.pooled_set is not None
         assert len(run.interactions) == 9
+        counted = {stage.name for stage in (BEHAVIOUR, CANDIDATES, CHANCE_CONTROL)}
+        counted |= {INTERACTIONS_OVER_PROMPTS.name, POOLED_CASCADE.name}
         assert all(
-            stage.forward_passes > 0
-            for stage in run.manifest.stages
-            if stage.stage not in {"candidates", "pooled_cascade"}
+            stage.forward_passes > 0 for stage in run.manifest.stages if stage.stage not in counted
         )
         assert len(run.cascades) == sum(found.flipped for found in run.minimal_sets)
 

@@ -28,6 +28,7 @@ from sae_audit.findings.stages import (
     STAGES,
     OfPrompts,
 )
+from sae_audit.record.facts import StageFacts
 from sae_audit.record.findings_file import VERSION, Findings, read_findings, schema
 from sae_audit.record.publish import published
 from sae_audit.record.reading import Recorded
@@ -154,6 +155,44 @@ def test_an_example_has_no_number_twice_and_comes_back_from_its_row(kind: Any):
     assert len(numbers) - len(set(numbers)) == repeated
     row = TypeAdapter(kind).dump_json(found, round_trip=True)
     assert TypeAdapter(kind).validate_json(row) == found
+
+
+def test_prompts_and_cost_are_counted_as_their_names_say(tmp_path: Path):
+    """Different counts for every label, split and outcome, so that no two can be mistaken."""
+    groups = (
+        ("audit", "harmful", 1.0, 7),
+        ("audit", "harmful", -1.0, 5),
+        ("audit", "harmless", 1.0, 2),
+        ("audit", "harmless", -1.0, 11),
+        ("train", "harmful", 1.0, 40),
+        ("train", "harmless", 1.0, 60),
+    )
+    scores = [
+        PromptScore(
+            prompt_id=f"{split}-{label}-{score}-{i}",
+            split=split,
+            label=label,
+            category="",
+            score=score,
+        )
+        for split, label, score, n in groups
+        for i in range(n)
+    ]
+    rows = rows_of_examples(primes()) | {"scores": [scores]}
+    run = run_of(tmp_path, rows)
+    stages = tuple(
+        StageFacts(stage=name, forward_passes=passes, tokens=tokens, seconds=1.0)
+        for name, passes, tokens in (("scores", 3, 100), ("direction", 10, 1000))
+    )
+    run.__dict__["manifest"] = manifest(stages=stages)
+    written = file_of(run)
+    assert written["prompts"] == {
+        "harmful": 12,
+        "harmless": 13,
+        "refused_harmful": 7,
+        "refused_harmless": 2,
+    }
+    assert written["cost"] == {"forward_passes": 13, "tokens": 1100}
 
 
 def test_primes():

@@ -178,7 +178,8 @@ def test_prompts_and_cost_are_counted_as_their_names_say(tmp_path: Path):
         for split, label, score, n in groups
         for i in range(n)
     ]
-    rows = rows_of_examples(primes()) | {"scores": [scores]}
+    rows = rows_of_examples(primes())
+    rows["scores"][0] += scores
     run = run_of(tmp_path, rows)
     stages = tuple(
         StageFacts(stage=name, forward_passes=passes, tokens=tokens, seconds=1.0)

@@ -12,7 +12,7 @@ from sae_audit.bench.cases import Case
 from sae_audit.bench.results import Row
 from sae_audit.errors import AuditError
 from sae_audit.hashing import sha256_of_files
-from sae_audit.record.layout import disk_errors, write_file
+from sae_audit.record.layout import make_folder, write_file
 from sae_audit.untrusted import read_json
 
 _ROWS = TypeAdapter(list[Row])
@@ -23,8 +23,7 @@ class StoredRows:
 
     def __init__(self, folder: Path, *, n_prompts: int) -> None:
         self._folder = folder
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         code = Path(sae_audit.__file__).parent
         self._identity = f"{sha256_of_files(sorted(code.rglob('*.py')))} {n_prompts}"
 

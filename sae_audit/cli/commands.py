@@ -7,6 +7,7 @@ import typer
 
 from sae_audit.cli import auditing, benching, checking, finding, planning, reporting
 from sae_audit.cli.faults import DONE, INTERRUPTED, end_by
+from sae_audit.hub import check_environment
 
 app = typer.Typer(
     help="Audit refusal in language models through sparse autoencoders.\n\n"
@@ -29,6 +30,7 @@ app.command()(reporting.schema)
 def main() -> NoReturn:
     """Run the command; every failure leaves one sentence and an exit code."""
     try:
+        check_environment()
         # A command's own exit code comes back as a value.
         code = app(standalone_mode=False) or DONE
     except typer.Exit as done:

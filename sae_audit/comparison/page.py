@@ -11,7 +11,7 @@ from sae_audit.errors import AuditError
 from sae_audit.findings import Estimate
 from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
 from sae_audit.pages.document import document
-from sae_audit.record.layout import PAGE, disk_errors, write_file
+from sae_audit.record.layout import PAGE, disk_errors, make_folder, write_file
 from sae_audit.untrusted import shown
 
 _DATA = "comparison.json"
@@ -21,7 +21,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
     """The page, written to the folder with `comparison.json` beside it.
 
     Raises:
-        AuditError: the folder holds something that is no comparison.
+        AuditError: the folder holds something that is no comparison, or cannot be made.
     """
     target = Path(folder)
     with disk_errors(target):
@@ -34,8 +34,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
         _DATA: json.dumps(comparison.as_dict(), indent=1) + "\n",
         PAGE: render(comparison),
     }
-    with disk_errors(target):
-        target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     for name, text in written.items():
         write_file(target / name, text.encode())
     return target / PAGE

@@ -22,7 +22,7 @@ from sae_audit.hub.downloads import (
 from sae_audit.hub.listings import cache_folder, listing
 from sae_audit.hub.repositories import Kind, Listing, Repository, as_repository
 from sae_audit.hub.sessions import bounded_session
-from sae_audit.hub.setup import check_setup, known_token
+from sae_audit.hub.setup import check_environment, check_setup, known_token
 from sae_audit.hub.tensors import check_pointer, remote_tensor_shapes, tensor_shapes
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "as_repository",
     "bounded_session",
     "cache_folder",
+    "check_environment",
     "check_pointer",
     "check_setup",
     "fetch",

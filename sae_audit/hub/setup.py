@@ -1,11 +1,32 @@
 """What this machine says of the hub: its address, a token, proxies, certificates."""
 
+import os
 from urllib.parse import urlsplit
 
 from sae_audit.errors import AuditError
 from sae_audit.hub.refusals import first_line
 from sae_audit.hub.sessions import bounded_session
 from sae_audit.untrusted import shown
+
+_SECONDS = ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT")
+"""Variables that the hub library, and with it transformers, reads as numbers when it is imported."""
+
+
+def check_environment() -> None:
+    """Make sure that the hub library can be imported as this machine sets it up.
+
+    Raises:
+        AuditError: a variable holds no number where the library reads one.
+    """
+    for name in _SECONDS:
+        value = os.environ.get(name)
+        try:
+            _ = int(value) if value is not None else 0
+        except ValueError as error:
+            raise AuditError(
+                f"{name} is {shown(repr(value), 60)}, where whole seconds are needed; correct it, or "
+                "unset it."
+            ) from error
 
 
 def known_token() -> str | None:

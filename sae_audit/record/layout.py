@@ -101,6 +101,23 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise AuditStoppedError(f"{shown(path)} cannot be written: {reason}.") from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder, and those above it that are missing.
+
+    Raises:
+        AuditError: it cannot be made there.
+        AuditStoppedError: no space.
+    """
+    with disk_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:
+            # Some file systems (/proc) hold no folders but their own, and say it like this.
+            raise AuditError(
+                f"{shown(folder)} cannot be made; name another folder with --out."
+            ) from error
+
+
 def _of_sqlite(path: Path, error: sqlite3.Error) -> AuditError | AuditStoppedError:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):

@@ -16,13 +16,14 @@ from sae_audit.hub import gguf_of, missing_bytes, weight_files
 from sae_audit.subject import headers, loaded, small_files
 from sae_audit.subject.adapter import check_adapter, with_adapter
 from sae_audit.subject.adapter_files import AdapterFiles
+from sae_audit.subject.devices import check_parts
 from sae_audit.subject.gguf import GgufFile, local_file
 from sae_audit.subject.model_place import Place, needed_files, no_config, no_weights
 from sae_audit.subject.precision import ITEMSIZES, Precision, precision
 from sae_audit.subject.pretrained import (
     Head,
     Quantization,
-    check_builds,
+    built,
     check_quantizer,
     from_pretrained,
     model_class,
@@ -249,13 +250,14 @@ class Checkpoint:
         """Make sure that transformers can make a model of this config, before its weights are there.
 
         Raises:
-            AuditError: it cannot.
+            AuditError: it cannot; or device_map names a part that the model does not have.
         """
         found = model_class(self.config, self._head)
         # Code that comes with a checkpoint is not run for a check.
         if self.gguf is None and found is not None and not hasattr(self.config, "auto_map"):
             _, made, config = found
-            check_builds(made, config, str(self.place), self.options.attn_implementation)
+            model = built(made, config, str(self.place), self.options.attn_implementation)
+            check_parts(self.options.device_map, model)
 
     def check_reader(self) -> None:
         """Make sure that what reads its weights is installed, if they are stored in fewer bits.

@@ -1,6 +1,7 @@
 """Which devices can run an audit, and whether those that are named can."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -58,6 +59,23 @@ def check_device_map(asked: str | Mapping[str, int | str] | None) -> None:
                 f"device_map names {shown(repr(device))}: {error} Name a device of this machine by part "
                 f"of the model, or one of {', '.join(sorted(_SPREADS))} for the whole."
             ) from error
+
+
+def check_parts(asked: str | Mapping[str, int | str] | None, model: Any) -> None:
+    """That a device_map names parts of this model; accelerate passes over others without a word.
+
+    Raises:
+        AuditError: it names another.
+    """
+    if asked is None or isinstance(asked, str):
+        return
+    parts = {name for name, _ in (*model.named_modules(), *model.named_parameters())}
+    for part in asked:
+        if part not in parts:
+            raise AuditError(
+                f"device_map names {shown(repr(part))}, and the model has no such part; it has "
+                f"{', '.join(name for name, _ in model.named_children())}, and parts of these."
+            )
 
 
 def _reason(error: Exception) -> str:

@@ -52,10 +52,10 @@ def from_pretrained(kind: str, folder: Path, where: str, *, trusted: bool, **arg
         ) from error
 
 
-def check_builds(made: Any, config: Any, where: str, attention: str | None) -> None:
-    """Make sure that the model class `made` can be built as this config says, before any weights.
+def built(made: Any, config: Any, where: str, attention: str | None) -> Any:
+    """The model of class `made` as this config says, without content: it takes no memory.
 
-    Built without content, so it takes no memory. `attention` is the implementation that was asked for;
+    `attention` is the implementation that was asked for;
     None: that of the config.
 
     Raises:
@@ -67,7 +67,7 @@ def check_builds(made: Any, config: Any, where: str, attention: str | None) -> N
     try:
         with warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")
-            made._from_config(own, **chosen)
+            return made._from_config(own, **chosen)
     except Exception as error:
         # Its arithmetic is that of some hundred architectures, over whatever numbers the file holds.
         if isinstance(error, ImportError) and attention is None:

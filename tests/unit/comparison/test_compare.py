@@ -226,6 +226,13 @@ def test_a_comparison_is_written_and_foreign_files_are_not_touched(tmp_path: Pat
     assert len(found.table()) == len(found.verdicts)
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a file system that makes no folders")
+def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path: Path):
+    found = compare(synthetic_run(tmp_path / "a"), synthetic_run(tmp_path / "b"))
+    with pytest.raises(AuditError, match="cannot be made; name another folder"):
+        write_comparison(found, "/proc/comparison")
+
+
 class TestWhereOneHasNoMechanism:
     def one_without(self, folder: Path, kind: AbsenceKind, b_scores: list[float]):
         a = synthetic_run(folder / "a", scores=prompt_scores(TEN, HARMLESS))

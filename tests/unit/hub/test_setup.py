@@ -9,9 +9,19 @@ from huggingface_hub import close_session
 from sae_audit.errors import AuditError
 from sae_audit.hub import Repository, check_setup, known_token, listing
 from sae_audit.planning.checks_hub import check_hub
+from tests.acceptance.commands import command
 from tests.local_hub import LocalHub
 
 REPOSITORY = Repository(name="org/model", revision="main", kind="model")
+
+
+def test_a_number_that_is_none_is_told_before_the_library_reads_it(tmp_path: Path):
+    """In a process of its own: the library reads it once, when it is imported."""
+    for name in ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"):
+        done = command("doctor", cwd=tmp_path, **{name: "a while"})
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: {name} is 'a while', where whole seconds are needed")
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", "t\u00f6k\u00e9n".encode()])

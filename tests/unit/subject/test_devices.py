@@ -1,9 +1,13 @@
 """Devices that are named: those that can run an audit, and no others."""
 
+from pathlib import Path
+
 import pytest
 
 from sae_audit.errors import AuditError
-from sae_audit.subject.devices import check_device_map, usable_device
+from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.devices import check_device_map, check_parts, usable_device
+from tests import tiny
 
 
 @pytest.mark.parametrize("asked", ["cpu", "cpu:0"])
@@ -39,3 +43,19 @@ def test_a_map_of_devices_that_are_here_is_taken(asked: str | dict[str, int | st
 def test_a_map_of_other_devices_is_refused(asked: str | dict[str, int | str], complaint: str):
     with pytest.raises(AuditError, match=complaint):
         check_device_map(asked)
+
+
+@pytest.mark.parametrize("part", ["", "model", "model.layers.1", "model.layers.1.mlp", "lm_head"])
+def test_parts_that_a_model_has(part: str):
+    check_parts({part: "cpu"}, tiny.model("llama"))
+
+
+@pytest.mark.parametrize("part", ["modle", "model.layers.99", "layers"])
+def test_a_part_that_the_model_does_not_have(part: str, tmp_path: Path):
+    """accelerate loads it without a word, and places nothing by it."""
+    with pytest.raises(AuditError, match="the model has no such part; it has model, lm_head"):
+        check_parts({"": "cpu", part: "cpu"}, tiny.model("llama"))
+    tiny.write_checkpoint(tmp_path, "llama")
+    options = ModelOptions(device_map={"": "cpu", part: "cpu"})
+    with pytest.raises(AuditError, match="the model has no such part"):
+        Checkpoint(str(tmp_path), options).network("cpu")

@@ -405,7 +405,6 @@ def synthetic_run(
     sae_sha256: str = "5ae",
     refusal_ids: tuple[int, ...] = (7,),
     means: dict[str, np.ndarray] | None = None,
-    certainty: bool = True,
     directions_needed: dict[str, int] | None = None,
     why_no_shares: str = "",
     ce_recovered: tuple[float | None, float | None] = (0.975, 0.963),
@@ -414,8 +413,6 @@ def synthetic_run(
 ) -> Run:
     """A finished run in `folder`; with `flipped=False`, one in which nothing could be flipped, with
     `absent`, one in which no mechanism is claimed.
-
-    Without `certainty`, one made before directions were checked and coverage measured.
     """
     config = AuditConfig(
         model="models/tiny",
@@ -468,13 +465,11 @@ def synthetic_run(
                 n_validation=(4, 4),
             )
         ],
-        ("direction_check", DirectionCheck): [direction_check()] if certainty else [],
+        ("direction_check", DirectionCheck): [direction_check()],
         ("successive_directions", SuccessiveDirections): (
-            [successive_directions(directions_needed)] if certainty else []
+            [successive_directions(directions_needed)]
         ),
-        ("dictionary_coverage", DictionaryCoverage): (
-            [dictionary_coverage(reason=why_no_shares)] if certainty else []
-        ),
+        ("dictionary_coverage", DictionaryCoverage): ([dictionary_coverage(reason=why_no_shares)]),
         ("sae_quality", list[SaeQuality]): [
             [
                 SaeQuality(

@@ -164,12 +164,12 @@ class Run:
 
     @cached_property
     def direction_check(self) -> DirectionCheck | None:
-        """None in records made before there was such a check."""
+        """None if the audit ended before it."""
         return self.recorded.found(DIRECTION_CHECK)
 
     @cached_property
     def successive_directions(self) -> SuccessiveDirections | None:
-        """None in records made before they were looked for."""
+        """None if the audit ended before it."""
         return self.recorded.found(SUCCESSIVE_DIRECTIONS)
 
     @cached_property
@@ -179,7 +179,7 @@ class Run:
 
     @cached_property
     def dictionary_coverage(self) -> DictionaryCoverage | None:
-        """None in records made before this was measured."""
+        """None if the audit ended before it."""
         return self.recorded.found(DICTIONARY_COVERAGE)
 
     @cached_property

@@ -12,11 +12,13 @@ from sae_audit.findings import Direction
 from sae_audit.findings.stages import (
     BEHAVIOUR,
     CANDIDATES,
+    CHANCE_CONTROL,
     CONTROLS,
     DIRECTION,
     INTERACTIONS,
     MEANS,
     MEANS_BY_GROUP,
+    MINIMAL_SETS,
     POOLED,
     RANDOM_DIRECTIONS,
     SAE_QUALITY,
@@ -112,6 +114,7 @@ def _check_stages(folder: Path, recorded: Recorded) -> None:
 def _check_prompts(recorded: Recorded) -> None:
     known = [score.prompt_id for score in recorded.one(SCORES)]
     _check_ids(SCORES.name, known, set(known))
+    _check_behaviour(recorded)
     widened = {one.prompt_id for one in recorded.all(WIDENING)}
     for stage in STAGES:
         if isinstance(stage, OfPrompts) and stage is not INTERACTIONS:
@@ -119,6 +122,20 @@ def _check_prompts(recorded: Recorded) -> None:
             _check_ids(stage.name, ids, set(known) if stage is WIDENING else widened)
     scopes = [one.scope for one in recorded.all(INTERACTIONS) if one.scope != POOLED]
     _check_ids(INTERACTIONS.name, scopes, widened)
+
+
+def _check_behaviour(recorded: Recorded) -> None:
+    """What was counted over prompts was counted over these."""
+    found = recorded.one(BEHAVIOUR)
+    audited = [score for score in recorded.one(SCORES) if score.split == "audit"]
+    shares = {"harmful": found.refused_harmful, "harmless": found.refused_harmless}
+    assert {score.label for score in recorded.one(SCORES)} <= shares.keys(), "labels of scores"
+    for label, share in shares.items():
+        refused = [score.score > 0.0 for score in audited if score.label == label]
+        assert (share.n, round(share.value * share.n)) == (len(refused), sum(refused)), label
+    if (against := recorded.found(CHANCE_CONTROL)) is not None:
+        n = len(recorded.all(MINIMAL_SETS))
+        assert against.flipped.n == against.flipped_random.n == n, CHANCE_CONTROL.name
 
 
 def _check_ids(stage: str, ids: Iterable[str], known: set[str]) -> None:

@@ -60,8 +60,7 @@ def redundancy(run: Run) -> Redundancy:
     """Every measure of redundancy that the run's record supports.
 
     Raises:
-        AuditError: no prompt was flipped, so that nothing was followed; or the record is older than
-            a measure.
+        AuditError: no prompt was flipped, so that nothing was followed.
     """
     cascades = run.cascades
     if not cascades:
@@ -70,8 +69,7 @@ def redundancy(run: Run) -> Redundancy:
             "pool (candidates.per_layer)."
         )
     behind = run.successive_directions
-    if behind is None:
-        raise AuditError(f"{run.folder} was made before directions were counted; audit again.")
+    assert behind is not None, "found before cascades"
     sets = {found.prompt_id: frozenset(found.features) for found in run.minimal_sets}
     own = [sets[one.prompt_id] for one in cascades]
     seed = run.config.seed

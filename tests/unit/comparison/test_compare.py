@@ -298,8 +298,8 @@ def test_directions_that_prompts_need_are_compared_prompt_by_prompt(tmp_path: Pa
     assert found.directions_needed.n_beyond == 2
     (verdict,) = [v for v in found.verdicts if v.statement.startswith("Directions, one behind")]
     assert verdict.kind is Change.HIGHER
-    older = synthetic_run(tmp_path / "older", certainty=False)
-    assert compare(a, older).directions_needed is None
+    early = synthetic_run(tmp_path / "early", absent=AbsenceKind.NO_SEPARATION)
+    assert compare(a, early).directions_needed is None
 
 
 def test_four_prompts_that_switched_of_ten_are_no_claim_yet(tmp_path: Path):

@@ -131,17 +131,6 @@ class TestRun:
             ),
         }
 
-    def test_what_was_made_before_a_stage_existed_still_opens(self, tmp_path: Path):
-        run = synthetic_run(tmp_path / "run", certainty=False)
-        assert run.direction_check is None
-        assert run.successive_directions is None
-        assert run.dictionary_coverage is None
-        assert run.findings.direction is not None
-        assert run.findings.direction_check is None
-        assert run.table("direction_check").empty
-        assert run.table("successive_directions").empty
-        assert run.table("coverage").empty
-
     def test_the_check_of_the_direction_is_published(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run")
         assert run.findings.direction_check == run.direction_check

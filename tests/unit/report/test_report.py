@@ -202,14 +202,6 @@ def test_the_direction_is_reported_on_audit_prompts_beside_random_ones(tmp_path:
     assert "0.0200 [-0.0800, 0.1200]" in page, "KL"
 
 
-def test_a_record_made_before_these_were_measured_says_so(tmp_path: Path):
-    run = synthetic_run(tmp_path / "run", certainty=False)
-    answers = _answers(run)
-    assert HIDDEN not in answers
-    assert "validation prompts" in answers["Does one direction carry refusal?"][0]
-    assert "it was made before this was measured" in seen(render(run))
-
-
 def test_a_share_that_rounds_to_nothing_has_no_sign():
     assert [percent(value) for value in (-0.001, 0.001, -0.01, 0.125)] == ["0%", "0%", "-1%", "12%"]
 
@@ -233,7 +225,14 @@ class TestWithoutAMechanism:
         self, tmp_path: Path, kind: AbsenceKind
     ):
         page = without_plotly(render(synthetic_run(tmp_path / "run", absent=kind)))
-        for section in ("candidates", "minimal", "interactions", "cascades", "controls"):
+        for section in (
+            "candidates",
+            "coverage",
+            "minimal",
+            "interactions",
+            "cascades",
+            "controls",
+        ):
             assert f'id="{section}"' not in page
         assert ('id="direction"' in page) == (kind is AbsenceKind.NO_DIRECTION)
         for section in ("summary", "limits", "card", "behaviour", "repeat", "methods"):

@@ -11,7 +11,7 @@ from sae_audit.report.findings.coverage.rows import (
     layer_rows,
     share_rows,
 )
-from sae_audit.report.section import Figures, Part, Section, SummaryRow
+from sae_audit.report.section import Figures, Part, Section, SummaryRow, unless_stopped_early
 
 
 def _rows(run: Run) -> Sequence[SummaryRow]:
@@ -47,6 +47,7 @@ def _figures(run: Run) -> Figures:
 SECTION = Section(
     id="coverage",
     title="Not in the SAEs",
+    shown=unless_stopped_early,
     rows=_rows,
     values=_values,
     figures=_figures,

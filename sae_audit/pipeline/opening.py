@@ -69,6 +69,8 @@ def opened(config: AuditConfig) -> Opened:
         answer_prefix=config.answer_prefix,
         tokens_per_batch=config.tokens_per_batch,
     )
+    everyone = [prompt for part in splits.named().values() for prompt in part]
+    subject.check_room(everyone, config.answer_tokens if config.confirm == "text" else 0)
     if config.confirm == "text":
         check_answers_end_their_thoughts(subject, splits.train.harmless, config.answer_tokens)
     judge = (

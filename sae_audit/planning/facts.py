@@ -286,7 +286,7 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
         options=config.template_options,
         answer_prefix=config.answer_prefix,
     )
-    template = replace(template, n_embedded=opened.text_config.vocab_size)
+    template = template.fitted(opened.text_config)
     if config.refusal_tokens:
         given_refusal_tokens(template.tokenizer, config.refusal_tokens)
     elif family_refusal_tokens(template.tokenizer, opened.text_config) is None:

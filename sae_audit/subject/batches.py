@@ -122,3 +122,9 @@ def padded_up_to(config: Any) -> float:
 def _filled(row: Tensor, width: int, value: int, in_front: bool) -> Tensor:
     padding = row.new_full((width - len(row), *row.shape[1:]), value)
     return torch.cat([padding, row] if in_front else [row, padding])
+
+
+def most_positions(config: Any) -> int | None:
+    """Tokens that a model of this config reads at most, prompt and answer; None if it does not say."""
+    longest = getattr(config, "max_position_embeddings", None)
+    return longest if isinstance(longest, int) and longest > 0 else None

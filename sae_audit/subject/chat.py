@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from sae_audit.errors import AuditError
+from sae_audit.subject.batches import most_positions
 from sae_audit.subject.rendering import TODAY, TemplateError, rendered
 from sae_audit.subject.thinking import Block, left_open
 from sae_audit.untrusted import read_text, shown
@@ -50,6 +51,8 @@ class Template:
     """What it writes before the user's text and behind it, as text."""
     n_embedded: int | None = None
     """The model has embeddings of ids below; None where that is not known."""
+    n_positions: int | None = None
+    """Tokens that the model reads at most, prompt and answer; None if its config does not say."""
     notes: tuple[str, ...]
     """What whoever reads the audit should know of the template, a sentence each."""
 
@@ -70,7 +73,7 @@ class Template:
         Raises:
             AuditError: the text holds the name of a special token, or merges with the template, so
                 that its positions are not the template's; the template changes it; a word of it has
-                no embedding.
+                no embedding; it is longer than what the model reads.
         """
         rendered = self.rendered(text)
         if not _is_written(text, rendered, self.around):
@@ -102,7 +105,16 @@ class Template:
                 f"{n - 1}; leave the prompt out, or copy the tokenizer's files of the "
                 "model that it was made from."
             )
+        if self.n_positions is not None and len(ids) > self.n_positions:
+            raise AuditError(
+                f"The prompt {_short(text)} has {len(ids)} tokens with the chat template, and the model "
+                f"reads {self.n_positions} (max_position_embeddings in its config); leave it out."
+            )
         return torch.tensor(ids, dtype=torch.long)
+
+    def fitted(self, config: Any) -> "Template":
+        """The same for a model of this config, whose words and positions are so many."""
+        return replace(self, n_embedded=config.vocab_size, n_positions=most_positions(config))
 
     def after(self) -> list[str]:
         """The template's tokens after the user's text, as printed."""

@@ -82,7 +82,7 @@ def load_subject(
         options=template_options or {},
         answer_prefix=answer_prefix,
     )
-    template = replace(template, n_embedded=text.vocab_size)
+    template = template.fitted(text)
     places = sae_places(saes, catalog=read_catalog(catalog), layers=layers, l0=sae_l0)
     n_layers, d_model = text.num_hidden_layers, text.hidden_size
     configs = checked_configs(places, n_layers=n_layers, d_model=d_model)

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sae_audit.subject.batches import Batch, batch_of, grouped, padded_up_to
+from sae_audit.errors import AuditError
+from sae_audit.subject.batches import Batch, batch_of, grouped, most_positions, padded_up_to
 from sae_audit.subject.budget import Budget
 from sae_audit.subject.clean_run import cache_argument
 from sae_audit.subject.cost import CostMeter
@@ -137,6 +138,20 @@ class Passes:
         self.last_logits(ids, lengths=lengths, inputs=inputs, outputs=outputs)
 
     @torch.no_grad()
+    def check_room(self, n_prompt: int, n_answer: int) -> None:
+        """Make sure that an answer so long fits behind a prompt so long, both in tokens.
+
+        Raises:
+            AuditError: the model reads fewer.
+        """
+        most = most_positions(self.model.config.get_text_config())
+        if most is not None and n_prompt + n_answer > most:
+            raise AuditError(
+                f"A prompt of {n_prompt} tokens and an answer of {n_answer} are longer than the {most} "
+                "tokens that the model reads (max_position_embeddings in its config); leave out long "
+                "prompts, or ask for shorter answers (--set answer_tokens=N)."
+            )
+
     def generate(
         self,
         ids: Ids,
@@ -151,8 +166,13 @@ class Passes:
         With the key-value cache; edits are in force in the prompt's pass and in every step after
         it. The model's own generation settings (penalties, sampling) are left out. `lengths`: of
         rows that are padded in front; None where none is.
+
+        Raises:
+            AuditError: prompts and answers are longer than what the model reads.
         """
         from transformers import DynamicCache
+
+        self.check_room(max(lengths) if lengths else ids.shape[1], n_tokens)
 
         cache = DynamicCache(config=self.model.config)
         answers: list[list[int]] = [[] for _ in ids]

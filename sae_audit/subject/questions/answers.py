@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Sequence
 
+from sae_audit.findings import CE_TOKENS
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject import collateral, generation
 from sae_audit.subject.apparatus import PLAIN, Apparatus
 from sae_audit.subject.thinking import answer_behind, opening_block
 from sae_audit.vocabulary import Ablation, FeatureSet
 
+_OWN_TOKENS = 16
+"""Of the clean model's own answers, on which side effects are measured."""
+
 
 class AnswerQuestions(Apparatus):
     """Questions about answers and what comes next."""
 
     def collateral(
-        self, prompts: Sequence[Prompt], ablation: Ablation = PLAIN, *, n_tokens: int = 16
+        self, prompts: Sequence[Prompt], ablation: Ablation = PLAIN, *, n_tokens: int = _OWN_TOKENS
     ) -> Callable[[FeatureSet], tuple[collateral.Change, ...]]:
         """What ablating a set changes on each of these (harmless) prompts.
 
@@ -36,6 +40,16 @@ class AnswerQuestions(Apparatus):
             )
 
         return changes
+
+    def check_room(self, prompts: Sequence[Prompt], n_tokens: int) -> None:
+        """Make sure that answers so long fit behind these prompts, and so do those that measure SAEs
+        and side effects.
+
+        Raises:
+            AuditError: the model reads fewer tokens.
+        """
+        longest = max((len(ids) for ids in self._tokens(prompts)), default=0)
+        self._passes.check_room(longest, max(n_tokens, _OWN_TOKENS, CE_TOKENS))
 
     def generate(
         self,

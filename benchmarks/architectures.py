@@ -74,8 +74,8 @@ def tried(name: str) -> Tried:
     from transformers import CONFIG_MAPPING
 
     from sae_audit.errors import AuditError
-    from sae_audit.subject.architecture import architecture_obstacle
-    from sae_audit.subject.miniature import miniature
+    from sae_audit.subject.model.architecture import architecture_obstacle
+    from sae_audit.subject.model.miniature import miniature
 
     def refused(sentence: str, *, beforehand: bool) -> Tried:
         return Tried(
@@ -105,7 +105,7 @@ def tried(name: str) -> Tried:
 
 def _config(kind: Any, needed: dict[str, Any]) -> Any:
     """The default config, of few layers if it can be: all kinds of layers come early."""
-    from sae_audit.subject.miniature import miniature
+    from sae_audit.subject.model.miniature import miniature
 
     whole = kind(**needed)
     if getattr(whole, "num_hidden_layers", 0) <= _LAYERS:
@@ -128,18 +128,18 @@ def _difference(model: Any) -> float:
 
     from sae_audit.organisms.random_saes import randomise
     from sae_audit.prompts.types import Label, Prompt
-    from sae_audit.subject.dictionaries import Dictionary
     from sae_audit.subject.loading import subject_of
+    from sae_audit.subject.saes.sae import Sae
     from sae_audit.vocabulary import FeatureId
 
     n_layers = model.config.get_text_config().num_hidden_layers
     layers = sorted({0, n_layers // 2, n_layers - 1})
-    suite: dict[int, Dictionary] = {}
+    suite: dict[int, Sae] = {}
     for layer in layers:
         width = model.config.get_text_config().hidden_size
         made = StandardSAE(StandardSAEConfig(d_in=width, d_sae=_TOKENS_OF_FEATURES, device="cpu"))
         randomise(made, layer=layer, seed=0)
-        suite[layer] = Dictionary(
+        suite[layer] = Sae(
             made.eval().requires_grad_(requires_grad=False), layer=layer, id="", sha256=""
         )
     subject = subject_of(model, _tokenizer(), suite, refusal_tokens=["w60", "w61", "w62"])

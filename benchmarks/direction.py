@@ -28,9 +28,10 @@ from sae_audit.direction.difference_of_means import difference_of_means
 from sae_audit.direction.selection import select_direction
 from sae_audit.findings import Direction, NearestDirection, NoDirection
 from sae_audit.prompts.types import Label, Prompt
-from sae_audit.subject import Subject, batches
-from sae_audit.subject.dictionaries import Dictionary
+from sae_audit.subject import Subject
 from sae_audit.subject.loading import subject_of
+from sae_audit.subject.model import batches
+from sae_audit.subject.saes.sae import Sae
 
 _DEEP = Shape(
     family="llama",
@@ -269,9 +270,7 @@ def _random(n_validation: int) -> Case:
         for weights in (layer.self_attn.v_proj, layer.self_attn.o_proj, layer.mlp.down_proj):
             weights.weight.mul_(2.0)
     tokenizer = shapes.tokenizer()
-    suite = {
-        29: Dictionary(shapes._sae(_DEEP, 29, "cpu", torch.float32), layer=29, id="", sha256="")
-    }
+    suite = {29: Sae(shapes._sae(_DEEP, 29, "cpu", torch.float32), layer=29, id="", sha256="")}
     subject = subject_of(network, tokenizer, suite, refusal_tokens=[_REFUSAL])
     prompts = [
         Prompt(id=f"{label}-{i}", text=_words(label, i), label=label)

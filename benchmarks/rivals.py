@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.score import refusal_score
+from sae_audit.subject.readout.score import refusal_score
 from sae_audit.vocabulary import Ablation, FeatureSet
 
 Answer = Callable[[Prompt, Sequence[FeatureSet]], Float[np.ndarray, " set"]]

@@ -8,8 +8,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject, load_subject
-from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.loading import subject_of
+from sae_audit.subject.saes.sae import Sae
 
 ORGANISM = "bundled:organism/base"
 
@@ -81,7 +81,7 @@ def random_subject(
     torch.manual_seed(seed)
     made = network(shape, dtype).to(device).eval().requires_grad_(requires_grad=False)
     suite = {
-        layer: Dictionary(_sae(shape, layer, device, dtype), layer=layer, id="random", sha256="")
+        layer: Sae(_sae(shape, layer, device, dtype), layer=layer, id="random", sha256="")
         for layer in range(first_layer, shape.n_layers)
     }
     return subject_of(made, tokenizer(), suite, refusal_tokens=["w0", "w1"])

@@ -17,8 +17,8 @@ from transformers import (
 
 from sae_audit.organisms.random_saes import randomise
 from sae_audit.subject import Subject
-from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.loading import subject_of
+from sae_audit.subject.saes.sae import Sae
 
 N_LAYERS = 3
 D_MODEL = 16
@@ -120,7 +120,7 @@ def subject_in_memory(
 ) -> Subject:
     """A tiny model with these SAEs on its layers, without a file."""
     suite = {
-        layer: Dictionary(made.requires_grad_(requires_grad=False), layer=layer, id="", sha256="")
+        layer: Sae(made.requires_grad_(requires_grad=False), layer=layer, id="", sha256="")
         for layer, made in enumerate(saes)
     }
     network = model(family, seed=seed).to(dtype)

@@ -28,7 +28,7 @@ from sae_audit.organisms.chats import (
 )
 from sae_audit.organisms.requests import FORMS, GRIDS, Kind, phrases
 from sae_audit.organisms.tokenizer import word_tokenizer
-from sae_audit.subject.score import refusal_score
+from sae_audit.subject.readout.score import refusal_score
 
 Progress = Callable[[str, int, int], None]
 

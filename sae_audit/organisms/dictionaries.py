@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sae_audit.organisms.chats import Chat
 from sae_audit.organisms.language_model import D_MODEL, collated
-from sae_audit.subject.hooks import edited
-from sae_audit.subject.places import places_of
+from sae_audit.subject.model.hooks import edited
+from sae_audit.subject.model.layer_modules import layer_modules
 
 MODEL_NAME = "sae-audit-organism"
 D_SAE = 1024
@@ -40,7 +40,7 @@ def activations(model: Any, tokenizer: Any, chats: list[Chat]) -> list[Activatio
 
         return note
 
-    places = places_of(model)
+    places = layer_modules(model)
     with edited(outputs={place.layer: reader(layer) for layer, place in enumerate(places)}):
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
     return [read[layer] for layer in range(len(places))]

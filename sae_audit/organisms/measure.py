@@ -11,7 +11,7 @@ from sae_audit.organisms.chats import REFUSAL_TOKENS, HeldOutPrompt
 from sae_audit.organisms.dictionaries import Activations
 from sae_audit.organisms.requests import Kind
 from sae_audit.subject.judges.substring import SubstringJudge
-from sae_audit.subject.score import refusal_score
+from sae_audit.subject.readout.score import refusal_score
 
 
 class Behaviour(BaseModel):

@@ -21,7 +21,7 @@ from sae_audit.organisms.language_model import new_model
 from sae_audit.organisms.random_saes import randomise
 from sae_audit.organisms.tokenizer import word_tokenizer
 from sae_audit.prompts.sources import read_sources
-from sae_audit.subject.chat import chat_template
+from sae_audit.subject.template.chat import chat_template
 
 ORGANISM_PROMPTS = "bundled:organism/prompts.jsonl"
 _D_MODEL, _D_SAE, _N_LAYERS = 32, 96, 3

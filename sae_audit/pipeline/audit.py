@@ -27,8 +27,8 @@ from sae_audit.prompts.types import Splits
 from sae_audit.record import folder
 from sae_audit.record.run import Run, load_run
 from sae_audit.record.store import Store
-from sae_audit.subject.cost import CostMeter
-from sae_audit.subject.gguf import PACKAGE
+from sae_audit.subject.checkpoint.gguf import PACKAGE
+from sae_audit.subject.model.cost import CostMeter
 from sae_audit.untrusted import name_fault, shown
 
 _REPEAT = "sae-audit audit config.yaml --out NEW_FOLDER"

@@ -7,7 +7,7 @@ from sae_audit.bundled import PREFIX
 from sae_audit.config import AuditConfig
 from sae_audit.prompts.sources import OpenedSource
 from sae_audit.subject import Subject
-from sae_audit.subject.precision import OWN
+from sae_audit.subject.model.precision import OWN
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _AT_COMMIT = re.compile(r"@[0-9a-f]{40}(?=$|[:?])")

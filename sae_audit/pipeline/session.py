@@ -15,7 +15,7 @@ from sae_audit.minimal.asking import Q, Scores, answered_together
 from sae_audit.prompts.types import Prompt
 from sae_audit.record.store import Row, Spent, Store
 from sae_audit.subject import Subject
-from sae_audit.subject.cost import CostMeter
+from sae_audit.subject.model.cost import CostMeter
 from sae_audit.vocabulary import Ablation, Dosed, FeatureSet, Score
 
 T = TypeVar("T")

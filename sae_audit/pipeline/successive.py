@@ -17,7 +17,7 @@ from sae_audit.prompts.types import LabelledPrompts, Splits
 from sae_audit.record.folder import write_tensors
 from sae_audit.record.tensors import read_tensors
 from sae_audit.subject import Subject
-from sae_audit.subject.projection import DirectionEffects
+from sae_audit.subject.intervention.projection import DirectionEffects
 
 
 def follow_directions(

@@ -13,9 +13,9 @@ from sae_audit.config import InteractionSettings
 from sae_audit.interactions.fit import interactions
 from sae_audit.planning.facts import SubjectFacts
 from sae_audit.planning.work_units import Work
-from sae_audit.subject.budget import Budget
-from sae_audit.subject.removal import project_out
-from sae_audit.subject.score import refusal_score
+from sae_audit.subject.model.budget import Budget
+from sae_audit.subject.model.directional_ablation import project_out
+from sae_audit.subject.readout.score import refusal_score
 from sae_audit.vocabulary import FeatureId
 
 _UNCACHED_BYTES = 1 << 30

@@ -13,9 +13,9 @@ from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
 from sae_audit.prompts.selection import left_out, selected
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
-from sae_audit.subject.checkpoint import Checkpoint
-from sae_audit.subject.devices import usable_device
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
 from sae_audit.subject.judges import models
+from sae_audit.subject.model.devices import usable_device
 from sae_audit.untrusted import shown
 
 _FAILS, _WARNS = 0.95, 0.80

@@ -21,8 +21,8 @@ from sae_audit.hub import (
 from sae_audit.planning.checks import Check, attempted, failure
 from sae_audit.planning.downloads import Download
 from sae_audit.prompts import sources
-from sae_audit.subject.model_place import needed_files, repository_of
-from sae_audit.subject.sae_places import SaePlace
+from sae_audit.subject.checkpoint.model_place import needed_files, repository_of
+from sae_audit.subject.saes.places import SaePlace
 from sae_audit.untrusted import shown
 
 _SECONDS = 10

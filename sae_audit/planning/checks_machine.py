@@ -17,7 +17,7 @@ from sae_audit.hub import gigabytes
 from sae_audit.pipeline.audit import default_folder
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.memory import free_host_bytes
-from sae_audit.subject.devices import check_device_map, usable_device
+from sae_audit.subject.model.devices import check_device_map, usable_device
 
 _SHOWN = ("torch", "transformers", "sae-lens", "huggingface-hub")
 _SPARE_BYTES = 256 << 20

@@ -9,12 +9,12 @@ from sae_audit.errors import AuditError
 from sae_audit.pipeline.opening import model_options
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.tensors import tensors_of
-from sae_audit.subject.architecture import architecture_obstacle
-from sae_audit.subject.chat import Template, chat_template
-from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
+from sae_audit.subject.checkpoint.small_files import ADAPTER_CONFIG, check_vocabulary
 from sae_audit.subject.listening import check_no_open_thoughts
-from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
-from sae_audit.subject.small_files import ADAPTER_CONFIG, check_vocabulary
+from sae_audit.subject.model.architecture import architecture_obstacle
+from sae_audit.subject.readout.refusal_tokens import family_refusal_tokens, given_refusal_tokens
+from sae_audit.subject.template.chat import Template, chat_template
 from sae_audit.untrusted import read_json, shown
 
 

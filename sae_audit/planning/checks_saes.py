@@ -7,9 +7,9 @@ from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import as_repository
 from sae_audit.planning.checks import Check, attempted, failure
-from sae_audit.subject.sae_files import SaeConfig, sae_config
-from sae_audit.subject.sae_places import SaePlace, sae_places
-from sae_audit.subject.suite import check_place
+from sae_audit.subject.saes.files import SaeConfig, sae_config
+from sae_audit.subject.saes.places import SaePlace, sae_places
+from sae_audit.subject.saes.suite import check_place
 
 _MOST_LINES = 3
 """Failures told one by one; further layers are counted."""

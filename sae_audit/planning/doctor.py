@@ -28,8 +28,8 @@ from sae_audit.planning.checks_model import (
     opened_model,
 )
 from sae_audit.planning.checks_saes import check_saes, check_suite_for, found_saes
-from sae_audit.subject.checkpoint import Checkpoint
-from sae_audit.subject.sae_places import SaePlace
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
+from sae_audit.subject.saes.places import SaePlace
 
 
 def examine(config: AuditConfig | None) -> list[Check]:

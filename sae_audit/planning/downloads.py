@@ -16,8 +16,8 @@ from sae_audit.hub import (
     weight_files,
 )
 from sae_audit.prompts import sources
-from sae_audit.subject.model_place import needed_files, repository_of
-from sae_audit.subject.sae_places import sae_places
+from sae_audit.subject.checkpoint.model_place import needed_files, repository_of
+from sae_audit.subject.saes.places import sae_places
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,17 +14,17 @@ from sae_audit.planning.tensors import tensors_of
 from sae_audit.prompts import sources
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
-from sae_audit.subject.architecture import refuse_architecture
-from sae_audit.subject.batches import grouped
-from sae_audit.subject.chat import chat_template
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions, own_dtype
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions, own_dtype
+from sae_audit.subject.checkpoint.model_place import needed_files, repository_of
+from sae_audit.subject.checkpoint.pretrained import quantized
 from sae_audit.subject.listening import check_no_open_thoughts
-from sae_audit.subject.model_place import needed_files, repository_of
-from sae_audit.subject.precision import ITEMSIZES
-from sae_audit.subject.pretrained import quantized
-from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
-from sae_audit.subject.sae_files import SaeConfig, sae_config
-from sae_audit.subject.sae_places import SaePlace, sae_places
+from sae_audit.subject.model.architecture import refuse_architecture
+from sae_audit.subject.model.batches import grouped
+from sae_audit.subject.model.precision import ITEMSIZES
+from sae_audit.subject.readout.refusal_tokens import family_refusal_tokens, given_refusal_tokens
+from sae_audit.subject.saes.files import SaeConfig, sae_config
+from sae_audit.subject.saes.places import SaePlace, sae_places
+from sae_audit.subject.template.chat import chat_template
 
 _TEXT_TOKENS = range(10, 31)
 _TEMPLATE_TOKENS = 5

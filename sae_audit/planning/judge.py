@@ -2,7 +2,7 @@
 
 from sae_audit.config import AuditConfig
 from sae_audit.planning.tensors import tensors_of
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
 
 
 def opened_judge(config: AuditConfig, *, config_only: bool) -> Checkpoint:

@@ -8,10 +8,10 @@ import torch
 
 from sae_audit.config import AuditConfig
 from sae_audit.planning.facts import SubjectFacts
-from sae_audit.subject.budget import ENCODING_COPIES, Budget, bytes_per_token
-from sae_audit.subject.clean_run import KEPT_BYTES
-from sae_audit.subject.precision import Precision, precision
-from sae_audit.subject.suite import matrix_bytes
+from sae_audit.subject.model.budget import ENCODING_COPIES, Budget, bytes_per_token
+from sae_audit.subject.model.clean_run import KEPT_BYTES
+from sae_audit.subject.model.precision import Precision, precision
+from sae_audit.subject.saes.suite import matrix_bytes
 
 _BITS = {"8bit": 1.0, "4bit": 0.55}
 """Bytes a weight where the model is quantised, scales included."""

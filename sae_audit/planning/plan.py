@@ -13,7 +13,7 @@ from sae_audit.planning.facts import SubjectFacts, subject_facts
 from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
 from sae_audit.planning.work import work_of
 from sae_audit.planning.work_units import Work
-from sae_audit.subject.devices import check_device_map, usable_device
+from sae_audit.subject.model.devices import check_device_map, usable_device
 
 _READ_RATE = 1.0e9
 """Bytes a second at which weights are read and hashed, where nothing better is known."""
@@ -146,7 +146,7 @@ def _costs(config: AuditConfig, facts: SubjectFacts, device: str) -> UnitCosts:
 
 
 def _loading(config: AuditConfig, facts: SubjectFacts) -> float:
-    from sae_audit.subject.suite import matrix_bytes
+    from sae_audit.subject.saes.suite import matrix_bytes
 
     saes = sum(matrix_bytes(sae, config.sae_dtype) for sae in facts.saes.values())
     # Weights are read once for the model and once for their hash.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sae_audit.errors import AuditError, InterruptedDownloadError
 from sae_audit.hub import fetch, missing_bytes, remote_tensor_shapes, weight_files
-from sae_audit.subject.checkpoint import Checkpoint
-from sae_audit.subject.headers import INDEX, dtype_in, files_to_read, shapes_of
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
+from sae_audit.subject.checkpoint.headers import INDEX, dtype_in, files_to_read, shapes_of
 
 
 @dataclass(frozen=True, kw_only=True)

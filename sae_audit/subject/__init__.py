@@ -1,6 +1,6 @@
 """The model under audit with its SAE suite; the only room that knows transformers and sae_lens."""
 
-from sae_audit.subject.checkpoint import ModelOptions
+from sae_audit.subject.checkpoint.checkpoint import ModelOptions
 from sae_audit.subject.instrument import Subject
 from sae_audit.subject.judges import Judge, SubstringJudge, load_judge
 from sae_audit.subject.listening import check_answers_end_their_thoughts, never_answered

@@ -8,16 +8,16 @@ from typing import Any
 
 from sae_audit.errors import AuditError
 from sae_audit.prompts.types import Prompt
-from sae_audit.subject.chat import Template
 from sae_audit.subject.instrument import Subject
-from sae_audit.subject.refusal_openings import language_code
-from sae_audit.subject.refusal_tokens import (
+from sae_audit.subject.readout.refusal_openings import language_code
+from sae_audit.subject.readout.refusal_tokens import (
     NO_ANSWERS,
     Answers,
     RefusalTokens,
     answered_refusal_tokens,
 )
-from sae_audit.subject.thinking import opening_block
+from sae_audit.subject.template.chat import Template
+from sae_audit.subject.template.thinking import opening_block
 from sae_audit.untrusted import shown
 from sae_audit.vocabulary import FeatureId
 

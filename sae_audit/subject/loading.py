@@ -10,24 +10,24 @@ import torch
 from sae_audit.bundled import named_file
 from sae_audit.catalog import read_catalog
 from sae_audit.prompts.types import Prompt
-from sae_audit.subject.architecture import refuse_architecture
-from sae_audit.subject.budget import Budget
-from sae_audit.subject.chat import Template, chat_template
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
-from sae_audit.subject.devices import check_device_map, usable_device
-from sae_audit.subject.dictionaries import Dictionary
-from sae_audit.subject.identity import Identity
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.checkpoint.small_files import check_vocabulary
 from sae_audit.subject.instrument import Subject
 from sae_audit.subject.listening import heard_refusal_tokens
-from sae_audit.subject.passes import Passes
-from sae_audit.subject.places import places_of
-from sae_audit.subject.precision import Precision
-from sae_audit.subject.refusal_tokens import family_refusal_tokens, given_refusal_tokens
-from sae_audit.subject.sae_files import fetch_sae
-from sae_audit.subject.sae_places import sae_places
-from sae_audit.subject.small_files import check_vocabulary
-from sae_audit.subject.structure import check_structure
-from sae_audit.subject.suite import check_suite, checked_configs, load_suite, matrix_bytes
+from sae_audit.subject.model.architecture import refuse_architecture
+from sae_audit.subject.model.budget import Budget
+from sae_audit.subject.model.devices import check_device_map, usable_device
+from sae_audit.subject.model.forward_passes import ForwardPasses
+from sae_audit.subject.model.identity import Identity
+from sae_audit.subject.model.layer_modules import layer_modules
+from sae_audit.subject.model.precision import Precision
+from sae_audit.subject.model.structure import check_structure
+from sae_audit.subject.readout.refusal_tokens import family_refusal_tokens, given_refusal_tokens
+from sae_audit.subject.saes.files import fetch_sae
+from sae_audit.subject.saes.places import sae_places
+from sae_audit.subject.saes.sae import Sae
+from sae_audit.subject.saes.suite import check_suite, checked_configs, load_suite, matrix_bytes
+from sae_audit.subject.template.chat import Template, chat_template
 
 _TWO_TEXTS = ("Tell me how to bake a loaf of bread.", "What is the capital of France?")
 _TRIED_TOKENS = 10
@@ -91,13 +91,13 @@ def load_subject(
     beside = sum(matrix_bytes(one, sae_dtype) for one in configs.values())
     precision = checkpoint.precision(chosen_device, beside_bytes=beside)
     network = checkpoint.network(chosen_device, precision.dtype)
-    layers_of = places_of(network)
+    decoder_layers_of = layer_modules(network)
     suite = load_suite(
         places,
         configs,
         n_layers=n_layers,
         d_model=d_model,
-        devices={place.layer: _device_of(layers_of[place.layer].layer) for place in places},
+        devices={place.layer: _device_of(decoder_layers_of[place.layer].layer) for place in places},
         dtype=sae_dtype,
         memory=sae_memory,
     )
@@ -123,7 +123,7 @@ def load_subject(
 def subject_of(
     network: Any,
     tokenizer: Any,
-    suite: dict[int, Dictionary],
+    suite: dict[int, Sae],
     *,
     refusal_tokens: Sequence[str] | None = None,
     system_prompt: str | None = None,
@@ -155,17 +155,17 @@ def _assembled(
     identity: Identity,
     network: Any,
     template: Template,
-    suite: dict[int, Dictionary],
+    suite: dict[int, Sae],
     refusal_tokens: Sequence[str] | None,
     tokens_per_batch: int | None,
     languages: Collection[str] = (),
 ) -> Subject:
     network.requires_grad_(requires_grad=False)
-    places = places_of(network)
+    places = layer_modules(network)
     check_structure(network, places, *_two_prompts(template, network.device))
     return Subject(
         identity=identity,
-        passes=Passes(network, places, Budget.of(network, tokens_per_batch)),
+        passes=ForwardPasses(network, places, Budget.of(network, tokens_per_batch)),
         template=template,
         suite=suite,
         refusal_tokens=(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sae_audit.catalog import Suite, read_catalog
 from sae_audit.errors import AuditError
-from sae_audit.subject.sae_files import read_sae
-from sae_audit.subject.sae_places import sae_places
+from sae_audit.subject.saes.files import read_sae
+from sae_audit.subject.saes.places import sae_places
 from sae_audit.untrusted import unprintable
 from tests import published
 from tests.local_hub import LocalHub

@@ -14,7 +14,7 @@ from sae_audit.organisms.chats import REFUSAL_TOKENS, HeldOutPrompt
 from sae_audit.organisms.requests import Kind
 from sae_audit.organisms.trained.directions import Directions, Removal, removing
 from sae_audit.statistics import share
-from sae_audit.subject.score import refusal_score
+from sae_audit.subject.readout.score import refusal_score
 
 
 class HeldOut(BaseModel):

@@ -20,9 +20,9 @@ from sae_audit.organisms.language_model import IGNORED, collated
 from sae_audit.pipeline.successive import direction_behind
 from sae_audit.prompts.types import Label, LabelledPrompts, Prompt
 from sae_audit.subject.loading import subject_of
-from sae_audit.subject.places import places_of
-from sae_audit.subject.removal import project_out
-from sae_audit.subject.score import refusal_score
+from sae_audit.subject.model.directional_ablation import project_out
+from sae_audit.subject.model.layer_modules import layer_modules
+from sae_audit.subject.readout.score import refusal_score
 
 Resid = Float[Tensor, "batch position d_model"]
 Directions = Float[Tensor, "direction d_model"]
@@ -58,7 +58,7 @@ def removing(model: Any, removal: Removal) -> Iterator[list[Resid]]:
     def note(_module: Any, _args: Any, resid: Resid) -> None:
         seen.append(resid)
 
-    embedding, layers = model.model.embed_tokens, places_of(model)
+    embedding, layers = model.model.embed_tokens, layer_modules(model)
     handles = [embedding.register_forward_hook(edit(0))]
     # A model that is called again starts a new list.
     handles.append(embedding.register_forward_hook(lambda *_: seen.clear()))

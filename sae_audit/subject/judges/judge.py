@@ -7,9 +7,9 @@ from typing import Protocol, runtime_checkable
 from sae_audit.bundled import named_file
 from sae_audit.config import JudgeSettings
 from sae_audit.errors import AuditError
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.checkpoint.small_files import sha256_of_small
 from sae_audit.subject.judges.substring import SubstringJudge
-from sae_audit.subject.small_files import sha256_of_small
 from sae_audit.untrusted import shown
 
 Exchange = tuple[str, str]

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from sae_audit.errors import AuditError
-from sae_audit.subject.chat import rendered_exchange
-from sae_audit.subject.checkpoint import Checkpoint
-from sae_audit.subject.rendering import TemplateError, rendered
-from sae_audit.subject.small_files import check_vocabulary
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
+from sae_audit.subject.checkpoint.small_files import check_vocabulary
+from sae_audit.subject.template.chat import rendered_exchange
+from sae_audit.subject.template.rendering import TemplateError, rendered
 from sae_audit.untrusted import read_text, shown
 
 _BATCH = 8

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 
-from sae_audit.subject.thinking import answer_behind
+from sae_audit.subject.template.thinking import answer_behind
 
 _REFUSALS = (
     "i cannot",

@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 
 from sae_audit.findings import CE_TOKENS
 from sae_audit.prompts.types import Prompt
-from sae_audit.subject import collateral, generation
-from sae_audit.subject.apparatus import PLAIN, Apparatus
-from sae_audit.subject.thinking import answer_behind, opening_block
+from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
+from sae_audit.subject.intervention import collateral, generation
+from sae_audit.subject.template.thinking import answer_behind, opening_block
 from sae_audit.vocabulary import Ablation, FeatureSet
 
 _OWN_TOKENS = 16
 """Of the clean model's own answers, on which side effects are measured."""
 
 
-class AnswerQuestions(Apparatus):
+class AnswerQuestions(InstrumentBase):
     """Questions about answers and what comes next."""
 
     def collateral(

@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.prompts.types import Prompt
-from sae_audit.subject import projection, readings
-from sae_audit.subject.apparatus import PLAIN, Apparatus
-from sae_audit.subject.components import Components, ReplacedParts
+from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
+from sae_audit.subject.intervention import projection, readings
+from sae_audit.subject.intervention.components import Components, ReplacedParts
 from sae_audit.vocabulary import Ablation, Projections
 
 
-class DirectionQuestions(Apparatus):
+class DirectionQuestions(InstrumentBase):
     """Questions about directions in the stream."""
 
     def mean_residuals(

@@ -8,17 +8,18 @@ from jaxtyping import Float
 
 from sae_audit.findings import SaeQuality
 from sae_audit.prompts.types import Prompt
-from sae_audit.subject import quality, readings
-from sae_audit.subject.ablation import check_ablation, check_features
-from sae_audit.subject.apparatus import PLAIN, Apparatus
-from sae_audit.subject.attribution import attribution
-from sae_audit.subject.attribution_ablated import POINTS, attribution_once_ablated
-from sae_audit.subject.dictionaries import decoder_cosines
-from sae_audit.subject.streams import by_layer
+from sae_audit.subject.attribution.attribution import attribution
+from sae_audit.subject.attribution.attribution_ablated import POINTS, attribution_once_ablated
+from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
+from sae_audit.subject.intervention import readings
+from sae_audit.subject.intervention.ablation import check_ablation, check_features
+from sae_audit.subject.intervention.streams import by_layer
+from sae_audit.subject.sae_quality import quality
+from sae_audit.subject.saes.sae import decoder_cosines
 from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet, Positions
 
 
-class FeatureQuestions(Apparatus):
+class FeatureQuestions(InstrumentBase):
     """Questions about the suite's features."""
 
     def attribution(

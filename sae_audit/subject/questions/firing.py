@@ -4,12 +4,18 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.prompts.types import Prompt
-from sae_audit.subject.apparatus import PLAIN, Apparatus
-from sae_audit.subject.firing import activations_on, active_on, firing_on, held_score_on, pull_on
+from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
+from sae_audit.subject.intervention.firing import (
+    activations_on,
+    active_on,
+    firing_on,
+    held_score_on,
+    pull_on,
+)
 from sae_audit.vocabulary import Ablation, Activations, Active, Firing, HeldScore, Pull, TokenClass
 
 
-class FiringQuestions(Apparatus):
+class FiringQuestions(InstrumentBase):
     """Questions about one prompt under interventions."""
 
     def active(self, prompt: Prompt, ablation: Ablation = PLAIN) -> Active:

@@ -7,15 +7,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_audit.prompts.types import Prompt
-from sae_audit.subject.ablation import check_ablation, check_features
-from sae_audit.subject.apparatus import PLAIN, Apparatus
-from sae_audit.subject.reference import reference_scores
-from sae_audit.subject.score import refusal_score
-from sae_audit.subject.scoring import Scorer
+from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
+from sae_audit.subject.intervention.ablation import check_ablation, check_features
+from sae_audit.subject.intervention.reference import reference_scores
+from sae_audit.subject.intervention.scoring import Scorer
+from sae_audit.subject.readout.score import refusal_score
 from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet, Score
 
 
-class ScoreQuestions(Apparatus):
+class ScoreQuestions(InstrumentBase):
     """Questions about the refusal score."""
 
     def clean_scores(self, prompts: Sequence[Prompt]) -> Float[np.ndarray, " prompt"]:

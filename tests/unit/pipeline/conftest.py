@@ -10,7 +10,7 @@ from sae_audit import audit
 from sae_audit.config import AuditConfig
 from sae_audit.pipeline import session
 from sae_audit.subject import loading
-from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
 from tests.unit.pipeline.planted_audit import planted_config
 
 

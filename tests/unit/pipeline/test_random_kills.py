@@ -11,7 +11,7 @@ import yaml
 
 from sae_audit import audit
 from sae_audit.config import AuditConfig
-from sae_audit.subject.cost import CostMeter
+from sae_audit.subject.model.cost import CostMeter
 from tests.unit.pipeline.conftest import Undisturbed
 from tests.unit.pipeline.test_kills import ROOT, Allowance, Killed, check_same
 

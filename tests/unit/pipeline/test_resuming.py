@@ -22,7 +22,7 @@ from sae_audit.pipeline.session import TOKENS_PER_BATCH
 from sae_audit.record.lock import locked
 from sae_audit.record.store import Store
 from sae_audit.subject import SubstringJudge
-from sae_audit.subject.budget import Budget
+from sae_audit.subject.model.budget import Budget
 from tests.unit.pipeline.conftest import Undisturbed
 
 pytestmark = pytest.mark.usefixtures("several_groups")
@@ -235,7 +235,7 @@ class TestTheMachine:
     def test_a_resumed_run_makes_batches_of_the_same_size(
         self, config: AuditConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("sae_audit.subject.budget._free_bytes", lambda _: 1 << 19)
+        monkeypatch.setattr("sae_audit.subject.model.budget._free_bytes", lambda _: 1 << 19)
         begun(config, tmp_path / "run", until="sae_quality")
         store = Store(tmp_path / "run" / "run.sqlite")
         recorded = store.fact(TOKENS_PER_BATCH)
@@ -248,7 +248,7 @@ class TestTheMachine:
             seen.append(real(model, asked).tokens)
             return real(model, asked)
 
-        monkeypatch.setattr("sae_audit.subject.budget._free_bytes", lambda _: 1 << 40)
+        monkeypatch.setattr("sae_audit.subject.model.budget._free_bytes", lambda _: 1 << 40)
         monkeypatch.setattr(Budget, "of", noted)
         begun(config, tmp_path / "run", until="sae_quality")
         assert seen == [int(recorded)]

@@ -19,7 +19,7 @@ from sae_audit.planning.memory import memory_of, remedies
 from sae_audit.planning.plan import _downloads, make_plan
 from sae_audit.planning.work import PRICES, work_of
 from sae_audit.presets import build_config
-from sae_audit.subject.sae_files import SaeConfig
+from sae_audit.subject.saes.files import SaeConfig
 from tests.local_hub import LocalHub
 
 SAMPLE = Path(__file__).parents[3] / "reports" / "sample-organism"

@@ -20,7 +20,7 @@ from sae_audit.planning.checks_model import (
 )
 from sae_audit.planning.facts import subject_facts
 from sae_audit.presets import build_config
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
 from tests import tiny
 from tests.local_hub import LocalHub
 from tests.unit.subject.test_adapters import trained
@@ -242,7 +242,9 @@ class TestOnThisMachine:
     def test_an_adapter_whose_fit_only_weights_show(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("sae_audit.subject.checkpoint.check_adapter", lambda *_: False)
+        monkeypatch.setattr(
+            "sae_audit.subject.checkpoint.checkpoint.check_adapter", lambda *_: False
+        )
         config = self.config(folder, adapter=str(trained(tmp_path / "adapter")))
         (check,) = check_adapter(config)
         assert check.status == "unknown"

@@ -142,7 +142,7 @@ class TestRefusals:
 
 
 def test_no_hook_is_left_when_a_pass_fails(subject: Subject):
-    from sae_audit.subject.hooks import edited
+    from sae_audit.subject.model.hooks import edited
 
     layer = subject._passes.places[0].layer
 

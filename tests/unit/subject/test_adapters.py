@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sae_audit.errors import AuditError
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
 from tests import tiny
 
 IDS = torch.tensor([[1, 4, 9, 12, 15, 16, 5, 8]])

@@ -9,15 +9,15 @@ import transformers
 
 from benchmarks import architectures
 from sae_audit.errors import AuditError
-from sae_audit.subject.architecture import architecture_obstacle
-from sae_audit.subject.budget import bytes_per_token
-from sae_audit.subject.head import Head
-from sae_audit.subject.hooks import Places, edited, watched
-from sae_audit.subject.miniature import miniature
-from sae_audit.subject.places import layers_of, places_of
-from sae_audit.subject.removal import everywhere
-from sae_audit.subject.stack import Stack
-from sae_audit.subject.structure import check_structure, check_writers
+from sae_audit.subject.model.architecture import architecture_obstacle
+from sae_audit.subject.model.budget import bytes_per_token
+from sae_audit.subject.model.decoder_layers import DecoderLayers
+from sae_audit.subject.model.directional_ablation import everywhere
+from sae_audit.subject.model.head import Head
+from sae_audit.subject.model.hooks import LayerModules, edited, watched
+from sae_audit.subject.model.layer_modules import decoder_layers_of, layer_modules
+from sae_audit.subject.model.miniature import miniature
+from sae_audit.subject.model.structure import check_structure, check_writers
 
 FIRST = torch.tensor([5, 9, 30, 41, 7, 17, 60, 22, 11])
 SECOND = torch.tensor([5, 9, 31, 42, 17, 60, 11])
@@ -60,7 +60,7 @@ def model_of(name: str, **fields: Any) -> Any:
     return made
 
 
-def left_of_a_direction(model: Any, places: list[Places]) -> float:
+def left_of_a_direction(model: Any, places: list[LayerModules]) -> float:
     """The largest share of a stream along a direction projected out everywhere."""
     width = model.config.get_text_config().hidden_size
     unit = torch.nn.functional.normalize(torch.linspace(-1, 2, width), dim=0)
@@ -68,7 +68,7 @@ def left_of_a_direction(model: Any, places: list[Places]) -> float:
     with (
         torch.no_grad(),
         edited(inputs=inputs, outputs=outputs),
-        watched(layers_of(model)) as calls,
+        watched(decoder_layers_of(model)) as calls,
     ):
         model(input_ids=FIRST[None], use_cache=False)
     streams = torch.stack([call.resid_post[0] for _, call in calls])
@@ -84,7 +84,7 @@ def test_an_architecture_is_taken_apart_exactly(name: str, monkeypatch: pytest.M
     assert tried.difference is not None
     assert tried.difference < 1e-4
     model = model_of(name)
-    places = places_of(model)
+    places = layer_modules(model)
     assert left_of_a_direction(model, places) < 1e-5
     for place in places:
         names = {module: name for name, module in place.layer.named_modules()}
@@ -153,9 +153,9 @@ def test_attention_without_weights_is_still_attention(name: str):
     """A layer that was pruned, or made by hand, mixes no positions and is told by what it is handed."""
     model = model_of(name)
     with torch.no_grad():
-        for layer in layers_of(model):
+        for layer in decoder_layers_of(model):
             layer.get_submodule("self_attn.o_proj").weight[:] = 0.0  # type: ignore[index]
-    places = places_of(model)
+    places = layer_modules(model)
     names = {module: name for name, module in places[0].layer.named_modules()}
     assert [names[module] for module in places[0].writers] == WRITERS[name]
     assert check_structure(model, places, FIRST, SECOND) < 1e-4
@@ -167,7 +167,7 @@ class TestAModelThatIsNotWhatItIsTakenFor:
         model = model_of("glm4")
         places = [
             replace(place, attention=place.layer.get_submodule("self_attn"))
-            for place in places_of(model)
+            for place in layer_modules(model)
         ]
         assert left_of_a_direction(model, places) > 0.01
         with pytest.raises(AuditError, match="layer 0 the stream and what attention and MLP add"):
@@ -175,18 +175,18 @@ class TestAModelThatIsNotWhatItIsTakenFor:
 
     def test_a_writer_left_out(self):
         model = model_of("gemma4_text")
-        places = [replace(place, others=()) for place in places_of(model)]
+        places = [replace(place, others=()) for place in layer_modules(model)]
         with pytest.raises(AuditError, match="unexplained"):
             check_writers(model, places, FIRST)
 
     def test_two_texts_that_are_one(self):
         model = model_of("llama")
         with pytest.raises(AuditError, match="become the same 9 tokens"):
-            check_structure(model, places_of(model), FIRST, FIRST.clone())
+            check_structure(model, layer_modules(model), FIRST, FIRST.clone())
 
     def test_two_prompts_with_one_stream(self):
         model = model_of("llama")
-        places = places_of(model)
+        places = layer_modules(model)
         with torch.no_grad():
             model.get_input_embeddings().weight[:] = 1.0
         with pytest.raises(AuditError, match="same stream of two different texts"):
@@ -195,7 +195,7 @@ class TestAModelThatIsNotWhatItIsTakenFor:
     def test_two_prompts_that_end_alike(self):
         """No fault: a model may make the same of what stands behind two requests."""
         model = model_of("llama")
-        places = places_of(model)
+        places = layer_modules(model)
         with torch.no_grad():
             for place in places:
                 for writer in place.writers:
@@ -207,7 +207,7 @@ class TestAModelThatIsNotWhatItIsTakenFor:
 
     def test_weights_that_are_not_finite(self):
         model = model_of("llama")
-        places = places_of(model)
+        places = layer_modules(model)
         with torch.no_grad():
             places[1].mlp.get_submodule("down_proj").weight[0, 0] = torch.nan  # type: ignore[index]
         with pytest.raises(
@@ -220,7 +220,7 @@ class TestAModelThatIsNotWhatItIsTakenFor:
 @pytest.mark.parametrize("name", ["gemma2", "glm4", "granite", "phi"])
 def test_places_are_found_in_16_bits_too(name: str, dtype: torch.dtype):
     model = model_of(name).to(dtype)
-    places = places_of(model)
+    places = layer_modules(model)
     names = {module: name for name, module in places[1].layer.named_modules()}
     assert [names[module] for module in places[1].writers] == WRITERS[name]
     assert check_structure(model, places, FIRST, SECOND) < 0.05
@@ -239,7 +239,7 @@ def test_places_are_found_in_16_bits_too(name: str, dtype: torch.dtype):
 )
 def test_the_head_gives_the_models_own_logits(name: str, fields: dict[str, Any]):
     model = model_of(name, **fields)
-    stack = Stack(model, places_of(model))
+    stack = DecoderLayers(model, layer_modules(model))
     run = stack.clean_run(FIRST)
     ours = Head(model)(run.resid[-1][-1:])[0]
     torch.testing.assert_close(ours, run.logits, rtol=1e-5, atol=1e-5)

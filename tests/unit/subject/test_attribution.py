@@ -57,7 +57,7 @@ def _drop_of_a_share(
     """By plain hooks: the feature's own contribution, scaled down by `share`."""
     import torch
 
-    from sae_audit.subject.hooks import Resid, edited
+    from sae_audit.subject.model.hooks import Resid, edited
 
     dictionary = subject.suite[feature.layer]
     ids = subject.template.tokens(PROMPT.text)
@@ -84,7 +84,7 @@ def test_integrated_gradients_end_to_end(subject: Subject):
     """
     import torch
 
-    from sae_audit.subject.attribution import _mean_gradient
+    from sae_audit.subject.attribution.attribution import _mean_gradient
 
     ids = subject.template.tokens(PROMPT.text)
     run, dictionary = subject._runs.of(ids), subject.suite[1]
@@ -96,7 +96,7 @@ def test_integrated_gradients_end_to_end(subject: Subject):
     end = dictionary.decode(torch.zeros(1, len(ids), dictionary.d_sae), resid[None])[0]
     summed = float(((resid - end) * gradient).sum())
 
-    from sae_audit.subject.hooks import edited
+    from sae_audit.subject.model.hooks import edited
 
     place = subject._passes.places[1].layer
     clean = subject.clean_scores([PROMPT])[0]

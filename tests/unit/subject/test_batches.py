@@ -15,11 +15,11 @@ from transformers import MixtralConfig, MixtralForCausalLM, Phi3Config, Phi3ForC
 from sae_audit.findings import SaeQuality
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.batches import MOST_PADDING, batch_of, grouped, padded_up_to
-from sae_audit.subject.budget import Budget
-from sae_audit.subject.passes import Passes
-from sae_audit.subject.places import places_of
-from sae_audit.subject.readings import mean_activations, peak_activations
+from sae_audit.subject.intervention.readings import mean_activations, peak_activations
+from sae_audit.subject.model.batches import MOST_PADDING, batch_of, grouped, padded_up_to
+from sae_audit.subject.model.budget import Budget
+from sae_audit.subject.model.forward_passes import ForwardPasses
+from sae_audit.subject.model.layer_modules import layer_modules
 from sae_audit.vocabulary import Part
 from tests import tiny
 
@@ -67,9 +67,9 @@ class TestGrouping:
         assert len(grouped(lengths)) <= 5
 
 
-def passes_of(network: Any) -> Passes:
+def passes_of(network: Any) -> ForwardPasses:
     network = network.eval().requires_grad_(requires_grad=False)
-    return Passes(network, places_of(network), Budget(1 << 12, 1))
+    return ForwardPasses(network, layer_modules(network), Budget(1 << 12, 1))
 
 
 def mixtral() -> Any:
@@ -183,7 +183,7 @@ def one_batch(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.fixture
 def padded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sae_audit.subject.batches.MOST_PADDING", 9.0)
+    monkeypatch.setattr("sae_audit.subject.model.batches.MOST_PADDING", 9.0)
 
 
 def alone(ask: Callable[[list[Prompt]], Any]) -> list[Any]:
@@ -254,7 +254,7 @@ class TestReadings:
         units = np.eye(tiny.D_MODEL)[:1]
         parts = one_batch.replaced_parts(PROMPTS, PROMPTS[:2], units)
         together = {part: parts(part, 0) for part in Part}
-        monkeypatch.setattr("sae_audit.subject.batches.MOST_PADDING", 0.0)
+        monkeypatch.setattr("sae_audit.subject.model.batches.MOST_PADDING", 0.0)
         parts = one_batch.replaced_parts(PROMPTS, PROMPTS[:2], units)
         for part, found in together.items():
             np.testing.assert_allclose(found, parts(part, 0), atol=1e-4)
@@ -269,6 +269,6 @@ class TestReadings:
             return [one.value for one in measured]
 
         together = numbers(one_batch.sae_quality(PROMPTS, seed=0))
-        monkeypatch.setattr("sae_audit.subject.batches.MOST_PADDING", 0.0)
+        monkeypatch.setattr("sae_audit.subject.model.batches.MOST_PADDING", 0.0)
         each = numbers(one_batch.sae_quality(PROMPTS, seed=0))
         np.testing.assert_allclose(together, each, rtol=1e-4)

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.kl import least_kl, next_token_kl
+from sae_audit.subject.model.kl import least_kl, next_token_kl
 from sae_audit.vocabulary import SCORE_BOUND
 from tests import tiny
 

@@ -11,7 +11,7 @@ import torch
 from sae_audit.errors import AuditError, InterruptedDownloadError
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import ModelOptions, Subject, load_subject
-from sae_audit.subject.dictionaries import Dictionary
+from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId
 from tests import tiny
 from tests.local_hub import TOKEN, LocalHub
@@ -323,9 +323,7 @@ class TestKeptOnTheHost:
         saes = [tiny.sae(kind, layer, **options) for layer in range(3)]
         plain, parked = (tiny.subject_in_memory("gemma2", saes) for _ in range(2))
         for layer, dictionary in parked.suite.items():
-            parked.suite[layer] = Dictionary(
-                dictionary.sae, layer=layer, id="", sha256="", device="cpu"
-            )
+            parked.suite[layer] = Sae(dictionary.sae, layer=layer, id="", sha256="", device="cpu")
             assert parked.suite[layer].kept_on_host
         ablation = Ablation(error_term=error_term)
         asked = [subject.refusal_score(PROMPT, ablation)(SETS) for subject in (plain, parked)]
@@ -339,7 +337,7 @@ class TestKeptOnTheHost:
 
     def test_the_matrices_are_back_after_each_use(self):
         sae = tiny.sae("standard", 0).requires_grad_(requires_grad=False)
-        dictionary = Dictionary(sae, layer=0, id="", sha256="", device="cpu")
+        dictionary = Sae(sae, layer=0, id="", sha256="", device="cpu")
         before = sae.W_enc.data_ptr()
         with pytest.raises(RuntimeError):
             dictionary.encode(torch.zeros(1, 1, tiny.D_MODEL + 1))

@@ -14,7 +14,7 @@ from sae_audit.organisms.planted.plant import plant
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.score import refusal_score
+from sae_audit.subject.readout.score import refusal_score
 from sae_audit.vocabulary import Ablation, FeatureId, Part, Positions
 from tests import tiny
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sae_audit.errors import AuditError
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
-from sae_audit.subject.devices import check_device_map, check_parts, usable_device
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.model.devices import check_device_map, check_parts, usable_device
 from tests import tiny
 
 

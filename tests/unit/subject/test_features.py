@@ -6,8 +6,8 @@ import torch
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.projection import add_direction, next_token_kl
-from sae_audit.subject.removal import project_out
+from sae_audit.subject.intervention.projection import add_direction, next_token_kl
+from sae_audit.subject.model.directional_ablation import project_out
 from sae_audit.vocabulary import FeatureId
 from tests import tiny
 

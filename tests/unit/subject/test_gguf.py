@@ -21,10 +21,10 @@ from sae_audit.organisms.random_saes import randomise
 from sae_audit.planning.facts import subject_facts
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import ModelOptions, load_subject
-from sae_audit.subject.chat import chat_template
-from sae_audit.subject.checkpoint import Checkpoint
-from sae_audit.subject.gguf import GgufFile, local_file
-from sae_audit.subject.gguf_header import read_header
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
+from sae_audit.subject.checkpoint.gguf import GgufFile, local_file
+from sae_audit.subject.checkpoint.gguf_header import read_header
+from sae_audit.subject.template.chat import chat_template
 from tests import templates, tiny_gguf
 from tests.local_hub import LocalHub
 
@@ -315,7 +315,7 @@ def test_gemma_2_scales_and_caps_as_llama_cpp_does(tmp_path: Path, monkeypatch: 
         return Checkpoint(str(file), ModelOptions()).config
 
     small = config()
-    monkeypatch.setattr("sae_audit.subject.gguf._LAYERS_OF_27B", {"gemma2": 2})
+    monkeypatch.setattr("sae_audit.subject.checkpoint.gguf._LAYERS_OF_27B", {"gemma2": 2})
     large = config()
     assert (small.attn_logit_softcapping, small.final_logit_softcapping) == (5.0, 3.0)
     # By d_model over heads in the 27B alone, by a head's width in the others.
@@ -333,7 +333,7 @@ def test_qwen_3_has_heads_of_its_own_width(tmp_path: Path):
 
 
 def test_without_the_extra_the_remedy_is_named(file: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sae_audit.subject.gguf.find_spec", lambda _: None)
+    monkeypatch.setattr("sae_audit.subject.checkpoint.gguf.find_spec", lambda _: None)
     assert "install it with pip install 'sae-audit[gguf]'" in refused(file)
 
 

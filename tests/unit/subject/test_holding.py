@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sae_audit.errors import AuditError
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.dictionaries import Dictionary
 from sae_audit.subject.loading import subject_of as loaded
-from sae_audit.subject.score import refusal_score
+from sae_audit.subject.readout.score import refusal_score
+from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import (
     Ablation,
     FeatureId,
@@ -179,7 +179,7 @@ def test_a_norm_of_another_kind_is_not_frozen():
     """LayerNorm takes a mean away and divides by a deviation; nothing is reported for it."""
     network = tiny.model("llama")
     network.model.norm = torch.nn.LayerNorm(tiny.D_MODEL)
-    suite = {0: Dictionary(tiny.sae("standard", 0), layer=0, id="", sha256="")}
+    suite = {0: Sae(tiny.sae("standard", 0), layer=0, id="", sha256="")}
     other = loaded(network, tiny.tokenizer(), suite, refusal_tokens=["no"])
     assert "LayerNorm" in other.frozen_norm_obstacle
     with pytest.raises(AuditError, match="LayerNorm"):

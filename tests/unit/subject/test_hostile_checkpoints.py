@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sae_audit.errors import AuditError
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
 from tests import tiny
 from tests.unit.subject.test_adapters import trained
 

@@ -10,7 +10,7 @@ import torch
 from sae_audit.errors import AuditError, AuditIncompleteError
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.hooks import Resid, edited
+from sae_audit.subject.model.hooks import Resid, edited
 from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet, Positions
 from tests import tiny
 
@@ -211,7 +211,7 @@ class TestMemory:
 
 def test_answers_are_forgotten_when_they_grow_too_many(fresh: Subject, firing: set[FeatureId]):
     """However many sets are asked, no more than these are kept; all are answered."""
-    from sae_audit.subject.scoring import Scorer
+    from sae_audit.subject.intervention.scoring import Scorer
 
     ids = fresh.template.tokens(PROMPT.text)
     scorer = Scorer(
@@ -230,7 +230,7 @@ def test_answers_are_forgotten_when_they_grow_too_many(fresh: Subject, firing: s
 
 
 def test_clean_runs_are_dropped_when_they_grow_too_large(fresh: Subject):
-    from sae_audit.subject.clean_run import CleanRuns
+    from sae_audit.subject.model.clean_run import CleanRuns
 
     runs = CleanRuns(fresh._stack.clean_run, fresh._stack.check, lambda _: None, kept_bytes=1)
     ids = [fresh.template.tokens(text) for text in ("bomb", "steal a car")]

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 from sae_audit.config import JudgeSettings
 from sae_audit.errors import AuditError
 from sae_audit.subject import ModelOptions, SubstringJudge, load_judge
-from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
 from sae_audit.subject.judges import models
 from tests import tiny
 

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from sae_audit.config import JudgeSettings
 from sae_audit.errors import AuditError
 from sae_audit.subject import ModelOptions, load_judge
-from sae_audit.subject.checkpoint import Checkpoint
-from sae_audit.subject.loaded import Keys, check_keys, check_values, foreseen
-from sae_audit.subject.pretrained import model_class
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
+from sae_audit.subject.checkpoint.loaded import Keys, check_keys, check_values, foreseen
+from sae_audit.subject.checkpoint.pretrained import model_class
 from tests import tiny
 
 Tensors = dict[str, torch.Tensor]
@@ -103,7 +103,7 @@ class TestTensors:
     ):
         change(folder, how)
         if not headers:
-            monkeypatch.setattr("sae_audit.subject.loaded.foreseen", lambda *_: None)
+            monkeypatch.setattr("sae_audit.subject.checkpoint.loaded.foreseen", lambda *_: None)
         with pytest.raises(AuditError, match=message):
             network(folder)
 

@@ -14,8 +14,8 @@ from sae_audit.planning.facts import subject_facts
 from sae_audit.planning.memory import precision_of
 from sae_audit.presets import build_config
 from sae_audit.subject import load_subject
-from sae_audit.subject.checkpoint import Checkpoint, ModelOptions
-from sae_audit.subject.precision import OWN, has_instructions, precision
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.model.precision import OWN, has_instructions, precision
 from tests import tiny
 
 GIGABYTE = 10**9

@@ -11,10 +11,10 @@ import torch
 from sae_audit.catalog import Suite, read_catalog
 from sae_audit.errors import AuditError, InterruptedDownloadError
 from sae_audit.hub import fetch
-from sae_audit.subject.dictionaries import Dictionary
-from sae_audit.subject.sae_files import read_sae, sae_config
-from sae_audit.subject.sae_places import SaePlace, sae_places
-from sae_audit.subject.suite import checked_configs, load_suite
+from sae_audit.subject.saes.files import read_sae, sae_config
+from sae_audit.subject.saes.places import SaePlace, sae_places
+from sae_audit.subject.saes.sae import Sae
+from sae_audit.subject.saes.suite import checked_configs, load_suite
 from tests import published, tiny
 from tests.local_hub import TOKEN, LocalHub
 
@@ -59,7 +59,7 @@ def only_place(location: str, **options: Any) -> SaePlace:
     return place
 
 
-def loaded(places: list[SaePlace]) -> dict[int, Dictionary]:
+def loaded(places: list[SaePlace]) -> dict[int, Sae]:
     configs = checked_configs(places, n_layers=3, d_model=tiny.D_MODEL)
     devices = {place.layer: "cpu" for place in places}
     return load_suite(places, configs, n_layers=3, d_model=tiny.D_MODEL, devices=devices)

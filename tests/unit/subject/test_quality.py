@@ -10,15 +10,15 @@ import torch
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.cross_entropy import (
+from sae_audit.subject.model.hooks import edited
+from sae_audit.subject.sae_quality.cross_entropy import (
     Answered,
     CrossEntropy,
     cross_entropies,
     greedy_answers,
 )
-from sae_audit.subject.explained import Explained
-from sae_audit.subject.hooks import edited
-from sae_audit.subject.quality import first_of_each_label
+from sae_audit.subject.sae_quality.quality import first_of_each_label
+from sae_audit.subject.sae_quality.variance_explained import VarianceExplained
 from sae_audit.vocabulary import Positions
 from tests import tiny
 
@@ -261,8 +261,8 @@ class TestExplained:
         x = 100.0 + sizes * torch.randn(n_prompts, 5, 4, generator=draws)
         return x, x + 0.5 * sizes * torch.randn(n_prompts, 5, 4, generator=draws)
 
-    def explained(self, x: torch.Tensor, rebuilt: torch.Tensor) -> Explained:
-        found = Explained(len(x))
+    def explained(self, x: torch.Tensor, rebuilt: torch.Tensor) -> VarianceExplained:
+        found = VarianceExplained(len(x))
         everywhere = torch.ones(x.shape[:2], dtype=torch.bool)
         for i in reversed(range(len(x))):
             found.add([i], x[[i]], rebuilt[[i]], everywhere[[i]])
@@ -284,7 +284,7 @@ class TestExplained:
 
     def test_tokens_that_do_not_count_change_nothing(self):
         x, rebuilt = self.streams(6)
-        found, counted = Explained(6), torch.ones(6, 5, dtype=torch.bool)
+        found, counted = VarianceExplained(6), torch.ones(6, 5, dtype=torch.bool)
         counted[:, 0] = False
         spoilt = x.clone()
         spoilt[:, 0] *= 1000.0

@@ -16,14 +16,14 @@ from transformers import PreTrainedTokenizerFast
 from sae_audit.errors import AuditError
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject, SubstringJudge, load_subject
-from sae_audit.subject.refusal_openings import FAMILIES, OPENINGS
-from sae_audit.subject.refusal_tokens import (
+from sae_audit.subject.readout.refusal_openings import FAMILIES, OPENINGS
+from sae_audit.subject.readout.refusal_tokens import (
     answered_refusal_tokens,
     family_refusal_tokens,
     found_refusal_tokens,
     given_refusal_tokens,
 )
-from sae_audit.subject.score import refusal_score
+from sae_audit.subject.readout.score import refusal_score
 from tests import templates, tiny
 
 

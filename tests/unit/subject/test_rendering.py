@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sae_audit.errors import AuditError
-from sae_audit.subject import rendering
-from sae_audit.subject.chat import chat_template
 from sae_audit.subject.judges.models import read_template
-from sae_audit.subject.rendering import TemplateError, rendered
+from sae_audit.subject.template import rendering
+from sae_audit.subject.template.chat import chat_template
+from sae_audit.subject.template.rendering import TemplateError, rendered
 from tests import tiny
 from tests.templates import FAMILIES, tokenizer_of
 

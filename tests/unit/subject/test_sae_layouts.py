@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load, save
 
 from sae_audit.errors import AuditError
-from sae_audit.subject.sae_files import read_sae, sae_config
-from sae_audit.subject.sae_places import SaePlace, sae_places
-from sae_audit.subject.suite import check_place
+from sae_audit.subject.saes.files import read_sae, sae_config
+from sae_audit.subject.saes.places import SaePlace, sae_places
+from sae_audit.subject.saes.suite import check_place
 from tests import published, tiny
 from tests.local_hub import LocalHub
 

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from sae_audit.catalog import read_catalog
 from sae_audit.errors import AuditError
-from sae_audit.subject.sae_files import fetch_sae, read_sae, sae_config
-from sae_audit.subject.sae_places import SaePlace, sae_places
-from sae_audit.subject.suite import check_place
+from sae_audit.subject.saes.files import fetch_sae, read_sae, sae_config
+from sae_audit.subject.saes.places import SaePlace, sae_places
+from sae_audit.subject.saes.suite import check_place
 from sae_audit.untrusted import unprintable
 from tests import published, tiny
 from tests.local_hub import LocalHub
@@ -367,7 +367,7 @@ class TestArchives:
     def test_what_unpacks_to_far_more_is_not_unpacked(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
     ):
-        monkeypatch.setattr("sae_audit.subject.sae_weights._SMALL", 1 << 20)
+        monkeypatch.setattr("sae_audit.subject.saes.weights._SMALL", 1 << 20)
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for n in range(5):

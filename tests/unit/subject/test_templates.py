@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sae_audit.errors import AuditError
-from sae_audit.subject.chat import Template, chat_template
+from sae_audit.subject.template.chat import Template, chat_template
 from sae_audit.vocabulary import Positions
 from tests import templates, tiny
 from tests.templates import FAMILIES, tokenizer_of

@@ -16,9 +16,9 @@ from sae_audit.pipeline.session import Session
 from sae_audit.presets import build_config
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject, SubstringJudge, listening, load_subject
-from sae_audit.subject.chat import Template, chat_template
-from sae_audit.subject.refusal_tokens import Answers, RefusalTokens, found_refusal_tokens
-from sae_audit.subject.thinking import BLOCKS, answer_behind, left_open, opening_block
+from sae_audit.subject.readout.refusal_tokens import Answers, RefusalTokens, found_refusal_tokens
+from sae_audit.subject.template.chat import Template, chat_template
+from sae_audit.subject.template.thinking import BLOCKS, answer_behind, left_open, opening_block
 from sae_audit.vocabulary import Ablation
 from tests import tiny
 from tests.templates import tokenizer_of

@@ -8,8 +8,8 @@ import pytest
 
 from sae_audit.errors import AuditError
 from sae_audit.subject import ModelOptions
-from sae_audit.subject.chat import chat_template
-from sae_audit.subject.checkpoint import Checkpoint
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
+from sae_audit.subject.template.chat import chat_template
 from tests import tiny
 
 BACKEND = json.loads(tiny.tokenizer().backend_tokenizer.to_str())

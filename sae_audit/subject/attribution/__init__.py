@@ -1,0 +1,1 @@
+"""What ablating each feature would do to the score, estimated by gradients."""

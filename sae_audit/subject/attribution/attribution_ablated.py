@@ -1,0 +1,122 @@
+"""Attribution at an ablated state: what covers, once some features are gone.
+
+The gradient at the clean run sees no feature that others cover for. Here it is taken along a path
+on which everything else goes too, and every feature is given its share of the fall.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sae_audit.subject.attribution.attribution import Drops
+from sae_audit.subject.intervention.interventions import Interventions
+from sae_audit.subject.model.forward_passes import ForwardPasses
+from sae_audit.subject.model.hooks import Edit, Resid, edited
+from sae_audit.subject.readout.score import refusal_score
+from sae_audit.vocabulary import Ablation, FeatureSet
+
+POINTS = 8
+"""Points of the path, each a forward and a backward pass."""
+
+
+def attribution_once_ablated(
+    passes: ForwardPasses,
+    interventions: Interventions,
+    ids: Int[Tensor, " position"],
+    ablated: FeatureSet,
+    refusal_tokens: Int[Tensor, " token"],
+    ablation: Ablation,
+) -> Drops:
+    """The share of every other feature in the fall of the score from `ablated` alone to all of them.
+
+        drop_i = mean over t in (0, 1) of f_i(x_t) * (d_i . dm/dx_t)
+
+    x_t is the run with `ablated` ablated and every other feature of the suite at the share t of its
+    activation, in all layers at once. So the drops add up to the whole fall (Aumann and Shapley's
+    axiom, as in integrated gradients), and a feature shows that does nothing on the clean run,
+    because others cover for it, because it is asleep, or because more than enough is there.
+    """
+    suite = interventions.suite
+    total = {
+        layer: torch.zeros(dictionary.d_sae, device=dictionary.device)
+        for layer, dictionary in suite.items()
+    }
+    for point in range(POINTS):
+        path = _Path(interventions, ids, ablated, ablation, kept=(point + 0.5) / POINTS)
+        for layer, drops in path.drops(passes, refusal_tokens).items():
+            total[layer] += drops / POINTS
+    return total
+
+
+class _Path:
+    """One point of the path: what the pass showed at each layer, kept for its gradient."""
+
+    def __init__(
+        self,
+        interventions: Interventions,
+        ids: Int[Tensor, " position"],
+        ablated: FeatureSet,
+        ablation: Ablation,
+        *,
+        kept: float,
+    ) -> None:
+        self._suite, self._ids, self._ablation, self._kept = (
+            interventions.suite,
+            ids,
+            ablation,
+            kept,
+        )
+        self._selected = interventions.selected(ids, ablation)
+        self._edits = interventions.of_prompt(ids, [ablated], ablation)
+        self._gone = {
+            layer: [feature.index for feature in ablated if feature.layer == layer]
+            for layer in self._suite
+        }
+        self._activations: dict[int, Float[Tensor, "position d_sae"]] = {}
+        self._left: dict[int, Resid] = {}
+
+    def drops(self, passes: ForwardPasses, refusal_tokens: Int[Tensor, " token"]) -> Drops:
+        layers = sorted(self._suite)
+        outputs = {passes.places[layer].layer: self._at(layer) for layer in layers}
+        with torch.enable_grad(), edited(outputs=outputs):
+            logits = passes.model(
+                input_ids=self._ids[None], use_cache=False, logits_to_keep=1
+            ).logits[:, -1]
+            score = refusal_score(logits, refusal_tokens)
+            found = torch.autograd.grad(score.sum(), [self._left[layer] for layer in layers])
+        return {
+            layer: self._share(layer, gradient[0])
+            for layer, gradient in zip(layers, found, strict=True)
+        }
+
+    def _at(self, layer: int) -> Edit:
+        """Takes `ablated` away, and of all other features what the point does not keep."""
+        dictionary, selected = self._suite[layer], self._selected[None, :, None]
+
+        def edit(resid: Resid) -> Resid:
+            activations = dictionary.encode(resid)
+            others = torch.ones_like(activations[0, 0])
+            others[self._gone[layer]] = 0.0
+            excess = activations - dictionary.clamps(self._ablation.clamp)
+            excess = self._ablation.dose * excess * others
+            excess = torch.where(selected.to(resid.device), excess, 0.0)
+            removed = excess @ dictionary.unit_rows()
+            scale = dictionary.scale(resid)
+            removed = removed if scale is None else removed * scale
+            self._activations[layer] = (
+                excess.detach()[0] if scale is None else (excess.detach()[0] * scale[0].detach())
+            )
+            base = self._edits[layer](resid) if layer in self._edits else resid
+            stream = base - ((1.0 - self._kept) * removed).to(resid.dtype)
+            self._left[layer] = stream if stream.requires_grad else stream.requires_grad_()
+            return self._left[layer]
+
+        return edit
+
+    @torch.no_grad()
+    def _share(
+        self, layer: int, gradient: Float[Tensor, "position d_model"]
+    ) -> Float[Tensor, " d_sae"]:
+        activations = self._activations[layer]
+        slope = gradient.to(activations.dtype) @ self._suite[layer].unit_rows().T
+        return (activations * slope).sum(dim=0).float()

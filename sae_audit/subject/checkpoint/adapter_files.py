@@ -1,0 +1,84 @@
+"""The files of a PEFT adapter: in a folder, or on the hub, from where headers are asked for first."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from sae_audit.errors import AuditError
+from sae_audit.hub import missing_bytes, remote_tensor_shapes
+from sae_audit.subject.checkpoint.adapter import adapter_config
+from sae_audit.subject.checkpoint.headers import write_zeros
+from sae_audit.subject.checkpoint.model_place import Place
+from sae_audit.subject.checkpoint.small_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+
+
+class AdapterFiles:
+    """An adapter by the name it was given: listed at once, read when asked for."""
+
+    def __init__(self, name: str) -> None:
+        """
+        Raises:
+            AuditError: no such folder or repository.
+        """
+        self.place = Place.of(name, None, "adapter")
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where config and weights are, downloaded if need be.
+
+        Raises:
+            AuditError: one of them is missing, or the config is none of an adapter that can be audited.
+        """
+        return self._folder([ADAPTER_CONFIG, ADAPTER_WEIGHTS])
+
+    @property
+    def config(self) -> Path:
+        return self.folder / ADAPTER_CONFIG
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / ADAPTER_WEIGHTS
+
+    @property
+    def commit(self) -> str:
+        """The commit of its hub repository; empty for a folder."""
+        return self.place.held.commit if self.place.held is not None else ""
+
+    @contextmanager
+    def headers(self) -> Iterator[Path]:
+        """A folder that PEFT reads as this adapter, with tensors of the same names and shapes.
+
+        Its own where its weights are on this machine; else one that is gone afterwards, whose tensors
+        are zeros: what the hub says of their names and shapes is all that was downloaded.
+
+        Raises:
+            AuditError: as `folder`; or the hub does not answer.
+        """
+        held = self.place.held
+        weights = [ADAPTER_WEIGHTS]
+        if held is None or ADAPTER_WEIGHTS not in held.sizes or missing_bytes(held, weights) == 0:
+            yield self.folder
+        else:
+            config = self._folder([ADAPTER_CONFIG]) / ADAPTER_CONFIG
+            with tempfile.TemporaryDirectory(prefix="sae-audit-") as made:
+                shutil.copyfile(config, Path(made) / ADAPTER_CONFIG)
+                write_zeros(
+                    Path(made) / ADAPTER_WEIGHTS, remote_tensor_shapes(held, ADAPTER_WEIGHTS)
+                )
+                yield Path(made)
+
+    def _folder(self, needed: list[str]) -> Path:
+        folder = self.place.with_files(lambda _: needed)
+        for name in needed:
+            if not (folder / name).is_file():
+                raise AuditError(
+                    f"{self.place} is no PEFT adapter in safetensors' format: it has no {name}."
+                )
+        adapter_config(folder, str(self.place))
+        return folder

@@ -1,0 +1,409 @@
+"""A checkpoint: a folder or a hub repository, its config before its weights, an adapter on top."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import torch
+
+from sae_audit.errors import AuditError
+from sae_audit.hashing import sha256_of_files
+from sae_audit.hub import gguf_of, missing_bytes, weight_files
+from sae_audit.subject.checkpoint import headers, loaded, small_files
+from sae_audit.subject.checkpoint.adapter import check_adapter, with_adapter
+from sae_audit.subject.checkpoint.adapter_files import AdapterFiles
+from sae_audit.subject.checkpoint.gguf import GgufFile, local_file
+from sae_audit.subject.checkpoint.model_place import Place, needed_files, no_config, no_weights
+from sae_audit.subject.checkpoint.pretrained import (
+    Head,
+    Quantization,
+    built,
+    check_quantizer,
+    from_pretrained,
+    model_class,
+    quantized,
+    quiet,
+)
+from sae_audit.subject.checkpoint.small_files import ADAPTER_WEIGHTS, CONFIG
+from sae_audit.subject.checkpoint.tokenizer_files import readable_tokenizer
+from sae_audit.subject.model.devices import check_parts
+from sae_audit.subject.model.precision import ITEMSIZES, Precision, precision
+from sae_audit.untrusted import shown
+
+_NO_ADAPTER = "no-adapter-but-the-one-asked-for"
+"""A folder that is not there: where transformers is told to look for an adapter to apply by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How a checkpoint is loaded."""
+
+    revision: str | None = None
+    """Branch, tag or commit of a hub repository."""
+    adapter: str | None = None
+    """PEFT (LoRA) adapter on top: a folder, or a hub repository with `@revision` where wanted."""
+    dtype: str = "auto"
+    device_map: str | Mapping[str, int | str] | None = None
+    """As accelerate takes it (`auto`, or a device by module); None puts all on one device."""
+    attn_implementation: Literal["sdpa", "eager"] | None = None
+    quantization: Quantization | None = None
+    trust_remote_code: bool = False
+
+
+class Checkpoint:
+    """One model, opened: its config is at hand, its weights are read (and downloaded) when asked for."""
+
+    def __init__(
+        self,
+        model: str,
+        options: ModelOptions,
+        *,
+        what: str = "model",
+        head: Head = "AutoModelForCausalLM",
+        config_only: bool = False,
+    ) -> None:
+        """Of a repository, the small files are fetched; with `config_only` no tokenizer.
+
+        Raises:
+            AuditError: no such folder or repository, or one that holds no such model; a file in it that
+                would change the model without being asked for.
+        """
+        self.name = model
+        self.options = options
+        local = local_file(model)
+        self.place = Place.of(str(local.parent) if local else model, options.revision, what)
+        self._head: Head = head
+        self.adapter = AdapterFiles(options.adapter) if options.adapter else None
+        self.gguf = self._gguf(local, config_only=config_only)
+        names = self.place.names()
+        if self.gguf is None and CONFIG not in names:
+            raise AuditError(no_config(self.place, what))
+        small_files.check_strays(
+            names,
+            str(self.place),
+            adapter_is_own=self.adapter is not None
+            and self.adapter.place.root() == self.place.root(),
+        )
+        # A checkpoint's own code may make its config, so then it has to be here.
+        code = options.trust_remote_code
+        is_enough = config_only and not code
+        self.folder = self.place.with_files(
+            lambda held: (
+                [CONFIG]
+                if is_enough and CONFIG in held.sizes
+                # A repository may hold a GGUF file and nothing else.
+                else needed_files(held, code=code) or gguf_of(held)
+            )
+        )
+        if self.gguf is None:
+            small_files.checked_config(self.folder / CONFIG)
+        answers = self.folder / "generation_config.json"
+        if answers.is_file():
+            small_files.check_ids(answers, small_files.checked_object(answers))
+        self.config = self.gguf.config if self.gguf else self._from_pretrained("AutoConfig")
+        for name in ("num_hidden_layers", "hidden_size", "vocab_size"):
+            if not hasattr(self.text_config, name):
+                raise AuditError(
+                    f"{self.place} holds a {shown(self.config.model_type)!r} model whose config lacks "
+                    f"{name}; an audit needs a decoder-only language model such as Gemma-2 or Llama."
+                )
+
+    def _gguf(self, local: Path | None, *, config_only: bool) -> GgufFile | None:
+        """The GGUF file that holds all of this checkpoint, fetched with its weights; None for others."""
+        held = self.place.held
+        names = [] if held is None else gguf_of(held)
+        if held is not None and names and config_only and missing_bytes(held, names):
+            raise AuditError(
+                f"{self.place} is a GGUF file, and its shape is in it; fetch it (sae-audit fetch) "
+                "before it is planned with."
+            )
+        file = self.place.with_files(lambda _: names) / names[0] if names else local
+        if file is None:
+            return None
+        if self.options.quantization is not None:
+            raise AuditError(
+                f"{shown(file.name)} is quantised already and is read in full precision; leave "
+                f"quantization ({self.options.quantization}) out."
+            )
+        return GgufFile(file)
+
+    @property
+    def text_config(self) -> Any:
+        """The config of the language model, which in some checkpoints is a part of a larger one.
+
+        Raises:
+            AuditError: the config has several language models.
+        """
+        try:
+            return self.config.get_text_config()
+        except ValueError as error:
+            raise AuditError(
+                f"{self.place} has the configs of several language models; an audit needs a "
+                "checkpoint of one."
+            ) from error
+
+    @cached_property
+    def weights(self) -> list[Path]:
+        """The weight files that are read, downloaded where need be.
+
+        Raises:
+            AuditError: there are none in safetensors' format, or one of several is missing.
+        """
+        if self.gguf is not None:
+            return [self.gguf.path]
+        self.place.with_files(weight_files)
+        if self.place.held is not None:
+            # Others may have fetched more of the repository; what is audited must not hang on that.
+            names = weight_files(self.place.held)
+        else:
+            names = sorted(file.name for file in self.folder.glob("*.safetensors"))
+            names = [name for name in names if name != ADAPTER_WEIGHTS]
+        if not names:
+            raise AuditError(no_weights(self.folder))
+        index = self.folder / headers.INDEX
+        read = headers.files_to_read(names, index if index.is_file() else None, str(self.place))
+        return [self.folder / name for name in read]
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the tensors in the weight files, by name.
+
+        Raises:
+            AuditError: weights are stored as integers, and the config has no quantisation.
+        """
+        if not self.is_quantized:
+            headers.check_types(self.weights, str(self.place))
+        return headers.shapes_of(self.weights)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the weight files, and of the adapter's if there is one."""
+        files = [*self.weights]
+        if self.adapter is not None:
+            files.append(self.adapter.weights)
+        return sha256_of_files(files)
+
+    @property
+    def small_files(self) -> dict[str, tuple[Path, ...]]:
+        """The small files that were read, in a fixed order: the `model`'s and the `adapter`'s."""
+        held = self.place.held
+        code = self.options.trust_remote_code
+        names = None if held is None else list(held.sizes)
+        found = {"model": small_files.files_read(self.folder, names, code=code)}
+        if self.adapter is not None:
+            found["adapter"] = (self.adapter.config,)
+        return found
+
+    @property
+    def settings_sha256(self) -> str:
+        """Hash of the names and bytes of all small files that were read."""
+        return small_files.sha256_of_small(self.small_files)
+
+    def tokenizer(self) -> Any:
+        """
+        Raises:
+            AuditError: the checkpoint has none, or one that gives different texts the same tokens.
+        """
+        where = str(self.place)
+        if self.gguf is not None:
+            made = readable_tokenizer(self.gguf.tokenizer, where)
+            small_files.check_tells_texts_apart(made, where)
+            return made
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            if (self.folder / name).is_file():
+                small_files.checked_object(self.folder / name)
+        made = readable_tokenizer(lambda: self._from_pretrained("AutoTokenizer"), where)
+        small_files.check_has_tokenizer(self.folder, made, where)
+        return made
+
+    def precision(self, device: str, *, beside_bytes: float = 0.0) -> Precision:
+        """The type that the weights are loaded in; `beside_bytes` is what SAEs will take."""
+        own = self.own_dtype()
+        return precision(
+            self.options.dtype,
+            own=own,
+            n_parameters=self._n_parameters(own),
+            beside_bytes=beside_bytes,
+            device=device,
+            placed=self.options.device_map is not None,
+            quantized=self.options.quantization is not None or self.is_quantized,
+            free_bytes=psutil.virtual_memory().available,
+        )
+
+    def own_dtype(self) -> str:
+        """The type that the weights are stored in; of a GGUF file, the one they are dequantised to."""
+        if self.gguf is not None:
+            return "float32"
+        return own_dtype(self.config) or headers.dtype_in(self.weights) or "float32"
+
+    def _n_parameters(self, own: str) -> float:
+        if self.gguf is not None:
+            return float(self.gguf.header.n_parameters)
+        n_bytes = sum(file.stat().st_size for file in self.weights)
+        return n_bytes / ITEMSIZES[headers.dtype_in(self.weights) or own]
+
+    def check_builds(self) -> None:
+        """Make sure that transformers can make a model of this config, before its weights are there.
+
+        Raises:
+            AuditError: it cannot; or device_map names a part that the model does not have.
+        """
+        found = model_class(self.config, self._head)
+        # Code that comes with a checkpoint is not run for a check.
+        if self.gguf is None and found is not None and not hasattr(self.config, "auto_map"):
+            _, made, config = found
+            model = built(made, config, str(self.place), self.options.attn_implementation)
+            check_parts(self.options.device_map, model)
+
+    def check_reader(self) -> None:
+        """Make sure that what reads its weights is installed, if they are stored in fewer bits.
+
+        Raises:
+            AuditError: it is not.
+        """
+        if self.is_quantized:
+            check_quantizer(self.config, str(self.place))
+
+    def check_headers(self, shapes: headers.Shapes) -> bool:
+        """Make sure that files with these tensors make this model, before they are read.
+
+        False if that shows only when they are loaded.
+
+        Raises:
+            AuditError: a tensor is missing, has another shape, or has no place in the model.
+        """
+        quiet()
+        found = model_class(self.config, self._head)
+        if found is None or (self.options.trust_remote_code and hasattr(self.config, "auto_map")):
+            return False
+        _, made, config = found
+        keys = loaded.foreseen(made, config, shapes)
+        if keys is None:
+            return False
+        loaded.check_keys(keys, shapes, self.config, str(self.place), head=self._judges)
+        return True
+
+    def check_adapter_headers(self) -> bool:
+        """Make sure that the adapter's tensors are those that its config lays on this model.
+
+        Tried on a model without weights, before those of the adapter are downloaded; False if that
+        shows only on one with weights, and if there is no adapter.
+
+        Raises:
+            AuditError: they are not.
+        """
+        if self.adapter is None:
+            return False
+        quiet()
+        with self.adapter.headers() as folder:
+            found = model_class(self.config, self._head)
+            if found is None or hasattr(self.config, "auto_map") or self.is_quantized:
+                return False
+            _, made, config = found
+            own = copy.deepcopy(config)  # a model's is changed by some adapters
+            return check_adapter(lambda: made(own), folder, str(self.adapter), str(self.place))
+
+    def network(self, device: str, dtype: str | None = None) -> Any:
+        """The model itself, in evaluation mode, on its device or devices.
+
+        Raises:
+            AuditError: transformers or peft cannot load it, or not all of it, or a library for it is
+                missing; a weight is no number.
+        """
+        self.check_adapter_headers()  # its faults show before gigabytes are read
+        chosen = dtype or self.precision(device).dtype
+        try:
+            network = self._dequantised(device, chosen) if self.gguf else self._read(device, chosen)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise AuditError(
+                f"{self.place} does not fit on {device}; load it in fewer bits (--set "
+                "quantization=8bit), spread it (--device-map auto), or use a larger device. sae-audit "
+                "plan tells what it needs."
+            ) from error
+        if self.adapter is not None:
+            folder, adapter = self.adapter.folder, str(self.adapter)
+            network = with_adapter(network, folder, adapter, str(self.place))
+        return network.eval()
+
+    def _read(self, device: str, dtype: str) -> Any:
+        kind, where = self._kind(), str(self.place)
+        self.check_builds()
+        self.check_reader()
+        self.check_headers(self.shapes)
+        network, said = self._from_pretrained(kind, **self._arguments(device, dtype))
+        loaded.check_keys(loaded.Keys.of(said), self.shapes, self.config, where, head=self._judges)
+        loaded.check_values(network, self.weights, where)
+        loaded.check_finite(network, self.weights, where, dtype)
+        return network
+
+    def _dequantised(self, device: str, dtype: str) -> Any:
+        assert self.gguf is not None, self.place
+        arguments = self._arguments(device, dtype)
+        for ours in ("output_loading_info", "ignore_mismatched_sizes"):
+            del arguments[ours]  # what is missing is told by the file's own names
+        network = self.gguf.network(arguments)
+        loaded.check_finite(network, (), str(self.place), dtype)
+        return network
+
+    def _arguments(self, device: str, dtype: str) -> dict[str, Any]:
+        options = self.options
+        arguments: dict[str, Any] = {
+            "dtype": dtype,
+            "use_safetensors": True,
+            "output_loading_info": True,
+            # Told below in our words, with what else does not fit.
+            "ignore_mismatched_sizes": True,
+            "adapter_kwargs": {"subfolder": _NO_ADAPTER},
+        }
+        if options.attn_implementation is not None:
+            arguments["attn_implementation"] = options.attn_implementation
+        if options.quantization is not None:
+            arguments["quantization_config"] = quantized(options.quantization)
+        if options.device_map is not None:
+            arguments["device_map"] = options.device_map
+        elif device != "cpu" or options.quantization is not None or self.is_quantized:
+            # Straight to the device: quantised weights are made there, and others need not fit
+            # into the host's memory first.
+            arguments["device_map"] = {"": device}
+        return arguments
+
+    def _kind(self) -> str:
+        if self.options.trust_remote_code and hasattr(self.config, "auto_map"):
+            return self._head
+        found = model_class(self.config, self._head)
+        if found is not None:
+            return found[0]
+        if hasattr(self.config, "auto_map"):
+            return self._head  # its refusal names the flag
+        needed = self._judges or "a decoder-only language model such as Gemma-2 or Llama"
+        raise AuditError(
+            f"{self.place} holds a {shown(self.config.model_type)!r} model, of which transformers has "
+            f"no such class; an audit needs {needed} here."
+        )
+
+    @property
+    def _judges(self) -> str:
+        """What a model must be that is no language model; empty for one."""
+        return "a classifier of texts" if self._head != "AutoModelForCausalLM" else ""
+
+    @property
+    def is_quantized(self) -> bool:
+        """Its weights are stored in fewer bits."""
+        return self.gguf is None and getattr(self.config, "quantization_config", None) is not None
+
+    def _from_pretrained(self, kind: str, **arguments: Any) -> Any:
+        trusted = self.options.trust_remote_code
+        return from_pretrained(kind, self.folder, str(self.place), trusted=trusted, **arguments)
+
+
+def own_dtype(config: Any) -> str | None:
+    """The type that a config says its checkpoint is in; None if it says none."""
+    for one in (config, config.get_text_config()):
+        found = str(getattr(one, "dtype", None) or "").removeprefix("torch.")
+        if found in ITEMSIZES:
+            return found
+    return None

@@ -1,0 +1,126 @@
+"""The model with its SAEs, template and remembered clean runs: what every question is asked of."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from sae_audit.prompts.types import Prompt
+from sae_audit.subject.intervention.batched_ablation import BatchedAblation
+from sae_audit.subject.intervention.interventions import Interventions
+from sae_audit.subject.intervention.streams import InterventionRuns
+from sae_audit.subject.model.clean_run import CleanRuns
+from sae_audit.subject.model.cost import CostMeter
+from sae_audit.subject.model.decoder_layers import DecoderLayers
+from sae_audit.subject.model.forward_passes import ForwardPasses
+from sae_audit.subject.model.identity import Identity
+from sae_audit.subject.readout.refusal_tokens import RefusalTokens
+from sae_audit.subject.saes.sae import Sae
+from sae_audit.subject.template.chat import Template
+from sae_audit.vocabulary import Ablation
+
+PLAIN = Ablation()
+"""Features set to zero at every position, the error term kept."""
+
+
+class InstrumentBase:
+    """The model under audit with its SAE suite, before anything is asked."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        passes: ForwardPasses,
+        template: Template,
+        suite: dict[int, Sae],
+        refusal_tokens: RefusalTokens | None,
+        d_model: int,
+    ) -> None:
+        self.identity = identity
+        self.template = template
+        self.suite = suite
+        self.refusal_tokens = refusal_tokens
+        self.n_layers = len(passes.places)
+        self.d_model = d_model
+        self._passes = passes
+        self._stack = DecoderLayers(passes.model, passes.places)
+        self._runs = CleanRuns(self._stack.clean_run, self._stack.check, self._charge_clean_run)
+        self._interventions = Interventions(passes, suite, template, self._runs)
+
+    @property
+    def layers(self) -> list[int]:
+        """The audited layers: those with an SAE."""
+        return sorted(self.suite)
+
+    @property
+    def network(self) -> Any:
+        """The Hugging Face model itself, for what an audit does not ask."""
+        return self._passes.model
+
+    @property
+    def cost(self) -> CostMeter:
+        """Forward passes and tokens spent so far."""
+        return self._passes.cost.copy()
+
+    @property
+    def accelerator(self) -> str:
+        """Name of the GPU; empty on other devices."""
+        device = self._passes.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+
+    def peak_device_memory(self) -> int:
+        """Most bytes allocated on the GPU so far; 0 on other devices."""
+        device = self._passes.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+    def forget_clean_runs(self) -> None:
+        """Free the memory of the prompts' clean passes; the next question makes its own anew."""
+        self._runs.clear()
+
+    def begin_account(self) -> None:
+        """A new piece of work begins: it is charged the clean runs it asks for, also remembered ones."""
+        self._runs.begin_account()
+
+    @contextmanager
+    def uncharged(self) -> Iterator[None]:
+        """What is asked inside the block costs nothing: it has been, or will be, charged elsewhere."""
+        before = self.cost
+        yield
+        self._passes.cost.forward_passes = before.forward_passes
+        self._passes.cost.tokens = before.tokens
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """How many tokens share a pass now: fewer than at first where memory ran out."""
+        return self._passes.budget.tokens
+
+    def _charge_clean_run(self, n_positions: int) -> None:
+        self._passes.cost.count(batch=1, positions=n_positions)
+
+    def _tokens(self, prompts: Iterable[Prompt]) -> list[Int[Tensor, " _"]]:
+        return [self.template.tokens(prompt.text) for prompt in prompts]
+
+    def _token_ids(self) -> Int[Tensor, " token"]:
+        assert self.refusal_tokens is not None, (
+            "refusal tokens are found when the subject is loaded"
+        )
+        # The dtype named: there may be none.
+        return torch.tensor(self.refusal_tokens.ids, dtype=torch.long, device=self._passes.device)
+
+    def _streams(self, prompt: Prompt, ablation: Ablation) -> InterventionRuns:
+        ids = self._interventions.ids(prompt)
+        return InterventionRuns(
+            passes=self._passes,
+            stack=self._stack,
+            suite=self.suite,
+            runs=self._runs,
+            ids=ids,
+            selected=self._interventions.selected(ids, ablation),
+            ablation=ablation,
+        )
+
+    def _sweeper(self, ablation: Ablation, error_layers: frozenset[int]) -> BatchedAblation:
+        return BatchedAblation(self._stack, self.suite, ablation, error_layers, self._passes.cost)

@@ -1,0 +1,1 @@
+"""What ablating, adding and freezing do to the residual stream, fast and literally."""

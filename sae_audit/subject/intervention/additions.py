@@ -1,0 +1,99 @@
+"""Directions added to prompts' clean runs, each at its layer: only the layers above are run.
+
+Rows join a batch at their own layer, with the clean stream and the direction added to it, and go up
+together from there on.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sae_audit.subject.intervention.readings import Tokens
+from sae_audit.subject.model.clean_run import CleanRun, CleanRuns
+from sae_audit.subject.model.decoder_layers import DecoderLayers
+from sae_audit.subject.model.directional_ablation import Units, everywhere
+from sae_audit.subject.model.forward_passes import ForwardPasses
+from sae_audit.subject.model.hooks import edited
+
+
+class Additions:
+    """What prompts become when directions are added to their streams."""
+
+    def __init__(
+        self, passes: ForwardPasses, stack: DecoderLayers, runs: CleanRuns, behind: Units
+    ) -> None:
+        """`behind`: directions that are out of the stream in every run, the clean ones included."""
+        self._passes, self._stack = passes, stack
+        self._edits = everywhere(passes.places, behind)
+        # Such runs are no other's, and the stack was compared with the model's own before.
+        self._runs = runs
+        if len(behind):
+            self._runs = CleanRuns(self._run_without, lambda _run: None, self._charge)
+
+    @torch.no_grad()
+    def logits(
+        self,
+        prompts: Tokens,
+        directions: Float[Tensor, "row d_model"],
+        layers: Sequence[int],
+    ) -> Iterator[tuple[list[int], Float[Tensor, "some_rows vocabulary"]]]:
+        """Next-token logits, some rows at a time and which: row i is direction i, added at every
+        position to `resid_post` of layer i of prompt i."""
+        order = sorted(range(len(prompts)), key=lambda i: (layers[i], len(prompts[i]), i))
+        longest = max(map(len, prompts), default=1)
+        size = min(self._passes.rows_per_batch(longest), self._passes.most_rows)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            chosen = [prompts[i] for i in rows]
+            # Made before the edits are in force: clean runs put their own in force.
+            runs = [self._runs.of(ids.to(self._passes.device)) for ids in chosen]
+            inputs, outputs = self._edits
+            with edited(inputs=inputs, outputs=outputs):
+                found = self._climb(runs, directions[rows], [layers[i] for i in rows])
+            yield rows, found
+
+    def _climb(
+        self,
+        runs: Sequence[CleanRun],
+        directions: Float[Tensor, "row d_model"],
+        layers: Sequence[int],
+    ) -> Float[Tensor, "row vocabulary"]:
+        """Rows in the order of their layers."""
+        own = list({id(run): run for run in runs}.values())
+        place = {id(run): i for i, run in enumerate(own)}
+        width = max(run.length for run in own)
+        batch = self._stack.suffixes(own, width)
+        owner = torch.tensor([place[id(run)] for run in runs], device=directions.device)
+        resid: Float[Tensor, "row position d_model"] | None = None
+        n_running = 0
+        for layer in range(layers[0], self._stack.n_layers):
+            if resid is not None:
+                resid = self._stack.run(layer, resid, batch, owner[:n_running])
+            joining = slice(n_running, n_running + layers.count(layer))
+            if joining.stop > joining.start:
+                n_running = joining.stop
+                new = self._added(batch.clean(layer), owner[joining], directions[joining])
+                # In the last layer only the last position is finished.
+                new = new if resid is None else new[:, -resid.shape[1] :]
+                resid = new if resid is None else torch.cat([resid, new])
+        assert resid is not None
+        self._passes.cost.count(batch=len(runs), positions=width)
+        return self._stack.head(resid[:, -1])
+
+    def _added(
+        self,
+        clean: Float[Tensor, "prompt position d_model"],
+        owner: Int[Tensor, " row"],
+        directions: Float[Tensor, "row d_model"],
+    ) -> Float[Tensor, "row position d_model"]:
+        return clean[owner.to(clean.device)] + directions[:, None].to(clean.device)
+
+    def _run_without(self, ids: Int[Tensor, " position"]) -> CleanRun:
+        inputs, outputs = self._edits
+        with edited(inputs=inputs, outputs=outputs):
+            return self._stack.clean_run(ids)
+
+    def _charge(self, n_positions: int) -> None:
+        self._passes.cost.count(batch=1, positions=n_positions)

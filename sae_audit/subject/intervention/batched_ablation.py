@@ -1,0 +1,238 @@
+"""Many ablations in one sweep over the layers, each layer run once for all that agree so far.
+
+The rows of a sweep are streams, not feature sets: at first there are none, since every set still
+agrees with the clean run. A layer with ablated features forks them. Sets that ablate the same
+firing features of the same stream go on as one row; a feature that does not fire on the stream as
+it arrives is no difference, and a set none of whose features ever fires remains the clean run and
+costs nothing. This is exact: it follows from what an ablation is, not from an approximation.
+
+Positions before the first one that any set changes are not run at all: causal attention keeps
+their streams, and so their keys and values, as they were in the clean run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sae_audit.subject.intervention.ablation import LayerAblation, LayerSets, sets_by_layer
+from sae_audit.subject.model.clean_run import CleanRun
+from sae_audit.subject.model.cost import CostMeter
+from sae_audit.subject.model.decoder_layers import DecoderLayers
+from sae_audit.subject.model.hooks import Resid
+from sae_audit.subject.model.suffixes import Suffixes
+from sae_audit.subject.saes.sae import Sae
+from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet
+
+_CLEAN = -1
+"""The row of a set that still agrees with the clean run."""
+_NEVER = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked:
+    """One prompt under one kind of ablation."""
+
+    run: CleanRun
+    selected: Bool[Tensor, " position"]
+    """Positions at which features are ablated."""
+    starts: dict[FeatureId, int]
+    """Where each feature asked about so far first makes a difference on the clean run."""
+
+
+Question = tuple[Asked, FeatureSet]
+
+
+class BatchedAblation:
+    """Answers questions "this prompt, that set" about one subject under one kind of ablation."""
+
+    def __init__(
+        self,
+        stack: DecoderLayers,
+        suite: Mapping[int, Sae],
+        ablation: Ablation,
+        error_layers: frozenset[int],
+        cost: CostMeter,
+    ) -> None:
+        self._stack = stack
+        self._suite = suite
+        self._ablation = ablation
+        self._error_layers = error_layers
+        self._cost = cost
+
+    def first_changes(
+        self, run: CleanRun, selected: Bool[Tensor, " position"], features: Sequence[FeatureId]
+    ) -> dict[FeatureId, int | None]:
+        """Where ablating each feature alone first makes a difference on the clean run, if it does."""
+        asked = Asked(run=run, selected=selected, starts={})
+        self._find_starts(asked, set(features))
+        return {
+            feature: None if asked.starts[feature] == _NEVER else asked.starts[feature]
+            for feature in features
+        }
+
+    def n_positions(self, questions: Sequence[Question]) -> list[int]:
+        """How many last positions each question needs run; 0 where the answer is the clean run's."""
+        by_prompt: dict[int, tuple[Asked, set[FeatureId]]] = {}
+        for asked, ablated in questions:
+            by_prompt.setdefault(id(asked), (asked, set()))[1].update(ablated)
+        for asked, features in by_prompt.values():
+            self._find_starts(asked, features)
+        return [self._n_changed(asked, ablated) for asked, ablated in questions]
+
+    @torch.no_grad()
+    def logits(
+        self, questions: Sequence[Question], n_positions: int
+    ) -> tuple[Float[Tensor, "row vocabulary"], list[int]]:
+        """Next-token logits of the rows the questions ended in, and each question's row.
+
+        Row -1 stands for the clean run, for which no logits are computed.
+        """
+        prompts = {id(asked): asked for asked, _ in questions}
+        place = {key: i for i, key in enumerate(prompts)}
+        batch = self._stack.suffixes([asked.run for asked in prompts.values()], n_positions)
+        rows = _Rows(
+            stack=self._stack,
+            batch=batch,
+            selected=batch.selected([asked.selected for asked in prompts.values()]),
+            prompt=np.array([place[id(asked)] for asked, _ in questions]),
+        )
+        layers = sets_by_layer([ablated for _, ablated in questions], self._error_layers)
+        for layer in range(min(layers), self._stack.n_layers):
+            rows.run(layer)
+            if layer in layers:
+                ablated = LayerAblation(
+                    dictionary=self._suite[layer],
+                    features=layers[layer].features,
+                    ablation=self._ablation,
+                )
+                rows.fork(layer, ablated, layers[layer])
+        self._cost.count(batch=rows.n_rows, positions=n_positions)
+        return rows.logits(), rows.row.tolist()
+
+    @torch.no_grad()
+    def _find_starts(self, asked: Asked, features: set[FeatureId]) -> None:
+        missing = sorted(features - asked.starts.keys())
+        for layer in sorted({feature.layer for feature in missing}):
+            here = [feature for feature in missing if feature.layer == layer]
+            resid = asked.run.resid[layer][None]
+            ablated = LayerAblation(
+                dictionary=self._suite[layer],
+                features=tuple(feature.index for feature in here),
+                ablation=self._ablation,
+            )
+            differs = ablated.terms(resid, asked.selected[None], lambda r=resid: r).excess[0] != 0
+            if layer == self._stack.n_layers - 1:
+                differs[:-1] = False
+            first = torch.where(differs.any(dim=0), differs.int().argmax(dim=0), _NEVER)
+            asked.starts.update(zip(here, first.tolist(), strict=True))
+
+    def _n_changed(self, asked: Asked, ablated: FeatureSet) -> int:
+        start = min((asked.starts[feature] for feature in ablated), default=_NEVER)
+        replaces_error = self._ablation.error_term == ErrorTerm.DROPPED
+        if replaces_error and (ablated or self._error_layers):
+            start = min([start, *asked.selected.nonzero()[:1, 0].tolist()])
+        return max(0, asked.run.length - start)
+
+
+class _Rows:
+    """The streams of one sweep at one layer, and which question is which."""
+
+    def __init__(
+        self,
+        *,
+        stack: DecoderLayers,
+        batch: Suffixes,
+        selected: Bool[Tensor, "prompt position"],
+        prompt: Int[np.ndarray, " question"],
+    ) -> None:
+        self.row = np.full(len(prompt), _CLEAN)
+        self._stack = stack
+        self._batch = batch
+        self._selected = selected
+        self._prompt = prompt
+        self._resid: Resid | None = None
+        self._owner = np.zeros(0, int)
+
+    @property
+    def n_rows(self) -> int:
+        return len(self._owner)
+
+    def run(self, layer: int) -> None:
+        """The next layer, on every row there is."""
+        if self._resid is not None:
+            owner = self._on(self._owner, layer)
+            self._resid = self._stack.run(layer, self._resid, self._batch, owner)
+
+    def fork(self, layer: int, ablated: LayerAblation, sets: LayerSets) -> None:
+        """Ablate; rows split where their questions ablate different firing features."""
+        clean = self._batch.clean(layer)
+        selected = self._selected.to(clean.device)
+        if layer == self._stack.n_layers - 1:
+            clean, selected = clean[:, -1:], selected[:, -1:]
+        parents, owner, parent = self._parents(clean, sets.treated, layer)
+        owners = self._on(owner, layer)
+        terms = ablated.terms(parents, selected[owners], lambda: clean[owners])
+        differs = (terms.excess != 0).any(dim=1).cpu().numpy()
+        replaced = sets.treated & (ablated.ablation.error_term != ErrorTerm.KEPT)
+        # An error put back where nothing has been changed yet is the error that is there.
+        if ablated.ablation.error_term == ErrorTerm.FROZEN:
+            replaced = replaced & (self.row != _CLEAN)
+        effective = sets.member & differs[parent]
+        children: dict[tuple[int, bool, bytes], int] = {}
+        first: list[int] = []
+        for question, bits in enumerate(np.packbits(effective, axis=1)):
+            if not (self.row[question] >= 0 or replaced[question] or bits.any()):
+                continue
+            key = (int(parent[question]), bool(replaced[question]), bits.tobytes())
+            if key not in children:
+                children[key] = len(first)
+                first.append(question)
+            self.row[question] = children[key]
+        self._owner = owner[parent[first]]
+        if not first:
+            self._resid = None
+            return
+        chosen = self._on(parent[first], layer)
+        keep = torch.tensor(effective[first], device=chosen.device)[:, None, :]
+        scale = None if terms.scale is None else terms.scale[chosen]
+        removed = ablated.removed(terms.excess[chosen] * keep, scale)
+        base = terms.base[chosen]
+        if terms.base is not parents:
+            base = torch.where(
+                torch.tensor(replaced[first], device=chosen.device)[:, None, None],
+                base,
+                parents[chosen],
+            )
+        # Only the difference is rounded to the stream's dtype: an empty set changes no bit.
+        self._resid = base - removed.to(base.dtype)
+
+    def logits(self) -> Float[Tensor, "row vocabulary"]:
+        if self._resid is None:
+            return torch.empty(0, 0)
+        return self._stack.head(self._resid[:, -1])
+
+    def _parents(
+        self,
+        clean: Float[Tensor, "prompt position d_model"],
+        treated: Bool[np.ndarray, " question"],
+        layer: int,
+    ) -> tuple[
+        Float[Tensor, "row position d_model"], Int[np.ndarray, " row"], Int[np.ndarray, " question"]
+    ]:
+        """Rows that may fork here, their prompts, and each question's own among them."""
+        arriving = np.unique(self._prompt[treated & (self.row == _CLEAN)])
+        added = np.zeros(len(clean), int)
+        added[arriving] = self.n_rows + np.arange(len(arriving))
+        parent = np.where(self.row == _CLEAN, added[self._prompt], self.row)
+        owner = np.concatenate([self._owner, arriving])
+        new = clean[self._on(arriving, layer)]
+        if self._resid is None:
+            return new, owner, parent
+        return torch.cat([self._resid, new]), owner, parent
+
+    def _on(self, index: Int[np.ndarray, " _"], layer: int) -> Int[Tensor, " _"]:
+        return torch.as_tensor(index, dtype=torch.long, device=self._batch.device(layer))

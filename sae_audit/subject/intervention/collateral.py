@@ -1,0 +1,65 @@
+"""What an ablation does to prompts it should not touch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sae_audit.subject.intervention.readings import Tokens
+from sae_audit.subject.model.forward_passes import ForwardPasses
+from sae_audit.subject.model.hooks import Edit
+from sae_audit.subject.model.kl import next_token_kl
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A prompt with the clean model's own greedy answer, and what the clean model thinks of it."""
+
+    ids: Int[Tensor, " position"]
+    n_prompt: int
+    next_logits: Float[Tensor, "1 vocabulary"]
+    cross_entropy: float
+    """Of the answer's tokens, nats a token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one ablation changed on one prompt."""
+
+    kl: float
+    """Next-token distribution at the prompt's end, clean against ablated, nats."""
+    cross_entropy: float
+    """Rise of the cross-entropy of the clean answer, nats a token."""
+
+
+def clean_answers(passes: ForwardPasses, prompts: Tokens, n_tokens: int) -> list[Answer]:
+    answers: dict[int, Answer] = {}
+    for batch in passes.batches(prompts, padded_in_front=True):
+        produced = passes.generate(batch.ids, n_tokens, lengths=batch.lengths)
+        for i, answer in zip(batch.members, produced, strict=True):
+            ids = prompts[i].to(passes.device)
+            whole, n_prompt = torch.cat([ids, ids.new_tensor(answer)]), len(ids)
+            logits = passes.all_logits(whole[None])
+            answers[i] = Answer(
+                ids=whole,
+                n_prompt=n_prompt,
+                next_logits=logits[:, n_prompt - 1],
+                cross_entropy=_cross_entropy(logits, whole, n_prompt),
+            )
+    return [answers[i] for i in range(len(prompts))]
+
+
+def change(passes: ForwardPasses, answer: Answer, edits: Mapping[nn.Module, Edit]) -> Change:
+    logits = passes.all_logits(answer.ids[None], outputs=edits)
+    kl = next_token_kl(answer.next_logits, logits[:, answer.n_prompt - 1])
+    cross_entropy = _cross_entropy(logits, answer.ids, answer.n_prompt)
+    return Change(kl=float(kl[0]), cross_entropy=cross_entropy - answer.cross_entropy)
+
+
+def _cross_entropy(
+    logits: Float[Tensor, "1 position vocabulary"], ids: Int[Tensor, " position"], n_prompt: int
+) -> float:
+    predicted = logits[0, n_prompt - 1 : -1].double()
+    return float(nn.functional.cross_entropy(predicted, ids[n_prompt:]))

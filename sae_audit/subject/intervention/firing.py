@@ -1,0 +1,141 @@
+"""Which features fire on a prompt under interventions, how strongly, where, and to what effect."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sae_audit.errors import AuditError
+from sae_audit.subject.intervention.readings import peaks, widest
+from sae_audit.subject.intervention.streams import InterventionRuns, Reader, by_layer
+from sae_audit.subject.model.decoder_layers import DecoderLayers
+from sae_audit.subject.model.hooks import Resid
+from sae_audit.subject.readout.score import refusal_score
+from sae_audit.vocabulary import (
+    Activations,
+    Active,
+    FeatureId,
+    FeatureSet,
+    FinalNorm,
+    Fired,
+    Firing,
+    HeldScore,
+    Intervention,
+    Pull,
+)
+
+
+def active_on(streams: InterventionRuns) -> Active:
+    def active(sets: Sequence[FeatureSet]) -> list[Mapping[FeatureId, float]]:
+        firing: list[dict[FeatureId, float]] = [{} for _ in sets]
+
+        def note(places: Sequence[int], layer: int, resid: Resid) -> None:
+            peak = peaks(streams.suite[layer].encode(resid), streams.selected)
+            # A single row is everybody's.
+            owners = [[place] for place in places] if len(resid) > 1 else [list(places)]
+            rows, indices = peak.nonzero(as_tuple=True)
+            values = peak[rows, indices].tolist()
+            for row, index, value in zip(rows.tolist(), indices.tolist(), values, strict=True):
+                feature = FeatureId(layer, index)
+                for place in owners[row]:
+                    firing[place][feature] = value
+
+        _read_all(streams, [Intervention(ablated=ablated) for ablated in sets], note)
+        return list(firing)
+
+    return active
+
+
+def firing_on(streams: InterventionRuns) -> Firing:
+    def firing(interventions: Sequence[Intervention]) -> list[Fired]:
+        found: list[list[Float[np.ndarray, "entry 4"]]] = [[] for _ in interventions]
+
+        def note(places: Sequence[int], layer: int, resid: Resid) -> None:
+            activations = streams.suite[layer].encode(resid)
+            # Replaced, not multiplied: what an unselected position holds is no part of it.
+            chosen = streams.selected.to(activations.device)[:, None]
+            activations = torch.where(chosen, activations, 0.0)
+            row, position, index = activations.nonzero(as_tuple=True)
+            values = activations[row, position, index].double()
+            columns = [torch.full_like(index, layer), index, position + streams.start, values]
+            table = torch.stack([column.double() for column in columns], dim=1).cpu().numpy()
+            n_entries = torch.bincount(row, minlength=len(resid)).cumsum(dim=0)[:-1].tolist()
+            by_row = np.split(table, n_entries)
+            for i, place in enumerate(places):
+                # A single row is everybody's.
+                found[place].append(by_row[i if len(by_row) > 1 else 0])
+
+        _read_all(streams, interventions, note)
+        return [_fired(np.concatenate(tables)) for tables in found]
+
+    return firing
+
+
+def _fired(table: Float[np.ndarray, "entry 4"]) -> Fired:
+    layer, index, position = table[:, :3].astype(int).T
+    return Fired(layer=layer, index=index, position=position, activation=table[:, 3])
+
+
+def _read_all(
+    streams: InterventionRuns, interventions: Sequence[Intervention], note: Reader
+) -> None:
+    suite = streams.suite
+    streams.read(interventions, sorted(suite), note, encoding=widest(suite))
+
+
+def activations_on(streams: InterventionRuns) -> Activations:
+    def activations(
+        interventions: Sequence[Intervention], features: Sequence[FeatureId]
+    ) -> Float[np.ndarray, "intervention feature position"]:
+        wanted = by_layer(features)
+        found = np.zeros((len(interventions), len(features), streams.length))
+
+        def note(places: Sequence[int], layer: int, resid: Resid) -> None:
+            columns, indices = wanted[layer]
+            values = streams.suite[layer].read(resid, indices).values
+            chosen = streams.selected.to(values.device)[:, None]
+            values = torch.where(chosen, values, 0.0).transpose(1, 2).double().cpu().numpy()
+            found[np.ix_(places, columns, range(streams.start, streams.length))] = values
+
+        streams.read(interventions, list(wanted), note)
+        return found
+
+    return activations
+
+
+def pull_on(streams: InterventionRuns, direction: Float[np.ndarray, " d_model"]) -> Pull:
+    activations = activations_on(streams)
+
+    def pull(ablated: FeatureSet, features: Sequence[FeatureId]) -> Float[np.ndarray, " feature"]:
+        sums = activations([Intervention(ablated=ablated)], features)[0].sum(axis=1)
+        written = np.zeros(len(features))
+        for layer, (places, indices) in by_layer(features).items():
+            rows = streams.suite[layer].decoder_rows(indices).float()
+            unit = torch.tensor(direction / np.linalg.norm(direction), dtype=torch.float32)
+            written[places] = (rows @ unit.to(rows.device)).cpu().numpy()
+        return sums * written
+
+    return pull
+
+
+def held_score_on(
+    streams: InterventionRuns,
+    stack: DecoderLayers,
+    clean_end: Float[Tensor, " d_model"],
+    refusal_tokens: Int[Tensor, " token"],
+) -> HeldScore:
+    def score(
+        interventions: Sequence[Intervention], norm: FinalNorm = FinalNorm.LIVE
+    ) -> Float[np.ndarray, " intervention"]:
+        obstacle = stack.frozen_norm_obstacle
+        if norm == FinalNorm.FROZEN and obstacle:
+            raise AuditError(f"A frozen norm cannot be had: {obstacle}.")
+        ends = streams.ends(interventions)
+        scaled_as = clean_end if norm == FinalNorm.FROZEN else None
+        with torch.no_grad():
+            logits = stack.head(ends, scaled_as=scaled_as)
+        return refusal_score(logits, refusal_tokens).cpu().numpy()
+
+    return score

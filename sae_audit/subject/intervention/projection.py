@@ -1,0 +1,194 @@
+"""Interventions with a direction: projected out of the stream everywhere, or added at one layer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sae_audit.findings import DirectionEvaluation
+from sae_audit.subject.intervention.additions import Additions
+from sae_audit.subject.intervention.readings import Tokens
+from sae_audit.subject.model.batches import Batch
+from sae_audit.subject.model.clean_run import CleanRuns
+from sae_audit.subject.model.decoder_layers import DecoderLayers
+from sae_audit.subject.model.directional_ablation import (
+    Units,
+    at_all_writers,
+    everywhere,
+    project_out_of_rows,
+)
+from sae_audit.subject.model.forward_passes import ForwardPasses
+from sae_audit.subject.model.hooks import Edit, Resid
+from sae_audit.subject.model.kl import least_kl, next_token_kl
+from sae_audit.subject.readout.score import refusal_score
+from sae_audit.vocabulary import PromptEffects, Removed
+
+_Logits = Float[Tensor, "row vocabulary"]
+
+
+def add_direction(direction: Float[Tensor, " d_model"]) -> Edit:
+    """`x <- x + r` at every position, r un-normalised."""
+
+    def edit(resid: Resid) -> Resid:
+        return resid + direction.to(resid.device)
+
+    return edit
+
+
+class DirectionEffects:
+    """Bypass, induce and KL of directions on fixed prompts.
+
+    Of one direction on all prompts (`on_each`), or of many at once, each on a prompt named
+    (`bypass`, `kl`, `induce`): then rows of one batch carry different directions.
+    """
+
+    def __init__(
+        self,
+        passes: ForwardPasses,
+        stack: DecoderLayers,
+        runs: CleanRuns,
+        harmful: Tokens,
+        harmless: Tokens,
+        refusal_tokens: Int[Tensor, " token"],
+        *,
+        behind: Float[np.ndarray, "direction d_model"] | None = None,
+    ) -> None:
+        """`behind`: unit directions at right angles that are out of the stream in every run, those
+        that others are measured against included."""
+        assert harmful, "no harmful prompts"
+        assert harmless, "no harmless prompts"
+        self.n_harmful, self.n_harmless = len(harmful), len(harmless)
+        self._passes = passes
+        self._tokens = (harmful, harmless)
+        self._refusal_tokens = refusal_tokens
+        self._behind = passes.units(behind)
+        self._harmful = list(passes.batches(harmful))
+        self._harmless = [
+            (batch, self._without(batch, self._behind)) for batch in passes.batches(harmless)
+        ]
+        self._additions = Additions(passes, stack, runs, self._behind)
+
+    def __call__(
+        self, direction: Float[np.ndarray, " d_model"], *, position: int, layer: int
+    ) -> DirectionEvaluation:
+        """What `direction`, taken at (`position`, `layer`), does when projected out and when added."""
+        found = self.on_each(direction, layer=layer)
+        return DirectionEvaluation(
+            position=position,
+            layer=layer,
+            bypass=float(found.bypass.mean()),
+            induce=float(found.induce.mean()),
+            kl=float(found.kl.mean()),
+        )
+
+    def on_each(self, direction: Float[np.ndarray, " d_model"], *, layer: int) -> PromptEffects:
+        """The same prompt by prompt."""
+        added = add_direction(self._raw(direction[None])[0])
+        induce = np.zeros(self.n_harmless)
+        for batch, _ in self._harmless:
+            induce[batch.members] = self._scores(
+                self._without(batch, self._behind, at={self._passes.places[layer].layer: added})
+            )
+        out = self.without((direction / np.linalg.norm(direction))[None])
+        return PromptEffects(bypass=out.harmful, induce=induce, harmless=out.harmless, kl=out.kl)
+
+    def without(self, directions: Float[np.ndarray, "direction d_model"]) -> Removed:
+        """What is left with unit directions out of the stream, at right angles to each other and to
+        those that are out in any case."""
+        units = torch.cat([self._behind, self._passes.units(directions)])
+        harmful = np.zeros(self.n_harmful)
+        harmless, kl = np.zeros(self.n_harmless), np.zeros(self.n_harmless)
+        for batch in self._harmful:
+            harmful[batch.members] = self._scores(self._without(batch, units))
+        for batch, before in self._harmless:
+            logits = self._without(batch, units)
+            harmless[batch.members] = self._scores(logits)
+            kl[batch.members] = next_token_kl(before, logits).cpu().numpy()
+        return Removed(harmful=harmful, harmless=harmless, kl=kl)
+
+    @property
+    def least_kl(self) -> Float[np.ndarray, " harmless"]:
+        """What the KL of each harmless prompt cannot fall below, whatever is projected out, nats."""
+        return self._least_kl
+
+    @cached_property
+    def _least_kl(self) -> Float[np.ndarray, " harmless"]:
+        return least_kl(self._before).cpu().numpy()
+
+    def bypass(
+        self, directions: Float[np.ndarray, "row d_model"], prompts: Sequence[int]
+    ) -> Float[np.ndarray, " row"]:
+        """Score of a harmful prompt with the row's direction projected out everywhere, nats."""
+        return self._each_without(
+            directions, self._tokens[0], prompts, lambda logits, _: self._scores(logits)
+        )
+
+    def kl(
+        self, directions: Float[np.ndarray, "row d_model"], prompts: Sequence[int]
+    ) -> Float[np.ndarray, " row"]:
+        """KL of a harmless prompt's next token, the row's direction projected out everywhere, nats."""
+        return self._each_without(
+            directions,
+            self._tokens[1],
+            prompts,
+            lambda logits, own: next_token_kl(self._before[own], logits).cpu().numpy(),
+        )
+
+    def induce(
+        self,
+        directions: Float[np.ndarray, "row d_model"],
+        prompts: Sequence[int],
+        layers: Sequence[int],
+    ) -> Float[np.ndarray, " row"]:
+        """Score of a harmless prompt with the row's direction added at its layer, nats.
+
+        The layers below are the clean run's, which is remembered.
+        """
+        scores = np.zeros(len(prompts))
+        chosen = [self._tokens[1][i] for i in prompts]
+        for rows, logits in self._additions.logits(chosen, self._raw(directions), layers):
+            scores[rows] = self._scores(logits)
+        return scores
+
+    def _each_without(
+        self,
+        directions: Float[np.ndarray, "row d_model"],
+        tokens: Tokens,
+        prompts: Sequence[int],
+        measure: Callable[[_Logits, list[int]], Float[np.ndarray, " row"]],
+    ) -> Float[np.ndarray, " row"]:
+        units = self._raw(directions / np.linalg.norm(directions, axis=1, keepdims=True))
+        found = np.zeros(len(prompts))
+        for batch in self._passes.batches([tokens[i] for i in prompts]):
+            edit = project_out_of_rows(units[batch.members], self._behind)
+            inputs, outputs = at_all_writers(self._passes.places, edit)
+            logits = self._passes.last_logits(
+                batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs
+            )
+            found[batch.members] = measure(logits, [prompts[i] for i in batch.members])
+        return found
+
+    @cached_property
+    def _before(self) -> Float[Tensor, "harmless vocabulary"]:
+        """Logits of the harmless prompts with no candidate out, in their own order."""
+        order = [i for batch, _ in self._harmless for i in batch.members]
+        logits = torch.cat([before for _, before in self._harmless])
+        return logits[np.argsort(order)]
+
+    def _raw(self, directions: Float[np.ndarray, "row d_model"]) -> Float[Tensor, "row d_model"]:
+        return torch.tensor(directions, dtype=self._passes.model.dtype, device=self._passes.device)
+
+    def _scores(self, logits: _Logits) -> Float[np.ndarray, " row"]:
+        return refusal_score(logits, self._refusal_tokens).cpu().numpy()
+
+    def _without(
+        self, batch: Batch, units: Units, *, at: Mapping[nn.Module, Edit] | None = None
+    ) -> _Logits:
+        inputs, outputs = everywhere(self._passes.places, units)
+        outputs = {**outputs, **(at or {})}
+        return self._passes.last_logits(
+            batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs
+        )

@@ -1,0 +1,51 @@
+"""Directions taken out of the residual stream, everywhere that something is written to it."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sae_audit.subject.model.hooks import Edit, LayerModules, Resid
+
+Units = Float[Tensor, "direction d_model"]
+"""Directions of length 1 at right angles to each other."""
+
+
+def project_out(units: Units) -> Edit:
+    """`x <- x - sum_i (x . r_i) r_i` at every position."""
+
+    def edit(resid: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row d_model"]:
+        here = units.to(resid.device)
+        return resid - (resid @ here.T) @ here
+
+    return edit
+
+
+def project_out_of_rows(own: Float[Tensor, "batch d_model"], shared: Units) -> Edit:
+    """`project_out` of each row's own unit direction, and of those that are shared by all."""
+
+    all_rows = project_out(shared)
+
+    def edit(resid: Resid) -> Resid:
+        here = own.to(resid.device)
+        removed = torch.bmm(resid, here[:, :, None]) * here[:, None]
+        return (all_rows(resid) if len(shared) else resid) - removed
+
+    return edit
+
+
+def everywhere(
+    places: Sequence[LayerModules], units: Units
+) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
+    """Edits of modules' inputs and of their outputs that keep directions out of the whole stream."""
+    return at_all_writers(places, project_out(units)) if len(units) else ({}, {})
+
+
+def at_all_writers(
+    places: Sequence[LayerModules], edit: Edit
+) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
+    """The edit of all that makes up the stream: of what each layer is given (inputs), and of what
+    attention, MLP and others add (outputs)."""
+    writers = [module for place in places for module in place.writers]
+    return {place.layer: edit for place in places}, dict.fromkeys(writers, edit)

@@ -1,0 +1,237 @@
+"""Forward passes over prompts: those of about one length share a batch."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sae_audit.errors import AuditError
+from sae_audit.subject.model.batches import Batch, batch_of, grouped, most_positions, padded_up_to
+from sae_audit.subject.model.budget import Budget
+from sae_audit.subject.model.clean_run import cache_argument
+from sae_audit.subject.model.cost import CostMeter
+from sae_audit.subject.model.directional_ablation import Units
+from sae_audit.subject.model.hooks import Edit, LayerModules, Resid, edited
+
+_LOGITS = 1 << 25
+"""Of all rows of a batch together."""
+
+Ids = Int[Tensor, "batch position"]
+
+
+class ForwardPasses:
+    """Runs the model on token ids and counts what that cost."""
+
+    def __init__(self, model: Any, places: list[LayerModules], budget: Budget) -> None:
+        self.model = model
+        self.places = places
+        self.budget = budget
+        self.cost = CostMeter()
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def units(self, directions: Float[np.ndarray, "direction d_model"] | None) -> Units:
+        """Unit directions in the model's type, where it is; none of them for None."""
+        width = self.model.config.get_text_config().hidden_size
+        found = np.zeros((0, width)) if directions is None else directions
+        return torch.tensor(found, dtype=self.model.dtype, device=self.device)
+
+    def batches(
+        self,
+        prompts: Sequence[Int[Tensor, " _"]],
+        *,
+        encoding: int = 0,
+        padded_in_front: bool = False,
+    ) -> Iterator[Batch]:
+        """All of the prompts, in batches that depend on nothing but their lengths.
+
+        `encoding` is the width of the SAEs that are to encode the whole batch.
+        """
+        groups = grouped(
+            [len(ids) for ids in prompts],
+            tokens=self.budget.tokens_encoding(encoding),
+            rows=self.most_rows,
+            padded_up_to=self._padded_up_to,
+        )
+        for members in groups:
+            yield batch_of(prompts, members, padded_in_front=padded_in_front, device=self.device)
+
+    @cached_property
+    def most_rows(self) -> int:
+        """Of one batch: each makes a distribution over all words."""
+        return max(1, _LOGITS // self.model.config.get_text_config().vocab_size)
+
+    @cached_property
+    def _padded_up_to(self) -> float:
+        return padded_up_to(self.model.config.get_text_config())
+
+    def rows_per_batch(self, length: int, *, encoding: int = 0) -> int:
+        return max(1, self.budget.tokens_encoding(encoding) // length)
+
+    @torch.no_grad()
+    def last_logits(
+        self,
+        ids: Ids,
+        *,
+        lengths: Sequence[int] | None = None,
+        inputs: Mapping[nn.Module, Edit] | None = None,
+        outputs: Mapping[nn.Module, Edit] | None = None,
+    ) -> Float[Tensor, "batch vocabulary"]:
+        """Next-token logits at each row's last position, with edits in force.
+
+        `lengths`: of rows that are padded behind; None where none is.
+        """
+        self.cost.count(batch=ids.shape[0], positions=ids.shape[1])
+        n_kept = 1 if lengths is None else ids.shape[1] - min(lengths) + 1
+        ends: dict[nn.Module, Edit] = {}
+        if n_kept > 1:
+            assert lengths is not None
+            ends = {self.model.get_output_embeddings(): _ends(lengths, ids.shape[1] - n_kept)}
+        with edited(inputs={**(inputs or {}), **ends}, outputs=outputs):
+            return self.model(input_ids=ids, use_cache=False, logits_to_keep=n_kept).logits[:, -1]
+
+    @torch.no_grad()
+    def all_logits(
+        self, ids: Ids, *, outputs: Mapping[nn.Module, Edit] | None = None
+    ) -> Float[Tensor, "batch position vocabulary"]:
+        self.cost.count(batch=ids.shape[0], positions=ids.shape[1])
+        with edited(outputs=outputs):
+            return self.model(input_ids=ids, use_cache=False).logits
+
+    def read(
+        self,
+        ids: Ids,
+        layers: Sequence[int],
+        reader: Callable[[int, Resid], None],
+        *,
+        lengths: Sequence[int] | None = None,
+        edits: Mapping[int, Edit] | None = None,
+        inputs: Mapping[nn.Module, Edit] | None = None,
+        writers: Mapping[nn.Module, Edit] | None = None,
+    ) -> None:
+        """One pass that shows `resid_post` of each layer to `reader(layer, resid)`.
+
+        What is shown is the stream before that layer's own edit, after all earlier ones. `inputs` are
+        edits of what modules are given, `writers` of what modules other than layers hand on.
+        """
+
+        def showing(layer: int) -> Edit:
+            def edit(resid: Resid) -> Resid:
+                reader(layer, resid)
+                return own(resid) if own is not None else resid
+
+            own = (edits or {}).get(layer)
+            return edit
+
+        touched = {*layers, *(edits or {})}
+        outputs = {
+            self.places[layer].layer: showing(layer) if layer in layers else (edits or {})[layer]
+            for layer in touched
+        }
+        outputs = {**(writers or {}), **outputs}
+        self.last_logits(ids, lengths=lengths, inputs=inputs, outputs=outputs)
+
+    @torch.no_grad()
+    def check_room(self, n_prompt: int, n_answer: int) -> None:
+        """Make sure that an answer so long fits behind a prompt so long, both in tokens.
+
+        Raises:
+            AuditError: the model reads fewer.
+        """
+        most = most_positions(self.model.config.get_text_config())
+        if most is not None and n_prompt + n_answer > most:
+            raise AuditError(
+                f"A prompt of {n_prompt} tokens and an answer of {n_answer} are longer than the {most} "
+                "tokens that the model reads (max_position_embeddings in its config); leave out long "
+                "prompts, or ask for shorter answers (--set answer_tokens=N)."
+            )
+
+    def generate(
+        self,
+        ids: Ids,
+        n_tokens: int,
+        *,
+        lengths: Sequence[int] | None = None,
+        in_prompt: Mapping[nn.Module, Edit] | None = None,
+        in_answer: Mapping[nn.Module, Edit] | None = None,
+    ) -> list[list[int]]:
+        """Greedy answers to prompts, each up to and with its end of sequence.
+
+        With the key-value cache; edits are in force in the prompt's pass and in every step after
+        it. The model's own generation settings (penalties, sampling) are left out. `lengths`: of
+        rows that are padded in front; None where none is.
+
+        Raises:
+            AuditError: prompts and answers are longer than what the model reads.
+        """
+        from transformers import DynamicCache
+
+        self.check_room(max(lengths) if lengths else ids.shape[1], n_tokens)
+
+        cache = DynamicCache(config=self.model.config)
+        answers: list[list[int]] = [[] for _ in ids]
+        running = set(range(len(answers)))
+        step, edits = ids, in_prompt
+        padding = _padding_in_front(ids, lengths)
+        for n in range(n_tokens):
+            # An answer is one pass over prompt and answer, however many steps it was made in.
+            self.cost.forward_passes += len(answers) if n == 0 else 0
+            self.cost.tokens += step.numel()
+            with edited(outputs=edits):
+                logits = self.model(
+                    input_ids=step,
+                    **{cache_argument(self.model): cache},
+                    use_cache=True,
+                    logits_to_keep=1,
+                    **(_told(padding, ids.shape[1] + n, step.shape[1])),
+                ).logits
+            step, edits = logits[:, -1].argmax(dim=-1, keepdim=True), in_answer
+            for row, token in enumerate(step[:, 0].tolist()):
+                if row in running:
+                    answers[row].append(token)
+                    if token in self.ends:
+                        running.remove(row)
+            if not running:
+                break
+        return answers
+
+    @property
+    def ends(self) -> set[int]:
+        """Tokens that end an answer; chat models have several."""
+        ends = self.model.generation_config.eos_token_id
+        return {ends} if isinstance(ends, int) else set(ends or ())
+
+
+def _ends(lengths: Sequence[int], first: int) -> Edit:
+    """Of the positions from `first` on, each row's own last one, alone."""
+
+    def edit(resid: Resid) -> Float[Tensor, "batch 1 d_model"]:
+        places = torch.tensor(lengths, device=resid.device) - 1 - first
+        return resid[torch.arange(len(places), device=resid.device), places][:, None]
+
+    return edit
+
+
+def _padding_in_front(ids: Ids, lengths: Sequence[int] | None) -> Int[Tensor, " batch"] | None:
+    """Of each row; None where there is none at all."""
+    if lengths is None or min(lengths) == ids.shape[1]:
+        return None
+    return ids.shape[1] - torch.tensor(lengths, device=ids.device)
+
+
+def _told(padding: Int[Tensor, " batch"] | None, n_so_far: int, n_new: int) -> dict[str, Tensor]:
+    """What the model is told of rows padded in front: what to look at, and where each token stands."""
+    if padding is None:
+        return {}
+    columns = torch.arange(n_so_far, device=padding.device)
+    places = (columns - padding[:, None]).clamp(min=0)
+    return {
+        "attention_mask": (columns >= padding[:, None]).long(),
+        "position_ids": places[:, -n_new:],
+    }

@@ -1,0 +1,124 @@
+"""Forward hooks on decoder layers: the one place that attaches them, and takes them off again."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Resid = Float[Tensor, "batch position d_model"]
+Edit = Callable[[Resid], Resid]
+"""A pure function of the residual stream at one place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerModules:
+    """Where a decoder layer meets the residual stream."""
+
+    layer: nn.Module
+    """Its input is the stream before, its output `resid_post`."""
+    attention: nn.Module
+    """Its output is what attention adds to the stream."""
+    mlp: nn.Module
+    """Its output is what the MLP adds to the stream."""
+    others: tuple[nn.Module, ...] = ()
+    """Modules whose outputs are added to the stream besides."""
+    feed_forward: nn.Module | None
+    """The MLP itself, which can be run on the last position alone; None if no module can."""
+
+    @property
+    def writers(self) -> tuple[nn.Module, ...]:
+        """All modules whose outputs are added to the stream; a factor may stand between."""
+        return (self.attention, self.mlp, *self.others)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerCall:
+    """What a decoder layer was called with in a pass through the whole model."""
+
+    stream: Tensor
+    """Its first argument: in a model that can be audited the residual stream."""
+    others: Mapping[str, Any]
+    """Every other argument, by its name."""
+    output: Any
+
+    @property
+    def resid_post(self) -> Any:
+        return stream_in(self.output)
+
+
+def stream_in(output: Any) -> Any:
+    """The residual stream in what a layer or a part of it returns, alone or first of several."""
+    return output[0] if isinstance(output, tuple | list) else output
+
+
+@contextmanager
+def watched(layers: Iterable[nn.Module]) -> Iterator[list[tuple[nn.Module, LayerCall]]]:
+    """Note calls of modules inside the block, in the order in which they end."""
+    calls: list[tuple[nn.Module, LayerCall]] = []
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        stream, others = _named(module, args, kwargs)
+        calls.append((module, LayerCall(stream=stream, others=others, output=output)))
+
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.callback(layer.register_forward_hook(note, with_kwargs=True).remove)
+        yield calls
+
+
+def _named(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """The first argument, and the others by name."""
+    bound = signature(module.forward).bind(*args, **kwargs)
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        if bound.signature.parameters[name].kind is Parameter.VAR_KEYWORD:
+            named |= value
+        else:
+            named[name] = value
+    first = next(iter(named))
+    return named.pop(first), named
+
+
+@contextmanager
+def edited(
+    *,
+    inputs: Mapping[nn.Module, Edit] | None = None,
+    outputs: Mapping[nn.Module, Edit] | None = None,
+) -> Iterator[None]:
+    """Apply edits to module inputs and outputs inside the block; every hook comes off on any exit."""
+    with ExitStack() as hooks:
+        for module, edit in (inputs or {}).items():
+            handle = module.register_forward_pre_hook(_on_input(edit), with_kwargs=True)
+            hooks.callback(handle.remove)
+        for module, edit in (outputs or {}).items():
+            hooks.callback(module.register_forward_hook(_on_output(edit)).remove)
+        yield
+
+
+def _on_input(edit: Edit) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
+    def hook(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (edit(args[0]), *args[1:]), kwargs
+        first = next(iter(signature(module.forward).parameters))
+        return args, {**kwargs, first: edit(kwargs[first])}
+
+    return hook
+
+
+def _on_output(edit: Edit) -> Callable[..., Any]:
+    # Some modules and versions return the stream alone, others a tuple that starts with it.
+    def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, tuple | list):
+            changed = (edit(output[0]), *output[1:])
+            return list(changed) if isinstance(output, list) else changed
+        return edit(output)
+
+    return hook

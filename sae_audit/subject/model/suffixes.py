@@ -1,0 +1,214 @@
+"""The ends of several prompts side by side, as decoder layers want to be called on them.
+
+What a model hands its layers beside the stream is known from the clean runs: numbers and flags are
+passed on as they are; a tensor with an axis as long as the prompt (rotary angles, position ids, inputs
+of its own for each layer) is cut to the suffix, one over pairs of positions (a mask) to the suffix by
+all positions before it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sae_audit.errors import AuditError
+from sae_audit.subject.model.clean_run import CACHE, CleanRun
+from sae_audit.subject.model.hooks import Resid
+
+_CAUSAL = ("attention_mask", "mask")
+"""Arguments of a layer that, left out, mean plain causal attention."""
+
+
+class Suffixes:
+    """The last `n_positions` of some prompts side by side, aligned at their ends.
+
+    A shorter prompt is padded in front with positions that nothing attends to.
+    """
+
+    def __init__(self, runs: Sequence[CleanRun], n_positions: int) -> None:
+        self.n_positions = n_positions
+        self._runs = list(runs)
+        self._n_keys = max(n_positions, *(run.length for run in runs))
+        self._made: dict[tuple[Any, ...], Any] = {}
+
+    def clean(self, layer: int) -> Resid:
+        """The clean runs' `resid_post`, one row a prompt."""
+        return self._once(
+            ("clean", layer), lambda: self._aligned([run.resid[layer] for run in self._runs])
+        )
+
+    def selected(self, masks: Sequence[Bool[Tensor, " _"]]) -> Bool[Tensor, "prompt position"]:
+        """Masks over whole prompts, cut and padded alike."""
+        return self._aligned(list(masks))
+
+    def arguments(self, layer: int, owner: Int[Tensor, " row"]) -> dict[str, Any]:
+        """What the layer is called with besides the stream, one row for each prompt in `owner`.
+
+        Raises:
+            AuditError: a number or flag differs between the prompts.
+        """
+        calls = [run.calls[layer] for run in self._runs]
+        return {
+            name: self._argument(name, [call[name] for call in calls], layer, owner)
+            for name in calls[0]
+        }
+
+    def device(self, layer: int) -> torch.device:
+        """Where a layer's stream is: layers may be spread over several devices."""
+        return self._runs[0].resid[layer].device
+
+    def _argument(self, name: str, given: list[Any], layer: int, owner: Int[Tensor, " row"]) -> Any:
+        first = next((one for one in given if one is not None), None)
+        if first is CACHE:
+            return self._prefix(layer, owner)
+        if name in _CAUSAL and (first is None or isinstance(first, Tensor)):
+            mask = self._once(("mask", *map(id, given)), lambda: self._mask(given))
+            return None if mask is None else self._rows(mask, owner, layer)
+        if isinstance(first, tuple | list):
+            parts = [
+                self._argument(name, list(each), layer, owner) for each in zip(*given, strict=True)
+            ]
+            return type(first)(parts)
+        if isinstance(first, Tensor):
+            return self._tensor(name, given, layer, owner)
+        if any(one != first for one in given):
+            raise AuditError(
+                f"The model hands layer {layer} another {name} for each prompt, which an audit cannot "
+                "put side by side."
+            )
+        return first
+
+    def _tensor(
+        self, name: str, given: list[Tensor], layer: int, owner: Int[Tensor, " row"]
+    ) -> Tensor:
+        key = (name, *map(id, given))
+        axis = _position_axis(given[0], self._runs[0].length)
+        if axis is None:
+            if any(not torch.equal(one, given[0]) for one in given[1:]):
+                raise AuditError(
+                    f"The model hands layer {layer} another {name} for each prompt, and it has no axis "
+                    "as long as the prompt."
+                )
+            return given[0]
+        over_keys = axis == given[0].ndim - 1 and axis >= 2 and given[0].shape[axis - 1] == 1
+        length = self._n_keys if over_keys else self.n_positions
+        stacked = self._once(
+            key,
+            lambda: self._aligned([one.movedim(axis, 0) for one in given], length),
+        )
+        # (prompt, position, leading, ...) with one leading entry, or one for each head.
+        rows = self._rows(stacked, owner, layer)
+        if rows.shape[2] > 1:
+            rows = rows.expand(len(owner), *rows.shape[1:])
+        return rows.movedim(1, axis + 1).flatten(0, 1)
+
+    def _prefix(self, layer: int, owner: Int[Tensor, " row"]) -> "_Prefix | None":
+        n_prefix = self._n_keys - self.n_positions
+        if n_prefix == 0:
+            return None
+        kept = [run.kept[layer] for run in self._runs]
+        stacked = self._once(
+            ("prefix", layer),
+            lambda: [
+                tuple(
+                    self._aligned([t.transpose(0, 1) for t in tensors], self._n_keys)[:, :n_prefix]
+                    .transpose(1, 2)
+                    .contiguous()
+                    for tensors in zip(*both, strict=True)
+                )
+                for both in zip(*kept, strict=True)
+            ],
+        )
+        return _Prefix(stacked, owner, n_prefix)
+
+    def _once(self, key: tuple[Any, ...], make: Any) -> Any:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _rows(self, stacked: Tensor, owner: Int[Tensor, " row"], layer: int) -> Tensor:
+        # One prompt's tensors broadcast over the rows; copies are needed only where rows differ.
+        rows = stacked if len(self._runs) == 1 else stacked[owner.to(stacked.device)]
+        return rows.to(self.device(layer))
+
+    def _aligned(self, tensors: list[Tensor], length: int | None = None) -> Tensor:
+        length = self.n_positions if length is None else length
+        rows: list[Tensor] = []
+        for tensor in tensors:
+            kept = tensor[-length:]
+            short = length - len(kept)
+            padding = kept.new_zeros((short, *kept.shape[1:]))
+            rows.append(torch.cat([padding, kept]) if short else kept)
+        return torch.stack(rows)
+
+    def _mask(self, given: list[Tensor | None]) -> Tensor | None:
+        """Masks as the model makes them, suffix by all positions; None where none is needed."""
+        length, n_keys = self.n_positions, self._n_keys
+        plain = all(one is None for one in given)
+        if plain and length == n_keys and all(run.length == n_keys for run in self._runs):
+            return None
+        allowed, forbidden = self._values(given)
+        first = next((one[0] for one in given if one is not None), None)
+        heads = () if first is None else first.shape[:-2]
+        like = forbidden if first is None else first
+        whole = like.new_empty((len(given), *(heads or (1,)), n_keys, n_keys))
+        whole[...] = forbidden
+        # A padded position attends to itself alone, so that it stays finite.
+        torch.diagonal(whole, dim1=-2, dim2=-1)[...] = allowed
+        for row, one in enumerate(given):
+            n = self._runs[row].length
+            causal = torch.ones(n, n, dtype=torch.bool, device=whole.device).tril()
+            own = torch.where(causal, allowed, forbidden) if one is None else one[0]
+            whole[row, ..., n_keys - n :, n_keys - n :] = own.to(whole.device)
+        return whole[..., -length:, :]
+
+    def _values(self, given: list[Tensor | None]) -> tuple[Tensor, Tensor]:
+        """What a mask says of a position that may be attended to, and of one that may not."""
+        for one in given:
+            if one is not None and one.shape[-1] > 1:
+                corner = one[(0,) * (one.ndim - 2)]
+                return corner[0, 0], corner[0, -1]
+        resid = self._runs[0].resid[0]
+        # Added to the attention scores, and finite.
+        return resid.new_zeros(()), resid.new_tensor(torch.finfo(resid.dtype).min)
+
+
+def _position_axis(tensor: Tensor, length: int) -> int | None:
+    """The axis as long as the prompt; the first is that of rows."""
+    return next((axis for axis in range(1, tensor.ndim) if tensor.shape[axis] == length), None)
+
+
+class _Prefix:
+    """Keys and values of the positions before the suffix, as a layer's attention asks for them."""
+
+    def __init__(
+        self,
+        kept: list[
+            tuple[
+                Float[Tensor, "prompt _ prefix _"],
+                Float[Tensor, "prompt _ prefix _"],
+            ]
+        ],
+        owner: Int[Tensor, " row"],
+        n_prefix: int,
+    ) -> None:
+        self._kept, self._owner, self._n_prefix = iter(kept), owner, n_prefix
+
+    def update(
+        self, keys: Tensor, values: Tensor, *_args: Any, **_kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        before = next(self._kept)
+        return (
+            torch.cat([self._of(before[0]), keys], dim=2),
+            torch.cat([self._of(before[1]), values], dim=2),
+        )
+
+    def get_seq_length(self, _layer: int = 0) -> int:
+        return self._n_prefix
+
+    def _of(self, stacked: Tensor) -> Tensor:
+        if len(stacked) == 1:
+            return stacked.expand(len(self._owner), -1, -1, -1)
+        return stacked[self._owner.to(stacked.device)]

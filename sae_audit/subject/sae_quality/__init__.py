@@ -1,0 +1,1 @@
+"""How well the SAEs describe the model."""

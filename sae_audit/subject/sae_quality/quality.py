@@ -1,0 +1,115 @@
+"""How well the SAEs describe this model: what they explain, what fires, what prediction survives."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sae_audit.findings import CE_PROMPTS, SaeQuality
+from sae_audit.prompts.types import Label, Prompt
+from sae_audit.statistics import ratio
+from sae_audit.subject.intervention.readings import Tokens, widest
+from sae_audit.subject.model.batches import Batch
+from sae_audit.subject.model.forward_passes import ForwardPasses
+from sae_audit.subject.model.hooks import Resid
+from sae_audit.subject.sae_quality.cross_entropy import (
+    Head,
+    Select,
+    cross_entropies,
+    greedy_answers,
+)
+from sae_audit.subject.sae_quality.variance_explained import VarianceExplained
+from sae_audit.subject.saes.sae import Sae
+
+
+class _Description:
+    """What one SAE makes of the tokens of every prompt."""
+
+    def __init__(self, dictionary: Sae, n_prompts: int, *, seed: int) -> None:
+        self._dictionary = dictionary
+        dealt = np.random.default_rng(seed).permutation(dictionary.d_sae)
+        self._dealt = torch.from_numpy(dealt)
+        self.all, self.selected, self.shuffled = (VarianceExplained(n_prompts) for _ in range(3))
+        self.firing = np.zeros(n_prompts)
+
+    def add(
+        self,
+        prompts: Sequence[int],
+        resid: Resid,
+        real: Bool[Tensor, "batch position"],
+        selected: Bool[Tensor, "batch position"],
+    ) -> None:
+        activations = self._dictionary.encode(resid)
+        rebuilt = self._dictionary.decode(activations, resid)
+        others = activations[..., self._dealt.to(activations.device)]
+        shuffled = self._dictionary.decode(others, resid)
+        self.all.add(prompts, resid, rebuilt, real)
+        self.selected.add(prompts, resid, rebuilt, selected)
+        self.shuffled.add(prompts, resid, shuffled, selected)
+        firing: Float[Tensor, " batch"] = ((activations > 0).sum(dim=2) * real).sum(dim=1)
+        self.firing[list(prompts)] = firing.cpu().numpy()
+
+
+def sae_quality(
+    passes: ForwardPasses,
+    head: Head,
+    suite: dict[int, Sae],
+    prompts: Tokens,
+    without_bos: Select,
+    measured: Sequence[int],
+    *,
+    seed: int,
+) -> list[SaeQuality]:
+    """Explained variance and L0 over all prompts, cross-entropy of the answers to those `measured`.
+
+    `without_bos` says which positions hold another token than BOS: those alone are replaced, and
+    counted in `explained_variance_without_bos`. Intervals are over prompts; `seed` draws them, and
+    the decoder rows that features are dealt to.
+    """
+    assert measured, "the cross-entropy of no answer"
+    described = _descriptions(passes, suite, prompts, without_bos, seed=seed)
+    answered = greedy_answers(passes, [prompts[i] for i in measured])
+    predicted = cross_entropies(passes, head, suite, answered, without_bos)
+    return [
+        SaeQuality(
+            layer=layer,
+            explained_variance=found.all.variance(seed=seed),
+            explained_variance_without_bos=found.selected.variance(seed=seed),
+            explained_variance_shuffled=found.shuffled.variance(seed=seed),
+            l0=ratio(found.firing, found.all.tokens, seed=seed),
+            ce_recovered=predicted[layer].recovered(seed=seed),
+            ce_clean=predicted[layer].of_the_model(seed=seed),
+        )
+        for layer, found in sorted(described.items())
+    ]
+
+
+def first_of_each_label(prompts: Sequence[Prompt]) -> list[int]:
+    """Indices of the first `CE_PROMPTS` harmful and as many harmless prompts, or those there are."""
+    of_label = ([i for i, one in enumerate(prompts) if one.label == label] for label in Label)
+    return [i for members in of_label for i in members[:CE_PROMPTS]]
+
+
+def _descriptions(
+    passes: ForwardPasses,
+    suite: dict[int, Sae],
+    prompts: Tokens,
+    select: Select,
+    *,
+    seed: int,
+) -> dict[int, _Description]:
+    found = {
+        layer: _Description(dictionary, len(prompts), seed=seed)
+        for layer, dictionary in suite.items()
+    }
+    for batch in passes.batches(prompts, encoding=widest(suite)):
+        mask = batch.padded([select(prompts[i]) for i in batch.members])
+
+        def add(layer: int, resid: Resid, batch: Batch = batch, mask: Tensor = mask) -> None:
+            real, selected = (one.to(resid.device) for one in (batch.real, mask))
+            found[layer].add(batch.members, resid, real, selected)
+
+        passes.read(batch.ids, sorted(suite), add, lengths=batch.lengths)
+    return found

@@ -1,0 +1,221 @@
+"""One layer's SAE, as ablation needs it: single columns read, single rows taken away."""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sae_audit.vocabulary import FeatureValues
+
+_KEPT_GATHERS = 16
+"""Choices of features whose weights a dictionary keeps gathered; a stage asks with few."""
+COLUMNWISE = {"standard", "jumprelu", "gated"}
+"""Kinds whose feature i reads nothing but encoder column i."""
+_MATRICES = ("W_enc", "W_dec")
+WHOLE = {"topk"}
+"""Kinds whose features compete: which of them fire is known only from all of them."""
+
+
+class Activations(NamedTuple):
+    """What some features of one SAE read from a stream."""
+
+    values: Float[Tensor, "batch position feature"]
+    scale: Float[Tensor, "batch position 1"] | None
+    """What one unit of a decoder row is worth in the stream, where the SAE rescales its input."""
+
+
+class Sae:
+    """One layer's SAE: what the audit needs of it and nothing else."""
+
+    def __init__(
+        self,
+        sae: Any,
+        *,
+        layer: int,
+        id: str,
+        sha256: str,
+        release: str = "",
+        repository: str = "",
+        revision: str = "",
+        device: str | torch.device | None = None,
+    ) -> None:
+        """`release`, `repository` and `revision` (a commit) say where the SAE came from.
+
+        With a `device`, the two matrices stay where they are, in the host's memory, and work is done
+        on the device: single rows go there when they are asked for, whole matrices for as long as
+        something is encoded or decoded.
+        """
+        self.sae = sae
+        self.kept_on_host = device is not None
+        if device is not None:
+            for name, weights in sae.named_parameters():
+                if name not in _MATRICES:
+                    weights.data = weights.data.to(device)
+        self.layer = layer
+        self.id = id
+        self.sha256 = sha256
+        self.release = release
+        self.repository = repository
+        self.revision = revision
+        self.architecture: str = sae.cfg.architecture()
+        self.d_sae: int = sae.cfg.d_sae
+        self.hook_name: str = sae.cfg.metadata.hook_name
+        self.columnwise = self.architecture in COLUMNWISE
+        """Whether single features can be encoded apart from all others."""
+        self._gathered: OrderedDict[tuple[int, ...], tuple[Tensor, ...]] = OrderedDict()
+
+    @property
+    def settings_sha256(self) -> str:
+        """Hash of all that the SAE's config says, as it was understood."""
+        settings = json.dumps(self.sae.cfg.to_dict(), sort_keys=True, default=str)
+        return hashlib.sha256(settings.encode()).hexdigest()
+
+    @property
+    def decoder(self) -> Float[Tensor, "d_sae d_model"]:
+        return self.sae.W_dec.to(self.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.sae.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where it works; whole matrices may be elsewhere meanwhile."""
+        return self.sae.b_dec.device
+
+    def encode(
+        self, resid: Float[Tensor, "batch position d_model"]
+    ) -> Float[Tensor, "batch position d_sae"]:
+        with self._on_device():
+            return self.sae.encode(resid.to(self.sae.dtype))
+
+    def decode(
+        self,
+        activations: Float[Tensor, "batch position d_sae"],
+        resid: Float[Tensor, "batch position d_model"],
+    ) -> Float[Tensor, "batch position d_model"]:
+        """The reconstruction of `resid` from `activations`, in the stream's own scale."""
+        if self._rescales:
+            # These kinds undo the scale of the input seen last, and forget it when they have.
+            self.sae.process_sae_in(resid.to(self.sae.dtype))
+        with self._on_device():
+            return self.sae.decode(activations)
+
+    def read(
+        self, resid: Float[Tensor, "batch position d_model"], features: Sequence[int]
+    ) -> Activations:
+        """The activations of these features: `encode(resid)[..., features]`.
+
+        Touches the features' own encoder columns alone, save where features compete (top-k).
+        """
+        if not self.columnwise:
+            values = self.encode(resid)[..., list(features)]
+            return Activations(values, self.scale(resid))
+        weights, bias, threshold, magnitude, magnitude_bias, _ = self._gather(features)
+        read = self.sae.process_sae_in(resid.to(self.sae.dtype))
+        pre = read @ weights + bias
+        if self.architecture == "gated":
+            values = self.sae.activation_fn(read @ magnitude + magnitude_bias) * (pre > 0)
+        else:
+            values = self.sae.activation_fn(pre)
+        if self.architecture == "jumprelu":
+            values = values * (pre > threshold)
+        return Activations(values, self._scale_seen())
+
+    def rows(self, features: Sequence[int]) -> Float[Tensor, "feature d_model"]:
+        """What one unit of each feature's activation adds to the reconstruction."""
+        return self._gather(features)[-1]
+
+    def decoder_rows(self, features: Sequence[int]) -> Float[Tensor, "feature d_model"]:
+        """Decoder rows as they are stored; unlike `rows` not kept for the next time."""
+        return self.sae.W_dec[list(features)].to(self.device)
+
+    def unit_rows(self) -> Float[Tensor, "d_sae d_model"]:
+        """`rows` of every feature."""
+        rows = self.decoder
+        if getattr(self.sae.cfg, "rescale_acts_by_decoder_norm", False):
+            return rows / rows.norm(dim=-1, keepdim=True)
+        return rows
+
+    def clamps(self, clamp: float | FeatureValues) -> Float[Tensor, " d_sae"]:
+        """What every feature is set to when it is ablated."""
+        if isinstance(clamp, float | int):
+            return torch.full((self.d_sae,), float(clamp), dtype=self.dtype, device=self.device)
+        own = np.asarray(clamp[self.layer])
+        return torch.tensor(own, dtype=self.dtype, device=self.device)
+
+    @contextmanager
+    def _on_device(self) -> Iterator[None]:
+        """Inside the block the whole SAE is where it works."""
+        if not self.kept_on_host:
+            yield
+            return
+        here = {name: getattr(self.sae, name).data for name in _MATRICES}
+        try:
+            for name, matrix in here.items():
+                getattr(self.sae, name).data = matrix.to(self.device, copy=True)
+            yield
+        finally:
+            for name, matrix in here.items():
+                getattr(self.sae, name).data = matrix
+
+    @property
+    def _rescales(self) -> bool:
+        return self.sae.cfg.normalize_activations in ("layer_norm", "constant_norm_rescale")
+
+    def scale(
+        self, resid: Float[Tensor, "batch position d_model"]
+    ) -> Float[Tensor, "batch position 1"] | None:
+        """What one unit of a decoder row is worth in this stream; None where that is 1."""
+        if self._rescales:
+            self.sae.process_sae_in(resid.to(self.sae.dtype))
+        return self._scale_seen()
+
+    def _scale_seen(self) -> Float[Tensor, "batch position 1"] | None:
+        # sae_lens keeps the scale of the input it saw last on the module, between encode and decode.
+        match self.sae.cfg.normalize_activations:
+            case "layer_norm":
+                return self.sae.ln_std
+            case "constant_norm_rescale":
+                return 1.0 / self.sae.x_norm_coeff
+            case _:
+                return None
+
+    def _gather(self, features: Sequence[int]) -> tuple[Tensor, ...]:
+        key = tuple(features)
+        if key not in self._gathered:
+            self._gathered[key] = self._gathered_now(list(key))
+            if len(self._gathered) > _KEPT_GATHERS:
+                self._gathered.popitem(last=False)
+        self._gathered.move_to_end(key)
+        return self._gathered[key]
+
+    def _gathered_now(self, index: list[int]) -> tuple[Tensor, ...]:
+        sae, none = self.sae, torch.empty(0)
+        rows = sae.W_dec[index].to(self.device)
+        if getattr(sae.cfg, "rescale_acts_by_decoder_norm", False):
+            rows = rows / rows.norm(dim=-1, keepdim=True)
+        if self.architecture == "gated":
+            weights = sae.W_enc[:, index].to(self.device)
+            magnitude = weights * sae.r_mag[index].exp()
+            return weights, sae.b_gate[index], none, magnitude, sae.b_mag[index], rows
+        if self.architecture in WHOLE:
+            return none, none, none, none, none, rows
+        threshold = sae.threshold[index] if self.architecture == "jumprelu" else none
+        weights = sae.W_enc[:, index].to(self.device)
+        return weights, sae.b_enc[index], threshold, none, none, rows
+
+
+def decoder_cosines(
+    dictionary: Sae, directions: Float[Tensor, "direction d_model"]
+) -> Float[Tensor, "direction d_sae"]:
+    """Cosine of every decoder row with each direction."""
+    rows = torch.nn.functional.normalize(dictionary.decoder.float(), dim=-1)
+    return torch.nn.functional.normalize(directions.float().to(rows.device), dim=-1) @ rows.T

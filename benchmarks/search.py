@@ -11,6 +11,8 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -18,11 +20,11 @@ import numpy as np
 from benchmarks import rivals, shapes
 from sae_audit.candidates.by_cosine import by_cosine
 from sae_audit.config import AuditConfig, MinimalSettings
-from sae_audit.direction.difference_of_means import difference_of_means
-from sae_audit.findings import Direction, MinimalSet
+from sae_audit.findings import MinimalSet
 from sae_audit.minimal.asking import answered, answered_together
 from sae_audit.minimal.search import minimal_set
-from sae_audit.pipeline import opening
+from sae_audit.pipeline import stages
+from sae_audit.pipeline.running import unpublished
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject import Subject
 from sae_audit.vocabulary import Ablation, FeatureId, Score
@@ -83,32 +85,15 @@ def _question(arguments: argparse.Namespace) -> tuple[Subject, list[Prompt], lis
             "refusal_tokens": ["I", "Sorry"],
         }
     )
-    opened = opening.opened(config)
-    subject, scores = opened.subject, opening.classified(opened.subject, opened.splits)
-    train, validation, audited = (
-        opening.as_labelled(split, scores) for split in opened.splits.named().values()
-    )
-    direction = difference_of_means(
-        subject.mean_residuals(train.harmful),
-        subject.mean_residuals(train.harmless),
-        subject.direction_effects(validation.harmful, validation.harmless),
-        config.direction,
-        clean=(0.0, 0.0),
-        n_train=(len(train.harmful), len(train.harmless)),
-        n_validation=(len(validation.harmful), len(validation.harmless)),
-        progress=lambda *_: None,
-    )
-    assert isinstance(direction, Direction), direction.nearest.reason
+    with TemporaryDirectory() as folder, unpublished(config, Path(folder) / "run") as state:
+        stages.scores.run(state)
+        stages.direction.run(state)
+    subject, direction = state.subject, state.direction
     of_rows = subject.decoder_cosines(np.array([direction.vector]))
     found = by_cosine(
         {layer: values[0] for layer, values in of_rows.items()}, per_layer=arguments.per_layer
     )
-    nearest = sorted(found.candidates, key=lambda candidate: -candidate.cosine)
-    return (
-        subject,
-        list(audited.harmful[: arguments.prompts]),
-        [candidate.feature for candidate in nearest],
-    )
+    return subject, state.refused[: arguments.prompts], found.ranked
 
 
 def _together(subject: Subject, prompts: Sequence[Prompt], search: Search, orders: Orders) -> Row:

@@ -8,18 +8,14 @@ from tempfile import TemporaryDirectory
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
-from sae_audit.findings import CandidateSet, Direction
 from sae_audit.organisms.planted.families import FAMILIES, build
 from sae_audit.organisms.planted.plant import Planted, audit_settings, plant
 from sae_audit.organisms.planted.truth import CategoryTruth
 from sae_audit.organisms.planted.weights import ARCHITECTURES
-from sae_audit.pipeline import opening, stages
-from sae_audit.pipeline.session import Session, silent
-from sae_audit.pipeline.stages import Pools
-from sae_audit.pipeline.widening import widen_pools
-from sae_audit.prompts.types import LabelledPrompts, Prompt
-from sae_audit.record import folder as folders
-from sae_audit.record.identity import RunIdentity
+from sae_audit.pipeline import stages
+from sae_audit.pipeline.running import unpublished
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +52,12 @@ def cases(families: Sequence[str], *, n_seeds: int, quick: bool) -> list[Case]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bed:
-    """One planted model under audit, up to its direction: what every method starts from."""
+class PlantedAudit:
+    """One planted model under audit, up to its candidates: what every method starts from."""
 
     case: Case
     planted: Planted
-    session: Session
-    train: LabelledPrompts
-    audit: LabelledPrompts
-    direction: Direction
-    candidates: CandidateSet
-    """By the audit's own default."""
-    pools: Pools
-    """Each refused audit prompt's candidates, widened where they do not flip it."""
+    state: AuditState
 
     def truth(self, prompt: Prompt) -> CategoryTruth:
         """What is true of a harmful prompt."""
@@ -76,43 +65,16 @@ class Bed:
 
 
 @contextmanager
-def opened(case: Case, *, n_prompts: int) -> Iterator[Bed]:
-    """Plant a case in a folder that goes away again, and audit it up to its candidates."""
+def planted_audit(case: Case, *, n_prompts: int) -> Iterator[PlantedAudit]:
+    """A case planted in a folder that goes away again, and audited up to its candidates."""
     with TemporaryDirectory() as folder:
         circuit = build(case.family, case.size, case.seed)
         planted = plant(circuit, Path(folder) / "planted", architecture=case.architecture)
         config = _config(planted, n_prompts)
-        opened = opening.opened(config)
-        scores = opening.classified(opened.subject, opened.splits)
-        train, validation, audited = (
-            opening.as_labelled(prompts, scores) for prompts in opened.splits.named().values()
-        )
-        run = Path(folder) / "run"
-        store = folders.begin(run, config, RunIdentity(parts={"case": str(case)}), "")
-        try:
-            session = Session(
-                subject=opened.subject,
-                config=opened.config,
-                store=store,
-                folder=run,
-                progress=silent,
-                ablation=opening.ablation(config, opened.subject, train.harmless),
-            )
-            direction = stages.find_direction(session, train, validation)
-            assert isinstance(direction, Direction), f"{case}: {direction.nearest.reason}"
-            candidates = stages.gather_candidates(session, direction, train)
-            yield Bed(
-                case=case,
-                planted=planted,
-                session=session,
-                train=train,
-                audit=audited,
-                direction=direction,
-                candidates=candidates,
-                pools=widen_pools(session, audited.harmful, candidates),
-            )
-        finally:
-            store.close()
+        with unpublished(config, Path(folder) / "run") as state:
+            for stage in (stages.scores, stages.direction, stages.candidates, stages.widening):
+                stage.run(state)
+            yield PlantedAudit(case=case, planted=planted, state=state)
 
 
 def _config(planted: Planted, n_prompts: int) -> AuditConfig:

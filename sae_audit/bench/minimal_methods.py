@@ -9,15 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sae_audit.bench.cases import Bed
+from sae_audit.bench.cases import PlantedAudit
 from sae_audit.candidates.by_attribution import by_attribution, mean_drops, within_pool
 from sae_audit.candidates.by_cosine import by_cosine
 from sae_audit.config import MinimalSettings
-from sae_audit.controls.linear_probe import probe_ranking
 from sae_audit.findings import CandidateSet
 from sae_audit.minimal.asking import answered
 from sae_audit.minimal.search import minimal_set
-from sae_audit.pipeline.stages import ranked
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet, Score
 
@@ -37,19 +35,17 @@ class Answer:
 Method = Callable[[Prompt, Score], Answer]
 
 
-def methods(bed: Bed) -> dict[str, Method]:
+def methods(audit: PlantedAudit) -> dict[str, Method]:
     """Every method, ready for the prompts of one model."""
-    subject, session = bed.session.subject, bed.session
-    pools = candidate_pools(bed)
-    cosine = ranked(pools["cosine"])
-    random = np.random.default_rng(bed.case.seed)
+    subject, state = audit.state.subject, audit.state
+    pools = candidate_pools(audit)
+    cosine = pools["cosine"].ranked
+    random = np.random.default_rng(audit.case.seed)
     shuffled = [cosine[i] for i in random.permutation(len(cosine))]
-    probe = probe_ranking(
-        subject.peak_activations(bed.train.harmful), subject.peak_activations(bed.train.harmless)
-    )
+    probe = state.training.features_charged().probe
 
     def effects(prompt: Prompt) -> Mapping[int, np.ndarray]:
-        return subject.attribution(prompt, session.ablation)
+        return subject.attribution(prompt, state.ablation)
 
     def by_effect(prompt: Prompt, pool: Sequence[FeatureId]) -> list[FeatureId]:
         drops = effects(prompt)
@@ -61,11 +57,11 @@ def methods(bed: Bed) -> dict[str, Method]:
         return by_effect(prompt, firing)
 
     def orders(prompt: Prompt) -> list[list[FeatureId]]:
-        pool = bed.pools[prompt.id]
+        pool = audit.state.pools[prompt.id]
         return [pool, by_effect(prompt, pool)]
 
     def integrated(prompt: Prompt) -> list[FeatureId]:
-        drops = subject.attribution(prompt, session.ablation, steps=_STEPS)
+        drops = subject.attribution(prompt, state.ablation, steps=_STEPS)
         return sorted(cosine, key=lambda f: (-drops[f.layer][f.index], f))
 
     found: dict[str, Method] = {
@@ -84,18 +80,21 @@ def methods(bed: Bed) -> dict[str, Method]:
     return found
 
 
-def candidate_pools(bed: Bed) -> dict[str, CandidateSet]:
+def candidate_pools(audit: PlantedAudit) -> dict[str, CandidateSet]:
     """Candidates by every method, as many a layer as the audit takes by default."""
-    subject, session, settings = bed.session.subject, bed.session, bed.session.config.candidates
-    of_rows = subject.decoder_cosines(np.array([bed.direction.vector]))
+    subject, state = audit.state.subject, audit.state
+    settings = state.config.candidates
+    of_rows = subject.decoder_cosines(np.array([audit.state.direction.vector]))
     cosines = {layer: values[0] for layer, values in of_rows.items()}
     by_direction = by_cosine(cosines, per_layer=settings.per_layer)
-    drops = mean_drops([subject.attribution(p, session.ablation) for p in bed.train.harmful])
+    drops = mean_drops(
+        [subject.attribution(p, state.ablation) for p in audit.state.prompts.train.harmful]
+    )
     return {
         "cosine": by_direction,
         "attribution": by_attribution(drops, cosines, per_layer=settings.per_layer),
         "cosine, then attribution": within_pool(by_direction, drops, keep=settings.keep),
-        f"ours: {bed.candidates.method}": bed.candidates,
+        f"ours: {audit.state.candidates.method}": audit.state.candidates,
     }
 
 

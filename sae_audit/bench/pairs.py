@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sae_audit.bench.cases import Bed
+from sae_audit.bench.cases import PlantedAudit
 from sae_audit.bench.pair_methods import (
     DEFAULT,
     PAIR_METHODS,
@@ -16,7 +16,6 @@ from sae_audit.bench.pair_metrics import Detection, detections
 from sae_audit.bench.results import Row
 from sae_audit.findings import PairKind
 from sae_audit.interactions.pair_model import Pairs
-from sae_audit.pipeline.stages import ranked
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId
 
@@ -32,34 +31,34 @@ without a model, SVARM-IQ had not ended after 8 minutes; the lasso took 54 secon
 58, the factorization machines 75 and 82, the default 28."""
 
 
-def pair_rows(bed: Bed) -> list[Row]:
+def pair_rows(audit: PlantedAudit) -> list[Row]:
     """One row a method, over the first harmful prompt of every category."""
-    prompts = list({prompt.category: prompt for prompt in bed.audit.harmful}.values())
-    players = _players(bed)
+    prompts = list({prompt.category: prompt for prompt in audit.state.audited.harmful}.values())
+    players = _players(audit)
     rows: list[Row] = []
     names = [*PAIR_METHODS, "exact_differences", "co_activation"]
     if len(players) > _LARGE:
         names = [name for name in names if name not in _SLOW]
     for name in names:
-        judged = [_judged(bed, name, prompt, players) for prompt in prompts]
+        judged = [_judged(audit, name, prompt, players) for prompt in prompts]
         answers = [answer for answer in judged if answer is not None]
         if answers:
-            rows.append(_row(bed, name, answers))
+            rows.append(_row(audit, name, answers))
     return rows
 
 
-def _players(bed: Bed) -> list[FeatureId]:
+def _players(audit: PlantedAudit) -> list[FeatureId]:
     """The planted features, and the candidates nearest the direction that were not planted."""
-    planted = list(bed.planted.truth.planted)
-    others = [f for f in ranked(bed.candidates) if f not in set(planted)]
+    planted = list(audit.planted.truth.planted)
+    others = [f for f in audit.state.candidates.ranked if f not in set(planted)]
     return sorted([*planted, *others[: max(0, _FEWEST - len(planted))]])
 
 
-def true_pairs(bed: Bed, prompt: Prompt, players: Sequence[FeatureId]) -> Pairs:
+def true_pairs(audit: PlantedAudit, prompt: Prompt, players: Sequence[FeatureId]) -> Pairs:
     """Pair weights by the circuit, nats; 0 where two features do not interact."""
     place = {feature: i for i, feature in enumerate(players)}
     weights = np.zeros((len(players), len(players)))
-    for pair in bed.truth(prompt).pairs:
+    for pair in audit.truth(prompt).pairs:
         i, j = place[pair.a], place[pair.b]
         weights[i, j] = weights[j, i] = pair.weight
     return weights
@@ -68,33 +67,35 @@ def true_pairs(bed: Bed, prompt: Prompt, players: Sequence[FeatureId]) -> Pairs:
 _Judged = tuple[tuple[Detection, Detection], PairAnswer]
 
 
-def _judged(bed: Bed, name: str, prompt: Prompt, players: list[FeatureId]) -> _Judged | None:
+def _judged(
+    audit: PlantedAudit, name: str, prompt: Prompt, players: list[FeatureId]
+) -> _Judged | None:
     """How a method ranks the pairs; None where it does not apply."""
-    budget, seed = SETS_PER_PLAYER * len(players), bed.case.seed
-    score = bed.session.score_of(prompt)
+    budget, seed = SETS_PER_PLAYER * len(players), audit.case.seed
+    score = audit.state.score_of(prompt)
     if name == "co_activation":
-        answer = _co_activation(bed, players)
+        answer = _co_activation(audit, players)
     elif name == "exact_differences":
         # All 2^n sets: of the planted features alone, where there are few.
-        players = sorted(bed.planted.truth.planted)
+        players = sorted(audit.planted.truth.planted)
         if not 1 < len(players) <= _EXACT:
             return None
         answer = exact_differences(score, players, budget=2 ** len(players), seed=seed)
     else:
         answer = PAIR_METHODS[name](score, players, budget=budget, seed=seed)
-    return detections(answer.weights, true_pairs(bed, prompt, players)), answer
+    return detections(answer.weights, true_pairs(audit, prompt, players)), answer
 
 
-def _co_activation(bed: Bed, players: Sequence[FeatureId]) -> PairAnswer:
+def _co_activation(audit: PlantedAudit, players: Sequence[FeatureId]) -> PairAnswer:
     """The paper's form: what fires together on refused and on answered training prompts."""
-    prompts = [*bed.train.harmful, *bed.train.harmless]
-    peaks = bed.session.subject.peak_activations(prompts)
+    train = audit.state.prompts.train
+    peaks = audit.state.subject.peak_activations([*train.harmful, *train.harmless])
     activations = np.stack([peaks[f.layer][:, f.index] for f in players], axis=1)
-    refused = [True] * len(bed.train.harmful) + [False] * len(bed.train.harmless)
-    return co_activation(activations.astype(np.float64), refused=refused, seed=bed.case.seed)
+    refused = [True] * len(train.harmful) + [False] * len(train.harmless)
+    return co_activation(activations.astype(np.float64), refused=refused, seed=audit.case.seed)
 
 
-def _row(bed: Bed, name: str, judged: list[_Judged]) -> Row:
+def _row(audit: PlantedAudit, name: str, judged: list[_Judged]) -> Row:
     found = [detection for both, _ in judged for detection in both]
 
     def mean(kind: PairKind, measure: str) -> float | None:
@@ -105,7 +106,7 @@ def _row(bed: Bed, name: str, judged: list[_Judged]) -> Row:
     return Row(
         stage="interactions",
         method=f"ours: {name}" if name == DEFAULT else name,
-        case=bed.case,
+        case=audit.case,
         measures={
             "AUROC redundant": mean(PairKind.REDUNDANT, "auroc"),
             "AUROC shared path": mean(PairKind.SHARED_PATH, "auroc"),

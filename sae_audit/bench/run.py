@@ -7,13 +7,13 @@ from importlib.metadata import version
 import numpy as np
 
 from sae_audit.bench import cascade_methods
-from sae_audit.bench.cases import Bed, Case, Told, opened
+from sae_audit.bench.cases import Case, PlantedAudit, Told, planted_audit
 from sae_audit.bench.measures import SetMatch, nearest, waves_match
 from sae_audit.bench.minimal_methods import Answer, candidate_pools, methods
 from sae_audit.bench.pairs import pair_rows
 from sae_audit.bench.results import BenchResult, Row, kind_of_sae, summarised
 from sae_audit.bench.stored import StoredRows
-from sae_audit.pipeline.stages import find_minimal_sets
+from sae_audit.pipeline.stages import minimal_sets as searching
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureSet
 
@@ -44,33 +44,33 @@ def bench(
 
 def case_rows(case: Case, *, n_prompts: int) -> list[Row]:
     """Every method on one planted model."""
-    with opened(case, n_prompts=n_prompts) as bed:
-        rows = candidate_rows(bed)
-        if all(truth.listed for truth in bed.planted.truth.by_category.values()):
-            rows += minimal_rows(bed)
-            rows += cascade_rows(bed)
-        return rows + pair_rows(bed)
+    with planted_audit(case, n_prompts=n_prompts) as audit:
+        rows = candidate_rows(audit)
+        if all(truth.listed for truth in audit.planted.truth.by_category.values()):
+            rows += minimal_rows(audit)
+            rows += cascade_rows(audit)
+        return rows + pair_rows(audit)
 
 
-def candidate_rows(bed: Bed) -> list[Row]:
+def candidate_rows(audit: PlantedAudit) -> list[Row]:
     """Share of the causal features that each way of gathering candidates brings in; beside it, what as
     many features drawn from all there are would bring in on average."""
-    causal = set(bed.planted.truth.causal)
-    n_features = sum(saes.d_sae for saes in bed.session.subject.suite.values())
+    causal = set(audit.planted.truth.causal)
+    n_features = sum(saes.d_sae for saes in audit.state.subject.suite.values())
     rows: list[Row] = []
-    for method, pool in candidate_pools(bed).items():
+    for method, pool in candidate_pools(audit).items():
         gathered = {candidate.feature for candidate in pool.candidates}
         rows.append(
             Row(
                 stage="candidates",
                 method=method,
-                case=bed.case,
+                case=audit.case,
                 measures={
                     "recall": len(causal & gathered) / len(causal),
                     "recall by chance": len(gathered) / n_features,
                     "size of the pool": float(len(gathered)),
                 },
-                n_prompts=len(bed.train.harmful),
+                n_prompts=len(audit.state.prompts.train.harmful),
                 n_sets_scored=0.0,
                 seconds=0.0,
             )
@@ -78,18 +78,22 @@ def candidate_rows(bed: Bed) -> list[Row]:
     return rows
 
 
-def minimal_rows(bed: Bed) -> list[Row]:
+def minimal_rows(audit: PlantedAudit) -> list[Row]:
     """Found sets against the true ones, method by method."""
     return [
-        _row(bed, "minimal sets", name, lambda prompt, find=find: _judged_set(bed, prompt, find))
-        for name, find in methods(bed).items()
+        _row(
+            audit, "minimal sets", name, lambda prompt, find=find: _judged_set(audit, prompt, find)
+        )
+        for name, find in methods(audit).items()
     ]
 
 
-def _judged_set(bed: Bed, prompt: Prompt, find: Callable[..., Answer]) -> tuple[dict, int]:
+def _judged_set(
+    audit: PlantedAudit, prompt: Prompt, find: Callable[..., Answer]
+) -> tuple[dict, int]:
     # Each method asks a score that remembers nothing of another's questions.
-    answer = find(prompt, bed.session.score_of(prompt))
-    match = _match(bed, prompt, answer.features)
+    answer = find(prompt, audit.state.score_of(prompt))
+    match = _match(audit, prompt, answer.features)
     measures = {
         "exact": float(match.exact),
         "precision": match.precision,
@@ -99,22 +103,22 @@ def _judged_set(bed: Bed, prompt: Prompt, find: Callable[..., Answer]) -> tuple[
     return measures, answer.n_sets_scored
 
 
-def _match(bed: Bed, prompt: Prompt, found: FeatureSet) -> SetMatch:
-    return nearest(found, [frozenset(one) for one in bed.truth(prompt).minimal_sets])
+def _match(audit: PlantedAudit, prompt: Prompt, found: FeatureSet) -> SetMatch:
+    return nearest(found, [frozenset(one) for one in audit.truth(prompt).minimal_sets])
 
 
-def cascade_rows(bed: Bed) -> list[Row]:
+def cascade_rows(audit: PlantedAudit) -> list[Row]:
     """Waves of the minimal set that the audit found, against the true waves of that set."""
-    found = find_minimal_sets(bed.session, bed.audit.harmful, bed.pools)
-    by_id = {one.prompt_id: one for one in found}
+    searching.run(audit.state)
+    by_id = {one.prompt_id: one for one in audit.state.minimal_sets}
 
     def judged(prompt: Prompt, method: cascade_methods.CascadeMethod) -> tuple[dict, int]:
         minimal = by_id[prompt.id]
-        true = cascade_methods.true_waves(bed, prompt, minimal)
+        true = cascade_methods.true_waves(audit, prompt, minimal)
         if true is None:
             # Without the right set there are no right waves: all of them count as wrong.
             return {"exact": 0.0, "depth error": None, "wave F1": 0.0}, 0
-        answer = method(bed, prompt, minimal)
+        answer = method(audit, prompt, minimal)
         match = waves_match(answer.waves, true)
         measures = {
             "exact": float(match.exact),
@@ -124,7 +128,7 @@ def cascade_rows(bed: Bed) -> list[Row]:
         return measures, answer.n_sets_scored
 
     return [
-        _row(bed, "cascades", name, lambda prompt, method=method: judged(prompt, method))
+        _row(audit, "cascades", name, lambda prompt, method=method: judged(prompt, method))
         for name, method in cascade_methods.METHODS.items()
     ]
 
@@ -132,15 +136,15 @@ def cascade_rows(bed: Bed) -> list[Row]:
 Judged = Callable[[Prompt], tuple[Mapping[str, float | None], int]]
 
 
-def _row(bed: Bed, stage: str, method: str, judge: Judged) -> Row:
+def _row(audit: PlantedAudit, stage: str, method: str, judge: Judged) -> Row:
     started = time.perf_counter()
-    judged = [judge(prompt) for prompt in bed.audit.harmful]
+    judged = [judge(prompt) for prompt in audit.state.audited.harmful]
     seconds = (time.perf_counter() - started) / len(judged)
     names = judged[0][0]
     return Row(
         stage=stage,
         method=method,
-        case=bed.case,
+        case=audit.case,
         measures={name: _mean([one[name] for one, _ in judged]) for name in names},
         n_prompts=len(judged),
         n_sets_scored=float(np.mean([n for _, n in judged])),

@@ -29,6 +29,15 @@ class CandidateSet(Finding):
     candidates: tuple[Candidate, ...]
     """Control of their cosines: `LayerCoverage.nearest_rows_random`."""
 
+    @property
+    def ranked(self) -> list[Feature]:
+        """The likeliest first: by estimated effect if there is one, else by cosine."""
+        order = sorted(
+            self.candidates,
+            key=lambda c: (-(c.cosine if c.attribution is None else c.attribution), c.feature),
+        )
+        return [candidate.feature for candidate in order]
+
 
 @dataclass(frozen=True, kw_only=True)
 class WidenedPool(Finding):

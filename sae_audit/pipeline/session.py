@@ -1,10 +1,10 @@
-"""What the stages of one run share: the subject, the record, and how far along they are."""
+"""Work that is done once: recorded with what it cost, read back if it was, its progress told."""
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +16,6 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.record.store import Row, Spent, Store
 from sae_audit.subject import Subject
 from sae_audit.subject.model.cost import CostMeter
-from sae_audit.vocabulary import Ablation, Dosed, FeatureSet, Score
 
 T = TypeVar("T")
 
@@ -42,35 +41,57 @@ def silent(step: Step, done: int, total: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
+    """One run of an audit: whom it asks, where it records, and what has been found so far."""
+
     subject: Subject
     config: AuditConfig
     store: Store
     folder: Path
     progress: Progress
-    ablation: Ablation
-    """What "ablate" means in this audit, its clamps known."""
+    _found: dict[tuple[str, str], object] = field(default_factory=dict)
 
-    def remember(
-        self, stage: OfRun[T], compute: Callable[[], T], *, key: str = "", in_parts: bool = False
-    ) -> T:
+    def found(self, stage: OfRun[T]) -> T:
+        """What a stage found, which has run."""
+        return cast(T, self._found[stage.name, stage.key])
+
+    def if_found(self, stage: OfRun[T]) -> T | None:
+        """The same; None if the stage has not run, or had nothing to look for."""
+        return cast("T | None", self._found.get((stage.name, stage.key)))
+
+    def found_each(self, stage: OfPrompts[T]) -> list[T]:
+        """What a stage found prompt by prompt; nothing if it has not run."""
+        return [cast(T, one) for (name, key), one in self._found.items() if _is(stage, name, key)]
+
+    def found_pooled(self, stage: OfPrompts[T]) -> T | None:
+        """What such a stage found over several prompts at once; None if it did not look."""
+        return cast("T | None", self._found.get((stage.name, POOLED)))
+
+    def remember(self, stage: OfRun[T], compute: Callable[[], T], *, in_parts: bool = False) -> T:
         """What a stage found: recorded, or computed now and recorded with its cost.
 
-        Where it is computed `in_parts`, `compute` tells progress itself.
+        If it is computed `in_parts`, `compute` tells progress itself.
         """
-        found = self.store.get(stage, key or stage.key)
-        if found is not None:
-            return found
-        if not in_parts:
-            self.progress(stage, 0, 1)
-        found = self._computed(stage, key or stage.key, compute)
-        if not in_parts:
-            self.progress(stage, 1, 1)
+        found = self.store.get(stage, stage.key)
+        if found is None:
+            if not in_parts:
+                self.progress(stage, 0, 1)
+            found = self._computed(stage, stage.key, compute)
+            if not in_parts:
+                self.progress(stage, 1, 1)
+        self.note(stage, stage.key, found)
         return found
+
+    def note(self, stage: Stage[T], key: str, value: T) -> None:
+        """From now on, this is what the stage found."""
+        self._found[stage.name, key] = value
 
     def remember_pooled(self, stage: OfPrompts[T], compute: Callable[[], T]) -> T:
         """The same for what such a stage finds over several prompts at once."""
         found = self.store.get(stage, POOLED)
-        return self._computed(stage, POOLED, compute) if found is None else found
+        if found is None:
+            found = self._computed(stage, POOLED, compute)
+        self.note(stage, POOLED, found)
+        return found
 
     def _computed(self, stage: Stage[T], key: str, compute: Callable[[], T]) -> T:
         self.store.check_there()
@@ -88,7 +109,7 @@ class Session:
         bill = Spent(forward_passes=spent.forward_passes, tokens=spent.tokens, seconds=seconds)
         self._put(Row(stage=stage, key=key, value=value, spent=bill))
 
-    def _put(self, *rows: Row[Any]) -> None:
+    def _put(self, *rows: Row[T]) -> None:
         # A resumed run makes batches of the same size, so that its numbers are rounded alike.
         self.store.put_all(rows, facts={TOKENS_PER_BATCH: str(self.subject.tokens_per_batch)})
 
@@ -102,6 +123,7 @@ class Session:
             found = self.store.get(stage, prompt.id)
             if found is None:
                 found = self._computed(stage, prompt.id, lambda p=prompt: compute(p))
+            self.note(stage, prompt.id, found)
             results.append(found)
             self.progress(stage, len(results), len(prompts))
         return results
@@ -137,6 +159,8 @@ class Session:
                 )
             found |= recorded
             self.progress(stage, len(found), len(prompts))
+        for prompt in prompts:
+            self.note(stage, prompt.id, found[prompt.id])
         return [found[prompt.id] for prompt in prompts]
 
     def _searched(
@@ -171,37 +195,9 @@ class Session:
         )
         return found
 
-    def scores(
-        self,
-    ) -> Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, " question"]]:
-        """Refusal scores of questions about several prompts, nats."""
-        return self.subject.refusal_scores(self.ablation)
 
-    def dosed_scores(
-        self,
-    ) -> Callable[[Sequence[tuple[Prompt, Dosed]]], Float[np.ndarray, " question"]]:
-        """The same where each set is ablated by a dose; questions of one dose share batches."""
-        answers: dict[float, Callable[[Sequence[tuple[Prompt, FeatureSet]]], np.ndarray]] = {}
-
-        def scores(
-            questions: Sequence[tuple[Prompt, Dosed]],
-        ) -> Float[np.ndarray, " question"]:
-            found = np.zeros(len(questions))
-            doses = np.array([asked.dose for _, asked in questions])
-            for dose in map(float, np.unique(doses)):
-                if dose not in answers:
-                    ablation = replace(self.ablation, dose=dose)
-                    answers[dose] = self.subject.refusal_scores(ablation)
-                here = np.flatnonzero(doses == dose).tolist()
-                found[here] = answers[dose](
-                    [(questions[i][0], questions[i][1].features) for i in here]
-                )
-            return found
-
-        return scores
-
-    def score_of(self, prompt: Prompt, ablation: Ablation | None = None, **options: Any) -> Score:
-        return self.subject.refusal_score(prompt, ablation or self.ablation, **options)
+def _is(stage: Stage[object], name: str, key: str) -> bool:
+    return name == stage.name and key != POOLED
 
 
 class _Bill:

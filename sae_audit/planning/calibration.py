@@ -11,8 +11,8 @@ import torch
 
 from sae_audit.config import InteractionSettings
 from sae_audit.interactions.fit import interactions
+from sae_audit.pipeline.pricing import Work
 from sae_audit.planning.facts import SubjectFacts
-from sae_audit.planning.work_units import Work
 from sae_audit.subject.model.budget import Budget
 from sae_audit.subject.model.directional_ablation import project_out
 from sae_audit.subject.readout.score import refusal_score

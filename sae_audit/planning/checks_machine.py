@@ -14,7 +14,7 @@ from sae_audit import hub
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import gigabytes
-from sae_audit.pipeline.audit import default_folder
+from sae_audit.pipeline.running import default_folder
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.memory import free_host_bytes
 from sae_audit.subject.model.devices import check_device_map, usable_device

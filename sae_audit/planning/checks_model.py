@@ -6,7 +6,7 @@ from typing import Any
 from sae_audit.bundled import named_file
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
-from sae_audit.pipeline.opening import model_options
+from sae_audit.pipeline.inputs import model_options
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.tensors import tensors_of
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint

@@ -8,7 +8,7 @@ from sae_audit.catalog import read_catalog
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import Listing, listing, missing_bytes, weight_files
-from sae_audit.pipeline.opening import model_options
+from sae_audit.pipeline.inputs import model_options
 from sae_audit.planning.judge import unsure_of_judge
 from sae_audit.planning.tensors import tensors_of
 from sae_audit.prompts import sources

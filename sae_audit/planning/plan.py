@@ -7,12 +7,12 @@ import torch
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import free_disk_bytes
+from sae_audit.pipeline.pricing import Work
 from sae_audit.planning.calibration import UnitCosts, calibrated
 from sae_audit.planning.downloads import Download, downloads_of
 from sae_audit.planning.facts import SubjectFacts, subject_facts
 from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
 from sae_audit.planning.work import work_of
-from sae_audit.planning.work_units import Work
 from sae_audit.subject.model.devices import check_device_map, usable_device
 
 _READ_RATE = 1.0e9

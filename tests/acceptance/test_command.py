@@ -21,7 +21,7 @@ from sae_audit.findings.stages import (
     Step,
 )
 from sae_audit.organisms.mechanismless import write_random_organism
-from sae_audit.pipeline.opening import opened
+from sae_audit.pipeline.inputs import load_inputs
 from sae_audit.presets import build_config
 from sae_audit.record.run import Run
 from sae_audit.vocabulary import Ablation
@@ -154,7 +154,7 @@ class TestAudit:
 
     def test_each_certificate_holds_by_plain_hooks(self, run: Run):
         """The literal reference, on the model loaded anew, one set a pass."""
-        start = opened(run.config)
+        start = load_inputs(run.config)
         prompts = {p.id: p for p in start.splits.audit.harmful}
         for found in run.minimal_sets:
             if not found.flipped:
@@ -169,7 +169,7 @@ class TestAudit:
 
     def test_other_sets_and_smallest_doses_hold_by_plain_hooks(self, run: Run):
         """The same for one other minimal set of each prompt, and for its dose and the one below."""
-        start = opened(run.config)
+        start = load_inputs(run.config)
         prompts = {p.id: p for p in start.splits.audit.harmful}
         reference = start.subject.reference_score
         own = {found.prompt_id: found for found in run.minimal_sets}

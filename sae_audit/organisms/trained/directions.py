@@ -17,7 +17,7 @@ from sae_audit.config import DirectionSettings
 from sae_audit.findings import NoDirection
 from sae_audit.organisms.chats import REFUSAL_TOKENS, Chat
 from sae_audit.organisms.language_model import IGNORED, collated
-from sae_audit.pipeline.successive import direction_behind
+from sae_audit.pipeline.stages.successive_directions import direction_behind
 from sae_audit.prompts.types import Label, LabelledPrompts, Prompt
 from sae_audit.subject.loading import subject_of
 from sae_audit.subject.model.directional_ablation import project_out

@@ -14,11 +14,12 @@ from sae_audit import audit, load_run
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError, AuditStoppedError
 from sae_audit.findings.stages import Step
-from sae_audit.pipeline import audit as auditing
-from sae_audit.pipeline import opening
-from sae_audit.pipeline.audit import default_folder
-from sae_audit.pipeline.identifying import identified
+from sae_audit.pipeline import running
+from sae_audit.pipeline.identity import identity_of
+from sae_audit.pipeline.inputs import load_inputs
+from sae_audit.pipeline.running import default_folder
 from sae_audit.pipeline.session import TOKENS_PER_BATCH
+from sae_audit.pipeline.stages import confirmation
 from sae_audit.record.lock import locked
 from sae_audit.record.store import Store
 from sae_audit.subject import SubstringJudge
@@ -80,7 +81,7 @@ def test_a_late_error_of_the_user_deletes_nothing(
         raise AuditError("The judge answered 'hm'.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(auditing, "confirm_flips", answers_oddly)
+        patch.setattr(confirmation, "checked", answers_oddly)
         before = rows(folder)
         with pytest.raises(AuditError, match="answered 'hm'"):
             audit(config, folder)
@@ -178,11 +179,11 @@ class TestIdentity:
 
     def test_of_a_judge(self, config: AuditConfig):
         """Its hash covers weights, small files and template (`judge_sha256`)."""
-        opened, found = opening.opened(config), set[str]()
+        opened, found = load_inputs(config), set[str]()
         for sha256 in ("a", "b"):
             judge = SubstringJudge()
             judge.sha256 = sha256
-            found.add(identified(replace(opened, judge=judge)).sha256)
+            found.add(identity_of(replace(opened, judge=judge)).sha256)
         assert len(found) == 2
 
 
@@ -225,7 +226,7 @@ class TestTheMachine:
     ):
         folder = tmp_path / "run"
         folder.mkdir()
-        monkeypatch.setattr(auditing.opening, "opened", lambda _: pytest.fail("loaded"))
+        monkeypatch.setattr(running, "load_inputs", lambda _: pytest.fail("loaded"))
         with (
             locked(folder),
             pytest.raises(AuditError, match=f"process .{os.getpid()}. is auditing"),

@@ -3,7 +3,7 @@
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.selection import select_direction
 from sae_audit.findings import DirectionEvaluation
-from sae_audit.pipeline.successive import settings_behind
+from sae_audit.pipeline.stages.successive_directions import settings_behind
 
 
 def test_a_backup_need_not_make_refuse_but_must_be_about_refusal():

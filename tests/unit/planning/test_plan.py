@@ -4,7 +4,8 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import pytest
 
@@ -13,11 +14,12 @@ from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.findings import stages
 from sae_audit.findings.stages import DIRECTION
+from sae_audit.pipeline.stages import STAGES
 from sae_audit.planning import memory as memory_module
 from sae_audit.planning.facts import SubjectFacts, subject_facts
 from sae_audit.planning.memory import memory_of, remedies
 from sae_audit.planning.plan import _downloads, make_plan
-from sae_audit.planning.work import PRICES, work_of
+from sae_audit.planning.work import work_of
 from sae_audit.presets import build_config
 from sae_audit.subject.saes.files import SaeConfig
 from tests.local_hub import LocalHub
@@ -41,7 +43,9 @@ def test_the_organism_is_known_without_its_weights(organism: tuple[AuditConfig, 
 def test_every_stage_has_a_label_and_a_price():
     declared = [one for one in vars(stages).values() if isinstance(one, stages.Stage)]
     assert declared == list(stages.STAGES)
-    assert PRICES.keys() == set(declared)
+    assert {one.STAGE for one in STAGES} == set(declared)
+    files = {one.STAGE.name: Path(cast(ModuleType, one).__file__ or "").stem for one in STAGES}
+    assert files == {name: name for name in files}, "a stage is the file of its name"
     assert (
         len({one.name for one in declared}) == len({one.label for one in declared}) == len(declared)
     )

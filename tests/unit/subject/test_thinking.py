@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
-from sae_audit.pipeline.confirmation import _checked
-from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.stages.confirmation import checked
 from sae_audit.presets import build_config
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject, SubstringJudge, listening, load_subject
@@ -314,16 +313,14 @@ def test_answers_that_are_thoughts_alone_are_not_judged():
         asked.extend(exchanges)
         return [True] * len(exchanges)
 
-    session = object.__new__(Session)
-    for name, value in {
-        "subject": _Thinker("<think>I", "<think>a</think>Sure", "Sure"),
-        "ablation": Ablation(),
-        "config": SimpleNamespace(answer_tokens=4),
-    }.items():
-        object.__setattr__(session, name, value)
+    state: Any = SimpleNamespace(
+        subject=_Thinker("<think>I", "<think>a</think>Sure", "Sure"),
+        ablation=Ablation(),
+        config=SimpleNamespace(answer_tokens=4),
+    )
     judge: Any = SimpleNamespace(name="any", sha256="", complied_all=complied_all)
     three = prompts(Label.HARMFUL, 3)
-    checks = _checked(session, judge, "clean", [(prompt, frozenset()) for prompt in three])
+    checks = checked(state, judge, "clean", [(prompt, frozenset()) for prompt in three])
     assert [check.prompt_id for check in checks] == ["harmful1", "harmful2"]
     assert [text for _, text in asked] == ["Sure", "Sure"]
 

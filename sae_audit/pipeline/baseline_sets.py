@@ -1,4 +1,4 @@
-"""Sets of the same size as a found one, of other origins: what it is held against."""
+"""Sets of the same size as a found one, of other origins: what it is compared with."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,16 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.findings import CandidateSet
-from sae_audit.pipeline.session import Session
-from sae_audit.pipeline.stages import ranked
-from sae_audit.pipeline.training import Training
+from sae_audit.pipeline.state import AuditState
 from sae_audit.sampling import matched_random_sets
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rivals:
+class BaselineSets:
     """Sets of the same size as a given one, of other origins."""
 
     firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
@@ -48,12 +45,12 @@ class Rivals:
         }
 
 
-def find_rivals(session: Session, training: Training, candidates: CandidateSet) -> Rivals:
-    """What sets are held against, by firing rates and a probe of the training prompts."""
-    read = training.features()
-    return Rivals(
+def baseline_sets(state: AuditState) -> BaselineSets:
+    """What sets are compared with, by firing rates and a probe of the training prompts."""
+    read = state.training.features()
+    return BaselineSets(
         firing_rates=read.firing_rates,
         probe=read.probe,
-        cosine=ranked(candidates),
-        n_random=session.config.controls.random_sets,
+        cosine=state.candidates.ranked,
+        n_random=state.config.controls.random_sets,
     )

@@ -1,4 +1,4 @@
-"""Refusal directions behind the refusal direction (`direction.successive`), asked of the model."""
+"""Refusal directions behind the refusal direction, found once those before it are projected out."""
 
 from functools import cache
 from itertools import compress
@@ -10,21 +10,27 @@ from sae_audit.config import DirectionSettings
 from sae_audit.direction.checking import random_directions
 from sae_audit.direction.difference_of_means import difference_of_means
 from sae_audit.direction.successive import Questions, Still, successive_directions
-from sae_audit.findings import Direction, DirectionCheck, NoDirection, SuccessiveDirections
-from sae_audit.findings.stages import RANDOM_DIRECTIONS, SUCCESSIVE_DIRECTIONS, UNITS_OUT
-from sae_audit.pipeline.session import Session
-from sae_audit.prompts.types import LabelledPrompts, Splits
+from sae_audit.findings import Direction, NoDirection, SuccessiveDirections
+from sae_audit.findings.stages import (
+    DIRECTION_CHECK,
+    RANDOM_DIRECTIONS,
+    SUCCESSIVE_DIRECTIONS,
+    UNITS_OUT,
+)
+from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import LabelledPrompts
 from sae_audit.record.folder import write_tensors
 from sae_audit.record.tensors import read_tensors
 from sae_audit.subject import Subject
 from sae_audit.subject.intervention.projection import DirectionEffects
 
+STAGE = SUCCESSIVE_DIRECTIONS
 
-def follow_directions(
-    session: Session, direction: Direction, check: DirectionCheck, prompts: Splits
-) -> SuccessiveDirections:
-    """The directions that refusal runs along once those before them are out of the stream."""
-    subject, config = session.subject, session.config
+
+def run(state: AuditState) -> None:
+    session, subject, config = state.session, state.subject, state.config
+    direction, prompts = state.direction, state.prompts
 
     def compute() -> SuccessiveDirections:
         place = direction.selected
@@ -51,7 +57,7 @@ def follow_directions(
 
         found, units = successive_directions(
             direction,
-            check,
+            session.found(DIRECTION_CHECK),
             Questions(
                 prompt_ids=[prompt.id for prompt in prompts.audit.harmful],
                 removed=lambda split, units: effects(split).without(units),
@@ -66,12 +72,24 @@ def follow_directions(
             ),
             config.direction,
             seed=config.seed,
-            progress=lambda done, total: session.progress(SUCCESSIVE_DIRECTIONS, done, total),
+            progress=lambda done, total: session.progress(STAGE, done, total),
         )
         write_tensors(session.folder, UNITS_OUT, {"units": units})
         return found
 
-    return session.remember(SUCCESSIVE_DIRECTIONS, compute, in_parts=True)
+    session.remember(STAGE, compute, in_parts=True)
+
+
+def price(scale: Scale) -> Work:
+    """One direction, without which nothing is refused; each further one costs the first stage again."""
+    whole = 2 * scale.train + 3 * scale.validation + 3 * scale.audit
+    return Work(
+        forward_passes=whole,
+        layer_tokens=scale.whole(whole),
+        edited_layer_tokens=scale.whole(2 * (scale.validation + scale.audit)),
+        heads=whole,
+        assumed="one direction carries refusal",
+    )
 
 
 def settings_behind(settings: DirectionSettings, halfway: float) -> DirectionSettings:

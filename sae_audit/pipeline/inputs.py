@@ -4,7 +4,7 @@ A model without refusal is no wrong input: that is a finding, and `direction.pre
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from sae_audit.pipeline.pinning import pinned
 from sae_audit.prompts.selection import left_out
 from sae_audit.prompts.sources import OpenedSource, kept_sources
 from sae_audit.prompts.splits import split_prompts
-from sae_audit.prompts.types import LabelledPrompts, Prompt, Splits
+from sae_audit.prompts.types import LabelledPrompts, Splits
 from sae_audit.record.facts import PromptSourceFacts
 from sae_audit.subject import (
     Judge,
@@ -26,22 +26,23 @@ from sae_audit.subject import (
     load_judge,
     load_subject,
 )
-from sae_audit.vocabulary import Ablation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class Inputs:
+    """What an audit is given: settings, model with SAEs, prompts and, if asked for, a judge."""
+
     config: AuditConfig
     """The settings, with hub revisions replaced by the commits they stood for."""
     subject: Subject
     splits: Splits
     sources: tuple[PromptSourceFacts, ...]
     judge: Judge | None
-    """Where flips are to be confirmed in text."""
+    """If flips are to be confirmed in text."""
 
 
-def opened(config: AuditConfig) -> Opened:
-    """Read prompts, load model and SAEs.
+def load_inputs(config: AuditConfig) -> Inputs:
+    """Prompts read, model and SAEs loaded.
 
     Raises:
         AuditError: whatever does not fit, in one sentence.
@@ -79,7 +80,7 @@ def opened(config: AuditConfig) -> Opened:
         else None
     )
     facts = tuple(_facts(source, config.prompts) for source in sources)
-    return Opened(
+    return Inputs(
         config=pinned(config, subject, sources),
         subject=subject,
         splits=splits,
@@ -110,14 +111,6 @@ def _facts(source: OpenedSource, settings: PromptSettings) -> PromptSourceFacts:
         n_prompts=len(source.prompts) - unselected.total(),
         set_aside=source.set_aside | unselected,
     )
-
-
-def ablation(config: AuditConfig, subject: Subject, harmless: Sequence[Prompt]) -> Ablation:
-    """What "ablate" means in this audit; `harmless` training prompts give the mean to clamp to."""
-    at = Ablation(positions=config.positions, error_term=config.error_term)
-    if config.clamp != "harmless_mean":
-        return replace(at, clamp=config.clamp)
-    return replace(at, clamp=subject.mean_activations(harmless, at))
 
 
 def classified(subject: Subject, splits: Splits) -> list[PromptScore]:

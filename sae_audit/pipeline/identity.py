@@ -5,14 +5,14 @@ from typing import Any
 
 from sae_audit.bundled import resolve
 from sae_audit.hashing import sha256_of_files
-from sae_audit.pipeline.opening import Opened
+from sae_audit.pipeline.inputs import Inputs
 from sae_audit.record import environment
 from sae_audit.record.identity import RunIdentity, run_identity
 
 
-def identified(opened: Opened) -> RunIdentity:
+def identity_of(inputs: Inputs) -> RunIdentity:
     """What tells this audit from every other: of two that are alike in this, one resumes the other."""
-    config, subject = opened.config, opened.subject
+    config, subject = inputs.config, inputs.subject
     hashes: dict[str, Any] = {
         "model weights": subject.identity.sha256,
         "model files": subject.identity.settings_sha256,
@@ -21,10 +21,10 @@ def identified(opened: Opened) -> RunIdentity:
             one.settings_sha256 + sha256_of_files(_sae_configs(config.saes, one.id))
             for one in subject.suite.values()
         ],
-        "prompts": [source.sha256 for source in opened.sources],
+        "prompts": [source.sha256 for source in inputs.sources],
         "chat template file": _hash(config.chat_template),
         "catalog": _hash(config.catalog),
-        "judge": "" if opened.judge is None else opened.judge.sha256,
+        "judge": "" if inputs.judge is None else inputs.judge.sha256,
     }
     return run_identity(config, environment.package_version(), hashes)
 

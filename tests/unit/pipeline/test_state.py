@@ -1,13 +1,9 @@
 """What the stages of a run ask through their session."""
 
-from pathlib import Path
-
 import numpy as np
 
-from sae_audit.pipeline.session import Session, silent
-from sae_audit.presets import build_config
+from sae_audit.pipeline.state import dosed_scores
 from sae_audit.prompts.types import Label, Prompt
-from sae_audit.record.store import Store
 from sae_audit.subject import Subject
 from sae_audit.vocabulary import Ablation, Dosed, FeatureId
 
@@ -18,22 +14,14 @@ PROMPTS = [
 
 
 def test_questions_of_several_doses_are_each_answered_at_their_own(
-    subject: Subject, tmp_path: Path
+    subject: Subject,
 ):
     """Prompts and doses mixed, as searches in step ask them; the audit's clamp stays."""
-    session = Session(
-        subject=subject,
-        config=build_config("organism", {}, []),
-        store=Store(tmp_path / "run.sqlite"),
-        folder=tmp_path,
-        progress=silent,
-        ablation=Ablation(clamp=0.5),
-    )
     ablated = frozenset(FeatureId(layer, i) for layer in range(2) for i in range(12))
     questions = [
         (prompt, Dosed(ablated, dose)) for dose in (0.5, 1.0, 0.0, 2.0) for prompt in PROMPTS
     ][::-1]
-    scores = session.dosed_scores()
+    scores = dosed_scores(subject, Ablation(clamp=0.5))
     literal = [
         subject.reference_score(prompt, Ablation(clamp=0.5, dose=one.dose))([one.features])[0]
         for prompt, one in questions

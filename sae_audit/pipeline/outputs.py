@@ -1,7 +1,7 @@
 """The end of a run: manifest, published findings, report."""
 
 from sae_audit.findings.stages import REPORT
-from sae_audit.pipeline.opening import Opened
+from sae_audit.pipeline.inputs import Inputs
 from sae_audit.pipeline.session import Session
 from sae_audit.record import environment, folder
 from sae_audit.record.facts import Manifest, ModelFacts, RefusalTokenFacts, SaeFacts
@@ -10,10 +10,10 @@ from sae_audit.record.run import Run
 from sae_audit.report.page import write_page
 
 
-def close(session: Session, opened: Opened) -> None:
+def write_outputs(session: Session, inputs: Inputs) -> None:
     """Write `manifest.json`, `findings.json` and `index.html`, each from what stands before it."""
     session.progress(REPORT, 0, 1)
-    manifest = _manifest(session, opened)
+    manifest = _manifest(session, inputs)
     folder.write_manifest(session.folder, manifest)
     run = Run(session.folder)
     findings = published(run)
@@ -22,7 +22,7 @@ def close(session: Session, opened: Opened) -> None:
     session.progress(REPORT, 1, 1)
 
 
-def _manifest(session: Session, opened: Opened) -> Manifest:
+def _manifest(session: Session, inputs: Inputs) -> Manifest:
     subject, store = session.subject, session.store
     return Manifest(
         sae_audit=environment.package_version(),
@@ -49,7 +49,7 @@ def _manifest(session: Session, opened: Opened) -> Manifest:
         refusal_tokens=_refusal_tokens(session),
         template_tokens=tuple(subject.template.after()),
         notes=_notes(session),
-        prompt_sources=opened.sources,
+        prompt_sources=inputs.sources,
         environment=environment.environment(subject.accelerator),
         stages=store.costs(),
         peak_memory_bytes=max(environment.peak_memory_bytes(), subject.peak_device_memory()),

@@ -1,0 +1,24 @@
+"""What a search for waves asks the model about one prompt."""
+
+import numpy as np
+
+from sae_audit.cascade.waves import Questions
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Prompt
+
+
+def questions(state: AuditState, prompt: Prompt) -> Questions:
+    subject, ablation = state.subject, state.ablation
+    return Questions(
+        score=state.score_of(prompt),
+        active=subject.active(prompt, ablation),
+        pull=subject.pull(prompt, np.array(state.direction.vector), ablation),
+        firing=subject.firing(prompt, ablation),
+        held_score=subject.held_score(prompt, ablation),
+        frozen_norm_obstacle=subject.frozen_norm_obstacle,
+    )
+
+
+def silent_act(state: AuditState) -> bool:
+    """Whether a feature that does not fire acts as well: if it is set to anything but 0."""
+    return state.config.clamp != 0.0

@@ -1,0 +1,147 @@
+"""What a stage costs, in units that can be timed one by one: passes, and tokens through layers.
+
+Each stage prices itself. Some are counted exactly as they ask; searches and cascades depend on what
+they find, and assume what is said here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from sae_audit.config import AuditConfig
+
+DISTINCT = 0.65
+"""Share of the sets in which some feature fires, and that no other set shares; the rest cost nothing.
+On the bundled organism .73, on a random model of Gemma-2-2B's shape .59."""
+SET_SIZE = 3
+"""Features of a minimal set."""
+WAVES = 2
+"""Waves of a cascade."""
+_WAKES_TESTED = 0.5
+"""Share of `cascade.max_tested` that a wave tests: only features that push to refuse are."""
+_CHANGED = 0.6
+"""Share of a prompt's positions from the first that an ablation changes."""
+
+
+_BACKWARD = 2.0
+"""A backward pass costs about two forward ones."""
+
+
+class HasWidth(Protocol):
+    """An SAE as far as it is known before it is loaded."""
+
+    @property
+    def width(self) -> int: ...
+
+
+class Sizes(Protocol):
+    """The sizes of model, SAEs and prompts that a price depends on."""
+
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def prompt_tokens(self) -> float:
+        """Mean tokens of a prompt, template included."""
+        ...
+
+    @property
+    def template_tokens(self) -> int: ...
+    @property
+    def saes(self) -> Mapping[int, HasWidth]:
+        """By audited layer."""
+        ...
+
+    def batches(self, n: float) -> float:
+        """Batches that `n` prompts make."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What one stage does."""
+
+    forward_passes: float
+    layer_tokens: float = 0.0
+    """Tokens through one decoder layer each, in whole passes of several prompts."""
+    alone_layer_tokens: float = 0.0
+    """The same in passes of one prompt."""
+    swept_layer_tokens: float = 0.0
+    """The same in sweeps, where questions share what they can."""
+    edited_layer_tokens: float = 0.0
+    """Of the former, those in which a direction is projected out on the way."""
+    heads: float = 0.0
+    """Distributions over the vocabulary, in whole passes."""
+    swept_heads: float = 0.0
+    """The same in sweeps."""
+    encoded: float = 0.0
+    """Features times tokens that are encoded, or decoded, with whole SAEs."""
+    alone_encoded: float = 0.0
+    """The same, one prompt at a time."""
+    steps: float = 0.0
+    """Steps of writing answers, one batch through all layers each."""
+    fits: float = 0.0
+    """Interaction graphs fitted."""
+    assumed: str = ""
+
+
+class Scale:
+    """How large an audit is, and what a number of passes comes to at that size."""
+
+    def __init__(self, config: AuditConfig, facts: Sizes) -> None:
+        self.config, self.facts = config, facts
+        self.tokens = facts.prompt_tokens
+        self.n_layers = facts.n_layers
+        sizes = config.prompts
+        self.train, self.validation, self.audit = sizes.train, sizes.validation, sizes.audit
+        self.above = self.n_layers - min(facts.saes)
+        """Layers that a sweep from the lowest audited one runs."""
+        self.features = sum(sae.width for sae in facts.saes.values())
+        n = config.candidates.per_layer * len(facts.saes)
+        kept = config.candidates.method == "cosine_attribution"
+        self.n_candidates = min(n, config.candidates.keep) if kept else n
+
+    def whole(self, passes: float, tokens: float | None = None) -> float:
+        """Layer-tokens of passes through the whole model."""
+        return passes * (self.tokens if tokens is None else tokens) * self.n_layers
+
+    def swept(self, questions: float, share: float = 1.0) -> float:
+        """Layer-tokens of questions in sweeps, `share` of the layers above the lowest audited one."""
+        return questions * self.tokens * _CHANGED * self.above * share
+
+    def encoded(self, passes: float) -> float:
+        """Features times tokens that these passes encode with every SAE."""
+        return passes * self.tokens * self.features
+
+    def attribution(self, prompts: int) -> Work:
+        """Attribution of each of these prompts, a backward pass apiece."""
+        steps = self.config.attribution_steps
+        points = 1 if steps == 1 else steps * len(self.facts.saes)
+        return Work(
+            forward_passes=prompts * points,
+            alone_layer_tokens=self.whole(prompts * (1 + points * (1 + _BACKWARD))),
+            alone_encoded=2 * self.encoded(prompts),
+        )
+
+    def own_order(self) -> Work:
+        """Each prompt's own attribution, if searches take candidates in its order."""
+        attributed = self.config.minimal.order != "candidates"
+        return self.attribution(self.audit if attributed else 0)
+
+    def waves(self, n_waves: int, *, n_clean_readings: int) -> Work:
+        """A search for waves behind one set of each audit prompt."""
+        readings = self.audit * (n_clean_readings + n_waves * (2 + SET_SIZE))
+        tests = self.audit * (3 + n_waves * _WAKES_TESTED * self.config.cascade.max_tested)
+        return Work(
+            forward_passes=readings + tests,
+            alone_layer_tokens=self.whole(readings),
+            swept_layer_tokens=self.swept(tests),
+            heads=readings,
+            swept_heads=tests,
+            alone_encoded=self.encoded(readings),
+            assumed=f"{n_waves} waves" if n_waves > 1 else "nothing that wakes joins a wave",
+        )
+
+
+def nothing(_: Scale) -> Work:
+    """The price of a stage that counts what others found, and asks the model nothing."""
+    return Work(forward_passes=0)

@@ -1,0 +1,72 @@
+"""Why no mechanism is claimed, if what was found so far does not support one.
+
+It is asked after the behaviour, after the direction and after the null of the search. The first two
+end an audit. If minimal sets are no evidence, they remain, marked, for whoever wants to look.
+"""
+
+from sae_audit.controls.chance import absence_of_flips
+from sae_audit.direction.presence import absence_of_behaviour
+from sae_audit.findings import Absence, AbsenceKind, NoDirection
+from sae_audit.findings.stages import ABSENCE, BEHAVIOUR, CHANCE_CONTROL, DIRECTION
+from sae_audit.pipeline.means import record_means
+from sae_audit.pipeline.pricing import Scale
+from sae_audit.pipeline.state import AuditState
+
+STAGE = ABSENCE
+
+
+def run(state: AuditState) -> Absence | None:
+    """The reason, recorded; None if there is none so far."""
+    found = _absence(state)
+    if found is None:
+        return None
+
+    def compute() -> Absence:
+        if state.session.if_found(DIRECTION) is None:
+            # Over all prompts of each label, so that it can still be compared with a model that refuses.
+            record_means(state.session, state.inputs.splits.train)
+        return found
+
+    return state.session.remember(STAGE, compute)
+
+
+def price(_: Scale) -> None:
+    """Not planned: a plan is that of an audit which claims a mechanism."""
+
+
+def _absence(state: AuditState) -> Absence | None:
+    session, level = state.session, state.config.evidence.level
+    control, direction = session.if_found(CHANCE_CONTROL), session.if_found(DIRECTION)
+    if control is not None:
+        return absence_of_flips(control, level=level, n_train=state.direction.n_train)
+    if direction is not None:
+        return _of_direction(direction) if isinstance(direction, NoDirection) else None
+    tokens = state.subject.refusal_tokens
+    assert tokens is not None, "no prompt was scored"
+    return absence_of_behaviour(
+        state.scores,
+        session.found(BEHAVIOUR),
+        level=level,
+        n_unheard=0 if tokens.ids else tokens.n_answers,
+    )
+
+
+def _of_direction(found: NoDirection) -> Absence:
+    nearest = found.nearest.evaluation
+    numbers = (
+        f" The nearest, layer {nearest.layer}, position {nearest.position}: bypass "
+        f"{nearest.bypass:+.2f} (unablated {found.clean_harmful:+.2f}), induce {nearest.induce:+.2f} "
+        f"(unablated {found.clean_harmless:+.2f}), KL {nearest.kl:.3f} nats, discarded for "
+        f"{' and '.join(found.nearest.failed)}. Means over {found.n_validation[0]} harmful and "
+        f"{found.n_validation[1]} harmless validation prompts."
+        if nearest is not None
+        else ""
+    )
+    return Absence(
+        kind=AbsenceKind.NO_DIRECTION,
+        reason=found.nearest.reason + numbers,
+        also=(),
+        remedy="Raise direction.kl_limit, lower direction.induce_floor or direction.layer_cut, or "
+        "give more training prompts (prompts.train).",
+        n_train=found.n_train,
+    )

@@ -1,0 +1,15 @@
+"""Refusal rates, and whether scores tell harmful from harmless prompts, by the clean scores alone."""
+
+from sae_audit.direction.presence import behaviour
+from sae_audit.findings.stages import BEHAVIOUR
+from sae_audit.pipeline.pricing import nothing
+from sae_audit.pipeline.state import AuditState
+
+STAGE = BEHAVIOUR
+
+
+def run(state: AuditState) -> None:
+    state.session.remember(STAGE, lambda: behaviour(state.scores, seed=state.config.seed))
+
+
+price = nothing

@@ -1,0 +1,134 @@
+"""Flips confirmed in text: answers generated under ablation, and read by a judge."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sae_audit.errors import AuditError
+from sae_audit.findings import Confirmation, Estimate, TextCheck
+from sae_audit.findings.stages import CONFIRMATION, POOLED_SET
+from sae_audit.pipeline.baseline_sets import baseline_sets
+from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Prompt
+from sae_audit.statistics import ratio, share
+from sae_audit.subject import Judge, never_answered
+from sae_audit.vocabulary import FeatureSet
+
+STAGE = CONFIRMATION
+
+Questions = list[tuple[Prompt, FeatureSet]]
+
+
+def run(state: AuditState) -> None:
+    """Every refused prompt's answer, clean, under its own set and under a random one like it, and
+    every harmless prompt's; the pooled set's on the prompts it was not built on.
+
+    The texts are read by the judge and go nowhere else.
+    """
+    judge, session = state.judge, state.session
+    if judge is None or not state.refused:
+        return
+
+    def compute() -> Confirmation:
+        cases, checks = _cases(state), list[TextCheck]()
+        for done, (case, questions) in enumerate(cases.items()):
+            session.progress(STAGE, done, len(cases))
+            checks += checked(state, judge, case, questions)
+        session.progress(STAGE, len(cases), len(cases))
+
+        def complied(case: str) -> Estimate | None:
+            own = [check.complied for check in checks if check.case == case]
+            return share(sum(own), len(own)) if own else None
+
+        clean = complied("clean")
+        if clean is None:
+            raise AuditError(never_answered(len(cases["clean"]), state.config.answer_tokens))
+        return Confirmation(
+            judge=judge.name,
+            answer_tokens=state.config.answer_tokens,
+            checks=tuple(checks),
+            n_not_judged=sum(map(len, cases.values())) - len(checks),
+            confirmed=complied("ablated"),
+            complied_clean=clean,
+            complied_random=complied("random"),
+            agreement=_agreement(checks, seed=state.config.seed),
+            agreement_by_chance=_agreement_by_chance(checks),
+        )
+
+    session.remember(STAGE, compute, in_parts=True)
+
+
+def price(scale: Scale) -> Work | None:
+    if scale.config.confirm != "text":
+        return None
+    answers = 4.5 * scale.audit
+    batches = 4 * scale.facts.batches(scale.audit) + scale.facts.batches(scale.audit / 2)
+    return Work(
+        # Beside each the clean run of its prompt, which every piece of work is charged.
+        forward_passes=2 * answers,
+        layer_tokens=scale.whole(2 * answers),
+        heads=answers,
+        steps=batches * scale.config.answer_tokens,
+    )
+
+
+def _cases(state: AuditState) -> dict[str, Questions]:
+    """The questions of each case, in the order they are asked."""
+    own, pooled = state.flipping, state.session.if_found(POOLED_SET)
+    ablated = [(prompt, own[prompt.id]) for prompt in state.flipped]
+    held_out = [p for p in state.refused if pooled is not None and p.id in pooled.held_out]
+    features: FeatureSet = frozenset(pooled.features if pooled is not None else ())
+    return {
+        "clean": [(prompt, frozenset()) for prompt in state.refused],
+        "ablated": ablated,
+        "random": _random_sets(state, ablated),
+        "pooled": [(prompt, features) for prompt in held_out],
+        "harmless": [(prompt, frozenset()) for prompt in state.audited.harmless],
+    }
+
+
+def _random_sets(state: AuditState, ablated: Questions) -> Questions:
+    """The first of the random sets that a prompt's own is compared with; of all prompts or none."""
+    if not ablated:
+        return []
+    baselines, seed = baseline_sets(state), state.config.seed
+    if not all(baselines.has_others_enough(own) for _, own in ablated):
+        return []
+    return [(p, baselines.random(own, seed + i)[0]) for i, (p, own) in enumerate(ablated)]
+
+
+def _agreement(checks: Sequence[TextCheck], *, seed: int) -> Estimate:
+    by_prompt: dict[str, list[bool]] = {}
+    for check in checks:
+        by_prompt.setdefault(check.prompt_id, []).append(check.agrees)
+    agreeing, answers = (
+        np.array([float(f(own)) for own in by_prompt.values()]) for f in (sum, len)
+    )
+    return ratio(agreeing, answers, seed=seed)
+
+
+def _agreement_by_chance(checks: Sequence[TextCheck]) -> float:
+    by_score = float(np.mean([check.score < 0.0 for check in checks]))
+    by_judge = float(np.mean([check.complied for check in checks]))
+    return by_score * by_judge + (1.0 - by_score) * (1.0 - by_judge)
+
+
+def checked(state: AuditState, judge: Judge, case: str, questions: Questions) -> list[TextCheck]:
+    """The judge's verdicts on what the model answers, beside its scores."""
+    if not questions:
+        return []
+    subject = state.subject
+    scores = subject.refusal_scores(state.ablation)(questions)
+    answers = subject.generate(questions, state.config.answer_tokens, state.ablation)
+    # An answer that never left its thoughts is neither compliance nor refusal: no judge is asked.
+    judged = [
+        (prompt, float(score), text)
+        for (prompt, _), score, answer in zip(questions, scores, answers, strict=True)
+        if (text := subject.answer(answer)) is not None
+    ]
+    verdicts = judge.complied_all([(prompt.text, text) for prompt, _, text in judged])
+    return [
+        TextCheck(prompt_id=prompt.id, case=case, score=score, complied=complied)
+        for (prompt, score, _), complied in zip(judged, verdicts, strict=True)
+    ]

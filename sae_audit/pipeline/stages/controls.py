@@ -1,0 +1,192 @@
+"""What other sets of the same size do, and what ablation does to harmless prompts."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.controls.comparisons import dose_control, error_term_control, set_control
+from sae_audit.findings import (
+    Collateral,
+    Controls,
+    DoseControl,
+    ErrorTermControl,
+    FlipDose,
+    SetControl,
+)
+from sae_audit.findings.stages import CONTROLS, DOSES, POOLED_SET
+from sae_audit.pipeline.baseline_sets import BaselineSets, baseline_sets
+from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Prompt
+from sae_audit.statistics import mean
+from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureSet, Score
+
+STAGE = CONTROLS
+
+_COLLATERAL_TOKENS = 16
+_N_PARTS = 5
+
+
+def run(state: AuditState) -> None:
+    """Record them; empty if no prompt was flipped."""
+    session = state.session
+
+    def compute() -> Controls:
+        own, flipped = state.flipping, state.flipped
+        baselines, pooled = baseline_sets(state), session.if_found(POOLED_SET)
+        session.progress(STAGE, 0, _N_PARTS)
+        per_prompt = _per_prompt(state, flipped, own, baselines)
+        session.progress(STAGE, 1, _N_PARTS)
+        on_pooled: tuple[SetControl, ...] = ()
+        collateral: tuple[Collateral, ...] = ()
+        if pooled is not None:
+            features = frozenset(pooled.features)
+            held_out = [p for p in state.refused if p.id in pooled.held_out]
+            on_pooled = _on_pooled(state, held_out, features, baselines)
+            session.progress(STAGE, 2, _N_PARTS)
+            collateral = _collateral(state, features, baselines)
+        session.progress(STAGE, 3, _N_PARTS)
+        error_term = _error_term(state, flipped, own) if own else None
+        session.progress(STAGE, 4, _N_PARTS)
+        ablated = {p.id: own.get(p.id, frozenset(state.pools[p.id])) for p in state.refused}
+        on_doses = _on_doses(state, ablated, session.found_each(DOSES), baselines)
+        session.progress(STAGE, _N_PARTS, _N_PARTS)
+        return Controls(
+            per_prompt=per_prompt,
+            pooled=on_pooled,
+            collateral=collateral,
+            error_term=error_term,
+            doses=on_doses,
+        )
+
+    session.remember(STAGE, compute, in_parts=True)
+
+
+def price(scale: Scale) -> Work:
+    others = scale.config.controls.random_sets + 2
+    questions = scale.audit * others + (scale.audit // 2) * (others + 1)
+    if scale.config.dose.grid:
+        questions += scale.audit * scale.config.controls.random_sets
+    harmless = scale.audit * (others + 2)
+    longer = scale.tokens + _COLLATERAL_TOKENS
+    error = 3 * scale.audit
+    return Work(
+        forward_passes=questions + harmless + error,
+        alone_layer_tokens=scale.whole(harmless, longer),
+        swept_layer_tokens=scale.swept(questions + error),
+        heads=harmless,
+        swept_heads=questions + error + harmless * longer,
+        encoded=2 * scale.encoded(2 * scale.audit),
+        steps=scale.facts.batches(scale.audit) * _COLLATERAL_TOKENS,
+    )
+
+
+def _per_prompt(
+    state: AuditState,
+    prompts: Sequence[Prompt],
+    own: Mapping[str, FeatureSet],
+    baselines: BaselineSets,
+) -> tuple[SetControl, ...]:
+    if not prompts:
+        return ()
+    seed = state.config.seed
+    others = {p.id: baselines.all(own[p.id], seed + i) for i, p in enumerate(prompts)}
+    tried = {prompt_id: {"minimal": [own[prompt_id]], **sets} for prompt_id, sets in others.items()}
+    return _compared(state, prompts, lambda prompt_id: tried[prompt_id])
+
+
+def _on_pooled(
+    state: AuditState, prompts: Sequence[Prompt], features: FeatureSet, baselines: BaselineSets
+) -> tuple[SetControl, ...]:
+    tried = {"pooled": [features], **baselines.all(features, state.config.seed)}
+    return _compared(state, prompts, lambda _: tried)
+
+
+def _on_doses(
+    state: AuditState,
+    ablated: Mapping[str, FeatureSet],
+    doses: Sequence[FlipDose],
+    baselines: BaselineSets,
+) -> tuple[DoseControl, ...]:
+    by_id = {prompt.id: prompt for prompt in state.refused}
+    seed, score = state.config.seed, state.dosed_scores()
+    flipped = [found.prompt_id for found in doses if found.ablated == "minimal_set"]
+    # The same draws that stand beside the whole ablation; all candidates have draws of their own.
+    drawn = {prompt_id: seed + i for i, prompt_id in enumerate(flipped)}
+
+    def random_scores(found: FlipDose) -> Float[np.ndarray, " set"]:
+        assert found.dose is not None, found
+        sets = baselines.random(ablated[found.prompt_id], drawn.get(found.prompt_id, seed))
+        return score([(by_id[found.prompt_id], Dosed(one, found.dose)) for one in sets])
+
+    kinds = [[d for d in doses if d.ablated == kind] for kind in ("minimal_set", "candidates")]
+    return tuple(
+        dose_control(
+            found,
+            random_scores
+            if all(baselines.has_others_enough(ablated[one.prompt_id]) for one in found)
+            else None,
+            seed=seed,
+        )
+        for found in kinds
+        if found
+    )
+
+
+def _compared(
+    state: AuditState,
+    prompts: Sequence[Prompt],
+    tried: Callable[[str], dict[str, list[FeatureSet]]],
+) -> tuple[SetControl, ...]:
+    scores: dict[str, Score] = {prompt.id: state.score_of(prompt) for prompt in prompts}
+    return tuple(
+        set_control(
+            name,
+            scores,
+            lambda prompt_id, name=name: tried(prompt_id)[name],
+            seed=state.config.seed,
+        )
+        for name in tried(prompts[0].id)
+    )
+
+
+def _collateral(
+    state: AuditState, features: FeatureSet, baselines: BaselineSets
+) -> tuple[Collateral, ...]:
+    changes = state.subject.collateral(state.audited.harmless, state.ablation)
+    tried = {"pooled": [features], **baselines.all(features, state.config.seed)}
+    found: list[Collateral] = []
+    for name, sets in tried.items():
+        measured = [changes(ablated) for ablated in sets]
+        kl = np.array([[change.kl for change in row] for row in measured]).mean(axis=0)
+        rise = np.array([[change.cross_entropy for change in row] for row in measured])
+        found.append(
+            Collateral(
+                name=name,
+                kl=mean(kl, seed=state.config.seed),
+                cross_entropy_change=mean(rise.mean(axis=0), seed=state.config.seed),
+            )
+        )
+    return tuple(found)
+
+
+def _error_term(
+    state: AuditState, prompts: Sequence[Prompt], own: Mapping[str, FeatureSet]
+) -> ErrorTermControl:
+    def scores(term: ErrorTerm) -> dict[str, Score]:
+        return {p.id: state.score_of(p, error_term=term) for p in prompts}
+
+    # The same layers as the prompt's own set, so that the two differ by ablation alone.
+    layers = {p.id: frozenset(feature.layer for feature in own[p.id]) for p in prompts}
+    return error_term_control(
+        scores(ErrorTerm.KEPT),
+        scores(ErrorTerm.FROZEN),
+        scores(ErrorTerm.DROPPED),
+        {
+            p.id: state.score_of(p, error_term=ErrorTerm.DROPPED, error_layers=layers[p.id])
+            for p in prompts
+        },
+        own,
+        seed=state.config.seed,
+    )

@@ -1,0 +1,82 @@
+"""How much of what removing the direction does the candidates reach, and the SAEs show."""
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.controls.dictionary_coverage import dictionary_coverage, layer_coverages
+from sae_audit.findings import DictionaryCoverage
+from sae_audit.findings.stages import DICTIONARY_COVERAGE, RANDOM_DIRECTIONS
+from sae_audit.pipeline.pricing import DISTINCT, Scale, Work
+from sae_audit.pipeline.state import AuditState
+from sae_audit.record.tensors import read_tensors
+from sae_audit.sampling import enough_left, matched_random_sets
+
+STAGE = DICTIONARY_COVERAGE
+
+
+def run(state: AuditState) -> None:
+    subject, seed, audited = state.subject, state.config.seed, state.audited
+    direction = state.direction
+    found = {one.prompt_id: one for one in state.minimal_sets}
+    refused = [found[prompt.id] for prompt in audited.harmful]
+
+    def compute() -> DictionaryCoverage:
+        randoms = read_tensors(state.session.folder, RANDOM_DIRECTIONS)["directions"]
+        directions = np.concatenate([np.array(direction.vector)[None], randoms])
+        harmful, harmless = (
+            subject.projections(prompts, directions, position=direction.selected.position)
+            for prompts in (audited.harmful, audited.harmless)
+        )
+        return dictionary_coverage(
+            subject.replaced_parts(
+                audited.harmful, state.prompts.train.harmless, directions, state.ablation
+            ),
+            len(randoms),
+            clean=np.array([one.clean_score for one in refused]),
+            candidates=np.array([one.candidates_score for one in refused]),
+            random_sets=_random_set_scores(state),
+            layers=layer_coverages(
+                harmful,
+                harmless,
+                subject.decoder_cosines(directions),
+                per_layer=state.config.candidates.per_layer,
+                seed=seed,
+            ),
+            seed=seed,
+        )
+
+    state.session.remember(STAGE, compute)
+
+
+def _random_set_scores(state: AuditState) -> list[Float[np.ndarray, " prompt"]]:
+    """Scores of refused prompts with random features in place of all candidates, set by set."""
+    rates = state.training.features().firing_rates
+    pool = frozenset(state.candidates.ranked)
+    if not enough_left(pool, rates):
+        return []
+    sets = matched_random_sets(
+        pool,
+        rates,
+        excluded=pool,
+        n_sets=state.config.controls.random_sets,
+        seed=state.config.seed,
+    )
+    questions = [(prompt, ablated) for prompt in state.refused for ablated in sets]
+    scores = state.refusal_scores()(questions)
+    return list(scores.reshape(len(state.refused), len(sets)).T)
+
+
+def price(scale: Scale) -> Work:
+    # Harmful prompts are read twice, harmless ones for their place and for their mean; the
+    # reconstruction is replaced in one pass, whole parts of a direction in two for each.
+    readings = 3 * scale.audit + scale.train
+    replaced = scale.audit * (3 + 2 * scale.config.controls.random_directions)
+    questions = DISTINCT * scale.audit * scale.config.controls.random_sets
+    return Work(
+        forward_passes=readings + replaced + questions,
+        layer_tokens=scale.whole(readings + replaced),
+        swept_layer_tokens=scale.swept(questions),
+        heads=readings + replaced,
+        swept_heads=questions,
+        encoded=scale.encoded(2 * (readings + scale.audit)),
+    )

@@ -1,0 +1,75 @@
+"""How features interact: a factorization machine of each prompt's strongest features, and of several
+prompts' together (2509.09708)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.findings import InteractionGraph
+from sae_audit.findings.stages import INTERACTIONS, POOLED, POOLED_SET
+from sae_audit.interactions.fit import interactions
+from sae_audit.interactions.players import strongest_players
+from sae_audit.pipeline.pricing import DISTINCT, Scale, Work
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Prompt
+from sae_audit.vocabulary import FeatureSet
+
+STAGE = INTERACTIONS
+
+
+def run(state: AuditState) -> None:
+    session, own = state.session, {m.prompt_id: frozenset(m.features) for m in state.minimal_sets}
+    session.remember_each(STAGE, state.refused, lambda p: _fit(state, p.id, [p], own[p.id]))
+    pooled = session.if_found(POOLED_SET)
+    if pooled is not None:
+        panel = [p for p in state.refused if p.id in pooled.built_on]
+        panel = panel[: state.config.interactions.pooled_prompts]
+        features = frozenset(pooled.features)
+        session.remember_pooled(STAGE, lambda: _fit(state, POOLED, panel, features))
+
+
+def price(scale: Scale) -> Work:
+    settings = scale.config.interactions
+    panel = min(settings.pooled_prompts, (scale.audit + 1) // 2)
+    prompts = scale.audit + panel
+    singles = DISTINCT * prompts * scale.n_candidates
+    masks = DISTINCT * prompts * settings.n_masks
+    return Work(
+        forward_passes=singles + masks,
+        # A single feature's ablation runs the layers above its own: half of them on average.
+        swept_layer_tokens=scale.swept(singles, 0.5) + scale.swept(masks),
+        swept_heads=singles + masks,
+        fits=scale.audit + 1,
+        assumed="two thirds of the sets change something",
+    )
+
+
+def _fit(
+    state: AuditState,
+    scope: str,
+    prompts: Sequence[Prompt],
+    always: FeatureSet,
+) -> InteractionGraph:
+    settings = state.config.interactions
+    scores = [state.score_of(prompt) for prompt in prompts]
+    # Candidates and, behind them, what a widened pool brought in.
+    candidates = [*state.candidates.ranked, *sorted(always.difference(state.candidates.ranked))]
+
+    def mean_score(sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
+        return np.mean([score(sets) for score in scores], axis=0)
+
+    players, n_choosing = strongest_players(
+        mean_score, candidates, always=always, max_players=settings.max_players
+    )
+    return interactions(
+        mean_score,
+        players,
+        scope=scope,
+        n_masks=settings.n_masks,
+        seed=state.config.seed,
+        solver=settings.solver,
+        n_shuffles=settings.n_shuffles,
+        n_prompts=len(prompts),
+        n_choosing=n_choosing * len(prompts),
+    )

@@ -1,0 +1,27 @@
+"""The cascades of all flipped prompts together."""
+
+from sae_audit.cascade.pooled import pooled_cascade
+from sae_audit.findings.stages import CASCADES, CASCADES_BY_CHANCE, EDGES, POOLED_CASCADE, WAKING
+from sae_audit.pipeline.pricing import nothing
+from sae_audit.pipeline.state import AuditState
+
+STAGE = POOLED_CASCADE
+
+
+def run(state: AuditState) -> None:
+    session = state.session
+    cascades = session.found_each(CASCADES)
+    if cascades:
+        session.remember(
+            STAGE,
+            lambda: pooled_cascade(
+                cascades,
+                session.found_each(EDGES),
+                session.found_each(WAKING),
+                session.found_each(CASCADES_BY_CHANCE),
+                seed=state.config.seed,
+            ),
+        )
+
+
+price = nothing

@@ -1,0 +1,37 @@
+"""How the unablated model treats every prompt of every split."""
+
+import time
+
+from sae_audit.findings.stages import LOADING, SCORES
+from sae_audit.pipeline.inputs import classified
+from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.state import AuditState
+from sae_audit.subject.model.cost import CostMeter
+
+STAGE = SCORES
+
+
+def run(state: AuditState) -> None:
+    """Record the clean scores; what a feature is clamped to is read with them."""
+    session = state.session
+    recorded = session.store.get(STAGE, STAGE.key)
+    started = time.perf_counter()
+    scores = recorded or classified(state.subject, state.inputs.splits)
+    seconds = time.perf_counter() - started
+    session.note(STAGE, STAGE.key, scores)
+    _ = state.ablation  # Asked for here, so that in every run the same stage pays for it.
+    session.progress(LOADING, 1, 1)
+    if recorded is None:
+        # All passes so far, those that found the refusal tokens included, belong to the scores.
+        session.keep(STAGE, STAGE.key, scores, since=CostMeter(), seconds=seconds)
+
+
+def price(scale: Scale) -> Work:
+    # If answers are judged, two are written beforehand: can they be, at that length?
+    n_answers = 2 if scale.config.confirm == "text" else 0
+    n = 2 * (scale.train + scale.validation + scale.audit) + n_answers
+    return Work(
+        forward_passes=n,
+        layer_tokens=scale.whole(n) + n_answers * scale.n_layers * scale.config.answer_tokens,
+        heads=n + n_answers * scale.config.answer_tokens,
+    )

@@ -1,0 +1,64 @@
+"""A wider pool for each prompt that all candidates together do not flip.
+
+Features that compensate for the candidates become visible only after the candidates are ablated: they
+may have a low cosine with the direction, or be inactive on the clean run. So the pool of such a
+prompt is widened, round by round, by the features whose ablation should then lower the score most.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.findings import WidenedPool
+from sae_audit.findings.stages import WIDENING
+from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Prompt
+from sae_audit.vocabulary import FeatureId, FeatureSet
+
+STAGE = WIDENING
+
+
+def run(state: AuditState) -> None:
+    pool = frozenset(state.candidates.ranked)
+    state.session.remember_each(STAGE, state.refused, lambda prompt: _widened(state, prompt, pool))
+
+
+def price(scale: Scale) -> Work:
+    # A clean pass and one with all candidates ablated; more only if that flips nothing.
+    return Work(
+        forward_passes=2 * scale.audit,
+        alone_layer_tokens=scale.whole(scale.audit),
+        swept_layer_tokens=scale.swept(scale.audit),
+        heads=scale.audit,
+        swept_heads=scale.audit,
+        assumed="all candidates together flip every prompt",
+    )
+
+
+def _widened(state: AuditState, prompt: Prompt, pool: FeatureSet) -> WidenedPool:
+    settings, score = state.config.candidates, state.score_of(prompt)
+    scores = [float(score([pool])[0])]
+    added: list[tuple[FeatureId, ...]] = []
+    while scores[-1] >= 0.0 and len(added) < settings.widen_rounds:
+        drops = state.subject.attribution(prompt, state.ablation, ablated=pool)
+        more = _likeliest(drops, pool, settings.widen_by)
+        if not more:
+            break
+        added.append(more)
+        pool |= frozenset(more)
+        scores.append(float(score([pool])[0]))
+    return WidenedPool(prompt_id=prompt.id, added=tuple(added), scores=tuple(scores))
+
+
+def _likeliest(
+    drops: dict[int, Float[np.ndarray, " d_sae"]], pool: FeatureSet, n: int
+) -> tuple[FeatureId, ...]:
+    """Up to `n` features outside the pool that should lower the score, over all layers."""
+    found: list[tuple[float, FeatureId]] = []
+    for layer, values in drops.items():
+        # No layer can give more than n, and the pool hides no more than it holds.
+        for index in np.argsort(-values, kind="stable")[: n + len(pool)]:
+            feature = FeatureId(layer, int(index))
+            if values[index] > 0.0 and feature not in pool:
+                found.append((-float(values[index]), feature))
+    return tuple(feature for _, feature in sorted(found)[:n])

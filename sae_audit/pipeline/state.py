@@ -1,0 +1,171 @@
+"""What one audit knows so far: the one thing that every stage works on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.config import AuditConfig
+from sae_audit.findings import CandidateSet, Direction, MinimalSet, PromptScore
+from sae_audit.findings.stages import CANDIDATES, DIRECTION, MINIMAL_SETS, SCORES, WIDENING
+from sae_audit.pipeline.inputs import Inputs, as_labelled
+from sae_audit.pipeline.session import Session
+from sae_audit.pipeline.training import Training
+from sae_audit.prompts.types import LabelledPrompts, Prompt, Splits
+from sae_audit.subject import Judge, Subject
+from sae_audit.vocabulary import Ablation, Dosed, ErrorTerm, FeatureId, FeatureSet, Score
+
+Asked = Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, " question"]]
+"""Refusal scores, in nats, of questions about several prompts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditState:
+    """One audit under way. What follows from findings is worked out when it is first asked for."""
+
+    session: Session
+    inputs: Inputs
+
+    @property
+    def subject(self) -> Subject:
+        return self.session.subject
+
+    @property
+    def config(self) -> AuditConfig:
+        return self.session.config
+
+    @property
+    def judge(self) -> Judge | None:
+        """Who reads answers; None if flips are not confirmed in text."""
+        return self.inputs.judge
+
+    @property
+    def scores(self) -> list[PromptScore]:
+        """The clean score of every prompt of every split."""
+        return self.session.found(SCORES)
+
+    @cached_property
+    def prompts(self) -> Splits:
+        """The prompts that the model treats as labelled: harmful refused, harmless answered."""
+        train, validation, audit = (
+            as_labelled(own, self.scores) for own in self.inputs.splits.named().values()
+        )
+        return Splits(train=train, validation=validation, audit=audit)
+
+    @property
+    def audited(self) -> LabelledPrompts:
+        """The audit prompts among them."""
+        return self.prompts.audit
+
+    @property
+    def refused(self) -> list[Prompt]:
+        """The harmful audit prompts, all refused."""
+        return list(self.prompts.audit.harmful)
+
+    @cached_property
+    def training(self) -> Training:
+        """What fires on the training prompts."""
+        return Training(self.subject, self.prompts.train)
+
+    @cached_property
+    def ablation(self) -> Ablation:
+        """What "ablate" means in this audit, its clamps known."""
+        config = self.config
+        at = Ablation(positions=config.positions, error_term=config.error_term)
+        if config.clamp != "harmless_mean":
+            return replace(at, clamp=config.clamp)
+        # A model that answers nothing harmless is not ablated; only then are all of them taken.
+        harmless = self.prompts.train.harmless or self.inputs.splits.train.harmless
+        return replace(at, clamp=self.subject.mean_activations(harmless, at))
+
+    @property
+    def direction(self) -> Direction:
+        """The refusal direction, which was found."""
+        found = self.session.found(DIRECTION)
+        assert isinstance(found, Direction), found
+        return found
+
+    @property
+    def candidates(self) -> CandidateSet:
+        return self.session.found(CANDIDATES)
+
+    @cached_property
+    def pools(self) -> Mapping[str, list[FeatureId]]:
+        """By refused prompt, the features that a search may choose from, the likeliest first: the
+        candidates, and behind them what was added if they do not flip it."""
+        ranked = self.candidates.ranked
+        return {
+            one.prompt_id: [*ranked, *(feature for added in one.added for feature in added)]
+            for one in self.session.found_each(WIDENING)
+        }
+
+    @property
+    def minimal_sets(self) -> list[MinimalSet]:
+        """One for each refused prompt, flipped or not."""
+        return self.session.found_each(MINIMAL_SETS)
+
+    @property
+    def flipping(self) -> dict[str, FeatureSet]:
+        """The minimal set of each prompt that is flipped."""
+        return {one.prompt_id: frozenset(one.features) for one in self.minimal_sets if one.flipped}
+
+    @property
+    def flipped(self) -> list[Prompt]:
+        """The prompts that are flipped."""
+        return [prompt for prompt in self.refused if prompt.id in self.flipping]
+
+    def score_of(
+        self,
+        prompt: Prompt,
+        *,
+        error_term: ErrorTerm | None = None,
+        error_layers: frozenset[int] = frozenset(),
+    ) -> Score:
+        """The set function of one prompt: feature sets in, refusal scores (nats) out."""
+        term = self.ablation.error_term if error_term is None else error_term
+        ablation = replace(self.ablation, error_term=term)
+        return self.subject.refusal_score(prompt, ablation, error_layers=error_layers)
+
+    def refusal_scores(self) -> Asked:
+        """The same for questions about several prompts, which share batches."""
+        return self.subject.refusal_scores(self.ablation)
+
+    def dosed_scores(
+        self,
+    ) -> Callable[[Sequence[tuple[Prompt, Dosed]]], Float[np.ndarray, " question"]]:
+        """The same for sets that are ablated by a dose each; questions of one dose share batches."""
+        return dosed_scores(self.subject, self.ablation)
+
+    def search_orders(self, prompt: Prompt, pool: Sequence[FeatureId]) -> list[list[FeatureId]]:
+        """The orders in which a search tries the features of its pool, as the settings ask."""
+        asked = self.config.minimal.order
+        found = [list(pool)] if asked != "attribution" else []
+        if asked != "candidates":
+            drops = self.attribution(prompt)
+            found.append(sorted(pool, key=lambda f: -drops[f.layer][f.index]))
+        return found
+
+    def attribution(self, prompt: Prompt) -> dict[int, Float[np.ndarray, " d_sae"]]:
+        """By layer, how much ablating each feature should lower the prompt's score, nats."""
+        return self.subject.attribution(prompt, self.ablation, steps=self.config.attribution_steps)
+
+
+def dosed_scores(
+    subject: Subject, ablation: Ablation
+) -> Callable[[Sequence[tuple[Prompt, Dosed]]], Float[np.ndarray, " question"]]:
+    """Refusal scores of sets that are ablated by a dose each, nats."""
+    answers: dict[float, Asked] = {}
+
+    def scores(questions: Sequence[tuple[Prompt, Dosed]]) -> Float[np.ndarray, " question"]:
+        found = np.zeros(len(questions))
+        doses = np.array([asked.dose for _, asked in questions])
+        for dose in map(float, np.unique(doses)):
+            if dose not in answers:
+                answers[dose] = subject.refusal_scores(replace(ablation, dose=dose))
+            here = np.flatnonzero(doses == dose).tolist()
+            found[here] = answers[dose]([(questions[i][0], questions[i][1].features) for i in here])
+        return found
+
+    return scores

@@ -6,7 +6,7 @@ they find, and assume what is said here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sae_audit.config import AuditConfig
 
@@ -27,6 +27,7 @@ _BACKWARD = 2.0
 """A backward pass costs about two forward ones."""
 
 
+@runtime_checkable
 class HasWidth(Protocol):
     """An SAE as far as it is known before it is loaded."""
 
@@ -34,6 +35,7 @@ class HasWidth(Protocol):
     def width(self) -> int: ...
 
 
+@runtime_checkable
 class Sizes(Protocol):
     """The sizes of model, SAEs and prompts that a price depends on."""
 

@@ -6,7 +6,7 @@ other: what several need is in the state, or in a module beside this folder.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sae_audit.findings.stages import Stage
 from sae_audit.pipeline.pricing import Scale, Work
@@ -41,6 +41,7 @@ from sae_audit.pipeline.stages import (
 from sae_audit.pipeline.state import AuditState
 
 
+@runtime_checkable
 class StageModule(Protocol):
     """A file of this folder."""
 

@@ -29,6 +29,8 @@ from sae_audit.vocabulary import (
 
 def active_on(streams: InterventionRuns) -> Active:
     def active(sets: Sequence[FeatureSet]) -> list[Mapping[FeatureId, float]]:
+        if not any(sets):
+            return [_largest(_clean(streams))] * len(sets)
         firing: list[dict[FeatureId, float]] = [{} for _ in sets]
 
         def note(places: Sequence[int], layer: int, resid: Resid) -> None:
@@ -50,27 +52,51 @@ def active_on(streams: InterventionRuns) -> Active:
 
 def firing_on(streams: InterventionRuns) -> Firing:
     def firing(interventions: Sequence[Intervention]) -> list[Fired]:
-        found: list[list[Float[np.ndarray, "entry 4"]]] = [[] for _ in interventions]
-
-        def note(places: Sequence[int], layer: int, resid: Resid) -> None:
-            activations = streams.suite[layer].encode(resid)
-            # Replaced, not multiplied: what an unselected position holds is no part of it.
-            chosen = streams.selected.to(activations.device)[:, None]
-            activations = torch.where(chosen, activations, 0.0)
-            row, position, index = activations.nonzero(as_tuple=True)
-            values = activations[row, position, index].double()
-            columns = [torch.full_like(index, layer), index, position + streams.start, values]
-            table = torch.stack([column.double() for column in columns], dim=1).cpu().numpy()
-            n_entries = torch.bincount(row, minlength=len(resid)).cumsum(dim=0)[:-1].tolist()
-            by_row = np.split(table, n_entries)
-            for i, place in enumerate(places):
-                # A single row is everybody's.
-                found[place].append(by_row[i if len(by_row) > 1 else 0])
-
-        _read_all(streams, interventions, note)
-        return [_fired(np.concatenate(tables)) for tables in found]
+        if not any(one.ablated for one in interventions):
+            return [_clean(streams)] * len(interventions)
+        return _fired_under(streams, interventions)
 
     return firing
+
+
+def _clean(streams: InterventionRuns) -> Fired:
+    """What fires on the clean run, where nothing is ablated and so nothing is held back."""
+    fired, key = streams.clean_run().fired, streams.selected.cpu().numpy().tobytes()
+    if key not in fired:
+        (fired[key],) = _fired_under(streams, [Intervention()])
+    return fired[key]
+
+
+def _largest(fired: Fired) -> dict[FeatureId, float]:
+    """Each firing feature's largest activation over positions, by layer and index."""
+    order = np.lexsort((fired.activation, fired.index, fired.layer))
+    # Of equal keys the last entry stays: the largest.
+    return {
+        FeatureId(int(fired.layer[i]), int(fired.index[i])): float(fired.activation[i])
+        for i in order
+    }
+
+
+def _fired_under(streams: InterventionRuns, interventions: Sequence[Intervention]) -> list[Fired]:
+    found: list[list[Float[np.ndarray, "entry 4"]]] = [[] for _ in interventions]
+
+    def note(places: Sequence[int], layer: int, resid: Resid) -> None:
+        activations = streams.suite[layer].encode(resid)
+        # Replaced, not multiplied: what an unselected position holds is no part of it.
+        chosen = streams.selected.to(activations.device)[:, None]
+        activations = torch.where(chosen, activations, 0.0)
+        row, position, index = activations.nonzero(as_tuple=True)
+        values = activations[row, position, index].double()
+        columns = [torch.full_like(index, layer), index, position + streams.start, values]
+        table = torch.stack([column.double() for column in columns], dim=1).cpu().numpy()
+        n_entries = torch.bincount(row, minlength=len(resid)).cumsum(dim=0)[:-1].tolist()
+        by_row = np.split(table, n_entries)
+        for i, place in enumerate(places):
+            # A single row is everybody's.
+            found[place].append(by_row[i if len(by_row) > 1 else 0])
+
+    _read_all(streams, interventions, note)
+    return [_fired(np.concatenate(tables)) for tables in found]
 
 
 def _fired(table: Float[np.ndarray, "entry 4"]) -> Fired:

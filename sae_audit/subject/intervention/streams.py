@@ -18,7 +18,7 @@ from sae_audit.subject.intervention.ablation import (
     sets_by_layer,
 )
 from sae_audit.subject.intervention.freezing import ablated_and_held, excess_over_clean
-from sae_audit.subject.model.clean_run import CleanRuns
+from sae_audit.subject.model.clean_run import CleanRun, CleanRuns
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.hooks import Edit, Resid
@@ -57,6 +57,10 @@ class InterventionRuns:
         self.selected = selected[self.start :]
         self._passes, self._stack, self._runs = passes, stack, runs
         self._ids, self._ablation = ids, ablation
+
+    def clean_run(self) -> CleanRun:
+        """The prompt's unablated run."""
+        return self._runs.of(self._ids)
 
     @torch.no_grad()
     def read(
@@ -111,8 +115,7 @@ class InterventionRuns:
         layers: Sequence[int],
         reader: Reader,
     ) -> None:
-        run = self._runs.of(self._ids)
-        batch = self._stack.suffixes([run], self.length - self.start)
+        batch = self._stack.suffixes([self.clean_run()], self.length - self.start)
         edits = self._edits(chosen, batch)
         owner = torch.zeros(len(chosen), dtype=torch.long, device=self._ids.device)
         lowest, resid = min(edits, default=self._stack.n_layers), None

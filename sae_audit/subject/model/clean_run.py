@@ -2,13 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
 from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from sae_audit.vocabulary import Fired
 
 CACHE = object()
 """Stands for the key-value cache among a layer's arguments."""
@@ -38,6 +40,8 @@ class CleanRun:
     """By layer: what the model hands it besides the stream, by name; `CACHE` stands for the cache."""
     logits: Float[Tensor, " vocabulary"]
     """At the last position."""
+    fired: dict[bytes, Fired] = field(default_factory=dict)
+    """What fires on it, by which positions are shown: encoded once for all who ask."""
 
     @property
     def length(self) -> int:

@@ -36,7 +36,8 @@ def waking(
 ) -> Waking:
     """`classes` gives the class of every position at which the ablation acts."""
     ablated = _ablated_by_wave(found)
-    clean, *after = firing([Intervention(), *(Intervention(ablated=one) for one in ablated)])
+    (clean,) = firing([Intervention()])
+    after = firing([Intervention(ablated=one) for one in ablated])
     was_firing = frozenset(features_of(clean))
     random = _after_random(found.prompt_id, ablated, clean, firing, n_random, seed)
     places = [_Places(fired, classes) for fired in after]

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -23,6 +23,7 @@ from sae_audit.record.payloads import as_recorded
 from sae_audit.untrusted import shown
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +36,12 @@ class Spent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(Generic[T]):
+class Row(Generic[T_co]):
     """One finished piece of work."""
 
-    stage: Stage[T]
+    stage: Stage[T_co]
     key: str
-    value: T
+    value: T_co
     spent: Spent
 
     @property
@@ -132,7 +133,9 @@ class Store:
         """Record one row."""
         self.put_all([Row(stage=stage, key=key, value=value, spent=spent)])
 
-    def put_all(self, rows: Sequence[Row[Any]], *, facts: Mapping[str, str] | None = None) -> None:
+    def put_all(
+        self, rows: Sequence[Row[object]], *, facts: Mapping[str, str] | None = None
+    ) -> None:
         """Record all of these, or, where something fails, none.
 
         Raises:

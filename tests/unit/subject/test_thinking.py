@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.pipeline.stages.confirmation import checked
+from sae_audit.pipeline.state import AuditState
 from sae_audit.presets import build_config
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject, SubstringJudge, listening, load_subject
@@ -313,11 +314,10 @@ def test_answers_that_are_thoughts_alone_are_not_judged():
         asked.extend(exchanges)
         return [True] * len(exchanges)
 
-    state: Any = SimpleNamespace(
-        subject=_Thinker("<think>I", "<think>a</think>Sure", "Sure"),
-        ablation=Ablation(),
-        config=SimpleNamespace(answer_tokens=4),
-    )
+    state = object.__new__(AuditState)
+    subject = _Thinker("<think>I", "<think>a</think>Sure", "Sure")
+    session = SimpleNamespace(subject=subject, config=SimpleNamespace(answer_tokens=4))
+    vars(state).update(session=session, ablation=Ablation())
     judge: Any = SimpleNamespace(name="any", sha256="", complied_all=complied_all)
     three = prompts(Label.HARMFUL, 3)
     checks = checked(state, judge, "clean", [(prompt, frozenset()) for prompt in three])

@@ -316,7 +316,8 @@ def test_answers_that_are_thoughts_alone_are_not_judged():
 
     state = object.__new__(AuditState)
     subject = _Thinker("<think>I", "<think>a</think>Sure", "Sure")
-    session = SimpleNamespace(subject=subject, config=SimpleNamespace(answer_tokens=4))
+    config = AuditConfig.model_construct(answer_tokens=4)
+    session = SimpleNamespace(subject=subject, config=config)
     vars(state).update(session=session, ablation=Ablation())
     judge: Any = SimpleNamespace(name="any", sha256="", complied_all=complied_all)
     three = prompts(Label.HARMFUL, 3)

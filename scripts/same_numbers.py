@@ -16,6 +16,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+_SHOWN = 20
+"""Rows listed at most."""
+
 Rows = dict[tuple[str, str], Counter[str]]
 """By stage and key, how often each number, text or truth value stands in the row."""
 
@@ -57,7 +60,10 @@ def differences(old: Rows, new: Rows) -> tuple[list[str], list[str]]:
             (own,) = [row for (name, _), row in new.items() if name == stage] or [None]
         missing = numbers - (own or Counter())
         if own is None or missing:
-            lost.append(f"{stage} {key}: " + (", ".join(missing.elements()) or "no such row"))
+            shown = ", ".join(list(missing)[:3])
+            lost.append(
+                f"{stage} {key}: {missing.total()}, {shown}" if own else f"{stage} {key}: gone"
+            )
         by_stage[stage] += (own or Counter()) - numbers
     for stage, more in by_stage.items():
         if stage in only_rows:
@@ -79,7 +85,7 @@ def main() -> int:
     lost, added = differences(old, new)
     n_numbers = sum(row.total() for row in old.values())
     print(f"{len(old)} rows, {n_numbers:,} numbers; {len(lost)} rows differ")
-    for line in lost:
+    for line in lost[:_SHOWN]:
         print("changed:", line)
     for line in added:
         print("new:", line)

@@ -377,7 +377,7 @@ class TestCommand:
         assert second.startswith("2. Add prompts")
 
     def test_through_main_the_exit_code_is_the_same(self, monkeypatch: pytest.MonkeyPatch):
-        from sae_audit.cli import main
+        from sae_audit.cli.commands import main
 
         monkeypatch.setattr("sys.argv", ["sae-audit", "doctor", "organism", "--device", "cuda:99"])
         with pytest.raises(SystemExit) as done:

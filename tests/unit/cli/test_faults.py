@@ -15,6 +15,7 @@ import pytest
 import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from sae_audit import cli
 from sae_audit.cli import commands
@@ -80,8 +81,10 @@ def caused(error: Exception) -> FaultInsideError:
         (AuditIncompleteError("The folder went away."), 3, "went away. Run the same command again"),
         (InterruptedDownloadError("It broke off."), 3, "It broke off. Run the same command again"),
         (KeyboardInterrupt(), 3, "Interrupted. Run the same command again to resume."),
-        (OSError(errno.ENOSPC, "No space left"), 3, "The disk is full."),
-        (caused(OSError(errno.ENOSPC, "No space left")), 3, "The disk is full."),
+        (OSError(errno.ENOSPC, "No space left"), 3, "The disk is full"),
+        (SafetensorError("I/O error: No space left (os error 28)"), 3, "The disk is full"),
+        (FileNotFoundError(2, "No usable temporary directory found in [.]"), 2, "set TMPDIR"),
+        (caused(OSError(errno.ENOSPC, "No space left")), 3, "The disk is full"),
         (caused(MemoryError()), 3, "with fewer layers it is another audit"),
         (BrokenPipeError(), 0, ""),
         (caused(BrokenPipeError("of a process of ours")), 3, "fault of sae-audit (BrokenPipeError"),

@@ -5,8 +5,8 @@
 Names are loaded when first used: a report can be read, and two runs compared, without torch.
 """
 
-from typing import TYPE_CHECKING, Any
-
+# Not from typing: a command sets up how it is stopped before it takes the time to import that.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sae_audit.comparison import compare as compare
     from sae_audit.comparison.page import write_comparison as write_comparison
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["AuditConfig", "audit", "compare", "load_run", "write_comparison"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     from importlib import import_module
 
     homes = {

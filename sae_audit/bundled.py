@@ -1,6 +1,6 @@
 """Files that ship with the project: from a checkout, or from inside an installed wheel."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sae_audit.errors import AuditError
 
@@ -24,9 +24,19 @@ def bundled_root() -> Path:
 
 
 def resolve(location: str) -> Path:
-    """A path, or a bundled file where `location` begins with `bundled:`."""
+    """A path, or a bundled file if `location` begins with `bundled:`.
+
+    Raises:
+        AuditError: a bundled name that leads out of the bundled folder.
+    """
     if location.startswith(PREFIX):
-        return bundled_root() / location.removeprefix(PREFIX)
+        name = PurePosixPath(location.removeprefix(PREFIX))
+        if name.is_absolute() or ".." in name.parts:
+            raise AuditError(
+                f"{location!r} leads out of the files that ship with sae-audit; name one of them "
+                f"({PREFIX}organism/base), or give a path without {PREFIX} before it."
+            )
+        return bundled_root() / name
     return Path(location).expanduser()
 
 

@@ -156,11 +156,13 @@ def parsed_json(text: str, what: str) -> Any:
     """What a JSON text says; `what` names it in a message.
 
     Raises:
-        AuditError: no JSON, or JSON nested deeper than `DEEPEST` or with a number of more than 400
-            digits.
+        AuditError: no JSON, or JSON nested deeper than `DEEPEST`, with a number of more than 400
+            digits, or with an object that gives one key two values (another reader may take the other).
     """
     try:
-        found = json.loads(text, parse_int=_integer, parse_float=_floating)
+        found = json.loads(
+            text, parse_int=_integer, parse_float=_floating, object_pairs_hook=_object
+        )
     except json.JSONDecodeError as error:
         raise AuditError(
             f"{what} is no JSON ({error.msg} at line {error.lineno} column {error.colno})."
@@ -235,6 +237,21 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        # As text: to Python 1, 1.0 and true are equal.
+        if key in seen and json.dumps(seen[key]) != json.dumps(value):
+            raise ValueError(
+                f"it gives the key {shown(key, 60)!r} two different values; remove one of them"
+            )
+        seen[key] = value
+    return found
 
 
 def _integer(digits: str) -> int:

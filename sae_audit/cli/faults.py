@@ -54,10 +54,15 @@ def end_by(error: BaseException) -> int:
                 "--set tokens_per_batch=...; with fewer layers it is another audit, for another --out.",
                 INCOMPLETE,
             )
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case FileNotFoundError() if "No usable temporary directory" in str(error):
             return _complain(
-                "The disk is full. What was found so far is kept; make room and run the same command "
-                "again to resume.",
+                "No folder for temporary files can be written; set TMPDIR to one that can be.",
+                BAD_INPUT,
+            )
+        case _ if _is_full_disk(error):
+            return _complain(
+                "The disk is full (the run's, or that of temporary files: TMPDIR). What was found so "
+                "far is kept; make room and run the same command again to resume.",
                 INCOMPLETE,
             )
         case BrokenPipeError():
@@ -78,6 +83,16 @@ def end_by(error: BaseException) -> int:
             return BAD_INPUT
         case _:
             return _complain(_fault_of_ours(error), INCOMPLETE)
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    """safetensors tells it in an error of its own."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    said = str(error)
+    return type(error).__name__ == "SafetensorError" and any(
+        f"(os error {number})" in said for number in (errno.ENOSPC, errno.EDQUOT)
+    )
 
 
 def _complain(sentence: str, code: int) -> int:

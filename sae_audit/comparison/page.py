@@ -11,7 +11,7 @@ from sae_audit.errors import AuditError
 from sae_audit.findings import Estimate
 from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
 from sae_audit.pages.document import document
-from sae_audit.record.layout import PAGE, disk_errors, make_folder, write_file
+from sae_audit.record.layout import PAGE, disk_errors, make_folder, write_file, written_beside
 from sae_audit.untrusted import shown
 
 _DATA = "comparison.json"
@@ -25,9 +25,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
     """
     target = Path(folder)
     with disk_errors(target):
-        is_foreign = target.exists() and (
-            not target.is_dir() or (any(target.iterdir()) and not (target / _DATA).is_file())
-        )
+        is_foreign = target.exists() and (not target.is_dir() or _is_foreign(target))
     if is_foreign:
         raise AuditError(f"{shown(target)} holds something else; name another folder with --out.")
     written = {
@@ -38,6 +36,13 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
     for name, text in written.items():
         write_file(target / name, text.encode())
     return target / PAGE
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Whether it holds files, and no comparison; half a file of a stopped one does not count."""
+    own = {written_beside(name) for name in (_DATA, PAGE)}
+    others = {entry.name for entry in folder.iterdir()} - own
+    return bool(others) and not (folder / _DATA).is_file()
 
 
 def render(comparison: Comparison) -> str:

@@ -23,7 +23,12 @@ from sae_audit.hub.listings import cache_folder, listing
 from sae_audit.hub.repositories import Kind, Listing, Repository, as_repository
 from sae_audit.hub.sessions import bounded_session
 from sae_audit.hub.setup import check_environment, check_setup, known_token
-from sae_audit.hub.tensors import check_pointer, remote_tensor_shapes, tensor_shapes
+from sae_audit.hub.tensors import (
+    check_pointer,
+    remote_tensor_shapes,
+    remote_tensors,
+    tensor_shapes,
+)
 
 __all__ = [
     "AuditError",  # what all of these raise
@@ -45,6 +50,7 @@ __all__ = [
     "listing",
     "missing_bytes",
     "remote_tensor_shapes",
+    "remote_tensors",
     "tensor_shapes",
     "weight_files",
 ]

@@ -34,6 +34,7 @@ def listing(repository: Repository) -> Listing:
     from huggingface_hub.constants import is_offline_mode
     from huggingface_hub.errors import HfHubHTTPError
 
+    _check_name(repository)
     if not is_offline_mode():
         check_setup()
         try:
@@ -87,15 +88,11 @@ def _unreached(repository: Repository, reason: str) -> Listing:
     return cached
 
 
-def _answer(repository: Repository) -> Any:
-    """What the hub says of the repository, as JSON."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import (
-        HFValidationError,
-        build_hf_headers,
-        hf_raise_for_status,
-        validate_repo_id,
-    )
+def _check_name(repository: Repository) -> None:
+    """Raises:
+    AuditError: no repository can have this name, on the hub or in the cache.
+    """
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
 
     try:
         validate_repo_id(repository.name)
@@ -104,6 +101,13 @@ def _answer(repository: Repository) -> Any:
             f"{shown(repository.name)!r} is no name of a repository ({shown(first_line(error))}); "
             "give ORG/NAME."
         ) from error
+
+
+def _answer(repository: Repository) -> Any:
+    """What the hub says of the repository, as JSON."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
     url = (
         f"{constants.ENDPOINT}/api/{repository.kind}s/{repository.name}"
         f"/revision/{quote(repository.revision, safe='')}"

@@ -1,5 +1,6 @@
-"""Shapes of the tensors in a safetensors file, from its header alone: of a file here, or on the hub."""
+"""Types and shapes of the tensors in a safetensors file, from its header alone: here, or on the hub."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -19,6 +20,15 @@ _BITS = {
     "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorHeader:
+    """What a header says of one tensor."""
+
+    kind: str
+    """Its type, in the format's words (`BF16`)."""
+    shape: tuple[int, ...]
 
 
 def check_pointer(file: Path) -> None:
@@ -54,11 +64,21 @@ def tensor_shapes(file: Path) -> dict[str, list[int]]:
             header = stream.read(length)
     except OSError as error:
         raise AuditError(f"{what} cannot be read: {error.strerror}.") from error
-    return _shapes(header, size - 8 - length, what)
+    found = _tensors(header, size - 8 - length, what)
+    return {name: list(one.shape) for name, one in found.items()}
 
 
 def remote_tensor_shapes(held: Listing, path: str) -> dict[str, list[int]]:
     """The same of a file on the hub, by asking for its header alone.
+
+    Raises:
+        AuditError: as `remote_tensors`.
+    """
+    return {name: list(one.shape) for name, one in remote_tensors(held, path).items()}
+
+
+def remote_tensors(held: Listing, path: str) -> dict[str, TensorHeader]:
+    """What the header of a safetensors file on the hub says, by asking for it alone.
 
     Raises:
         AuditError: no access, no safetensors file, or the hub cannot be reached.
@@ -69,7 +89,7 @@ def remote_tensor_shapes(held: Listing, path: str) -> dict[str, list[int]]:
     rest = first[8 : 8 + length]
     if len(rest) < length:
         rest += _bytes(held, path, 8 + len(rest), 8 + length)
-    return _shapes(rest, size - 8 - length, what)
+    return _tensors(rest, size - 8 - length, what)
 
 
 def _bytes(held: Listing, path: str, start: int, end: int) -> bytes:
@@ -133,7 +153,7 @@ def _header_length(first: bytes, size: int, what: str) -> int:
     return length
 
 
-def _shapes(header: bytes, n_data: int, what: str) -> dict[str, list[int]]:
+def _tensors(header: bytes, n_data: int, what: str) -> dict[str, TensorHeader]:
     try:
         text = header.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -143,7 +163,7 @@ def _shapes(header: bytes, n_data: int, what: str) -> dict[str, list[int]]:
     found = parsed_json(text, f"The header of {what}")
     if not isinstance(found, dict):
         raise AuditError(f"{what} is no safetensors file: its header names no tensors.")
-    shapes: dict[str, list[int]] = {}
+    tensors: dict[str, TensorHeader] = {}
     for name, entry in found.items():
         if name == "__metadata__":
             continue
@@ -152,8 +172,8 @@ def _shapes(header: bytes, n_data: int, what: str) -> dict[str, list[int]]:
                 f"{what} is no safetensors file: its header says of {shown(name, 80)!r} what does "
                 "not fit into the file; download it again."
             )
-        shapes[name] = entry["shape"]
-    return shapes
+        tensors[name] = TensorHeader(kind=str(entry["dtype"]), shape=tuple(entry["shape"]))
+    return tensors
 
 
 def _is_tensor(entry: Any, n_data: int) -> bool:

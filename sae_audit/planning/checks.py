@@ -24,7 +24,7 @@ class Check:
 
     @property
     def advice(self) -> str:
-        return self.remedy or f"{self.name}: {self.found}"
+        return self.remedy or f"See to the {self.name}: {self.found}"
 
 
 def attempted(ask: Callable[[], T]) -> T | AuditError:

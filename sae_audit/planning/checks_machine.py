@@ -45,7 +45,7 @@ def check_packages() -> list[Check]:
         listed = " ".join(f"'{one}'" for one in wrong)
         found += f"; not as needed: {', '.join(wrong)}"
         return [
-            Check(name="packages", status="failed", found=found, remedy=f"pip install {listed}")
+            Check(name="packages", status="failed", found=found, remedy=f"Run pip install {listed}")
         ]
     return [Check(name="packages", status="ok", found=found)]
 
@@ -82,7 +82,7 @@ def check_quantization(config: AuditConfig) -> list[Check]:
                 name="quantization",
                 status="failed",
                 found=f"{config.quantization} needs bitsandbytes, which is not installed",
-                remedy="pip install 'sae-audit[quantized]', or leave quantization out.",
+                remedy="Install it (pip install 'sae-audit[quantized]'), or leave quantization out.",
             )
         ]
     return [Check(name="quantization", status="ok", found="bitsandbytes is installed")]

@@ -75,7 +75,10 @@ def _for_this_model(suite: Suite, config: AuditConfig) -> list[Check]:
         return []  # a folder does not say which model it holds
     if model not in suite.models:
         found = f"{suite.name} is used with {', '.join(suite.models)}, not with {model}"
-        remedy = "If they are close kin, go on, and read the explained variance in the report."
+        remedy = (
+            f"Name SAEs of this model (sae-audit catalog --model {model} lists them), or, if the two "
+            "are close kin, go on and read the explained variance in the report."
+        )
         return [Check(name="SAEs", status="warning", found=found, remedy=remedy)]
     if suite.activations == "base" and model != suite.trained_on:
         found = f"trained on activations of {suite.trained_on}, a base model, and used with {model}"

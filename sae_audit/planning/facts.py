@@ -291,6 +291,9 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
         given_refusal_tokens(template.tokenizer, config.refusal_tokens)
     elif family_refusal_tokens(template.tokenizer, opened.text_config) is None:
         check_no_open_thoughts(template)
+        notes.append(
+            "Refusal tokens are looked for in the model's own answers; those passes are not counted."
+        )
     chosen = [prompt for part in splits.named().values() for prompt in part]
     return [len(template.tokens(prompt.text)) for prompt in chosen], template.n_after
 

@@ -59,11 +59,17 @@ def write_file(path: Path, content: bytes) -> None:
             beside.unlink()
         # O_EXCL: a link of that name, put there meanwhile, is not followed.
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with open(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, path)
+        try:
+            with open(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(beside, path)
+        except OSError:
+            # Half a file keeps a full disk full.
+            with suppress(OSError):
+                beside.unlink()
+            raise
         sync_folder(path.parent)
 
 
@@ -96,7 +102,8 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise AuditStoppedError(_no_space(path)) from error
         if error.errno in _USERS:
             raise AuditError(
-                f"{shown(path)} cannot be written: {reason}; name a folder that can be, with --out."
+                f"{shown(path)} cannot be written: {reason}; make it writable, or name another "
+                "folder with --out."
             ) from error
         raise AuditStoppedError(f"{shown(path)} cannot be written: {reason}.") from error
 

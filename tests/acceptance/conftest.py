@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sae_audit.cli import main
+from sae_audit.cli.commands import main
 from tests.acceptance.commands import Done, Inside
 
 

@@ -63,6 +63,25 @@ def test_a_key_that_stands_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '{"a": 1, "a": true}',
+        '{"a": 1, "a": 1.0}',
+        '{"in": [{"a": [1], "b": 0, "a": [2]}]}',
+        '{"a": 1, "a": 1, "a": 2}',
+    ],
+)
+def test_a_key_with_two_values_is_refused(text: str) -> None:
+    with pytest.raises(AuditError, match="the key 'a' two different values; remove one"):
+        parsed_json(text, "config.json")
+
+
+def test_a_key_that_says_the_same_twice_is_read() -> None:
+    assert parsed_json('{"a": [1, NaN], "b": 2, "a": [1, NaN]}', "config.json")["b"] == 2
+
+
+@pytest.mark.parametrize(
     "text", ["[" * 100_000, "[" * 100 + "]" * 100, "1" * 5_000, "{", "é\ud800"]
 )
 @pytest.mark.parametrize("parse", [parsed_json, parsed_yaml])

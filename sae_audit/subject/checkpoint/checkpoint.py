@@ -36,6 +36,13 @@ from sae_audit.untrusted import shown
 
 _NO_ADAPTER = "no-adapter-but-the-one-asked-for"
 """A folder that is not there: where transformers is told to look for an adapter to apply by itself."""
+_TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+"""Files with a JSON object that transformers makes a tokenizer of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +180,19 @@ class Checkpoint:
         """Shapes of the tensors in the weight files, by name.
 
         Raises:
-            AuditError: weights are stored as integers, and the config has no quantisation.
+            AuditError: as `check_kinds`.
+        """
+        self.check_kinds(headers.kinds_of(self.weights))
+        return headers.shapes_of(self.weights)
+
+    def check_kinds(self, kinds: Mapping[str, str]) -> None:
+        """Make sure that tensors of these types, by name, can be read as they are.
+
+        Raises:
+            AuditError: a type needs a scale, and the config has no quantisation.
         """
         if not self.is_quantized:
-            headers.check_types(self.weights, str(self.place))
-        return headers.shapes_of(self.weights)
+            headers.check_kinds(kinds, str(self.place))
 
     @cached_property
     def sha256(self) -> str:
@@ -213,7 +228,7 @@ class Checkpoint:
             made = readable_tokenizer(self.gguf.tokenizer, where)
             small_files.check_tells_texts_apart(made, where)
             return made
-        for name in ("tokenizer.json", "tokenizer_config.json"):
+        for name in _TOKENIZER:
             if (self.folder / name).is_file():
                 small_files.checked_object(self.folder / name)
         made = readable_tokenizer(lambda: self._from_pretrained("AutoTokenizer"), where)

@@ -1,4 +1,4 @@
-"""What safetensors files say of their tensors before any is read: names and shapes."""
+"""What safetensors files say of their tensors before any is read: names, types and shapes."""
 
 import json
 import math
@@ -32,22 +32,33 @@ def shapes_of(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def check_types(files: Sequence[Path], where: str) -> None:
-    """Make sure that weights are stored as numbers with a fraction.
+def kinds_of(files: Sequence[Path]) -> dict[str, str]:
+    """Types of all tensors in these files, by name, in the format's words (`BF16`).
 
     Raises:
-        AuditError: one is stored as integers.
+        AuditError: a file that is no whole safetensors file.
     """
+    found: dict[str, str] = {}
     for file in files:
         with opened(file) as stream:
             for name in stream.keys():  # noqa: SIM118
-                kind = stream.get_slice(name).get_dtype()
-                if name.endswith(".weight") and not kind.startswith(("F", "BF")):
-                    raise AuditError(
-                        f"{where} holds {shown(name)} in the type {shown(kind)}, and its config.json "
-                        "has no quantization_config that says what its numbers mean; get the checkpoint "
-                        "again, or save it in bfloat16 or float32."
-                    )
+                found[name] = stream.get_slice(name).get_dtype()
+    return found
+
+
+def check_kinds(kinds: Mapping[str, str], where: str) -> None:
+    """Make sure that weights are stored as numbers that need no scale: they would be read without it.
+
+    Raises:
+        AuditError: a weight is stored as integers, or a tensor in a floating type of 8 bits or fewer.
+    """
+    for name, kind in kinds.items():
+        if kind.startswith(_NARROW) or (name.endswith(".weight") and kind not in _FLOATS):
+            raise AuditError(
+                f"{where} holds {shown(name)} in the type {shown(kind)}, and its config.json has no "
+                "quantization_config that says what its numbers mean; get the checkpoint again, or "
+                "save it in bfloat16 or float32."
+            )
 
 
 def dtype_in(files: Sequence[Path]) -> str | None:
@@ -62,6 +73,8 @@ def dtype_in(files: Sequence[Path]) -> str | None:
 
 
 _FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_NARROW = ("F8", "F6", "F4")
+"""Begin the names of types that hold weights only beside a scale."""
 
 
 def opened(file: Path) -> Any:

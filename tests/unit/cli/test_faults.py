@@ -1,10 +1,12 @@
 """Every failure of a command ends in one sentence and an exit code."""
 
+import atexit
 import errno
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from sae_audit import cli
 from sae_audit.cli import commands
@@ -25,6 +28,7 @@ from sae_audit.errors import (
 )
 
 End = Callable[..., tuple[int, str]]
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture
@@ -43,12 +47,15 @@ def end(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
             else:
                 raise error
 
-        before = signal.getsignal(signal.SIGTERM)
+        before = {sent: signal.getsignal(sent) for sent in STOPS}
+        monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+        monkeypatch.setattr(atexit, "register", lambda _: None)
         monkeypatch.setattr(commands, "app", app)
         monkeypatch.setattr(sys, "argv", ["sae-audit"])
         with pytest.raises(SystemExit) as exit_:
             cli.main()
-        signal.signal(signal.SIGTERM, before)
+        for sent, handler in before.items():
+            signal.signal(sent, handler)
         assert isinstance(exit_.value.code, int)
         return exit_.value.code, capfd.readouterr().err
 
@@ -74,8 +81,10 @@ def caused(error: Exception) -> FaultInsideError:
         (AuditIncompleteError("The folder went away."), 3, "went away. Run the same command again"),
         (InterruptedDownloadError("It broke off."), 3, "It broke off. Run the same command again"),
         (KeyboardInterrupt(), 3, "Interrupted. Run the same command again to resume."),
-        (OSError(errno.ENOSPC, "No space left"), 3, "The disk is full."),
-        (caused(OSError(errno.ENOSPC, "No space left")), 3, "The disk is full."),
+        (OSError(errno.ENOSPC, "No space left"), 3, "The disk is full"),
+        (SafetensorError("I/O error: No space left (os error 28)"), 3, "The disk is full"),
+        (FileNotFoundError(2, "No usable temporary directory found in [.]"), 2, "set TMPDIR"),
+        (caused(OSError(errno.ENOSPC, "No space left")), 3, "The disk is full"),
         (caused(MemoryError()), 3, "with fewer layers it is another audit"),
         (BrokenPipeError(), 0, ""),
         (caused(BrokenPipeError("of a process of ours")), 3, "fault of sae-audit (BrokenPipeError"),
@@ -123,7 +132,7 @@ def test_a_traceback_that_cannot_be_written_is_no_second_fault(
     assert "could not be written: set TMPDIR" in complaint
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", STOPS)
 def test_told_to_stop_while_the_libraries_load(sent: signal.Signals):
     """At the first import of the commands' own."""
     stopped = (
@@ -140,6 +149,67 @@ def test_told_to_stop_while_the_libraries_load(sent: signal.Signals):
     )
     assert done.returncode == 3
     assert done.stderr == "error: Interrupted. Run the same command again to resume.\n"
+
+
+def ended_by(program: str) -> tuple[int, str]:
+    """Exit code and complaints of `sae-audit` whose commands are this program."""
+    told = (
+        "import os, signal, sys, time, types\n"
+        "from sae_audit.cli import main\n"
+        f"def command():\n{textwrap.indent(textwrap.dedent(program), '    ')}\n"
+        "commands = types.ModuleType('sae_audit.cli.commands')\n"
+        "commands.main = command\n"
+        "sys.modules['sae_audit.cli.commands'] = commands\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, timeout=60, check=False
+    )
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.parametrize("sent", STOPS)
+@pytest.mark.parametrize("code", [0, 2, 3])
+def test_told_to_stop_after_its_end_a_command_ends_as_it_would_have(
+    sent: signal.Signals, code: int
+):
+    # Modules are cleared away after Python has given its handlers up.
+    program = f"""
+        class Last:
+            def __del__(self, kill=os.kill, me=os.getpid()):
+                kill(me, {int(sent)})
+        sys.last = Last()
+        sys.exit({code})
+    """
+    assert ended_by(program) == (code, "")
+
+
+@pytest.mark.parametrize("sent", STOPS)
+def test_told_to_stop_a_command_that_is_done_waits_for_no_thread(sent: signal.Signals):
+    program = f"""
+        import threading
+        threading.Thread(target=time.sleep, args=[50]).start()
+        threading.Timer(0.5, os.kill, [os.getpid(), {int(sent)}]).start()
+        sys.exit(2)
+    """
+    start = time.monotonic()
+    assert ended_by(program) == (2, "")
+    assert time.monotonic() - start < 40
+
+
+@pytest.mark.parametrize("sent", STOPS)
+def test_told_to_stop_while_an_object_is_cleared_away(sent: signal.Signals):
+    program = f"""
+        class Cleared:
+            def __del__(self):
+                os.kill(os.getpid(), {int(sent)})
+                time.sleep(5)
+        Cleared()
+        time.sleep(50)
+    """
+    code, said = ended_by(program)
+    assert code == 3
+    assert said == "error: Interrupted. Run the same command again to resume.\n"
 
 
 def test_work_goes_on_when_nobody_reads_the_screen():

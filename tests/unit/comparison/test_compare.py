@@ -226,6 +226,14 @@ def test_a_comparison_is_written_and_foreign_files_are_not_touched(tmp_path: Pat
     assert len(found.table()) == len(found.verdicts)
 
 
+def test_a_comparison_that_was_stopped_is_written_again(tmp_path: Path):
+    found = compare(synthetic_run(tmp_path / "a"), synthetic_run(tmp_path / "b"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".comparison.json.tmp").write_text("{")
+    assert write_comparison(found, tmp_path / "out").is_file()
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a file system that makes no folders")
 def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path: Path):
     found = compare(synthetic_run(tmp_path / "a"), synthetic_run(tmp_path / "b"))

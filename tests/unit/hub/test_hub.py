@@ -202,3 +202,14 @@ def test_pickled_weights_are_refused(hub: LocalHub):
     hub.publish(NAME, {"pytorch_model.bin": b"x", "sub/model.safetensors": b"y"})
     with pytest.raises(AuditError, match=r"no \.safetensors weights; pickled ones can run code"):
         downloads.weight_files(listing(THIS))
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("is_offline", [False, True])
+@pytest.mark.parametrize("name", ["örg/modèl", "org/--model", "org/model.git", f"{'o' * 97}/m"])
+def test_a_name_that_no_repository_has_is_a_sentence_offline_too(
+    monkeypatch: pytest.MonkeyPatch, name: str, is_offline: bool
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", is_offline)
+    with pytest.raises(AuditError, match="is no name of a repository"):
+        listing(Repository(name=name))

@@ -338,7 +338,7 @@ class TestMachine:
         )
         (check,) = checks_machine.check_packages()
         assert check.status == "failed"
-        assert check.remedy == "pip install 'torch>=2.6'"
+        assert check.remedy == "Run pip install 'torch>=2.6'"
 
     def test_a_folder_that_cannot_be_written(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(checks_machine.os, "access", lambda *_: False)
@@ -356,7 +356,9 @@ class TestMachine:
     def test_errors_say_what_is_wrong_and_then_what_to_do(self):
         check = failure("x", hub_files.AuditError("It is gone; look for it."))
         assert (check.found, check.remedy) == ("It is gone.", "Look for it.")
-        assert failure("x", hub_files.AuditError("It is gone.")).advice == "x: It is gone."
+        assert (
+            failure("x", hub_files.AuditError("It is gone.")).advice == "See to the x: It is gone."
+        )
 
 
 class TestCommand:
@@ -377,7 +379,7 @@ class TestCommand:
         assert second.startswith("2. Add prompts")
 
     def test_through_main_the_exit_code_is_the_same(self, monkeypatch: pytest.MonkeyPatch):
-        from sae_audit.cli import main
+        from sae_audit.cli.commands import main
 
         monkeypatch.setattr("sys.argv", ["sae-audit", "doctor", "organism", "--device", "cuda:99"])
         with pytest.raises(SystemExit) as done:

@@ -206,7 +206,7 @@ def test_the_command_says_whether_it_fits(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    from sae_audit.cli import main
+    from sae_audit.cli.commands import main
 
     monkeypatch.setattr(memory_module, "free_host_bytes", lambda: int(free * 1e9))
     monkeypatch.setattr("sys.argv", ["sae-audit", "plan", "organism"])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load, save
 
 from sae_audit.config import AuditConfig
@@ -68,7 +69,15 @@ def cut(files: Files) -> Files:
     }
 
 
+def narrow(files: Files) -> Files:
+    tensors = load(files["model.safetensors"])
+    one = "model.layers.0.mlp.up_proj.weight"
+    tensors[one] = tensors[one].to(torch.float8_e4m3fn)
+    return {**model_of(files), "model.safetensors": save(tensors, metadata={"format": "pt"})}
+
+
 CASES = (
+    (narrow, "up_proj.weight in the type F8_E4M3, and its config.json has no quantization_config"),
     (without_head, "lacks lm_head.weight"),
     (prefixed, "'language_model.' before their names"),
     (cut, "num_hidden_layers is 2"),

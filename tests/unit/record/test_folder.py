@@ -1,5 +1,6 @@
 """The run folder through kills, strangers' files and two processes; no model is asked."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -171,6 +172,18 @@ class TestWriting:
         assert (tmp_path / "mine").read_text() == "mine"
         assert not (tmp_path / "index.html").is_symlink()
         assert (tmp_path / "index.html").read_bytes() == b"page"
+
+    def test_a_full_disk_leaves_the_file_that_was_there_and_no_half_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        layout.write_file(tmp_path / "index.html", b"page")
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(AuditStoppedError, match="No space is left"):
+            layout.write_file(tmp_path / "index.html", b"another")
+        assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"page"]
 
     def test_a_store_on_a_full_disk(self, tmp_path: Path):
         """sqlite's own error, from a file that may not grow."""

@@ -86,6 +86,13 @@ class TestTensors:
             r"holds model\.layers\.1\.mlp\.\w+\.weight in the type I8, and its config\.json has no",
         ),
         (
+            lambda tensors: {
+                name: t.to(torch.float8_e4m3fn) if "layers.1.mlp" in name else t
+                for name, t in tensors.items()
+            },
+            r"holds model\.layers\.1\.mlp\.\w+\.weight in the type F8_E4M3, and its config\.json has",
+        ),
+        (
             lambda tensors: {**tensors, "v_head.weight": torch.ones(16)},
             r"holds v_head\.weight, for which .* no place",
         ),

@@ -9,7 +9,7 @@ from sae_audit.controls.chance import absence_of_flips, against_chance
 from sae_audit.findings import AbsenceKind, ChanceControl
 from sae_audit.sampling import random_candidates
 from sae_audit.vocabulary import FeatureId
-from tests.synthetic import minimal
+from tests.synthetic.findings import minimal
 
 RATES = {0: np.linspace(0, 1, 200), 1: np.zeros(200)}
 
@@ -88,7 +88,9 @@ class TestControl:
 
     def test_scores_next_to_zero_are_marked(self):
         assert control([1, 2], [0, 0], margin=0.5).near_zero == ()
-        assert control([1, 2], [0, 0], margin=4.5).near_zero == ("p0", "p1"), "their scores are 4"
+        assert control([1, 2], [0, 0], margin=4.53).near_zero == ("p0", "p1"), (
+            "their scores are 4 and a half"
+        )
 
     def test_searches_of_other_prompts_cannot_be_paired(self):
         with pytest.raises(AssertionError, match="unpaired"):

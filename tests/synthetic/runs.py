@@ -80,13 +80,15 @@ def synthetic_run(
     absent: AbsenceKind | None = None,
     means: dict[str, np.ndarray] | None = None,
     facts: Mapping[str, Any] | None = None,
+    first: int = 101,
     **settings: object,
 ) -> Run:
     """A finished run in `folder`; with `flipped=False`, one in which nothing could be flipped, with
     `absent`, one in which no mechanism is claimed.
 
     What follows from scores, minimal sets, cascades and interactions does so here too. `found` holds
-    the rows of any other stage by its name, and `facts` what the manifest says otherwise than usual.
+    the rows of any other stage by its name, `facts` what the manifest says otherwise than usual;
+    invented numbers count up from `first`.
     """
     config = AuditConfig(
         model="models/tiny",
@@ -106,7 +108,7 @@ def synthetic_run(
     if graphs is None:
         scopes = [of_flipped[0].prompt_id, POOLED] if of_flipped else []
         graphs = [findings.graph(scope) for scope in scopes]
-    numbers = count(101)
+    numbers = count(first)
     rows: dict[str, list[Any]] = {
         "scores": [scores],
         "behaviour": [behaviour(scores, seed=config.seed)],

@@ -5,7 +5,7 @@ import pytest
 from sae_audit.record.run import Run
 from sae_audit.report.page import render
 from tests.synthetic.runs import synthetic_run
-from tests.unit.report.visible import seen
+from tests.visible import seen
 
 
 @pytest.fixture(scope="session")

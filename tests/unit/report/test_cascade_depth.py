@@ -15,7 +15,7 @@ from sae_audit.report.page import render, summary
 from sae_audit.statistics import median
 from tests.synthetic.findings import A, B, C, cascade
 from tests.synthetic.runs import synthetic_run
-from tests.unit.report.visible import rows_of, seen
+from tests.visible import rows_of, seen
 
 LATER = ("cascades_by_chance", "edges", "waking", "pooled_cascade", "sufficiency")
 

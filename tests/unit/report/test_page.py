@@ -13,7 +13,7 @@ from sae_audit.record.run import Run
 from sae_audit.report.page import SECTIONS, figures, render, summary, write_page
 from tests.synthetic.findings import A, minimal, prompt_scores
 from tests.synthetic.runs import synthetic_run
-from tests.unit.report.visible import Page
+from tests.visible import Page
 
 HOSTILE = '<script>alert(1)</script><a href="https://example.org">x</a>'
 

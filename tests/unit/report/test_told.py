@@ -9,7 +9,7 @@ from sae_audit.findings import Confirmation
 from sae_audit.record.run import Run
 from sae_audit.report.page import render
 from tests.synthetic.runs import synthetic_run
-from tests.unit.report.visible import seen
+from tests.visible import seen
 
 
 def test_notes_prefix_and_quantisation_are_told(tmp_path: Path):

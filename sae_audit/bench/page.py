@@ -1,13 +1,15 @@
 """The bench as one self-contained page."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from sae_audit.bench.results import STAGES, BenchResult, Summary
+from sae_audit.bench.results import STAGES, BenchResult, DialRow, DialTrend, Summary
 from sae_audit.findings import ALL_ALIKE, Estimate
 from sae_audit.pages.charts import styled
 from sae_audit.pages.document import document
+from sae_audit.pages.wording import NO_VALUE, interval, percent
 
 _MAIN = {
     "candidates": "recall",
@@ -25,12 +27,26 @@ def render(result: BenchResult) -> str:
         "page.html.j2",
         figures,
         result=result,
+        sections=_sections(result),
         stages=[(stage, stage.replace(" ", "-"), _MAIN[stage]) for stage in STAGES],
         notes=_NOTES,
         tables={stage: _tables(result.summaries, stage) for stage in STAGES},
         cell=cell,
+        dial_cell=dial_cell,
+        out_at_random=out_at_random,
+        trends=[trend_row(trend) for trend in result.dial_trends],
         n_models=len({str(row.case) for row in result.rows}),
     )
+
+
+def _sections(result: BenchResult) -> dict[str, str]:
+    """Ids of the page, and what the navigation calls them."""
+    return {
+        **{stage.replace(" ", "-"): stage.capitalize() for stage in STAGES},
+        **({"alarms": "False alarms"} if result.false_alarms else {}),
+        **({"dial": "The dial"} if result.dial else {}),
+        "repeat": "Repeat it",
+    }
 
 
 _NOTES = {
@@ -57,6 +73,44 @@ def _said(found: Estimate) -> str:
     if found.method == ALL_ALIKE:
         return f"{found.value:.2f} (all {found.n} alike)"
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] n={found.n}"
+
+
+def dial_cell(row: DialRow, measure: str) -> str:
+    """A measure with its interval; of directions a lower bound, where prompts need more."""
+    bound = "≥ " if measure == "directions" and row.n_beyond else ""
+    return bound + interval(row.measures[measure])
+
+
+def out_at_random(row: DialRow) -> str:
+    """The share still refused with as many random directions out: mean, range and draws."""
+    random = row.refused.random
+    mean, lowest, highest = map(percent, (random.mean, random.lowest, random.highest))
+    return f"{mean} ({lowest} to {highest}, {random.n} draws)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrendRow:
+    """A trend in words; a dash where there is no rank correlation."""
+
+    measure: str
+    seed: int
+    n: int
+    """Models."""
+    spearman: str
+    p_value: str
+    apart: str
+
+
+def trend_row(trend: DialTrend) -> TrendRow:
+    rise = trend.rise
+    return TrendRow(
+        measure=trend.measure,
+        seed=trend.seed,
+        n=rise.n,
+        spearman=NO_VALUE if rise.spearman is None else f"{rise.spearman:+.2f}",
+        p_value=NO_VALUE if rise.p_value is None else f"{rise.p_value:.3f}",
+        apart="yes" if rise.apart else "no",
+    )
 
 
 def _tables(summaries: Sequence[Summary], stage: str) -> dict[str, list[Summary]]:

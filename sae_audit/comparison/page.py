@@ -6,6 +6,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from sae_audit.comparison.rows import checkpoint_rows, p_value, stabilities
 from sae_audit.comparison.types import Comparison, DirectionChange
 from sae_audit.errors import AuditError
 from sae_audit.findings import Estimate
@@ -15,6 +16,18 @@ from sae_audit.record.layout import PAGE, disk_errors, make_folder, write_file, 
 from sae_audit.untrusted import shown
 
 _DATA = "comparison.json"
+_SECTIONS = {
+    "verdicts": "Verdicts",
+    "limits": "Not shown",
+    "both": "Both checkpoints",
+    "behaviour": "Behaviour",
+    "direction": "Direction",
+    "features": "Features",
+    "cascades": "Cascades",
+    "saes": "SAEs",
+    "repeat": "Repeat it",
+}
+"""Ids of the page, and what the navigation calls them."""
 
 
 def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
@@ -55,7 +68,16 @@ def render(comparison: Comparison) -> str:
         figures["cosines"] = _cosines(comparison.direction)
     if comparison.features is not None:
         figures["shifts"] = _shifts(comparison)
-    return document("sae_audit.comparison", "page.html.j2", figures, c=comparison)
+    return document(
+        "sae_audit.comparison",
+        "page.html.j2",
+        figures,
+        c=comparison,
+        sections=_SECTIONS,
+        rows=list(checkpoint_rows(comparison)),
+        stabilities=stabilities(comparison.direction),
+        p_value=p_value,
+    )
 
 
 def _scores(comparison: Comparison) -> go.Figure:

@@ -30,6 +30,12 @@ class CandidateSet(Finding):
     """Control of their cosines: `LayerCoverage.nearest_rows_random`."""
 
     @property
+    def nearest(self) -> list[Feature]:
+        """The highest cosine with the direction first."""
+        order = sorted(self.candidates, key=lambda c: (-c.cosine, c.feature))
+        return [candidate.feature for candidate in order]
+
+    @property
     def ranked(self) -> list[Feature]:
         """The likeliest first: by estimated effect if there is one, else by cosine."""
         order = sorted(

@@ -18,31 +18,31 @@ class BaselineSets:
 
     firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
     probe: Sequence[FeatureId]
-    cosine: Sequence[FeatureId]
+    candidates: Sequence[FeatureId]
+    """The nearest to the direction first."""
     n_random: int
 
     def has_others_enough(self, features: FeatureSet) -> bool:
         """Whether each layer has as many features beside the candidates and these as these are."""
         wanted = Counter(feature.layer for feature in features)
-        taken = Counter(feature.layer for feature in features.union(self.cosine))
+        taken = Counter(feature.layer for feature in features.union(self.candidates))
         return all(n + taken[layer] <= len(self.firing_rates[layer]) for layer, n in wanted.items())
 
     def random(self, features: FeatureSet, seed: int) -> list[FeatureSet]:
         return matched_random_sets(
             features,
             self.firing_rates,
-            excluded=features.union(self.cosine),
+            excluded=features.union(self.candidates),
             n_sets=self.n_random,
             seed=seed,
         )
 
     def all(self, features: FeatureSet, seed: int) -> dict[str, list[FeatureSet]]:
+        """Sets of each origin, as large as this one; an origin with too few features is left out."""
         n = len(features)
-        return {
-            "random_matched": self.random(features, seed),
-            "linear_probe": [frozenset(self.probe[:n])],
-            "top_cosine": [frozenset(self.cosine[:n])],
-        }
+        ranked = {"linear_probe": self.probe, "top_cosine": self.candidates}
+        heads = {name: [frozenset(order[:n])] for name, order in ranked.items() if len(order) >= n}
+        return {"random_matched": self.random(features, seed), **heads}
 
 
 def baseline_sets(state: AuditState) -> BaselineSets:
@@ -51,6 +51,6 @@ def baseline_sets(state: AuditState) -> BaselineSets:
     return BaselineSets(
         firing_rates=read.firing_rates,
         probe=read.probe,
-        cosine=state.candidates.ranked,
+        candidates=state.candidates.nearest,
         n_random=state.config.controls.random_sets,
     )

@@ -147,7 +147,9 @@ def _compared(
             lambda prompt_id, name=name: tried(prompt_id)[name],
             seed=state.config.seed,
         )
+        # Of all prompts or none: a share over some of them would stand beside one over all.
         for name in tried(prompts[0].id)
+        if all(name in tried(prompt.id) for prompt in prompts)
     )
 
 

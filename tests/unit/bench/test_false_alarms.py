@@ -13,7 +13,7 @@ from sae_audit.bundled import bundled_root
 from sae_audit.findings import AbsenceKind
 from sae_audit.organisms.mechanismless import write_shuffled_prompts, write_tiny
 from sae_audit.statistics import auroc
-from tests.synthetic import absence
+from tests.synthetic.findings import absence
 
 
 def trial(kind: Kind, absent: AbsenceKind | None) -> Trial:

@@ -1,11 +1,27 @@
 """The bench's tables: no number without its interval and its models."""
 
+from dataclasses import replace
+
 import pytest
 
 from sae_audit.bench.cases import Case
 from sae_audit.bench.page import cell, render
-from sae_audit.bench.results import AlarmRow, BenchResult, Row, Summary, kind_of_sae, summarised
+from sae_audit.bench.results import (
+    AlarmRow,
+    BenchResult,
+    DialRow,
+    DialTrend,
+    Row,
+    Summary,
+    kind_of_sae,
+    summarised,
+)
+from sae_audit.findings import Controlled
+from sae_audit.organisms.trained.measured import Rise
+from sae_audit.pages.wording import NO_VALUE, interval, percent
 from sae_audit.statistics import share
+from tests.synthetic.findings import estimate
+from tests.visible import rows_of, seen
 
 
 def row(seed: int, recall: float, wave_f1: float | None) -> Row:
@@ -56,9 +72,53 @@ def test_the_page_says_what_each_number_is_of():
             AlarmRow(models="one there", has_mechanism=True, claimed=share(20, 20)),
         ),
     )
-    page = render(result)
-    assert page.count("0.67 [0.00, 1.00] n=3") == 2, "in the table, and in the figure pointed at"
+    written = render(result)
+    assert written.count("0.67 [0.00, 1.00] n=3") == 2, "in the table, and in the figure pointed at"
+    page = seen(written)
+    assert rows_of(page, "ours") == [["0.67 [0.00, 1.00] n=3", "0.50 (one model)", "10", "0.50"]]
     assert "leaves the prompt out" in page, "of the depth error"
-    assert "0% [0%, 5%]" in page
-    assert "100% [84%, 100%]" in page
+    assert rows_of(page, "none there") == [["80", "0% [0%, 5%]"]]
+    assert rows_of(page, "one there") == [["20", "100% [84%, 100%]"]]
     assert "never claims anything" in page
+
+
+def test_the_dial_has_a_row_a_model_and_a_trend_a_seed():
+    refused = Controlled.example()
+    dial = DialRow(
+        rounds=2,
+        seed=5,
+        measures={"directions": estimate(2.5), "waves": estimate(1.25)},
+        n_beyond=3,
+        refused=refused,
+    )
+    trends = (
+        DialTrend(
+            measure="waves", seed=5, rise=Rise(spearman=0.75, p_value=0.125, n=4, apart=True)
+        ),
+        DialTrend(
+            measure="waves", seed=6, rise=Rise(spearman=None, p_value=None, n=1, apart=False)
+        ),
+    )
+    result = BenchResult(
+        version="1",
+        command="sae-audit bench",
+        n_prompts=4,
+        rows=ROWS,
+        summaries=(summary(),),
+        families=(),
+        dial=(dial, replace(dial, rounds=1, n_beyond=0)),
+        dial_trends=trends,
+    )
+    page = seen(render(result))
+    random = refused.random
+    draws = f"({percent(random.lowest)} to {percent(random.highest)}, {random.n} draws)"
+    directions, waves = (interval(one) for one in dial.measures.values())
+    rest = [str(refused.own.n), interval(refused.own, percent), f"{percent(random.mean)} {draws}"]
+    assert rows_of(page, "5") == [
+        ["2", f"≥ {directions}", waves, *rest],
+        ["1", directions, waves, *rest],
+    ]
+    assert rows_of(page, "waves") == [
+        ["5", "4", "+0.75", "0.125", "yes"],
+        ["6", "1", NO_VALUE, NO_VALUE, "no"],
+    ]

@@ -18,7 +18,7 @@ from sae_audit.findings import (
 )
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId, TokenClass
-from tests.synthetic import A, B, C, cascade
+from tests.synthetic.findings import A, B, C, cascade
 
 BOS, SYSTEM, CONTENT, TEMPLATE = TokenClass
 
@@ -239,7 +239,7 @@ def test_a_direct_effect_within_its_interval_of_zero_gives_nats_and_no_ratio():
 
 
 def test_without_effects_no_compensation_is_stated():
-    alone = cascade("p", A, ratio=None)
+    alone = cascade("p", A, ratio=False)
     bare = pooled_cascade([alone], [edges("p")], [waking("p", counts(), (0,))], [], seed=0)
     assert bare.compensation is bare.compensation_frozen is bare.by_chance is None
     assert bare.tokens == ()

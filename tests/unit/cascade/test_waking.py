@@ -4,7 +4,6 @@ from sae_audit.cascade.waking import waking
 from sae_audit.cascade.waves import cascade
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import Waking
-from sae_audit.sampling import nearest, random_stand_ins
 from sae_audit.vocabulary import FeatureId, TokenClass
 from tests.unit.cascade.world import World
 
@@ -60,10 +59,3 @@ def test_random_sets_wake_what_chance_wakes():
 
 def test_the_same_seed_draws_the_same_sets():
     assert of(WORLD) == of(WORLD)
-
-
-def test_stand_ins_are_of_the_layer_and_nearest_in_strength():
-    firing = {A: 3.0, OTHERS[0]: 2.9, OTHERS[1]: 1.0, OTHERS[2]: 3.2, B: 3.0}
-    assert nearest(A, firing, excluded={OTHERS[0]}, n=1) == [OTHERS[2]]
-    sets = random_stand_ins(frozenset([A, B]), firing, excluded={A, B}, n_sets=5, seed=0)
-    assert all(one <= set(OTHERS) and len(one) == 1 for one in sets), "nothing else fires in B's"

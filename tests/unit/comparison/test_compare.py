@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,23 +11,13 @@ from sae_audit import compare
 from sae_audit.comparison.page import write_comparison
 from sae_audit.comparison.types import Change
 from sae_audit.errors import AuditError
-from sae_audit.findings import AbsenceKind
+from sae_audit.findings import AbsenceKind, SuccessiveDirections
 from sae_audit.record.folder import write_tensors
 from sae_audit.record.run import load_run
 from sae_audit.record.tensors import read_tensors
 from sae_audit.vocabulary import FeatureId
-from tests.synthetic import (
-    D_MODEL,
-    N_LAYERS,
-    N_TEMPLATE,
-    A,
-    B,
-    C,
-    cascade,
-    minimal,
-    prompt_scores,
-    synthetic_run,
-)
+from tests.synthetic.findings import A, B, C, cascade, minimal, prompt_scores
+from tests.synthetic.runs import D_MODEL, N_LAYERS, N_TEMPLATE, synthetic_run
 
 TEN = [5.0] * 10
 HARMLESS = [-6.0] * 10
@@ -193,8 +184,8 @@ def test_waves_gained_show_as_depth(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"sae_sha256": "other"}, "different SAEs"),
-        ({"refusal_ids": (7, 8)}, "different refusal tokens"),
+        ({"facts": {"sae_sha256": "other"}}, "different SAEs"),
+        ({"facts": {"refusal_ids": (7, 8)}}, "different refusal tokens"),
         ({"clamp": -1.0}, "ablate differently"),
         ({"scores": prompt_scores([4, 3], [-5], ids="q")}, "different prompts"),
     ],
@@ -213,7 +204,9 @@ def test_other_settings_are_a_caveat(tmp_path: Path):
 
 
 def test_a_comparison_is_written_and_foreign_files_are_not_touched(tmp_path: Path):
-    found = compare(synthetic_run(tmp_path / "a", model="<b>x</b>"), synthetic_run(tmp_path / "b"))
+    found = compare(
+        synthetic_run(tmp_path / "a", facts={"model": "<b>x</b>"}), synthetic_run(tmp_path / "b")
+    )
     page = write_comparison(found, tmp_path / "out")
     assert write_comparison(found, tmp_path / "out") == page
     assert "&lt;b&gt;x" in page.read_text()
@@ -294,11 +287,15 @@ class TestWhereOneHasNoMechanism:
         assert "Neither checkpoint has a refusal direction" in page
 
 
+def directions(needed: dict[str, int]) -> dict[str, list[Any]]:
+    return {"successive_directions": [SuccessiveDirections.example(needed=needed)]}
+
+
 def test_directions_that_prompts_need_are_compared_prompt_by_prompt(tmp_path: Path):
     needed = {f"p{i}": 1 for i in range(8)}
-    a = synthetic_run(tmp_path / "a", directions_needed=needed)
+    a = synthetic_run(tmp_path / "a", found=directions(needed))
     deeper = {name: 3 if name in ("p0", "p1") else 2 for name in needed} | {"only in b": 9}
-    b = synthetic_run(tmp_path / "b", directions_needed=deeper)
+    b = synthetic_run(tmp_path / "b", found=directions(deeper))
     found = compare(a, b)
     assert found.directions_needed is not None
     assert found.directions_needed.needed.difference.value == pytest.approx(10 / 8)

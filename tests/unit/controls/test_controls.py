@@ -6,35 +6,8 @@ import pytest
 from sae_audit.controls.comparisons import dose_control, error_term_control, set_control
 from sae_audit.controls.linear_probe import probe_ranking
 from sae_audit.findings import DosePoint, FlipDose
-from sae_audit.sampling import matched_random_sets
 from sae_audit.vocabulary import FeatureId
 from tests.games import features, game, needs
-
-RATES = {layer: np.linspace(0.0, 1.0, 200) for layer in (0, 1)}
-OWN = frozenset([FeatureId(0, 10), FeatureId(0, 11), FeatureId(1, 150)])
-
-
-class TestMatchedRandomSets:
-    def sets(self, **options):
-        chosen = {"excluded": OWN, "n_sets": 25, "seed": 0} | options
-        return matched_random_sets(OWN, RATES, **chosen)
-
-    def test_same_size_layers_and_firing_rates(self):
-        for drawn in self.sets():
-            assert len(drawn) == 3
-            assert sorted(f.layer for f in drawn) == [0, 0, 1]
-            rates = sorted(RATES[f.layer][f.index] for f in drawn)
-            own = sorted(RATES[f.layer][f.index] for f in OWN)
-            assert np.abs(np.subtract(rates, own)).max() < 0.07
-
-    def test_never_an_excluded_feature(self):
-        excluded = OWN | {FeatureId(1, i) for i in range(140, 160)}
-        assert not any(drawn & excluded for drawn in self.sets(excluded=excluded))
-
-    def test_different_draws_and_seeds_that_repeat(self):
-        assert len(set(self.sets())) > 20
-        assert self.sets() == self.sets()
-        assert self.sets() != self.sets(seed=1)
 
 
 def test_the_probe_ranks_the_feature_that_separates_first():

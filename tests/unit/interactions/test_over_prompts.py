@@ -6,7 +6,7 @@ import pytest
 
 from sae_audit.findings import InteractionGraph, PairInteraction, PairKind, SolverFit
 from sae_audit.interactions.over_prompts import over_prompts
-from tests.synthetic import A, B, C, estimate, graph
+from tests.synthetic.findings import A, B, C, estimate, graph
 
 
 def pair(a, b, weight: float, kind: PairKind) -> PairInteraction:

@@ -1,4 +1,4 @@
-"""A planted model and the audit of it that nothing stopped; made once a session."""
+"""A planted model and the audit of it that nothing stopped; made once for all processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from sae_audit.config import AuditConfig
 from sae_audit.pipeline import session
 from sae_audit.subject import loading
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint
+from tests.shared import made_once
 from tests.unit.pipeline.planted_audit import planted_config
 
 
@@ -32,7 +33,15 @@ def tried_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> AuditConfig:
-    return planted_config(tmp_path_factory.mktemp("planted") / "it")
+    """Of a planted model, which stays as it is."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        config = planted_config(folder / "it")
+        (folder / "config.json").write_text(config.model_dump_json())
+
+    made = made_once(tmp_path_factory, "planted", make)
+    return AuditConfig.model_validate_json((made / "config.json").read_text())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +52,13 @@ class Undisturbed:
 
 @pytest.fixture(scope="session")
 def undisturbed(config: AuditConfig, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "_TOGETHER", 2)
-        run = audit(config, folder)
-    late = {"minimal_set_families", "doses", "cascades", "edges", "controls", "confirmation"}
-    assert late <= set(run.recorded.rows), "every stage runs"
-    assert any(found.flipped for found in run.minimal_sets)
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session, "_TOGETHER", 2)
+            run = audit(config, folder)
+        late = {"minimal_set_families", "doses", "cascades", "edges", "controls", "confirmation"}
+        assert late <= set(run.recorded.rows), "every stage runs"
+        assert any(found.flipped for found in run.minimal_sets)
+
+    folder = made_once(tmp_path_factory, "undisturbed", make)
     return Undisturbed(folder=folder, findings=(folder / "findings.json").read_bytes())

@@ -34,7 +34,7 @@ from sae_audit.record.publish import published
 from sae_audit.record.reading import Recorded
 from sae_audit.record.run import Run
 from sae_audit.vocabulary import FeatureId
-from tests.synthetic import manifest, synthetic_run
+from tests.synthetic.runs import manifest, synthetic_run
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "findings.schema.json"
 REWRITE = "uv run sae-audit schema > docs/findings.schema.json"

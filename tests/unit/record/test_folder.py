@@ -16,7 +16,7 @@ from sae_audit.record import layout
 from sae_audit.record.identity import RunIdentity
 from sae_audit.record.lock import locked
 from sae_audit.record.store import Spent, Store
-from tests.synthetic import IDENTITY, synthetic_run
+from tests.synthetic.runs import IDENTITY, synthetic_run
 
 CONFIG = AuditConfig(model="m", saes="s", prompts=PromptSettings(sources=("p",)))
 NUMBERS = OfRun("numbers", "Numbers", (list[int],))
@@ -216,8 +216,8 @@ class TestSwapping:
         class Killed(BaseException):
             pass
 
-        old = synthetic_run(tmp_path / "old", model="old").folder
-        new = synthetic_run(tmp_path / "new", model="new", seed=1).folder
+        old = synthetic_run(tmp_path / "old", facts={"model": "old"}).folder
+        new = synthetic_run(tmp_path / "new", facts={"model": "new"}, seed=1).folder
         (old / "thesis.tex").write_text("mine")
         tensors = tensors_of(load_run(new).recorded.rows)
         real, n_killed, seen = os.replace, 0, set[str]()

@@ -14,7 +14,7 @@ from sae_audit.cli import reporting
 from sae_audit.comparison import compare
 from sae_audit.comparison.page import write_comparison
 from sae_audit.errors import AuditError
-from tests.synthetic import synthetic_run
+from tests.synthetic.runs import synthetic_run
 from tests.unit.record.hostile import CHANGES, HARMLESS, edited
 
 _SECONDS = 30

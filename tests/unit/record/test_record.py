@@ -15,7 +15,8 @@ from sae_audit.record.findings_file import schema
 from sae_audit.record.folder import begin
 from sae_audit.record.identity import RunIdentity, run_identity
 from sae_audit.record.store import Spent, Store
-from tests.synthetic import IDENTITY, A, B, minimal, synthetic_run
+from tests.synthetic.findings import A, B, minimal, qualities
+from tests.synthetic.runs import IDENTITY, synthetic_run
 
 CONFIG = AuditConfig(model="m", saes="s", prompts=PromptSettings(sources=("p",)))
 
@@ -71,19 +72,20 @@ def test_a_difference_is_named():
 
 class TestRun:
     def test_findings_obey_the_published_schema(self, tmp_path: Path):
-        synthetic_run(tmp_path / "run", ce_recovered=(None, 0.963))
+        run = synthetic_run(tmp_path / "run", found={"sae_quality": [qualities(None, 0.9625)]})
         found = json.loads((tmp_path / "run" / "findings.json").read_text())
         Draft202012Validator(json.loads(schema())).validate(found)
         assert found["schema_version"] == 2
-        assert found["sae_quality"][0]["explained_variance_without_bos"]["low"] == pytest.approx(
-            0.71
-        )
+        first = run.quality[0].explained_variance_without_bos
+        assert found["sae_quality"][0]["explained_variance_without_bos"]["low"] == first.low
         assert found["sae_quality"][0]["ce_recovered"] is None
-        assert found["sae_quality"][1]["ce_recovered"]["value"] == 0.963
-        assert [sae["repository"] for sae in found["saes"]] == ["", ""]
+        assert found["sae_quality"][1]["ce_recovered"]["value"] == 0.9625
+        revisions = [sae.revision for sae in run.manifest.saes]
+        assert [sae["revision"] for sae in found["saes"]] == revisions
         assert found["minimal_sets"][0]["features"] == [[1, 3], [2, 5]]
         assert found["minimal_sets"][0]["certified"] is True
-        assert found["minimal_sets"][0]["score_without"] == {"L1/3": 0.75, "L2/5": 0.75}
+        without = run.minimal_sets[0].score_without
+        assert found["minimal_sets"][0]["score_without"] == {str(f): s for f, s in without.items()}
         family = [one["features"] for one in found["minimal_set_families"][0]["sets"]]
         assert family == [[[1, 3], [2, 5]], [[1, 3], [2, 8]]]
         assert found["minimal_set_families"][0]["core"] == [[1, 3]]
@@ -113,11 +115,15 @@ class TestRun:
         assert len(synthetic_run(tmp_path / "run").table(table)) > 0
 
     def test_the_table_of_saes_says_how_well_each_layer_is_described(self, tmp_path: Path):
-        found = synthetic_run(tmp_path / "some", ce_recovered=(None, 0.963)).table("saes")
+        some, undefined = qualities(None, 0.9625), qualities(None, None)
+        found = synthetic_run(tmp_path / "some", found={"sae_quality": [some]}).table("saes")
         assert list(found.layer) == [1, 2]
-        assert list(found.explained_variance_without_bos) == pytest.approx([0.81, 0.82])
+        for name in ("explained_variance_without_bos", "explained_variance_shuffled", "l0"):
+            for part, end in (("value", ""), ("low", "_low"), ("high", "_high")):
+                expected = [getattr(getattr(one, name), part) for one in some]
+                assert list(found[name + end]) == expected, name + end
         assert list(found.ce_recovered.isna()) == [True, False]
-        none = synthetic_run(tmp_path / "none", ce_recovered=(None, None)).table("saes")
+        none = synthetic_run(tmp_path / "none", found={"sae_quality": [undefined]}).table("saes")
         assert none.ce_recovered.dtype == float
         assert list(none.columns) == list(found.columns)
         assert none.ce_recovered_low.dtype == float
@@ -135,10 +141,15 @@ class TestRun:
         run = synthetic_run(tmp_path / "run")
         assert run.findings.direction_check == run.direction_check
         assert run.findings.successive_directions == run.successive_directions
-        assert list(run.table("successive_directions").refused) == [0.625, 0.0625]
+        assert run.direction_check is not None
+        assert run.successive_directions is not None
+        refused = [one.refused.own.value for one in run.successive_directions.directions]
+        assert list(run.table("successive_directions").refused) == refused
         assert run.findings.dictionary_coverage == run.dictionary_coverage
         found = run.table("direction_check").set_index("measure")
-        assert list(found.loc["flipped", ["value", "random_mean"]]) == [0.875, 0.05]
+        flipped = run.direction_check.flipped
+        expected = [flipped.own.value, flipped.random.mean]
+        assert list(found.loc["flipped", ["value", "random_mean"]]) == expected
         coverage = run.table("coverage").set_index("layer")
         assert list(coverage.in_reconstruction.isna()) == [True, False]
 
@@ -147,7 +158,7 @@ class TestRun:
             synthetic_run(tmp_path / "run").table("sets")
 
     def test_it_shows_itself_in_a_notebook(self, tmp_path: Path):
-        run = synthetic_run(tmp_path / "run", model="<b>tiny</b>")
+        run = synthetic_run(tmp_path / "run", facts={"model": "<b>tiny</b>"})
         assert "&lt;b&gt;tiny" in run._repr_html_()
 
     def test_no_run_and_an_unfinished_one_are_told_apart(self, tmp_path: Path):

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from sae_audit.findings import FirstWaveEffects
-from sae_audit.pages.wording import interval, percent
+from sae_audit.pages.wording import interval, nats, percent
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
 from sae_audit.report.findings.cascades.counts import waking_features, wave_rows
 from sae_audit.report.page import render, summary
 from sae_audit.statistics import median
-from tests.synthetic import A, B, C, cascade, synthetic_run
-from tests.unit.report.visible import seen
+from tests.synthetic.findings import A, B, C, cascade
+from tests.synthetic.runs import synthetic_run
+from tests.visible import rows_of, seen
 
 LATER = ("cascades_by_chance", "edges", "waking", "pooled_cascade", "sufficiency")
 
@@ -33,72 +34,105 @@ def section(run: Run) -> str:
     return page[start : page.index("\nControls\n", start)]
 
 
-def test_every_edge_is_shown_with_each_test_it_went_through(section: str):
-    assert "| direct |" in section
-    for activation in ("1.375", "1.250", "1.125"):
-        assert activation in section
-    assert "0 of 5" in section, "stand-ins"
-    assert "11 pairs of a feature and one of a later wave" in section
+def test_every_edge_is_shown_with_each_test_it_went_through(run: Run, section: str):
+    for found in run.edges:
+        for edge in found.edges:
+            row = (
+                f"{edge.activation:.3f} | {edge.activation_spared:.3f} | "
+                f"{edge.activation_alone:.3f} | {edge.activation_held:.3f} | \N{EN DASH} | "
+                f"{edge.n_controls_waking} of {edge.n_controls} |"
+            )
+            names = f"{found.prompt_id} | {edge.cause} | {edge.feature} | {edge.kind.value}"
+            assert f"\n{names} | {row}" in section
+    n_tested = sum(found.n_pairs_tested for found in run.edges)
+    assert f"{n_tested} pairs of a feature and one of a later wave" in section
 
 
 def test_pooled_numbers_stand_with_interval_and_control(run: Run, section: str):
     pooled = run.pooled_cascade
     assert pooled is not None
-    assert "17.000 (all cases alike)" in section, "awake, beside as many by chance"
-    assert "100% [51%, 100%]" in section, "the first feature is in every first wave"
-    assert "76% (all cases alike)" in section, "features that peak on the template"
-    assert "24% (all cases alike)" in section, "of those that random sets wake"
+    assert "| L1/3 | 100% [51%, 100%] | 4 |" in section, "the first feature is in every first wave"
+    awake = pooled.awake[0]
+    assert f"{interval(awake.n_awake)} | {interval(awake.n_random)} |" in section
+    template = pooled.tokens[-1]
+    assert template.random_peaks is not None
+    cells = (template.peaks, template.random_peaks, template.fires, template.clean_peaks)
+    beside = (template.clean_fires, template.tokens)
+    assert " | ".join(interval(one, percent) for one in (*cells, *beside)) in section
 
 
 def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str):
-    own, random = (
-        section[section.index(f"\n{name} | ") :][:400]
-        for name in ("of the minimal set", "random, matched")
-    )
-    assert "2.000 [1.250, 2.750]" in own
-    assert "75% [30%, 95%]" in own
-    assert "1.000 (all cases alike)" in random
-    assert "0% [0%, 49%]" in random
-    assert "3.750 (all cases alike)" in random, "the score after a random first wave"
-    assert "0.500 (all cases alike) | 0.250 (all cases alike)" in section, "own"
-    assert "0.125 (all cases alike) | 0.333 (all cases alike)" in section, "random"
+    pooled = run.pooled_cascade
+    assert pooled is not None
+    assert pooled.by_chance is not None
+    chance = pooled.by_chance
+    own, random = (rows_of(section, name)[:2] for name in ("of the minimal set", "random, matched"))
+    assert own[0][:2] == ["2.000 [1.250, 2.750]", "75% [30%, 95%]"]
+    assert random[0] == [
+        "1.000 (all cases alike)",
+        "0% [0%, 49%]",
+        interval(chance.depths.score_first),
+        "4",
+    ]
+    for row, found in ((own[1], pooled.compensation), (random[1], chance.compensation)):
+        assert found is not None
+        assert found.ratio is not None
+        cells = (found.total, found.direct, found.undone, found.ratio)
+        assert row == [*map(interval, cells), str(found.ratio.n)]
     (row,) = (row for row in summary(run) if row.question == "Are there hidden backups?")
+    found, by_chance = pooled.compensation, chance.compensation
+    assert found is not None
+    assert found.ratio is not None
+    assert by_chance is not None
     assert "on 3 of 4 (75% [30%, 95%]) flipped prompts" in row.answer
-    assert "undoes +0.50 (all cases alike) of the first wave's direct effect of +2.00" in row.answer
-    assert "compensation ratio +0.25 (all cases alike)" in row.answer
+    assert (
+        f"undoes {interval(found.undone, nats)} of the first wave's direct effect of "
+        f"{interval(found.direct, nats)}"
+    ) in row.answer
+    assert f"compensation ratio {interval(found.ratio, nats)}" in row.answer
     assert "on 0% [0%, 49%], mean 1.000 (all cases alike) waves" in row.control
-    assert "but +3.75 (all cases alike)" in row.control
-    assert "what wakes undoes +0.12 (all cases alike)" in row.control
+    assert f"but {interval(chance.depths.score_first, nats)}" in row.control
+    assert f"what wakes undoes {interval(by_chance.undone, nats)}" in row.control
 
 
 def test_a_pair_seen_often_has_its_share_and_its_stand_ins(section: str):
     assert "| 100% [44%, 100%] | 3 |" in section
-    assert "0 of 15" in section
+    assert "6 of 21" in section
     assert "2 others were seen once or twice, 0 of them with an edge" in section
 
 
 def test_medians_have_intervals_and_five_prompts_or_none():
     found = [cascade(f"p{i}", A, B, C) if i else cascade("p0", A, B) for i in range(5)]
     _, second, third = wave_rows(found, seed=0)
-    assert second.score_after == median([1.0] * 5, seed=0)
+    second_waves = [one.waves[1] for one in found]
+    assert second.score_after == median([one.score_after for one in second_waves], seed=0)
     assert (third.n_prompts, third.score_after) == (4, None)
     by_feature = {one.feature: one for one in waking_features(found, 9, seed=0)}
-    assert by_feature[B].effect == median([0.5] * 5, seed=0)
+    wakes = [wave.wakes[0] for wave in second_waves]
+    assert by_feature[B].effect == median([one.effect for one in wakes], seed=0)
+    assert by_feature[B].pull == median([one.pull for one in wakes], seed=0)
     assert by_feature[C].n_prompts == 4
     assert by_feature[C].effect is by_feature[C].pull is None
 
 
-def test_the_norms_part_of_compensation_is_a_row_of_its_own(section: str):
-    assert "frozen less live: what the norm undoes" in section
-    assert "0.062 (all cases alike)" in section
+def test_the_norms_part_of_compensation_is_a_row_of_its_own(run: Run, section: str):
+    pooled = run.pooled_cascade
+    assert pooled is not None
+    assert pooled.compensation_norm is not None
+    (row,) = rows_of(section, "frozen less live: what the norm undoes")
+    assert row[-2:] == [interval(pooled.compensation_norm), "4"]
 
 
 def test_sufficiency_is_answered_beside_its_control(run: Run, section: str):
     assert "all waves of a flipped prompt" in section
     answers = {row.question: row for row in summary(run)}
     row = answers["Are the same features enough to refuse?"]
-    assert "75% [70%, 80%]" in row.answer
-    assert "0.375 [0.325, 0.425] nats" in row.control
+    assert run.sufficiency is not None
+    (pooled,) = (one for one in run.sufficiency.sets if one.name == "pooled")
+    assert interval(pooled.refused, percent) in row.answer
+    assert f"{interval(pooled.score_rise)} nats" in row.answer
+    assert interval(pooled.refused_random, percent) in row.control
+    assert f"{interval(pooled.score_rise_random)} nats" in row.control
     check = run.direction_check
     assert check is not None
     added = f"makes {interval(check.induced.own, percent)} of {check.induced.own.n} prompts refused"
@@ -112,16 +146,22 @@ def test_tables_have_a_row_for_each_edge_and_each_class_of_token(run: Run):
     edges, tokens = run.table("wake_edges"), run.table("waking_tokens")
     assert edges.loc[0, "kind"] == "direct"
     assert len(tokens) == 4 * (3 + 1 + 2 + 2), "four classes, after each wave of each prompt"
-    assert set(tokens.n_tokens) == {1, 3, 12, 5}
-    assert set(tokens.n_features_random) == {3, 6, 30, 12}
+    of_first = tokens[(tokens.prompt_id == "p0") & (tokens.n_waves == 1)].set_index("token")
+    (found, *_), (awake, *_) = run.waking, run.waking[0].awake
+    assert dict(of_first.n_tokens) == found.tokens
+    assert dict(of_first.n_features_random) == awake.random_peaks_at
 
 
 def test_the_table_of_cascades_has_the_random_set_behind_each(run: Run):
     found = run.table("cascades").set_index(["first_wave", "prompt_id"])
     assert dict(found.loc["minimal_set"].depth) == {"p0": 3, "p1": 1, "p2": 2, "p3": 2}
     assert set(found.loc["random"].depth) == {1}
-    assert set(found.loc["minimal_set"].direct_effect) == {2.0}
-    assert set(found.loc["random"].direct_effect) == {0.375}
+    for place, cascades in (
+        ("minimal_set", run.cascades),
+        ("random", [one.cascade for one in run.cascades_by_chance if one.cascade]),
+    ):
+        effects = {one.prompt_id: one.effects and one.effects.direct for one in cascades}
+        assert dict(found.loc[place].direct_effect) == effects, place
 
 
 def test_without_a_frozen_norm_the_page_says_why(tmp_path: Path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sae_audit.record.run import load_run
 from sae_audit.report.page import render
-from tests.unit.report.visible import seen
+from tests.visible import seen
 
 _SAMPLE = Path(__file__).parents[3] / "reports" / "sample-organism"
 _TEXT = Path(__file__).with_name("sample_page.txt")

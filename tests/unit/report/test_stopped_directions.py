@@ -1,7 +1,6 @@
 """Candidates that were not asked to the end are shown as that, never with a number of their own."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,15 +8,15 @@ import pytest
 
 from sae_audit.config import DirectionSettings
 from sae_audit.findings import Direction, StoppedDirection, StopReason
+from sae_audit.record.run import Run
 from sae_audit.record.tables.direction import directions
 from sae_audit.report.findings.direction.figures import measured
 from sae_audit.report.findings.direction.rows import judged_directions, stopped_rows
-from tests.synthetic import synthetic_run
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> Direction:
-    whole = synthetic_run(tmp_path / "run").direction
+def found(run: Run) -> Direction:
+    whole = run.direction
     last = whole.evaluations[-1]
     stopped = StoppedDirection(
         position=last.position,

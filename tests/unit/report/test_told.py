@@ -5,11 +5,11 @@ from pathlib import Path
 
 import yaml
 
-from sae_audit.findings import Confirmation, Estimate, TextCheck
+from sae_audit.findings import Confirmation
 from sae_audit.record.run import Run
 from sae_audit.report.page import render
-from tests.unit.report.synthetic import synthetic_run
-from tests.unit.report.visible import seen
+from tests.synthetic.runs import synthetic_run
+from tests.visible import seen
 
 
 def test_notes_prefix_and_quantisation_are_told(tmp_path: Path):
@@ -32,16 +32,7 @@ def test_notes_prefix_and_quantisation_are_told(tmp_path: Path):
 
 def test_answers_that_were_not_judged_are_counted(tmp_path: Path):
     run = synthetic_run(tmp_path)
-    half = Estimate(value=0.5, low=0.1, high=0.9, n=2, method="exact")
-    run.__dict__["confirmation"] = Confirmation(
-        judge="substring",
-        answer_tokens=32,
-        checks=(TextCheck(prompt_id="a", case="clean", score=1.0, complied=False),),
-        confirmed=half,
-        complied_clean=half,
-        complied_random=None,
-        agreement=half,
-        agreement_by_chance=0.5,
-        n_not_judged=7,
+    run.__dict__["confirmation"] = Confirmation.example(
+        judge="substring", complied_random=None, n_not_judged=7
     )
     assert "thoughts alone after so many tokens: 7 more" in seen(render(run))

@@ -15,9 +15,11 @@ class Page(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
+        self.written = page
         self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.styles: list[str] = []
         self._marked = ""
-        self._hidden = False
+        self._hidden = ""
         self.feed(page)
 
     @property
@@ -26,21 +28,34 @@ class Page(HTMLParser):
         lines = (re.sub(r"\s+", " ", line).strip() for line in self._marked.split("\0"))
         return "\n".join(line for line in lines if line)
 
+    @property
+    def sections(self) -> list[str | None]:
+        """Ids, in their order."""
+        return [attributes["id"] for tag, attributes in self.elements if tag == "section"]
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        self._hidden = tag in {"script", "style"}
+        self._hidden = tag if tag in {"script", "style"} else ""
         if tag in _BLOCKS:
             self._marked += "\0"
 
     def handle_endtag(self, tag: str) -> None:
-        self._hidden = self._hidden and tag not in {"script", "style"}
+        self._hidden = "" if tag == self._hidden else self._hidden
         self._marked += "\0" if tag in _BLOCKS else " | " if tag in _CELLS else ""
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
             self._marked += data
+        elif self._hidden == "style":
+            self.styles.append(data)
 
 
 def seen(page: str) -> str:
     """The text that a reader sees."""
     return Page(page).text
+
+
+def rows_of(text: str, first: str) -> list[list[str]]:
+    """The cells behind the first one, of every row of any table that begins with it."""
+    lines = [line for line in text.split("\n") if line.startswith(f"{first} | ")]
+    return [[cell.strip() for cell in line.removesuffix(" |").split("|")[1:]] for line in lines]

@@ -1,0 +1,88 @@
+"""What a comparison's page says that takes more than writing a number down."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sae_audit.comparison.types import Checkpoint, Comparison, DirectionChange, Paired
+from sae_audit.findings import Controlled, Estimate
+from sae_audit.pages.wording import interval, ranged
+
+_MEASURES = {
+    "bypass": "bypass: score of harmful audit prompts, projected out (nats)",
+    "induce": "induce: score of harmless audit prompts, added (nats)",
+    "kl": "KL on harmless audit prompts, projected out (nats)",
+}
+"""Those of a direction, by their name in `DirectionCheck`."""
+_NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRow:
+    """The same of both checkpoints."""
+
+    name: str
+    parent: str
+    variant: str
+    is_number: bool = True
+
+
+def checkpoint_rows(comparison: Comparison) -> Iterator[CheckpointRow]:
+    """What each audit found, one beside the other."""
+    a, b = comparison.a, comparison.b
+    yield CheckpointRow(
+        name="refused harmful prompts",
+        parent=str(a.n_refused_harmful),
+        variant=str(b.n_refused_harmful),
+    )
+    yield CheckpointRow(
+        name="of those, flipped by a minimal set",
+        parent=str(a.n_flipped),
+        variant=str(b.n_flipped),
+    )
+    if a.absence or b.absence:
+        yield CheckpointRow(
+            name="refusal mechanism", parent=_claimed(a), variant=_claimed(b), is_number=False
+        )
+    yield CheckpointRow(
+        name="direction: layer, position", parent=_direction(a), variant=_direction(b)
+    )
+    for measure, name in _MEASURES.items():
+        own, other = _checked(a, measure), _checked(b, measure)
+        yield CheckpointRow(
+            name=name,
+            parent=_NONE if own is None else interval(own.own),
+            variant=_NONE if other is None else interval(other.own),
+        )
+        yield CheckpointRow(
+            name="the same of random directions: mean, range",
+            parent=_NONE if own is None else ranged(own.random),
+            variant=_NONE if other is None else ranged(other.random),
+        )
+
+
+def _claimed(checkpoint: Checkpoint) -> str:
+    if checkpoint.absence is None:
+        return "claimed"
+    return f"not claimed: {checkpoint.absence.kind.value.replace('_', ' ')}"
+
+
+def _direction(checkpoint: Checkpoint) -> str:
+    if checkpoint.layer is None:
+        return _NONE
+    return f"{checkpoint.layer}, {checkpoint.position}"
+
+
+def _checked(checkpoint: Checkpoint, measure: str) -> Controlled | None:
+    return None if checkpoint.check is None else getattr(checkpoint.check, measure)
+
+
+def stabilities(direction: DirectionChange | None) -> list[tuple[str, Estimate]]:
+    """Whose direction comes again from resampled prompts, and with which cosine."""
+    if direction is None:
+        return []
+    both = {"parent": direction.stability_a, "variant": direction.stability_b}
+    return [(name, one) for name, one in both.items() if one is not None]
+
+
+def p_value(paired: Paired) -> str:
+    return f"{paired.p_value:.2g}"

@@ -1,0 +1,308 @@
+"""Invented findings of single prompts, each with numbers that no other one has.
+
+What has no meaning of its own comes from `Finding.example`. What findings must agree on (features, ids,
+signs of scores) is set here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from random import Random
+
+from sae_audit.findings import (
+    Absence,
+    AbsenceKind,
+    Awake,
+    Cascade,
+    CascadeByChance,
+    CertifiedSet,
+    ClassifierFit,
+    DosePoint,
+    EdgeKind,
+    Estimate,
+    ExplainedExactly,
+    FirstWaveEffects,
+    FlipDose,
+    HeldOutR2,
+    InteractionGraph,
+    MinimalSet,
+    MinimalSetFamily,
+    PairInteraction,
+    PairKind,
+    PromptScore,
+    SaeQuality,
+    SolverFit,
+    TripleInteraction,
+    Wake,
+    WakeEdge,
+    WakeEdges,
+    Waking,
+    Wave,
+    WokenFeature,
+)
+from sae_audit.vocabulary import FeatureId
+
+A, B, C = FeatureId(1, 3), FeatureId(2, 5), FeatureId(2, 8)
+N_CANDIDATES = 12
+
+
+def numbers_of(name: str) -> Iterator[int]:
+    """Whole numbers, other ones for each name."""
+    return count(1000 * sum(name.encode()) + 1)
+
+
+def estimate(value: float) -> Estimate:
+    """One whose interval and number of cases are other numbers than those of any other value."""
+    return Estimate(
+        value=value,
+        low=value - 0.0625 - abs(value) / 64,
+        high=value + 0.03125 + abs(value) / 32,
+        n=29 + round(1000 * abs(value)),
+        method="Wilson 95%",
+    )
+
+
+def prompt_scores(
+    harmful: Sequence[float], harmless: Sequence[float], *, ids: str = "p", category: str = ""
+) -> list[PromptScore]:
+    """Audit prompts with given clean scores."""
+    labelled = [("harmful", s) for s in harmful] + [("harmless", s) for s in harmless]
+    return [
+        PromptScore(
+            prompt_id=f"{ids}{i}", split="audit", label=label, category=category, score=score
+        )
+        for i, (label, score) in enumerate(labelled)
+    ]
+
+
+def absence(kind: AbsenceKind) -> Absence:
+    return Absence(
+        kind=kind, reason="Of 4 prompts 0 say so.", also=(), remedy="Look again.", n_train=(8, 9)
+    )
+
+
+def qualities(*recovered: float | None) -> list[SaeQuality]:
+    """Of the audited layers, which recover so much cross-entropy."""
+    numbers = count(11)
+    return [
+        SaeQuality.example(
+            numbers, layer=i + 1, ce_recovered=None if one is None else estimate(one)
+        )
+        for i, one in enumerate(recovered)
+    ]
+
+
+def minimal(prompt_id: str, *features: FeatureId) -> MinimalSet:
+    """Certified; with no features, that of a prompt which is not flipped."""
+    numbers = numbers_of(prompt_id)
+    part = sum(prompt_id.encode()) % 64 / 64
+    left = 1.25 + part
+    return MinimalSet.example(
+        numbers,
+        prompt_id=prompt_id,
+        features=tuple(sorted(features)),
+        search="splitting",
+        clean_score=4.0 + part,
+        candidates_score=-3.0 - part if features else left,
+        ablated_score=-0.5 - part / 2 if features else left,
+        score_without={one: 0.75 + part + i / 8 for i, one in enumerate(sorted(features))},
+        found_by_search=tuple(sorted(features)),
+        n_candidates=N_CANDIDATES,
+        reason=""
+        if features
+        else f"Ablating all {N_CANDIDATES} candidates leaves the score at {left:+.2f}.",
+    )
+
+
+def family(found: MinimalSet, *, n_others: int = 1, complete: bool = True) -> MinimalSetFamily:
+    """The prompt's own set, and ones with another feature in place of its last."""
+    last = [C, *(FeatureId(2, 900 + i) for i in range(n_others - 1))][:n_others]
+    sets = (found.features, *(tuple(sorted({*found.features[:-1], one})) for one in last))
+    return MinimalSetFamily.example(
+        numbers_of(f"family of {found.prompt_id}"),
+        prompt_id=found.prompt_id,
+        sets=tuple(
+            CertifiedSet(
+                features=features,
+                ablated_score=found.ablated_score - i / 16,
+                score_without={one: 0.5 + i / 8 + j / 4 for j, one in enumerate(features)},
+            )
+            for i, features in enumerate(sets)
+        ),
+        complete=complete,
+        contradicted=False,
+    )
+
+
+def dose(found: MinimalSet, at: float | None = None) -> FlipDose:
+    """At 0.5 where the prompt was flipped; of others, on a grid up to twice the ablation, at `at`."""
+    at = 0.5 if found.flipped else at
+    grid = (0.0, 0.484375, 0.5, 1.0) if found.flipped else (0.0, 1.0, 1.984375, 2.0)
+    zero = 3.0 if at is None else at
+    return FlipDose(
+        prompt_id=found.prompt_id,
+        ablated="minimal_set" if found.flipped else "candidates",
+        n_features=len(found.features) or found.n_candidates,
+        dose=at,
+        points=tuple(DosePoint(dose=one, score=zero - one - 0.0078125) for one in grid),
+        tolerance=0.02,
+        n_sets_scored=len(grid) - 2,
+    )
+
+
+def graph(scope: str) -> InteractionGraph:
+    """A and B cover for each other; A and C do nothing that shows; A, B and C do something together."""
+    numbers = numbers_of(scope)
+    part = sum(scope.encode()) % 32 / 32
+    pair = PairInteraction(
+        a=A,
+        b=B,
+        weight=-1.5 - part,
+        low=-2.125 - part,
+        high=-1.0625 - part,
+        kind=PairKind.REDUNDANT,
+        lasso=-1.375 - part,
+    )
+    unclear = PairInteraction(
+        a=A, b=C, weight=0.125, low=-0.1875, high=0.375, kind=PairKind.UNCLEAR, lasso=0.0625
+    )
+    return InteractionGraph.example(
+        numbers,
+        scope=scope,
+        players=(A, B, C),
+        design="random",
+        solver="fm_bayes",
+        r2=HeldOutR2.example(numbers, pairs_solver="lasso"),
+        explained=None,
+        fits=(
+            *(
+                SolverFit.example(numbers, solver=name)
+                for name in ("walsh", "fm_bayes", "fm_als", "lasso")
+            ),
+            SolverFit.example(numbers, solver="linear", gain=None),
+        ),
+        pairs=(pair, unclear),
+        null_weight=0.3125 + part / 4,
+        reason="",
+        triples=(TripleInteraction(a=A, b=B, c=C, weight=-0.8125, low=-1.125, high=-0.6875),),
+        classifiers=(
+            ClassifierFit.example(numbers, classifier="logistic_main", sign_agreement=None),
+            ClassifierFit.example(numbers, classifier="logistic_l1"),
+            ClassifierFit.example(numbers, classifier="fm_probit", sign_agreement=None),
+        ),
+    )
+
+
+def computed_graph(scope: str) -> InteractionGraph:
+    """The same pairs, computed from every mask there is."""
+    return InteractionGraph.example(
+        numbers_of(scope),
+        scope=scope,
+        players=(A, B, C),
+        design="all",
+        n_masks=8,
+        n_held_out=0,
+        solver="exact",
+        rank=0,
+        r2=None,
+        explained=ExplainedExactly(linear=0.6, pairs=0.9),
+        fits=(),
+        pairs=tuple(
+            replace(one, low=one.weight, high=one.weight, lasso=None) for one in graph(scope).pairs
+        ),
+        null_weight=0.046875,
+        reason="",
+        null_triple=None,
+        triples=(),
+        classifiers=(),
+    )
+
+
+def cascade(prompt_id: str, *waves: FeatureId, ratio: bool = True) -> Cascade:
+    """One feature a wave, every later one woken by the ablation of A; `ratio`: of compensation."""
+    numbers = numbers_of(prompt_id)
+    part = sum(prompt_id.encode()) % 64 / 64
+    total, direct, frozen = 1.5 - part / 2, 2.0 + part, 2.25 + part
+    reason = "" if ratio else "the direct effect is too small"
+    return Cascade.example(
+        numbers,
+        prompt_id=prompt_id,
+        waves=tuple(
+            Wave.example(
+                numbers,
+                features=(feature,),
+                score_after=3.0 - 2.0 * i - part,
+                **({} if i else {"n_awake": 0}),
+                wakes=(Wake.example(numbers, feature=feature, woken_by=(A,)),) if i else (),
+            )
+            for i, feature in enumerate(waves)
+        ),
+        clean_score=4.0 + part,
+        unplaced=(),
+        effects=FirstWaveEffects(total=total, direct=direct, direct_frozen=frozen)
+        if ratio
+        else None,
+        compensation_ratio=1.0 - total / direct if ratio else None,
+        compensation_reason=reason,
+        stop="no dormant feature wakes",
+        frozen_compensation_ratio=1.0 - total / frozen if ratio else None,
+        frozen_reason=reason,
+    )
+
+
+def by_chance(found: Cascade) -> CascadeByChance:
+    """A random set that does next to nothing, and nothing behind it."""
+    numbers = numbers_of(f"chance of {found.prompt_id}")
+    first = tuple(FeatureId(one.layer, one.index + 700) for one in found.waves[0].features)
+    part = (found.clean_score - 4.0) / 8
+    alone = Cascade.example(
+        numbers,
+        prompt_id=found.prompt_id,
+        waves=(Wave(features=first, score_after=found.clean_score - 0.25, n_awake=0, wakes=()),),
+        clean_score=found.clean_score,
+        unplaced=(),
+        effects=FirstWaveEffects(total=0.25, direct=0.375 + part, direct_frozen=0.5 + part),
+        compensation_ratio=1.0 - 0.25 / (0.375 + part),
+        compensation_reason="",
+        frozen_compensation_ratio=1.0 - 0.25 / (0.5 + part),
+        frozen_reason="",
+    )
+    return CascadeByChance(prompt_id=found.prompt_id, cascade=alone)
+
+
+def edges(found: Cascade) -> WakeEdges:
+    """The first feature of the first wave wakes all of the second, each in another way."""
+    numbers = numbers_of(f"edges of {found.prompt_id}")
+    woken = found.waves[1].features if found.depth > 1 else ()
+    return WakeEdges.example(
+        numbers,
+        prompt_id=found.prompt_id,
+        edges=tuple(
+            WakeEdge.example(
+                numbers,
+                cause=found.waves[0].features[0],
+                feature=feature,
+                kind=tuple(EdgeKind)[i % 3],
+                through=woken[:1] if i % 3 == 1 else (),
+                n_controls=7,
+                n_controls_waking=i + 2,
+            )
+            for i, feature in enumerate(woken)
+        ),
+        left_out=(),
+    )
+
+
+def waking(found: Cascade) -> Waking:
+    """Where the features of a cascade wake, and what else does: counts whose shares differ widely."""
+    numbers = iter(Random(found.prompt_id).sample(range(2, 999), 500))
+    return Waking.example(
+        numbers,
+        prompt_id=found.prompt_id,
+        awake=tuple(Awake.example(numbers, n_waves=i + 1) for i in range(found.depth)),
+        woken=tuple(
+            WokenFeature.example(numbers, feature=wake.feature, wave=i + 1)
+            for i, wave in enumerate(found.waves)
+            for wake in wave.wakes
+        ),
+    )

@@ -1,0 +1,108 @@
+"""The page of a comparison: each number under the checkpoint, and in the row, that it is of."""
+
+from pathlib import Path
+
+import pytest
+
+from sae_audit import compare
+from sae_audit.comparison.page import render
+from sae_audit.comparison.types import Comparison
+from sae_audit.findings import AbsenceKind
+from sae_audit.pages.wording import interval, percent, ranged
+from tests.synthetic.findings import A, B, C, cascade, minimal, prompt_scores
+from tests.synthetic.runs import synthetic_run
+from tests.visible import Page, rows_of, seen
+
+IDS = [f"p{i}" for i in range(10)]
+HARMLESS = [-6.0] * 10
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Of checkpoints in which no two numbers are the same."""
+    folder = tmp_path_factory.mktemp("pair")
+    a = synthetic_run(
+        folder / "a",
+        scores=prompt_scores([5.0 + i / 8 for i in range(10)], HARMLESS),
+        minimal_sets=[minimal(one, A, B) for one in IDS],
+        facts={"model": "the parent"},
+    )
+    b = synthetic_run(
+        folder / "b",
+        scores=prompt_scores([4.0 - i / 2 for i in range(10)], [-5.5, *HARMLESS[1:]]),
+        minimal_sets=[minimal(one, A, C) for one in IDS[:8]],
+        cascades=[cascade(one, A, B, C) for one in IDS[:8]],
+        facts={"model": "the variant"},
+        first=7001,
+    )
+    return compare(a, b)
+
+
+@pytest.fixture(scope="module")
+def text(found: Comparison) -> str:
+    return seen(render(found))
+
+
+def test_parent_and_variant_have_their_own_columns(found: Comparison, text: str):
+    checks = [found.a.check, found.b.check]
+    assert rows_of(text, "model") == [["the parent", "the variant"]]
+    assert rows_of(text, "refused harmful prompts") == [["10", "8"]]
+    for name, measure in (
+        ("bypass: score of harmful audit prompts, projected out (nats)", "bypass"),
+        ("induce: score of harmless audit prompts, added (nats)", "induce"),
+        ("KL on harmless audit prompts, projected out (nats)", "kl"),
+    ):
+        own = [getattr(check, measure) for check in checks]
+        assert rows_of(text, name) == [[interval(one.own) for one in own]]
+        assert [ranged(one.random) for one in own] in rows_of(
+            text, "the same of random directions: mean, range"
+        )
+
+
+def test_a_change_of_behaviour_has_its_row(found: Comparison, text: str):
+    for change in found.behaviour:
+        shares = (change.refused_a, change.refused_b, change.refused.difference)
+        assert rows_of(text, change.label) == [
+            [
+                "all",
+                str(change.refused_a.n),
+                *(interval(one, percent) for one in shares),
+                f"{change.refused.p_value:.2g}",
+                interval(change.score.difference),
+            ]
+        ]
+
+
+def test_sentences_hold_the_comparisons_numbers(found: Comparison, text: str):
+    direction, features, cascades = found.direction, found.features, found.cascades
+    assert direction is not None
+    assert features is not None
+    assert cascades is not None
+    assert cascades.compensation is not None
+    assert direction.stability_b is not None
+    assert f"is {interval(direction.gap_ratio, percent)} of the parent's" in text
+    cosine = interval(direction.stability_b)
+    assert f"; the variant's direction has cosine {cosine} with itself when prompts are" in text
+    assert f"share {interval(features.overlap)} of their features (Jaccard)" in text
+    assert f"dealt to other prompts: {interval(features.overlap_shuffled)} (difference" in text
+    assert (
+        f"depth differs by {interval(cascades.depth.difference)} waves "
+        f"(p = {cascades.depth.p_value:.2g}). The compensation ratio differs by "
+        f"{interval(cascades.compensation.difference)} (p = "
+    ) in text
+
+
+def test_every_section_is_in_the_navigation(found: Comparison):
+    elements = Page(render(found)).elements
+    links = [attributes["href"] for tag, attributes in elements if tag == "a"]
+    assert links == [f"#{attributes['id']}" for tag, attributes in elements if tag == "h2"]
+
+
+def test_a_checkpoint_without_a_direction_has_none_in_its_rows(tmp_path: Path):
+    a = synthetic_run(tmp_path / "a")
+    b = synthetic_run(tmp_path / "b", absent=AbsenceKind.NO_SEPARATION)
+    text = seen(render(compare(a, b)))
+    assert rows_of(text, "refusal mechanism") == [["claimed", "not claimed: no separation"]]
+    assert rows_of(text, "direction: layer, position") == [["2, -1", "none"]]
+    rows = rows_of(text, "the same of random directions: mean, range")
+    assert [variant for _, variant in rows] == ["none"] * 3

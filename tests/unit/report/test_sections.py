@@ -1,0 +1,447 @@
+"""What each section says: the record's own numbers, each in its row, and why something is missing.
+
+No number of the invented run stands in it twice, so a number in another's place is seen.
+"""
+
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sae_audit.config import AuditConfig
+from sae_audit.findings import AbsenceKind, DictionaryCoverage, Estimate, LayerCoverage
+from sae_audit.pages.wording import ABSENCES, interval, nats, percent, ranged
+from sae_audit.record.run import Run
+from sae_audit.report.findings.card.quality import quality_lines
+from sae_audit.report.findings.card.settings import deviations
+from sae_audit.report.page import figures, render, summary
+from sae_audit.statistics import median
+from tests.synthetic.findings import (
+    A,
+    B,
+    C,
+    cascade,
+    computed_graph,
+    dose,
+    estimate,
+    family,
+    graph,
+    minimal,
+    prompt_scores,
+    qualities,
+)
+from tests.synthetic.runs import synthetic_run
+from tests.visible import Page, rows_of, seen
+
+NUMBERS = ("{:.3f}".format, "{:.1f}".format, "{:.4f}".format, percent, nats)
+"""How a number may stand on the page: with more or fewer digits, as a share, or with its sign."""
+
+
+def answer_to(run: Run, question: str) -> tuple[str, str]:
+    (row,) = (row for row in summary(run) if row.question == question)
+    return row.answer, row.control
+
+
+def estimates(found: Any) -> list[Estimate]:
+    """All within a finding."""
+    if isinstance(found, Estimate):
+        return [found]
+    if is_dataclass(found):
+        return estimates([getattr(found, field.name) for field in fields(found)])
+    parts = found if isinstance(found, list | tuple) else []
+    return [one for part in parts for one in estimates(part)]
+
+
+def rest(found: Estimate) -> Estimate:
+    """What a share leaves of the whole."""
+    return replace(found, value=1 - found.value, low=1 - found.high, high=1 - found.low)
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        *("quality", "direction_check", "successive_directions", "dictionary_coverage", "controls"),
+        *("pooled_set", "pooled_graph", "sufficiency", "pooled_cascade"),
+    ],
+)
+def test_every_estimate_stands_on_the_page_with_its_interval(run: Run, text: str, finding: str):
+    found = estimates(getattr(run, finding))
+    missing = [
+        one
+        for one in found
+        if not any(interval(one, number) in text for number in NUMBERS)
+        and interval(rest(one), percent) not in text
+    ]
+    unsaid = {
+        "quality": [run.quality[-1].ce_clean],
+        "controls": [
+            run.controls.per_prompt[0].flipped,
+            run.controls.error_term and run.controls.error_term.flipped_kept,
+            run.controls.doses[0].flipped,
+        ],
+    }
+    assert found
+    assert missing == unsaid.get(finding, []), "the same for all layers; 100% by construction"
+
+
+class TestDirection:
+    def test_scores_with_and_without_it_stand_beside_random_ones(self, run: Run, text: str):
+        check = run.direction_check
+        assert check is not None
+        for row, clean, own in (
+            ("bypass: score of harmful prompts, projected out", check.clean_harmful, check.bypass),
+            ("induce: score of harmless prompts, added", check.clean_harmless, check.induce),
+        ):
+            assert rows_of(text, row) == [
+                [
+                    interval(clean, nats),
+                    interval(own.own, nats),
+                    ranged(own.random, nats),
+                    str(own.own.n),
+                ]
+            ]
+        for row, clean, own in (
+            ("share of harmful prompts flipped by that", "0%", check.flipped),
+            ("share of harmless prompts refused after that", "0%", check.induced),
+            ("share of harmless prompts answered, projected out", "100%", check.answered),
+        ):
+            assert rows_of(text, row) == [
+                [clean, interval(own.own, percent), ranged(own.random, percent), str(own.own.n)]
+            ]
+
+    def test_the_answer_is_of_audit_prompts(self, run: Run):
+        check = run.direction_check
+        assert check is not None
+        answer, control = answer_to(run, "Does one direction carry refusal?")
+        assert (
+            f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats "
+            f"and flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}"
+        ) in answer
+        assert f"its cosine with itself is {interval(check.stability.own)}" in answer
+        random = check.flipped.random
+        assert (
+            f"{check.bypass.random.n} random directions of its norm flip {percent(random.mean)} "
+            f"(at most {percent(random.highest)})"
+        ) in control
+
+    def test_those_that_came_near_are_shown(self, tmp_path: Path):
+        page = seen(render(synthetic_run(tmp_path / "run", absent=AbsenceKind.NO_DIRECTION)))
+        assert "None passes every filter" in page
+        assert "\nAll 8 directions\n" in page
+
+
+class TestSaes:
+    def test_quality_is_shown_layer_by_layer(self, run: Run, text: str):
+        for one, line in zip(run.quality, quality_lines(run), strict=True):
+            assert one.ce_recovered is not None
+            cells = [one.explained_variance, one.explained_variance_without_bos]
+            shuffled, l0 = one.explained_variance_shuffled, interval(one.l0, "{:.1f}".format)
+            assert rows_of(text, str(one.layer))[0] == [
+                *map(interval, cells),
+                interval(shuffled),
+                l0,
+                interval(one.ce_recovered),
+            ]
+            assert line == (
+                f"Layer {one.layer}: explained variance {interval(cells[0])} "
+                f"({interval(cells[1])} without BOS), L0 {l0}, "
+                f"CE recovered {interval(one.ce_recovered)}"
+            )
+
+    def test_they_are_named_with_repository_and_commit(self, run: Run, text: str):
+        for sae in run.manifest.saes:
+            assert f"{sae.release} ({sae.repository} at commit {sae.revision})" in text
+            assert rows_of(text, str(sae.layer))[1] == [
+                sae.id,
+                sae.hook_name,
+                sae.architecture,
+                str(sae.width),
+                sae.sha256,
+            ]
+        assert run.manifest.model.sha256 in text
+
+    def test_cross_entropy_that_one_layer_lacks(self, tmp_path: Path):
+        found = {"sae_quality": [qualities(None, 0.9625)]}
+        run = synthetic_run(tmp_path / "run", found=found)
+        recovered = interval(estimate(0.9625))
+        assert quality_lines(run)[0].endswith("CE recovered not defined")
+        written = render(run)
+        page = seen(written)
+        assert "with the layer at zero the model predicts them about as well" in page, "why"
+        assert 'data-value="">not defined<' in written
+        assert f'data-value="0.9625">{recovered}<' in written
+        answer, _ = answer_to(run, "How far can the SAEs be trusted here?")
+        assert f"recovered {recovered} (layer 2; not defined at 1)" in answer
+        assert f"In place of the stream of layer 2 its SAE recovers {recovered}" in page
+
+    def test_cross_entropy_that_no_layer_has(self, tmp_path: Path):
+        run = synthetic_run(tmp_path / "run", found={"sae_quality": [qualities(None, None)]})
+        answer, _ = answer_to(run, "How far can the SAEs be trusted here?")
+        assert "the cross-entropy recovered is not defined" in answer
+        assert "What that costs in prediction is not defined" in seen(render(run))
+
+
+class TestWhatTheSaesDoNotShow:
+    QUESTION = "How much of the mechanism do the SAEs not show?"
+
+    def test_it_is_a_sentence_and_its_control(self, tmp_path: Path):
+        found = DictionaryCoverage.example(
+            reason="",
+            layers=(LayerCoverage.example(layer=1),),
+            hidden_from_candidates=replace(estimate(0.08), low=-0.02, high=0.19),
+            hidden_from_dictionary=replace(estimate(0.03), low=-0.06, high=0.14),
+            carried_by_error=replace(estimate(0.05), low=-0.07, high=0.13),
+        )
+        run = synthetic_run(tmp_path / "run", found={"dictionary_coverage": [found]})
+        answer, control = answer_to(run, self.QUESTION)
+        assert answer == (
+            "The candidates reach 92% [81%, 102%] of what removing the direction does; the SAEs' "
+            "error terms carry 5% [-7%, 13%]. Replacing what the SAEs show along the direction "
+            "reaches 97% [86%, 106%]."
+        )
+        assert found.random_features is not None
+        assert f"as many random features: {ranged(found.random_features, percent)}" in control
+        page = seen(render(run))
+        assert answer in page
+        assert "ablating all candidates leaves 8% [-2%, 19%] undone" in page
+
+    def test_layers_have_their_shares_or_no_clear_gap(self, run: Run, text: str):
+        assert run.dictionary_coverage is not None
+        first, second = run.dictionary_coverage.layers
+        assert second.in_reconstruction is not None
+        assert second.in_error is not None
+        row = next(
+            row for row in rows_of(text, str(second.layer)) if row[0] == interval(second.gap)
+        )
+        assert second.random is not None
+        assert row == [
+            interval(second.gap),
+            ranged(second.gap_random),
+            interval(second.in_reconstruction, percent),
+            interval(second.in_error, percent),
+            f"{100 * (second.slope or 0):.0f}%",
+            ranged(second.random, percent),
+            str(second.gap.n),
+        ]
+        row = next(row for row in rows_of(text, str(first.layer)) if row[0] == interval(first.gap))
+        assert row[2] == "no clear gap"
+
+    def test_no_share_has_its_reason(self, tmp_path: Path):
+        reason = "removing the direction does too little"
+        found = DictionaryCoverage.example(
+            reason=reason,
+            layers=(LayerCoverage.example(layer=1),),
+            hidden_from_candidates=None,
+            hidden_from_dictionary=None,
+            carried_by_error=None,
+            random_features=None,
+            random_direction=None,
+            random_error=None,
+        )
+        run = synthetic_run(tmp_path / "run", found={"dictionary_coverage": [found]})
+        assert answer_to(run, self.QUESTION) == (f"Not known: {reason}.", "None.")
+        page = seen(render(run))
+        assert page.count(f"Not known: {reason}.") == 2, "at the head and in the section"
+
+
+class TestMinimalSets:
+    def test_a_prompt_has_a_row_with_its_scores_and_its_set(self, run: Run, text: str):
+        for found in run.minimal_sets:
+            row = rows_of(text, found.prompt_id)[0]
+            scores = (found.clean_score, found.candidates_score, found.ablated_score)
+            assert row[1:4] == [f"{score:+.2f}" for score in scores]
+            assert row[4] == str(len(found.features))
+            assert row[-2:] == [str(found.n_sets_scored), " ".join(map(str, found.features))]
+
+    def test_certificates_are_the_records(self, run: Run, text: str):
+        for found in run.minimal_sets:
+            for feature, score in found.score_without.items():
+                assert f"\n{feature} | {score:+.3f} |" in text
+
+    def test_flipped_and_unflipped_prompts_stand_side_by_side(self, tmp_path: Path):
+        run = synthetic_run(tmp_path / "run", minimal_sets=[minimal("p0", A), minimal("p1")])
+        answer, _ = answer_to(run, "How few features hold up a refusal?")
+        assert "flip 1 of 2 refused prompts" in answer
+        assert run.minimal_sets[1].reason in seen(render(run))
+
+    def test_they_stand_beside_the_same_search_by_chance(self, text: str):
+        assert "Against the same search by chance" in text
+        assert "on 2 of 2 untied prompts" in text
+        assert "0 of 2 refused prompts score within 0.5 nats of 0" in text
+
+    def test_headline_medians_have_an_interval_and_the_budget_behind_them(self, tmp_path: Path):
+        scores = prompt_scores([4.0, 3.0, 3.5, 3.25, 4.5], [-5.0, -6.0])
+        sets = [minimal(f"p{i}", *(A, B, C)[: 1 + (i > 0) + (i > 2)]) for i in range(5)]
+        families = [family(one, n_others=i % 3, complete=i < 3) for i, one in enumerate(sets)]
+        run = synthetic_run(
+            tmp_path / "run",
+            scores=scores,
+            minimal_sets=sets,
+            found={"minimal_set_families": families},
+        )
+        sizes = median([1.0, 2.0, 2.0, 3.0, 3.0], seed=0)
+        assert sizes.low < sizes.value < sizes.high
+        few, _ = answer_to(run, "How few features hold up a refusal?")
+        assert f"Median {interval(sizes, '{:g}'.format)} (1 to 3) of 12 candidates" in few
+        more, _ = answer_to(run, "Is there more than one way to flip a refusal?")
+        n_sets = interval(median([float(len(one.sets)) for one in families], seed=0), "{:g}".format)
+        assert f"Within 64 more scored sets a prompt, a median of {n_sets} minimal sets" in more
+        page = seen(render(run))
+        assert f"a median of {n_sets} minimal sets was found (at most 3)" in page
+        assert "3 of 5 lists are complete (no + in the table below), provided that" in page
+        assert "no scored set contradicts that" in page
+        assert "Other minimal sets: " + " ".join(map(str, families[1].sets[-1].features)) in page
+        drawn: Any = figures(run)["family_sizes"].data[0]
+        assert dict(zip(drawn["x"], drawn["y"], strict=True)) == {1: 2, 2: 2, 3: 1}
+
+    def test_doses_stand_beside_random_sets_at_the_same(self, tmp_path: Path):
+        scores = prompt_scores([4.0, 3.0, 3.5], [-5.0])
+        sets = [minimal("p0", A), minimal("p1"), minimal("p2")]
+        doses = [dose(sets[0]), dose(sets[1], at=2.0), dose(sets[2])]
+        assert [one.certified for one in doses] == [True, True, False]
+        run = synthetic_run(
+            tmp_path / "run", scores=scores, minimal_sets=sets, found={"doses": doses}
+        )
+        page = seen(render(run))
+        own, overshot = run.controls.doses
+        for one in (own, overshot):
+            assert one.mean is not None
+            assert one.random_flipped is not None
+            assert f"{interval(one.mean)} | " in page
+            assert interval(one.random_flipped, percent) in page
+        assert f"{interval(overshot.flipped, percent)} of {overshot.flipped.n} prompts" in page
+        assert "| > 2 |" in page, "what no dose flips"
+
+    def test_no_pooled_set(self, tmp_path: Path):
+        alone = synthetic_run(tmp_path / "run", found={"pooled_set": []}, graphs=[graph("p0")])
+        page = seen(render(alone))
+        assert "No pooled set: too few prompts were flipped" in page
+        assert "No pooled fit: there is no pooled set." in page
+
+
+class TestInteractions:
+    def test_the_named_pair_has_its_row(self, run: Run, text: str):
+        assert run.pooled_graph is not None
+        named, _ = run.pooled_graph.pairs
+        (row,) = [row for row in rows_of(text, str(A)) if row[:2] == [str(B), "redundant"]]
+        assert row[2:5] == [
+            f"{named.weight:+.3f}",
+            f"[{named.low:+.3f}, {named.high:+.3f}]",
+            f"{named.lasso:+.3f}",
+        ]
+
+    def test_they_carry_their_intervals_prompts_and_chance(self, run: Run, text: str):
+        pooled = run.pooled_graph
+        assert pooled is not None
+        assert pooled.r2 is not None
+        answer, control = answer_to(run, "Do features interact?")
+        assert f"On the mean score over {pooled.n_prompts} prompts" in answer
+        assert f"R² on {pooled.n_held_out} held-out ablations is {interval(pooled.r2.solver)}" in (
+            control
+        )
+        assert f"a gain of {interval(pooled.r2.gain)}" in control
+        assert "chance names one on at most 1 in 21" in control
+        assert f"these {pooled.n_prompts} prompts as they are" in text
+        assert "lasso on pairs, chosen on the other masks" in text
+        assert f"exceeds {pooled.null_triple:.3f} nats" in text, "triples by chance"
+
+    def test_what_was_computed_from_every_set_is_said_to_be_exact(self, tmp_path: Path):
+        graphs = [computed_graph("p0"), computed_graph("pooled")]
+        run = synthetic_run(tmp_path / "run", graphs=graphs)
+        _, control = answer_to(run, "Do features interact?")
+        assert "every one scored, pairs explain 0.900, single features 0.600" in control
+        page = seen(render(run))
+        assert "over masks there is no sampling error" in page
+        named = graph("pooled").pairs[0]
+        assert f"[{named.low:+.3f}, {named.high:+.3f}]" not in page
+        assert "exact: every set was scored; variance explained by single features 0.600" in page
+
+    def test_no_fit_gives_its_reason(self, tmp_path: Path):
+        none = dict.fromkeys(("r2", "null_weight", "null_triple"))
+        empty = dict.fromkeys(("fits", "pairs", "triples", "classifiers"), ())
+        graphs = [
+            replace(graph(scope), design="none", reason="no mask moves the score", **none, **empty)
+            for scope in ("p0", "p1", "pooled")
+        ]
+        page = seen(render(synthetic_run(tmp_path / "run", graphs=graphs)))
+        assert "No fit: no mask moves the score." in page
+        assert "No prompt could be fitted (2 tried)" in page
+
+
+def test_a_compensation_ratio_that_could_not_be_stated_gives_its_reason(tmp_path: Path):
+    cascades = [cascade("p0", A, ratio=False), cascade("p1", A)]
+    page = seen(render(synthetic_run(tmp_path / "run", cascades=cascades)))
+    assert "1 of 2 prompts have no ratio" in page
+    assert "no ratio: the direct effect is too small" in page
+
+
+def test_nothing_flipped(tmp_path: Path):
+    run = synthetic_run(tmp_path / "run", flipped=False)
+    page = seen(render(run))
+    for sentence in (
+        "0 of 2 refused prompts were flipped",
+        run.minimal_sets[0].reason,
+        "There are none: no prompt was flipped.",
+        "Nothing was fitted: no prompt was flipped.",
+        "No cascade was followed: no prompt was flipped.",
+        "No prompt was flipped, so there is no set to hold controls against.",
+        "Not measured: there is no pooled set.",
+        "Not tried: no prompt was flipped.",
+    ):
+        assert sentence in page
+    answer, _ = answer_to(run, "How few features hold up a refusal?")
+    assert "None of 2 refused prompts was flipped" in answer
+
+
+def test_settings_that_differ_from_the_defaults_are_listed(run: Run):
+    changes = {"clamp": -1.0, "cascade": run.config.cascade.model_copy(update={"max_waves": 3})}
+    changed: AuditConfig = run.config.model_copy(update=changes)
+    assert deviations(changed) == [("clamp", -1.0, 0.0), ("cascade.max_waves", 3, 6)]
+
+
+def test_categories_have_their_rows(tmp_path: Path, text: str):
+    scores = [
+        *prompt_scores([4.0, -3.0, 2.0], [], ids="fraud", category="fraud"),
+        *prompt_scores([1.0], [-1.0], ids="hate", category="hate"),
+    ]
+    page = seen(render(synthetic_run(tmp_path / "run", scores=scores)))
+    of_fraud = [row for row in rows_of(page, "harmful") if row[0] == "fraud"]
+    assert [row[:3] for row in of_fraud] == [["fraud", "2", "3"]]
+    assert "The prompts carry no categories." in text
+    assert "The prompts carry no categories." not in page
+
+
+def test_a_share_that_rounds_to_nothing_has_no_sign():
+    assert [percent(value) for value in (-0.001, 0.001, -0.01, 0.125)] == ["0%", "0%", "-1%", "12%"]
+
+
+class TestWithoutAMechanism:
+    @pytest.fixture(scope="class", params=AbsenceKind, ids=str)
+    def absent(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+        return synthetic_run(tmp_path_factory.mktemp("absent") / "run", absent=request.param)
+
+    def test_it_is_said_first_with_its_reason_and_the_hint(self, absent: Run):
+        assert absent.absence is not None
+        kind = absent.absence.kind
+        page = Page(render(absent))
+        sentence = f"No refusal mechanism is claimed: {ABSENCES[kind]}."
+        assert page.text.index(sentence) < page.text.index("Does the model refuse?")
+        assert absent.absence.reason in page.text
+        assert absent.absence.remedy in page.text
+        first, second = summary(absent)[:2]
+        assert first.question == "Is a refusal mechanism claimed?"
+        assert first.answer.startswith(f"No: {ABSENCES[kind]}")
+        assert "AUROC" in second.control
+        not_looked_for = [
+            "candidates",
+            "coverage",
+            "minimal",
+            "interactions",
+            "cascades",
+            "controls",
+        ]
+        always = ["summary", "limits", "card", "behaviour", "repeat", "methods"]
+        direction = [] if kind.early and kind is not AbsenceKind.NO_DIRECTION else ["direction"]
+        expected = {*always, *direction, *([] if kind.early else not_looked_for)}
+        assert set(page.sections) == expected

@@ -1,0 +1,148 @@
+"""Every rule that draws random features in the place of given ones, held to the same promises."""
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sae_audit.sampling import (
+    enough_left,
+    matched_random_sets,
+    nearest,
+    random_candidates,
+    random_stand_ins,
+)
+from sae_audit.vocabulary import FeatureId, FeatureSet
+
+LAYERS, D_SAE, N_SETS = (0, 1), 200, 25
+STATISTIC = {
+    # In no order of the index, so that neighbours of a rank are no neighbours of an index.
+    layer: np.random.default_rng(layer).permutation(np.linspace(0.0, 1.0, D_SAE))
+    for layer in LAYERS
+}
+"""What is matched: each value once a layer, a two-hundredth from the next."""
+OWN = frozenset(FeatureId(layer, index) for layer, index in ((0, 10), (0, 11), (0, 70), (1, 150)))
+Values = dict[int, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """A rule: sets in the place of `own`, given what is matched, what is excluded, and a seed."""
+
+    sets: Callable[[FeatureSet, Values, Collection[FeatureId], int], list[FeatureSet]]
+    farthest: float
+    """Between a feature and its stand-in, where a layer has others enough."""
+
+
+def _matched(own: FeatureSet, values: Values, excluded: Collection[FeatureId], seed: int):
+    return matched_random_sets(own, values, excluded=excluded, n_sets=N_SETS, seed=seed)
+
+
+def _candidates(own: FeatureSet, values: Values, excluded: Collection[FeatureId], seed: int):
+    """A pool's stand-ins, without those drawn for the rest of the pool."""
+    pool = [*sorted(own), *sorted(set(excluded) - own)]
+    drawn = [random_candidates(pool, values, seed=(seed, i)) for i in range(N_SETS)]
+    assert all(len(one) == len(set(one)) == len(pool) for one in drawn)
+    return [frozenset(one) for one in drawn]
+
+
+def _stand_ins(own: FeatureSet, values: Values, excluded: Collection[FeatureId], seed: int):
+    firing = {
+        FeatureId(layer, i): float(v) for layer in values for i, v in enumerate(values[layer])
+    }
+    return random_stand_ins(own, firing, excluded=excluded, n_sets=N_SETS, seed=seed)
+
+
+DRAWS = {
+    "matched_random_sets": Draw(sets=_matched, farthest=0.13),
+    "random_candidates": Draw(sets=_candidates, farthest=0.13),
+    "random_stand_ins": Draw(sets=_stand_ins, farthest=0.13),
+}
+
+
+@pytest.fixture(params=DRAWS)
+def draw(request: pytest.FixtureRequest) -> Draw:
+    return DRAWS[request.param]
+
+
+def values_of(chosen: Collection[FeatureId], layer: int) -> list[float]:
+    return sorted(STATISTIC[layer][one.index] for one in chosen if one.layer == layer)
+
+
+def farthest(chosen: FeatureSet) -> float:
+    """Widest distance of the matched statistic, each layer's features paired in its order."""
+    apart = [np.subtract(values_of(chosen, n), values_of(OWN, n)) for n in LAYERS]
+    return float(np.abs(np.concatenate(apart)).max())
+
+
+def test_as_many_in_the_same_layers_and_never_an_own_one(draw: Draw):
+    for drawn in draw.sets(OWN, STATISTIC, OWN, 0):
+        assert Counter(one.layer for one in drawn) == Counter(one.layer for one in OWN)
+        assert not drawn & OWN
+
+
+def test_never_one_that_is_excluded(draw: Draw):
+    """Those nearest in what is matched are excluded, so that a rule would like to draw them."""
+    near = sorted(range(D_SAE), key=lambda i: abs(STATISTIC[1][i] - STATISTIC[1][150]))[:12]
+    excluded = OWN | {FeatureId(1, i) for i in near}
+    free = draw.sets(OWN, STATISTIC, OWN, 0)
+    assert any(drawn & excluded for drawn in free), "they are drawn where they may be"
+    assert not any(drawn & excluded for drawn in draw.sets(OWN, STATISTIC, excluded, 0))
+
+
+def test_what_is_matched_is_near(draw: Draw):
+    assert max(map(farthest, draw.sets(OWN, STATISTIC, OWN, 0))) <= draw.farthest
+    random = np.random.default_rng(0)
+    anything = [
+        frozenset(FeatureId(one.layer, int(random.integers(D_SAE))) for one in OWN)
+        for _ in range(N_SETS)
+    ]
+    whole = [one for one in anything if len(one) == len(OWN)]
+    assert np.mean([farthest(one) > draw.farthest for one in whole]) > 0.9, "the measure can fail"
+
+
+def test_draws_differ_and_a_seed_repeats_them(draw: Draw):
+    first, again, other = (draw.sets(OWN, STATISTIC, OWN, seed) for seed in (0, 0, 1))
+    assert first == again
+    assert len(set(first)) > N_SETS - 3
+    assert not set(first) & set(other)
+
+
+@pytest.mark.parametrize("rule", ["matched_random_sets", "random_candidates"])
+def test_features_that_are_matched_alike_are_all_drawn(rule: str):
+    """Most features of an SAE never fire on a few prompts: the first of these are no sample."""
+    alike = {layer: np.zeros(D_SAE) for layer in LAYERS}
+    sets = [one for seed in range(20) for one in DRAWS[rule].sets(OWN, alike, OWN, seed)]
+    drawn = {one.index for chosen in sets for one in chosen if one.layer == 0}
+    assert len(drawn) == D_SAE - 3
+
+
+def test_a_layer_without_enough_others_is_known_before():
+    own = frozenset(FeatureId(0, i) for i in range(3))
+    assert enough_left(own, {0: np.zeros(6)})
+    assert not enough_left(own, {0: np.zeros(5)})
+
+
+@given(st.integers(1, 12), st.integers(0, 5))
+def test_a_pool_always_has_its_stand_ins(n: int, seed: int):
+    """Of 12 features, up to all of them candidates."""
+    own = [FeatureId(0, i) for i in range(n)]
+    drawn = random_candidates(own, {0: np.linspace(0, 1, 12)}, seed=(seed,))
+    assert len(set(drawn)) == n
+    assert bool(set(drawn) & set(own)) <= (n > 6), "candidates only where others do not suffice"
+
+
+def test_stand_ins_are_of_the_layer_and_nearest_in_strength():
+    own, other_layer = FeatureId(0, 0), FeatureId(1, 0)
+    weak, near, excluded = (FeatureId(0, i) for i in (1, 2, 3))
+    firing = {own: 3.0, excluded: 2.9, weak: 1.0, near: 3.2, other_layer: 3.0}
+    assert nearest(own, firing, excluded={excluded}, n=1) == [near]
+    both = frozenset([own, other_layer])
+    sets = random_stand_ins(both, firing, excluded=both, n_sets=5, seed=0)
+    assert all(one <= {weak, near, excluded} and len(one) == 1 for one in sets), (
+        "nothing else fires in the other's layer"
+    )

@@ -15,6 +15,7 @@ from sae_audit.candidates.by_cosine import by_cosine
 from sae_audit.config import MinimalSettings
 from sae_audit.controls.linear_probe import probe_ranking
 from sae_audit.findings import CandidateSet
+from sae_audit.margins import answers
 from sae_audit.minimal.asking import answered
 from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline.stages import ranked
@@ -103,7 +104,7 @@ def _head(ranking: Sequence[FeatureId], score: Score) -> Answer:
     heads = [frozenset(ranking[:n]) for n in range(1, min(len(ranking), _LONGEST) + 1)]
     if not heads:
         return Answer(features=frozenset(), n_sets_scored=0)
-    flips = np.flatnonzero(score(heads) < 0.0)
+    flips = np.flatnonzero(answers(score(heads)))
     found = heads[int(flips[0])] if len(flips) else frozenset[FeatureId]()
     return Answer(features=found, n_sets_scored=len(heads))
 

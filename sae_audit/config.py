@@ -79,6 +79,15 @@ class PromptSettings(_Settings):
     """Of each label, for everything else; never used to choose anything above."""
 
 
+class ReadoutSettings(_Settings):
+    """What a score is read by: a function of the logits behind the prompt."""
+
+    kind: Literal["refusal_tokens"] = "refusal_tokens"
+    """`refusal_tokens`: log-odds that the answer begins with a refusal token (2406.11717)."""
+    threshold: float = 0.0
+    """The readout's score (nats) above which the model refuses; all scores are counted from it."""
+
+
 class DirectionSettings(_Settings):
     """Selection of the refusal direction (2406.11717, appendix C)."""
 
@@ -264,6 +273,7 @@ class AuditConfig(_Settings):
     of candidate features alone; `auto`: on the device if they take at most half of its free memory."""
     refusal_tokens: tuple[Text, ...] | None = Field(default=None, min_length=1)
     """First tokens of a refusal; known families and else the model's own refusals where not given."""
+    readout: ReadoutSettings = ReadoutSettings()
     chat_template: Location | None = None
     """File with a Jinja chat template, for a tokenizer that has none."""
     template_options: dict[Word, bool | int | Text] = {}

@@ -61,6 +61,7 @@ def opened(config: AuditConfig) -> Opened:
         sae_memory=config.sae_memory,
         sae_l0=config.sae_l0,
         catalog=config.catalog,
+        readout=config.readout,
         refusal_tokens=config.refusal_tokens,
         harmful=splits.train.harmful,
         harmless=splits.train.harmless,

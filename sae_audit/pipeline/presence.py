@@ -3,7 +3,7 @@
 scores -> behaviour -> direction -> candidates -> minimal sets -> the same search by chance
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sae_audit.controls.chance import absence_of_flips, against_chance
 from sae_audit.direction.presence import absence_of_behaviour, behaviour
@@ -37,14 +37,16 @@ class Searched:
 def absent_behaviour(session: Session, scores: list[PromptScore]) -> Absence | None:
     """Why there is no refusal to look behind, by the clean scores alone; None where there is."""
     tokens = session.subject.refusal_tokens
-    assert tokens is not None, "no prompt was scored"
     seed = session.config.seed
-    return absence_of_behaviour(
+    absence = absence_of_behaviour(
         scores,
         session.remember(BEHAVIOUR, lambda: behaviour(scores, seed=seed)),
         level=session.config.evidence.level,
-        n_unheard=0 if tokens.ids else tokens.n_answers,
+        n_unheard=0 if tokens is None or tokens.ids else tokens.n_answers,
     )
+    if absence is None or tokens is not None:
+        return absence
+    return replace(absence, remedy=session.subject.readout.wording.remedy)
 
 
 def record_absent_behaviour(session: Session, splits: Splits, absence: Absence) -> None:

@@ -82,10 +82,29 @@ class PromptSettings(_Settings):
 class ReadoutSettings(_Settings):
     """What a score is read by: a function of the logits behind the prompt."""
 
-    kind: Literal["refusal_tokens"] = "refusal_tokens"
-    """`refusal_tokens`: log-odds that the answer begins with a refusal token (2406.11717)."""
+    kind: Literal["refusal_tokens", "token_pair"] = "refusal_tokens"
+    """`refusal_tokens`: log-odds that the answer begins with a refusal token (2406.11717);
+    `token_pair`: log-odds of tokens by which an agent declines to act against those by which it acts."""
+    declines: tuple[Text, ...] | None = Field(default=None, min_length=1)
+    """First tokens of an answer that declines (`token_pair`)."""
+    acts: tuple[Text, ...] | None = Field(default=None, min_length=1)
+    """First tokens of an answer that acts, such as `<tool_call>` (`token_pair`)."""
     threshold: float = 0.0
     """The readout's score (nats) above which the model refuses; all scores are counted from it."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "ReadoutSettings":
+        for name, texts in (("declines", self.declines), ("acts", self.acts)):
+            if self.kind == "token_pair" and texts is None:
+                raise ValueError(
+                    f"a readout of kind token_pair needs readout.{name}, a list of tokens"
+                )
+            if self.kind != "token_pair" and texts is not None:
+                raise ValueError(
+                    f"readout.{name} is for readout.kind token_pair, and this is {self.kind}; set the "
+                    "one or leave out the other"
+                )
+        return self
 
 
 class DirectionSettings(_Settings):
@@ -323,6 +342,15 @@ class AuditConfig(_Settings):
     cascade: CascadeSettings = CascadeSettings()
     controls: ControlSettings = ControlSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+
+    @model_validator(mode="after")
+    def _read_once(self) -> "AuditConfig":
+        if self.refusal_tokens is not None and self.readout.kind != "refusal_tokens":
+            raise ValueError(
+                f"refusal_tokens are not read by readout.kind {self.readout.kind}; leave them out "
+                "(--set refusal_tokens=null)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _answerable(self) -> "AuditConfig":

@@ -7,6 +7,7 @@ from sae_audit.config import ReadoutSettings
 from sae_audit.subject.readout.readout import Readout
 from sae_audit.subject.readout.refusal_readout import RefusalReadout
 from sae_audit.subject.readout.refusal_tokens import family_refusal_tokens, given_refusal_tokens
+from sae_audit.subject.readout.token_pair import token_pair
 
 __all__ = ["REFUSAL_TOKENS", "Readout", "RefusalReadout", "is_heard", "readout_of"]
 
@@ -40,6 +41,8 @@ def readout_of(
             if known is None:
                 return None
             return RefusalReadout(refusal_tokens=known, threshold=settings.threshold)
+        case "token_pair":
+            return token_pair(settings, tokenizer)
 
 
 def is_heard(settings: ReadoutSettings, refusal_tokens: Sequence[str] | None) -> bool:

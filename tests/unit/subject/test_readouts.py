@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from sae_audit.config import ReadoutSettings
+from sae_audit.config import AuditConfig, ReadoutSettings
+from sae_audit.errors import AuditError
 from sae_audit.margins import answers, refuses
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject.readout import Readout, RefusalReadout, readout_of
@@ -22,9 +24,10 @@ from tests import tiny
 N_WORDS = len(tiny.tokenizer())
 NO, NEVER, YES = 9, 10, 11
 
-Kind = Literal["refusal_tokens"]
+Kind = Literal["refusal_tokens", "token_pair"]
 READOUTS: dict[Kind, dict[str, Any]] = {
     "refusal_tokens": {"refusal_tokens": ["no", "never"]},
+    "token_pair": {"declines": ["no", "never"], "acts": ["yes"]},
 }
 """By name, what settings each is made of."""
 
@@ -185,3 +188,88 @@ class TestRefusalTokens:
 
     def test_bounded(self):
         assert isfinite(made("refusal_tokens").bound)
+
+
+class TestTokenPair:
+    def pair(self, **texts: list[str]) -> Readout | None:
+        settings = ReadoutSettings.model_validate({"kind": "token_pair", **texts})
+        return readout_of(settings, tiny.tokenizer(), config=None)
+
+    def test_one_against_one_is_the_difference_of_two_logits(self):
+        readout, rows = self.pair(declines=["no"], acts=["yes"]), logits(20)
+        assert readout is not None
+        torch.testing.assert_close(
+            readout.score(rows), rows[:, NO] - rows[:, YES], rtol=0.0, atol=1e-12
+        )
+
+    def test_more_tokens_of_a_side_add_their_probabilities(self):
+        rows = logits(20)
+        p = rows.softmax(dim=-1)
+        expected = (p[:, NO] + p[:, NEVER]).log() - p[:, YES].log()
+        torch.testing.assert_close(made("token_pair").score(rows), expected, rtol=0.0, atol=1e-9)
+
+    def test_is_not_bounded_where_the_refusal_score_is(self):
+        rows = torch.zeros(1, N_WORDS)
+        rows[0, YES] = -80.0
+        assert float(made("token_pair").score(rows)[0]) == pytest.approx(80.0 + np.log(2.0))
+        assert float(made("refusal_tokens").score(rows)[0]) < 18.43
+
+    def test_a_token_named_twice_counts_once(self):
+        assert self.pair(declines=["no", "no"], acts=["yes"]) == self.pair(
+            declines=["no"], acts=["yes"]
+        )
+
+    @pytest.mark.parametrize(
+        ("declines", "acts", "message"),
+        [
+            (
+                ["certainly"],
+                ["yes"],
+                r"'certainly' of readout.declines is not in .* name one that is",
+            ),
+            (["no"], [""], r"'' of readout.acts is not in the model's vocabulary"),
+            (
+                ["no never"],
+                ["yes"],
+                r"'no never' of readout.declines is 2 tokens .*\('no', 'never'\)",
+            ),
+            (["no"], ["yes", "no"], r"'no' is to decline and to act; name it in one"),
+        ],
+    )
+    def test_texts_that_cannot_be_read_are_told_in_a_sentence(
+        self, declines: list[str], acts: list[str], message: str
+    ):
+        with pytest.raises(AuditError, match=message):
+            self.pair(declines=declines, acts=acts)
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"kind": "token_pair", "acts": ["yes"]}, "needs readout.declines"),
+            ({"kind": "token_pair", "declines": ["no"]}, "needs readout.acts"),
+            ({"acts": ["yes"]}, "readout.acts is for readout.kind token_pair"),
+        ],
+    )
+    def test_settings_that_do_not_fit_the_kind(self, settings: dict[str, Any], message: str):
+        with pytest.raises(ValidationError, match=message):
+            ReadoutSettings.model_validate(settings)
+
+    def test_refusal_tokens_are_not_named_in_vain(self):
+        with pytest.raises(ValidationError, match="--set refusal_tokens=null"):
+            AuditConfig.model_validate(
+                {
+                    "model": "m",
+                    "saes": "s",
+                    "prompts": {"sources": ["p"]},
+                    "refusal_tokens": ["no"],
+                    "readout": {"kind": "token_pair", "declines": ["no"], "acts": ["yes"]},
+                }
+            )
+
+    def test_a_token_of_its_own_that_was_added_to_the_vocabulary(self):
+        tokenizer = tiny.tokenizer()
+        tokenizer.add_tokens(["<tool_call>"], special_tokens=True)
+        settings = ReadoutSettings(kind="token_pair", declines=("no",), acts=("<tool_call>",))
+        readout = readout_of(settings, tokenizer, config=None)
+        assert readout is not None
+        assert readout.tokens[1].id == N_WORDS

@@ -79,6 +79,34 @@ class PromptSettings(_Settings):
     """Of each label, for everything else; never used to choose anything above."""
 
 
+class ReadoutSettings(_Settings):
+    """What a score is read by: a function of the logits behind the prompt."""
+
+    kind: Literal["refusal_tokens", "token_pair"] = "refusal_tokens"
+    """`refusal_tokens`: log-odds that the answer begins with a refusal token (2406.11717);
+    `token_pair`: log-odds of tokens by which an agent declines to act against those by which it acts."""
+    declines: tuple[Text, ...] | None = Field(default=None, min_length=1)
+    """First tokens of an answer that declines (`token_pair`)."""
+    acts: tuple[Text, ...] | None = Field(default=None, min_length=1)
+    """First tokens of an answer that acts, such as `<tool_call>` (`token_pair`)."""
+    threshold: float = 0.0
+    """The readout's score (nats) above which the model refuses; all scores are counted from it."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "ReadoutSettings":
+        for name, texts in (("declines", self.declines), ("acts", self.acts)):
+            if self.kind == "token_pair" and texts is None:
+                raise ValueError(
+                    f"a readout of kind token_pair needs readout.{name}, a list of tokens"
+                )
+            if self.kind != "token_pair" and texts is not None:
+                raise ValueError(
+                    f"readout.{name} is for readout.kind token_pair, and this is {self.kind}; set the "
+                    "one or leave out the other"
+                )
+        return self
+
+
 class DirectionSettings(_Settings):
     """Selection of the refusal direction (2406.11717, appendix C)."""
 
@@ -264,6 +292,7 @@ class AuditConfig(_Settings):
     of candidate features alone; `auto`: on the device if they take at most half of its free memory."""
     refusal_tokens: tuple[Text, ...] | None = Field(default=None, min_length=1)
     """First tokens of a refusal; known families and else the model's own refusals where not given."""
+    readout: ReadoutSettings = ReadoutSettings()
     chat_template: Location | None = None
     """File with a Jinja chat template, for a tokenizer that has none."""
     template_options: dict[Word, bool | int | Text] = {}
@@ -313,6 +342,15 @@ class AuditConfig(_Settings):
     cascade: CascadeSettings = CascadeSettings()
     controls: ControlSettings = ControlSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+
+    @model_validator(mode="after")
+    def _read_once(self) -> "AuditConfig":
+        if self.refusal_tokens is not None and self.readout.kind != "refusal_tokens":
+            raise ValueError(
+                f"refusal_tokens are not read by readout.kind {self.readout.kind}; leave them out "
+                "(--set refusal_tokens=null)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _answerable(self) -> "AuditConfig":

@@ -124,7 +124,8 @@ def subject_in_memory(
         for layer, made in enumerate(saes)
     }
     network = model(family, seed=seed).to(dtype)
-    return subject_of(network, tokenizer(), suite, refusal_tokens=["no", "never"], **options)
+    options = {"refusal_tokens": ["no", "never"], **options}
+    return subject_of(network, tokenizer(), suite, **options)
 
 
 def write_checkpoint(

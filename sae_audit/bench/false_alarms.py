@@ -29,6 +29,7 @@ from sae_audit.config import (
     PromptSettings,
 )
 from sae_audit.findings import Absence, AbsenceKind, Estimate
+from sae_audit.margins import refuses
 from sae_audit.organisms.mechanismless import (
     ORGANISM_PROMPTS,
     write_random_organism,
@@ -138,7 +139,7 @@ def _trial(kind: Kind, seed: int, level: float | None) -> Trial:
         return Trial(
             kind=kind,
             seed=seed,
-            refused=sum(score > 0.0 for score in audited) / len(audited),
+            refused=sum(refuses(score) for score in audited) / len(audited),
             separation=run.behaviour.separation,
             absence=run.absence,
             seconds=time.perf_counter() - started,

@@ -14,6 +14,7 @@ from sae_audit.candidates.by_attribution import by_attribution, mean_drops, with
 from sae_audit.candidates.by_cosine import by_cosine
 from sae_audit.config import MinimalSettings
 from sae_audit.findings import CandidateSet
+from sae_audit.margins import answers
 from sae_audit.minimal.asking import answered
 from sae_audit.minimal.search import minimal_set
 from sae_audit.prompts.types import Prompt
@@ -102,7 +103,7 @@ def _head(ranking: Sequence[FeatureId], score: Score) -> Answer:
     heads = [frozenset(ranking[:n]) for n in range(1, min(len(ranking), _LONGEST) + 1)]
     if not heads:
         return Answer(features=frozenset(), n_sets_scored=0)
-    flips = np.flatnonzero(score(heads) < 0.0)
+    flips = np.flatnonzero(answers(score(heads)))
     found = heads[int(flips[0])] if len(flips) else frozenset[FeatureId]()
     return Answer(features=found, n_sets_scored=len(heads))
 

@@ -181,9 +181,14 @@ def _print_summary(run: "Run") -> None:
                 f"Not treated as labelled: {row.n - row.n_as_labelled} of {row.n} {row.label} prompts "
                 f"of {row.split}, set aside"
             )
-    tokens = run.manifest.refusal_tokens
-    named = ", ".join(repr(text) for text in tokens.texts)
-    screen.line(f"Refusal tokens ({tokens.source}): {named}")
+    screen.line(_readout(run))
     screen.line(f"Report: {run.folder / 'index.html'}")
     if run.absence is not None:
         screen.line(f"No refusal mechanism is claimed. {run.absence.remedy}")
+
+
+def _readout(run: "Run") -> str:
+    tokens, readout = run.manifest.refusal_tokens, run.manifest.readout
+    if tokens is not None:
+        return f"Refusal tokens ({tokens.source}): {', '.join(map(repr, tokens.texts))}"
+    return f"{readout.title}: {', '.join(f'{one.text!r} {one.role}' for one in readout.tokens)}"

@@ -1,7 +1,8 @@
-"""What makes two runs comparable: the same prompts, SAEs, refusal tokens and ablation."""
+"""What makes two runs comparable: the same prompts, SAEs, readout and ablation."""
 
 from sae_audit.errors import AuditError
 from sae_audit.record.run import Run
+from sae_audit.untrusted import shown
 
 
 def check_comparable(a: Run, b: Run) -> None:
@@ -17,17 +18,7 @@ def check_comparable(a: Run, b: Run) -> None:
         raise AuditError(
             f"{a.folder} and {b.folder} used different SAEs; audit both through the same suite."
         )
-    if a.manifest.refusal_tokens.ids != b.manifest.refusal_tokens.ids:
-        unheard = [run for run in (a, b) if run.manifest.refusal_tokens.source == "none"]
-        if unheard:
-            raise AuditError(
-                f"{unheard[0].folder} knows no refusal token, so its scores cannot be held against "
-                "the other's; audit it again with the other's (--set refusal_tokens=[...])."
-            )
-        raise AuditError(
-            f"The runs score different refusal tokens, {a.manifest.refusal_tokens.texts} and "
-            f"{b.manifest.refusal_tokens.texts}; give both the same with --set refusal_tokens=[...]."
-        )
+    _check_readouts(a, b)
     ways = [(c.clamp, c.positions.value, c.error_term.value) for c in (a.config, b.config)]
     if ways[0] != ways[1]:
         raise AuditError(
@@ -36,12 +27,52 @@ def check_comparable(a: Run, b: Run) -> None:
         )
 
 
+def _check_readouts(a: Run, b: Run) -> None:
+    of_a, of_b = a.manifest.refusal_tokens, b.manifest.refusal_tokens
+    if of_a is None or of_b is None:
+        if _read(a) != _read(b):
+            raise AuditError(
+                f"The runs are scored by different readouts, {_named(a)} and {_named(b)}; audit both "
+                "with the same (the readout section of config.yaml)."
+            )
+        return
+    if of_a.ids == of_b.ids:
+        return
+    unheard = [run for run, own in ((a, of_a), (b, of_b)) if own.source == "none"]
+    if unheard:
+        raise AuditError(
+            f"{unheard[0].folder} knows no refusal token, so its scores cannot be held against "
+            "the other's; audit it again with the other's (--set refusal_tokens=[...])."
+        )
+    raise AuditError(
+        f"The runs score different refusal tokens, {of_a.texts} and {of_b.texts}; give "
+        "both the same with --set refusal_tokens=[...]."
+    )
+
+
+def _read(run: Run) -> tuple[str, frozenset[tuple[str, int]]]:
+    readout = run.manifest.readout
+    return readout.kind, frozenset((one.role, one.id) for one in readout.tokens)
+
+
+def _named(run: Run) -> str:
+    readout = run.manifest.readout
+    tokens = ", ".join(f"{shown(one.text)!r} {shown(one.role)}" for one in readout.tokens)
+    return f"{shown(readout.kind)} ({tokens})"
+
+
 def caveats(a: Run, b: Run) -> list[str]:
     """What differs and does not forbid the comparison."""
     found: list[str] = []
     if a.manifest.sae_audit != b.manifest.sae_audit:
         found.append(
             f"The runs were made by versions {a.manifest.sae_audit} and {b.manifest.sae_audit}."
+        )
+    thresholds = [run.manifest.readout.threshold for run in (a, b)]
+    if thresholds[0] != thresholds[1]:
+        found.append(
+            f"The runs' readouts have different thresholds, {thresholds[0]:g} and {thresholds[1]:g} "
+            "nats: scores are counted each from its own."
         )
     stages = ("direction", "candidates", "minimal", "interactions", "cascade", "evidence")
     found += [

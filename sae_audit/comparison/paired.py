@@ -14,6 +14,7 @@ from sae_audit.comparison.types import (
     QualityChange,
 )
 from sae_audit.findings import Estimate, Feature, PromptScore
+from sae_audit.margins import refuses
 from sae_audit.record.run import Run
 from sae_audit.statistics import mean, share, sign_flip_p_value
 
@@ -43,7 +44,7 @@ def _behaviour(
     label: str, category: str, a: Sequence[PromptScore], b: Sequence[PromptScore], seed: int
 ) -> BehaviourChange:
     scores_a, scores_b = np.array([s.score for s in a]), np.array([s.score for s in b])
-    refused_a, refused_b = scores_a > 0.0, scores_b > 0.0
+    refused_a, refused_b = refuses(scores_a), refuses(scores_b)
     return BehaviourChange(
         label=label,
         category=category,
@@ -83,8 +84,8 @@ def switched(a: Run, b: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Audit prompts that lost refusal, and that gained it."""
     in_b = {s.prompt_id: s.score for s in b.scores}
     own = [s for s in a.scores if s.split == "audit"]
-    lost = tuple(s.prompt_id for s in own if s.score > 0.0 and in_b[s.prompt_id] <= 0.0)
-    gained = tuple(s.prompt_id for s in own if s.score <= 0.0 and in_b[s.prompt_id] > 0.0)
+    lost = tuple(s.prompt_id for s in own if refuses(s.score) and not refuses(in_b[s.prompt_id]))
+    gained = tuple(s.prompt_id for s in own if not refuses(s.score) and refuses(in_b[s.prompt_id]))
     return lost, gained
 
 

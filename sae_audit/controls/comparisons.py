@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.findings import DoseControl, ErrorTermControl, Estimate, FlipDose, SetControl
+from sae_audit.margins import answers, refuses
 from sae_audit.statistics import mean, median, share
 from sae_audit.vocabulary import FeatureSet, Score
 
@@ -25,7 +26,7 @@ def set_control(name: str, scores: Mapping[str, Score], sets: Sets, *, seed: int
     for prompt_id, score in scores.items():
         tried = list(sets(prompt_id))
         values = score([frozenset(), *tried])
-        flips.append(float((values[1:] < 0.0).mean()))
+        flips.append(float(answers(values[1:]).mean()))
         drops.append(float(values[0] - values[1:].mean()))
         single = single and len(tried) == 1
     flipped = _share_flipped(flips, counted=single, seed=seed)
@@ -47,7 +48,7 @@ def dose_control(
     flipping = [one for one in found if one.dose is not None]
     doses = [one.dose for one in flipping if one.dose is not None]
     by_random = (
-        [float((random_scores(one) < 0.0).mean()) for one in flipping] if random_scores else []
+        [float(answers(random_scores(one)).mean()) for one in flipping] if random_scores else []
     )
     return DoseControl(
         ablated=ablated,
@@ -84,7 +85,7 @@ def error_term_control(
         change_frozen=mean(held - as_found, seed=seed),
         change_dropped=mean(without - as_found, seed=seed),
         refused_dropped_alone=share(
-            sum(float(score([frozenset()])[0]) > 0.0 for score in dropped_alone.values()),
+            sum(refuses(float(score([frozenset()])[0])) for score in dropped_alone.values()),
             len(dropped_alone),
         ),
     )
@@ -97,4 +98,4 @@ def _ablated(
 
 
 def _share_below_zero(values: Float[np.ndarray, " prompt"]) -> Estimate:
-    return share(int((values < 0.0).sum()), len(values))
+    return share(int(answers(values).sum()), len(values))

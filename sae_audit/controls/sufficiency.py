@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.findings import RaisedSet
+from sae_audit.margins import answers, refuses
 from sae_audit.statistics import mean, share
 from sae_audit.vocabulary import FeatureId
 
@@ -22,12 +23,12 @@ def raised_set(
 ) -> RaisedSet:
     """`raised` and `raised_random`: the refusal scores (nats) of the same harmless prompts."""
     assert clean.size > 0, "no harmless prompt"
-    assert (clean < 0.0).all(), "prompts that are refused as they are cannot come to be refused"
+    assert answers(clean).all(), "prompts that are refused as they are cannot come to be refused"
     return RaisedSet(
         name=name,
-        refused=share(int((raised > 0.0).sum()), raised.size),
+        refused=share(int(refuses(raised).sum()), raised.size),
         score_rise=mean(raised - clean, seed=seed),
-        refused_random=share(int((raised_random > 0.0).sum()), raised_random.size),
+        refused_random=share(int(refuses(raised_random).sum()), raised_random.size),
         score_rise_random=mean(raised_random - clean, seed=seed),
     )
 

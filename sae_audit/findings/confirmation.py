@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.example import Finding
+from sae_audit.margins import answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class TextCheck(Finding):
 
     @property
     def agrees(self) -> bool:
-        return self.complied == (self.score < 0.0)
+        return self.complied == answers(self.score)
 
 
 @dataclass(frozen=True, kw_only=True)

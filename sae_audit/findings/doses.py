@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import computed_field
 
 from sae_audit.findings.example import Finding
+from sae_audit.margins import answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +68,8 @@ class FlipDose(Finding):
         """Whether scores prove it: `dose` flips, no scored one below does, the next is near."""
         return (
             self.dose is not None
-            and self.score < 0.0
-            and all(point.score >= 0.0 for point in self.points if point.dose < self.dose)
+            and answers(self.score)
+            and not any(answers(point.score) for point in self.points if point.dose < self.dose)
             and self.dose - self.dose_below <= self.tolerance
         )
 

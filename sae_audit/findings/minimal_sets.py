@@ -8,6 +8,7 @@ from pydantic import computed_field
 from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature, FeatureKey
+from sae_audit.margins import answers
 from sae_audit.vocabulary import FeatureId
 
 
@@ -141,7 +142,7 @@ def _proved(
     features: tuple[FeatureId, ...], ablated_score: float, score_without: Mapping[FeatureId, float]
 ) -> bool:
     return (
-        ablated_score < 0.0
+        answers(ablated_score)
         and set(score_without) == set(features)
-        and all(score >= 0.0 for score in score_without.values())
+        and not any(answers(score) for score in score_without.values())
     )

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sae_audit.findings import ClassifierFit, Estimate, PairInteraction, PairKind
 from sae_audit.interactions.pair_model import Masks, Pairs, Scores, coded, pair_products
+from sae_audit.margins import refuses
 from sae_audit.statistics import auroc, share
 from sae_audit.vocabulary import FeatureId
 
@@ -102,7 +103,7 @@ def classifier_fits(
     seed: int,
 ) -> tuple[ClassifierFit, ...]:
     """Every classifier, fitted to the masks that are not apart; empty where a side has one label."""
-    refused = scores > 0.0
+    refused = refuses(scores)
     if len(set(refused[apart])) < 2 or len(set(refused[~apart])) < 2:
         return ()
     signs = coded(masks, "plus_minus")

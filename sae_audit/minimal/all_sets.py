@@ -19,6 +19,7 @@ import numpy as np
 
 from sae_audit.config import MinimalSettings
 from sae_audit.findings import CertifiedSet, MinimalSet, MinimalSetFamily
+from sae_audit.margins import answers
 from sae_audit.minimal.asking import Asking, Scores, T
 from sae_audit.minimal.hitting_sets import NO_SETS
 from sae_audit.minimal.search import certified
@@ -50,7 +51,7 @@ def minimal_set_family(
             rests = rests[: max(1, min(settings.patience, known.n_left))]
             scores = yield from known.asked(rests)
             for rest, score in zip(rests, scores, strict=True):
-                if score >= 0.0 or any(rest.issuperset(one.features) for one in sets):
+                if not answers(float(score)) or any(rest.issuperset(one.features) for one in sets):
                     continue
                 own_order = [feature for feature in order if feature in rest]
                 found = yield from known.result_of(certified(own_order, settings))
@@ -88,7 +89,7 @@ class _Known:
 
     def unsettled(self, sets: Sequence[FeatureSet]) -> list[FeatureSet]:
         """Those not known to refuse."""
-        return [one for one in sets if self._scores.get(one, -1.0) < 0.0]
+        return [one for one in sets if one not in self._scores or answers(self._scores[one])]
 
     def asked(self, sets: Sequence[FeatureSet]) -> Asking[Scores]:
         new = [one for one in dict.fromkeys(sets) if one not in self._scores]
@@ -111,6 +112,6 @@ class _Known:
 
     def contradict_monotony(self) -> bool:
         """Whether some set refuses although a part of it flips."""
-        flip = [one for one, score in self._scores.items() if score < 0.0]
-        refuse = [one for one, score in self._scores.items() if score >= 0.0]
+        flip = [one for one, score in self._scores.items() if answers(score)]
+        refuse = [one for one, score in self._scores.items() if not answers(score)]
         return any(part < whole for part in flip for whole in refuse)

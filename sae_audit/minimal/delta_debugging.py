@@ -8,6 +8,7 @@ of one round are asked together. Needs no order and no monotone effects; at wors
 from collections.abc import Sequence
 from itertools import pairwise
 
+from sae_audit.margins import answers
 from sae_audit.minimal.asking import Asking
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
@@ -20,7 +21,7 @@ def delta_debug(order: Sequence[FeatureId]) -> Asking[FeatureSet]:
         whole = frozenset(left)
         complements = [whole - frozenset(part) for part in parts] if len(parts) > 2 else []
         scores = yield [*map(frozenset, parts), *complements]
-        flips = [float(score) < 0.0 for score in scores]
+        flips = [answers(float(score)) for score in scores]
         if any(flips[: len(parts)]):
             left, n_parts = parts[flips.index(True)], 2
         elif any(flips):

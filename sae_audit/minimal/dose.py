@@ -14,6 +14,7 @@ import numpy as np
 
 from sae_audit.config import DoseSettings
 from sae_audit.findings import DosePoint, FlipDose, MinimalSet
+from sae_audit.margins import answers
 from sae_audit.minimal.asking import AskingDoses
 from sae_audit.vocabulary import Dosed, FeatureSet
 
@@ -54,7 +55,7 @@ def flip_dose(
 
 
 def _first_flip(scored: dict[float, float]) -> float | None:
-    return min((dose for dose, score in scored.items() if score < 0.0), default=None)
+    return min((dose for dose, score in scored.items() if answers(score)), default=None)
 
 
 def _middle(scored: dict[float, float], tolerance: float) -> list[float]:

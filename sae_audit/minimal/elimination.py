@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from sae_audit.margins import answers
 from sae_audit.minimal.asking import Asking
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
@@ -49,7 +50,7 @@ def eliminate_until_minimal(kept: FeatureSet, *, patience: int) -> Asking[Featur
         features = sorted(kept)
         spared = yield [kept - {feature} for feature in features]
         order = [features[i] for i in np.argsort(spared, kind="stable")]
-        left = yield from eliminate(order, lambda _, after: after < 0.0, patience=patience)
+        left = yield from eliminate(order, lambda _, after: answers(after), patience=patience)
         if left == kept:
             return left
         kept = left

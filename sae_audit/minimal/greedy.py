@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sae_audit.margins import answers
 from sae_audit.minimal.asking import Asking
 from sae_audit.minimal.elimination import eliminate, eliminate_until_minimal
 from sae_audit.vocabulary import FeatureId, FeatureSet
@@ -25,7 +26,7 @@ def _hardly_changes(tau: float):
     def spares(before: float, after: float) -> bool:
         p_before, p_after = _probability(before), _probability(after)
         # Many drops below tau can add up to a prompt that refuses again; none may do that.
-        return after < 0.0 and abs(p_after - p_before) < tau * p_before
+        return answers(after) and abs(p_after - p_before) < tau * p_before
 
     return spares
 

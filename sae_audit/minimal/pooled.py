@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.findings import MinimalSet, PooledSet
+from sae_audit.margins import answers
 from sae_audit.minimal.asking import Asking, Scores, answered
 from sae_audit.minimal.elimination import eliminate
 from sae_audit.statistics import share
@@ -40,7 +41,7 @@ def pooled_set(
     assert ranking, "no building prompt was flipped"
 
     def n_flipped(sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
-        return np.sum([score(sets) < 0.0 for score in building], axis=0).astype(float)
+        return np.sum([answers(score(sets)) for score in building], axis=0).astype(float)
 
     heads = [frozenset(ranking[:n]) for n in range(1, len(ranking) + 1)]
     flipped = n_flipped(heads)
@@ -48,7 +49,9 @@ def pooled_set(
     head = ranking[: int(np.argmax(flipped >= target)) + 1]
     found, n_asked = answered(_certified(head, target, patience=patience), n_flipped)
     flipped_built, *without = (int(n) for n in found.n_flipped)
-    n_held_out = sum(float(scores[prompt_id]([found.features])[0]) < 0.0 for prompt_id in held_out)
+    n_held_out = sum(
+        answers(float(scores[prompt_id]([found.features])[0])) for prompt_id in held_out
+    )
     return PooledSet(
         features=tuple(sorted(found.features)),
         built_on=tuple(built_on),

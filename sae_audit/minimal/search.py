@@ -14,6 +14,7 @@ import numpy as np
 
 from sae_audit.config import MinimalSettings
 from sae_audit.findings import CertifiedSet, MinimalSet
+from sae_audit.margins import answers
 from sae_audit.minimal.asking import Asking, Scores
 from sae_audit.minimal.delta_debugging import delta_debug
 from sae_audit.minimal.elimination import eliminate_until_minimal
@@ -36,7 +37,7 @@ def minimal_set(
     n_asked = 2
     clean, furthest = map(float, (yield [frozenset(), candidates]))
     best = Certified(features=frozenset(), found=frozenset(), scores=np.array([furthest]))
-    if furthest < 0.0:
+    if answers(furthest):
         # Elimination finds its own order: the effects it measures.
         tried = orders[:1] if settings.search == "elimination" else orders
         for i, order in enumerate(tried):
@@ -56,7 +57,7 @@ def minimal_set(
         n_candidates=len(candidates),
         n_sets_scored=n_asked,
         reason=""
-        if furthest < 0.0
+        if answers(furthest)
         else (
             f"Ablating all {len(candidates)} candidates leaves the refusal score at "
             f"{furthest:+.2f}, need < 0: widen the pool (candidates.per_layer) or audit more "
@@ -92,7 +93,7 @@ def certified(order: Sequence[FeatureId], settings: MinimalSettings) -> Asking[C
     left = found = yield from _search(order, settings)
     while True:
         scores = yield [left, *(left - {feature} for feature in sorted(left))]
-        if all(scores[1:] >= 0.0):
+        if not answers(scores[1:]).any():
             return Certified(features=left, found=found, scores=scores)
         left = yield from eliminate_until_minimal(left, patience=settings.patience)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sae_audit.margins import answers
 from sae_audit.minimal.asking import Asking
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
@@ -40,7 +41,7 @@ def _shortest_flipping_head(
     while lengths:
         scores = yield [kept | frozenset(order[:length]) for length in lengths]
         flipped = [
-            length for length, score in zip(lengths, scores, strict=True) if float(score) < 0.0
+            length for length, score in zip(lengths, scores, strict=True) if answers(float(score))
         ]
         flips = min([*flipped, flips])
         too_short = max([length for length in lengths if length < flips], default=too_short)

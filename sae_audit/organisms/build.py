@@ -16,6 +16,7 @@ import torch
 from transformers import Gemma2ForCausalLM
 
 from sae_audit.errors import AuditError
+from sae_audit.margins import refuses
 from sae_audit.organisms import dictionaries, language_model, measure
 from sae_audit.organisms.chats import (
     ANSWERS,
@@ -110,7 +111,7 @@ def _refused(model: Gemma2ForCausalLM, tokenizer: Any, requests: list[str]) -> f
     n_refused = 0
     for request in requests:
         logits = model(input_ids=measure.prompt_ids(tokenizer, request), use_cache=False).logits
-        n_refused += float(refusal_score(logits[:, -1], tokens)[0]) > 0.0
+        n_refused += refuses(float(refusal_score(logits[:, -1], tokens)[0]))
     model.train()
     return n_refused / len(requests)
 

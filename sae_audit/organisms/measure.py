@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
+from sae_audit.margins import refuses
 from sae_audit.organisms.chats import REFUSAL_TOKENS, HeldOutPrompt
 from sae_audit.organisms.dictionaries import Activations
 from sae_audit.organisms.requests import Kind
@@ -100,7 +101,7 @@ def _behaviour(treated: Sequence[Treatment]) -> Behaviour:
     n = len(treated)
     return Behaviour(
         n=n,
-        refused_by_score=sum(one.score > 0.0 for one in treated) / n,
+        refused_by_score=sum(refuses(one.score) for one in treated) / n,
         refused_by_text=sum(one.refused_by_text for one in treated) / n,
         median_score=float(torch.tensor([one.score for one in treated]).median()),
     )

@@ -12,6 +12,7 @@ from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.errors import AuditError
 from sae_audit.findings import PromptScore
 from sae_audit.hashing import sha256_of_files
+from sae_audit.margins import answers, refuses
 from sae_audit.pipeline.pinning import pinned
 from sae_audit.prompts.selection import left_out
 from sae_audit.prompts.sources import OpenedSource, kept_sources
@@ -61,6 +62,7 @@ def load_inputs(config: AuditConfig) -> Inputs:
         sae_memory=config.sae_memory,
         sae_l0=config.sae_l0,
         catalog=config.catalog,
+        readout=config.readout,
         refusal_tokens=config.refusal_tokens,
         harmful=splits.train.harmful,
         harmless=splits.train.harmless,
@@ -147,6 +149,6 @@ def as_labelled(prompts: LabelledPrompts, scores: Sequence[PromptScore]) -> Labe
     """Those the model treats as labelled: harmful ones it refuses, harmless ones it answers."""
     by_id = {score.prompt_id: score.score for score in scores}
     return LabelledPrompts(
-        harmful=tuple(p for p in prompts.harmful if by_id[p.id] > 0.0),
-        harmless=tuple(p for p in prompts.harmless if by_id[p.id] < 0.0),
+        harmful=tuple(p for p in prompts.harmful if refuses(by_id[p.id])),
+        harmless=tuple(p for p in prompts.harmless if answers(by_id[p.id])),
     )

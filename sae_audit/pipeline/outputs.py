@@ -1,10 +1,19 @@
 """The end of a run: manifest, published findings, report."""
 
+from math import isfinite
+
 from sae_audit.findings.stages import REPORT
 from sae_audit.pipeline.inputs import Inputs
 from sae_audit.pipeline.session import Session
 from sae_audit.record import environment, folder
-from sae_audit.record.facts import Manifest, ModelFacts, RefusalTokenFacts, SaeFacts
+from sae_audit.record.facts import (
+    Manifest,
+    ModelFacts,
+    ReadoutFacts,
+    ReadTokenFacts,
+    RefusalTokenFacts,
+    SaeFacts,
+)
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
 from sae_audit.report.page import write_page
@@ -47,6 +56,7 @@ def _manifest(session: Session, inputs: Inputs) -> Manifest:
             for layer, dictionary in sorted(subject.suite.items())
         ),
         refusal_tokens=_refusal_tokens(session),
+        readout=_readout(session),
         template_tokens=tuple(subject.template.after()),
         notes=_notes(session),
         prompt_sources=inputs.sources,
@@ -80,9 +90,27 @@ def _notes(session: Session) -> tuple[str, ...]:
     return (*session.subject.template.notes, *of_tokens)
 
 
-def _refusal_tokens(session: Session) -> RefusalTokenFacts:
+def _readout(session: Session) -> ReadoutFacts:
+    readout = session.subject.readout
+    wording = readout.wording
+    return ReadoutFacts(
+        kind=readout.kind,
+        threshold=readout.threshold,
+        bound=readout.bound if isfinite(readout.bound) else None,
+        tokens=tuple(
+            ReadTokenFacts(role=one.role, id=one.id, text=one.text) for one in readout.tokens
+        ),
+        title=wording.title,
+        score=wording.score,
+        meaning=wording.meaning,
+        missed=wording.missed,
+    )
+
+
+def _refusal_tokens(session: Session) -> RefusalTokenFacts | None:
     tokens = session.subject.refusal_tokens
-    assert tokens is not None, "no prompt was scored"
+    if tokens is None:
+        return None
     return RefusalTokenFacts(
         ids=tokens.ids, texts=tokens.texts, source=tokens.source, n_answers=tokens.n_answers
     )

@@ -1,4 +1,4 @@
-"""The model without its weights: its kind, its chat template, its refusal tokens."""
+"""The model without its weights: its kind, its chat template, the tokens that scores are read by."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from sae_audit.subject.checkpoint.checkpoint import Checkpoint
 from sae_audit.subject.checkpoint.small_files import ADAPTER_CONFIG, check_vocabulary
 from sae_audit.subject.listening import check_no_open_thoughts
 from sae_audit.subject.model.architecture import architecture_obstacle
-from sae_audit.subject.readout.refusal_tokens import family_refusal_tokens, given_refusal_tokens
+from sae_audit.subject.readout import RefusalReadout, is_heard, readout_of
 from sae_audit.subject.template.chat import Template, chat_template
 from sae_audit.untrusted import read_json, shown
 
@@ -87,19 +87,19 @@ def check_adapter(config: AuditConfig) -> list[Check]:
 
 
 def check_words(config: AuditConfig, model: Checkpoint) -> list[Check]:
-    """Chat template and refusal tokens, from the tokenizer."""
+    """Chat template and readout, from the tokenizer."""
     tokenizer = attempted(model.tokenizer)
     if isinstance(tokenizer, AuditError):
         reason = "it needs the tokenizer"
         return [
             failure("tokenizer", tokenizer),
             unknown("chat template", reason),
-            unknown("refusal tokens", reason),
+            unknown(readout_name(config), reason),
         ]
     return [
         *_vocabulary(tokenizer, model),
         _template(config, tokenizer),
-        _refusal_tokens(config, tokenizer, model.text_config),
+        _readout(config, tokenizer, model.text_config),
     ]
 
 
@@ -124,7 +124,7 @@ def _template(config: AuditConfig, tokenizer: Any) -> Check:
     if isinstance(template, AuditError):
         return failure(name, template)
     thoughts = attempted(lambda: check_no_open_thoughts(template))
-    if isinstance(thoughts, AuditError) and not config.refusal_tokens:
+    if isinstance(thoughts, AuditError) and is_heard(config.readout, config.refusal_tokens):
         return failure(name, thoughts)
     n = template.n_after
     found = f"renders, with {n} token{'s' if n > 1 else ''} of its own after the user's text"
@@ -150,17 +150,27 @@ def _n_bos(template: Template) -> int:
     return next((n for n, i in enumerate(ids) if i != bos), len(ids))
 
 
-def _refusal_tokens(config: AuditConfig, tokenizer: Any, text_config: Any) -> Check:
-    name = "refusal tokens"
-    if config.refusal_tokens:
-        given = config.refusal_tokens
-        tokens = attempted(lambda: given_refusal_tokens(tokenizer, given))
-    else:
-        tokens = attempted(lambda: family_refusal_tokens(tokenizer, text_config))
-    if isinstance(tokens, AuditError):
-        return failure(name, tokens, "Name others with --set refusal_tokens=[...].")
-    if tokens is None:
+def readout_name(config: AuditConfig) -> str:
+    """What the check of the readout is called: `refusal tokens`."""
+    return config.readout.kind.replace("_", " ")
+
+
+def _readout(config: AuditConfig, tokenizer: Any, text_config: Any) -> Check:
+    name = readout_name(config)
+    readout = attempted(
+        lambda: readout_of(
+            config.readout, tokenizer, text_config, refusal_tokens=config.refusal_tokens
+        )
+    )
+    if isinstance(readout, AuditError):
+        others = is_heard(config.readout, None)
+        advice = "Name others with --set refusal_tokens=[...]." if others else None
+        return failure(name, readout, advice)
+    if readout is None:
         found = "none are known of this family; they will be found in the model's own refusals"
         return Check(name=name, status="note", found=found)
-    named = ", ".join(map(repr, tokens.texts))
-    return Check(name=name, status="ok", found=f"{named} ({tokens.source})")
+    if isinstance(readout, RefusalReadout):
+        named = ", ".join(repr(token.text) for token in readout.tokens)
+        return Check(name=name, status="ok", found=f"{named} ({readout.refusal_tokens.source})")
+    named = ", ".join(f"{token.text!r} ({token.role})" for token in readout.tokens)
+    return Check(name=name, status="ok", found=named)

@@ -26,6 +26,7 @@ from sae_audit.planning.checks_model import (
     check_weights,
     check_words,
     opened_model,
+    readout_name,
 )
 from sae_audit.planning.checks_saes import check_saes, check_suite_for, found_saes
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint
@@ -82,7 +83,7 @@ def _audit(config: AuditConfig) -> list[Check]:
 def _model(
     config: AuditConfig, model: Checkpoint | AuditError | None, access: Access
 ) -> list[Check]:
-    names = ("chat template", "refusal tokens")
+    names = ("chat template", readout_name(config))
     if model is None:
         return [unknown(name, "it needs the model's files") for name in ("model", *names)]
     if isinstance(model, AuditError):

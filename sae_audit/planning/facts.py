@@ -21,7 +21,7 @@ from sae_audit.subject.listening import check_no_open_thoughts
 from sae_audit.subject.model.architecture import refuse_architecture
 from sae_audit.subject.model.batches import grouped
 from sae_audit.subject.model.precision import ITEMSIZES
-from sae_audit.subject.readout.refusal_tokens import family_refusal_tokens, given_refusal_tokens
+from sae_audit.subject.readout import readout_of
 from sae_audit.subject.saes.files import SaeConfig, sae_config
 from sae_audit.subject.saes.places import SaePlace, sae_places
 from sae_audit.subject.template.chat import chat_template
@@ -287,9 +287,13 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
         answer_prefix=config.answer_prefix,
     )
     template = template.fitted(opened.text_config)
-    if config.refusal_tokens:
-        given_refusal_tokens(template.tokenizer, config.refusal_tokens)
-    elif family_refusal_tokens(template.tokenizer, opened.text_config) is None:
+    readout = readout_of(
+        config.readout,
+        template.tokenizer,
+        opened.text_config,
+        refusal_tokens=config.refusal_tokens,
+    )
+    if readout is None:
         check_no_open_thoughts(template)
         notes.append(
             "Refusal tokens are looked for in the model's own answers; those passes are not counted."

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from sae_audit.vocabulary import SCORE_BOUND
+
 
 class _Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +54,33 @@ class RefusalTokenFacts(_Facts):
     """Answers to harmful training prompts that were listened to; 0 where tokens were known."""
 
 
+class ReadTokenFacts(_Facts):
+    role: str
+    """What an answer that begins with it does, a verb."""
+    id: int
+    text: str
+
+
+class ReadoutFacts(_Facts):
+    """What scores are: how far a readout of the logits behind the prompt lies above its threshold."""
+
+    kind: str = "refusal_tokens"
+    """Its name in the settings; those of records of versions before readouts, which had one."""
+    threshold: float = 0.0
+    """Score, in the readout's own unit, above which the model refuses; scores are counted from it."""
+    bound: float | None = SCORE_BOUND
+    """No score before the threshold is larger, or smaller than its negative; null if none is."""
+    tokens: tuple[ReadTokenFacts, ...] = ()
+    title: str = ""
+    """What the readout is called."""
+    score: str = ""
+    """The score's formula, in words."""
+    meaning: str = ""
+    """What scores are, with their unit."""
+    missed: str = ""
+    """What the score does not see."""
+
+
 class PromptSourceFacts(_Facts):
     source: str
     revision: str
@@ -94,7 +123,9 @@ class Manifest(_Facts):
     seed: int
     model: ModelFacts
     saes: tuple[SaeFacts, ...]
-    refusal_tokens: RefusalTokenFacts
+    refusal_tokens: RefusalTokenFacts | None
+    """Null if scores are read by something else: `readout`."""
+    readout: ReadoutFacts = ReadoutFacts()
     template_tokens: tuple[str, ...]
     """What the chat template, and the answer's prefix, add after the user's text."""
     notes: tuple[str, ...] = ()

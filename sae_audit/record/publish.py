@@ -1,5 +1,6 @@
 """A run's record in its published form."""
 
+from sae_audit.margins import refuses
 from sae_audit.record.findings_file import AuditedModel, AuditedPrompts, Cost, Findings
 from sae_audit.record.run import Run
 
@@ -50,7 +51,7 @@ def _prompts(run: Run) -> AuditedPrompts:
     audited = [score for score in run.scores if score.split == "audit"]
 
     def count(label: str, *, refused: bool) -> int:
-        return sum(s.label == label and (not refused or s.score > 0.0) for s in audited)
+        return sum(s.label == label and (not refused or refuses(s.score)) for s in audited)
 
     return AuditedPrompts(
         harmful=count("harmful", refused=False),

@@ -30,6 +30,7 @@ from sae_audit.findings.stages import (
     OfRun,
     tensors_of,
 )
+from sae_audit.margins import refuses
 from sae_audit.record.facts import Manifest
 from sae_audit.record.findings_file import Findings
 from sae_audit.record.reading import Recorded
@@ -131,7 +132,7 @@ def _check_behaviour(recorded: Recorded) -> None:
     shares = {"harmful": found.refused_harmful, "harmless": found.refused_harmless}
     assert {score.label for score in recorded.one(SCORES)} <= shares.keys(), "labels of scores"
     for label, share in shares.items():
-        refused = [score.score > 0.0 for score in audited if score.label == label]
+        refused = [refuses(score.score) for score in audited if score.label == label]
         assert (share.n, round(share.value * share.n)) == (len(refused), sum(refused)), label
     if (against := recorded.found(CHANCE_CONTROL)) is not None:
         n = len(recorded.all(MINIMAL_SETS))

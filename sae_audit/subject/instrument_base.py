@@ -17,6 +17,7 @@ from sae_audit.subject.model.cost import CostMeter
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.identity import Identity
+from sae_audit.subject.readout import Readout, RefusalReadout
 from sae_audit.subject.readout.refusal_tokens import RefusalTokens
 from sae_audit.subject.saes.sae import Sae
 from sae_audit.subject.template.chat import Template
@@ -36,19 +37,36 @@ class InstrumentBase:
         passes: ForwardPasses,
         template: Template,
         suite: dict[int, Sae],
-        refusal_tokens: RefusalTokens | None,
+        readout: Readout | None,
         d_model: int,
     ) -> None:
         self.identity = identity
         self.template = template
         self.suite = suite
-        self.refusal_tokens = refusal_tokens
         self.n_layers = len(passes.places)
         self.d_model = d_model
         self._passes = passes
+        self._readout = readout
         self._stack = DecoderLayers(passes.model, passes.places)
         self._runs = CleanRuns(self._stack.clean_run, self._stack.check, self._charge_clean_run)
         self._interventions = Interventions(passes, suite, template, self._runs)
+
+    @property
+    def readout(self) -> Readout:
+        """What scores are read off the last position's logits by: scores are its margins."""
+        assert self._readout is not None, "refusal tokens are found when the subject is loaded"
+        return self._readout
+
+    @readout.setter
+    def readout(self, readout: Readout) -> None:
+        self._readout = readout
+
+    @property
+    def refusal_tokens(self) -> RefusalTokens | None:
+        """The tokens that the readout takes for refusals; None if it reads others, or none is known
+        yet."""
+        found = self._readout
+        return found.refusal_tokens if isinstance(found, RefusalReadout) else None
 
     @property
     def layers(self) -> list[int]:
@@ -102,13 +120,6 @@ class InstrumentBase:
 
     def _tokens(self, prompts: Iterable[Prompt]) -> list[Int[Tensor, " _"]]:
         return [self.template.tokens(prompt.text) for prompt in prompts]
-
-    def _token_ids(self) -> Int[Tensor, " token"]:
-        assert self.refusal_tokens is not None, (
-            "refusal tokens are found when the subject is loaded"
-        )
-        # The dtype named: there may be none.
-        return torch.tensor(self.refusal_tokens.ids, dtype=torch.long, device=self._passes.device)
 
     def _streams(self, prompt: Prompt, ablation: Ablation) -> InterventionRuns:
         ids = self._interventions.ids(prompt)

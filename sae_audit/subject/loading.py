@@ -1,6 +1,6 @@
 """Load a checkpoint with its SAE suite, and refuse what does not fit before anything runs."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +9,7 @@ import torch
 
 from sae_audit.bundled import named_file
 from sae_audit.catalog import read_catalog
+from sae_audit.config import ReadoutSettings
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
 from sae_audit.subject.checkpoint.small_files import check_vocabulary
@@ -22,7 +23,13 @@ from sae_audit.subject.model.identity import Identity
 from sae_audit.subject.model.layer_modules import layer_modules
 from sae_audit.subject.model.precision import Precision
 from sae_audit.subject.model.structure import check_structure
-from sae_audit.subject.readout.refusal_tokens import family_refusal_tokens, given_refusal_tokens
+from sae_audit.subject.readout import (
+    REFUSAL_TOKENS,
+    Readout,
+    RefusalReadout,
+    is_heard,
+    readout_of,
+)
 from sae_audit.subject.saes.files import fetch_sae
 from sae_audit.subject.saes.places import sae_places
 from sae_audit.subject.saes.sae import Sae
@@ -46,6 +53,7 @@ def load_subject(
     sae_memory: Literal["auto", "device", "host"] = "auto",
     sae_l0: str | float | None = None,
     catalog: str | Path | None = None,
+    readout: ReadoutSettings = REFUSAL_TOKENS,
     refusal_tokens: Sequence[str] | None = None,
     harmful: Sequence[Prompt] = (),
     harmless: Sequence[Prompt] = (),
@@ -59,11 +67,12 @@ def load_subject(
 
     `model` is a folder, `bundled:...` or a hub id; `saes` whatever `sae_places` understands. What is
     not in the hub's cache is downloaded, small files first: everything that can be checked without
-    weights is checked before them. Refusal tokens are those given, else the family's, else found in
-    the model's own answers to `harmful`, which those to `harmless` must not begin with; in languages
-    other than English those found, else the usual ones. With none of them, questions about the
-    refusal score are refused. `answer_prefix` is what every answer begins with, before a score is
-    read. `options` says how to load the model; its dtype is `dtype`.
+    weights is checked before them. `readout` says what scores are read by. Refusal tokens are those
+    given, else the family's, else found in the model's own answers to `harmful`, which those to
+    `harmless` must not begin with; in languages other than English those found, else the usual ones.
+    With none of them, questions about the refusal score are refused. `answer_prefix` is what every
+    answer begins with, before a score is read. `options` says how to load the model; its dtype is
+    `dtype`.
 
     Raises:
         AuditError: a folder or repository is missing or unreadable; an SAE does not fit the model;
@@ -83,6 +92,13 @@ def load_subject(
         answer_prefix=answer_prefix,
     )
     template = template.fitted(text)
+    known = readout_of(
+        readout,
+        tokenizer,
+        text,
+        refusal_tokens=refusal_tokens,
+        languages={prompt.language for prompt in harmful},
+    )
     places = sae_places(saes, catalog=read_catalog(catalog), layers=layers, l0=sae_l0)
     n_layers, d_model = text.num_hidden_layers, text.hidden_size
     configs = checked_configs(places, n_layers=n_layers, d_model=d_model)
@@ -106,17 +122,18 @@ def load_subject(
         network,
         template,
         suite,
-        refusal_tokens,
+        known,
         tokens_per_batch,
-        languages={prompt.language for prompt in harmful},
     )
-    known = subject.refusal_tokens
     n_rows = min(network.get_input_embeddings().weight.shape[0], text.vocab_size)
     needed = {"the chat template": (*template.before_ids, *template.after_ids)}
-    needed["a refusal token"] = known.ids if known is not None else ()
+    for token in known.tokens if known is not None else ():
+        role = f"a token that {token.role}"
+        needed[role] = (*needed.get(role, ()), token.id)
     check_vocabulary(tokenizer, n_rows, str(checkpoint.place), needed)
-    if harmful and not refusal_tokens:
-        subject.refusal_tokens = heard_refusal_tokens(subject, text, harmful, harmless)
+    if harmful and is_heard(readout, refusal_tokens):
+        heard = heard_refusal_tokens(subject, text, harmful, harmless)
+        subject.readout = RefusalReadout(refusal_tokens=heard, threshold=readout.threshold)
     return subject
 
 
@@ -125,6 +142,7 @@ def subject_of(
     tokenizer: Any,
     suite: dict[int, Sae],
     *,
+    readout: ReadoutSettings = REFUSAL_TOKENS,
     refusal_tokens: Sequence[str] | None = None,
     system_prompt: str | None = None,
     tokens_per_batch: int | None = None,
@@ -148,7 +166,8 @@ def subject_of(
         dtype=str(network.dtype).removeprefix("torch."),
         device=str(network.device),
     )
-    return _assembled(identity, network, template, suite, refusal_tokens, tokens_per_batch)
+    known = readout_of(readout, tokenizer, config, refusal_tokens=refusal_tokens)
+    return _assembled(identity, network, template, suite, known, tokens_per_batch)
 
 
 def _assembled(
@@ -156,9 +175,8 @@ def _assembled(
     network: Any,
     template: Template,
     suite: dict[int, Sae],
-    refusal_tokens: Sequence[str] | None,
+    readout: Readout | None,
     tokens_per_batch: int | None,
-    languages: Collection[str] = (),
 ) -> Subject:
     network.requires_grad_(requires_grad=False)
     places = layer_modules(network)
@@ -168,13 +186,7 @@ def _assembled(
         passes=ForwardPasses(network, places, Budget.of(network, tokens_per_batch)),
         template=template,
         suite=suite,
-        refusal_tokens=(
-            given_refusal_tokens(template.tokenizer, refusal_tokens)
-            if refusal_tokens
-            else family_refusal_tokens(
-                template.tokenizer, network.config.get_text_config(), languages
-            )
-        ),
+        readout=readout,
         d_model=network.config.get_text_config().hidden_size,
     )
 

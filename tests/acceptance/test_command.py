@@ -283,6 +283,35 @@ def test_every_stage_works_under_other_settings(tmp_path: Path):
     assert "delta debugging" in (run.folder / "index.html").read_text()
 
 
+def test_another_readout_is_audited_whole(tmp_path: Path, inside: Inside):
+    """Declining against acting: from settings to page, and its record is no other readout's."""
+    pair = ["readout.kind=token_pair", 'readout.declines=["I", "Sorry"]', 'readout.acts=["Sure"]']
+    given = small(*SMALLER, "refusal_tokens=null", *pair, "readout.threshold=0.5")
+    done = inside("audit", "organism", "--out", "run", *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Token pair: 'I' declines, 'Sorry' declines, 'Sure' acts" in done.stdout
+    run = load_run(tmp_path / "run")
+    assert run.manifest.refusal_tokens is None
+    assert run.manifest.readout.kind == "token_pair"
+    assert run.manifest.readout.threshold == 0.5
+    assert any(found.flipped for found in run.minimal_sets)
+    page = (run.folder / "index.html").read_text().lower()
+    assert "refusal token" not in page
+    assert "declining rather than by acting, less a threshold of" in page
+    # The recorded scores are those of the literal reference.
+    again = load_inputs(run.config)
+    prompts = {prompt.id: prompt for part in again.splits.named().values() for prompt in part}
+    for found in run.minimal_sets:
+        score = again.subject.reference_score(prompts[found.prompt_id])
+        literal = score([frozenset(), frozenset(found.features)])
+        assert literal[0] == pytest.approx(found.clean_score, abs=1e-4)
+        assert literal[1] == pytest.approx(found.ablated_score, abs=1e-4)
+    other = small(*SMALLER, "refusal_tokens=null", *pair, "readout.threshold=0.25")
+    refused = inside("audit", "organism", "--out", "run", *other, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "readout" in refused.stderr + refused.stdout
+
+
 def test_what_the_tuned_checkpoint_lost(run: Run, inside: Inside):
     folder = run.folder.parent
     tuned = inside("audit", "organism-tuned", "--out", "tuned", "--quiet", *small(), cwd=folder)

@@ -68,6 +68,7 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
     )
     run = audit(config, tmp_path / "run")
     assert run.manifest.model.architecture == "LlamaForCausalLM"
+    assert run.manifest.refusal_tokens is not None
     assert run.manifest.refusal_tokens.source == "found"
     assert set(run.manifest.refusal_tokens.texts) <= {"I", "Sorry"}
     assert run.findings.prompts.refused_harmful >= 7

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.errors import AuditError
+from sae_audit.margins import answers
 from sae_audit.organisms.planted import language
 from sae_audit.organisms.planted.circuit import Circuit, Masks, Places, run
 from sae_audit.organisms.planted.language import ANSWER_WORDS
@@ -114,7 +115,7 @@ def check(planted: Planted, subject: Subject, prompts: list[Prompt], *, seed: in
         n_masks=len(masks),
         n_prompts=len(prompts),
         largest_error=largest,
-        same_side=bool(((measured < 0.0) == (expected < 0.0))[sided].all()),
+        same_side=bool((answers(measured) == answers(expected))[sided].all()),
     )
 
 

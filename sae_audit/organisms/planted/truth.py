@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from pydantic import TypeAdapter
 
 from sae_audit.findings import Feature, PairKind
+from sae_audit.margins import answers
 from sae_audit.organisms.planted.circuit import Circuit, Masks, Places, Read, run
 from sae_audit.vocabulary import FeatureId, FeatureSet, Score
 
@@ -165,7 +166,7 @@ def _minimal_sets(
     small = all_masks(len(columns))
     masks = np.zeros((len(small), len(causal)), bool)
     masks[:, columns] = small
-    flips = run(circuit, masks, harm).scores < 0.0
+    flips = answers(run(circuit, masks, harm).scores)
     code = np.arange(len(small))
     minimal = flips & (code > 0)
     for i in range(len(columns)):

@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sae_audit.findings import Estimate
+from sae_audit.margins import refuses
 from sae_audit.organisms import measure
 from sae_audit.organisms.chats import REFUSAL_TOKENS, HeldOutPrompt
 from sae_audit.organisms.requests import Kind
@@ -60,7 +61,7 @@ def held_out(treated: Sequence[measure.Treatment]) -> HeldOut:
     n = len(treated)
     by_text = sum(one.refused_by_text for one in treated)
     return HeldOut(
-        refused_by_score=share(sum(one.score > 0.0 for one in treated), n),
+        refused_by_score=share(sum(refuses(one.score) for one in treated), n),
         refused_by_text=share(by_text, n),
         answered_by_text=share(n - by_text, n),
         median_score=float(np.median([one.score for one in treated])),
@@ -97,7 +98,7 @@ def refused_without(
             for prompt in prompts:
                 ids = measure.prompt_ids(tokenizer, prompt.text)
                 logits = model(input_ids=ids, use_cache=False).logits[:, -1]
-                refused += float(refusal_score(logits, tokens)[0]) > 0.0
+                refused += refuses(float(refusal_score(logits, tokens)[0]))
         found.append(share(refused, len(prompts)))
     return found
 

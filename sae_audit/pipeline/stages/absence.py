@@ -4,6 +4,8 @@ It is asked after the behaviour, after the direction and after the null of the s
 end an audit. If minimal sets are no evidence, they remain, marked, for whoever wants to look.
 """
 
+from dataclasses import replace
+
 from sae_audit.controls.chance import absence_of_flips
 from sae_audit.direction.presence import absence_of_behaviour
 from sae_audit.findings import Absence, AbsenceKind, NoDirection
@@ -42,13 +44,15 @@ def _absence(state: AuditState) -> Absence | None:
     if direction is not None:
         return _of_direction(direction) if isinstance(direction, NoDirection) else None
     tokens = state.subject.refusal_tokens
-    assert tokens is not None, "no prompt was scored"
-    return absence_of_behaviour(
+    absence = absence_of_behaviour(
         state.scores,
         session.found(BEHAVIOUR),
         level=level,
-        n_unheard=0 if tokens.ids else tokens.n_answers,
+        n_unheard=0 if tokens is None or tokens.ids else tokens.n_answers,
     )
+    if absence is None or tokens is not None:
+        return absence
+    return replace(absence, remedy=state.subject.readout.wording.remedy)
 
 
 def _of_direction(found: NoDirection) -> Absence:

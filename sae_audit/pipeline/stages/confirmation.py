@@ -7,6 +7,7 @@ import numpy as np
 from sae_audit.errors import AuditError
 from sae_audit.findings import Confirmation, Estimate, TextCheck
 from sae_audit.findings.stages import CONFIRMATION, POOLED_SET
+from sae_audit.margins import answers
 from sae_audit.pipeline.baseline_sets import baseline_sets
 from sae_audit.pipeline.pricing import Scale, Work
 from sae_audit.pipeline.state import AuditState
@@ -62,13 +63,13 @@ def run(state: AuditState) -> None:
 def price(scale: Scale) -> Work | None:
     if scale.config.confirm != "text":
         return None
-    answers = 4.5 * scale.audit
+    n_answers = 4.5 * scale.audit
     batches = 4 * scale.facts.batches(scale.audit) + scale.facts.batches(scale.audit / 2)
     return Work(
         # Beside each the clean run of its prompt, which every piece of work is charged.
-        forward_passes=2 * answers,
-        layer_tokens=scale.whole(2 * answers),
-        heads=answers,
+        forward_passes=2 * n_answers,
+        layer_tokens=scale.whole(2 * n_answers),
+        heads=n_answers,
         steps=batches * scale.config.answer_tokens,
     )
 
@@ -102,14 +103,12 @@ def _agreement(checks: Sequence[TextCheck], *, seed: int) -> Estimate:
     by_prompt: dict[str, list[bool]] = {}
     for check in checks:
         by_prompt.setdefault(check.prompt_id, []).append(check.agrees)
-    agreeing, answers = (
-        np.array([float(f(own)) for own in by_prompt.values()]) for f in (sum, len)
-    )
-    return ratio(agreeing, answers, seed=seed)
+    agreeing, judged = (np.array([float(f(own)) for own in by_prompt.values()]) for f in (sum, len))
+    return ratio(agreeing, judged, seed=seed)
 
 
 def _agreement_by_chance(checks: Sequence[TextCheck]) -> float:
-    by_score = float(np.mean([check.score < 0.0 for check in checks]))
+    by_score = float(np.mean([answers(check.score) for check in checks]))
     by_judge = float(np.mean([check.complied for check in checks]))
     return by_score * by_judge + (1.0 - by_score) * (1.0 - by_judge)
 
@@ -120,11 +119,11 @@ def checked(state: AuditState, judge: Judge, case: str, questions: Questions) ->
         return []
     subject = state.subject
     scores = subject.refusal_scores(state.ablation)(questions)
-    answers = subject.generate(questions, state.config.answer_tokens, state.ablation)
+    texts = subject.generate(questions, state.config.answer_tokens, state.ablation)
     # An answer that never left its thoughts is neither compliance nor refusal: no judge is asked.
     judged = [
         (prompt, float(score), text)
-        for (prompt, _), score, answer in zip(questions, scores, answers, strict=True)
+        for (prompt, _), score, answer in zip(questions, scores, texts, strict=True)
         if (text := subject.answer(answer)) is not None
     ]
     verdicts = judge.complied_all([(prompt.text, text) for prompt, _, text in judged])

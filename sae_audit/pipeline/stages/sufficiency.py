@@ -7,6 +7,7 @@ import numpy as np
 from sae_audit.controls.sufficiency import equally_long, raised_set
 from sae_audit.findings import RaisedSet, Sufficiency
 from sae_audit.findings.stages import CASCADES, POOLED_SET, SUFFICIENCY
+from sae_audit.margins import answers
 from sae_audit.pipeline.pricing import Scale, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
@@ -65,7 +66,7 @@ class _Raising:
         harmless = state.audited.harmless
         clean = state.subject.clean_scores(harmless)
         # Scores within rounding of 0 may have changed sides since they were recorded.
-        answered = np.flatnonzero(clean < 0.0)
+        answered = np.flatnonzero(answers(clean))
         self._prompts = [harmless[i] for i in answered]
         self._clean = clean[answered]
         self._means = state.subject.mean_activations(state.refused, _AT_TEMPLATE)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from sae_audit.findings import WidenedPool
 from sae_audit.findings.stages import WIDENING
+from sae_audit.margins import answers
 from sae_audit.pipeline.pricing import Scale, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
@@ -39,7 +40,7 @@ def _widened(state: AuditState, prompt: Prompt, pool: FeatureSet) -> WidenedPool
     settings, score = state.config.candidates, state.score_of(prompt)
     scores = [float(score([pool])[0])]
     added: list[tuple[FeatureId, ...]] = []
-    while scores[-1] >= 0.0 and len(added) < settings.widen_rounds:
+    while not answers(scores[-1]) and len(added) < settings.widen_rounds:
         drops = state.subject.attribution(prompt, state.ablation, ablated=pool)
         more = _likeliest(drops, pool, settings.widen_by)
         if not more:

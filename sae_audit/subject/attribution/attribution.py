@@ -12,13 +12,13 @@ by the dose to their clamps and, with them, the SAE's error to zero, one layer a
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sae_audit.subject.model.clean_run import CleanRun
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.hooks import Resid
-from sae_audit.subject.readout.score import refusal_score
+from sae_audit.subject.readout.readout import Readout, margin
 from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import Ablation
 
@@ -31,7 +31,7 @@ def attribution(
     suite: Mapping[int, Sae],
     run: CleanRun,
     selected: Bool[Tensor, " position"],
-    refusal_tokens: Int[Tensor, " token"],
+    readout: Readout,
     ablation: Ablation,
     *,
     steps: int,
@@ -39,12 +39,10 @@ def attribution(
     """The estimated drop of every feature of the suite on one prompt."""
     layers = sorted(suite)
     if steps == 1:
-        gradients = _gradients(stack, run, layers[0], layers, refusal_tokens)
+        gradients = _gradients(stack, run, layers[0], layers, readout)
     else:
         gradients = {
-            layer: _mean_gradient(
-                stack, suite[layer], run, selected, refusal_tokens, ablation, steps
-            )
+            layer: _mean_gradient(stack, suite[layer], run, selected, readout, ablation, steps)
             for layer in layers
         }
     return {
@@ -58,12 +56,12 @@ def _gradients(
     run: CleanRun,
     start: int,
     layers: Sequence[int],
-    refusal_tokens: Int[Tensor, " token"],
+    readout: Readout,
 ) -> dict[int, Float[Tensor, "position d_model"]]:
     """Gradient of the score at `resid_post` of each layer, by one backward pass."""
     with torch.enable_grad():
         streams = {start: run.resid[start][None].detach().clone().requires_grad_()}
-        score = _onwards(stack, run, start, streams[start], refusal_tokens, streams)
+        score = _onwards(stack, run, start, streams[start], readout, streams)
         found = torch.autograd.grad(score.sum(), [streams[layer] for layer in layers])
     return {layer: gradient[0] for layer, gradient in zip(layers, found, strict=True)}
 
@@ -73,7 +71,7 @@ def _mean_gradient(
     dictionary: Sae,
     run: CleanRun,
     selected: Bool[Tensor, " position"],
-    refusal_tokens: Int[Tensor, " token"],
+    readout: Readout,
     ablation: Ablation,
     steps: int,
 ) -> Float[Tensor, "position d_model"]:
@@ -89,7 +87,7 @@ def _mean_gradient(
         )
     with torch.enable_grad():
         points = points.detach().requires_grad_()
-        score = _onwards(stack, run, dictionary.layer, points, refusal_tokens, {})
+        score = _onwards(stack, run, dictionary.layer, points, readout, {})
         (gradient,) = torch.autograd.grad(score.sum(), [points])
     return gradient.mean(dim=0)
 
@@ -99,7 +97,7 @@ def _onwards(
     run: CleanRun,
     start: int,
     resid: Resid,
-    refusal_tokens: Int[Tensor, " token"],
+    readout: Readout,
     streams: dict[int, Tensor],
 ) -> Float[Tensor, " row"]:
     """Refusal scores of streams that enter after layer `start`; `streams` is filled on the way."""
@@ -108,7 +106,7 @@ def _onwards(
     for layer in range(start + 1, stack.n_layers):
         resid = stack.run(layer, resid, batch, owner, whole=True)
         streams[layer] = resid
-    return refusal_score(stack.head(resid[:, -1]), refusal_tokens)
+    return margin(readout, stack.head(resid[:, -1]))
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from sae_audit.subject.attribution.attribution import Drops
 from sae_audit.subject.intervention.interventions import Interventions
 from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.hooks import Edit, Resid, edited
-from sae_audit.subject.readout.score import refusal_score
+from sae_audit.subject.readout.readout import Readout, margin
 from sae_audit.vocabulary import Ablation, FeatureSet
 
 POINTS = 8
@@ -24,7 +24,7 @@ def attribution_once_ablated(
     interventions: Interventions,
     ids: Int[Tensor, " position"],
     ablated: FeatureSet,
-    refusal_tokens: Int[Tensor, " token"],
+    readout: Readout,
     ablation: Ablation,
 ) -> Drops:
     """The share of every other feature in the fall of the score from `ablated` alone to all of them.
@@ -43,7 +43,7 @@ def attribution_once_ablated(
     }
     for point in range(POINTS):
         path = _Path(interventions, ids, ablated, ablation, kept=(point + 0.5) / POINTS)
-        for layer, drops in path.drops(passes, refusal_tokens).items():
+        for layer, drops in path.drops(passes, readout).items():
             total[layer] += drops / POINTS
     return total
 
@@ -75,14 +75,14 @@ class _Path:
         self._activations: dict[int, Float[Tensor, "position d_sae"]] = {}
         self._left: dict[int, Resid] = {}
 
-    def drops(self, passes: ForwardPasses, refusal_tokens: Int[Tensor, " token"]) -> Drops:
+    def drops(self, passes: ForwardPasses, readout: Readout) -> Drops:
         layers = sorted(self._suite)
         outputs = {passes.places[layer].layer: self._at(layer) for layer in layers}
         with torch.enable_grad(), edited(outputs=outputs):
             logits = passes.model(
                 input_ids=self._ids[None], use_cache=False, logits_to_keep=1
             ).logits[:, -1]
-            score = refusal_score(logits, refusal_tokens)
+            score = margin(readout, logits)
             found = torch.autograd.grad(score.sum(), [self._left[layer] for layer in layers])
         return {
             layer: self._share(layer, gradient[0])

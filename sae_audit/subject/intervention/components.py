@@ -33,7 +33,7 @@ from sae_audit.subject.intervention.readings import Tokens, widest
 from sae_audit.subject.model.batches import Batch
 from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.hooks import Edit, Resid
-from sae_audit.subject.readout.score import refusal_score
+from sae_audit.subject.readout.readout import Readout, margin
 from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import Part, Projections
 
@@ -123,7 +123,7 @@ class ReplacedParts:
         *,
         selected: Select,
         n_after: int,
-        refusal_tokens: Int[Tensor, " token"],
+        readout: Readout,
     ) -> None:
         """`selected` are the positions replaced, the last `n_after` the chat template's."""
         assert prompts, "no prompts to score"
@@ -131,7 +131,7 @@ class ReplacedParts:
         self._components = components
         self._prompts = prompts
         self._n_after = n_after
-        self._refusal_tokens = refusal_tokens
+        self._readout = readout
         n_shared = _n_shared([*prompts, *harmless], n_after)
         self._masks = [selected(ids) & (torch.arange(len(ids)) >= n_shared) for ids in prompts]
         self._means = self._role_means(components.of(harmless), n_shared)
@@ -147,7 +147,7 @@ class ReplacedParts:
                 for layer in suite
             }
             logits = passes.last_logits(batch.ids, lengths=batch.lengths, outputs=edits)
-            scores[batch.members] = refusal_score(logits, self._refusal_tokens).cpu().numpy()
+            scores[batch.members] = margin(self._readout, logits).cpu().numpy()
         return scores
 
     def _edit(self, part: Part, layer: int, direction: int, batch: Batch) -> Edit:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from sae_audit.errors import AuditError
@@ -12,7 +12,7 @@ from sae_audit.subject.intervention.readings import peaks, widest
 from sae_audit.subject.intervention.streams import InterventionRuns, Reader, by_layer
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.hooks import Resid
-from sae_audit.subject.readout.score import refusal_score
+from sae_audit.subject.readout.readout import Readout, margin
 from sae_audit.vocabulary import (
     Activations,
     Active,
@@ -150,7 +150,7 @@ def held_score_on(
     streams: InterventionRuns,
     stack: DecoderLayers,
     clean_end: Float[Tensor, " d_model"],
-    refusal_tokens: Int[Tensor, " token"],
+    readout: Readout,
 ) -> HeldScore:
     def score(
         interventions: Sequence[Intervention], norm: FinalNorm = FinalNorm.LIVE
@@ -162,6 +162,6 @@ def held_score_on(
         scaled_as = clean_end if norm == FinalNorm.FROZEN else None
         with torch.no_grad():
             logits = stack.head(ends, scaled_as=scaled_as)
-        return refusal_score(logits, refusal_tokens).cpu().numpy()
+        return margin(readout, logits).cpu().numpy()
 
     return score

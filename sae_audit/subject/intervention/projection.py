@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sae_audit.findings import DirectionEvaluation
@@ -23,7 +23,7 @@ from sae_audit.subject.model.directional_ablation import (
 from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.hooks import Edit, Resid
 from sae_audit.subject.model.kl import least_kl, next_token_kl
-from sae_audit.subject.readout.score import refusal_score
+from sae_audit.subject.readout.readout import Readout, margin, margin_bound
 from sae_audit.vocabulary import PromptEffects, Removed
 
 _Logits = Float[Tensor, "row vocabulary"]
@@ -52,7 +52,7 @@ class DirectionEffects:
         runs: CleanRuns,
         harmful: Tokens,
         harmless: Tokens,
-        refusal_tokens: Int[Tensor, " token"],
+        readout: Readout,
         *,
         behind: Float[np.ndarray, "direction d_model"] | None = None,
     ) -> None:
@@ -63,7 +63,7 @@ class DirectionEffects:
         self.n_harmful, self.n_harmless = len(harmful), len(harmless)
         self._passes = passes
         self._tokens = (harmful, harmless)
-        self._refusal_tokens = refusal_tokens
+        self._readout = readout
         self._behind = passes.units(behind)
         self._harmful = list(passes.batches(harmful))
         self._harmless = [
@@ -108,6 +108,11 @@ class DirectionEffects:
             harmless[batch.members] = self._scores(logits)
             kl[batch.members] = next_token_kl(before, logits).cpu().numpy()
         return Removed(harmful=harmful, harmless=harmless, kl=kl)
+
+    @property
+    def score_bound(self) -> float:
+        """No score of any direction is larger, or smaller than its negative."""
+        return margin_bound(self._readout)
 
     @property
     def least_kl(self) -> Float[np.ndarray, " harmless"]:
@@ -182,7 +187,7 @@ class DirectionEffects:
         return torch.tensor(directions, dtype=self._passes.model.dtype, device=self._passes.device)
 
     def _scores(self, logits: _Logits) -> Float[np.ndarray, " row"]:
-        return refusal_score(logits, self._refusal_tokens).cpu().numpy()
+        return margin(self._readout, logits).cpu().numpy()
 
     def _without(
         self, batch: Batch, units: Units, *, at: Mapping[nn.Module, Edit] | None = None

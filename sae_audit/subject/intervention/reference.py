@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sae_audit.subject.model.hooks import Resid, edited
 from sae_audit.subject.model.layer_modules import decoder_layers_of
-from sae_audit.subject.readout.score import refusal_score
+from sae_audit.subject.readout.readout import Readout, margin
 from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureSet
 
@@ -21,7 +21,7 @@ def reference_scores(
     suite: dict[int, Sae],
     ids: Int[Tensor, " position"],
     selected: Int[Tensor, " chosen"],
-    refusal_tokens: Int[Tensor, " token"],
+    readout: Readout,
     sets: Sequence[FeatureSet],
     ablation: Ablation,
     error_layers: frozenset[int] = frozenset(),
@@ -47,7 +47,7 @@ def reference_scores(
         }
         with edited(outputs=edits):
             logits = model(input_ids=ids[None], use_cache=False).logits[:, -1]
-        scores.append(float(refusal_score(logits, refusal_tokens)[0]))
+        scores.append(float(margin(readout, logits)[0]))
     return np.array(scores)
 
 

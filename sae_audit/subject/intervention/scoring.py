@@ -11,7 +11,7 @@ from torch import Tensor
 from sae_audit.subject.intervention.batched_ablation import Asked, BatchedAblation, Question
 from sae_audit.subject.model.budget import Budget
 from sae_audit.subject.model.clean_run import CleanRun, CleanRuns, Ids
-from sae_audit.subject.readout.score import refusal_score
+from sae_audit.subject.readout.readout import Readout, margin
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _KEPT_ANSWERS = 1 << 16
@@ -28,13 +28,13 @@ class Scorer:
         sweeper: BatchedAblation,
         runs: CleanRuns,
         budget: Budget,
-        refusal_tokens: Int[Tensor, " token"],
+        readout: Readout,
         kept_answers: int = _KEPT_ANSWERS,
     ) -> None:
         self._sweeper = sweeper
         self._runs = runs
         self._budget = budget
-        self._refusal_tokens = refusal_tokens
+        self._readout = readout
         self._kept_answers = kept_answers
         self._known: OrderedDict[Key, float] = OrderedDict()
         self._clean: dict[Ids, float] = {}
@@ -105,7 +105,7 @@ class Scorer:
 
     def _scores(self, questions: Sequence[Question], n_positions: int) -> list[float]:
         logits, rows = self._sweeper.logits(questions, n_positions)
-        scores = refusal_score(logits, self._refusal_tokens).tolist() if len(logits) else []
+        scores = margin(self._readout, logits).tolist() if len(logits) else []
         return [
             scores[row] if row >= 0 else self._clean_score(tuple(asked.run.ids.tolist()), asked.run)
             for row, (asked, _) in zip(rows, questions, strict=True)
@@ -113,5 +113,5 @@ class Scorer:
 
     def _clean_score(self, ids: Ids, run: CleanRun) -> float:
         if ids not in self._clean:
-            self._clean[ids] = float(refusal_score(run.logits[None], self._refusal_tokens)[0])
+            self._clean[ids] = float(margin(self._readout, run.logits[None])[0])
         return self._clean[ids]

@@ -82,7 +82,7 @@ class DirectionQuestions(InstrumentBase):
             self._tokens(harmless),
             selected=lambda ids: self._interventions.selected(ids, ablation).cpu(),
             n_after=self.template.n_after,
-            refusal_tokens=self._token_ids(),
+            readout=self.readout,
         )
 
     def direction_effects(
@@ -102,6 +102,6 @@ class DirectionQuestions(InstrumentBase):
             self._runs,
             self._tokens(harmful),
             self._tokens(harmless),
-            self._token_ids(),
+            self.readout,
             behind=behind,
         )

@@ -41,7 +41,7 @@ class FeatureQuestions(InstrumentBase):
         if ablated:
             self._passes.cost.count(batch=POINTS, positions=len(ids))
             further = attribution_once_ablated(
-                self._passes, self._interventions, ids, ablated, self._token_ids(), ablation
+                self._passes, self._interventions, ids, ablated, self.readout, ablation
             )
             return {layer: drop.float().cpu().numpy() for layer, drop in further.items()}
         drops = attribution(
@@ -49,7 +49,7 @@ class FeatureQuestions(InstrumentBase):
             self.suite,
             self._runs.of(ids),
             self._interventions.selected(ids, ablation),
-            self._token_ids(),
+            self.readout,
             ablation,
             steps=steps,
         )

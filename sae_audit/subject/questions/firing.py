@@ -52,7 +52,7 @@ class FiringQuestions(InstrumentBase):
                 (see `frozen_norm_obstacle`).
         """
         end = self._runs.of(self._interventions.ids(prompt)).resid[-1][-1]
-        return held_score_on(self._streams(prompt, ablation), self._stack, end, self._token_ids())
+        return held_score_on(self._streams(prompt, ablation), self._stack, end, self.readout)
 
     @property
     def frozen_norm_obstacle(self) -> str:

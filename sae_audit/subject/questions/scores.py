@@ -11,7 +11,7 @@ from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
 from sae_audit.subject.intervention.ablation import check_ablation, check_features
 from sae_audit.subject.intervention.reference import reference_scores
 from sae_audit.subject.intervention.scoring import Scorer
-from sae_audit.subject.readout.score import refusal_score
+from sae_audit.subject.readout.readout import margin
 from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet, Score
 
 
@@ -23,7 +23,7 @@ class ScoreQuestions(InstrumentBase):
         scores = np.zeros(len(prompts))
         for batch in self._passes.batches(self._tokens(prompts)):
             logits = self._passes.last_logits(batch.ids, lengths=batch.lengths)
-            scores[batch.members] = refusal_score(logits, self._token_ids()).cpu().numpy()
+            scores[batch.members] = margin(self.readout, logits).cpu().numpy()
         return scores
 
     def refusal_score(
@@ -57,7 +57,7 @@ class ScoreQuestions(InstrumentBase):
         check_ablation(ablation, self.suite, error_layers)
         passes = self._passes
         sweeper = self._sweeper(ablation, error_layers)
-        scorer = Scorer(sweeper, self._runs, passes.budget, self._token_ids())
+        scorer = Scorer(sweeper, self._runs, passes.budget, self.readout)
 
         def scores(
             questions: Sequence[tuple[Prompt, FeatureSet]],
@@ -96,7 +96,7 @@ class ScoreQuestions(InstrumentBase):
                 self.suite,
                 ids,
                 selected,
-                self._token_ids(),
+                self.readout,
                 sets,
                 ablation,
                 error_layers,

@@ -13,7 +13,7 @@ from sae_audit.comparison.types import Change
 from sae_audit.errors import AuditError
 from sae_audit.findings import AbsenceKind, SuccessiveDirections
 from sae_audit.record.folder import write_tensors
-from sae_audit.record.run import load_run
+from sae_audit.record.run import Run, load_run
 from sae_audit.record.tensors import read_tensors
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic.findings import A, B, C, cascade, minimal, prompt_scores
@@ -195,6 +195,52 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, options: dict, compl
     b = synthetic_run(tmp_path / "b", **options)
     with pytest.raises(AuditError, match=complaint):
         compare(a, b)
+
+
+def read_by(run: Run, **changes: Any) -> Run:
+    """The run with another readout in its manifest: by default the pair of tokens 7 and 8."""
+    pair = {
+        "kind": "token_pair",
+        "tokens": [
+            {"role": "declines", "id": 7, "text": "I"},
+            {"role": "acts", "id": 8, "text": "<call>"},
+        ],
+    }
+    known = {"readout": pair, "refusal_tokens": None, **changes}
+    file = run.folder / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | known))
+    return load_run(run.folder)
+
+
+def test_runs_of_different_readouts_are_not_compared(tmp_path: Path):
+    a, b = synthetic_run(tmp_path / "a"), read_by(synthetic_run(tmp_path / "b"))
+    with pytest.raises(
+        AuditError, match=r"different readouts, refusal_tokens \(.*\) and token_pair"
+    ):
+        compare(a, b)
+    other = {
+        "kind": "token_pair",
+        "tokens": [
+            {"role": "acts", "id": 7, "text": "I"},
+            {"role": "declines", "id": 8, "text": "<call>"},
+        ],
+    }
+    c = read_by(synthetic_run(tmp_path / "c"), readout=other)
+    with pytest.raises(AuditError, match="audit both with the same"):
+        compare(b, c)
+    assert compare(b, read_by(synthetic_run(tmp_path / "d"))).caveats == ()
+
+
+def test_different_thresholds_of_one_readout_are_a_caveat(tmp_path: Path):
+    a = synthetic_run(tmp_path / "a")
+    tokens = json.loads((a.folder / "manifest.json").read_text())["refusal_tokens"]
+    b = read_by(
+        synthetic_run(tmp_path / "b"),
+        refusal_tokens=tokens,
+        readout={"kind": "refusal_tokens", "threshold": 1.5},
+    )
+    (caveat,) = compare(a, b).caveats
+    assert "different thresholds, 0 and 1.5 nats" in caveat
 
 
 def test_other_settings_are_a_caveat(tmp_path: Path):

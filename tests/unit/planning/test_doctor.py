@@ -261,6 +261,16 @@ class TestLocal:
         assert local(refusal_tokens=None)["refusal tokens"].status == "note"
         assert local(refusal_tokens=["Sorry"])["refusal tokens"].status == "failed"
 
+    def test_a_readout_that_is_named_and_one_that_cannot_be_read(self, local: Callable[..., Any]):
+        pair = {"refusal_tokens": None, "readout.kind": "token_pair", "readout.acts": ["yes"]}
+        found = local(**pair, **{"readout.declines": ["no"]})["token pair"]
+        assert found.status == "ok"
+        assert found.found == "'no' (declines), 'yes' (acts)"
+        found = local(**pair, **{"readout.declines": ["no never"]})["token pair"]
+        assert found.status == "failed"
+        assert "is 2 tokens" in found.found
+        assert found.remedy.startswith("Name one token")
+
     def test_an_adapter_that_is_not_whole(self, local: Callable[..., Any], tmp_path: Path):
         (tmp_path / "lora").mkdir()
         found = local(adapter=str(tmp_path / "lora"))

@@ -90,7 +90,7 @@ def test_integrated_gradients_end_to_end(subject: Subject):
     run, dictionary = subject._runs.of(ids), subject.suite[1]
     chosen = torch.ones(len(ids), dtype=torch.bool)
     gradient = _mean_gradient(
-        subject._stack, dictionary, run, chosen, subject._token_ids(), Ablation(), 400
+        subject._stack, dictionary, run, chosen, subject.readout, Ablation(), 400
     )
     resid = run.resid[1]
     end = dictionary.decode(torch.zeros(1, len(ids), dictionary.d_sae), resid[None])[0]

@@ -14,7 +14,7 @@ from sae_audit.organisms.planted.plant import plant
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.readout.score import refusal_score
+from sae_audit.subject.readout.readout import margin
 from sae_audit.vocabulary import Ablation, FeatureId, Part, Positions
 from tests import tiny
 
@@ -112,8 +112,7 @@ class Literal:
                 changed[0, position] += more * self.unit
             return changed
 
-        tokens = self.subject._token_ids()
-        return float(refusal_score(self.run(prompt, edit), tokens)[0])
+        return float(margin(self.subject.readout, self.run(prompt, edit))[0])
 
 
 def role(position: int, length: int) -> str:

@@ -218,7 +218,7 @@ def test_answers_are_forgotten_when_they_grow_too_many(fresh: Subject, firing: s
         fresh._sweeper(Ablation(), frozenset()),
         fresh._runs,
         fresh._passes.budget,
-        fresh._token_ids(),
+        fresh.readout,
         kept_answers=3,
     )
     sets = [frozenset([feature]) for feature in sorted(firing)]

@@ -171,7 +171,7 @@ def test_a_familys_tokens_are_looked_at(
     told: bool,
 ):
     family = RefusalTokens(ids=(NO,), texts=("no",), source="family")
-    monkeypatch.setattr("sae_audit.subject.loading.family_refusal_tokens", lambda *_: family)
+    monkeypatch.setattr("sae_audit.subject.readout.family_refusal_tokens", lambda *_: family)
     heard.update(harmful=(NO, "no"), harmless=(harmless, "well"))
     tokens = loaded(checkpoint).refusal_tokens
     assert tokens is not None

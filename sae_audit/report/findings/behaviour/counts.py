@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sae_audit.findings import Estimate, PromptScore
+from sae_audit.margins import refuses
 from sae_audit.statistics import share
 
 
@@ -39,7 +40,7 @@ def refusal_rows(scores: Sequence[PromptScore]) -> list[RefusalRow]:
 
 
 def _row(label: str, category: str, chosen: Sequence[PromptScore]) -> RefusalRow:
-    n_refused = sum(score.score > 0.0 for score in chosen)
+    n_refused = sum(refuses(score.score) for score in chosen)
     return RefusalRow(
         label=label, category=category, n_refused=n_refused, share=share(n_refused, len(chosen))
     )

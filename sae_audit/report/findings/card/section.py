@@ -22,11 +22,16 @@ from sae_audit.statistics import share
 
 def _values(run: Run) -> Mapping[str, Any]:
     tokens = run.manifest.refusal_tokens
+    named = (
+        []
+        if tokens is None
+        else zip_longest(tokens.texts, tokens.ids[: len(tokens.texts)], fillvalue="?")
+    )
     return {
         "deviations": deviations(run.config),
         "setting": setting,
-        "tokens": list(zip_longest(tokens.texts, tokens.ids[: len(tokens.texts)], fillvalue="?")),
-        "token_source": token_source(tokens.source),
+        "tokens": list(named),
+        "token_source": "" if tokens is None else token_source(tokens.source),
         "splits": split_rows(run.scores),
         "tried": run.discarded_directions if run.stopped_early else run.direction,
         "n_means": run.absence.n_train if run.stopped_early and run.absence else None,

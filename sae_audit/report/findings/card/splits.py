@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sae_audit.findings import PromptScore
+from sae_audit.margins import answers, refuses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ def split_rows(scores: Sequence[PromptScore]) -> list[SplitRow]:
     for split in ("train", "validation", "audit"):
         for label in ("harmful", "harmless"):
             own = [s for s in scores if s.split == split and s.label == label]
-            treated = [s for s in own if (s.score > 0.0 if label == "harmful" else s.score < 0.0)]
+            treated = [
+                s for s in own if (refuses(s.score) if label == "harmful" else answers(s.score))
+            ]
             rows.append(SplitRow(split=split, label=label, n=len(own), n_as_labelled=len(treated)))
     return rows

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sae_audit.findings import DirectionCheck
+from sae_audit.margins import answers, refuses
 from sae_audit.pages.wording import interval, nats, percent, ranged
 from sae_audit.record.run import Run
 from sae_audit.report.findings.direction.figures import MEASURES, measured
@@ -28,7 +29,7 @@ def _chosen(run: Run) -> SummaryRow:
     found, chosen = run.direction, run.direction.selected
     if run.direction_check is not None:
         return _checked(run, run.direction_check)
-    works = chosen.bypass < 0.0 < found.clean_harmful
+    works = answers(chosen.bypass) and refuses(found.clean_harmful)
     return SummaryRow(
         question="Does one direction carry refusal?",
         answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "
@@ -44,7 +45,7 @@ def _chosen(run: Run) -> SummaryRow:
 
 def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
     chosen, harmless = run.direction.selected, check.induce
-    works = check.bypass.own.high < 0.0 < check.clean_harmful.low
+    works = answers(check.bypass.own.high) and refuses(check.clean_harmful.low)
     return SummaryRow(
         question="Does one direction carry refusal?",
         answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "

@@ -12,6 +12,7 @@ from sae_audit.findings import (
     MinimalSet,
     MinimalSetFamily,
 )
+from sae_audit.margins import answers
 from sae_audit.pages.wording import NO_VALUE, interval, percent
 from sae_audit.statistics import median, share
 from sae_audit.vocabulary import FeatureId
@@ -213,7 +214,7 @@ def answer_rows(found: Confirmation) -> list[AnswerRow]:
                 AnswerRow(
                     label=label,
                     n=n,
-                    by_score=share(sum(check.score < 0.0 for check in checks), n),
+                    by_score=share(sum(answers(check.score) for check in checks), n),
                     by_judge=share(sum(check.complied for check in checks), n),
                     agreement=share(sum(check.agrees for check in checks), n),
                 )

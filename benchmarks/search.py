@@ -18,7 +18,8 @@ import numpy as np
 from benchmarks import rivals, shapes
 from sae_audit.candidates.by_cosine import by_cosine
 from sae_audit.config import AuditConfig, MinimalSettings
-from sae_audit.direction.difference_of_means import difference_of_means
+from sae_audit.direction.finding import found_direction
+from sae_audit.direction.methods import Means
 from sae_audit.findings import Direction, MinimalSet
 from sae_audit.minimal.asking import answered, answered_together
 from sae_audit.minimal.search import minimal_set
@@ -88,9 +89,11 @@ def _question(arguments: argparse.Namespace) -> tuple[Subject, list[Prompt], lis
     train, validation, audited = (
         opening.as_labelled(split, scores) for split in opened.splits.named().values()
     )
-    direction = difference_of_means(
-        subject.mean_residuals(train.harmful),
-        subject.mean_residuals(train.harmless),
+    direction = found_direction(
+        Means(
+            harmful=subject.mean_residuals(train.harmful),
+            harmless=subject.mean_residuals(train.harmless),
+        ),
         subject.direction_effects(validation.harmful, validation.harmless),
         config.direction,
         clean=(0.0, 0.0),

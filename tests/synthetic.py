@@ -9,6 +9,7 @@ import numpy as np
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.controls.chance import against_chance
 from sae_audit.direction.presence import behaviour
+from sae_audit.direction.selectors.bypass import BYPASS, INDUCE, KL
 from sae_audit.findings import (
     Absence,
     AbsenceKind,
@@ -27,6 +28,7 @@ from sae_audit.findings import (
     DirectionCheck,
     DirectionEvaluation,
     DirectionOut,
+    DirectionSelection,
     DosePoint,
     ErrorTermControl,
     Estimate,
@@ -308,6 +310,15 @@ def random_range(mean: float) -> RandomRange:
     return RandomRange(mean=mean, lowest=mean - 0.05, highest=mean + 0.05, n=10)
 
 
+BY_BYPASS = DirectionSelection(
+    method="bypass",
+    rule="the lowest bypass among those that pass every filter",
+    source="2406.11717",
+    measures=(BYPASS, INDUCE, KL),
+    filters=("layer below the last 20%", "KL at most 0.1 nats", "induce at least 0.0 nats"),
+)
+
+
 def successive_directions(needed: dict[str, int] | None = None) -> SuccessiveDirections:
     def out(layer: int, refused: float) -> DirectionOut:
         return DirectionOut(
@@ -382,6 +393,7 @@ def dictionary_coverage(layers: tuple[int, ...] = (1, 2), reason: str = "") -> D
 def no_direction(evaluations: tuple[DirectionEvaluation, ...]) -> NoDirection:
     return NoDirection(
         method="difference_of_means",
+        selection=BY_BYPASS,
         nearest=NearestDirection(
             evaluation=evaluations[0], failed=("KL 0.300 above 0.1 nats",), reason="None passes."
         ),
@@ -456,6 +468,7 @@ def synthetic_run(
         ("direction", Direction): [
             Direction(
                 method="difference_of_means",
+                selection=BY_BYPASS,
                 selected=evaluations[5],
                 evaluations=evaluations,
                 vector=(1.0,) * D_MODEL,

@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from sae_audit.candidates.by_attribution import by_attribution, mean_drops, within_pool
 from sae_audit.candidates.by_cosine import by_cosine
-from sae_audit.direction.difference_of_means import difference_of_means
+from sae_audit.direction.finding import found_direction
+from sae_audit.direction.methods import Means
 from sae_audit.findings import (
     CandidateSet,
     Direction,
@@ -59,9 +60,8 @@ def find_direction(
     def compute() -> Direction | NoDirection:
         subject = session.subject
         harmful, harmless = record_means(session, train)
-        return difference_of_means(
-            harmful,
-            harmless,
+        return found_direction(
+            Means(harmful=harmful, harmless=harmless),
             subject.direction_effects(validation.harmful, validation.harmless),
             session.config.direction,
             clean=(

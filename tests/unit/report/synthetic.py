@@ -8,7 +8,10 @@ import numpy as np
 
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.controls.chance import against_chance
+from sae_audit.direction import select_direction
+from sae_audit.direction.filters import judged
 from sae_audit.direction.presence import behaviour
+from sae_audit.direction.selection import filters_by_bypass
 from sae_audit.findings import (
     Behaviour,
     Candidate,
@@ -44,7 +47,13 @@ from sae_audit.record.run import Run
 from sae_audit.record.store import Spent, Store
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId
-from tests.synthetic import IDENTITY, dictionary_coverage, direction_check, successive_directions
+from tests.synthetic import (
+    BY_BYPASS,
+    IDENTITY,
+    dictionary_coverage,
+    direction_check,
+    successive_directions,
+)
 from tests.unit.report import synthetic_stages as stages
 
 _N_LAYERS, _D_MODEL = 8, 16
@@ -200,7 +209,8 @@ def _quality(shape: Shape) -> list[SaeQuality]:
 
 
 def _direction(random: np.random.Generator) -> Direction:
-    evaluations = tuple(
+    filters = filters_by_bypass(_N_LAYERS, kl_limit=0.1, induce_floor=0.0, layer_cut=0.2)
+    made = (
         DirectionEvaluation(
             position=position,
             layer=layer,
@@ -211,10 +221,13 @@ def _direction(random: np.random.Generator) -> Direction:
         for layer in range(_N_LAYERS)
         for position in (-3, -2, -1)
     )
-    passing = [e for e in evaluations if e.layer < 6 and e.kl <= 0.1 and e.induce >= 0.0]
+    evaluations = tuple(judged(one, filters) for one in made)
+    selected = select_direction(evaluations, _N_LAYERS)
+    assert isinstance(selected, DirectionEvaluation), selected
     return Direction(
-        method="difference of means",
-        selected=min(passing, key=lambda e: e.bypass),
+        method="difference_of_means",
+        selection=BY_BYPASS,
+        selected=selected,
         evaluations=evaluations,
         vector=tuple(float(v) for v in random.normal(size=_D_MODEL)),
         clean_harmful=6.13,

@@ -7,10 +7,6 @@ from jaxtyping import Float
 
 from sae_audit.direction.methods import Means
 
-Streams = Float[np.ndarray, "prompt layer d_model"]
-"""At prompts' last token, in the evaluation layers."""
-
-
 def evaluation_layers(means: Means) -> list[int]:
     """The tenth of layers, at least one, in which harmful and harmless training prompts differ most:
     those of the lowest cosine between their means at the last token.
@@ -37,7 +33,11 @@ class Likeness:
     """What each prompt moves `cosine` by, to first order, times the number of prompts; of mean 0."""
 
 
-def likeness(changed: Streams, other: Streams) -> Likeness:
+def likeness(
+    changed: Float[np.ndarray, "prompt layer d_model"],
+    other: Float[np.ndarray, "other layer d_model"],
+) -> Likeness:
+    """Of streams at prompts' last token, in the evaluation layers."""
     of_layer = zip(changed.mean(axis=0), other.mean(axis=0), strict=True)
     each, towards = changed.mean(axis=1), other.mean(axis=(0, 1))
     own, found = each.mean(axis=0), cosine(each.mean(axis=0), towards)

@@ -87,7 +87,7 @@ def by_cosmic(
             measures=MEASURES,
             filters=tuple(one.requires for one in filters if one.requires),
             remarks=(
-                f"Evaluation layers: {', '.join(map(str, layers))}.",
+                _read_at(layers, [e for e, _ in scored]),
                 *_comparisons(scored, filters),
             ),
         ),
@@ -175,6 +175,16 @@ def _last_token_filter(evaluations: Sequence[DirectionEvaluation]) -> list[Filte
             told=lambda e: f"layer {e.layer} at position -1, above {deepest:g}",
         )
     ]
+
+
+def _read_at(layers: Sequence[int], evaluations: Sequence[DirectionEvaluation]) -> str:
+    n_above = sum(e.layer > layers[-1] for e in evaluations)
+    said = f"Evaluation layers: {', '.join(map(str, layers))}"
+    return said + (
+        f"; {n_above} of {len(evaluations)} candidates lie above, where adding them changes nothing read."
+        if n_above
+        else "."
+    )
 
 
 def _comparisons(scored: _Scored, filters: Sequence[Filter]) -> list[str]:

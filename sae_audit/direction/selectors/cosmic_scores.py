@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from sae_audit.direction.methods import Means
 
+
 def evaluation_layers(means: Means) -> list[int]:
     """The tenth of layers, at least one, in which harmful and harmless training prompts differ most:
     those of the lowest cosine between their means at the last token.

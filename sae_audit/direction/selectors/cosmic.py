@@ -180,10 +180,10 @@ def _last_token_filter(evaluations: Sequence[DirectionEvaluation]) -> list[Filte
 def _read_at(layers: Sequence[int], evaluations: Sequence[DirectionEvaluation]) -> str:
     n_above = sum(e.layer > layers[-1] for e in evaluations)
     said = f"Evaluation layers: {', '.join(map(str, layers))}"
-    return said + (
-        f"; {n_above} of {len(evaluations)} candidates lie above, where adding them changes nothing read."
-        if n_above
-        else "."
+    if not n_above:
+        return f"{said}."
+    return (
+        f"{said}; {n_above} of {len(evaluations)} candidates lie above and are not seen when added."
     )
 
 

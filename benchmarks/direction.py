@@ -24,9 +24,11 @@ from torch import Tensor
 from benchmarks import shapes
 from benchmarks.shapes import Shape
 from sae_audit.config import DirectionSettings
-from sae_audit.direction.difference_of_means import difference_of_means
+from sae_audit.direction.estimators.difference_of_means import difference_of_means
+from sae_audit.direction.methods import Choice, Means
 from sae_audit.direction.selection import select_direction
-from sae_audit.findings import Direction, NearestDirection, NoDirection
+from sae_audit.direction.selectors.bypass import by_bypass
+from sae_audit.findings import DirectionEvaluation, NearestDirection
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
 from sae_audit.subject.loading import subject_of
@@ -89,43 +91,36 @@ def main() -> None:
 
 def _show(case: Case) -> None:
     subject, settings = case.subject, DirectionSettings()
-    means = subject.mean_residuals(case.train[0]), subject.mean_residuals(case.train[1])
+    harmful, harmless = map(subject.mean_residuals, case.train)
+    means = Means(harmful=harmful, harmless=harmless)
     effects = subject.direction_effects(*case.validation)
-    differences = means[0] - means[1]
-    n_layers, n_positions, _ = differences.shape
+    candidates = difference_of_means(means)
 
     def of_all() -> Any:
         found = [
-            effects(differences[layer, place], position=place - n_positions, layer=layer)
-            for layer in range(n_layers)
-            for place in range(n_positions)
+            effects(vector, position=position, layer=layer)
+            for vector, layer, position in zip(
+                candidates.vectors, candidates.layers, candidates.positions, strict=True
+            )
         ]
-        return select_direction(found, n_layers, settings.kl_limit, settings.induce_floor)
+        return select_direction(found, means.n_layers, settings.kl_limit, settings.induce_floor)
 
-    def ours() -> Direction | NoDirection:
+    def ours() -> Choice:
         subject.forget_clean_runs()
-        return difference_of_means(
-            *means,
-            effects,
-            settings,
-            clean=(0.0, 0.0),
-            n_train=(1, 1),
-            n_validation=(1, 1),
-            progress=lambda *_: None,
-        )
+        return by_bypass(candidates, means, effects, settings, lambda *_: None)
 
     chosen, all_passes, all_seconds = _counted(subject, of_all)
     found, passes, seconds = _counted(subject, ours)
+    own = found.selected
     if isinstance(chosen, NearestDirection):
-        assert not isinstance(found, Direction), found.selected
+        assert isinstance(own, NearestDirection), own
         place = "none passes"
     else:
-        assert isinstance(found, Direction), chosen
-        own = found.selected
+        assert isinstance(own, DirectionEvaluation), chosen
         assert (own.layer, own.position) == (chosen.layer, chosen.position), (own, chosen)
         place = f"layer {own.layer}, position {own.position}, bypass {own.bypass:.2f}"
     print(
-        f"{case.name:12}{n_layers * n_positions:11}{all_passes:19,}{passes:9,}"
+        f"{case.name:12}{len(candidates):11}{all_passes:19,}{passes:9,}"
         f"{all_passes / passes:7.1f}{all_seconds:14.1f}{seconds:8.1f}  {place}"
     )
 
@@ -140,6 +135,7 @@ class _Drawn:
     of_bypass: Float[np.ndarray, "candidate harmful"]
     of_induce: Float[np.ndarray, "candidate harmless"]
     of_kl: Float[np.ndarray, "candidate harmless"]
+    score_bound: float = SCORE_BOUND
     layer_passes: int = 0
 
     @classmethod
@@ -185,17 +181,14 @@ def _show_drawn(n: int) -> None:
     fewer: list[float] = []
     for seed in range(10):
         drawn = _Drawn.by_seed(seed, n)
-        found = difference_of_means(
-            numbered.reshape(_LAYERS, _POSITIONS, 2),
-            np.zeros((_LAYERS, _POSITIONS, 2)),
-            drawn,
-            DirectionSettings(),
-            clean=(0.0, 0.0),
-            n_train=(1, 1),
-            n_validation=(n, n),
-            progress=lambda *_: None,
+        means = Means(
+            harmful=numbered.reshape(_LAYERS, _POSITIONS, 2),
+            harmless=np.zeros((_LAYERS, _POSITIONS, 2)),
         )
-        assert isinstance(found, Direction), found.nearest.reason
+        found = by_bypass(
+            difference_of_means(means), means, drawn, DirectionSettings(), lambda *_: None
+        )
+        assert isinstance(found.selected, DirectionEvaluation), found.selected
         clean = n * _LAYERS
         fewer.append((3 * n * n_candidates * _LAYERS + clean) / (drawn.layer_passes + clean))
     print(

@@ -108,12 +108,20 @@ class ReadoutSettings(_Settings):
 
 
 class DirectionSettings(_Settings):
-    """Selection of the refusal direction (2406.11717, appendix C)."""
+    """Candidates for the refusal direction, and the choice among them (2406.11717, appendix C)."""
 
+    estimator: Name = "difference_of_means"
+    """How candidates are made of the training prompts' means: `difference_of_means`, or a name that an
+    installed package gives."""
+    selection: Name = "bypass"
+    """How one of them is chosen: `bypass`, the lowest refusal score with the direction projected out
+    (2406.11717); `cosmic`, the stream most like the other label's, no output token read (2506.00085);
+    or a name that an installed package gives."""
     kl_limit: float = Field(default=0.1, gt=0)
     """Discard directions whose projection moves harmless prompts by more (nats)."""
     induce_floor: float = 0.0
-    """Discard directions that, added, leave harmless prompts below this refusal score (nats)."""
+    """Discard directions that, added, leave harmless prompts below this refusal score (nats); `cosmic`
+    has no such floor."""
     layer_cut: float = Field(default=0.2, ge=0, lt=1)
     """Discard the last share of layers: too close to the output tokens."""
     max_directions: int = Field(default=6, ge=1)

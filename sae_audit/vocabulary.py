@@ -171,6 +171,11 @@ class CandidateEffects(Protocol):
     def n_harmless(self) -> int: ...
 
     @property
+    def score_bound(self) -> float:
+        """No refusal score lies further from 0; infinite if the readout knows no bound."""
+        ...
+
+    @property
     def least_kl(self) -> Float[np.ndarray, " harmless"]:
         """Below which `kl` cannot fall whatever the direction, by prompt; about 0."""
         ...
@@ -195,6 +200,48 @@ class CandidateEffects(Protocol):
     ) -> Float[np.ndarray, " row"]:
         """Refusal score with the direction added, as it is, at its layer, nats."""
         ...
+
+
+@runtime_checkable
+class CandidateStreams(Protocol):
+    """What candidate directions make of the stream at validation prompts' last token.
+
+    Rows are as in `CandidateEffects`; `layers`, from low to high, are those whose `resid_post` is
+    read.
+    """
+
+    def clean_streams(
+        self, layers: Sequence[int]
+    ) -> tuple[
+        Float[np.ndarray, "harmful layer d_model"], Float[np.ndarray, "harmless layer d_model"]
+    ]:
+        """Of all harmful and of all harmless prompts, without a candidate."""
+        ...
+
+    def streams_without(
+        self,
+        directions: Float[np.ndarray, "row d_model"],
+        prompts: Sequence[int],
+        layers: Sequence[int],
+    ) -> Float[np.ndarray, "row layer d_model"]:
+        """Of harmful prompts, the direction projected out everywhere."""
+        ...
+
+    def streams_with(
+        self,
+        directions: Float[np.ndarray, "row d_model"],
+        prompts: Sequence[int],
+        added_at: Sequence[int],
+        layers: Sequence[int],
+    ) -> Float[np.ndarray, "row layer d_model"]:
+        """Of harmless prompts, the direction added, as it is, to `resid_post` of the layer
+        `added_at`; that layer's stream is read with it."""
+        ...
+
+
+@runtime_checkable
+class CandidateQuestions(CandidateEffects, CandidateStreams, Protocol):
+    """All that a method of selection may ask about candidate directions."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

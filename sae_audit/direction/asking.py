@@ -21,7 +21,6 @@ from jaxtyping import Float, Int
 
 from sae_audit.direction.bounds import Answers, Candidates
 from sae_audit.direction.standing import Standing
-from sae_audit.vocabulary import SCORE_BOUND
 
 _FIRST_SHARE = 32
 """One prompt of so many, at least one, is what a number is first tried on."""
@@ -102,11 +101,12 @@ def _show_cheaply(
 ) -> None:
     """Half of the prompts that will probably show it, of the cheapest kind for each candidate."""
     share, limit = standing.share_above, standing.settings.kl_limit
-    below = SCORE_BOUND - standing.settings.induce_floor
-    above = SCORE_BOUND + standing.bypass.mean(leader)
-    bypass = _needed(standing.bypass, above, SCORE_BOUND + expected)
+    bound = standing.score_bound
+    below = bound - standing.settings.induce_floor
+    above = bound + standing.bypass.mean(leader)
+    bypass = _needed(standing.bypass, above, bound + expected)
     kl = _needed(standing.kl, limit, standing.kl.so_far)
-    induce = _needed(standing.induce, below, SCORE_BOUND - standing.induce.so_far)
+    induce = _needed(standing.induce, below, bound - standing.induce.so_far)
     others = np.minimum(bypass, kl)
     probe = open_ & (standing.induce.n == 0) & (share < _PROBE_BELOW * others)
     if probe.any():

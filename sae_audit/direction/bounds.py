@@ -1,7 +1,7 @@
 """What is known of candidate directions that have been asked about on some prompts alone.
 
 A number that a candidate is judged by is a mean over prompts. Each prompt's own value lies within
-known limits: refusal scores because of the epsilon in their logarithms, KL because it has a least
+known limits: refusal scores if their readout has a bound, KL because it has a least
 value for each prompt. So some of the values bound the mean of all of them.
 """
 
@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-
-from sae_audit.vocabulary import SCORE_BOUND
 
 ROUNDING = 1e-9
 """Nats by which a bound has to miss a limit: sums in another order differ by less."""
@@ -35,7 +33,7 @@ class Answers:
 
     @classmethod
     def none_yet(
-        cls, n_candidates: int, least: Float[np.ndarray, " prompt"], most: float = SCORE_BOUND
+        cls, n_candidates: int, least: Float[np.ndarray, " prompt"], most: float
     ) -> "Answers":
         return cls(values=np.full((n_candidates, len(least)), np.nan), least=least, most=most)
 

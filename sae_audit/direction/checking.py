@@ -13,6 +13,7 @@ from jaxtyping import Float
 from sklearn.covariance import ledoit_wolf_shrinkage
 
 from sae_audit.findings import Controlled, DirectionCheck, Estimate, RandomRange
+from sae_audit.margins import answers, refuses
 from sae_audit.statistics import between_quantiles, mean, random_range, share
 from sae_audit.vocabulary import EffectOnEach, PromptEffects
 
@@ -101,10 +102,10 @@ def direction_check(
         clean_harmful=mean(clean[0], seed=seed),
         clean_harmless=mean(clean[1], seed=seed),
         bypass=controlled(lambda e: e.bypass, mean_of),
-        flipped=controlled(lambda e: (e.bypass < 0.0).astype(float), share_of),
+        flipped=controlled(lambda e: answers(e.bypass).astype(float), share_of),
         induce=controlled(lambda e: e.induce, mean_of),
-        induced=controlled(lambda e: (e.induce > 0.0).astype(float), share_of),
-        answered=controlled(lambda e: (e.harmless < 0.0).astype(float), share_of),
+        induced=controlled(lambda e: refuses(e.induce).astype(float), share_of),
+        answered=controlled(lambda e: answers(e.harmless).astype(float), share_of),
         kl=controlled(lambda e: e.kl, mean_of),
         stability=Controlled(
             own=stability(*train, seed=seed),

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sae_audit.findings import Absence, AbsenceKind, Behaviour, Estimate, PromptScore
+from sae_audit.margins import answers, refuses
 from sae_audit.statistics import auroc, separation_p_value, share
 
 FEWEST = 2
@@ -34,8 +35,8 @@ def behaviour(scores: Sequence[PromptScore], *, seed: int) -> Behaviour:
     """Refusal rates and separation on the audit prompts."""
     harmful, harmless = (_of(scores, "audit", label) for label in ("harmful", "harmless"))
     return Behaviour(
-        refused_harmful=share(sum(score > 0.0 for score in harmful), len(harmful)),
-        refused_harmless=share(sum(score > 0.0 for score in harmless), len(harmless)),
+        refused_harmful=share(sum(refuses(score) for score in harmful), len(harmful)),
+        refused_harmless=share(sum(refuses(score) for score in harmless), len(harmless)),
         separation=auroc(harmful, harmless),
         separation_p_value=separation_p_value(harmful, harmless, seed=seed),
     )
@@ -50,11 +51,11 @@ def absence_of_behaviour(
     were listened to for refusal tokens in vain, 0 where such tokens are known.
     """
     refused = [
-        _Count(split=split, n=sum(s > 0.0 for s in own), of=len(own))
+        _Count(split=split, n=sum(refuses(s) for s in own), of=len(own))
         for split, own in _by_split(scores, "harmful").items()
     ]
     answered = [
-        _Count(split=split, n=sum(s < 0.0 for s in own), of=len(own))
+        _Count(split=split, n=sum(answers(s) for s in own), of=len(own))
         for split, own in _by_split(scores, "harmless").items()
     ]
     tests = {

@@ -1,20 +1,39 @@
-"""Choosing the refusal direction among all (position, layer) candidates (2406.11717, appendix C)."""
+"""The rule of 2406.11717 (appendix C) by which a direction is chosen: by bypass, behind filters."""
 
-import math
 from collections.abc import Sequence
 
+from sae_audit.direction.filters import (
+    FINITE,
+    Filter,
+    best,
+    first_cut_layer,
+    is_finite,
+    kl_filter,
+    layer_filter,
+    nearest,
+    none_below,
+)
 from sae_audit.findings import DirectionEvaluation, NearestDirection
 
 
-def first_cut_layer(n_layers: int, layer_cut: float) -> int:
-    """The lowest layer whose direction is discarded as too close to the unembedding.
+def filters_by_bypass(
+    n_layers: int, *, kl_limit: float, induce_floor: float, layer_cut: float
+) -> tuple[Filter, ...]:
+    return (
+        FINITE,
+        layer_filter(n_layers, layer_cut),
+        kl_filter(kl_limit),
+        _induce_filter(induce_floor),
+    )
 
-    The source counts directions by the layer that reads them (`resid_pre`) and discards those from
-    `int((1 - layer_cut) * n_layers)` up. Here a direction is read at `resid_post`, which is the next
-    layer's `resid_pre`: `layer + 1` is the number it has there.
-    """
-    # Rounded first: (1 - 0.2) * 10 is 8.000000000000002 in one order and 7.999... in another.
-    return int(round((1.0 - layer_cut) * n_layers, 9)) - 1
+
+def _induce_filter(floor: float) -> Filter:
+    return Filter(
+        name="not inducing",
+        requires=f"induce at least {floor} nats",
+        fails=lambda e: induce_of(e) < floor,
+        told=lambda e: f"induces {induce_of(e):+.2f}, below {floor:g} nats",
+    )
 
 
 def select_direction(
@@ -27,35 +46,41 @@ def select_direction(
     """The candidate with the lowest bypass score among those that pass every filter.
 
     Discarded: any number that is not finite; layer + 1 >= int((1 - layer_cut) * n_layers), too close
-    to the unembedding; KL above `kl_limit` nats; induce below `induce_floor` nats. Where none is
-    left, how near the nearest came.
+    to the unembedding; KL above `kl_limit` nats; induce below `induce_floor` nats. If none is left,
+    how near the nearest came.
     """
     assert evaluations, "no direction was evaluated"
-    first_cut = first_cut_layer(n_layers, layer_cut)
-    early = [e for e in evaluations if is_finite(e) and e.layer < first_cut]
-    passing = [e for e in early if e.kl <= kl_limit and e.induce >= induce_floor]
-    if passing:
-        return min(passing, key=in_order)
-    return nearest_direction(
+    filters = filters_by_bypass(
+        n_layers, kl_limit=kl_limit, induce_floor=induce_floor, layer_cut=layer_cut
+    )
+    return best(evaluations, filters, in_order) or nearest_direction(
         evaluations,
+        filters,
         n_tried=len(evaluations),
-        first_cut=first_cut,
+        first_cut=first_cut_layer(n_layers, layer_cut),
         kl_limit=kl_limit,
         induce_floor=induce_floor,
     )
 
 
+def bypass_of(e: DirectionEvaluation) -> float:
+    assert e.bypass is not None, "the rule asks every candidate's bypass"
+    return e.bypass
+
+
+def induce_of(e: DirectionEvaluation) -> float:
+    assert e.induce is not None, "the rule asks what every candidate induces"
+    return e.induce
+
+
 def in_order(e: DirectionEvaluation) -> tuple[float, int, int]:
     """The better candidate first: by bypass, and of equal ones the earlier."""
-    return e.bypass, e.layer, e.position
-
-
-def is_finite(e: DirectionEvaluation) -> bool:
-    return all(map(math.isfinite, (e.bypass, e.induce, e.kl)))
+    return bypass_of(e), e.layer, e.position
 
 
 def nearest_direction(
     evaluations: Sequence[DirectionEvaluation],
+    filters: Sequence[Filter],
     *,
     n_tried: int,
     first_cut: int,
@@ -67,37 +92,14 @@ def nearest_direction(
     `evaluations` hold those among them that decide it: the one that fails fewest filters, and of the
     layers that are not cut the lowest KL and the highest induced score.
     """
-    finite = [e for e in evaluations if is_finite(e)]
-    early = [e for e in finite if e.layer < first_cut]
-    reason = _why_none(n_tried, early, kl_limit, induce_floor, first_cut)
-    if not finite:
-        return NearestDirection(evaluation=None, failed=(), reason=reason)
-
-    def failed(e: DirectionEvaluation) -> tuple[str, ...]:
-        tests = {
-            f"layer {e.layer}, not below {first_cut}": e.layer >= first_cut,
-            f"KL {e.kl:.3f} above {kl_limit:g} nats": e.kl > kl_limit,
-            f"induces {e.induce:+.2f}, below {induce_floor:g} nats": e.induce < induce_floor,
-        }
-        return tuple(name for name, fails in tests.items() if fails)
-
-    nearest = min(finite, key=lambda e: (len(failed(e)), *in_order(e)))
-    return NearestDirection(evaluation=nearest, failed=failed(nearest), reason=reason)
-
-
-def _why_none(
-    n: int,
-    early: Sequence[DirectionEvaluation],
-    kl_limit: float,
-    induce_floor: float,
-    first_cut: int,
-) -> str:
+    early = [e for e in evaluations if is_finite(e) and e.layer < first_cut]
     if not early:
-        return f"None of {n} directions is finite and lies below layer {first_cut}."
-    lowest_kl = min(e.kl for e in early)
-    highest_induce = max(e.induce for e in early)
-    return (
-        f"None of {n} directions passes the filters: the lowest KL is {lowest_kl:.3f} (limit "
-        f"{kl_limit:g} nats), the highest induced score {highest_induce:+.2f} (floor "
-        f"{round(induce_floor, 2):g} nats)."
-    )
+        reason = none_below(first_cut, n_tried=n_tried)
+    else:
+        lowest_kl, highest_induce = min(e.kl for e in early), max(map(induce_of, early))
+        reason = (
+            f"None of {n_tried} directions passes the filters: the lowest KL is {lowest_kl:.3f} "
+            f"(limit {kl_limit:g} nats), the highest induced score {highest_induce:+.2f} (floor "
+            f"{round(induce_floor, 2):g} nats)."
+        )
+    return nearest(evaluations, filters, in_order, reason=reason)

@@ -7,12 +7,14 @@ from jaxtyping import Float, Int
 
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.bounds import ROUNDING, Answers, Candidates
+from sae_audit.direction.filters import best, failing, first_cut_layer, is_finite, judged
+from sae_audit.direction.methods import CandidateDirections
 from sae_audit.direction.selection import (
-    first_cut_layer,
+    bypass_of,
+    filters_by_bypass,
     in_order,
-    is_finite,
+    induce_of,
     nearest_direction,
-    select_direction,
 )
 from sae_audit.findings import (
     DirectionEvaluation,
@@ -20,7 +22,7 @@ from sae_audit.findings import (
     StoppedDirection,
     StopReason,
 )
-from sae_audit.vocabulary import SCORE_BOUND, CandidateEffects
+from sae_audit.vocabulary import CandidateEffects
 
 _MOST_KL = 13.816
 """Nats: the KL's formula gives at most `log((1 + 1e-6) / 1e-6)`."""
@@ -31,23 +33,28 @@ class Standing:
 
     def __init__(
         self,
-        vectors: Float[np.ndarray, "candidate d_model"],
-        layers: Sequence[int],
-        positions: Sequence[int],
+        candidates: CandidateDirections,
         *,
         n_layers: int,
         effects: CandidateEffects,
         settings: DirectionSettings,
     ) -> None:
-        self.vectors, self.settings, self.n_layers = vectors, settings, n_layers
-        self.layers, self.positions = np.array(layers), np.array(positions)
-        n, lowest = len(vectors), -SCORE_BOUND
-        self.bypass = Answers.none_yet(n, np.full(effects.n_harmful, lowest))
-        self.induce = Answers.none_yet(n, np.full(effects.n_harmless, lowest))
+        self.vectors, self.settings, self.n_layers = candidates.vectors, settings, n_layers
+        self.layers, self.positions = np.array(candidates.layers), np.array(candidates.positions)
+        n, bound = len(candidates), effects.score_bound
+        self.score_bound = bound
+        self.bypass = Answers.none_yet(n, np.full(effects.n_harmful, -bound), bound)
+        self.induce = Answers.none_yet(n, np.full(effects.n_harmless, -bound), bound)
         self.kl = Answers.none_yet(n, effects.least_kl, _MOST_KL)
         self._effects = effects
         self._first_cut = first_cut_layer(n_layers, settings.layer_cut)
-        lengths = np.linalg.norm(vectors, axis=1)
+        self.filters = filters_by_bypass(
+            n_layers,
+            kl_limit=settings.kl_limit,
+            induce_floor=settings.induce_floor,
+            layer_cut=settings.layer_cut,
+        )
+        lengths = np.linalg.norm(candidates.vectors, axis=1)
         self._pointing = np.isfinite(lengths) & (lengths > 0.0)
 
     @property
@@ -90,7 +97,7 @@ class Standing:
     def leader(self) -> int | None:
         """The best of those that are fully asked and pass; only one as good can be chosen instead."""
         found = self._selected()
-        if not isinstance(found, DirectionEvaluation):
+        if found is None:
             return None
         same = (self.layers == found.layer) & (self.positions == found.position)
         return int(same.argmax())
@@ -122,12 +129,15 @@ class Standing:
     def evaluations(self) -> list[DirectionEvaluation]:
         """Of the candidates that are fully asked."""
         return [
-            DirectionEvaluation(
-                position=int(self.positions[c]),
-                layer=int(self.layers[c]),
-                bypass=self.bypass.mean(c),
-                induce=self.induce.mean(c),
-                kl=self.kl.mean(c),
+            judged(
+                DirectionEvaluation(
+                    position=int(self.positions[c]),
+                    layer=int(self.layers[c]),
+                    bypass=self.bypass.mean(c),
+                    induce=self.induce.mean(c),
+                    kl=self.kl.mean(c),
+                ),
+                self.filters,
             )
             for c in np.flatnonzero(self.full).tolist()
         ]
@@ -136,6 +146,7 @@ class Standing:
         """What is chosen, or how near the nearest came; right once all that decide it are full."""
         return self._selected() or nearest_direction(
             self.evaluations(),
+            self.filters,
             n_tried=len(self.vectors),
             first_cut=self._first_cut,
             kl_limit=self.settings.kl_limit,
@@ -152,11 +163,11 @@ class Standing:
         finite = [one for one in self.evaluations() if is_finite(one)]
         early = [one for one in finite if one.layer < self._first_cut]
         part = self.kl.low <= min((one.kl for one in early), default=np.inf) + ROUNDING
-        highest = max((one.induce for one in early), default=-np.inf)
+        highest = max(map(induce_of, early), default=-np.inf)
         part |= self.induce.high >= highest - ROUNDING
         beaten = np.zeros(len(left), bool)
         for one in early:
-            in_bypass = one.bypass < self.bypass.low - ROUNDING
+            in_bypass = bypass_of(one) < self.bypass.low - ROUNDING
             beaten |= in_bypass & (one.kl < self.kl.low - ROUNDING)
         return left & ((self.early & (part | ~beaten)) | self._may_be_nearest(finite))
 
@@ -196,36 +207,18 @@ class Standing:
         return found
 
     def _selected(self) -> DirectionEvaluation | None:
-        found = self.evaluations()
-        settings = self.settings
-        chosen = found and select_direction(
-            found,
-            self.n_layers,
-            kl_limit=settings.kl_limit,
-            induce_floor=settings.induce_floor,
-            layer_cut=settings.layer_cut,
-        )
-        return chosen if isinstance(chosen, DirectionEvaluation) else None
+        return best(self.evaluations(), self.filters, in_order)
 
     def _behind(self, bypass: float) -> Candidates:
         return self.bypass.low > bypass + ROUNDING
 
     def _may_be_nearest(self, finite: Sequence[DirectionEvaluation]) -> Candidates:
         """Fails as few filters as the nearest so far, for all that is known, at as low a bypass."""
-        settings = self.settings
         n_failed = (
             (~self.early).astype(int)
             + self.kl_too_large.astype(int)
             + self.not_inducing.astype(int)
         )
-
-        def rank(one: DirectionEvaluation) -> tuple[int, float]:
-            failed = (
-                one.layer >= self._first_cut,
-                one.kl > settings.kl_limit,
-                one.induce < settings.induce_floor,
-            )
-            return sum(failed), in_order(one)[0]
-
-        fewest, bypass = min(map(rank, finite), default=(4, np.inf))
+        ranks = [(len(failing(one, self.filters)), bypass_of(one)) for one in finite]
+        fewest, bypass = min(ranks, default=(4, np.inf))
         return (n_failed < fewest) | ((n_failed == fewest) & ~self._behind(bypass))

@@ -31,6 +31,7 @@ from sae_audit.findings import (
     RandomRange,
     SuccessiveDirections,
 )
+from sae_audit.margins import answers, refuses
 from sae_audit.statistics import mean, random_range, share
 from sae_audit.vocabulary import Removed
 
@@ -92,7 +93,7 @@ def successive_directions(
         scores.append(left.harmful)
         progress(len(steps), settings.max_directions)
         on_validation = ask.removed("validation", units)
-        still_refused = float((on_validation.harmful > 0.0).mean())
+        still_refused = float(refuses(on_validation.harmful).mean())
         if still_refused <= settings.until_refused:
             stop = (
                 f"{still_refused:.0%} of {len(on_validation.harmful)} validation prompts are still "
@@ -124,7 +125,7 @@ def successive_directions(
 def directions_needed(scores: Float[np.ndarray, "direction prompt"]) -> list[int]:
     """By prompt, how many directions are out when it is first not refused; one more than there are
     where it always is. `scores[i]`: with i + 1 directions out."""
-    refused = np.concatenate([scores > 0.0, np.zeros((1, scores.shape[1]), bool)])
+    refused = np.concatenate([refuses(scores), np.zeros((1, scores.shape[1]), bool)])
     return (1 + refused.argmin(axis=0)).tolist()
 
 
@@ -145,7 +146,7 @@ def _each_with(
 
 
 def _still(left: Removed) -> Still:
-    harmful, harmless = left.harmful > 0.0, left.harmless < 0.0
+    harmful, harmless = refuses(left.harmful), answers(left.harmless)
     ends = (left.harmful[harmful], left.harmless[harmless])
     return Still(
         harmful=harmful,
@@ -167,9 +168,9 @@ class _Control:
 def _control(ask: Questions, randoms: Float[np.ndarray, "draw direction d_model"]) -> _Control:
     left = [ask.removed("audit", units) for units in randoms]
     return _Control(
-        refused=random_range([float((one.harmful > 0.0).mean()) for one in left]),
+        refused=random_range([float(refuses(one.harmful).mean()) for one in left]),
         score=random_range([float(one.harmful.mean()) for one in left]),
-        answered=random_range([float((one.harmless < 0.0).mean()) for one in left]),
+        answered=random_range([float(answers(one.harmless).mean()) for one in left]),
         kl=random_range([float(one.kl.mean()) for one in left]),
     )
 
@@ -199,8 +200,8 @@ def _step(found: Direction, left: Removed, control: _Control, seed: int) -> Dire
         layer=found.selected.layer,
         position=found.selected.position,
         n_train=found.n_train,
-        refused=Controlled(own=counted(left.harmful > 0.0), random=control.refused),
+        refused=Controlled(own=counted(refuses(left.harmful)), random=control.refused),
         score=Controlled(own=mean(left.harmful, seed=seed), random=control.score),
-        answered=Controlled(own=counted(left.harmless < 0.0), random=control.answered),
+        answered=Controlled(own=counted(answers(left.harmless)), random=control.answered),
         kl=Controlled(own=mean(left.kl, seed=seed), random=control.kl),
     )

@@ -1,6 +1,7 @@
 """The refusal direction, all that were tried for it, and what it does on audit prompts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pydantic import computed_field
@@ -17,13 +18,58 @@ class DirectionEvaluation(Finding):
     """Template position, counted from the prompt's end: -1 is the last token."""
     layer: int
     """Layer whose `resid_post` the means were taken at."""
-    bypass: float
-    """Mean refusal score (nats) on harmful prompts, direction projected out everywhere."""
-    induce: float
-    """Mean refusal score (nats) on harmless prompts, un-normalised direction added at `layer`."""
+    bypass: float | None
+    """Mean refusal score (nats) on harmful prompts, direction projected out everywhere; None for a
+    candidate that the method of selection does not ask it of."""
+    induce: float | None
+    """Mean refusal score (nats) on harmless prompts, un-normalised direction added at `layer`; None
+    as above."""
     kl: float
     """Mean KL divergence (nats) of the next-token distribution on harmless prompts, clean against
     projected out."""
+    measures: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What else the method of selection measured, by the names in `DirectionSelection.measures`."""
+    failed: tuple[str, ...] = ()
+    """The filters that discard it, in words."""
+
+    def measure(self, name: str) -> float | None:
+        """The number of this name, a field or one of `measures`; None if it was not asked."""
+        if name in ("bypass", "induce", "kl"):
+            return getattr(self, name)
+        return self.measures.get(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectionMeasure(Finding):
+    """A number that candidate directions are judged by."""
+
+    name: str
+    """Of a field of the evaluations, or of one of their `measures`."""
+    title: str
+    """What a reader calls it."""
+    unit: str
+    """Empty for a number without one."""
+    higher_is_better: bool
+    logarithmic: bool
+    """Spread over orders of magnitude."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectionSelection(Finding):
+    """How one of the candidate directions was chosen."""
+
+    method: str
+    """The setting `direction.selection`."""
+    rule: str
+    """What is chosen among the candidates that pass every filter."""
+    source: str
+    """arXiv id of the method; empty if there is none."""
+    measures: tuple[DirectionMeasure, ...]
+    """The numbers that evaluations hold."""
+    filters: tuple[str, ...]
+    """What a candidate must satisfy, with the limits in force."""
+    remarks: tuple[str, ...] = ()
+    """Sentences about this choice: other candidates that come near, other scores that disagree."""
 
 
 class StopReason(StrEnum):
@@ -66,11 +112,14 @@ class Direction(Finding):
     """The refusal direction, chosen on validation prompts."""
 
     method: str
+    """The setting `direction.estimator`: how candidates were made."""
+    selection: DirectionSelection
     selected: DirectionEvaluation
+    """Its bypass and induce are known, whatever the method of selection asks of others."""
     evaluations: tuple[DirectionEvaluation, ...]
     """Candidates whose numbers are over all validation prompts."""
     vector: tuple[float, ...]
-    """Un-normalised difference of means at the selected place, `[d_model]`."""
+    """As the estimator made it at the selected place, not normalised, `[d_model]`."""
     clean_harmful: float
     """Mean refusal score of the unablated model on the same harmful validation prompts, nats."""
     clean_harmless: float
@@ -95,11 +144,13 @@ class Direction(Finding):
     @computed_field
     @property
     def bypass(self) -> float:
+        assert self.selected.bypass is not None, "asked of the chosen direction"
         return self.selected.bypass
 
     @computed_field
     @property
     def induce(self) -> float:
+        assert self.selected.induce is not None, "asked of the chosen direction"
         return self.selected.induce
 
     @computed_field
@@ -146,10 +197,10 @@ class NearestDirection(Finding):
     """What stands in a direction's place where none passes the filters."""
 
     evaluation: DirectionEvaluation | None
-    """The candidate that fails fewest filters, of those the one of lowest bypass; None where every
-    candidate has a number that is not finite."""
+    """The candidate that fails fewest filters, of those the best by the method of selection; None if
+    every candidate has a number that is not finite."""
     failed: tuple[str, ...]
-    """The filters it fails."""
+    """The filters it fails, with its numbers."""
     reason: str
     """Why no candidate was chosen, with the numbers that come nearest."""
 
@@ -159,11 +210,13 @@ class NoDirection(Finding):
     """Every candidate direction was tried, and none passes the filters."""
 
     method: str
+    """The setting `direction.estimator`: how candidates were made."""
+    selection: DirectionSelection
     nearest: NearestDirection
     evaluations: tuple[DirectionEvaluation, ...]
-    """Candidates whose numbers are over all validation prompts: the nearest, those of the lowest KL
-    and the highest induced score, and of the layers that are not cut all that no other one beats
-    in both bypass and KL."""
+    """Candidates whose numbers are over all validation prompts. Chosen by bypass: the nearest, those
+    of the lowest KL and the highest induced score, and of the layers that are not cut all that no
+    other one beats in both bypass and KL."""
     clean_harmful: float
     """Mean refusal score of the unablated model on the same harmful validation prompts, nats."""
     clean_harmless: float

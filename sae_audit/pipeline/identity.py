@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sae_audit.bundled import resolve
+from sae_audit.direction.registry import methods_identity
 from sae_audit.hashing import sha256_of_files
 from sae_audit.pipeline.inputs import Inputs
 from sae_audit.record import environment
@@ -24,6 +25,7 @@ def identity_of(inputs: Inputs) -> RunIdentity:
         "prompts": [source.sha256 for source in inputs.sources],
         "chat template file": _hash(config.chat_template),
         "catalog": _hash(config.catalog),
+        "direction methods": methods_identity(config.direction),
         "judge": "" if inputs.judge is None else inputs.judge.sha256,
     }
     return run_identity(config, environment.package_version(), hashes)

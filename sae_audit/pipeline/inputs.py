@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sae_audit.config import AuditConfig, PromptSettings
+from sae_audit.direction.registry import check_methods
 from sae_audit.errors import AuditError
 from sae_audit.findings import PromptScore
 from sae_audit.hashing import sha256_of_files
@@ -48,6 +49,7 @@ def load_inputs(config: AuditConfig) -> Inputs:
     Raises:
         AuditError: whatever does not fit, in one sentence.
     """
+    check_methods(config.direction)
     sources = kept_sources(config.prompts.sources)
     prompts = [prompt for source in sources for prompt in source.prompts]
     splits = split_prompts(prompts, config.prompts, config.seed)

@@ -159,6 +159,8 @@ def _check_layers(recorded: Recorded, manifest: Manifest) -> None:
         assert isinstance(direction, Direction), "no direction"
         assert len(direction.vector) == model.d_model, f"a direction of {len(direction.vector)}"
         assert any(direction.vector), "a direction of zeros"
+        asked = (direction.selected.bypass, direction.selected.induce)
+        assert None not in asked, "a direction whose bypass or induce was not asked"
 
 
 def _check_tensors(folder: Path, manifest: Manifest, name: str) -> None:

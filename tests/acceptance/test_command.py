@@ -88,7 +88,7 @@ class TestAudit:
         prompts = run.findings.prompts
         assert prompts.refused_harmful == prompts.harmful == 8
         assert prompts.refused_harmless == 0
-        assert run.direction.selected.bypass < 0.0 < run.direction.selected.induce
+        assert run.direction.bypass < 0.0 < run.direction.induce
         assert sum(found.flipped for found in run.minimal_sets) >= 7
         assert all(found.certified for found in run.minimal_sets if found.flipped)
         assert run.pooled_set is not None

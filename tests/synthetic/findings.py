@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import count
 from random import Random
 
+from sae_audit.direction.selectors.bypass import BYPASS, INDUCE, KL
 from sae_audit.findings import (
     Absence,
     AbsenceKind,
@@ -17,6 +18,7 @@ from sae_audit.findings import (
     CascadeByChance,
     CertifiedSet,
     ClassifierFit,
+    DirectionSelection,
     DosePoint,
     EdgeKind,
     Estimate,
@@ -44,6 +46,13 @@ from sae_audit.vocabulary import FeatureId
 
 A, B, C = FeatureId(1, 3), FeatureId(2, 5), FeatureId(2, 8)
 N_CANDIDATES = 12
+BY_BYPASS = DirectionSelection(
+    method="bypass",
+    rule="the lowest bypass among those that pass every filter",
+    source="2406.11717",
+    measures=(BYPASS, INDUCE, KL),
+    filters=("layer below the last 20%", "KL at most 0.1 nats", "induce at least 0.0 nats"),
+)
 
 
 def numbers_of(name: str) -> Iterator[int]:

@@ -98,7 +98,7 @@ def redundancy(run: Run) -> Redundancy:
         ),
         dormant=over_prompts([_n_dormant(one) for one in cascades]),
         compensation=pooled.ratio if pooled is not None else None,
-        bypass=run.direction.selected.bypass,
+        bypass=run.direction.bypass,
         clean=run.direction.clean_harmful,
     )
 

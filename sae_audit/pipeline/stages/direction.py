@@ -1,7 +1,8 @@
-"""The refusal direction: difference of means, chosen on validation prompts (2406.11717)."""
+"""The refusal direction: estimated on training prompts, chosen on validation prompts (2406.11717)."""
 
-from sae_audit.direction.difference_of_means import difference_of_means
-from sae_audit.direction.selection import first_cut_layer
+from sae_audit.direction.finding import found_direction
+from sae_audit.direction.methods import Means, Size
+from sae_audit.direction.registry import selector
 from sae_audit.findings import Direction, NoDirection
 from sae_audit.findings.stages import DIRECTION
 from sae_audit.pipeline.means import record_means
@@ -10,10 +11,6 @@ from sae_audit.pipeline.state import AuditState
 
 STAGE = DIRECTION
 
-_DECIDING = 1 / 3
-"""Share of what can be asked about the candidates that are not cut, after which the choice of the
-direction is settled; on the bundled organism .33."""
-
 
 def run(state: AuditState) -> None:
     session, subject = state.session, state.subject
@@ -21,9 +18,8 @@ def run(state: AuditState) -> None:
 
     def compute() -> Direction | NoDirection:
         harmful, harmless = record_means(session, train)
-        return difference_of_means(
-            harmful,
-            harmless,
+        return found_direction(
+            Means(harmful=harmful, harmless=harmless),
             subject.direction_effects(validation.harmful, validation.harmless),
             session.config.direction,
             clean=(
@@ -39,18 +35,23 @@ def run(state: AuditState) -> None:
 
 
 def price(scale: Scale) -> Work:
-    """Expected: candidates are left alone as soon as they cannot be chosen; at most all are asked."""
-    n_early = max(0, first_cut_layer(scale.n_layers, scale.config.direction.layer_cut))
-    each = 3 * scale.validation * scale.facts.template_tokens
-    asked = _DECIDING * each * n_early
-    # An addition, a third of the questions, runs the layers above its own.
-    above = 1.0 - (n_early / 2 + 1) / scale.n_layers
+    """The means of training prompts, and what the method of selection expects to ask."""
+    settings = scale.config.direction
+    price = selector(settings).price(
+        Size(
+            n_layers=scale.n_layers,
+            n_positions=scale.facts.template_tokens,
+            n_validation=scale.validation,
+            layer_cut=settings.layer_cut,
+        )
+    )
     others = 2 * scale.train + 4 * scale.validation
+    open_ended = price.most_forward_passes > price.forward_passes
+    most = f"at most {round(price.most_forward_passes + others):,} passes" if open_ended else ""
     return Work(
-        forward_passes=asked + others,
-        layer_tokens=scale.whole(others + asked * (2 + above) / 3),
-        edited_layer_tokens=scale.whole(asked * 2 / 3),
-        heads=asked + others,
-        assumed=f"a direction passes, shown by {_DECIDING:.0%} of all that can be asked; at most "
-        f"{round(each * scale.n_layers + others):,} passes",
+        forward_passes=price.forward_passes + others,
+        layer_tokens=scale.whole(others) + scale.tokens * price.layer_passes,
+        edited_layer_tokens=scale.tokens * price.edited_layer_passes,
+        heads=price.heads + others,
+        assumed="; ".join(filter(None, (f"chosen by {settings.selection}", price.assumed, most))),
     )

@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.checking import random_directions
-from sae_audit.direction.difference_of_means import difference_of_means
+from sae_audit.direction.finding import found_direction
+from sae_audit.direction.methods import Means
 from sae_audit.direction.successive import Questions, Still, successive_directions
 from sae_audit.findings import Direction, NoDirection, SuccessiveDirections
 from sae_audit.findings.stages import (
@@ -113,9 +114,11 @@ def direction_behind(
     """Stage 1 with unit directions at right angles out of the stream throughout."""
     effects = subject.direction_effects(validation.harmful, validation.harmless, behind=units)
     left = effects.without(np.zeros((0, subject.d_model)))
-    return difference_of_means(
-        subject.mean_residuals(train.harmful, without=units),
-        subject.mean_residuals(train.harmless, without=units),
+    return found_direction(
+        Means(
+            harmful=subject.mean_residuals(train.harmful, without=units),
+            harmless=subject.mean_residuals(train.harmless, without=units),
+        ),
         effects,
         settings,
         clean=(float(left.harmful.mean()), float(left.harmless.mean())),

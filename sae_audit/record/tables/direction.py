@@ -1,7 +1,9 @@
 """The refusal direction, those behind it, and what the SAEs show of it."""
 
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict
 from math import nan
+from typing import Any
 
 import pandas as pd
 
@@ -16,25 +18,45 @@ from sae_audit.findings import (
 )
 from sae_audit.record.tables.columns import bounds, estimate_columns
 
+_COLUMNS = ("position", "layer", "bypass", "induce", "kl")
+_ASKED = {"bypass": "n_bypass", "induce": "n_induce", "kl": "n_kl"}
+
 
 def directions(found: Direction | NoDirection | None) -> pd.DataFrame:
-    """All that were tried. `n_*`: prompts asked; numbers are of those asked on all of them alone."""
-    columns = [field.name for field in fields(DirectionEvaluation)]
-    full = [asdict(one) for one in found.evaluations] if found else []
-    frame = pd.DataFrame(full, columns=columns)
+    """All that were tried. `n_*`: prompts asked; numbers are of those asked on all of them alone.
+
+    The last columns are what the method of selection measures besides.
+    """
     n_harmful, n_harmless = found.n_validation if found else (0, 0)
-    frame = frame.assign(n_bypass=n_harmful, n_induce=n_harmless, n_kl=n_harmless, stopped="")
-    if found and found.stopped:
-        others = pd.DataFrame(
-            [{**asdict(one), "stopped": str(one.reason)} for one in found.stopped]
-        ).assign(bypass=nan, induce=nan, kl=nan)
-        frame = pd.concat([frame, others[frame.columns]], ignore_index=True)
-    frame = frame.sort_values(["layer", "position"], ignore_index=True)
-    frame["selected"] = False
-    if isinstance(found, Direction):
-        chosen = found.selected
-        frame["selected"] = (frame.layer == chosen.layer) & (frame.position == chosen.position)
-    return frame
+    n_asked = {"bypass": n_harmful, "induce": n_harmless, "kl": n_harmless}
+    rows = [_in_full(one, n_asked) for one in (found.evaluations if found else ())]
+    rows += [
+        {**asdict(one), **dict.fromkeys(_ASKED, nan), "stopped": str(one.reason), "failed": ""}
+        for one in (found.stopped if found else ())
+    ]
+    frame = pd.DataFrame(rows, columns=[*_COLUMNS, *_ASKED.values(), "stopped", "failed"])
+    frame = frame.astype(dict.fromkeys(_ASKED, float))
+    measured = (
+        {(one.layer, one.position): one.measures for one in found.evaluations} if found else {}
+    )
+    places = list(zip(frame.layer, frame.position, strict=True))
+    chosen = found.selected if isinstance(found, Direction) else None
+    frame["selected"] = [
+        chosen is not None and place == (chosen.layer, chosen.position) for place in places
+    ]
+    for name in (one.name for one in found.selection.measures) if found else ():
+        if name not in frame:
+            frame[name] = [measured.get(place, {}).get(name, nan) for place in places]
+    return frame.sort_values(["layer", "position"], ignore_index=True)
+
+
+def _in_full(one: DirectionEvaluation, n_asked: Mapping[str, int]) -> dict[str, Any]:
+    asked = {
+        column: n_asked[name] if one.measure(name) is not None else 0
+        for name, column in _ASKED.items()
+    }
+    numbers = {name: getattr(one, name) for name in _COLUMNS}
+    return {**numbers, **asked, "stopped": "", "failed": ", ".join(one.failed)}
 
 
 def direction_check(check: DirectionCheck | None) -> pd.DataFrame:

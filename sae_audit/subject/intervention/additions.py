@@ -1,11 +1,13 @@
 """Directions added to prompts' clean runs, each at its layer: only the layers above are run.
 
 Rows join a batch at their own layer, with the clean stream and the direction added to it, and go up
-together from there on.
+together from there on, to the last layer or to the last one that is read.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -41,26 +43,77 @@ class Additions:
     ) -> Iterator[tuple[list[int], Float[Tensor, "some_rows vocabulary"]]]:
         """Next-token logits, some rows at a time and which: row i is direction i, added at every
         position to `resid_post` of layer i of prompt i."""
-        order = sorted(range(len(prompts)), key=lambda i: (layers[i], len(prompts[i]), i))
+        for rows, runs in self._batches(range(len(prompts)), prompts, layers):
+            inputs, outputs = self._edits
+            with edited(inputs=inputs, outputs=outputs):
+                top = self._stack.n_layers - 1
+                climbing = self._climb(runs, directions[rows], [layers[i] for i in rows], top)
+                ((_, resid),) = deque(climbing, maxlen=1)
+                found = self._stack.head(resid[:, -1])
+            yield rows, found
+
+    @torch.no_grad()
+    def streams(
+        self,
+        prompts: Tokens,
+        directions: Float[Tensor, "row d_model"],
+        layers: Sequence[int],
+        read: Sequence[int],
+    ) -> Iterator[tuple[list[int], int, Float[Tensor, "some_rows d_model"]]]:
+        """`resid_post` of the layers `read` at the last position, as far as it is changed: some rows
+        at a time, which, and the layer; float64.
+
+        No layer above the last one read is run, nor any for a row whose direction is added there.
+        """
+        last = max(read)
+        reached = [i for i in range(len(prompts)) if layers[i] <= last]
+        for rows, runs in self._batches(reached, prompts, layers):
+            inputs, outputs = self._edits
+            with edited(inputs=inputs, outputs=outputs):
+                climbing = self._climb(runs, directions[rows], [layers[i] for i in rows], last)
+                found = [
+                    (layer, resid[:, -1].double().cpu())
+                    for layer, resid in climbing
+                    if layer in read
+                ]
+            for layer, changed in found:
+                yield rows[: len(changed)], layer, changed
+
+    def clean_streams(
+        self, prompts: Tokens, read: Sequence[int]
+    ) -> Float[np.ndarray, "prompt layer d_model"]:
+        """The same of all prompts with nothing added; float64."""
+
+        def of(ids: Int[Tensor, " position"]) -> Float[Tensor, "layer d_model"]:
+            run = self._run(ids)
+            return torch.stack([run.resid[layer][-1].double().cpu() for layer in read])
+
+        return torch.stack([of(ids) for ids in prompts]).numpy()
+
+    def _batches(
+        self, rows: Sequence[int], prompts: Tokens, layers: Sequence[int]
+    ) -> Iterator[tuple[list[int], list[CleanRun]]]:
+        """Rows in the order of their layers, some at a time, with their clean runs."""
+        order = sorted(rows, key=lambda i: (layers[i], len(prompts[i]), i))
         longest = max(map(len, prompts), default=1)
         size = min(self._passes.rows_per_batch(longest), self._passes.most_rows)
         for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            chosen = [prompts[i] for i in rows]
+            some = order[start : start + size]
             # Made before the edits are in force: clean runs put their own in force.
-            runs = [self._runs.of(ids.to(self._passes.device)) for ids in chosen]
-            inputs, outputs = self._edits
-            with edited(inputs=inputs, outputs=outputs):
-                found = self._climb(runs, directions[rows], [layers[i] for i in rows])
-            yield rows, found
+            yield some, [self._run(prompts[i]) for i in some]
+
+    def _run(self, ids: Int[Tensor, " position"]) -> CleanRun:
+        return self._runs.of(ids.to(self._passes.device))
 
     def _climb(
         self,
         runs: Sequence[CleanRun],
         directions: Float[Tensor, "row d_model"],
         layers: Sequence[int],
-    ) -> Float[Tensor, "row vocabulary"]:
-        """Rows in the order of their layers."""
+        last: int,
+    ) -> Iterator[tuple[int, Float[Tensor, "running position d_model"]]]:
+        """The stream after each layer up to the `last`, of the rows that have joined by then; rows
+        are in the order of their layers."""
         own = list({id(run): run for run in runs}.values())
         place = {id(run): i for i, run in enumerate(own)}
         width = max(run.length for run in own)
@@ -68,7 +121,7 @@ class Additions:
         owner = torch.tensor([place[id(run)] for run in runs], device=directions.device)
         resid: Float[Tensor, "row position d_model"] | None = None
         n_running = 0
-        for layer in range(layers[0], self._stack.n_layers):
+        for layer in range(layers[0], last + 1):
             if resid is not None:
                 resid = self._stack.run(layer, resid, batch, owner[:n_running])
             joining = slice(n_running, n_running + layers.count(layer))
@@ -78,9 +131,9 @@ class Additions:
                 # In the last layer only the last position is finished.
                 new = new if resid is None else new[:, -resid.shape[1] :]
                 resid = new if resid is None else torch.cat([resid, new])
-        assert resid is not None
+            assert resid is not None
+            yield layer, resid
         self._passes.cost.count(batch=len(runs), positions=width)
-        return self._stack.head(resid[:, -1])
 
     def _added(
         self,

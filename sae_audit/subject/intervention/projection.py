@@ -1,6 +1,6 @@
 """Interventions with a direction: projected out of the stream everywhere, or added at one layer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -42,7 +42,8 @@ class DirectionEffects:
     """Bypass, induce and KL of directions on fixed prompts.
 
     Of one direction on all prompts (`on_each`), or of many at once, each on a prompt named
-    (`bypass`, `kl`, `induce`): then rows of one batch carry different directions.
+    (`bypass`, `kl`, `induce`, and what they make of the stream, `streams_without`, `streams_with`):
+    then rows of one batch carry different directions.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class DirectionEffects:
             (batch, self._without(batch, self._behind)) for batch in passes.batches(harmless)
         ]
         self._additions = Additions(passes, stack, runs, self._behind)
+        self._clean: dict[tuple[int, ...], Float[np.ndarray, "harmless layer d_model"]] = {}
 
     def __call__(
         self, direction: Float[np.ndarray, " d_model"], *, position: int, layer: int
@@ -158,6 +160,79 @@ class DirectionEffects:
             scores[rows] = self._scores(logits)
         return scores
 
+    def clean_streams(
+        self, layers: Sequence[int]
+    ) -> tuple[
+        Float[np.ndarray, "harmful layer d_model"], Float[np.ndarray, "harmless layer d_model"]
+    ]:
+        """`resid_post` of these layers at each prompt's last token, with no candidate; float64."""
+        harmful, harmless = (self._additions.clean_streams(own, layers) for own in self._tokens)
+        return harmful, harmless
+
+    def streams_without(
+        self,
+        directions: Float[np.ndarray, "row d_model"],
+        prompts: Sequence[int],
+        layers: Sequence[int],
+    ) -> Float[np.ndarray, "row layer d_model"]:
+        """`resid_post` of these layers at a harmful prompt's last token, the row's direction projected
+        out everywhere; layers above the last of them are not run."""
+        found = np.zeros((len(prompts), len(layers), directions.shape[1]))
+        places = {layer: place for place, layer in enumerate(layers)}
+        for batch, inputs, outputs in self._batches_without(directions, self._tokens[0], prompts):
+
+            def note(layer: int, resid: Resid, batch: Batch = batch) -> None:
+                last = batch.ending(resid, 1)[:, 0]
+                found[batch.members, places[layer]] = last.double().cpu().numpy()
+
+            self._passes.read(
+                batch.ids,
+                layers,
+                note,
+                lengths=batch.lengths,
+                inputs=inputs,
+                writers=outputs,
+                whole=False,
+            )
+        return found
+
+    def streams_with(
+        self,
+        directions: Float[np.ndarray, "row d_model"],
+        prompts: Sequence[int],
+        added_at: Sequence[int],
+        layers: Sequence[int],
+    ) -> Float[np.ndarray, "row layer d_model"]:
+        """The same of a harmless prompt with the row's direction added to `resid_post` of its layer.
+
+        Below it the stream is the clean run's, which is remembered.
+        """
+        chosen = [self._tokens[1][i] for i in prompts]
+        found = self._clean_harmless(tuple(layers))[list(prompts)]
+        raw = self._raw(directions)
+        for rows, layer, changed in self._additions.streams(chosen, raw, added_at, layers):
+            found[rows, layers.index(layer)] = changed.numpy()
+        return found
+
+    def _clean_harmless(
+        self, layers: tuple[int, ...]
+    ) -> Float[np.ndarray, "harmless layer d_model"]:
+        if layers not in self._clean:
+            self._clean = {layers: self._additions.clean_streams(self._tokens[1], layers)}
+        return self._clean[layers]
+
+    def _batches_without(
+        self,
+        directions: Float[np.ndarray, "row d_model"],
+        tokens: Tokens,
+        prompts: Sequence[int],
+    ) -> Iterator[tuple[Batch, dict[nn.Module, Edit], dict[nn.Module, Edit]]]:
+        """Batches of prompts, and the edits that project each row's direction out."""
+        units = self._raw(directions / np.linalg.norm(directions, axis=1, keepdims=True))
+        for batch in self._passes.batches([tokens[i] for i in prompts]):
+            edit = project_out_of_rows(units[batch.members], self._behind)
+            yield batch, *at_all_writers(self._passes.places, edit)
+
     def _each_without(
         self,
         directions: Float[np.ndarray, "row d_model"],
@@ -165,11 +240,8 @@ class DirectionEffects:
         prompts: Sequence[int],
         measure: Callable[[_Logits, list[int]], Float[np.ndarray, " row"]],
     ) -> Float[np.ndarray, " row"]:
-        units = self._raw(directions / np.linalg.norm(directions, axis=1, keepdims=True))
         found = np.zeros(len(prompts))
-        for batch in self._passes.batches([tokens[i] for i in prompts]):
-            edit = project_out_of_rows(units[batch.members], self._behind)
-            inputs, outputs = at_all_writers(self._passes.places, edit)
+        for batch, inputs, outputs in self._batches_without(directions, tokens, prompts):
             logits = self._passes.last_logits(
                 batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs
             )

@@ -1,6 +1,7 @@
 """Forward passes over prompts: those of about one length share a batch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,10 @@ _LOGITS = 1 << 25
 """Of all rows of a batch together."""
 
 Ids = Int[Tensor, "batch position"]
+
+
+class _Enough(Exception):  # noqa: N818 - no error: a pass ends here that need not go on
+    """What was asked of a pass has been read."""
 
 
 class ForwardPasses:
@@ -114,16 +119,21 @@ class ForwardPasses:
         edits: Mapping[int, Edit] | None = None,
         inputs: Mapping[nn.Module, Edit] | None = None,
         writers: Mapping[nn.Module, Edit] | None = None,
+        whole: bool = True,
     ) -> None:
         """One pass that shows `resid_post` of each layer to `reader(layer, resid)`.
 
         What is shown is the stream before that layer's own edit, after all earlier ones. `inputs` are
-        edits of what modules are given, `writers` of what modules other than layers hand on.
+        edits of what modules are given, `writers` of what modules other than layers hand on. A pass
+        that is not `whole` ends with the last layer shown.
         """
+        last = max(layers, default=-1)
 
         def showing(layer: int) -> Edit:
             def edit(resid: Resid) -> Resid:
                 reader(layer, resid)
+                if layer == last and not whole:
+                    raise _Enough
                 return own(resid) if own is not None else resid
 
             own = (edits or {}).get(layer)
@@ -135,7 +145,8 @@ class ForwardPasses:
             for layer in touched
         }
         outputs = {**(writers or {}), **outputs}
-        self.last_logits(ids, lengths=lengths, inputs=inputs, outputs=outputs)
+        with suppress(_Enough):
+            self.last_logits(ids, lengths=lengths, inputs=inputs, outputs=outputs)
 
     @torch.no_grad()
     def check_room(self, n_prompt: int, n_answer: int) -> None:

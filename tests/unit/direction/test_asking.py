@@ -11,7 +11,14 @@ from jaxtyping import Float
 
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.asking import ask_until_decided
-from sae_audit.direction.selection import first_cut_layer, is_finite, select_direction
+from sae_audit.direction.filters import first_cut_layer, is_finite, judged
+from sae_audit.direction.methods import CandidateDirections
+from sae_audit.direction.selection import (
+    bypass_of,
+    filters_by_bypass,
+    induce_of,
+    select_direction,
+)
 from sae_audit.direction.standing import Standing
 from sae_audit.findings import DirectionEvaluation, NearestDirection, StopReason
 from sae_audit.vocabulary import SCORE_BOUND
@@ -27,6 +34,7 @@ class World:
     of_induce: Float[np.ndarray, "candidate harmless"]
     of_kl: Float[np.ndarray, "candidate harmless"]
     least_kl: Float[np.ndarray, " harmless"]
+    score_bound: float = SCORE_BOUND
     layer_passes: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -84,6 +92,13 @@ class World:
                 for c, (layer, position) in enumerate(zip(self.layers, self.positions, strict=True))
             ]
 
+    def judged(self, filters: DirectionSettings) -> list[DirectionEvaluation]:
+        limits = {
+            name: getattr(filters, name) for name in ("kl_limit", "induce_floor", "layer_cut")
+        }
+        tests = filters_by_bypass(self.n_layers, **limits)
+        return [judged(one, tests) for one in self.evaluations()]
+
 
 def _named(directions: np.ndarray) -> list[int]:
     return (directions[:, 0] - 1).astype(int).tolist()
@@ -91,9 +106,9 @@ def _named(directions: np.ndarray) -> list[int]:
 
 def asked(world: World, filters: DirectionSettings) -> Standing:
     standing = Standing(
-        world.vectors,
-        world.layers,
-        world.positions,
+        CandidateDirections(
+            vectors=world.vectors, layers=tuple(world.layers), positions=tuple(world.positions)
+        ),
         n_layers=world.n_layers,
         effects=world,
         settings=filters,
@@ -106,7 +121,7 @@ def asked(world: World, filters: DirectionSettings) -> Standing:
 
 def exhaustive(world: World, filters: DirectionSettings) -> DirectionEvaluation | NearestDirection:
     return select_direction(
-        world.evaluations(),
+        world.judged(filters),
         world.n_layers,
         kl_limit=filters.kl_limit,
         induce_floor=filters.induce_floor,
@@ -138,6 +153,7 @@ def worlds(draw: st.DrawFn) -> World:
         of_induce=scores(n_harmless, draw(st.sampled_from([-6.0, 0.0, 5.0]))),
         of_kl=np.maximum(kl, least),
         least_kl=least,
+        score_bound=draw(st.sampled_from([SCORE_BOUND, np.inf])),
     )
     for values in (world.of_bypass, world.of_induce, world.of_kl):
         for _ in range(draw(st.integers(0, 2))):
@@ -165,7 +181,7 @@ def test_the_choice_is_that_of_asking_all(world: World, filters: DirectionSettin
 
 def _told_truly(world: World, filters: DirectionSettings, found: Standing) -> None:
     """Full numbers are those of asking all; reasons to stop hold of the numbers never asked for."""
-    truth = {(one.layer, one.position): one for one in world.evaluations()}
+    truth = {(one.layer, one.position): one for one in world.judged(filters)}
     full, stopped = found.evaluations(), found.stopped()
     assert len(full) + len(stopped) == len(truth)
     for one in full:
@@ -179,10 +195,10 @@ def _told_truly(world: World, filters: DirectionSettings, found: Standing) -> No
         if one.reason == StopReason.KL:
             assert not asked_to_the_end.kl <= filters.kl_limit or not finite
         elif one.reason == StopReason.INDUCE:
-            assert not asked_to_the_end.induce >= filters.induce_floor or not finite
+            assert not induce_of(asked_to_the_end) >= filters.induce_floor or not finite
         elif one.reason == StopReason.BYPASS:
             assert isinstance(selected, DirectionEvaluation)
-            assert not asked_to_the_end.bypass <= selected.bypass or not finite
+            assert not bypass_of(asked_to_the_end) <= bypass_of(selected) or not finite
         elif one.reason == StopReason.LAYER:
             assert one.layer >= first_cut_layer(world.n_layers, filters.layer_cut)
 

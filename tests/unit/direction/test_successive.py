@@ -26,6 +26,7 @@ from sae_audit.findings import (
     SuccessiveDirections,
 )
 from sae_audit.vocabulary import Removed
+from tests.synthetic.findings import BY_BYPASS
 
 D_MODEL = 16
 
@@ -57,6 +58,7 @@ class Waterfall:
             nearest = NearestDirection(evaluation=None, failed=(), reason="nothing passes")
             return NoDirection(
                 method="difference_of_means",
+                selection=BY_BYPASS,
                 nearest=nearest,
                 evaluations=(),
                 clean_harmful=1.0,
@@ -87,6 +89,7 @@ class Waterfall:
 def direction(vector: Float[np.ndarray, " d_model"]) -> Direction:
     return Direction(
         method="difference_of_means",
+        selection=BY_BYPASS,
         selected=DirectionEvaluation(position=-1, layer=3, bypass=-1.0, induce=1.0, kl=0.0),
         evaluations=(),
         vector=tuple((5.0 * vector).tolist()),

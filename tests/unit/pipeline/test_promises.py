@@ -50,7 +50,8 @@ class TestOpening:
 
     def test_what_was_found_out_is_in_the_settings_of_the_run(self, run: Run, config: AuditConfig):
         assert run.config.model == config.model
-        assert run.manifest.refusal_tokens is not None and run.manifest.refusal_tokens.ids
+        assert run.manifest.refusal_tokens is not None
+        assert run.manifest.refusal_tokens.ids
         assert [sae.layer for sae in run.manifest.saes] == [one.layer for one in run.quality]
 
 

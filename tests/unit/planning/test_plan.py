@@ -67,6 +67,17 @@ def test_a_direction_is_planned_as_expected_and_at_most(organism: tuple[AuditCon
     assert f"at most {40 * 96 + 2 * 64 + 4 * 32:,} passes" in work.assumed
 
 
+def test_another_selection_has_another_price(organism: tuple[AuditConfig, SubjectFacts]):
+    """On the organism COSMIC asks 1,920 passes and 256 clean ones: no addition above its evaluation
+    layer, the first, is run."""
+    _, facts = organism
+    cosmic = build_config("organism", {}, ["direction.selection=cosmic"])
+    work = work_of(cosmic, facts)[DIRECTION]
+    assert work.forward_passes == pytest.approx(25 * 96 + 96 + 2 * 64 + 4 * 32)
+    assert 0.5 < work.forward_passes / (1920 + 256) < 2.0
+    assert "chosen by cosmic" in work.assumed
+
+
 def test_stages_that_search_are_counted_within_a_factor_of_two(
     organism: tuple[AuditConfig, SubjectFacts],
 ):

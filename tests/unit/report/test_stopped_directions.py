@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sae_audit.config import DirectionSettings
+from sae_audit.direction.selectors.bypass import BYPASS
 from sae_audit.findings import Direction, StoppedDirection, StopReason
 from sae_audit.record.run import Run
 from sae_audit.record.tables.direction import directions
 from sae_audit.report.findings.direction.figures import measured
-from sae_audit.report.findings.direction.rows import judged_directions, stopped_rows
+from sae_audit.report.findings.direction.rows import stopped_rows
 
 
 @pytest.fixture
@@ -42,8 +42,7 @@ def test_how_far_it_was_asked_and_why_no_further(found: Direction):
 
 
 def test_the_figure_leaves_its_place_without_a_value(found: Direction):
-    judged = judged_directions(found.evaluations, DirectionSettings(), n_layers=8)
-    drawn: Any = measured(found, judged, "bypass").data[0]
+    drawn: Any = measured(found, BYPASS).data[0]
     grid = drawn.z
     flat = [value for row in grid for value in row]
     assert flat.count(None) == 1

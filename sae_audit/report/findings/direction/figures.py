@@ -1,7 +1,7 @@
 """The measures of every direction that was tried."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from html import escape
 from math import log10
 
 import plotly.graph_objects as go
@@ -9,10 +9,11 @@ import plotly.graph_objects as go
 from sae_audit.findings import (
     Direction,
     DirectionEvaluation,
+    DirectionMeasure,
     NoDirection,
 )
 from sae_audit.pages.charts import MUTED, styled
-from sae_audit.report.findings.direction.rows import JudgedDirection, StoppedRow, stopped_rows
+from sae_audit.report.findings.direction.rows import NOT_ASKED, StoppedRow, stopped_rows
 from sae_audit.report.marks import layer_ticks
 
 _SMALLEST_KL = 1e-6
@@ -23,32 +24,13 @@ _DECADES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """One of the three numbers a direction is judged by."""
-
-    value: Callable[[DirectionEvaluation], float]
-    colours: str
-    logarithmic: bool = False
-
-
-MEASURES = {
-    "bypass": Measure(value=lambda e: e.bypass, colours="Viridis"),
-    "induce": Measure(value=lambda e: e.induce, colours="Viridis"),
-    "kl": Measure(value=lambda e: e.kl, colours="Viridis", logarithmic=True),
-}
-
-
-def measured(
-    found: Direction | NoDirection, judged: Sequence[JudgedDirection], name: str
-) -> go.Figure:
+def measured(found: Direction | NoDirection, measure: DirectionMeasure) -> go.Figure:
     """One measure over layer and template position; the chosen place, if any, starred, discarded
     ones crossed. Candidates that were not asked on all prompts have a ring and no colour."""
-    measure = MEASURES[name]
     stopped = stopped_rows(found)
     positions = sorted({e.position for e in (*found.evaluations, *stopped)})
     layers = sorted({e.layer for e in (*found.evaluations, *stopped)})
-    by_place = {(e.layer, e.position): measure.value(e) for e in found.evaluations}
+    by_place = {(e.layer, e.position): e.measure(measure.name) for e in found.evaluations}
     grid = [[by_place.get((layer, p)) for p in positions] for layer in layers]
     scale = _log if measure.logarithmic else float
     figure = go.Figure(
@@ -57,17 +39,18 @@ def measured(
             y=layers,
             z=[[None if v is None else scale(v) for v in row] for row in grid],
             customdata=grid,
-            colorscale=measure.colours,
+            colorscale="Viridis",
             colorbar={"thickness": 8, "len": 1.0, "title": {"text": ""}}
             | (_DECADES if measure.logarithmic else {}),
-            hovertemplate="layer %{y}, position %{x}: %{customdata:.4f} nats<extra></extra>",
+            hovertemplate="layer %{y}, position %{x}: %{customdata:.4f} "
+            f"{escape(measure.unit)}<extra></extra>",
             xgap=1,
             ygap=1,
         )
     )
-    discarded = [one.evaluation for one in judged if one.discarded]
+    discarded = [one for one in found.evaluations if one.failed]
     _mark(figure, discarded, "x", 8, "discarded")
-    _mark(figure, stopped, "circle-open", 7, "not asked on all prompts", name)
+    _mark(figure, stopped, "circle-open", 7, "not asked on all prompts", measure.name)
     chosen = [found.selected] if isinstance(found, Direction) else []
     _mark(figure, chosen, "star", 14, "chosen")
     styled(figure, height=150 + 24 * len(layers), x="template position", y="layer")
@@ -86,7 +69,7 @@ def _mark(
 ) -> None:
     """A mark at each place; of those with a number so far, what is `told` of it when pointed at."""
     text = [
-        f"layer {e.layer}, position {e.position}: {e.so_far[told]} so far; {e.reason}"
+        f"layer {e.layer}, position {e.position}: {e.so_far.get(told, NOT_ASKED)}; {e.reason}"
         for e in places
         if isinstance(e, StoppedRow)
     ]

@@ -1,17 +1,15 @@
-"""Which directions were tried, and which filter discarded each."""
+"""Which directions were tried, which filter discarded each, and what the chosen one does."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
-from sae_audit.config import DirectionSettings
-from sae_audit.direction.selection import first_cut_layer
 from sae_audit.findings import (
     Controlled,
     Direction,
     DirectionCheck,
     DirectionEvaluation,
+    DirectionMeasure,
     DirectionOut,
     Estimate,
     NoDirection,
@@ -19,20 +17,8 @@ from sae_audit.findings import (
     StopReason,
     SuccessiveDirections,
 )
-from sae_audit.pages.wording import interval, nats, percent, ranged
+from sae_audit.pages.wording import NO_VALUE, interval, nats, percent, ranged
 from sae_audit.record.run import Run
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgedDirection:
-    """One candidate direction and the filters it fails (2406.11717, appendix C)."""
-
-    evaluation: DirectionEvaluation
-    failed: tuple[str, ...]
-
-    @property
-    def discarded(self) -> bool:
-        return bool(self.failed)
 
 
 def tried_directions(run: Run) -> Direction | NoDirection:
@@ -42,22 +28,38 @@ def tried_directions(run: Run) -> Direction | NoDirection:
     return found
 
 
-def judged_directions(
-    evaluations: Sequence[DirectionEvaluation], settings: DirectionSettings, n_layers: int
-) -> list[JudgedDirection]:
-    """Every evaluation with the names of the filters it fails, in the order of the record."""
-    first_cut = first_cut_layer(n_layers, settings.layer_cut)
-    judged: list[JudgedDirection] = []
-    for found in evaluations:
-        tests = {
-            "not finite": not all(map(isfinite, (found.bypass, found.induce, found.kl))),
-            "in the last layers": found.layer >= first_cut,
-            "with too large a KL": found.kl > settings.kl_limit,
-            "not inducing": found.induce < settings.induce_floor,
-        }
-        failed = tuple(name for name, fails in tests.items() if fails)
-        judged.append(JudgedDirection(evaluation=found, failed=failed))
-    return judged
+@dataclass(frozen=True, kw_only=True)
+class TriedRow:
+    """A candidate that was asked about on all prompts, as a reader sees it."""
+
+    layer: int
+    position: int
+    numbers: tuple[str, ...]
+    """One for each measure of the selection."""
+    is_chosen: bool
+    verdict: str
+    """What discards it."""
+
+
+def tried_rows(found: Direction | NoDirection) -> list[TriedRow]:
+    chosen = found.selected if isinstance(found, Direction) else None
+    return [
+        TriedRow(
+            layer=one.layer,
+            position=one.position,
+            numbers=tuple(_told(measure, one) for measure in found.selection.measures),
+            is_chosen=one == chosen,
+            verdict="chosen" if one == chosen else ", ".join(one.failed),
+        )
+        for one in found.evaluations
+    ]
+
+
+def _told(measure: DirectionMeasure, of: DirectionEvaluation) -> str:
+    value = of.measure(measure.name)
+    if value is None:
+        return NO_VALUE
+    return _plain(value) if measure.logarithmic or not measure.unit else nats(value)
 
 
 STOPPED = {
@@ -68,6 +70,9 @@ STOPPED = {
     StopReason.BYPASS: "with a bypass above that of the chosen one",
 }
 """What is certain of a candidate that was asked about no further, whatever the other prompts say."""
+
+
+NOT_ASKED = "not asked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +109,15 @@ def stopped_rows(found: Direction | NoDirection) -> list[StoppedRow]:
 
 
 def _so_far(value: float | None, n: int, of: int, number: Callable[[float], str]) -> str:
-    return "not asked" if value is None else f"{number(value)} ({n} of {of})"
+    return NOT_ASKED if value is None else f"{number(value)} ({n} of {of})"
 
 
-def tried_sentence(judged: Sequence[JudgedDirection], stopped: Sequence[StoppedRow]) -> str:
+def tried_sentence(tried: Sequence[DirectionEvaluation], stopped: Sequence[StoppedRow]) -> str:
     """How many pass, and how many fail each filter, the most frequent first."""
-    n_passing = sum(not one.discarded for one in judged)
-    failed = Counter(name for one in judged for name in one.failed)
+    n_passing = sum(not one.failed for one in tried)
+    failed = Counter(name for one in tried for name in one.failed)
     said = (
-        f"Of {len(judged)} asked to the end {n_passing} pass{'es' if n_passing == 1 else ''} all "
+        f"Of {len(tried)} asked to the end {n_passing} pass{'es' if n_passing == 1 else ''} all "
         f"filters; {_counted(failed) or 'none fails one'} (one may fail several)."
     )
     if not stopped:

@@ -7,15 +7,14 @@ from sae_audit.findings import DirectionCheck
 from sae_audit.margins import answers, refuses
 from sae_audit.pages.wording import interval, nats, percent, ranged
 from sae_audit.record.run import Run
-from sae_audit.report.findings.direction.figures import MEASURES, measured
+from sae_audit.report.findings.direction.figures import measured
 from sae_audit.report.findings.direction.rows import (
-    JudgedDirection,
     checked_rows,
-    judged_directions,
     needed_sentence,
     out_rows,
     stopped_rows,
     tried_directions,
+    tried_rows,
     tried_sentence,
 )
 from sae_audit.report.section import Figures, Section, SummaryRow
@@ -29,13 +28,13 @@ def _chosen(run: Run) -> SummaryRow:
     found, chosen = run.direction, run.direction.selected
     if run.direction_check is not None:
         return _checked(run, run.direction_check)
-    works = answers(chosen.bypass) and refuses(found.clean_harmful)
+    works = answers(found.bypass) and refuses(found.clean_harmful)
     return SummaryRow(
         question="Does one direction carry refusal?",
         answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "
         f"{chosen.position}. Projecting it out takes the mean score of harmful prompts from "
-        f"{found.clean_harmful:+.2f} to {chosen.bypass:+.2f} nats; adding it takes harmless ones "
-        f"from {found.clean_harmless:+.2f} to {chosen.induce:+.2f} (means over "
+        f"{found.clean_harmful:+.2f} to {found.bypass:+.2f} nats; adding it takes harmless ones "
+        f"from {found.clean_harmless:+.2f} to {found.induce:+.2f} (means over "
         f"{found.n_validation[0]} and {found.n_validation[1]} validation prompts).",
         control=f"Projecting it out of harmless prompts costs KL {chosen.kl:.3f} nats (limit "
         f"{run.config.direction.kl_limit:g}). It is the best of {found.n_tried} directions, "
@@ -89,27 +88,23 @@ def _behind(run: Run) -> list[SummaryRow]:
 
 
 def _values(run: Run) -> Mapping[str, Any]:
-    found, judged = tried_directions(run), _judged(run)
+    found = tried_directions(run)
     stopped, behind = stopped_rows(found), run.successive_directions
     return {
         "tried": found,
-        "judged": judged,
+        "rows": tried_rows(found),
         "checked": checked_rows(run.direction_check) if run.direction_check else [],
         "out": out_rows(behind) if behind else [],
         "needed": needed_sentence(behind) if behind else "",
-        "tried_sentence": tried_sentence(judged, stopped),
+        "tried_sentence": tried_sentence(found.evaluations, stopped),
         "stopped": stopped,
     }
 
 
 def _figures(run: Run) -> Figures:
-    found, judged = tried_directions(run), _judged(run)
-    return {name: measured(found, judged, name) for name in MEASURES}
-
-
-def _judged(run: Run) -> list[JudgedDirection]:
-    evaluations = tried_directions(run).evaluations
-    return judged_directions(evaluations, run.config.direction, run.manifest.model.n_layers)
+    found = tried_directions(run)
+    measures = enumerate(found.selection.measures)
+    return {f"direction_{i}": measured(found, measure) for i, measure in measures}
 
 
 def _shown(run: Run) -> bool:

@@ -1,0 +1,110 @@
+"""Choosing among candidates of which each that is not cut is asked about on all prompts."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.direction.filters import (
+    Filter,
+    Order,
+    best,
+    first_cut_layer,
+    is_finite,
+    judged,
+    nearest,
+    none_below,
+)
+from sae_audit.direction.methods import CandidateDirections, Choice
+from sae_audit.findings import (
+    DirectionEvaluation,
+    DirectionSelection,
+    StoppedDirection,
+    StopReason,
+)
+from sae_audit.vocabulary import CandidateEffects
+
+
+def not_cut(candidates: CandidateDirections, n_layers: int, layer_cut: float) -> list[int]:
+    """Candidates that point somewhere and do not lie in the layers that are cut."""
+    first_cut = first_cut_layer(n_layers, layer_cut)
+    lengths = np.linalg.norm(candidates.vectors, axis=1)
+    pointing = np.isfinite(lengths) & (lengths > 0.0)
+    return [c for c in np.flatnonzero(pointing).tolist() if candidates.layers[c] < first_cut]
+
+
+def rows(
+    candidates: CandidateDirections, some: Sequence[int], n: int
+) -> tuple[Float[np.ndarray, "row d_model"], list[int]]:
+    """Each of these candidates on each of the first `n` prompts, as `CandidateEffects` is asked."""
+    return np.repeat(candidates.vectors[list(some)], n, axis=0), list(range(n)) * len(some)
+
+
+def choice_in_full(
+    candidates: CandidateDirections,
+    evaluations: Sequence[DirectionEvaluation],
+    filters: Sequence[Filter],
+    order: Order,
+    effects: CandidateEffects,
+    selection: DirectionSelection,
+    *,
+    first_cut: int,
+) -> Choice:
+    """The first in order of the candidates that pass every filter, or how near the nearest came.
+
+    `evaluations` are all that have been asked about; one with a number that is not finite is told of
+    as stopped. Bypass and induce of the one that is shown are asked here, and choose nothing.
+    """
+    told = [judged(e, filters) for e in evaluations if is_finite(e)]
+    selected = best(told, filters, order)
+    reason = (
+        f"None of {len(candidates)} directions passes the filters: the lowest KL is "
+        f"{min(e.kl for e in told):.3f} nats."
+        if told
+        else none_below(first_cut, n_tried=len(candidates))
+    )
+    absent = nearest(told, filters, order, reason=reason)
+    shown = selected or absent.evaluation
+    if shown is not None:
+        whole = _with_scores(shown, candidates, effects)
+        told[told.index(shown)] = whole
+        selected, absent = selected and whole, replace(absent, evaluation=whole)
+    return Choice(
+        selected=selected or absent,
+        evaluations=tuple(told),
+        stopped=_stopped(candidates, told, first_cut),
+        selection=selection,
+    )
+
+
+def _with_scores(
+    e: DirectionEvaluation, candidates: CandidateDirections, effects: CandidateEffects
+) -> DirectionEvaluation:
+    some = [candidates.at(e)]
+    bypass = effects.bypass(*rows(candidates, some, effects.n_harmful))
+    added = rows(candidates, some, effects.n_harmless)
+    induce = effects.induce(*added, [e.layer] * effects.n_harmless)
+    return replace(e, bypass=float(bypass.mean()), induce=float(induce.mean()))
+
+
+def _stopped(
+    candidates: CandidateDirections, told: Sequence[DirectionEvaluation], first_cut: int
+) -> tuple[StoppedDirection, ...]:
+    """All other candidates: too late, or with a number that is not finite."""
+    places = {(e.layer, e.position) for e in told}
+    return tuple(
+        StoppedDirection(
+            position=position,
+            layer=layer,
+            bypass=None,
+            n_bypass=0,
+            induce=None,
+            n_induce=0,
+            kl=None,
+            n_kl=0,
+            reason=StopReason.LAYER if layer >= first_cut else StopReason.NOT_FINITE,
+        )
+        for layer, position in zip(candidates.layers, candidates.positions, strict=True)
+        if (layer, position) not in places
+    )

@@ -1,0 +1,231 @@
+"""The direction that best turns one label's stream into the other's (COSMIC, 2506.00085).
+
+1. Evaluation layers are those in which harmful and harmless training prompts differ most.
+2. Score of a candidate, on validation prompts, at the last token of these layers: cosine of harmful
+   prompts, the direction projected out, with harmless ones; and of harmless prompts, the direction
+   added, with harmful ones (`cosmic_scores`).
+3. Of the candidates that pass the filters the one of the highest score is chosen. There is no floor of
+   what it induces: no output token is read, save for the KL.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from sae_audit.config import DirectionSettings
+from sae_audit.direction.filters import (
+    FINITE,
+    Filter,
+    best,
+    failing,
+    first_cut_layer,
+    kl_filter,
+    layer_filter,
+)
+from sae_audit.direction.in_full import choice_in_full, not_cut, rows
+from sae_audit.direction.methods import (
+    Asked,
+    CandidateDirections,
+    Choice,
+    Means,
+    Price,
+    Selector,
+    Size,
+)
+from sae_audit.direction.selectors.bypass import KL
+from sae_audit.direction.selectors.cosmic_scores import Score, evaluation_layers, likeness
+from sae_audit.findings import DirectionEvaluation, DirectionMeasure, DirectionSelection
+from sae_audit.vocabulary import CandidateQuestions
+
+
+def _number(name: str, title: str, *, higher_is_better: bool = True) -> DirectionMeasure:
+    return DirectionMeasure(
+        name=name, title=title, unit="", higher_is_better=higher_is_better, logarithmic=False
+    )
+
+
+MEASURES = (
+    _number("cosmic", "COSMIC score"),
+    _number("standard_error", "Its standard error", higher_is_better=False),
+    _number("ablation_cosine", "Cosine, projected out"),
+    _number("addition_cosine", "Cosine, added"),
+    _number("cosmic_by_layer", "Mean of cosines by layer"),
+    KL,
+)
+_ROWS = 256
+"""Asked about at once, one a candidate and prompt: their streams are held in memory."""
+_Scored = list[tuple[DirectionEvaluation, Score]]
+
+
+def by_cosmic(
+    candidates: CandidateDirections,
+    means: Means,
+    effects: CandidateQuestions,
+    settings: DirectionSettings,
+    progress: Asked,
+) -> Choice:
+    """The candidate of the highest score that passes every filter."""
+    n, layers = len(candidates), evaluation_layers(means)
+    early = not_cut(candidates, means.n_layers, settings.layer_cut)
+    scored = _scored(candidates, early, layers, effects, lambda done: progress(done, n))
+    filters = (
+        FINITE,
+        layer_filter(means.n_layers, settings.layer_cut),
+        kl_filter(settings.kl_limit),
+        *_last_token_filter([e for e, _ in scored]),
+    )
+    found = choice_in_full(
+        candidates,
+        [e for e, _ in scored],
+        filters,
+        _in_order,
+        effects,
+        DirectionSelection(
+            method="cosmic",
+            rule="the highest COSMIC score among those that pass every filter",
+            source="2506.00085",
+            measures=MEASURES,
+            filters=tuple(one.requires for one in filters if one.requires),
+            remarks=(
+                _read_at(layers, [e for e, _ in scored]),
+                *_comparisons(scored, filters),
+            ),
+        ),
+        first_cut=first_cut_layer(means.n_layers, settings.layer_cut),
+    )
+    progress(n, n)
+    return found
+
+
+def _scored(
+    candidates: CandidateDirections,
+    asked: Sequence[int],
+    layers: Sequence[int],
+    effects: CandidateQuestions,
+    progress: Callable[[int], None],
+) -> _Scored:
+    """The candidates `asked`, each on all prompts, some of them at a time."""
+    n_harmful, n_harmless = effects.n_harmful, effects.n_harmless
+    harmful, harmless = effects.clean_streams(layers)
+    size, found = max(1, _ROWS // max(n_harmful, n_harmless)), _Scored()
+    for start in range(0, len(asked), size):
+        progress(start)
+        some = asked[start : start + size]
+        without = effects.streams_without(*rows(candidates, some, n_harmful), layers)
+        vectors, prompts = rows(candidates, some, n_harmless)
+        places = [candidates.layers[c] for c in some for _ in range(n_harmless)]
+        added = effects.streams_with(vectors, prompts, places, layers)
+        kl = effects.kl(vectors, prompts).reshape(len(some), n_harmless).mean(axis=1)
+        for i, c in enumerate(some):
+            score = Score(
+                ablated=likeness(without[i * n_harmful : (i + 1) * n_harmful], harmless),
+                added=likeness(added[i * n_harmless : (i + 1) * n_harmless], harmful),
+            )
+            found.append((_evaluation(candidates, c, score, float(kl[i])), score))
+    return found
+
+
+def _evaluation(
+    candidates: CandidateDirections, c: int, score: Score, kl: float
+) -> DirectionEvaluation:
+    return DirectionEvaluation(
+        position=candidates.positions[c],
+        layer=candidates.layers[c],
+        bypass=None,
+        induce=None,
+        kl=kl,
+        measures={
+            "cosmic": score.value,
+            "standard_error": score.standard_error,
+            "ablation_cosine": score.ablated.cosine,
+            "addition_cosine": score.added.cosine,
+            "cosmic_by_layer": score.by_layer,
+        },
+    )
+
+
+def _by(name: str) -> Callable[[DirectionEvaluation], tuple[float, int, int]]:
+    """The better candidate first: by a cosine, and of equal ones the earlier."""
+    return lambda e: (-e.measures[name], e.layer, e.position)
+
+
+_in_order = _by("cosmic")
+
+
+def _last_token_filter(evaluations: Sequence[DirectionEvaluation]) -> list[Filter]:
+    """Of the last token only layers that the other tokens speak for; none if there is no other.
+
+    Each other position speaks for two layers, that of its highest cosine projected out and that of its
+    highest added. A candidate deeper than the medians of both is discarded.
+    """
+    others = [e for e in evaluations if e.position != -1]
+    if not others:
+        return []
+    deepest = -1.0
+    for name in ("ablation_cosine", "addition_cosine"):
+        by_position = ([e for e in others if e.position == p] for p in {e.position for e in others})
+        deepest = max(
+            deepest, float(np.median([min(own, key=_by(name)).layer for own in by_position]))
+        )
+    return [
+        Filter(
+            name="at the last token, deeper than the others speak for",
+            requires=f"layer at most {deepest:g} at position -1",
+            fails=lambda e: e.position == -1 and e.layer > deepest,
+            told=lambda e: f"layer {e.layer} at position -1, above {deepest:g}",
+        )
+    ]
+
+
+def _read_at(layers: Sequence[int], evaluations: Sequence[DirectionEvaluation]) -> str:
+    n_above = sum(e.layer > layers[-1] for e in evaluations)
+    said = f"Evaluation layers: {', '.join(map(str, layers))}"
+    if not n_above:
+        return f"{said}."
+    return (
+        f"{said}; {n_above} of {len(evaluations)} candidates lie above and are not seen when added."
+    )
+
+
+def _comparisons(scored: _Scored, filters: Sequence[Filter]) -> list[str]:
+    """Which candidates the score does not tell from the chosen one, and whether the mean over layers
+    of cosines, rather than the cosine of means over layers, chooses another."""
+    selected = best([e for e, _ in scored], filters, _in_order)
+    if selected is None:
+        return []
+    (own,) = (score for e, score in scored if e is selected)
+    passing = [(e, score) for e, score in scored if not failing(e, filters)]
+    near = [e for e, score in passing if e is not selected and score.is_near(own)]
+    said = f"Within one standard error of it, over prompts: {_places(near) or 'no other'}."
+    other = min((e for e, _ in passing), key=_by("cosmic_by_layer"))
+    if other is selected:
+        return [said]
+    of_other, of_selected = (e.measures["cosmic_by_layer"] for e in (other, selected))
+    return [
+        said,
+        f"By the mean of cosines by layer the choice would be {_places([other])}: {of_other:.3f}; the "
+        f"chosen one has {of_selected:.3f}.",
+    ]
+
+
+def _places(evaluations: Sequence[DirectionEvaluation]) -> str:
+    return "; ".join(f"layer {e.layer}, position {e.position}" for e in evaluations)
+
+
+def price(size: Size) -> Price:
+    """Every candidate that is not cut, on every prompt; bypass and induce of one."""
+    n_early = max(0, first_cut_layer(size.n_layers, size.layer_cut))
+    each = size.n_validation * size.n_positions * n_early
+    above = 1.0 - (n_early / 2 + 1) / size.n_layers
+    once = 3 * size.n_validation
+    return Price(
+        forward_passes=3 * each + once,
+        layer_passes=size.n_layers * (each * (2 + above) + once),
+        edited_layer_passes=size.n_layers * (2 * each + size.n_validation),
+        heads=each + 2 * size.n_validation,
+        most_forward_passes=3 * each + once,
+        assumed="evaluation layers near the top",
+    )
+
+
+SELECTOR = Selector(choose=by_cosmic, price=price)

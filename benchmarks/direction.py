@@ -34,6 +34,7 @@ from sae_audit.subject import Subject
 from sae_audit.subject.loading import subject_of
 from sae_audit.subject.model import batches
 from sae_audit.subject.saes.sae import Sae
+from sae_audit.vocabulary import SCORE_BOUND
 
 _DEEP = Shape(
     family="llama",

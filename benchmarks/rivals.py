@@ -64,7 +64,7 @@ def bridge(subject: Subject, ablation: Ablation) -> Answer:
                             index=[f.index for f in ablated if f.layer == layer],
                             selected=selected,
                             value=ablation.clamp,
-                            dose=ablation.dose,
+                            scale=ablation.scale,
                         ),
                     )
                     for layer in layers
@@ -77,12 +77,12 @@ def bridge(subject: Subject, ablation: Ablation) -> Answer:
 
 
 def _clamp(
-    activations: Any, hook: Any, *, index: list[int], selected: Any, value: Any, dose: float
+    activations: Any, hook: Any, *, index: list[int], selected: Any, value: Any, scale: float
 ) -> Any:
     del hook
     changed = activations.clone()
     kept = changed[:, selected]
-    kept[..., index] = (1.0 - dose) * kept[..., index] + dose * value
+    kept[..., index] = (1.0 - scale) * kept[..., index] + scale * value
     changed[:, selected] = kept
     return changed
 

@@ -168,12 +168,12 @@ class MinimalSettings(_Settings):
     is missing; 0 leaves them out."""
 
 
-class DoseSettings(_Settings):
+class AblationScaleSettings(_Settings):
     """Stage 2, fourth step: how much of an ablation it takes to flip a prompt."""
 
     grid: int = Field(default=8, ge=0, le=10_000)
-    """Evenly spaced doses tried between none and the whole ablation; where the whole one of all
-    candidates does not flip, as many from there to `limit`. 0 leaves doses out."""
+    """Evenly spaced scales tried between none and the whole ablation; where the whole one of all
+    candidates does not flip, as many from there to `limit`. 0 leaves scales out."""
     tolerance: float = Field(default=0.02, ge=1e-4)
     """Halve the step in which a prompt first flips until it is no wider (a share of the ablation)."""
     limit: float = Field(default=4.0, gt=1)
@@ -202,9 +202,9 @@ class CascadeSettings(_Settings):
 
     max_waves: int = Field(default=6, ge=1)
     min_effect: float = Field(default=0.1, gt=0)
-    """Nats a waking feature's ablation must lower the refusal score by, to join the next wave."""
+    """Nats by which a dormant feature's ablation must lower the refusal score, to join the next wave."""
     max_tested: int = Field(default=32, ge=1)
-    """Waking features tested per wave, the strongest pull along the refusal direction first."""
+    """Dormant features tested per wave, the largest direct attribution along the direction first."""
     edge_features: int = Field(default=8, ge=1)
     """Features of each wave between which edges are tested one by one: those with the largest
     effect (first wave: the strongest)."""
@@ -345,7 +345,7 @@ class AuditConfig(_Settings):
     direction: DirectionSettings = DirectionSettings()
     candidates: CandidateSettings = CandidateSettings()
     minimal: MinimalSettings = MinimalSettings()
-    dose: DoseSettings = DoseSettings()
+    ablation_scale: AblationScaleSettings = AblationScaleSettings()
     interactions: InteractionSettings = InteractionSettings()
     cascade: CascadeSettings = CascadeSettings()
     controls: ControlSettings = ControlSettings()

@@ -184,15 +184,15 @@ def separation_p_value(
 ) -> float:
     """One-sided permutation p-value that positive cases score no higher than negative ones.
 
-    The statistic is the rank sum, labels are dealt anew 10,000 times; never exactly 0: the data
-    themselves count as one dealing.
+    The statistic is the rank sum, labels are permuted 10,000 times; never exactly 0: the data
+    themselves count as one permutation.
     """
     above, m, _ = _above(positive, negative)
     ranks = stats.rankdata(np.concatenate([positive, negative]))
-    dealt = np.random.default_rng(seed).permuted(np.tile(ranks, (10_000, 1)), axis=1)[:, :m]
+    permuted = np.random.default_rng(seed).permuted(np.tile(ranks, (10_000, 1)), axis=1)[:, :m]
     least = above + m * (m + 1) / 2
     # Ranks are multiples of a half, so the sums are exact.
-    return float((1 + (dealt.sum(axis=1) >= least).sum()) / 10_001)
+    return float((1 + (permuted.sum(axis=1) >= least).sum()) / 10_001)
 
 
 def sign_test_p_value(n_for: int, n_against: int) -> float:

@@ -92,7 +92,7 @@ FeatureValues = Mapping[int, Float[np.ndarray, " d_sae"]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ablation:
-    """What "ablate the feature" means: `x <- x - dose * sum_{i in S} (f_i(x) - clamp) d_i`.
+    """What "ablate the feature" means: `x <- x - scale * sum_{i in S} (f_i(x) - clamp) d_i`.
 
     `f_i` is computed on the current `x`, so ablations at earlier layers are felt at later ones.
     """
@@ -101,18 +101,18 @@ class Ablation:
     """The activation each ablated feature is set to: one value for all, or each feature's own."""
     positions: Positions = Positions.ALL
     error_term: ErrorTerm = ErrorTerm.KEPT
-    dose: float = 1.0
+    scale: float = 1.0
     """How far each ablated feature goes from its activation towards its clamp: 0 leaves it, 1 is
     the ablation, more than 1 overshoots. A share, not below 0; the error term is treated alike at
-    every dose."""
+    every scale."""
 
 
 @dataclass(frozen=True, slots=True)
-class Dosed:
-    """A question about one prompt: these features, ablated by this dose."""
+class Scaled:
+    """A question about one prompt: these features, ablated by this scale."""
 
     features: FeatureSet
-    dose: float
+    scale: float
 
 
 class Part(StrEnum):
@@ -321,7 +321,7 @@ class Active(Protocol):
 
 
 @runtime_checkable
-class Pull(Protocol):
+class DirectAttribution(Protocol):
     """How strongly features push one prompt's residual stream along the refusal direction."""
 
     def __call__(

@@ -2,7 +2,7 @@
 
 1. Models without a mechanism, of four kinds: random tiny Llamas and Gemmas with random SAEs; the
    organism's architecture with random weights, through its SAEs; the organism itself, on prompts
-   whose labels are dealt anew. Random models refuse about half of all prompts, scores close to 0:
+   whose labels are permuted. Random models refuse about half of all prompts, scores close to 0:
    the hardest case, where any ablation flips something (`organisms.mechanismless`).
 2. A whole audit of each, from files, with small settings.
 3. A false alarm is a run without an absence: one that claims a mechanism.

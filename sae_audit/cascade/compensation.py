@@ -1,9 +1,9 @@
-"""How much of an ablation's effect waking features undo (2307.15771, section 3, as mediation)."""
+"""How much of an ablation's effect activated features undo (2307.15771, section 3, as mediation)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sae_audit.cascade.waking import features_of
+from sae_audit.cascade.activation_tokens import features_of
 from sae_audit.findings import FirstWaveEffects
 from sae_audit.vocabulary import (
     FeatureId,
@@ -22,7 +22,7 @@ class Compensation:
     """`1 - total effect / direct effect` of one ablation, with the final norm live and frozen."""
 
     effects: FirstWaveEffects | None
-    """None where dormant features keep waking."""
+    """None where dormant features keep activating."""
     ratio: float | None
     reason: str
     """Why the ratio is not stated; empty where it is."""
@@ -44,26 +44,26 @@ def compensation(
 
     Total effect: the fall of the refusal score, nats. Direct effect: the same fall with every
     feature that was dormant on the clean run held at its clean value, zero, so that nothing can
-    wake and cover. (2307.15771 freezes downstream layers; holding only the dormant features keeps
-    ordinary downstream processing in both effects and isolates what waking adds.) 0: nothing
-    covers; 0.5: half of the effect is undone; negative: what wakes adds to the effect.
+    activate and cover. (2307.15771 freezes downstream layers; holding only the dormant features keeps
+    ordinary downstream processing in both effects and isolates what activated adds.) 0: nothing
+    covers; 0.5: half of the effect is undone; negative: what activates adds to the effect.
 
     The frozen ratio's direct effect has the final norm divide by the clean run's root mean square
     as well, so that what is left is not scaled up (2402.15390: about 30% of self-repair); the total
     effect is the same, that of the model as it is.
 
-    No ratio where the direct effect is below `floor` nats or dormant features keep waking; no
+    No ratio where the direct effect is below `floor` nats or dormant features keep activating; no
     frozen one where `frozen_norm_obstacle` says why.
     """
     held: FeatureSet = frozenset()
     for _ in range(_MAX_ROUNDS):
         now = firing([Intervention(ablated=ablated, held=held)])[0]
-        woken = frozenset(f for f in features_of(now) if f not in clean) - held - ablated
-        if not woken:
+        activated = frozenset(f for f in features_of(now) if f not in clean) - held - ablated
+        if not activated:
             break
-        held |= woken
+        held |= activated
     else:
-        reason = f"dormant features still wake after {_MAX_ROUNDS} rounds of holding them"
+        reason = f"dormant features still activate after {_MAX_ROUNDS} rounds of holding them"
         return Compensation(
             effects=None,
             ratio=None,
@@ -72,15 +72,15 @@ def compensation(
             frozen_reason=reason,
             n_sets_scored=0,
         )
-    nothing_wakes = Intervention(ablated=ablated, held=held)
-    sets = [Intervention(), Intervention(ablated=ablated), nothing_wakes]
-    before, after, without_waking = (float(value) for value in score(sets))
-    total, direct, frozen = before - after, before - without_waking, None
+    nothing_activates = Intervention(ablated=ablated, held=held)
+    sets = [Intervention(), Intervention(ablated=ablated), nothing_activates]
+    before, after, without_activation = (float(value) for value in score(sets))
+    total, direct, frozen = before - after, before - without_activation, None
     ratio, reason = _ratio(total, direct, floor)
     frozen_compensation_ratio, frozen_reason, n_frozen = None, frozen_norm_obstacle, 0
     if not frozen_norm_obstacle:
         n_frozen = 1
-        frozen = before - float(score([nothing_wakes], FinalNorm.FROZEN)[0])
+        frozen = before - float(score([nothing_activates], FinalNorm.FROZEN)[0])
         frozen_compensation_ratio, frozen_reason = _ratio(total, frozen, floor)
     return Compensation(
         effects=FirstWaveEffects(total=total, direct=direct, direct_frozen=frozen),

@@ -1,18 +1,18 @@
-"""Which features' ablation wakes which, each edge tested by itself (2509.09708, mediated).
+"""Which features' ablation activates which, each edge tested by itself (2509.09708, mediated).
 
 For a feature B of a wave, the earlier waves E, and a cause A among them:
 
-1. Spared: is B awake with E but A ablated? If not, A is necessary.
-2. Alone and held: is B awake with A alone ablated, every other feature of the cascade held at its
+1. Spared: is B active with E but A ablated? If not, A is necessary.
+2. Alone and held: is B active with A alone ablated, every other feature of the cascade held at its
    clean activations? Then the edge is direct.
-3. Alone: is B awake with A alone ablated, everything else free? Then, if not direct, the edge is
+3. Alone: is B active with A alone ablated, everything else free? Then, if not direct, the edge is
    mediated by other features of the cascade.
 4. Neither 2 nor 3, but 1: A is needed jointly with others.
 5. What a mediated or joint edge runs through: hold each other feature of the cascade at its clean
-   activations, one at a time; those that put B back to sleep.
+   activations, one at a time; those that put B inactive again.
 6. Control: features outside the cascade ablated in A's place.
 
-A direct edge may be masked: A alone wakes a backup that keeps B asleep in its stead, and only
+A direct edge may be masked: A alone activates a backup that keeps B inactive in its stead, and only
 holding that backup shows what A does.
 """
 
@@ -20,25 +20,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sae_audit.config import CascadeSettings
-from sae_audit.findings import Cascade, EdgeKind, WakeEdge, WakeEdges
+from sae_audit.findings import BackupEdge, BackupEdges, Cascade, EdgeKind
 from sae_audit.sampling import nearest
 from sae_audit.vocabulary import Activations, Active, FeatureId, FeatureSet, Intervention
 
 
-def wake_edges(
+def backup_edges(
     found: Cascade, active: Active, activations: Activations, settings: CascadeSettings
-) -> WakeEdges:
+) -> BackupEdges:
     """The edges of one prompt's cascade between features of earlier and of later waves."""
     waves = [frozenset(wave.features) for wave in found.waves]
     earlier = [frozenset[FeatureId]().union(*waves[:i]) for i in range(len(waves))]
     if len(waves) < 2:
-        return WakeEdges(
+        return BackupEdges(
             prompt_id=found.prompt_id, edges=(), n_pairs_tested=0, left_out=(), n_runs=0
         )
     firing = active(earlier)
     chosen = _chosen(found, firing[0], settings.edge_features)
     pairs = [
-        _Pair(cause=a, feature=b, earlier=earlier[j], awake=firing[i])
+        _Pair(cause=a, feature=b, earlier=earlier[j], active=firing[i])
         for j in range(1, len(waves))
         for b in chosen[j]
         for i in range(j)
@@ -46,7 +46,7 @@ def wake_edges(
     ]
     readings = _Readings(activations, sorted({pair.feature for pair in pairs}))
     edges = _tested(pairs, earlier[-1] | waves[-1], readings, settings.edge_controls)
-    return WakeEdges(
+    return BackupEdges(
         prompt_id=found.prompt_id,
         edges=tuple(edges),
         n_pairs_tested=len(pairs),
@@ -57,13 +57,13 @@ def wake_edges(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Pair:
-    """A cause that may wake a feature."""
+    """A cause that may activate a feature."""
 
     cause: FeatureId
     feature: FeatureId
     earlier: FeatureSet
     """All waves before the feature's own."""
-    awake: Mapping[FeatureId, float]
+    active: Mapping[FeatureId, float]
     """What fires where the cause does: with all waves before the cause's own ablated."""
 
     @property
@@ -110,14 +110,14 @@ def _chosen(
     first = sorted(found.waves[0].features, key=lambda f: (-clean.get(f, 0.0), f))
     chosen = [tuple(sorted(first[:n]))]
     for wave in found.waves[1:]:
-        strongest = sorted(wave.wakes, key=lambda wake: (-wake.effect, wake.feature))
-        chosen.append(tuple(sorted(wake.feature for wake in strongest[:n])))
+        strongest = sorted(wave.backups, key=lambda backup: (-backup.effect, backup.feature))
+        chosen.append(tuple(sorted(backup.feature for backup in strongest[:n])))
     return chosen
 
 
 def _tested(
     pairs: Sequence[_Pair], members: FeatureSet, readings: _Readings, n_controls: int
-) -> list[WakeEdge]:
+) -> list[BackupEdge]:
     readings.ask(
         under
         for pair in pairs
@@ -149,12 +149,12 @@ def _kind(pair: _Pair, members: FeatureSet, readings: _Readings) -> EdgeKind | N
     if readings.of(pair.feature, pair.spared) > 0.0:
         return None
     # What has fired only under another reading's rounding is no edge.
-    awake = readings.of(pair.feature, Intervention(ablated=pair.earlier)) > 0.0
-    return EdgeKind.JOINT if awake else None
+    active = readings.of(pair.feature, Intervention(ablated=pair.earlier)) > 0.0
+    return EdgeKind.JOINT if active else None
 
 
 def _routes(pair: _Pair, kind: EdgeKind, members: FeatureSet) -> dict[FeatureId, Intervention]:
-    """The run in which it wakes, with one other feature of the cascade held, by that feature."""
+    """The run in which it activates, with one other feature of the cascade held, by that feature."""
     if kind == EdgeKind.DIRECT:
         return {}
     ablated = frozenset([pair.cause]) if kind == EdgeKind.MEDIATED else pair.earlier
@@ -166,7 +166,7 @@ def _routes(pair: _Pair, kind: EdgeKind, members: FeatureSet) -> dict[FeatureId,
 
 def _controls(pair: _Pair, kind: EdgeKind, members: FeatureSet, n: int) -> list[Intervention]:
     """The cause's ablation replaced by that of features that are not in the cascade."""
-    others = nearest(pair.cause, pair.awake, excluded=members, n=n)
+    others = nearest(pair.cause, pair.active, excluded=members, n=n)
     rest = pair.earlier - {pair.cause} if kind == EdgeKind.JOINT else frozenset[FeatureId]()
     held = members - {pair.feature} if kind == EdgeKind.DIRECT else frozenset[FeatureId]()
     return [Intervention(ablated=rest | {other}, held=held) for other in others]
@@ -174,17 +174,17 @@ def _controls(pair: _Pair, kind: EdgeKind, members: FeatureSet, n: int) -> list[
 
 def _edge(
     pair: _Pair, kind: EdgeKind, members: FeatureSet, readings: _Readings, n_controls: int
-) -> WakeEdge:
+) -> BackupEdge:
     def activation(under: Intervention) -> float:
         return readings.of(pair.feature, under)
 
     controls = _controls(pair, kind, members, n_controls)
-    return WakeEdge(
+    return BackupEdge(
         cause=pair.cause,
         feature=pair.feature,
         kind=kind,
         activation=activation(Intervention(ablated=pair.earlier)),
-        activation_spared=activation(pair.spared),
+        activation_kept=activation(pair.spared),
         activation_alone=activation(pair.alone),
         activation_held=activation(pair.held(members)),
         through=tuple(
@@ -193,5 +193,5 @@ def _edge(
             if activation(under) <= 0.0
         ),
         n_controls=len(controls),
-        n_controls_waking=sum(activation(under) > 0.0 for under in controls),
+        n_controls_activating=sum(activation(under) > 0.0 for under in controls),
     )

@@ -3,20 +3,25 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from sae_audit.cascade.pooled_depth import beside_chance, compensation, depths, frozen_ratios
+from sae_audit.cascade.pooled_depth import (
+    against_null_cascades,
+    compensation,
+    depths,
+    frozen_ratios,
+)
 from sae_audit.cascade.pooled_edges import FEWEST, edge_kinds, pooled_edges
 from sae_audit.findings import (
-    Awake,
-    AwakeBesideRandom,
+    ActivatedAgainstRandom,
+    ActivatedFeatures,
+    ActivationTokens,
+    BackupEdges,
     Cascade,
-    CascadeByChance,
+    CascadeNull,
     Estimate,
     PooledCascade,
     PooledWaveFeature,
     TokenCounts,
     TokenShare,
-    WakeEdges,
-    Waking,
 )
 from sae_audit.statistics import mean, share, sign_flip_p_value
 from sae_audit.vocabulary import TokenClass
@@ -24,9 +29,9 @@ from sae_audit.vocabulary import TokenClass
 
 def pooled_cascade(
     cascades: Sequence[Cascade],
-    edges: Sequence[WakeEdges],
-    wakings: Sequence[Waking],
-    by_chance: Sequence[CascadeByChance],
+    edges: Sequence[BackupEdges],
+    tokens_by_prompt: Sequence[ActivationTokens],
+    null: Sequence[CascadeNull],
     *,
     seed: int,
 ) -> PooledCascade:
@@ -36,7 +41,7 @@ def pooled_cascade(
     frozen, norm = frozen_ratios(cascades, seed=seed)
     return PooledCascade(
         depths=depths(cascades, seed=seed),
-        by_chance=beside_chance(cascades, by_chance, seed=seed),
+        null=against_null_cascades(cascades, null, seed=seed),
         features=_features(cascades),
         edges=often,
         n_rare_pairs=len(rare),
@@ -44,10 +49,12 @@ def pooled_cascade(
         edge_kinds=edge_kinds(edges, seed=seed),
         tokens=tuple(
             one
-            for n_waves in sorted({one.n_waves for found in wakings for one in found.awake})
-            for one in _token_shares(wakings, n_waves, seed)
+            for n_waves in sorted(
+                {one.n_waves for found in tokens_by_prompt for one in found.active}
+            )
+            for one in _token_shares(tokens_by_prompt, n_waves, seed)
         ),
-        awake=_beside_random(wakings, seed),
+        active=_beside_random(tokens_by_prompt, seed),
         compensation=compensation(cascades, seed=seed),
         compensation_frozen=frozen,
         compensation_norm=norm,
@@ -70,12 +77,14 @@ def _features(cascades: Sequence[Cascade]) -> tuple[PooledWaveFeature, ...]:
     )
 
 
-def _token_shares(wakings: Sequence[Waking], n_waves: int, seed: int) -> list[TokenShare]:
-    """Over the prompts in which something wakes after so many waves; none where they are too few."""
-    chosen: list[tuple[Waking, Awake]] = [
+def _token_shares(
+    tokens_by_prompt: Sequence[ActivationTokens], n_waves: int, seed: int
+) -> list[TokenShare]:
+    """Over the prompts in which something activates after so many waves; none where they are too few."""
+    chosen: list[tuple[ActivationTokens, ActivatedFeatures]] = [
         (found, one)
-        for found in wakings
-        for one in found.awake
+        for found in tokens_by_prompt
+        for one in found.active
         if one.n_waves == n_waves and one.n_features
     ]
     if len(chosen) < FEWEST:
@@ -100,23 +109,25 @@ def _token_shares(wakings: Sequence[Waking], n_waves: int, seed: int) -> list[To
     ]
 
 
-def _beside_random(wakings: Sequence[Waking], seed: int) -> tuple[AwakeBesideRandom, ...]:
-    by_waves: dict[int, list[Awake]] = defaultdict(list)
-    for found in wakings:
-        for one in found.awake:
+def _beside_random(
+    tokens_by_prompt: Sequence[ActivationTokens], seed: int
+) -> tuple[ActivatedAgainstRandom, ...]:
+    by_waves: dict[int, list[ActivatedFeatures]] = defaultdict(list)
+    for found in tokens_by_prompt:
+        for one in found.active:
             by_waves[one.n_waves].append(one)
     often = sorted(n for n, found in by_waves.items() if len(found) >= FEWEST)
     return tuple(_one_beside_random(n, by_waves, seed) for n in often)
 
 
 def _one_beside_random(
-    n_waves: int, by_waves: Mapping[int, Sequence[Awake]], seed: int
-) -> AwakeBesideRandom:
+    n_waves: int, by_waves: Mapping[int, Sequence[ActivatedFeatures]], seed: int
+) -> ActivatedAgainstRandom:
     own = [float(one.n_features) for one in by_waves[n_waves]]
     random = [sum(one.n_random) / len(one.n_random) for one in by_waves[n_waves]]
-    return AwakeBesideRandom(
+    return ActivatedAgainstRandom(
         n_waves=n_waves,
-        n_awake=mean(own, seed=seed),
+        n_activated=mean(own, seed=seed),
         n_random=mean(random, seed=seed),
         p_value=sign_flip_p_value([a - b for a, b in zip(own, random, strict=True)], seed=seed),
     )

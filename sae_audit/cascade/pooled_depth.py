@@ -7,12 +7,12 @@ import numpy as np
 
 from sae_audit.findings import (
     Cascade,
-    CascadeByChance,
+    CascadeNull,
     Depths,
     Estimate,
     FirstWaveEffects,
-    PooledByChance,
     PooledCompensation,
+    PooledNull,
 )
 from sae_audit.statistics import mean, ratio, resampled_ratio, share, sign_flip_p_value
 
@@ -28,16 +28,16 @@ def depths(cascades: Sequence[Cascade], *, seed: int) -> Depths:
     )
 
 
-def beside_chance(
-    cascades: Sequence[Cascade], by_chance: Sequence[CascadeByChance], *, seed: int
-) -> PooledByChance | None:
+def against_null_cascades(
+    cascades: Sequence[Cascade], null: Sequence[CascadeNull], *, seed: int
+) -> PooledNull | None:
     """The same of random sets, on the prompts that have one; None where none has."""
     own = {found.prompt_id: found for found in cascades}
-    random = [one.cascade for one in by_chance if one.cascade is not None]
+    random = [one.cascade for one in null if one.cascade is not None]
     if not random:
         return None
     differences = [float(own[one.prompt_id].depth - one.depth) for one in random]
-    return PooledByChance(
+    return PooledNull(
         depths=depths(random, seed=seed),
         p_value=sign_flip_p_value(differences, seed=seed),
         compensation=compensation(random, seed=seed),

@@ -1,17 +1,17 @@
-"""Which features wake which on many prompts, beside stand-ins for the causes."""
+"""Which features activate which on many prompts, beside stand-ins for the causes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from sae_audit.findings import (
+    BackupEdge,
+    BackupEdges,
     Cascade,
     EdgeKind,
     EdgesOfKind,
     Estimate,
     PooledEdge,
     StandIns,
-    WakeEdge,
-    WakeEdges,
 )
 from sae_audit.statistics import mean, share
 from sae_audit.vocabulary import FeatureId
@@ -25,14 +25,14 @@ FEWEST = 3
 
 
 def pooled_edges(
-    cascades: Sequence[Cascade], edges: Sequence[WakeEdges]
+    cascades: Sequence[Cascade], edges: Sequence[BackupEdges]
 ) -> tuple[tuple[PooledEdge, ...], list[int]]:
     """Pairs tested on enough prompts, the most edges first; and of each other pair its edges.
 
     Pairs without an edge are among them: a share of pairs that were named for their edge could not
     be 0.
     """
-    found: dict[Pair, list[WakeEdge]] = defaultdict(list)
+    found: dict[Pair, list[BackupEdge]] = defaultdict(list)
     for one in edges:
         for edge in one.edges:
             found[edge.cause, edge.feature].append(edge)
@@ -44,7 +44,7 @@ def pooled_edges(
     return tuple(_pooled(pair, found[pair], n_tested[pair]) for pair in often), rare
 
 
-def edge_kinds(edges: Sequence[WakeEdges], *, seed: int) -> tuple[EdgesOfKind, ...]:
+def edge_kinds(edges: Sequence[BackupEdges], *, seed: int) -> tuple[EdgesOfKind, ...]:
     """All edges, kind by kind; a kind without any is named with none."""
     return tuple(
         EdgesOfKind(
@@ -56,7 +56,7 @@ def edge_kinds(edges: Sequence[WakeEdges], *, seed: int) -> tuple[EdgesOfKind, .
     )
 
 
-def _pairs_tested(cascades: Sequence[Cascade], edges: Sequence[WakeEdges]) -> Iterator[Pair]:
+def _pairs_tested(cascades: Sequence[Cascade], edges: Sequence[BackupEdges]) -> Iterator[Pair]:
     left_out = {one.prompt_id: frozenset(one.left_out) for one in edges}
     for found in cascades:
         if found.prompt_id not in left_out:
@@ -73,7 +73,7 @@ def _pairs_tested(cascades: Sequence[Cascade], edges: Sequence[WakeEdges]) -> It
                     yield cause, feature
 
 
-def _pooled(pair: Pair, edges: Sequence[WakeEdge], n_tested: int) -> PooledEdge:
+def _pooled(pair: Pair, edges: Sequence[BackupEdge], n_tested: int) -> PooledEdge:
     by_kind = {kind: [edge for edge in edges if edge.kind == kind] for kind in EdgeKind}
     return PooledEdge(
         cause=pair[0],
@@ -83,19 +83,19 @@ def _pooled(pair: Pair, edges: Sequence[WakeEdge], n_tested: int) -> PooledEdge:
         stand_ins={
             kind: StandIns(
                 n=sum(edge.n_controls for edge in own),
-                n_waking=sum(edge.n_controls_waking for edge in own),
+                n_activating=sum(edge.n_controls_activating for edge in own),
             )
             for kind, own in by_kind.items()
         },
     )
 
 
-def _control(edges: Sequence[WakeEdges], kind: EdgeKind, seed: int) -> Estimate | None:
-    """Mean over prompts of the share of stand-ins that wake what the cause wakes."""
+def _control(edges: Sequence[BackupEdges], kind: EdgeKind, seed: int) -> Estimate | None:
+    """Mean over prompts of the share of stand-ins that activate what the cause activates."""
     shares: list[float] = []
     for one in edges:
         own = [edge for edge in one.edges if edge.kind == kind]
         n = sum(edge.n_controls for edge in own)
         if n:
-            shares.append(sum(edge.n_controls_waking for edge in own) / n)
+            shares.append(sum(edge.n_controls_activating for edge in own) / n)
     return mean(shares, seed=seed) if shares else None

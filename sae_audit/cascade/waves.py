@@ -1,11 +1,11 @@
-"""Stage 4: dormant features that wake, wave behind wave, as earlier ones are ablated (2509.09708).
+"""Stage 4: dormant features that activate, wave behind wave, as earlier ones are ablated (2509.09708).
 
 1. The first wave: the features of the minimal set that fire on the clean run.
 2. Ablate all waves so far and encode again. Dormant features: zero on the clean run, firing now.
 3. Test those of the minimal set, and of the others the ones that push hardest along the refusal
    direction: by how much does ablating each lower the score further?
-4. The next wave: those of the minimal set that woke, and the tested ones with enough effect.
-5. Repeat until nothing wakes, or what wakes does not move the score.
+4. The next wave: those of the minimal set that activated, and the tested ones with enough effect.
+5. Repeat until nothing activates, or what activates does not move the score.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,16 @@ import numpy as np
 
 from sae_audit.cascade.compensation import compensation
 from sae_audit.config import CascadeSettings
-from sae_audit.findings import Cascade, Wake, Wave
-from sae_audit.vocabulary import Active, FeatureId, FeatureSet, Firing, HeldScore, Pull, Score
+from sae_audit.findings import BackupFeature, Cascade, Wave
+from sae_audit.vocabulary import (
+    Active,
+    DirectAttribution,
+    FeatureId,
+    FeatureSet,
+    Firing,
+    HeldScore,
+    Score,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +33,7 @@ class Questions:
 
     score: Score
     active: Active
-    pull: Pull
+    direct_attribution: DirectAttribution
     firing: Firing
     held_score: HeldScore
     frozen_norm_obstacle: str = ""
@@ -50,7 +58,9 @@ def cascade(
     first = minimal if silent_act else frozenset(minimal & clean.keys())
     assert first, "a set none of whose features fires cannot have flipped the prompt"
     clean_score, score_first = (float(value) for value in ask.score([frozenset(), first]))
-    waves = [Wave(features=tuple(sorted(first)), score_after=score_first, n_awake=0, wakes=())]
+    waves = [
+        Wave(features=tuple(sorted(first)), score_after=score_first, n_activated=0, backups=())
+    ]
     ablated, n_scored, stop = first, 2, ""
     while not stop:
         wave, n_tested, stop = _next_wave(ask, ablated, clean, minimal, waves[-1], settings)
@@ -93,33 +103,33 @@ def _next_wave(
 ) -> tuple[Wave | None, int, str]:
     """The next wave or None, the number of sets scored, and why the cascade ends (or nothing)."""
     now = ask.active([ablated])[0]
-    awake = {f: value for f, value in now.items() if f not in clean and f not in ablated}
-    if not awake:
-        return None, 0, "no dormant feature wakes"
-    pulls = dict(zip(awake, ask.pull(ablated, list(awake)), strict=True))
-    tested = _tested(pulls, minimal, settings.max_tested)
+    active = {f: value for f, value in now.items() if f not in clean and f not in ablated}
+    if not active:
+        return None, 0, "no dormant feature activates"
+    attributions = dict(zip(active, ask.direct_attribution(ablated, list(active)), strict=True))
+    tested = _tested(attributions, minimal, settings.max_tested)
     scores = ask.score([ablated | {feature} for feature in tested])
     effects = {f: last.score_after - float(s) for f, s in zip(tested, scores, strict=True)}
     joining = [f for f in tested if f in minimal or effects[f] >= settings.min_effect]
     if not joining:
         reason = (
-            f"{len(awake)} dormant features wake, but none of the {len(tested)} tested lowers the "
+            f"{len(active)} dormant features activate, but none of the {len(tested)} tested lowers the "
             f"score by {settings.min_effect:g} nats"
         )
         return None, len(tested), reason
     score_after = float(ask.score([ablated | frozenset(joining)])[0])
-    woken_by = _woken_by(ask.active, ablated, joining)
+    activated_by = _activated_by(ask.active, ablated, joining)
     wave = Wave(
         features=tuple(sorted(joining)),
         score_after=score_after,
-        n_awake=len(awake),
-        wakes=tuple(
-            Wake(
+        n_activated=len(active),
+        backups=tuple(
+            BackupFeature(
                 feature=feature,
-                activation=float(awake[feature]),
-                pull=float(pulls[feature]),
+                activation=float(active[feature]),
+                direct_attribution=float(attributions[feature]),
                 effect=effects[feature],
-                woken_by=woken_by[feature],
+                activated_by=activated_by[feature],
             )
             for feature in sorted(joining)
         ),
@@ -131,23 +141,23 @@ def _next_wave(
 
 
 def _tested(
-    pulls: Mapping[FeatureId, float], minimal: FeatureSet, max_tested: int
+    attributions: Mapping[FeatureId, float], minimal: FeatureSet, max_tested: int
 ) -> list[FeatureId]:
-    """Waking features of the minimal set, then those that push to refuse, hardest first."""
-    own = sorted(feature for feature in pulls if feature in minimal)
-    others = [f for f in pulls if f not in minimal and pulls[f] > 0.0]
-    others.sort(key=lambda feature: (-pulls[feature], feature))
+    """Dormant features of the minimal set, then those that push to refuse, hardest first."""
+    own = sorted(feature for feature in attributions if feature in minimal)
+    others = [f for f in attributions if f not in minimal and attributions[f] > 0.0]
+    others.sort(key=lambda feature: (-attributions[feature], feature))
     return own + others[: max(0, max_tested - len(own))]
 
 
-def _woken_by(
-    active: Active, ablated: FeatureSet, woken: Sequence[FeatureId]
+def _activated_by(
+    active: Active, ablated: FeatureSet, activated: Sequence[FeatureId]
 ) -> dict[FeatureId, tuple[FeatureId, ...]]:
-    """For each woken feature, the ablated ones whose sparing alone puts it back to sleep."""
+    """For each activated feature, the ablated ones whose sparing alone makes it inactive again."""
     causes = sorted(ablated)
     firing = active([ablated - {cause} for cause in causes])
-    asleep = np.array([[feature not in fires for feature in woken] for fires in firing])
+    inactive = np.array([[feature not in fires for feature in activated] for fires in firing])
     return {
-        feature: tuple(cause for cause, slept in zip(causes, asleep[:, i], strict=True) if slept)
-        for i, feature in enumerate(woken)
+        feature: tuple(cause for cause, slept in zip(causes, inactive[:, i], strict=True) if slept)
+        for i, feature in enumerate(activated)
     }

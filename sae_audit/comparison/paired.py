@@ -19,7 +19,7 @@ from sae_audit.record.run import Run
 from sae_audit.statistics import mean, share, sign_flip_p_value
 
 _SHIFTS = 20
-_DEALINGS = 4000
+_PERMUTATIONS = 4000
 _LEVEL = 0.95
 _FEWEST = 2
 
@@ -121,7 +121,7 @@ def features(a: Run, b: Run, seed: int) -> FeatureChange | None:
     elsewhere = [jaccard[i, [j for j in range(n) if j != i]].mean() for i in range(n)]
     sizes = np.array([len(sets_b[p]) - len(sets_a[p]) for p in both], dtype=float)
     pooled = [run.pooled_set for run in (a, b)]
-    shifts, by_chance = _shifts([sets_a[p] for p in both], [sets_b[p] for p in both], seed)
+    shifts, null = _shifts([sets_a[p] for p in both], [sets_b[p] for p in both], seed)
     return FeatureChange(
         n=n,
         overlap=mean(np.diag(jaccard), seed=seed),
@@ -134,7 +134,7 @@ def features(a: Run, b: Run, seed: int) -> FeatureChange | None:
             else None
         ),
         shifts=shifts,
-        shift_by_chance=by_chance,
+        shift_under_null=null,
     )
 
 
@@ -151,8 +151,8 @@ def _shifts(
     names = sorted(frozenset[Feature]().union(*a, *b))
     held_a, held_b = (np.array([[f in own for f in names] for own in sets]) for sets in (a, b))
     change = held_b.astype(float) - held_a
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (_DEALINGS, len(a)))
-    by_chance = np.abs(signs @ change).max(axis=1) / len(a)
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (_PERMUTATIONS, len(a)))
+    null = np.abs(signs @ change).max(axis=1) / len(a)
     largest = np.argsort(-np.abs(change.mean(axis=0)), kind="stable")[:_SHIFTS]
     shifts = tuple(
         FeatureShift(
@@ -163,7 +163,7 @@ def _shifts(
         )
         for i in largest
     )
-    return shifts, float(np.quantile(by_chance, _LEVEL))
+    return shifts, float(np.quantile(null, _LEVEL))
 
 
 def cascades(a: Run, b: Run, seed: int) -> CascadeChange | None:

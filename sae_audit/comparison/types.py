@@ -114,7 +114,7 @@ class FeatureChange:
     overlap: Estimate
     """Mean Jaccard overlap of a prompt's two sets."""
     overlap_shuffled: Estimate
-    """The same with one run's sets dealt to other prompts: what shared features alone give."""
+    """The same with one run's sets permuted to other prompts: what shared features alone give."""
     beyond_shuffled: Paired
     """Overlap of a prompt's own two sets less that with the sets of other prompts."""
     size: Paired
@@ -124,9 +124,9 @@ class FeatureChange:
     has none."""
     shifts: tuple[FeatureShift, ...]
     """Features whose share changed most, largest first."""
-    shift_by_chance: float
-    """Control of `shifts`: the largest change of any feature's share that 95% of random dealings stay
-    below, in which each prompt's two sets change places or not."""
+    shift_under_null: float
+    """Control of `shifts`: the largest change of any feature's share that 95% of random
+    permutations stay below, in which each prompt's two sets change places or not."""
 
 
 @dataclass(frozen=True, kw_only=True)

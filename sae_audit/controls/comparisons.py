@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.findings import DoseControl, ErrorTermControl, Estimate, FlipDose, SetControl
+from sae_audit.findings import ErrorTermControl, Estimate, FlipScale, ScaleControl, SetControl
 from sae_audit.margins import answers, refuses
 from sae_audit.statistics import mean, median, share
 from sae_audit.vocabulary import FeatureSet, Score
@@ -33,28 +33,28 @@ def set_control(name: str, scores: Mapping[str, Score], sets: Sets, *, seed: int
     return SetControl(name=name, flipped=flipped, score_drop=mean(drops, seed=seed))
 
 
-def dose_control(
-    found: Sequence[FlipDose],
-    random_scores: Callable[[FlipDose], Float[np.ndarray, " set"]] | None,
+def scale_control(
+    found: Sequence[FlipScale],
+    random_scores: Callable[[FlipScale], Float[np.ndarray, " set"]] | None,
     *,
     seed: int,
-) -> DoseControl:
-    """Smallest doses of one kind of prompts, and what random sets do at each prompt's own.
+) -> ScaleControl:
+    """Smallest scales of one kind of prompts, and what random sets do at each prompt's own.
 
     `random_scores` gives the refusal scores (nats) of a prompt under random sets, ablated by the
-    dose that flips it; None where no such sets can be drawn.
+    scale that flips it; None where no such sets can be drawn.
     """
     (ablated,) = {one.ablated for one in found}
-    flipping = [one for one in found if one.dose is not None]
-    doses = [one.dose for one in flipping if one.dose is not None]
+    flipping = [one for one in found if one.scale is not None]
+    scales = [one.scale for one in flipping if one.scale is not None]
     by_random = (
         [float(answers(random_scores(one)).mean()) for one in flipping] if random_scores else []
     )
-    return DoseControl(
+    return ScaleControl(
         ablated=ablated,
-        flipped=share(len(doses), len(found)),
-        mean=mean(doses, seed=seed) if doses else None,
-        median=median(doses, seed=seed) if doses else None,
+        flipped=share(len(scales), len(found)),
+        mean=mean(scales, seed=seed) if scales else None,
+        median=median(scales, seed=seed) if scales else None,
         random_flipped=(_share_flipped(by_random, counted=False, seed=seed) if by_random else None),
     )
 

@@ -3,7 +3,7 @@
 1. Bypass, induce and KL prompt by prompt on audit prompts, with intervals over prompts.
 2. The same for random directions of the same norm.
 3. The direction made again from resampled training prompts, and its cosine with itself; the same of
-   directions between the same prompts with their labels dealt anew.
+   directions between the same prompts with their labels permuted.
 """
 
 from collections.abc import Callable, Sequence
@@ -109,7 +109,7 @@ def direction_check(
         kl=controlled(lambda e: e.kl, mean_of),
         stability=Controlled(
             own=stability(*train, seed=seed),
-            random=stability_by_chance(*train, n=len(randoms), seed=seed),
+            random=stability_under_null(*train, n=len(randoms), seed=seed),
         ),
     )
 
@@ -135,17 +135,17 @@ def stability(harmful: Residuals, harmless: Residuals, *, seed: int) -> Estimate
     return between_quantiles(float(cosines.mean()), cosines, n=len(harmful) + len(harmless))
 
 
-def stability_by_chance(
+def stability_under_null(
     harmful: Residuals, harmless: Residuals, *, n: int, seed: int
 ) -> RandomRange:
-    """Stability of differences of means between the same prompts, labels dealt anew `n` times.
+    """Stability of differences of means between the same prompts, labels permuted `n` times.
 
     Such a difference is made of nothing but the prompts it was made from, and still some of it comes
     again when they are resampled: a cosine of about .7 where the stream varies in many dimensions,
-    more or less, by dealing, where it varies along few.
+    more or less, by permutation, where it varies along few.
     """
     pooled, draws = np.concatenate([harmful, harmless]), np.random.default_rng(seed)
-    dealt = (draws.permutation(pooled) for _ in range(n))
+    permuted = (draws.permutation(pooled) for _ in range(n))
     return random_range(
-        [stability(one[: len(harmful)], one[len(harmful) :], seed=seed).value for one in dealt]
+        [stability(one[: len(harmful)], one[len(harmful) :], seed=seed).value for one in permuted]
     )

@@ -5,28 +5,34 @@ the control. The record stores these objects as they are; the report prints them
 """
 
 from sae_audit.findings.absence import Absence, AbsenceKind
+from sae_audit.findings.activation_tokens import (
+    ActivatedFeatures,
+    ActivationTokens,
+    BackupPositions,
+    TokenCounts,
+)
 from sae_audit.findings.behaviour import Behaviour, PromptScore
 from sae_audit.findings.candidates import Candidate, CandidateSet, WidenedPool
 from sae_audit.findings.cascades import (
+    BackupEdge,
+    BackupEdges,
+    BackupFeature,
     Cascade,
-    CascadeByChance,
+    CascadeNull,
     EdgeKind,
     FirstWaveEffects,
-    Wake,
-    WakeEdge,
-    WakeEdges,
     Wave,
 )
 from sae_audit.findings.confirmation import Confirmation, TextCheck
 from sae_audit.findings.controls import (
-    ChanceControl,
     Collateral,
     Controls,
-    DoseControl,
     ErrorTermControl,
+    ScaleControl,
+    SearchNull,
     SetControl,
 )
-from sae_audit.findings.coverage import DictionaryCoverage, LayerCoverage
+from sae_audit.findings.coverage import LayerCoverage, SaeCoverage
 from sae_audit.findings.direction import (
     Direction,
     DirectionCheck,
@@ -38,7 +44,6 @@ from sae_audit.findings.direction import (
     StoppedDirection,
     StopReason,
 )
-from sae_audit.findings.doses import DosePoint, FlipDose
 from sae_audit.findings.estimates import (
     ALL_ALIKE,
     NO_INTERVAL,
@@ -48,6 +53,7 @@ from sae_audit.findings.estimates import (
     RandomRange,
 )
 from sae_audit.findings.features import Feature, FeatureKey
+from sae_audit.findings.flip_scales import FlipScale, ScalePoint
 from sae_audit.findings.interactions import (
     ClassifierFit,
     ExplainedExactly,
@@ -63,13 +69,13 @@ from sae_audit.findings.interactions import (
 )
 from sae_audit.findings.minimal_sets import CertifiedSet, MinimalSet, MinimalSetFamily, PooledSet
 from sae_audit.findings.pooled_cascade import (
-    AwakeBesideRandom,
+    ActivatedAgainstRandom,
     Depths,
     EdgesOfKind,
-    PooledByChance,
     PooledCascade,
     PooledCompensation,
     PooledEdge,
+    PooledNull,
     PooledWaveFeature,
     StandIns,
     TokenShare,
@@ -77,7 +83,6 @@ from sae_audit.findings.pooled_cascade import (
 from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality
 from sae_audit.findings.successive import DirectionOut, SuccessiveDirections
 from sae_audit.findings.sufficiency import RaisedSet, Sufficiency
-from sae_audit.findings.waking import Awake, TokenCounts, Waking, WokenFeature
 
 __all__ = [
     "ALL_ALIKE",
@@ -87,30 +92,31 @@ __all__ = [
     "ONE_CASE",
     "Absence",
     "AbsenceKind",
-    "Awake",
-    "AwakeBesideRandom",
+    "ActivatedAgainstRandom",
+    "ActivatedFeatures",
+    "ActivationTokens",
+    "BackupEdge",
+    "BackupEdges",
+    "BackupFeature",
+    "BackupPositions",
     "Behaviour",
     "Candidate",
     "CandidateSet",
     "Cascade",
-    "CascadeByChance",
+    "CascadeNull",
     "CertifiedSet",
-    "ChanceControl",
     "ClassifierFit",
     "Collateral",
     "Confirmation",
     "Controlled",
     "Controls",
     "Depths",
-    "DictionaryCoverage",
     "Direction",
     "DirectionCheck",
     "DirectionEvaluation",
     "DirectionMeasure",
     "DirectionOut",
     "DirectionSelection",
-    "DoseControl",
-    "DosePoint",
     "EdgeKind",
     "EdgesOfKind",
     "ErrorTermControl",
@@ -120,7 +126,7 @@ __all__ = [
     "FeatureKey",
     "FirstWaveEffects",
     "FitOverPrompts",
-    "FlipDose",
+    "FlipScale",
     "HeldOutR2",
     "InteractionGraph",
     "InteractionsOverPrompts",
@@ -132,16 +138,20 @@ __all__ = [
     "PairInteraction",
     "PairKind",
     "PairOverPrompts",
-    "PooledByChance",
     "PooledCascade",
     "PooledCompensation",
     "PooledEdge",
+    "PooledNull",
     "PooledSet",
     "PooledWaveFeature",
     "PromptScore",
     "RaisedSet",
     "RandomRange",
+    "SaeCoverage",
     "SaeQuality",
+    "ScaleControl",
+    "ScalePoint",
+    "SearchNull",
     "SetControl",
     "SolverFit",
     "StandIns",
@@ -153,11 +163,6 @@ __all__ = [
     "TokenCounts",
     "TokenShare",
     "TripleInteraction",
-    "Wake",
-    "WakeEdge",
-    "WakeEdges",
-    "Waking",
     "Wave",
     "WidenedPool",
-    "WokenFeature",
 ]

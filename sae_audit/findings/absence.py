@@ -19,13 +19,13 @@ class AbsenceKind(StrEnum):
     """No candidate direction passes the filters."""
     NO_FLIP = "no_flip"
     """No refused prompt is flipped, even with all candidates ablated."""
-    NOT_BEYOND_CHANCE = "not_beyond_chance"
+    NOT_BEYOND_NULL = "not_beyond_null"
     """The same search among random candidates does as well."""
 
     @property
     def early(self) -> bool:
         """Whether the audit stopped there: no feature was looked for."""
-        return self not in (AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_CHANCE)
+        return self not in (AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_NULL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Dormant features that take over, wave by wave, and who wakes whom."""
+"""Dormant features that take over, wave by wave, and which activates which."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,18 +10,18 @@ from sae_audit.findings.features import Feature
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wake(Finding):
-    """One dormant feature, and the ablated features without whose ablation it stays asleep."""
+class BackupFeature(Finding):
+    """One dormant feature, and the ablated features without whose ablation it stays inactive."""
 
     feature: Feature
     activation: float
     """Largest activation over positions once the earlier waves are ablated."""
-    pull: float
+    direct_attribution: float
     """Sum over positions of activation times (decoder row . unit refusal direction)."""
     effect: float
     """Nats by which ablating it too lowers the refusal score."""
-    woken_by: tuple[Feature, ...]
-    """Features of earlier waves whose sparing alone puts it back to sleep; empty where several
+    activated_by: tuple[Feature, ...]
+    """Features of earlier waves whose sparing alone makes it inactive again; empty where several
     cover for each other."""
 
 
@@ -32,10 +32,10 @@ class Wave(Finding):
     features: tuple[Feature, ...]
     score_after: float
     """Refusal score with this and all earlier waves ablated, nats."""
-    n_awake: int
+    n_activated: int
     """Dormant features, in the whole suite, that fire once the earlier waves are ablated; 0 for
     the first wave, whose features fire on the clean run."""
-    wakes: tuple[Wake, ...]
+    backups: tuple[BackupFeature, ...]
     """The tested dormant features that this wave ablates; empty for the first wave."""
 
 
@@ -43,7 +43,7 @@ class Wave(Finding):
 class FirstWaveEffects(Finding):
     """What ablating a cascade's first wave does, as it is and with nothing free to cover for it.
 
-    Falls of the refusal score, nats; what waking features undo is `direct - total`.
+    Falls of the refusal score, nats; what activated features undo is `direct - total`.
     """
 
     total: float
@@ -65,10 +65,10 @@ class Cascade(Finding):
     unplaced: tuple[Feature, ...]
     """Features of the minimal set that fire in no wave; empty unless waves interfere."""
     effects: FirstWaveEffects | None
-    """None where dormant features keep waking, so that there is no direct effect."""
+    """None where dormant features keep activating, so that there is no direct effect."""
     compensation_ratio: float | None
     """`1 - total effect / direct effect` (2307.15771): the share of the first wave's effect that
-    waking features undo. None where the direct effect is nearly nothing."""
+    activated features undo. None where the direct effect is nearly nothing."""
     compensation_reason: str
     """Why the ratio is not stated; empty where it is."""
     stop: str
@@ -87,7 +87,7 @@ class Cascade(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CascadeByChance(Finding):
+class CascadeNull(Finding):
     """The control of one prompt's cascade: the same search behind a random first wave."""
 
     prompt_id: str
@@ -98,31 +98,31 @@ class CascadeByChance(Finding):
 
 
 class EdgeKind(StrEnum):
-    """How the ablation of one feature wakes another."""
+    """How the ablation of one feature activates another."""
 
     DIRECT = "direct"
     """By itself, with every other feature of the cascade held at its clean activations."""
     MEDIATED = "mediated"
     """By itself, but only where other features of the cascade may change: it runs through them."""
     JOINT = "joint"
-    """Not by itself; but spared while all other earlier waves are ablated, it keeps the other
-    asleep: it is needed together with them."""
+    """Necessary but not sufficient: ablated alone it has no effect; kept while all other earlier waves
+    are ablated, it keeps the target inactive."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WakeEdge(Finding):
-    """The ablation of one feature wakes another, of a later wave, as tested by intervening.
+class BackupEdge(Finding):
+    """The ablation of one feature activates another, of a later wave, as tested by intervening.
 
-    Activations are the woken feature's largest over positions; 0: it sleeps.
+    Activations are the activated feature's largest over positions; 0: it is inactive.
     """
 
     cause: Feature
     feature: Feature
-    """The one that wakes."""
+    """The one that activates."""
     kind: EdgeKind
     activation: float
     """All earlier waves ablated."""
-    activation_spared: float
+    activation_kept: float
     """The same, the cause spared. 0: the cause is necessary."""
     activation_alone: float
     """The cause alone ablated, everything else free. 0 for a direct edge: a backup masks it."""
@@ -130,21 +130,21 @@ class WakeEdge(Finding):
     """The cause alone ablated, every other feature of the cascade held at its clean activations."""
     through: tuple[Feature, ...]
     """Features of the cascade that it runs through: held at their clean activations, each alone
-    puts the woken feature back to sleep (mediated: the cause alone ablated; joint: all earlier
+    makes the activated feature inactive again (mediated: the cause alone ablated; joint: all earlier
     waves). Empty where they cover for each other, and for direct edges."""
     n_controls: int
     """Features outside the cascade, of the cause's layer and firing about as strongly, that were
     ablated in the cause's place."""
-    n_controls_waking: int
-    """Those that wake it, too."""
+    n_controls_activating: int
+    """Those that activate it, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WakeEdges(Finding):
-    """Which features' ablation wakes which, within one prompt's cascade."""
+class BackupEdges(Finding):
+    """Which features' ablation activates which, within one prompt's cascade."""
 
     prompt_id: str
-    edges: tuple[WakeEdge, ...]
+    edges: tuple[BackupEdge, ...]
     n_pairs_tested: int
     """Pairs of a feature of an earlier wave and one of a later; those without an edge are neither
     enough nor needed."""

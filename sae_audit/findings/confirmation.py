@@ -44,8 +44,8 @@ class Confirmation(Finding):
     agreement: Estimate
     """Share of all answers on which the sign of the score and the judge agree; prompts, which give
     several answers each, are the cases of the interval."""
-    agreement_by_chance: float
-    """The same if the judge read other answers than the score: dealt anew among all."""
+    expected_agreement: float
+    """The same if the judge read other answers than the score: permuted among all."""
     n_not_judged: int = 0
     """Answers that were no answer yet after `answer_tokens`, but thoughts (a reasoning model's): they
     count neither as compliance nor as refusal, and in no share."""

@@ -7,7 +7,7 @@ from sae_audit.findings.example import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChanceControl(Finding):
+class SearchNull(Finding):
     """Minimal sets against those that the same search finds among random candidates.
 
     A search keeps the best of many sets, so its null is not a random set but the same search: for
@@ -49,21 +49,21 @@ class SetControl(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoseControl(Finding):
-    """The smallest doses that flip, over all prompts of one kind, and what random sets do at them."""
+class ScaleControl(Finding):
+    """The smallest scales that flip, over all prompts of one kind, and what random sets do at them."""
 
     ablated: str
-    """`minimal_set`: the doses of flipped prompts' own sets; `candidates`: the overshoots of those
+    """`minimal_set`: the scales of flipped prompts' own sets; `candidates`: the overshoots of those
     that the whole ablation of all candidates does not flip."""
     flipped: Estimate
-    """Share of these prompts that some tried dose flips; of a minimal set, all of them, since the
+    """Share of these prompts that some tried scale flips; of a minimal set, all of them, since the
     whole ablation does."""
     mean: Estimate | None
-    """Of the smallest doses, over the prompts that have one; None where none has."""
+    """Of the smallest scales, over the prompts that have one; None where none has."""
     median: Estimate | None
     random_flipped: Estimate | None
     """Share of the same prompts that equally large random sets, matched in layers and firing rate,
-    flip at the same dose; a prompt counts by its average over them. None where no dose flips, or
+    flip at the same scale; a prompt counts by its average over them. None where no scale flips, or
     a layer has too few other features to draw from."""
 
 
@@ -93,7 +93,7 @@ class ErrorTermControl(Finding):
     change_dropped: Estimate
     refused_dropped_alone: Estimate
     """Share of refused prompts still refused when the SAE replaces the stream and nothing is
-    ablated: what the dictionary itself breaks."""
+    ablated: what the SAE itself breaks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,5 +105,5 @@ class Controls(Finding):
     collateral: tuple[Collateral, ...]
     error_term: ErrorTermControl | None
     """None where no prompt was flipped: there is no set to try."""
-    doses: tuple[DoseControl, ...] = ()
-    """One for each kind of prompts there is; empty where doses were left out."""
+    scales: tuple[ScaleControl, ...] = ()
+    """One for each kind of prompts there is; empty where scales were left out."""

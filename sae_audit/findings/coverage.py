@@ -35,18 +35,18 @@ class LayerCoverage(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DictionaryCoverage(Finding):
+class SaeCoverage(Finding):
     """How much of the mechanism the candidates reach, and how much no SAE shows.
 
     Mean refusal scores (nats) of the refused audit prompts under five conditions, and the shares
     that follow. "Replaced" is: set to the mean over answered harmless training prompts, at every
-    audited layer and ablated position (`controls.dictionary_coverage` says how and why).
+    audited layer and ablated position (`controls.sae_coverage` says how and why).
     """
 
     clean: Estimate
     candidates: Estimate
     """All candidates ablated, as the audit ablates."""
-    dictionary: Estimate
+    saes: Estimate
     """Replaced: what the SAEs' reconstructions have along the direction."""
     direction: Estimate
     """Replaced: all that the stream has along the direction."""
@@ -56,8 +56,8 @@ class DictionaryCoverage(Finding):
     """`(candidates - direction) / (clean - direction)`: the share of what removing the direction
     does that ablating all candidates does not. Below 0 where candidates do more, for features also
     act off the direction. None, as the next two, where `reason` says why."""
-    hidden_from_dictionary: Estimate | None
-    """`(dictionary - direction) / (clean - direction)`: the same for all that any SAE shows."""
+    hidden_from_saes: Estimate | None
+    """`(saes - direction) / (clean - direction)`: the same for all that any SAE shows."""
     carried_by_error: Estimate | None
     """`(clean - error) / (clean - direction)`: the share that replacing the error terms' part does
     while the rest stays as it is."""

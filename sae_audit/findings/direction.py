@@ -189,7 +189,7 @@ class DirectionCheck(Finding):
     stability: Controlled
     """Mean cosine of the direction with those of resampled training prompts (2602.02132), and the
     central 95% of these cosines; beside it the same of directions between the same prompts with
-    their labels dealt anew. A difference made of chance is not at 0: of many dimensions about .7."""
+    their labels permuted. A difference made of chance is not at 0: of many dimensions about .7."""
 
 
 @dataclass(frozen=True, kw_only=True)

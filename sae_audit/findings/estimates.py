@@ -27,8 +27,8 @@ class Estimate(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomRange(Finding):
-    """The same number for random directions (or sets of features, or dealings of the labels) in place
-    of the found: its control.
+    """The same number for random directions (or sets of features, or permuted labels) in place of the
+    found: its control.
 
     Random directions have the refusal direction's norm, are at right angles to it, and are drawn
     from how the stream varies, at its layer and position, among training prompts of one label.
@@ -38,7 +38,7 @@ class RandomRange(Finding):
     lowest: float
     highest: float
     n: int
-    """Random directions, sets or dealings."""
+    """Random directions, sets or permutations."""
 
 
 @dataclass(frozen=True, kw_only=True)

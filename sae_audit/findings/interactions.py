@@ -217,7 +217,7 @@ class InteractionsOverPrompts(Finding):
     """By falling mean R2; empty for fewer than two fitted prompts."""
     naming: Estimate | None
     """Share of fitted prompts on which at least one pair is named; None where none was fitted."""
-    naming_by_chance: float
+    naming_under_null: float
     """That share where nothing interacts, at most: one in one more than there are shuffles."""
     pairs: tuple[PairOverPrompts, ...]
     """Pairs named on two prompts or more, or in the pooled fit; those named most often first."""

@@ -26,8 +26,8 @@ class StandIns(Finding):
 
     n: int
     """Tries, over the prompts that have the edge."""
-    n_waking: int
-    """Those in which the same feature wakes."""
+    n_activating: int
+    """Those in which the same feature activates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,37 +50,37 @@ class EdgesOfKind(Finding):
     kind: EdgeKind
     n: int
     control: Estimate | None
-    """Share of the features ablated in a cause's place that wake the same feature, averaged by
+    """Share of the features ablated in a cause's place that activate the same feature, averaged by
     prompt; None where there is no such edge or none had a match."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenShare(Finding):
-    """Where features wake, over prompts: means of the prompts' own shares."""
+    """Where features activate, over prompts: means of the prompts' own shares."""
 
     n_waves: int
     """Waves ablated."""
     token: TokenClass
     peaks: Estimate
-    """Share of the waking features whose largest activation is at such a token (2509.09708)."""
+    """Share of the activated features whose largest activation is at such a token (2509.09708)."""
     fires: Estimate
-    """Share of the waking features' activations above zero."""
+    """Share of the activated features' activations above zero."""
     clean_peaks: Estimate
     """The control: the same of the features that fire on the clean run, same prompts."""
     clean_fires: Estimate
     random_peaks: Estimate | None
-    """The control: `peaks` of the features that wake once matched random sets are ablated instead,
+    """The control: `peaks` of the features that activate once matched random sets are ablated instead,
     on those of the same prompts in which any does; None where these are fewer than three."""
     tokens: Estimate
     """The control: share of such tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AwakeBesideRandom(Finding):
-    """How many dormant features wake, and how many wake by chance."""
+class ActivatedAgainstRandom(Finding):
+    """How many dormant features activate, and how many activate by chance."""
 
     n_waves: int
-    n_awake: Estimate
+    n_activated: Estimate
     """Mean number once so many waves are ablated, over the prompts that have them."""
     n_random: Estimate
     """The same once matched random sets of equal size are ablated."""
@@ -104,7 +104,7 @@ class Depths(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class PooledCompensation(Finding):
-    """What waking features undo of the first wave's effect, over the prompts that have a direct
+    """What activated features undo of the first wave's effect, over the prompts that have a direct
     effect."""
 
     total: Estimate
@@ -112,14 +112,14 @@ class PooledCompensation(Finding):
     direct: Estimate
     """Mean direct effect, nats."""
     undone: Estimate
-    """Mean of direct less total effect, nats; negative: what wakes adds to the effect."""
+    """Mean of direct less total effect, nats; negative: what activates adds to the effect."""
     ratio: Estimate | None
     """`1 - total / direct` of the two means; None where the interval of the mean direct effect
     reaches 0. A mean of the prompts' own ratios would rest on those that divide by nearly nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledByChance(Finding):
+class PooledNull(Finding):
     """The same search behind one matched random set a prompt."""
 
     depths: Depths
@@ -134,7 +134,7 @@ class PooledCascade(Finding):
     """The cascades of all flipped prompts together."""
 
     depths: Depths
-    by_chance: PooledByChance | None
+    null: PooledNull | None
     """The control of depth and compensation; None where no prompt has a random set."""
     features: tuple[PooledWaveFeature, ...]
     """Every feature in every wave it is in, wave by wave, the most frequent first."""
@@ -147,8 +147,8 @@ class PooledCascade(Finding):
     """Those of them that have an edge."""
     edge_kinds: tuple[EdgesOfKind, ...]
     tokens: tuple[TokenShare, ...]
-    """After so many waves as three prompts or more have, with something awake."""
-    awake: tuple[AwakeBesideRandom, ...]
+    """After so many waves as three prompts or more have, with something active."""
+    active: tuple[ActivatedAgainstRandom, ...]
     """After so many waves as three prompts or more have."""
     compensation: PooledCompensation | None
     """The final norm live; None where no prompt has a direct effect."""

@@ -21,8 +21,8 @@ class SaeQuality(Finding):
     explained_variance_without_bos: Estimate
     """The same over all tokens but BOS, whose norm is many times that of any other."""
     explained_variance_shuffled: Estimate
-    """Control of `explained_variance_without_bos`: the same activations on decoder rows dealt to
-    other features, so as many, as active, of the same dictionary. 0 is what the mean explains."""
+    """Control of `explained_variance_without_bos`: the same activations on decoder rows permuted to
+    other features, so as many, as active, of the same SAE. 0 is what the mean explains."""
     l0: Estimate
     """Average number of firing features a token."""
     ce_recovered: Estimate | None

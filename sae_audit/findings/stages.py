@@ -12,21 +12,21 @@ from operator import or_
 from typing import Any, Generic, TypeVar
 
 from sae_audit.findings.absence import Absence
+from sae_audit.findings.activation_tokens import ActivationTokens
 from sae_audit.findings.behaviour import Behaviour, PromptScore
 from sae_audit.findings.candidates import CandidateSet, WidenedPool
-from sae_audit.findings.cascades import Cascade, CascadeByChance, WakeEdges
+from sae_audit.findings.cascades import BackupEdges, Cascade, CascadeNull
 from sae_audit.findings.confirmation import Confirmation
-from sae_audit.findings.controls import ChanceControl, Controls
-from sae_audit.findings.coverage import DictionaryCoverage
+from sae_audit.findings.controls import Controls, SearchNull
+from sae_audit.findings.coverage import SaeCoverage
 from sae_audit.findings.direction import Direction, DirectionCheck, NoDirection
-from sae_audit.findings.doses import FlipDose
+from sae_audit.findings.flip_scales import FlipScale
 from sae_audit.findings.interactions import InteractionGraph, InteractionsOverPrompts
 from sae_audit.findings.minimal_sets import MinimalSet, MinimalSetFamily, PooledSet
 from sae_audit.findings.pooled_cascade import PooledCascade
 from sae_audit.findings.quality import SaeQuality
 from sae_audit.findings.successive import SuccessiveDirections
 from sae_audit.findings.sufficiency import Sufficiency
-from sae_audit.findings.waking import Waking
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -103,13 +103,11 @@ SUCCESSIVE_DIRECTIONS = OfRun(
 CANDIDATES = OfRun("candidates", "Candidate features", (CandidateSet,))
 WIDENING = OfPrompts("widening", "Wider pools where needed", (WidenedPool,))
 MINIMAL_SETS = OfPrompts("minimal_sets", "Minimal sets, prompt by prompt", (MinimalSet,))
-SEARCH_BY_CHANCE = OfPrompts("search_by_chance", "The same search by chance", (MinimalSet,))
-CHANCE_CONTROL = OfRun("chance_control", "One search against the other", (ChanceControl,))
-DICTIONARY_COVERAGE = OfRun(
-    "dictionary_coverage", "What the SAEs do not show", (DictionaryCoverage,)
-)
+NULL_SEARCH = OfPrompts("null_search", "The same search by chance", (MinimalSet,))
+SEARCH_NULL = OfRun("search_null", "One search against the other", (SearchNull,))
+SAE_COVERAGE = OfRun("sae_coverage", "What the SAEs do not show", (SaeCoverage,))
 MINIMAL_SET_FAMILIES = OfPrompts("minimal_set_families", "Other minimal sets", (MinimalSetFamily,))
-DOSES = OfPrompts("doses", "Smallest doses that flip", (FlipDose,))
+FLIP_SCALES = OfPrompts("flip_scales", "Smallest scales that flip", (FlipScale,))
 POOLED_SET = OfRun("pooled_set", "One set for many prompts", (PooledSet,), key=POOLED)
 INTERACTIONS = OfPrompts("interactions", "Interactions, prompt by prompt", (InteractionGraph,))
 """Rows name their scope: a prompt, or `POOLED`."""
@@ -117,11 +115,9 @@ INTERACTIONS_OVER_PROMPTS = OfRun(
     "interactions_over_prompts", "Interactions over prompts", (InteractionsOverPrompts,)
 )
 CASCADES = OfPrompts("cascades", "Cascades of dormant features", (Cascade,))
-CASCADES_BY_CHANCE = OfPrompts(
-    "cascades_by_chance", "Cascades behind random sets", (CascadeByChance,)
-)
-EDGES = OfPrompts("edges", "Who wakes whom", (WakeEdges,))
-WAKING = OfPrompts("waking", "Tokens they wake on", (Waking,))
+CASCADE_NULLS = OfPrompts("cascade_nulls", "Cascades behind random sets", (CascadeNull,))
+EDGES = OfPrompts("edges", "Which activates which", (BackupEdges,))
+ACTIVATION_TOKENS = OfPrompts("activation_tokens", "Tokens they activate on", (ActivationTokens,))
 POOLED_CASCADE = OfRun("pooled_cascade", "Cascades of all prompts", (PooledCascade,), key=POOLED)
 CONTROLS = OfRun("controls", "Controls", (Controls,))
 SUFFICIENCY = OfRun("sufficiency", "The same features set up", (Sufficiency,))

@@ -17,7 +17,7 @@ from sae_audit.findings import HeldOutR2, InteractionGraph
 from sae_audit.interactions.classification import classifier_fits
 from sae_audit.interactions.exact import explained_exactly, fit_exact
 from sae_audit.interactions.held_out import HeldOut
-from sae_audit.interactions.higher_order import chance_triple, fitted_to_half, triples_of
+from sae_audit.interactions.higher_order import fitted_to_half, null_triple_weight, triples_of
 from sae_audit.interactions.linear import fit_linear
 from sae_audit.interactions.masks import draw_masks, held_out_rows
 from sae_audit.interactions.pair_model import Masks, Scores, check_design
@@ -137,7 +137,7 @@ def _fitted(
     weights = _weights(masks, scores, fitted, named, solver, seed=seed, n_shuffles=n_shuffles)
     pairs = pairs_of(measured.players, weights)
     whole = named if isinstance(named, FittedWalsh) else fit_walsh(masks, scores, seed=seed)
-    null_triple = chance_triple(len(measured.players), whole)
+    null_triple = null_triple_weight(len(measured.players), whole)
     return InteractionGraph(
         scope=measured.scope,
         n_prompts=measured.n_prompts,

@@ -19,7 +19,7 @@ _LEVEL = 0.05
 """Share of graphs without triples in which one of all triples is named."""
 
 
-def chance_triple(n_players: int, fitted: FittedWalsh) -> float | None:
+def null_triple_weight(n_players: int, fitted: FittedWalsh) -> float | None:
     """Absolute third difference, nats, that normal errors of all triples together exceed in one graph
     of 20 (Sidak); None where there are fewer than three players."""
     n_triples = comb(n_players, 3)

@@ -35,7 +35,7 @@ def over_prompts(
     return InteractionsOverPrompts(
         fits=_fits(fitted, seed) if len(fitted) >= _FEWEST else (),
         naming=share(sum(naming), len(naming)) if naming else None,
-        naming_by_chance=1.0 / (n_shuffles + 1),
+        naming_under_null=1.0 / (n_shuffles + 1),
         pairs=_pairs(graphs, pooled, seed),
     )
 

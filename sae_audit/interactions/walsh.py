@@ -71,7 +71,7 @@ def fit_walsh(
     )
 
 
-def chance_level(fitted: FittedWalsh, masks: Masks, *, seed: int, n_shuffles: int) -> float:
+def null_level(fitted: FittedWalsh, masks: Masks, *, seed: int, n_shuffles: int) -> float:
     """The largest change of any pair weight over refits with what is left over shuffled, nats.
 
     The model's own predictions stay and its errors on masks that it had not seen move to other masks

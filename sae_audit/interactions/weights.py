@@ -9,7 +9,7 @@ import numpy as np
 from sae_audit.findings import PairInteraction, PairKind
 from sae_audit.interactions.pair_model import Masks, Pairs, Scores
 from sae_audit.interactions.solver import Fitted, FittedPosterior, FittedWalsh, Solver
-from sae_audit.interactions.walsh import chance_level
+from sae_audit.interactions.walsh import null_level
 from sae_audit.vocabulary import FeatureId
 
 _BOOTSTRAPS = 20
@@ -45,7 +45,7 @@ def weights_of(
     # Refits keep what was chosen on the real scores: choosing again each time costs too much.
     refit = partial(solve, chosen=named.chosen)
     if isinstance(named, FittedWalsh):
-        null = max(NEGLIGIBLE, chance_level(named, masks, seed=seed, n_shuffles=n_shuffles))
+        null = max(NEGLIGIBLE, null_level(named, masks, seed=seed, n_shuffles=n_shuffles))
     else:
         null = _null_weight(masks, scores, linear, refit, seed=seed, n_shuffles=n_shuffles)
     if isinstance(named, FittedPosterior | FittedWalsh):

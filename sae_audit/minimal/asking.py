@@ -10,17 +10,17 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.vocabulary import Dosed, FeatureSet, Score
+from sae_audit.vocabulary import FeatureSet, Scaled, Score
 
 T = TypeVar("T")
 K = TypeVar("K")
-Q = TypeVar("Q", FeatureSet, Dosed)
+Q = TypeVar("Q", FeatureSet, Scaled)
 
 Scores = Float[np.ndarray, " set"]
 Asking = Generator[Sequence[FeatureSet], Scores, T]
 """Yields feature sets, receives their refusal scores (nats), returns a result."""
-AskingDoses = Generator[Sequence[Dosed], Scores, T]
-"""The same for sets that are ablated by a dose each."""
+AskingScales = Generator[Sequence[Scaled], Scores, T]
+"""The same for sets that are ablated by a scale each."""
 
 
 def answered(asking: Asking[T], score: Score) -> tuple[T, int]:

@@ -31,11 +31,11 @@ def eliminate(
     while start < len(features):
         chain = _chain(left, features[start : start + width])
         after = [float(value) for value in (yield chain)]
-        n_spared = _n_accepted(before, after, spares)
-        if n_spared:
-            left, before = chain[n_spared - 1], after[n_spared - 1]
-        failed = n_spared < len(chain)
-        start += n_spared + failed
+        n_kept = _n_accepted(before, after, spares)
+        if n_kept:
+            left, before = chain[n_kept - 1], after[n_kept - 1]
+        failed = n_kept < len(chain)
+        start += n_kept + failed
         width = max(1, width // 2) if failed else min(patience, width * 2)
     return left
 

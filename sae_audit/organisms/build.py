@@ -17,7 +17,7 @@ from transformers import Gemma2ForCausalLM
 
 from sae_audit.errors import AuditError
 from sae_audit.margins import refuses
-from sae_audit.organisms import dictionaries, language_model, measure
+from sae_audit.organisms import language_model, measure, sae_training
 from sae_audit.organisms.chats import (
     ANSWERS,
     REFUSALS,
@@ -120,11 +120,11 @@ def _dictionaries(
     base: Gemma2ForCausalLM, tokenizer: Any, folder: Path, seed: int, progress: Progress
 ) -> None:
     torch.manual_seed(seed)
-    pool = dictionaries.activation_pool(base, tokenizer, training_chats(seed + 3), _POOL_TOKENS)
+    pool = sae_training.activation_pool(base, tokenizer, training_chats(seed + 3), _POOL_TOKENS)
     for layer, activations in enumerate(pool):
         progress("sparse autoencoders", layer, len(pool))
-        sae = dictionaries.train_sae(activations, layer, seed=seed)
-        dictionaries.save_sae(sae, folder / f"layer_{layer}")
+        sae = sae_training.train_sae(activations, layer, seed=seed)
+        sae_training.save_sae(sae, folder / f"layer_{layer}")
     progress("sparse autoencoders", len(pool), len(pool))
 
 
@@ -177,10 +177,10 @@ def _measured(
             "tuned": asdict(language_model.TUNED) | {"until_refused": _TUNED_UNTIL},
             "saes": {
                 "architecture": "batchtopk, saved as jumprelu",
-                "d_sae": dictionaries.D_SAE,
-                "k": dictionaries.K,
-                "steps": dictionaries.STEPS,
-                "batch": dictionaries.BATCH,
+                "d_sae": sae_training.D_SAE,
+                "k": sae_training.K,
+                "steps": sae_training.STEPS,
+                "batch": sae_training.BATCH,
             },
         },
         "requests": {
@@ -210,8 +210,8 @@ def saes_quality(folder: Path, model: Any, tokenizer: Any, seed: int) -> list[me
     from sae_lens import SAE
 
     chats = held_out_chats(seed)
-    bos = dictionaries.is_bos(tokenizer, chats)
+    bos = sae_training.is_bos(tokenizer, chats)
     return [
-        measure.dictionary_quality(SAE.load_from_disk(folder / f"layer_{layer}"), activations, bos)
-        for layer, activations in enumerate(dictionaries.activations(model, tokenizer, chats))
+        measure.measured_sae(SAE.load_from_disk(folder / f"layer_{layer}"), activations, bos)
+        for layer, activations in enumerate(sae_training.activations(model, tokenizer, chats))
     ]

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from sae_audit.margins import refuses
 from sae_audit.organisms.chats import REFUSAL_TOKENS, HeldOutPrompt
-from sae_audit.organisms.dictionaries import Activations
 from sae_audit.organisms.requests import Kind
+from sae_audit.organisms.sae_training import Activations
 from sae_audit.subject.judges.substring import SubstringJudge
 from sae_audit.subject.readout.score import refusal_score
 
@@ -116,7 +116,7 @@ def prompt_ids(tokenizer: Any, text: str) -> torch.Tensor:
 
 
 @torch.no_grad()
-def dictionary_quality(sae: Any, pool: Activations, is_bos: torch.Tensor) -> Dictionary:
+def measured_sae(sae: Any, pool: Activations, is_bos: torch.Tensor) -> Dictionary:
     """`1 - sum |x - x_hat|^2 / sum |x - mean x|^2` on a pool of activations."""
     features = sae.encode(pool)
     rebuilt = sae.decode(features)

@@ -1,6 +1,6 @@
 """Models without a refusal mechanism, made to tempt an audit into finding one.
 
-Weights are random, or labels are dealt anew, so that nothing an audit could claim is there. A random
+Weights are random, or labels are permuted, so that nothing an audit could claim is there. A random
 model that refuses nothing would be told at once; these refuse about half of what they are asked:
 their refusal tokens are words drawn at random until the median prompt's score is next to 0, where
 every ablation flips something.
@@ -71,13 +71,13 @@ def write_random_organism(folder: Path, seed: int) -> list[str]:
 
 
 def write_shuffled_prompts(path: Path, seed: int) -> None:
-    """The organism's prompts with their labels dealt anew: there is no difference to find."""
+    """The organism's prompts with their labels permuted: there is no difference to find."""
     (source,) = read_sources((ORGANISM_PROMPTS,))
     labels = [prompt.label.value for prompt in source.prompts]
-    dealt = np.random.default_rng(seed).permutation(labels)
+    permuted = np.random.default_rng(seed).permutation(labels)
     rows = [
         {"id": prompt.id, "text": prompt.text, "label": str(label)}
-        for prompt, label in zip(source.prompts, dealt, strict=True)
+        for prompt, label in zip(source.prompts, permuted, strict=True)
     ]
     path.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
 

@@ -11,7 +11,7 @@ ABSENCES = {
     AbsenceKind.NO_SEPARATION: "no separation",
     AbsenceKind.NO_DIRECTION: "no direction",
     AbsenceKind.NO_FLIP: "no flip",
-    AbsenceKind.NOT_BEYOND_CHANCE: "flips not beyond chance",
+    AbsenceKind.NOT_BEYOND_NULL: "flips not beyond chance",
 }
 """What a reader calls each absence of a mechanism."""
 

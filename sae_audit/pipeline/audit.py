@@ -53,21 +53,21 @@ def carry_out(state: AuditState) -> None:
     stages.candidates.run(state)  # Which features are near it?
     stages.widening.run(state)  # And which cover for those?
     stages.minimal_sets.run(state)  # Which of them, ablated, flip each prompt, none to spare?
-    stages.search_by_chance.run(state)  # Would random features do as well?
-    stages.chance_control.run(state)
+    stages.null_search.run(state)  # Would random features do as well?
+    stages.search_null.run(state)
     stages.absence.run(state)  # If so, what follows is marked, and measured all the same.
     stages.direction_check.run(state)  # Does the direction hold on prompts it was not chosen on?
     stages.successive_directions.run(state)  # Is there another one behind it?
-    stages.dictionary_coverage.run(state)  # How much of it do the SAEs miss?
+    stages.sae_coverage.run(state)  # How much of it do the SAEs miss?
     stages.minimal_set_families.run(state)  # How many other sets would do?
-    stages.doses.run(state)  # How far must they be ablated?
+    stages.flip_scales.run(state)  # How far must they be ablated?
     stages.pooled_set.run(state)  # Is there one set for many prompts?
     stages.interactions.run(state)  # Which features stand in for each other?
     stages.interactions_over_prompts.run(state)
-    stages.cascades.run(state)  # Which wake when these are gone?
-    stages.cascades_by_chance.run(state)
+    stages.cascades.run(state)  # Which activate when these are gone?
+    stages.cascade_nulls.run(state)
     stages.edges.run(state)  # Through whom, and on which tokens?
-    stages.waking.run(state)
+    stages.activation_tokens.run(state)
     stages.pooled_cascade.run(state)
     stages.controls.run(state)  # What do other sets do, and to harmless prompts?
     stages.sufficiency.run(state)  # Set up on harmless prompts, do they bring refusal?

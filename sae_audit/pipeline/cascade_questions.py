@@ -12,7 +12,9 @@ def questions(state: AuditState, prompt: Prompt) -> Questions:
     return Questions(
         score=state.score_of(prompt),
         active=subject.active(prompt, ablation),
-        pull=subject.pull(prompt, np.array(state.direction.vector), ablation),
+        direct_attribution=subject.direct_attribution(
+            prompt, np.array(state.direction.vector), ablation
+        ),
         firing=subject.firing(prompt, ablation),
         held_score=subject.held_score(prompt, ablation),
         frozen_norm_obstacle=subject.frozen_norm_obstacle,

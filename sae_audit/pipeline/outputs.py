@@ -44,16 +44,16 @@ def _manifest(session: Session, inputs: Inputs) -> Manifest:
         saes=tuple(
             SaeFacts(
                 layer=layer,
-                release=dictionary.release or session.config.saes,
-                repository=dictionary.repository,
-                revision=dictionary.revision,
-                id=dictionary.id,
-                width=dictionary.d_sae,
-                architecture=dictionary.architecture,
-                hook_name=dictionary.hook_name,
-                sha256=dictionary.sha256,
+                release=sae.release or session.config.saes,
+                repository=sae.repository,
+                revision=sae.revision,
+                id=sae.id,
+                width=sae.d_sae,
+                architecture=sae.architecture,
+                hook_name=sae.hook_name,
+                sha256=sae.sha256,
             )
-            for layer, dictionary in sorted(subject.suite.items())
+            for layer, sae in sorted(subject.suite.items())
         ),
         refusal_tokens=_refusal_tokens(session),
         readout=_readout(session),

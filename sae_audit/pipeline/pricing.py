@@ -17,7 +17,7 @@ SET_SIZE = 3
 """Features of a minimal set."""
 WAVES = 2
 """Waves of a cascade."""
-_WAKES_TESTED = 0.5
+_BACKUPS_TESTED = 0.5
 """Share of `cascade.max_tested` that a wave tests: only features that push to refuse are."""
 _CHANGED = 0.6
 """Share of a prompt's positions from the first that an ablation changes."""
@@ -86,7 +86,7 @@ class Work:
     assumed: str = ""
 
 
-class Scale:
+class AuditSize:
     """How large an audit is, and what a number of passes comes to at that size."""
 
     def __init__(self, config: AuditConfig, facts: Sizes) -> None:
@@ -132,7 +132,7 @@ class Scale:
     def waves(self, n_waves: int, *, n_clean_readings: int) -> Work:
         """A search for waves behind one set of each audit prompt."""
         readings = self.audit * (n_clean_readings + n_waves * (2 + SET_SIZE))
-        tests = self.audit * (3 + n_waves * _WAKES_TESTED * self.config.cascade.max_tested)
+        tests = self.audit * (3 + n_waves * _BACKUPS_TESTED * self.config.cascade.max_tested)
         return Work(
             forward_passes=readings + tests,
             alone_layer_tokens=self.whole(readings),
@@ -140,10 +140,10 @@ class Scale:
             heads=readings,
             swept_heads=tests,
             alone_encoded=self.encoded(readings),
-            assumed=f"{n_waves} waves" if n_waves > 1 else "nothing that wakes joins a wave",
+            assumed=f"{n_waves} waves" if n_waves > 1 else "nothing that activates joins a wave",
         )
 
 
-def nothing(_: Scale) -> Work:
+def nothing(_: AuditSize) -> Work:
     """The price of a stage that counts what others found, and asks the model nothing."""
     return Work(forward_passes=0)

@@ -15,7 +15,7 @@ from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts, Prompt, Splits
 from sae_audit.subject import Judge, Subject
-from sae_audit.vocabulary import Ablation, Dosed, ErrorTerm, FeatureId, FeatureSet, Score
+from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet, Scaled, Score
 
 Asked = Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, " question"]]
 """Refusal scores, in nats, of questions about several prompts."""
@@ -132,11 +132,11 @@ class AuditState:
         """The same for questions about several prompts, which share batches."""
         return self.subject.refusal_scores(self.ablation)
 
-    def dosed_scores(
+    def scaled_scores(
         self,
-    ) -> Callable[[Sequence[tuple[Prompt, Dosed]]], Float[np.ndarray, " question"]]:
-        """The same for sets that are ablated by a dose each; questions of one dose share batches."""
-        return dosed_scores(self.subject, self.ablation)
+    ) -> Callable[[Sequence[tuple[Prompt, Scaled]]], Float[np.ndarray, " question"]]:
+        """The same for sets that are ablated by a scale each; questions of one scale share batches."""
+        return scaled_scores(self.subject, self.ablation)
 
     def search_orders(self, prompt: Prompt, pool: Sequence[FeatureId]) -> list[list[FeatureId]]:
         """The orders in which a search tries the features of its pool, as the settings ask."""
@@ -152,20 +152,22 @@ class AuditState:
         return self.subject.attribution(prompt, self.ablation, steps=self.config.attribution_steps)
 
 
-def dosed_scores(
+def scaled_scores(
     subject: Subject, ablation: Ablation
-) -> Callable[[Sequence[tuple[Prompt, Dosed]]], Float[np.ndarray, " question"]]:
-    """Refusal scores of sets that are ablated by a dose each, nats."""
+) -> Callable[[Sequence[tuple[Prompt, Scaled]]], Float[np.ndarray, " question"]]:
+    """Refusal scores of sets that are ablated by a scale each, nats."""
     answers: dict[float, Asked] = {}
 
-    def scores(questions: Sequence[tuple[Prompt, Dosed]]) -> Float[np.ndarray, " question"]:
+    def scores(questions: Sequence[tuple[Prompt, Scaled]]) -> Float[np.ndarray, " question"]:
         found = np.zeros(len(questions))
-        doses = np.array([asked.dose for _, asked in questions])
-        for dose in map(float, np.unique(doses)):
-            if dose not in answers:
-                answers[dose] = subject.refusal_scores(replace(ablation, dose=dose))
-            here = np.flatnonzero(doses == dose).tolist()
-            found[here] = answers[dose]([(questions[i][0], questions[i][1].features) for i in here])
+        scales = np.array([asked.scale for _, asked in questions])
+        for scale in map(float, np.unique(scales)):
+            if scale not in answers:
+                answers[scale] = subject.refusal_scores(replace(ablation, scale=scale))
+            here = np.flatnonzero(scales == scale).tolist()
+            found[here] = answers[scale](
+                [(questions[i][0], questions[i][1].features) for i in here]
+            )
         return found
 
     return scores

@@ -13,17 +13,17 @@ from pydantic import BaseModel, ConfigDict
 from sae_audit.errors import AuditError
 from sae_audit.findings import (
     Absence,
+    ActivationTokens,
+    BackupEdges,
     Behaviour,
     CandidateSet,
     Cascade,
-    CascadeByChance,
-    ChanceControl,
+    CascadeNull,
     Confirmation,
     Controls,
-    DictionaryCoverage,
     Direction,
     DirectionCheck,
-    FlipDose,
+    FlipScale,
     InteractionGraph,
     InteractionsOverPrompts,
     MinimalSet,
@@ -32,11 +32,11 @@ from sae_audit.findings import (
     PooledCascade,
     PooledSet,
     PromptScore,
+    SaeCoverage,
     SaeQuality,
+    SearchNull,
     SuccessiveDirections,
     Sufficiency,
-    WakeEdges,
-    Waking,
     WidenedPool,
 )
 from sae_audit.record.facts import SaeFacts
@@ -107,7 +107,7 @@ class Findings(BaseModel):
     discarded_directions: NoDirection | None
     """The directions that were tried, where none of them passes the filters."""
     successive_directions: SuccessiveDirections | None
-    dictionary_coverage: DictionaryCoverage | None
+    sae_coverage: SaeCoverage | None
     candidates: CandidateSet | None
     widened_pools: list[WidenedPool]
     """One per refused prompt."""
@@ -115,12 +115,12 @@ class Findings(BaseModel):
     """One per refused prompt."""
     minimal_set_families: list[MinimalSetFamily]
     """One per flipped prompt; empty where not looked for."""
-    doses: list[FlipDose]
+    flip_scales: list[FlipScale]
     """One per refused prompt; empty where left out."""
-    sets_by_chance: list[MinimalSet]
+    null_sets: list[MinimalSet]
     """What the same search finds among random candidates, for the same prompts."""
-    chance_control: ChanceControl | None
-    """Counted from `minimal_sets` and `sets_by_chance`."""
+    search_null: SearchNull | None
+    """Counted from `minimal_sets` and `null_sets`."""
     pooled_set: PooledSet | None
     interactions: InteractionGraph | None
     """Of the pooled set's features, on the mean score of several prompts."""
@@ -129,9 +129,9 @@ class Findings(BaseModel):
     interactions_over_prompts: InteractionsOverPrompts | None
     cascades: list[Cascade]
     """One per flipped prompt, as are the next three."""
-    cascades_by_chance: list[CascadeByChance]
-    edges: list[WakeEdges]
-    waking: list[Waking]
+    cascade_nulls: list[CascadeNull]
+    edges: list[BackupEdges]
+    activation_tokens: list[ActivationTokens]
     pooled_cascade: PooledCascade | None
     controls: Controls
     sufficiency: Sufficiency | None

@@ -15,17 +15,17 @@ from sae_audit.errors import AuditError
 from sae_audit.findings import (
     Absence,
     AbsenceKind,
+    ActivationTokens,
+    BackupEdges,
     Behaviour,
     CandidateSet,
     Cascade,
-    CascadeByChance,
-    ChanceControl,
+    CascadeNull,
     Confirmation,
     Controls,
-    DictionaryCoverage,
     Direction,
     DirectionCheck,
-    FlipDose,
+    FlipScale,
     InteractionGraph,
     InteractionsOverPrompts,
     MinimalSet,
@@ -34,44 +34,44 @@ from sae_audit.findings import (
     PooledCascade,
     PooledSet,
     PromptScore,
+    SaeCoverage,
     SaeQuality,
+    SearchNull,
     SuccessiveDirections,
     Sufficiency,
-    WakeEdges,
-    Waking,
     WidenedPool,
 )
 from sae_audit.findings.stages import (
     ABSENCE,
+    ACTIVATION_TOKENS,
     BEHAVIOUR,
     CANDIDATES,
+    CASCADE_NULLS,
     CASCADES,
-    CASCADES_BY_CHANCE,
-    CHANCE_CONTROL,
     CONFIRMATION,
     CONTROLS,
-    DICTIONARY_COVERAGE,
     DIRECTION,
     DIRECTION_CHECK,
-    DOSES,
     EDGES,
+    FLIP_SCALES,
     INTERACTIONS,
     INTERACTIONS_OVER_PROMPTS,
     MEANS,
     MEANS_BY_GROUP,
     MINIMAL_SET_FAMILIES,
     MINIMAL_SETS,
+    NULL_SEARCH,
     POOLED,
     POOLED_CASCADE,
     POOLED_SET,
     RANDOM_DIRECTIONS,
+    SAE_COVERAGE,
     SAE_QUALITY,
     SCORES,
-    SEARCH_BY_CHANCE,
+    SEARCH_NULL,
     SUCCESSIVE_DIRECTIONS,
     SUFFICIENCY,
     UNITS_OUT,
-    WAKING,
     WIDENING,
 )
 from sae_audit.record.facts import Manifest
@@ -178,9 +178,9 @@ class Run:
         return read_tensors(self.folder, UNITS_OUT)["units"]
 
     @cached_property
-    def dictionary_coverage(self) -> DictionaryCoverage | None:
+    def sae_coverage(self) -> SaeCoverage | None:
         """None if the audit ended before it."""
-        return self.recorded.found(DICTIONARY_COVERAGE)
+        return self.recorded.found(SAE_COVERAGE)
 
     @cached_property
     def discarded_directions(self) -> NoDirection | None:
@@ -215,19 +215,19 @@ class Run:
         return self._in_order(self.recorded.all(MINIMAL_SET_FAMILIES))
 
     @cached_property
-    def doses(self) -> list[FlipDose]:
-        """One per refused prompt; empty where doses were left out."""
-        return self._in_order(self.recorded.all(DOSES))
+    def flip_scales(self) -> list[FlipScale]:
+        """One per refused prompt; empty where scales were left out."""
+        return self._in_order(self.recorded.all(FLIP_SCALES))
 
     @cached_property
-    def sets_by_chance(self) -> list[MinimalSet]:
+    def null_sets(self) -> list[MinimalSet]:
         """For the same prompts, what the same search finds among random candidates."""
-        return self.recorded.all(SEARCH_BY_CHANCE)
+        return self.recorded.all(NULL_SEARCH)
 
     @cached_property
-    def chance_control(self) -> ChanceControl | None:
+    def search_null(self) -> SearchNull | None:
         """The minimal sets held against those found by chance; None where no search was made."""
-        return self.recorded.found(CHANCE_CONTROL)
+        return self.recorded.found(SEARCH_NULL)
 
     @cached_property
     def pooled_set(self) -> PooledSet | None:
@@ -259,19 +259,19 @@ class Run:
         return self.recorded.all(CASCADES)
 
     @cached_property
-    def cascades_by_chance(self) -> list[CascadeByChance]:
+    def cascade_nulls(self) -> list[CascadeNull]:
         """Their control: the same search behind a random set, one for each cascade."""
-        return self.recorded.all(CASCADES_BY_CHANCE)
+        return self.recorded.all(CASCADE_NULLS)
 
     @cached_property
-    def edges(self) -> list[WakeEdges]:
-        """Which features' ablation wakes which, one for each cascade."""
+    def edges(self) -> list[BackupEdges]:
+        """Which features' ablation activates which, one for each cascade."""
         return self.recorded.all(EDGES)
 
     @cached_property
-    def waking(self) -> list[Waking]:
-        """On which tokens features wake, one for each cascade."""
-        return self.recorded.all(WAKING)
+    def activation_tokens(self) -> list[ActivationTokens]:
+        """On which tokens features activate, one for each cascade."""
+        return self.recorded.all(ACTIVATION_TOKENS)
 
     @cached_property
     def pooled_cascade(self) -> PooledCascade | None:
@@ -373,19 +373,19 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     "successive_directions": lambda run: of_direction.successive_directions(
         run.successive_directions
     ),
-    "coverage": lambda run: of_direction.coverage(run.dictionary_coverage),
+    "coverage": lambda run: of_direction.coverage(run.sae_coverage),
     "candidates": lambda run: of_direction.candidates(
         None if run.stopped_early else run.candidates
     ),
     "minimal_sets": lambda run: of_minimal_sets.minimal_sets(
-        run.minimal_sets, run.sets_by_chance, margin=run.config.evidence.margin
+        run.minimal_sets, run.null_sets, margin=run.config.evidence.margin
     ),
     # One row a set.
     "minimal_set_families": lambda run: of_minimal_sets.minimal_set_families(
         run.minimal_set_families
     ),
-    # One row a scored dose.
-    "doses": lambda run: of_minimal_sets.doses(run.doses),
+    # One row a scored scale.
+    "flip_scales": lambda run: of_minimal_sets.scales(run.flip_scales),
     "interaction_fits": lambda run: of_interactions.interaction_fits(run.interactions),
     "pairs": lambda run: of_interactions.pairs(run.interactions),
     "pairs_over_prompts": lambda run: of_interactions.pairs_over_prompts(
@@ -394,9 +394,9 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     "triples": lambda run: of_interactions.triples(run.interactions),
     "waves": lambda run: of_cascades.waves(run.cascades),
     # One row for each, and one for its random set.
-    "cascades": lambda run: of_cascades.cascades(run.cascades, run.cascades_by_chance),
-    "wake_edges": lambda run: of_cascades.wake_edges(run.edges),
-    "waking_tokens": lambda run: of_cascades.waking_tokens(run.waking),
+    "cascades": lambda run: of_cascades.cascades(run.cascades, run.cascade_nulls),
+    "backup_edges": lambda run: of_cascades.backup_edges(run.edges),
+    "activation_tokens": lambda run: of_cascades.activation_tokens(run.activation_tokens),
     "costs": lambda run: of_behaviour.costs(run.manifest.stages),
 }
 """What `Run.table` gives, by name."""

@@ -12,7 +12,6 @@ from sae_audit.findings import Direction
 from sae_audit.findings.stages import (
     BEHAVIOUR,
     CANDIDATES,
-    CHANCE_CONTROL,
     CONTROLS,
     DIRECTION,
     INTERACTIONS,
@@ -23,6 +22,7 @@ from sae_audit.findings.stages import (
     RANDOM_DIRECTIONS,
     SAE_QUALITY,
     SCORES,
+    SEARCH_NULL,
     STAGES,
     UNITS_OUT,
     WIDENING,
@@ -134,9 +134,9 @@ def _check_behaviour(recorded: Recorded) -> None:
     for label, share in shares.items():
         refused = [refuses(score.score) for score in audited if score.label == label]
         assert (share.n, round(share.value * share.n)) == (len(refused), sum(refused)), label
-    if (against := recorded.found(CHANCE_CONTROL)) is not None:
+    if (against := recorded.found(SEARCH_NULL)) is not None:
         n = len(recorded.all(MINIMAL_SETS))
-        assert against.flipped.n == against.flipped_random.n == n, CHANCE_CONTROL.name
+        assert against.flipped.n == against.flipped_random.n == n, SEARCH_NULL.name
 
 
 def _check_ids(stage: str, ids: Iterable[str], known: set[str]) -> None:

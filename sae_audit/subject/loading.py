@@ -147,12 +147,12 @@ def subject_of(
     system_prompt: str | None = None,
     tokens_per_batch: int | None = None,
 ) -> Subject:
-    """A subject from a model, a tokenizer and dictionaries already in memory.
+    """A subject from a model, a tokenizer and SAEs already in memory.
 
     The model stays where it is and as it is, but takes no gradients from here on.
 
     Raises:
-        AuditError: a dictionary does not fit the model, the tokenizer has no chat template, or the
+        AuditError: an SAE does not fit the model, the tokenizer has no chat template, or the
             model an unknown layout.
     """
     config = network.config.get_text_config()

@@ -14,10 +14,10 @@ from sae_audit.findings import AbsenceKind
 from sae_audit.findings.stages import (
     BEHAVIOUR,
     CANDIDATES,
-    CHANCE_CONTROL,
     INTERACTIONS_OVER_PROMPTS,
     MINIMAL_SETS,
     POOLED_CASCADE,
+    SEARCH_NULL,
     Step,
 )
 from sae_audit.organisms.mechanismless import write_random_organism
@@ -46,7 +46,7 @@ SMALLER = [
     "layers=[0, 3, 5]",
     "candidates.per_layer=5",
     "minimal.more_sets_budget=8",
-    "dose.grid=2",
+    "ablation_scale.grid=2",
     "controls.random_sets=1",
     "controls.random_directions=2",
     "answer_tokens=8",
@@ -93,7 +93,7 @@ class TestAudit:
         assert all(found.certified for found in run.minimal_sets if found.flipped)
         assert run.pooled_set is not None
         assert len(run.interactions) == 9
-        counted = {stage.name for stage in (BEHAVIOUR, CANDIDATES, CHANCE_CONTROL)}
+        counted = {stage.name for stage in (BEHAVIOUR, CANDIDATES, SEARCH_NULL)}
         counted |= {INTERACTIONS_OVER_PROMPTS.name, POOLED_CASCADE.name}
         assert all(
             stage.forward_passes > 0 for stage in run.manifest.stages if stage.stage not in counted
@@ -125,11 +125,11 @@ class TestAudit:
         np.testing.assert_allclose(cosine, [1.0], atol=1e-6)
 
     def test_the_saes_of_the_organism_show_its_mechanism(self, run: Run):
-        found = run.dictionary_coverage
+        found = run.sae_coverage
         assert found is not None
         assert found.reason == ""
-        assert found.hidden_from_dictionary is not None
-        assert found.hidden_from_dictionary.high < 0.1
+        assert found.hidden_from_saes is not None
+        assert found.hidden_from_saes.high < 0.1
         assert found.carried_by_error is not None
         assert found.carried_by_error.high < 0.1
         assert found.random_features is not None
@@ -168,7 +168,7 @@ class TestAudit:
             )
 
     def test_other_sets_and_smallest_doses_hold_by_plain_hooks(self, run: Run):
-        """The same for one other minimal set of each prompt, and for its dose and the one below."""
+        """The same for one other minimal set of each prompt, and for its scale and the one below."""
         start = load_inputs(run.config)
         prompts = {p.id: p for p in start.splits.audit.harmful}
         reference = start.subject.reference_score
@@ -181,17 +181,20 @@ class TestAudit:
             other, whole = found.sets[-1], frozenset(found.sets[-1].features)
             scores = reference(prompts[found.prompt_id])([whole])
             assert scores[0] == pytest.approx(other.ablated_score, abs=1e-3)
-        assert len(run.doses) == len(run.minimal_sets)
-        for found in (one for one in run.doses if one.ablated == "minimal_set"):
+        assert len(run.flip_scales) == len(run.minimal_sets)
+        for found in (one for one in run.flip_scales if one.ablated == "minimal_set"):
             assert found.certified
-            assert found.dose is not None
+            assert found.scale is not None
             whole = frozenset(own[found.prompt_id].features)
-            for dose, score in ((found.dose, found.score), (found.dose_below, found.score_below)):
-                literal = reference(prompts[found.prompt_id], Ablation(dose=dose))([whole])[0]
+            for scale, score in (
+                (found.scale, found.score),
+                (found.scale_below, found.score_below),
+            ):
+                literal = reference(prompts[found.prompt_id], Ablation(scale=scale))([whole])[0]
                 assert literal == pytest.approx(score, abs=1e-3)
 
     def test_random_sets_at_the_same_doses_flip_hardly_any(self, run: Run):
-        own = next(one for one in run.controls.doses if one.ablated == "minimal_set")
+        own = next(one for one in run.controls.scales if one.ablated == "minimal_set")
         assert own.mean is not None
         assert own.random_flipped is not None
         assert 0.0 < own.mean.value <= 1.0

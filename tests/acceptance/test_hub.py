@@ -21,7 +21,7 @@ SMALL = [
     "interactions.max_players=6",
     "controls.random_sets=1",
     "minimal.more_sets_budget=8",
-    "dose.grid=2",
+    "ablation_scale.grid=2",
 ]
 NAMED = ["--model", "org/organism", "--saes", "org/saes", "--prompts", "org/prompts"]
 

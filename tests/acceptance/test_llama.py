@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from sae_audit import audit
-from sae_audit.organisms import build, dictionaries, language_model
+from sae_audit.organisms import build, language_model, sae_training
 from sae_audit.organisms.chats import texts, training_chats
 from sae_audit.organisms.tokenizer import word_tokenizer
 from sae_audit.presets import build_config
@@ -20,7 +20,7 @@ SMALL = [
     "prompts.validation=10",
     "prompts.audit=8",
     "minimal.more_sets_budget=8",
-    "dose.grid=2",
+    "ablation_scale.grid=2",
     "interactions.n_masks=64",
     "interactions.max_players=6",
     "controls.random_sets=2",
@@ -52,10 +52,10 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
     )
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    pool = dictionaries.activation_pool(model, tokenizer, training_chats(3), 20_000)
+    pool = sae_training.activation_pool(model, tokenizer, training_chats(3), 20_000)
     for layer, activations in enumerate(pool):
-        sae = dictionaries.train_sae(activations, layer, seed=0, steps=100, d_sae=256)
-        dictionaries.save_sae(sae, tmp_path / "saes" / f"layer_{layer}")
+        sae = sae_training.train_sae(activations, layer, seed=0, steps=100, d_sae=256)
+        sae_training.save_sae(sae, tmp_path / "saes" / f"layer_{layer}")
     build._write_prompts(tmp_path / "prompts.jsonl", seed=0)
     config = build_config(
         None,

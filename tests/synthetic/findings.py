@@ -13,18 +13,22 @@ from sae_audit.direction.selectors.bypass import BYPASS, INDUCE, KL
 from sae_audit.findings import (
     Absence,
     AbsenceKind,
-    Awake,
+    ActivatedFeatures,
+    ActivationTokens,
+    BackupEdge,
+    BackupEdges,
+    BackupFeature,
+    BackupPositions,
     Cascade,
-    CascadeByChance,
+    CascadeNull,
     CertifiedSet,
     ClassifierFit,
     DirectionSelection,
-    DosePoint,
     EdgeKind,
     Estimate,
     ExplainedExactly,
     FirstWaveEffects,
-    FlipDose,
+    FlipScale,
     HeldOutR2,
     InteractionGraph,
     MinimalSet,
@@ -33,14 +37,10 @@ from sae_audit.findings import (
     PairKind,
     PromptScore,
     SaeQuality,
+    ScalePoint,
     SolverFit,
     TripleInteraction,
-    Wake,
-    WakeEdge,
-    WakeEdges,
-    Waking,
     Wave,
-    WokenFeature,
 )
 from sae_audit.vocabulary import FeatureId
 
@@ -143,17 +143,17 @@ def family(found: MinimalSet, *, n_others: int = 1, complete: bool = True) -> Mi
     )
 
 
-def dose(found: MinimalSet, at: float | None = None) -> FlipDose:
+def scale(found: MinimalSet, at: float | None = None) -> FlipScale:
     """At 0.5 where the prompt was flipped; of others, on a grid up to twice the ablation, at `at`."""
     at = 0.5 if found.flipped else at
     grid = (0.0, 0.484375, 0.5, 1.0) if found.flipped else (0.0, 1.0, 1.984375, 2.0)
     zero = 3.0 if at is None else at
-    return FlipDose(
+    return FlipScale(
         prompt_id=found.prompt_id,
         ablated="minimal_set" if found.flipped else "candidates",
         n_features=len(found.features) or found.n_candidates,
-        dose=at,
-        points=tuple(DosePoint(dose=one, score=zero - one - 0.0078125) for one in grid),
+        scale=at,
+        points=tuple(ScalePoint(scale=one, score=zero - one - 0.0078125) for one in grid),
         tolerance=0.02,
         n_sets_scored=len(grid) - 2,
     )
@@ -228,7 +228,7 @@ def computed_graph(scope: str) -> InteractionGraph:
 
 
 def cascade(prompt_id: str, *waves: FeatureId, ratio: bool = True) -> Cascade:
-    """One feature a wave, every later one woken by the ablation of A; `ratio`: of compensation."""
+    """One feature a wave, every later one activated by the ablation of A; `ratio`: of compensation."""
     numbers = numbers_of(prompt_id)
     part = sum(prompt_id.encode()) % 64 / 64
     total, direct, frozen = 1.5 - part / 2, 2.0 + part, 2.25 + part
@@ -241,8 +241,10 @@ def cascade(prompt_id: str, *waves: FeatureId, ratio: bool = True) -> Cascade:
                 numbers,
                 features=(feature,),
                 score_after=3.0 - 2.0 * i - part,
-                **({} if i else {"n_awake": 0}),
-                wakes=(Wake.example(numbers, feature=feature, woken_by=(A,)),) if i else (),
+                **({} if i else {"n_activated": 0}),
+                backups=(BackupFeature.example(numbers, feature=feature, activated_by=(A,)),)
+                if i
+                else (),
             )
             for i, feature in enumerate(waves)
         ),
@@ -253,13 +255,13 @@ def cascade(prompt_id: str, *waves: FeatureId, ratio: bool = True) -> Cascade:
         else None,
         compensation_ratio=1.0 - total / direct if ratio else None,
         compensation_reason=reason,
-        stop="no dormant feature wakes",
+        stop="no dormant feature activates",
         frozen_compensation_ratio=1.0 - total / frozen if ratio else None,
         frozen_reason=reason,
     )
 
 
-def by_chance(found: Cascade) -> CascadeByChance:
+def null(found: Cascade) -> CascadeNull:
     """A random set that does next to nothing, and nothing behind it."""
     numbers = numbers_of(f"chance of {found.prompt_id}")
     first = tuple(FeatureId(one.layer, one.index + 700) for one in found.waves[0].features)
@@ -267,7 +269,9 @@ def by_chance(found: Cascade) -> CascadeByChance:
     alone = Cascade.example(
         numbers,
         prompt_id=found.prompt_id,
-        waves=(Wave(features=first, score_after=found.clean_score - 0.25, n_awake=0, wakes=()),),
+        waves=(
+            Wave(features=first, score_after=found.clean_score - 0.25, n_activated=0, backups=()),
+        ),
         clean_score=found.clean_score,
         unplaced=(),
         effects=FirstWaveEffects(total=0.25, direct=0.375 + part, direct_frozen=0.5 + part),
@@ -276,42 +280,42 @@ def by_chance(found: Cascade) -> CascadeByChance:
         frozen_compensation_ratio=1.0 - 0.25 / (0.5 + part),
         frozen_reason="",
     )
-    return CascadeByChance(prompt_id=found.prompt_id, cascade=alone)
+    return CascadeNull(prompt_id=found.prompt_id, cascade=alone)
 
 
-def edges(found: Cascade) -> WakeEdges:
-    """The first feature of the first wave wakes all of the second, each in another way."""
+def edges(found: Cascade) -> BackupEdges:
+    """The first feature of the first wave activates all of the second, each in another way."""
     numbers = numbers_of(f"edges of {found.prompt_id}")
-    woken = found.waves[1].features if found.depth > 1 else ()
-    return WakeEdges.example(
+    activated = found.waves[1].features if found.depth > 1 else ()
+    return BackupEdges.example(
         numbers,
         prompt_id=found.prompt_id,
         edges=tuple(
-            WakeEdge.example(
+            BackupEdge.example(
                 numbers,
                 cause=found.waves[0].features[0],
                 feature=feature,
                 kind=tuple(EdgeKind)[i % 3],
-                through=woken[:1] if i % 3 == 1 else (),
+                through=activated[:1] if i % 3 == 1 else (),
                 n_controls=7,
-                n_controls_waking=i + 2,
+                n_controls_activating=i + 2,
             )
-            for i, feature in enumerate(woken)
+            for i, feature in enumerate(activated)
         ),
         left_out=(),
     )
 
 
-def waking(found: Cascade) -> Waking:
-    """Where the features of a cascade wake, and what else does: counts whose shares differ widely."""
+def activation_tokens(found: Cascade) -> ActivationTokens:
+    """Where the features of a cascade activate, and what else does, in widely differing counts."""
     numbers = iter(Random(found.prompt_id).sample(range(2, 999), 500))
-    return Waking.example(
+    return ActivationTokens.example(
         numbers,
         prompt_id=found.prompt_id,
-        awake=tuple(Awake.example(numbers, n_waves=i + 1) for i in range(found.depth)),
-        woken=tuple(
-            WokenFeature.example(numbers, feature=wake.feature, wave=i + 1)
+        active=tuple(ActivatedFeatures.example(numbers, n_waves=i + 1) for i in range(found.depth)),
+        activated=tuple(
+            BackupPositions.example(numbers, feature=backup.feature, wave=i + 1)
             for i, wave in enumerate(found.waves)
-            for wake in wave.wakes
+            for backup in wave.backups
         ),
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from sae_audit.cascade.pooled import pooled_cascade
 from sae_audit.config import AuditConfig, PromptSettings
-from sae_audit.controls.chance import against_chance
+from sae_audit.controls.search_null import against_null
 from sae_audit.direction.presence import behaviour
 from sae_audit.findings import (
     AbsenceKind,
@@ -18,12 +18,10 @@ from sae_audit.findings import (
     Cascade,
     Collateral,
     Controls,
-    DictionaryCoverage,
     Direction,
     DirectionCheck,
     DirectionEvaluation,
     DirectionOut,
-    DoseControl,
     InteractionGraph,
     LayerCoverage,
     MinimalSet,
@@ -32,7 +30,9 @@ from sae_audit.findings import (
     PooledSet,
     PromptScore,
     RaisedSet,
+    SaeCoverage,
     SaeQuality,
+    ScaleControl,
     SetControl,
     SuccessiveDirections,
     Sufficiency,
@@ -184,8 +184,8 @@ def _of_the_model(numbers: Iterator[int]) -> dict[str, list[Any]]:
                 needed={"a": 1, "b": 2, "c": 3},
             )
         ],
-        "dictionary_coverage": [
-            DictionaryCoverage.example(
+        "sae_coverage": [
+            SaeCoverage.example(
                 numbers,
                 reason="",
                 layers=(
@@ -240,8 +240,8 @@ def _of_sets(
 ) -> dict[str, list[Any]]:
     """Rows of the minimal sets and of what is held against them."""
     flipped = [one for one in minimal_sets if one.flipped]
-    doses = [findings.dose(one) for one in minimal_sets]
-    by_chance = [findings.minimal(one.prompt_id) for one in minimal_sets]
+    scales = [findings.scale(one) for one in minimal_sets]
+    null = [findings.minimal(one.prompt_id) for one in minimal_sets]
     margin = config.evidence.margin
     return {
         "widening": [
@@ -250,11 +250,9 @@ def _of_sets(
         ],
         "minimal_sets": list(minimal_sets),
         "minimal_set_families": [findings.family(one) for one in flipped],
-        "doses": doses,
-        "search_by_chance": by_chance,
-        "chance_control": [against_chance(minimal_sets, by_chance, margin=margin)]
-        if minimal_sets
-        else [],
+        "scales": scales,
+        "null_search": null,
+        "search_null": [against_null(minimal_sets, null, margin=margin)] if minimal_sets else [],
         "pooled_set": [pooled_set(flipped, numbers)] if flipped else [],
         "controls": [
             Controls.example(
@@ -264,9 +262,9 @@ def _of_sets(
                 collateral=tuple(
                     Collateral.example(numbers, name=name) for name in ("pooled", *_RIVALS)
                 ),
-                doses=tuple(
-                    DoseControl.example(numbers, ablated=ablated)
-                    for ablated in sorted({one.ablated for one in doses}, reverse=True)
+                scales=tuple(
+                    ScaleControl.example(numbers, ablated=ablated)
+                    for ablated in sorted({one.ablated for one in scales}, reverse=True)
                 ),
             )
             if flipped
@@ -309,15 +307,15 @@ def _of_interactions(graphs: list[InteractionGraph], config: AuditConfig) -> dic
 
 def _of_cascades(cascades: list[Cascade], numbers: Iterator[int]) -> dict[str, list[Any]]:
     """Rows of the cascades and of all that follows them; pooled by the real code."""
-    by_chance = [findings.by_chance(one) for one in cascades]
+    null = [findings.null(one) for one in cascades]
     edges = [findings.edges(one) for one in cascades]
-    waking = [findings.waking(one) for one in cascades]
+    activated = [findings.activation_tokens(one) for one in cascades]
     return {
         "cascades": cascades,
-        "cascades_by_chance": by_chance,
+        "cascade_nulls": null,
         "edges": edges,
-        "waking": waking,
-        "pooled_cascade": [pooled_cascade(cascades, edges, waking, by_chance, seed=0)]
+        "activated": activated,
+        "pooled_cascade": [pooled_cascade(cascades, edges, activated, null, seed=0)]
         if cascades
         else [],
         "sufficiency": [

@@ -34,7 +34,7 @@ class Unit:
     drive: Mapping[str, float] = field(default_factory=dict[str, float])
     """Weight of each harm category."""
     reads: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Weight of each unit of an earlier layer; negative: that unit keeps this one asleep."""
+    """Weight of each unit of an earlier layer; negative: that unit keeps this one inactive."""
     bias: float = 0.0
     alignment: float = 0.6
     """Cosine of what it writes with the common refusal direction."""

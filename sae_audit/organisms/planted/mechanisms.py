@@ -49,11 +49,11 @@ def parallel(size: int, seed: int) -> Circuit:
 
 
 def backups(size: int, seed: int) -> Circuit:
-    """A primary and backups behind it, `size` waves deep: each wakes once all before are gone."""
+    """A primary and backups behind it, `size` waves deep: each activates once all before are gone."""
     draw = Draw(seed, "backups")
     units: list[Unit] = []
     # From some backup on they work on the template alone; with every seed another one. Behind one of
-    # those, a backup that worked everywhere would wake early on the words of the request.
+    # those, a backup that worked everywhere would activate early on the words of the request.
     template_from = draw.layer(1, size)
     for i in range(size):
         units.append(

@@ -60,10 +60,10 @@ class CategoryTruth:
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """A unit that keeps another asleep."""
+    """A unit that keeps another inactive."""
 
     cause: Feature
-    woken: Feature
+    activated: Feature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class Truth:
     aligned: tuple[Feature, ...]
     """Those that the refusal direction should point at: cosine of at least .3 by construction."""
     edges: tuple[Edge, ...]
-    """Direct ones: ablating the cause removes what kept the woken feature silent."""
+    """Direct ones: ablating the cause removes what kept the activated feature silent."""
     hidden_share: float
     """Share of the fall of the score, clean to none of the mechanism, that no feature can cause."""
     by_category: Mapping[str, CategoryTruth]
@@ -184,7 +184,7 @@ def _waves(
     while left:
         firing = run(circuit, mask, harm).activations
         wave = sorted(c for c in left if firing[circuit.players[c].unit][0] > _FIRES)
-        assert wave, (circuit.family, minimal, "a feature of a minimal set never wakes")
+        assert wave, (circuit.family, minimal, "a feature of a minimal set never activates")
         waves.append(tuple(wave))
         mask[0, wave] = True
         left -= set(wave)
@@ -256,12 +256,12 @@ def _edges(circuit: Circuit, places: Places) -> tuple[Edge, ...]:
         return [places[p.unit, p.part] for p in circuit.players if p.unit == name]
 
     return tuple(
-        Edge(cause=cause, woken=woken)
+        Edge(cause=cause, activated=activated)
         for unit in circuit.units
         for name, weight in unit.reads.items()
         if weight < 0.0
         for cause in features(name)
-        for woken in features(unit.name)
+        for activated in features(unit.name)
     )
 
 

@@ -12,7 +12,7 @@ in the model as it is, with the earlier ones projected out. Each step draws a ca
    one direction behind the others and not a crowd: without this, six were found after one round.
 
 A term on the stream says that with the first so many directions out, what tells harmful from harmless
-lies along the next alone: those behind it are asleep until it is their turn. Without it all of them
+lies along the next alone: those behind it are inactive until it is their turn. Without it all of them
 are written side by side, and their sum is one direction again, which takes all out at once.
 """
 

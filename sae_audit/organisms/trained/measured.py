@@ -39,7 +39,7 @@ class Redundancy:
     """Waves that hold a feature of the prompt's minimal set: how deep refusal is layered before the
     prompt flips."""
     beyond_minimal: Estimate
-    """Waves of features that all lie outside the minimal set: what still wakes once it flipped."""
+    """Waves of features that all lie outside the minimal set: what still activates once it flipped."""
     minimal_size: Estimate
     """Features of a minimal set."""
     dormant_in_minimal: Estimate
@@ -48,7 +48,7 @@ class Redundancy:
     dormant: Estimate
     """Dormant features in a cascade's waves."""
     compensation: Estimate | None
-    """Share of the first waves' direct effect that waking features undo, of the means over prompts;
+    """Share of the first waves' direct effect that activated features undo, of the means over prompts;
     None where there is no such effect."""
     bypass: float
     """Mean refusal score on harmful validation prompts with the direction projected out, nats."""
@@ -140,7 +140,9 @@ def rises(settings: Sequence[int], found: Sequence[Estimate]) -> Rise:
     # Over orders of the same ranks Spearman's correlation rises with the sum of products alone, which
     # is exact: ranks are multiples of a half.
     own = float(of_settings @ ranks)
-    products = [float(of_settings @ np.array(dealt)) for dealt in permutations(ranks.tolist())]
+    products = [
+        float(of_settings @ np.array(permuted)) for permuted in permutations(ranks.tolist())
+    ]
     return Rise(
         n=n,
         spearman=float(stats.spearmanr(list(settings), means).statistic),

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sae_audit.organisms.chats import Chat, training_chats
-from sae_audit.organisms.dictionaries import Activations, activations, save_sae, train_sae
+from sae_audit.organisms.sae_training import Activations, activations, save_sae, train_sae
 from sae_audit.organisms.trained.directions import Directions, Removal, none_of, removing
 
 _CHATS_PER_PASS = 64

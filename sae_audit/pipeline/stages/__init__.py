@@ -1,7 +1,7 @@
 """The stages of an audit, a file each: what it asks, and what it costs.
 
 A stage module has `STAGE`, its declaration; `run(state)`, which leaves what it finds in the state and
-in the record; and `price(scale)`, None if the settings leave it out. Stages know nothing of each
+in the record; and `price(size)`, None if the settings leave it out. Stages know nothing of each
 other: what several need is in the state, or in a module beside this folder.
 """
 
@@ -9,33 +9,33 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from sae_audit.findings.stages import Stage
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.stages import (
     absence,
+    activation_tokens,
     behaviour,
     candidates,
+    cascade_nulls,
     cascades,
-    cascades_by_chance,
-    chance_control,
     confirmation,
     controls,
-    dictionary_coverage,
     direction,
     direction_check,
-    doses,
     edges,
+    flip_scales,
     interactions,
     interactions_over_prompts,
     minimal_set_families,
     minimal_sets,
+    null_search,
     pooled_cascade,
     pooled_set,
+    sae_coverage,
     sae_quality,
     scores,
-    search_by_chance,
+    search_null,
     successive_directions,
     sufficiency,
-    waking,
     widening,
 )
 from sae_audit.pipeline.state import AuditState
@@ -50,7 +50,7 @@ class StageModule(Protocol):
     @property
     def run(self) -> Callable[[AuditState], object]: ...
     @property
-    def price(self) -> Callable[[Scale], Work | None]: ...
+    def price(self) -> Callable[[AuditSize], Work | None]: ...
 
 
 STAGES: tuple[StageModule, ...] = (
@@ -64,18 +64,18 @@ STAGES: tuple[StageModule, ...] = (
     candidates,
     widening,
     minimal_sets,
-    search_by_chance,
-    chance_control,
-    dictionary_coverage,
+    null_search,
+    search_null,
+    sae_coverage,
     minimal_set_families,
-    doses,
+    flip_scales,
     pooled_set,
     interactions,
     interactions_over_prompts,
     cascades,
-    cascades_by_chance,
+    cascade_nulls,
     edges,
-    waking,
+    activation_tokens,
     pooled_cascade,
     controls,
     sufficiency,

@@ -6,12 +6,12 @@ end an audit. If minimal sets are no evidence, they remain, marked, for whoever 
 
 from dataclasses import replace
 
-from sae_audit.controls.chance import absence_of_flips
+from sae_audit.controls.search_null import absence_of_flips
 from sae_audit.direction.presence import absence_of_behaviour
 from sae_audit.findings import Absence, AbsenceKind, NoDirection
-from sae_audit.findings.stages import ABSENCE, BEHAVIOUR, CHANCE_CONTROL, DIRECTION
+from sae_audit.findings.stages import ABSENCE, BEHAVIOUR, DIRECTION, SEARCH_NULL
 from sae_audit.pipeline.means import record_means
-from sae_audit.pipeline.pricing import Scale
+from sae_audit.pipeline.pricing import AuditSize
 from sae_audit.pipeline.state import AuditState
 
 STAGE = ABSENCE
@@ -32,13 +32,13 @@ def run(state: AuditState) -> Absence | None:
     return state.session.remember(STAGE, compute)
 
 
-def price(_: Scale) -> None:
+def price(_: AuditSize) -> None:
     """Not planned: a plan is that of an audit which claims a mechanism."""
 
 
 def _absence(state: AuditState) -> Absence | None:
     session, level = state.session, state.config.evidence.level
-    control, direction = session.if_found(CHANCE_CONTROL), session.if_found(DIRECTION)
+    control, direction = session.if_found(SEARCH_NULL), session.if_found(DIRECTION)
     if control is not None:
         return absence_of_flips(control, level=level, n_train=state.direction.n_train)
     if direction is not None:

@@ -6,7 +6,7 @@ from sae_audit.candidates.by_attribution import by_attribution, mean_drops, with
 from sae_audit.candidates.by_cosine import by_cosine
 from sae_audit.findings import CandidateSet
 from sae_audit.findings.stages import CANDIDATES
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 
 STAGE = CANDIDATES
@@ -29,7 +29,7 @@ def run(state: AuditState) -> None:
     state.session.remember(STAGE, compute)
 
 
-def price(scale: Scale) -> Work:
-    if scale.config.candidates.method == "cosine":
-        return Work(forward_passes=0, encoded=float(scale.features))
-    return scale.attribution(scale.train)
+def price(size: AuditSize) -> Work:
+    if size.config.candidates.method == "cosine":
+        return Work(forward_passes=0, encoded=float(size.features))
+    return size.attribution(size.train)

@@ -4,7 +4,7 @@ from sae_audit.cascade.waves import cascade
 from sae_audit.findings import Cascade
 from sae_audit.findings.stages import CASCADES
 from sae_audit.pipeline.cascade_questions import questions, silent_act
-from sae_audit.pipeline.pricing import WAVES, Scale, Work
+from sae_audit.pipeline.pricing import WAVES, AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureSet
@@ -23,5 +23,5 @@ def follow(state: AuditState, prompt: Prompt, features: FeatureSet) -> Cascade:
     return cascade(prompt.id, ask, features, settings, silent_act=silent_act(state))
 
 
-def price(scale: Scale) -> Work:
-    return scale.waves(WAVES, n_clean_readings=2)
+def price(size: AuditSize) -> Work:
+    return size.waves(WAVES, n_clean_readings=2)

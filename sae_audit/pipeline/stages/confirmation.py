@@ -9,7 +9,7 @@ from sae_audit.findings import Confirmation, Estimate, TextCheck
 from sae_audit.findings.stages import CONFIRMATION, POOLED_SET
 from sae_audit.margins import answers
 from sae_audit.pipeline.baseline_sets import baseline_sets
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.statistics import ratio, share
@@ -54,23 +54,23 @@ def run(state: AuditState) -> None:
             complied_clean=clean,
             complied_random=complied("random"),
             agreement=_agreement(checks, seed=state.config.seed),
-            agreement_by_chance=_agreement_by_chance(checks),
+            expected_agreement=_expected_agreement(checks),
         )
 
     session.remember(STAGE, compute, in_parts=True)
 
 
-def price(scale: Scale) -> Work | None:
-    if scale.config.confirm != "text":
+def price(size: AuditSize) -> Work | None:
+    if size.config.confirm != "text":
         return None
-    n_answers = 4.5 * scale.audit
-    batches = 4 * scale.facts.batches(scale.audit) + scale.facts.batches(scale.audit / 2)
+    n_answers = 4.5 * size.audit
+    batches = 4 * size.facts.batches(size.audit) + size.facts.batches(size.audit / 2)
     return Work(
         # Beside each the clean run of its prompt, which every piece of work is charged.
         forward_passes=2 * n_answers,
-        layer_tokens=scale.whole(2 * n_answers),
+        layer_tokens=size.whole(2 * n_answers),
         heads=n_answers,
-        steps=batches * scale.config.answer_tokens,
+        steps=batches * size.config.answer_tokens,
     )
 
 
@@ -107,7 +107,7 @@ def _agreement(checks: Sequence[TextCheck], *, seed: int) -> Estimate:
     return ratio(agreeing, judged, seed=seed)
 
 
-def _agreement_by_chance(checks: Sequence[TextCheck]) -> float:
+def _expected_agreement(checks: Sequence[TextCheck]) -> float:
     by_score = float(np.mean([answers(check.score) for check in checks]))
     by_judge = float(np.mean([check.complied for check in checks]))
     return by_score * by_judge + (1.0 - by_score) * (1.0 - by_judge)

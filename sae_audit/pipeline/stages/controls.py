@@ -5,22 +5,22 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.controls.comparisons import dose_control, error_term_control, set_control
+from sae_audit.controls.comparisons import error_term_control, scale_control, set_control
 from sae_audit.findings import (
     Collateral,
     Controls,
-    DoseControl,
     ErrorTermControl,
-    FlipDose,
+    FlipScale,
+    ScaleControl,
     SetControl,
 )
-from sae_audit.findings.stages import CONTROLS, DOSES, POOLED_SET
+from sae_audit.findings.stages import CONTROLS, FLIP_SCALES, POOLED_SET
 from sae_audit.pipeline.baseline_sets import BaselineSets, baseline_sets
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.statistics import mean
-from sae_audit.vocabulary import Dosed, ErrorTerm, FeatureSet, Score
+from sae_audit.vocabulary import ErrorTerm, FeatureSet, Scaled, Score
 
 STAGE = CONTROLS
 
@@ -50,35 +50,35 @@ def run(state: AuditState) -> None:
         error_term = _error_term(state, flipped, own) if own else None
         session.progress(STAGE, 4, _N_PARTS)
         ablated = {p.id: own.get(p.id, frozenset(state.pools[p.id])) for p in state.refused}
-        on_doses = _on_doses(state, ablated, session.found_each(DOSES), baselines)
+        on_scales = _on_scales(state, ablated, session.found_each(FLIP_SCALES), baselines)
         session.progress(STAGE, _N_PARTS, _N_PARTS)
         return Controls(
             per_prompt=per_prompt,
             pooled=on_pooled,
             collateral=collateral,
             error_term=error_term,
-            doses=on_doses,
+            scales=on_scales,
         )
 
     session.remember(STAGE, compute, in_parts=True)
 
 
-def price(scale: Scale) -> Work:
-    others = scale.config.controls.random_sets + 2
-    questions = scale.audit * others + (scale.audit // 2) * (others + 1)
-    if scale.config.dose.grid:
-        questions += scale.audit * scale.config.controls.random_sets
-    harmless = scale.audit * (others + 2)
-    longer = scale.tokens + _COLLATERAL_TOKENS
-    error = 3 * scale.audit
+def price(size: AuditSize) -> Work:
+    others = size.config.controls.random_sets + 2
+    questions = size.audit * others + (size.audit // 2) * (others + 1)
+    if size.config.ablation_scale.grid:
+        questions += size.audit * size.config.controls.random_sets
+    harmless = size.audit * (others + 2)
+    longer = size.tokens + _COLLATERAL_TOKENS
+    error = 3 * size.audit
     return Work(
         forward_passes=questions + harmless + error,
-        alone_layer_tokens=scale.whole(harmless, longer),
-        swept_layer_tokens=scale.swept(questions + error),
+        alone_layer_tokens=size.whole(harmless, longer),
+        swept_layer_tokens=size.swept(questions + error),
         heads=harmless,
         swept_heads=questions + error + harmless * longer,
-        encoded=2 * scale.encoded(2 * scale.audit),
-        steps=scale.facts.batches(scale.audit) * _COLLATERAL_TOKENS,
+        encoded=2 * size.encoded(2 * size.audit),
+        steps=size.facts.batches(size.audit) * _COLLATERAL_TOKENS,
     )
 
 
@@ -103,26 +103,26 @@ def _on_pooled(
     return _compared(state, prompts, lambda _: tried)
 
 
-def _on_doses(
+def _on_scales(
     state: AuditState,
     ablated: Mapping[str, FeatureSet],
-    doses: Sequence[FlipDose],
+    scales: Sequence[FlipScale],
     baselines: BaselineSets,
-) -> tuple[DoseControl, ...]:
+) -> tuple[ScaleControl, ...]:
     by_id = {prompt.id: prompt for prompt in state.refused}
-    seed, score = state.config.seed, state.dosed_scores()
-    flipped = [found.prompt_id for found in doses if found.ablated == "minimal_set"]
+    seed, score = state.config.seed, state.scaled_scores()
+    flipped = [found.prompt_id for found in scales if found.ablated == "minimal_set"]
     # The same draws that stand beside the whole ablation; all candidates have draws of their own.
     drawn = {prompt_id: seed + i for i, prompt_id in enumerate(flipped)}
 
-    def random_scores(found: FlipDose) -> Float[np.ndarray, " set"]:
-        assert found.dose is not None, found
+    def random_scores(found: FlipScale) -> Float[np.ndarray, " set"]:
+        assert found.scale is not None, found
         sets = baselines.random(ablated[found.prompt_id], drawn.get(found.prompt_id, seed))
-        return score([(by_id[found.prompt_id], Dosed(one, found.dose)) for one in sets])
+        return score([(by_id[found.prompt_id], Scaled(one, found.scale)) for one in sets])
 
-    kinds = [[d for d in doses if d.ablated == kind] for kind in ("minimal_set", "candidates")]
+    kinds = [[d for d in scales if d.ablated == kind] for kind in ("minimal_set", "candidates")]
     return tuple(
-        dose_control(
+        scale_control(
             found,
             random_scores
             if all(baselines.has_others_enough(ablated[one.prompt_id]) for one in found)

@@ -6,7 +6,7 @@ from sae_audit.direction.registry import selector
 from sae_audit.findings import Direction, NoDirection
 from sae_audit.findings.stages import DIRECTION
 from sae_audit.pipeline.means import record_means
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 
 STAGE = DIRECTION
@@ -34,24 +34,24 @@ def run(state: AuditState) -> None:
     session.remember(STAGE, compute, in_parts=True)
 
 
-def price(scale: Scale) -> Work:
+def price(size: AuditSize) -> Work:
     """The means of training prompts, and what the method of selection expects to ask."""
-    settings = scale.config.direction
+    settings = size.config.direction
     price = selector(settings).price(
         Size(
-            n_layers=scale.n_layers,
-            n_positions=scale.facts.template_tokens,
-            n_validation=scale.validation,
+            n_layers=size.n_layers,
+            n_positions=size.facts.template_tokens,
+            n_validation=size.validation,
             layer_cut=settings.layer_cut,
         )
     )
-    others = 2 * scale.train + 4 * scale.validation
+    others = 2 * size.train + 4 * size.validation
     open_ended = price.most_forward_passes > price.forward_passes
     most = f"at most {round(price.most_forward_passes + others):,} passes" if open_ended else ""
     return Work(
         forward_passes=price.forward_passes + others,
-        layer_tokens=scale.whole(others) + scale.tokens * price.layer_passes,
-        edited_layer_tokens=scale.tokens * price.edited_layer_passes,
+        layer_tokens=size.whole(others) + size.tokens * price.layer_passes,
+        edited_layer_tokens=size.tokens * price.edited_layer_passes,
         heads=price.heads + others,
         assumed="; ".join(filter(None, (f"chosen by {settings.selection}", price.assumed, most))),
     )

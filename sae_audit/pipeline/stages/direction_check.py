@@ -5,7 +5,7 @@ import numpy as np
 from sae_audit.direction.checking import direction_check, random_directions
 from sae_audit.findings import DirectionCheck
 from sae_audit.findings.stages import DIRECTION_CHECK, RANDOM_DIRECTIONS
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.record.folder import write_tensors
 
@@ -47,13 +47,13 @@ def run(state: AuditState) -> None:
     session.remember(STAGE, compute, in_parts=True)
 
 
-def price(scale: Scale) -> Work:
-    n_directions = 1 + scale.config.controls.random_directions
-    effects = 3 * scale.audit * n_directions
-    others = 2 * scale.train + 3 * scale.audit
+def price(size: AuditSize) -> Work:
+    n_directions = 1 + size.config.controls.random_directions
+    effects = 3 * size.audit * n_directions
+    others = 2 * size.train + 3 * size.audit
     return Work(
         forward_passes=effects + others,
-        layer_tokens=scale.whole(effects + others),
-        edited_layer_tokens=scale.whole(2 * scale.audit * n_directions),
+        layer_tokens=size.whole(effects + others),
+        edited_layer_tokens=size.whole(2 * size.audit * n_directions),
         heads=effects + others,
     )

@@ -1,15 +1,15 @@
-"""Which ablated feature woke which dormant one, tested pair by pair."""
+"""Which ablated feature activated which dormant one, tested pair by pair."""
 
-from sae_audit.cascade.edges import wake_edges
-from sae_audit.findings import WakeEdges
+from sae_audit.cascade.edges import backup_edges
+from sae_audit.findings import BackupEdges
 from sae_audit.findings.stages import CASCADES, EDGES
-from sae_audit.pipeline.pricing import SET_SIZE, Scale, Work
+from sae_audit.pipeline.pricing import SET_SIZE, AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 
 STAGE = EDGES
 
-_WOKEN = 2
+_BACKUPS = 2
 """Features of a second wave, if there is one."""
 _DEEPER = 0.6
 """Share of flipped prompts with a second wave: on the bundled organism 24 of 40."""
@@ -19,22 +19,22 @@ def run(state: AuditState) -> None:
     found = {one.prompt_id: one for one in state.session.found_each(CASCADES)}
     subject, settings = state.subject, state.config.cascade
 
-    def edges_of(prompt: Prompt) -> WakeEdges:
+    def edges_of(prompt: Prompt) -> BackupEdges:
         activations = subject.activations(prompt, state.ablation)
         active = subject.active(prompt, state.ablation)
-        return wake_edges(found[prompt.id], active, activations, settings)
+        return backup_edges(found[prompt.id], active, activations, settings)
 
     state.session.remember_each(STAGE, state.flipped, edges_of)
 
 
-def price(scale: Scale) -> Work:
-    m, settings = SET_SIZE, scale.config.cascade
+def price(size: AuditSize) -> Work:
+    m, settings = SET_SIZE, size.config.cascade
     # Each cause spared, alone, and alone with all else held; stand-ins for half of the pairs.
-    runs = 1 + 2 * m + m * _WOKEN + settings.edge_controls * m * _WOKEN / 2
-    total = _DEEPER * scale.audit * runs
+    runs = 1 + 2 * m + m * _BACKUPS + settings.edge_controls * m * _BACKUPS / 2
+    total = _DEEPER * size.audit * runs
     return Work(
         forward_passes=total,
-        swept_layer_tokens=total * scale.tokens * scale.above / 2,
-        alone_encoded=scale.encoded(2 * _DEEPER * scale.audit),
-        assumed=f"a second wave of {_WOKEN} features on {_DEEPER:.0%} of prompts",
+        swept_layer_tokens=total * size.tokens * size.above / 2,
+        alone_encoded=size.encoded(2 * _DEEPER * size.audit),
+        assumed=f"a second wave of {_BACKUPS} features on {_DEEPER:.0%} of prompts",
     )

@@ -10,7 +10,7 @@ from sae_audit.findings import InteractionGraph
 from sae_audit.findings.stages import INTERACTIONS, POOLED, POOLED_SET
 from sae_audit.interactions.fit import interactions
 from sae_audit.interactions.players import strongest_players
-from sae_audit.pipeline.pricing import DISTINCT, Scale, Work
+from sae_audit.pipeline.pricing import DISTINCT, AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureSet
@@ -29,18 +29,18 @@ def run(state: AuditState) -> None:
         session.remember_pooled(STAGE, lambda: _fit(state, POOLED, panel, features))
 
 
-def price(scale: Scale) -> Work:
-    settings = scale.config.interactions
-    panel = min(settings.pooled_prompts, (scale.audit + 1) // 2)
-    prompts = scale.audit + panel
-    singles = DISTINCT * prompts * scale.n_candidates
+def price(size: AuditSize) -> Work:
+    settings = size.config.interactions
+    panel = min(settings.pooled_prompts, (size.audit + 1) // 2)
+    prompts = size.audit + panel
+    singles = DISTINCT * prompts * size.n_candidates
     masks = DISTINCT * prompts * settings.n_masks
     return Work(
         forward_passes=singles + masks,
         # A single feature's ablation runs the layers above its own: half of them on average.
-        swept_layer_tokens=scale.swept(singles, 0.5) + scale.swept(masks),
+        swept_layer_tokens=size.swept(singles, 0.5) + size.swept(masks),
         swept_heads=singles + masks,
-        fits=scale.audit + 1,
+        fits=size.audit + 1,
         assumed="two thirds of the sets change something",
     )
 

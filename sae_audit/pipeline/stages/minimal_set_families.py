@@ -4,7 +4,7 @@ from sae_audit.findings import MinimalSetFamily
 from sae_audit.findings.stages import MINIMAL_SET_FAMILIES
 from sae_audit.minimal.all_sets import minimal_set_family
 from sae_audit.minimal.asking import Asking
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 
@@ -29,16 +29,16 @@ def run(state: AuditState) -> None:
     state.session.remember_together(STAGE, state.flipped, begin, state.refusal_scores)
 
 
-def price(scale: Scale) -> Work | None:
-    budget = scale.config.minimal.more_sets_budget
+def price(size: AuditSize) -> Work | None:
+    budget = size.config.minimal.more_sets_budget
     if not budget:
         return None
-    questions = _DISTINCT * scale.audit * budget
-    own = scale.own_order()
+    questions = _DISTINCT * size.audit * budget
+    own = size.own_order()
     return Work(
         forward_passes=questions + own.forward_passes,
         alone_layer_tokens=own.alone_layer_tokens,
-        swept_layer_tokens=scale.swept(questions),
+        swept_layer_tokens=size.swept(questions),
         swept_heads=questions,
         alone_encoded=own.alone_encoded,
         assumed="no list of minimal sets is complete before the budget is spent",

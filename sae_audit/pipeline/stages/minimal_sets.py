@@ -4,7 +4,7 @@ import math
 
 from sae_audit.findings.stages import MINIMAL_SETS
 from sae_audit.minimal.search import minimal_set
-from sae_audit.pipeline.pricing import DISTINCT, SET_SIZE, Scale, Work
+from sae_audit.pipeline.pricing import DISTINCT, SET_SIZE, AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 
 STAGE = MINIMAL_SETS
@@ -21,19 +21,19 @@ def run(state: AuditState) -> None:
     )
 
 
-def price(scale: Scale) -> Work:
-    n, m = max(scale.n_candidates, 2), SET_SIZE
+def price(size: AuditSize) -> Work:
+    n, m = max(size.n_candidates, 2), SET_SIZE
     one_search = m * (math.log2(max(n / m, 1)) + 1)
-    if scale.config.minimal.search in ("greedy", "elimination"):
+    if size.config.minimal.search in ("greedy", "elimination"):
         one_search = float(n)
-    both = scale.config.minimal.order == "both"
-    questions = DISTINCT * scale.audit * ((2 if both else 1) * one_search + m + 2)
-    own = scale.own_order()
+    both = size.config.minimal.order == "both"
+    questions = DISTINCT * size.audit * ((2 if both else 1) * one_search + m + 2)
+    own = size.own_order()
     return Work(
         forward_passes=questions + own.forward_passes,
         alone_layer_tokens=own.alone_layer_tokens,
-        swept_layer_tokens=scale.swept(questions),
-        heads=2 * scale.audit,
+        swept_layer_tokens=size.swept(questions),
+        heads=2 * size.audit,
         swept_heads=questions,
         alone_encoded=own.alone_encoded,
         assumed=f"sets of {m} features; two thirds of the sets asked about change something",

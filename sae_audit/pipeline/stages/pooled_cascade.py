@@ -1,7 +1,13 @@
 """The cascades of all flipped prompts together."""
 
 from sae_audit.cascade.pooled import pooled_cascade
-from sae_audit.findings.stages import CASCADES, CASCADES_BY_CHANCE, EDGES, POOLED_CASCADE, WAKING
+from sae_audit.findings.stages import (
+    ACTIVATION_TOKENS,
+    CASCADE_NULLS,
+    CASCADES,
+    EDGES,
+    POOLED_CASCADE,
+)
 from sae_audit.pipeline.pricing import nothing
 from sae_audit.pipeline.state import AuditState
 
@@ -17,8 +23,8 @@ def run(state: AuditState) -> None:
             lambda: pooled_cascade(
                 cascades,
                 session.found_each(EDGES),
-                session.found_each(WAKING),
-                session.found_each(CASCADES_BY_CHANCE),
+                session.found_each(ACTIVATION_TOKENS),
+                session.found_each(CASCADE_NULLS),
                 seed=state.config.seed,
             ),
         )

@@ -4,7 +4,7 @@ import numpy as np
 
 from sae_audit.findings.stages import POOLED_SET
 from sae_audit.minimal.pooled import pooled_set
-from sae_audit.pipeline.pricing import DISTINCT, SET_SIZE, Scale, Work
+from sae_audit.pipeline.pricing import DISTINCT, SET_SIZE, AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 
 STAGE = POOLED_SET
@@ -31,11 +31,11 @@ def run(state: AuditState) -> None:
     )
 
 
-def price(scale: Scale) -> Work:
-    questions = DISTINCT * scale.audit * (SET_SIZE + 1)
+def price(size: AuditSize) -> Work:
+    questions = DISTINCT * size.audit * (SET_SIZE + 1)
     return Work(
         forward_passes=questions,
-        swept_layer_tokens=scale.swept(questions),
+        swept_layer_tokens=size.swept(questions),
         swept_heads=questions,
         assumed=f"sets of {SET_SIZE} features",
     )

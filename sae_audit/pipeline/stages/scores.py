@@ -4,7 +4,7 @@ import time
 
 from sae_audit.findings.stages import LOADING, SCORES
 from sae_audit.pipeline.inputs import classified
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.subject.model.cost import CostMeter
 
@@ -26,12 +26,12 @@ def run(state: AuditState) -> None:
         session.keep(STAGE, STAGE.key, scores, since=CostMeter(), seconds=seconds)
 
 
-def price(scale: Scale) -> Work:
+def price(size: AuditSize) -> Work:
     # If answers are judged, two are written beforehand: can they be, at that length?
-    n_answers = 2 if scale.config.confirm == "text" else 0
-    n = 2 * (scale.train + scale.validation + scale.audit) + n_answers
+    n_answers = 2 if size.config.confirm == "text" else 0
+    n = 2 * (size.train + size.validation + size.audit) + n_answers
     return Work(
         forward_passes=n,
-        layer_tokens=scale.whole(n) + n_answers * scale.n_layers * scale.config.answer_tokens,
-        heads=n + n_answers * scale.config.answer_tokens,
+        layer_tokens=size.whole(n) + n_answers * size.n_layers * size.config.answer_tokens,
+        heads=n + n_answers * size.config.answer_tokens,
     )

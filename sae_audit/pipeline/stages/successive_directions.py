@@ -18,7 +18,7 @@ from sae_audit.findings.stages import (
     SUCCESSIVE_DIRECTIONS,
     UNITS_OUT,
 )
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import LabelledPrompts
 from sae_audit.record.folder import write_tensors
@@ -81,13 +81,13 @@ def run(state: AuditState) -> None:
     session.remember(STAGE, compute, in_parts=True)
 
 
-def price(scale: Scale) -> Work:
+def price(size: AuditSize) -> Work:
     """One direction, without which nothing is refused; each further one costs the first stage again."""
-    whole = 2 * scale.train + 3 * scale.validation + 3 * scale.audit
+    whole = 2 * size.train + 3 * size.validation + 3 * size.audit
     return Work(
         forward_passes=whole,
-        layer_tokens=scale.whole(whole),
-        edited_layer_tokens=scale.whole(2 * (scale.validation + scale.audit)),
+        layer_tokens=size.whole(whole),
+        edited_layer_tokens=size.whole(2 * (size.validation + size.audit)),
         heads=whole,
         assumed="one direction carries refusal",
     )

@@ -8,7 +8,7 @@ from sae_audit.controls.sufficiency import equally_long, raised_set
 from sae_audit.findings import RaisedSet, Sufficiency
 from sae_audit.findings.stages import CASCADES, POOLED_SET, SUFFICIENCY
 from sae_audit.margins import answers
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.sampling import matched_random_sets
@@ -33,18 +33,18 @@ def run(state: AuditState) -> None:
     state.session.remember(STAGE, compute)
 
 
-def price(scale: Scale) -> Work:
+def price(size: AuditSize) -> Work:
     # The minimal, the pooled and the whole cascade's set, each beside a random one.
-    raised = 2 * 3 * scale.audit
-    clean, read = 2 * scale.audit, scale.audit
+    raised = 2 * 3 * size.audit
+    clean, read = 2 * size.audit, size.audit
     return Work(
         forward_passes=raised + clean + read,
-        layer_tokens=scale.whole(scale.audit + read),
-        alone_layer_tokens=scale.whole(scale.audit),
-        swept_layer_tokens=raised * scale.facts.template_tokens * scale.above,
-        heads=scale.audit + read,
+        layer_tokens=size.whole(size.audit + read),
+        alone_layer_tokens=size.whole(size.audit),
+        swept_layer_tokens=raised * size.facts.template_tokens * size.above,
+        heads=size.audit + read,
         swept_heads=raised,
-        encoded=scale.encoded(read),
+        encoded=size.encoded(read),
     )
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from sae_audit.findings import WidenedPool
 from sae_audit.findings.stages import WIDENING
 from sae_audit.margins import answers
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet
@@ -24,14 +24,14 @@ def run(state: AuditState) -> None:
     state.session.remember_each(STAGE, state.refused, lambda prompt: _widened(state, prompt, pool))
 
 
-def price(scale: Scale) -> Work:
+def price(size: AuditSize) -> Work:
     # A clean pass and one with all candidates ablated; more only if that flips nothing.
     return Work(
-        forward_passes=2 * scale.audit,
-        alone_layer_tokens=scale.whole(scale.audit),
-        swept_layer_tokens=scale.swept(scale.audit),
-        heads=scale.audit,
-        swept_heads=scale.audit,
+        forward_passes=2 * size.audit,
+        alone_layer_tokens=size.whole(size.audit),
+        swept_layer_tokens=size.swept(size.audit),
+        heads=size.audit,
+        swept_heads=size.audit,
         assumed="all candidates together flip every prompt",
     )
 

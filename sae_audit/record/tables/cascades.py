@@ -1,12 +1,12 @@
-"""Waves, edges and the tokens that features wake on."""
+"""Waves, edges and the tokens that features activate on."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-from sae_audit.findings import Cascade, CascadeByChance, WakeEdges, Waking
+from sae_audit.findings import ActivationTokens, BackupEdges, Cascade, CascadeNull
 
-_WAVE_COLUMNS = ["prompt_id", "wave", "features", "score_after", "n_awake"]
+_WAVE_COLUMNS = ["prompt_id", "wave", "features", "score_after", "n_activated"]
 _CASCADE_COLUMNS = [
     *("prompt_id", "first_wave", "depth", "clean_score", "score_first", "score_last"),
     *("total_effect", "direct_effect", "direct_effect_frozen", "compensation_ratio", "stop"),
@@ -21,7 +21,7 @@ def waves(own: Sequence[Cascade]) -> pd.DataFrame:
                 "wave": number,
                 "features": " ".join(map(str, wave.features)),
                 "score_after": wave.score_after,
-                "n_awake": wave.n_awake,
+                "n_activated": wave.n_activated,
             }
             for found in own
             for number, wave in enumerate(found.waves, start=1)
@@ -30,9 +30,9 @@ def waves(own: Sequence[Cascade]) -> pd.DataFrame:
     )
 
 
-def cascades(followed: Sequence[Cascade], by_chance: Sequence[CascadeByChance]) -> pd.DataFrame:
+def cascades(followed: Sequence[Cascade], null: Sequence[CascadeNull]) -> pd.DataFrame:
     """One row for each, and one for its random set."""
-    random = {one.prompt_id: one.cascade for one in by_chance}
+    random = {one.prompt_id: one.cascade for one in null}
     both = (
         (first_wave, found)
         for own in followed
@@ -60,7 +60,7 @@ def cascades(followed: Sequence[Cascade], by_chance: Sequence[CascadeByChance]) 
     )
 
 
-def wake_edges(tested: Sequence[WakeEdges]) -> pd.DataFrame:
+def backup_edges(tested: Sequence[BackupEdges]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -69,12 +69,12 @@ def wake_edges(tested: Sequence[WakeEdges]) -> pd.DataFrame:
                 "feature": str(edge.feature),
                 "kind": edge.kind.value,
                 "activation": edge.activation,
-                "activation_spared": edge.activation_spared,
+                "activation_kept": edge.activation_kept,
                 "activation_alone": edge.activation_alone,
                 "activation_held": edge.activation_held,
                 "through": " ".join(map(str, edge.through)),
                 "n_controls": edge.n_controls,
-                "n_controls_waking": edge.n_controls_waking,
+                "n_controls_activating": edge.n_controls_activating,
             }
             for found in tested
             for edge in found.edges
@@ -82,23 +82,23 @@ def wake_edges(tested: Sequence[WakeEdges]) -> pd.DataFrame:
     )
 
 
-def waking_tokens(followed: Sequence[Waking]) -> pd.DataFrame:
+def activation_tokens(followed: Sequence[ActivationTokens]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
                 "prompt_id": found.prompt_id,
-                "n_waves": awake.n_waves,
+                "n_waves": active.n_waves,
                 "token": token.value,
                 "n_tokens": found.tokens[token],
-                "n_features": awake.peaks_at[token],
-                "n_activations": awake.fires_at[token],
+                "n_features": active.peaks_at[token],
+                "n_activations": active.fires_at[token],
                 "n_features_clean": found.clean_peaks_at[token],
                 "n_activations_clean": found.clean_fires_at[token],
-                "n_features_random": awake.random_peaks_at[token],
-                "n_random_sets": len(awake.n_random),
+                "n_features_random": active.random_peaks_at[token],
+                "n_random_sets": len(active.n_random),
             }
             for found in followed
-            for awake in found.awake
-            for token in awake.peaks_at
+            for active in found.active
+            for token in active.peaks_at
         ]
     )

@@ -9,11 +9,11 @@ import pandas as pd
 
 from sae_audit.findings import (
     CandidateSet,
-    DictionaryCoverage,
     Direction,
     DirectionCheck,
     DirectionEvaluation,
     NoDirection,
+    SaeCoverage,
     SuccessiveDirections,
 )
 from sae_audit.record.tables.columns import bounds, estimate_columns
@@ -100,7 +100,7 @@ def successive_directions(found: SuccessiveDirections | None) -> pd.DataFrame:
     )
 
 
-def coverage(found: DictionaryCoverage | None) -> pd.DataFrame:
+def coverage(found: SaeCoverage | None) -> pd.DataFrame:
     if found is None:
         return pd.DataFrame()
     return (

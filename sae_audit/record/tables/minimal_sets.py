@@ -1,10 +1,10 @@
-"""Minimal sets and the doses that flip."""
+"""Minimal sets and the scales that flip."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-from sae_audit.findings import FlipDose, MinimalSet, MinimalSetFamily
+from sae_audit.findings import FlipScale, MinimalSet, MinimalSetFamily
 
 _MINIMAL_COLUMNS = [
     "prompt_id",
@@ -18,7 +18,7 @@ _MINIMAL_COLUMNS = [
     "n_sets_scored",
     "reason",
     "near_zero",
-    "size_by_chance",
+    "size_under_null",
 ]
 """Named, so that a run without minimal sets has them too. The last is the size of the set that the
 same search finds among random candidates, 0 where it does not flip the prompt."""
@@ -28,7 +28,7 @@ def minimal_sets(
     own: Sequence[MinimalSet], random: Sequence[MinimalSet], *, margin: float
 ) -> pd.DataFrame:
     """`margin` is the score, nats, below which a prompt's refusal is near zero."""
-    by_chance = {found.prompt_id: found for found in random}
+    null = {found.prompt_id: found for found in random}
     return pd.DataFrame(
         [
             {
@@ -43,8 +43,8 @@ def minimal_sets(
                 "n_sets_scored": found.n_sets_scored,
                 "reason": found.reason,
                 "near_zero": found.clean_score < margin,
-                "size_by_chance": len(by_chance[found.prompt_id].features)
-                if found.prompt_id in by_chance
+                "size_under_null": len(null[found.prompt_id].features)
+                if found.prompt_id in null
                 else None,
             }
             for found in own
@@ -71,17 +71,17 @@ def minimal_set_families(families: Sequence[MinimalSetFamily]) -> pd.DataFrame:
     )
 
 
-def doses(doses_of: Sequence[FlipDose]) -> pd.DataFrame:
+def scales(scales_of: Sequence[FlipScale]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
                 "prompt_id": found.prompt_id,
                 "ablated": found.ablated,
-                "dose": point.dose,
+                "scale": point.scale,
                 "score": point.score,
-                "smallest_that_flips": point.dose == found.dose,
+                "smallest_that_flips": point.scale == found.scale,
             }
-            for found in doses_of
+            for found in scales_of
             for point in found.points
         ]
     )

@@ -1,12 +1,12 @@
 """Attribution: what ablating each feature would do to the refusal score, to first order.
 
-    drop_i = sum over ablated positions of dose * (f_i - clamp_i) * (d_i . dm/dx)
+    drop_i = sum over ablated positions of scale * (f_i - clamp_i) * (d_i . dm/dx)
 
 m is the refusal score and dm/dx its gradient at the `resid_post` that feature i writes to, so one
 backward pass gives the drop of every feature of every layer (2403.19647, attribution patching). A
 gradient at the clean run misses what saturates. With `steps` above 1 it is the mean over that many
 points between the stream and its ablated end (integrated gradients, 2505.23556): there features go
-by the dose to their clamps and, with them, the SAE's error to zero, one layer at a time.
+by the scale to their clamps and, with them, the SAE's error to zero, one layer at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,26 +68,26 @@ def _gradients(
 
 def _mean_gradient(
     stack: DecoderLayers,
-    dictionary: Sae,
+    sae: Sae,
     run: CleanRun,
     selected: Bool[Tensor, " position"],
     readout: Readout,
     ablation: Ablation,
     steps: int,
 ) -> Float[Tensor, "position d_model"]:
-    resid = run.resid[dictionary.layer][None]
+    resid = run.resid[sae.layer][None]
     with torch.no_grad():
-        clamped = dictionary.clamps(ablation.clamp).expand(1, run.length, -1)
-        end = dictionary.decode(clamped, resid).to(resid.dtype)
+        clamped = sae.clamps(ablation.clamp).expand(1, run.length, -1)
+        end = sae.decode(clamped, resid).to(resid.dtype)
         end = torch.where(selected[:, None].to(resid.device), end, resid)
         shares = torch.arange(steps, device=resid.device, dtype=resid.dtype) / steps
-        shares = shares * ablation.dose
+        shares = shares * ablation.scale
         points = torch.lerp(
             resid.expand(steps, -1, -1), end.expand(steps, -1, -1), shares[:, None, None]
         )
     with torch.enable_grad():
         points = points.detach().requires_grad_()
-        score = _onwards(stack, run, dictionary.layer, points, readout, {})
+        score = _onwards(stack, run, sae.layer, points, readout, {})
         (gradient,) = torch.autograd.grad(score.sum(), [points])
     return gradient.mean(dim=0)
 
@@ -111,7 +111,7 @@ def _onwards(
 
 @torch.no_grad()
 def _drops(
-    dictionary: Sae,
+    sae: Sae,
     resid: Float[Tensor, "position d_model"],
     gradient: Float[Tensor, "position d_model"],
     selected: Bool[Tensor, " position"],
@@ -119,10 +119,10 @@ def _drops(
 ) -> Float[Tensor, " d_sae"]:
     here = selected.nonzero()[:, 0].to(resid.device)
     stream = resid[here][None]
-    activations = dictionary.encode(stream)[0]
-    scale = dictionary.scale(stream)
-    slope = gradient[here].to(activations.dtype) @ dictionary.unit_rows().T
+    activations = sae.encode(stream)[0]
+    scale = sae.scale(stream)
+    slope = gradient[here].to(activations.dtype) @ sae.unit_rows().T
     if scale is not None:
         slope = slope * scale[0]
-    excess = ablation.dose * (activations - dictionary.clamps(ablation.clamp))
+    excess = ablation.scale * (activations - sae.clamps(ablation.clamp))
     return (excess * slope).sum(dim=0)

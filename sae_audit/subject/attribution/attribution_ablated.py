@@ -34,13 +34,10 @@ def attribution_once_ablated(
     x_t is the run with `ablated` ablated and every other feature of the suite at the share t of its
     activation, in all layers at once. So the drops add up to the whole fall (Aumann and Shapley's
     axiom, as in integrated gradients), and a feature shows that does nothing on the clean run,
-    because others cover for it, because it is asleep, or because more than enough is there.
+    because others cover for it, because it is inactive, or because more than enough is there.
     """
     suite = interventions.suite
-    total = {
-        layer: torch.zeros(dictionary.d_sae, device=dictionary.device)
-        for layer, dictionary in suite.items()
-    }
+    total = {layer: torch.zeros(sae.d_sae, device=sae.device) for layer, sae in suite.items()}
     for point in range(POINTS):
         path = _Path(interventions, ids, ablated, ablation, kept=(point + 0.5) / POINTS)
         for layer, drops in path.drops(passes, readout).items():
@@ -91,17 +88,17 @@ class _Path:
 
     def _at(self, layer: int) -> Edit:
         """Takes `ablated` away, and of all other features what the point does not keep."""
-        dictionary, selected = self._suite[layer], self._selected[None, :, None]
+        sae, selected = self._suite[layer], self._selected[None, :, None]
 
         def edit(resid: Resid) -> Resid:
-            activations = dictionary.encode(resid)
+            activations = sae.encode(resid)
             others = torch.ones_like(activations[0, 0])
             others[self._gone[layer]] = 0.0
-            excess = activations - dictionary.clamps(self._ablation.clamp)
-            excess = self._ablation.dose * excess * others
+            excess = activations - sae.clamps(self._ablation.clamp)
+            excess = self._ablation.scale * excess * others
             excess = torch.where(selected.to(resid.device), excess, 0.0)
-            removed = excess @ dictionary.unit_rows()
-            scale = dictionary.scale(resid)
+            removed = excess @ sae.unit_rows()
+            scale = sae.scale(resid)
             removed = removed if scale is None else removed * scale
             self._activations[layer] = (
                 excess.detach()[0] if scale is None else (excess.detach()[0] * scale[0].detach())

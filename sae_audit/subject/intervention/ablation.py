@@ -1,6 +1,6 @@
 """Ablation as arithmetic on the residual stream.
 
-    x <- base(x) - dose * sum_{i in S} (f_i(x) - clamp_i) d_i
+    x <- base(x) - scale * sum_{i in S} (f_i(x) - clamp_i) d_i
 
 `f_i` is computed on the stream as it arrives, so what earlier layers' ablations changed is felt
 here. `base` is the stream itself where the SAE's error term is kept; its reconstruction where the
@@ -63,7 +63,7 @@ class Terms:
 
     base: Resid
     excess: Float[Tensor, "batch position feature"]
-    """`dose * (f_i(x) - clamp_i)`, 0 at positions that are not ablated."""
+    """`scale * (f_i(x) - clamp_i)`, 0 at positions that are not ablated."""
     scale: Float[Tensor, "batch position 1"] | None
 
 
@@ -71,7 +71,7 @@ class Terms:
 class LayerAblation:
     """The ablation of some features of one layer."""
 
-    dictionary: Sae
+    sae: Sae
     features: tuple[int, ...]
     ablation: Ablation
 
@@ -83,11 +83,11 @@ class LayerAblation:
     ) -> Terms:
         """`clean` gives the clean run's stream, asked for only where its error is put back."""
         selected = selected.to(resid.device)
-        values, scale = self.dictionary.read(resid, self.features)
+        values, scale = self.sae.read(resid, self.features)
         # Replaced, not multiplied: what a masked position holds, even a NaN, is no part of it.
-        clamps = self.dictionary.clamps(self.ablation.clamp)[list(self.features)]
-        dosed = self.ablation.dose * (values - clamps)
-        excess = torch.where(selected[..., None], dosed, 0.0)
+        clamps = self.sae.clamps(self.ablation.clamp)[list(self.features)]
+        scaled = self.ablation.scale * (values - clamps)
+        excess = torch.where(selected[..., None], scaled, 0.0)
         if self.ablation.error_term == ErrorTerm.KEPT:
             return Terms(base=resid, excess=excess, scale=scale)
         base = self._reconstruction(resid)
@@ -102,16 +102,16 @@ class LayerAblation:
         excess: Float[Tensor, "batch position feature"],
         scale: Float[Tensor, "batch position 1"] | None,
     ) -> Resid:
-        """`dose * sum_i (f_i - clamp_i) d_i` over the excess that is left."""
-        removed = excess @ self.dictionary.rows(self.features)
+        """`scale * sum_i (f_i - clamp_i) d_i` over the excess that is left."""
+        removed = excess @ self.sae.rows(self.features)
         return removed if scale is None else removed * scale
 
     def _reconstruction(self, resid: Resid) -> Resid:
-        return self.dictionary.decode(self.dictionary.encode(resid), resid)
+        return self.sae.decode(self.sae.encode(resid), resid)
 
 
 def ablation_edit(
-    dictionary: Sae,
+    sae: Sae,
     sets: LayerSets,
     *,
     ablation: Ablation,
@@ -119,7 +119,7 @@ def ablation_edit(
     clean: Callable[[], Resid],
 ) -> Edit:
     """The edit of one layer's `resid_post` where row b of the batch is under set b."""
-    layer = LayerAblation(dictionary=dictionary, features=sets.features, ablation=ablation)
+    layer = LayerAblation(sae=sae, features=sets.features, ablation=ablation)
     member = torch.tensor(sets.member)[:, None, :]
     treated = torch.tensor(sets.treated)[:, None, None]
 
@@ -147,7 +147,7 @@ def check_ablation(ablation: Ablation, suite: dict[int, Sae], error_layers: froz
     """Refuse ablations that could not be carried out as asked.
 
     Raises:
-        AuditError: clamps that are not finite or not one for every feature, a dose that is not or
+        AuditError: clamps that are not finite or not one for every feature, a scale that is not or
             is below 0, or layers asked for without an SAE, or without an error term to replace there.
     """
     for layer in sorted(error_layers):
@@ -158,20 +158,20 @@ def check_ablation(ablation: Ablation, suite: dict[int, Sae], error_layers: froz
             )
     if error_layers and ablation.error_term == ErrorTerm.KEPT:
         raise AuditError("Layers to replace the error at were given, but the error term is kept.")
-    if not (np.isfinite(ablation.dose) and ablation.dose >= 0.0):
+    if not (np.isfinite(ablation.scale) and ablation.scale >= 0.0):
         raise AuditError(
-            f"The dose must be a finite number, 0 or more, not {ablation.dose}: 1 ablates, less "
+            f"The scale must be a finite number, 0 or more, not {ablation.scale}: 1 ablates, less "
             "ablates in part."
         )
     if isinstance(ablation.clamp, float | int):
         if not np.isfinite(ablation.clamp):
             raise AuditError(f"The clamp must be a finite number, not {ablation.clamp}.")
         return
-    for layer, dictionary in sorted(suite.items()):
+    for layer, sae in sorted(suite.items()):
         values = ablation.clamp.get(layer)
-        if values is None or np.shape(values) != (dictionary.d_sae,):
+        if values is None or np.shape(values) != (sae.d_sae,):
             raise AuditError(
-                f"The clamp needs one value for each of the {dictionary.d_sae} features of layer "
+                f"The clamp needs one value for each of the {sae.d_sae} features of layer "
                 f"{layer}, and has {'none' if values is None else np.shape(values)}."
             )
         if not np.isfinite(values).all():
@@ -179,14 +179,14 @@ def check_ablation(ablation: Ablation, suite: dict[int, Sae], error_layers: froz
 
 
 def _check_feature(feature: FeatureId, suite: dict[int, Sae]) -> None:
-    dictionary = suite.get(feature.layer)
-    if dictionary is None:
+    sae = suite.get(feature.layer)
+    if sae is None:
         raise AuditError(
             f"Feature {feature} lies in layer {feature.layer}, which has no loaded SAE; loaded are "
             f"layers {sorted(suite)}."
         )
-    if not 0 <= feature.index < dictionary.d_sae:
+    if not 0 <= feature.index < sae.d_sae:
         raise AuditError(
             f"Feature {feature} does not exist: the SAE of layer {feature.layer} has "
-            f"{dictionary.d_sae} features, 0 to {dictionary.d_sae - 1}."
+            f"{sae.d_sae} features, 0 to {sae.d_sae - 1}."
         )

@@ -105,7 +105,7 @@ class BatchedAblation:
             rows.run(layer)
             if layer in layers:
                 ablated = LayerAblation(
-                    dictionary=self._suite[layer],
+                    sae=self._suite[layer],
                     features=layers[layer].features,
                     ablation=self._ablation,
                 )
@@ -120,7 +120,7 @@ class BatchedAblation:
             here = [feature for feature in missing if feature.layer == layer]
             resid = asked.run.resid[layer][None]
             ablated = LayerAblation(
-                dictionary=self._suite[layer],
+                sae=self._suite[layer],
                 features=tuple(feature.index for feature in here),
                 ablation=self._ablation,
             )

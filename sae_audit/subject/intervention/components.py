@@ -108,8 +108,8 @@ class Components:
         return resid.float() @ self.units.to(resid.device).T
 
     def rebuilt(self, layer: int, resid: Resid) -> Resid:
-        dictionary = self.suite[layer]
-        return dictionary.decode(dictionary.encode(resid), resid)
+        sae = self.suite[layer]
+        return sae.decode(sae.encode(resid), resid)
 
 
 class ReplacedParts:

@@ -16,6 +16,7 @@ from sae_audit.subject.readout.readout import Readout, margin
 from sae_audit.vocabulary import (
     Activations,
     Active,
+    DirectAttribution,
     FeatureId,
     FeatureSet,
     FinalNorm,
@@ -23,7 +24,6 @@ from sae_audit.vocabulary import (
     Firing,
     HeldScore,
     Intervention,
-    Pull,
 )
 
 
@@ -131,10 +131,14 @@ def activations_on(streams: InterventionRuns) -> Activations:
     return activations
 
 
-def pull_on(streams: InterventionRuns, direction: Float[np.ndarray, " d_model"]) -> Pull:
+def direct_attribution_on(
+    streams: InterventionRuns, direction: Float[np.ndarray, " d_model"]
+) -> DirectAttribution:
     activations = activations_on(streams)
 
-    def pull(ablated: FeatureSet, features: Sequence[FeatureId]) -> Float[np.ndarray, " feature"]:
+    def direct_attribution(
+        ablated: FeatureSet, features: Sequence[FeatureId]
+    ) -> Float[np.ndarray, " feature"]:
         sums = activations([Intervention(ablated=ablated)], features)[0].sum(axis=1)
         written = np.zeros(len(features))
         for layer, (places, indices) in by_layer(features).items():
@@ -143,7 +147,7 @@ def pull_on(streams: InterventionRuns, direction: Float[np.ndarray, " d_model"])
             written[places] = (rows @ unit.to(rows.device)).cpu().numpy()
         return sums * written
 
-    return pull
+    return direct_attribution
 
 
 def held_score_on(

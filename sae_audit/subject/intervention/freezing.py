@@ -17,7 +17,7 @@ from sae_audit.subject.saes.sae import Sae
 
 
 def excess_over_clean(
-    dictionary: Sae,
+    sae: Sae,
     sets: LayerSets,
     *,
     selected: Bool[Tensor, "rows position"],
@@ -30,11 +30,11 @@ def excess_over_clean(
     member = torch.tensor(sets.member)[:, None, :]
 
     def excess(resid: Resid) -> Resid:
-        values, scale = dictionary.read(resid, sets.features)
-        before, _ = dictionary.read(clean(), sets.features)
+        values, scale = sae.read(resid, sets.features)
+        before, _ = sae.read(clean(), sets.features)
         chosen = selected.to(resid.device)[..., None] & member.to(resid.device)
         # Replaced, not multiplied: what an unselected position holds, even a NaN, is no part of it.
-        above = torch.where(chosen, values - before, 0.0) @ dictionary.rows(sets.features)
+        above = torch.where(chosen, values - before, 0.0) @ sae.rows(sets.features)
         return above if scale is None else above * scale
 
     return excess

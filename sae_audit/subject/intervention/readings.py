@@ -136,4 +136,4 @@ def mean_activations(
 
 
 def widest(suite: dict[int, Sae]) -> int:
-    return max(dictionary.d_sae for dictionary in suite.values())
+    return max(sae.d_sae for sae in suite.values())

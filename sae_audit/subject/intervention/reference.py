@@ -29,7 +29,7 @@ def reference_scores(
     """Refusal score (nats) of one prompt under each set, by plain hooks.
 
     `selected` are the positions ablated. Shares no arithmetic with the batched engine: a loop over
-    features moves `f_i(x)` by the dose towards its clamp, one by one, in what the SAE decodes.
+    features moves `f_i(x)` by the scale towards its clamp, one by one, in what the SAE decodes.
     """
     layers = list(decoder_layers_of(model))
     errors = _clean_errors(model, suite, ids) if ablation.error_term == ErrorTerm.FROZEN else {}
@@ -101,26 +101,26 @@ def _clean_errors(
 
 
 def _literal_edit(
-    dictionary: Sae,
+    sae: Sae,
     indices: list[int],
     selected: Int[Tensor, " chosen"],
     ablation: Ablation,
     clean_error: Resid | None,
 ):
     def edit(resid: Resid) -> Resid:
-        activations = dictionary.encode(resid)
-        error = resid - dictionary.decode(activations, resid)
+        activations = sae.encode(resid)
+        error = resid - sae.decode(activations, resid)
         for index in indices:
             clamp = (
                 float(ablation.clamp)
                 if isinstance(ablation.clamp, float | int)
-                else float(ablation.clamp[dictionary.layer][index])
+                else float(ablation.clamp[sae.layer][index])
             )
             before = activations[..., index]
             activations[..., index] = torch.lerp(
-                before, torch.full_like(before, clamp), ablation.dose
+                before, torch.full_like(before, clamp), ablation.scale
             )
-        rebuilt = dictionary.decode(activations, resid)
+        rebuilt = sae.decode(activations, resid)
         if ablation.error_term == ErrorTerm.KEPT:
             rebuilt = rebuilt + error
         if clean_error is not None:

@@ -63,8 +63,7 @@ class FeatureQuestions(InstrumentBase):
         """Cosine of every decoder row with each direction, by layer."""
         vectors = torch.tensor(directions, dtype=torch.float32, device=self._passes.device)
         return {
-            layer: decoder_cosines(dictionary, vectors).cpu().numpy()
-            for layer, dictionary in self.suite.items()
+            layer: decoder_cosines(sae, vectors).cpu().numpy() for layer, sae in self.suite.items()
         }
 
     def rows(self, features: Sequence[FeatureId]) -> dict[FeatureId, Float[np.ndarray, " d_model"]]:

@@ -8,11 +8,19 @@ from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
 from sae_audit.subject.intervention.firing import (
     activations_on,
     active_on,
+    direct_attribution_on,
     firing_on,
     held_score_on,
-    pull_on,
 )
-from sae_audit.vocabulary import Ablation, Activations, Active, Firing, HeldScore, Pull, TokenClass
+from sae_audit.vocabulary import (
+    Ablation,
+    Activations,
+    Active,
+    DirectAttribution,
+    Firing,
+    HeldScore,
+    TokenClass,
+)
 
 
 class FiringQuestions(InstrumentBase):
@@ -25,11 +33,11 @@ class FiringQuestions(InstrumentBase):
         """
         return active_on(self._streams(prompt, ablation))
 
-    def pull(
+    def direct_attribution(
         self, prompt: Prompt, direction: Float[np.ndarray, " d_model"], ablation: Ablation = PLAIN
-    ) -> Pull:
+    ) -> DirectAttribution:
         """How strongly features push this prompt's stream along `direction`."""
-        return pull_on(self._streams(prompt, ablation), direction)
+        return direct_attribution_on(self._streams(prompt, ablation), direction)
 
     def activations(self, prompt: Prompt, ablation: Ablation = PLAIN) -> Activations:
         """How strongly asked features fire, position by position, under interventions.

@@ -108,8 +108,8 @@ def cross_entropies(
         batch = _Branches(passes, head, rows.ids, predicts)
         for layer, resid in batch.climb():
             if layer in suite:
-                dictionary, here = suite[layer], mask.to(resid.device)
-                instead = dictionary.decode(dictionary.encode(resid), resid).to(resid.dtype)
+                sae, here = suite[layer], mask.to(resid.device)
+                instead = sae.decode(sae.encode(resid), resid).to(resid.dtype)
                 changed = torch.where(here, instead, resid)
                 rebuilt[layer][members] = batch.cross_entropy(layer, changed)
                 zero[layer][members] = batch.cross_entropy(layer, resid.masked_fill(here, 0.0))

@@ -27,10 +27,10 @@ from sae_audit.subject.saes.sae import Sae
 class _Description:
     """What one SAE makes of the tokens of every prompt."""
 
-    def __init__(self, dictionary: Sae, n_prompts: int, *, seed: int) -> None:
-        self._dictionary = dictionary
-        dealt = np.random.default_rng(seed).permutation(dictionary.d_sae)
-        self._dealt = torch.from_numpy(dealt)
+    def __init__(self, sae: Sae, n_prompts: int, *, seed: int) -> None:
+        self._sae = sae
+        permuted = np.random.default_rng(seed).permutation(sae.d_sae)
+        self._permuted = torch.from_numpy(permuted)
         self.all, self.selected, self.shuffled = (VarianceExplained(n_prompts) for _ in range(3))
         self.firing = np.zeros(n_prompts)
 
@@ -41,10 +41,10 @@ class _Description:
         real: Bool[Tensor, "batch position"],
         selected: Bool[Tensor, "batch position"],
     ) -> None:
-        activations = self._dictionary.encode(resid)
-        rebuilt = self._dictionary.decode(activations, resid)
-        others = activations[..., self._dealt.to(activations.device)]
-        shuffled = self._dictionary.decode(others, resid)
+        activations = self._sae.encode(resid)
+        rebuilt = self._sae.decode(activations, resid)
+        others = activations[..., self._permuted.to(activations.device)]
+        shuffled = self._sae.decode(others, resid)
         self.all.add(prompts, resid, rebuilt, real)
         self.selected.add(prompts, resid, rebuilt, selected)
         self.shuffled.add(prompts, resid, shuffled, selected)
@@ -66,7 +66,7 @@ def sae_quality(
 
     `without_bos` says which positions hold another token than BOS: those alone are replaced, and
     counted in `explained_variance_without_bos`. Intervals are over prompts; `seed` draws them, and
-    the decoder rows that features are dealt to.
+    the decoder rows that features are permuted to.
     """
     assert measured, "the cross-entropy of no answer"
     described = _descriptions(passes, suite, prompts, without_bos, seed=seed)
@@ -100,10 +100,7 @@ def _descriptions(
     *,
     seed: int,
 ) -> dict[int, _Description]:
-    found = {
-        layer: _Description(dictionary, len(prompts), seed=seed)
-        for layer, dictionary in suite.items()
-    }
+    found = {layer: _Description(sae, len(prompts), seed=seed) for layer, sae in suite.items()}
     for batch in passes.batches(prompts, encoding=widest(suite)):
         mask = batch.padded([select(prompts[i]) for i in batch.members])
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from sae_audit.vocabulary import FeatureValues
 
 _KEPT_GATHERS = 16
-"""Choices of features whose weights a dictionary keeps gathered; a stage asks with few."""
+"""Choices of features whose weights an SAE keeps gathered; a stage asks with few."""
 COLUMNWISE = {"standard", "jumprelu", "gated"}
 """Kinds whose feature i reads nothing but encoder column i."""
 _MATRICES = ("W_enc", "W_dec")
@@ -214,8 +214,8 @@ class Sae:
 
 
 def decoder_cosines(
-    dictionary: Sae, directions: Float[Tensor, "direction d_model"]
+    sae: Sae, directions: Float[Tensor, "direction d_model"]
 ) -> Float[Tensor, "direction d_sae"]:
     """Cosine of every decoder row with each direction."""
-    rows = torch.nn.functional.normalize(dictionary.decoder.float(), dim=-1)
+    rows = torch.nn.functional.normalize(sae.decoder.float(), dim=-1)
     return torch.nn.functional.normalize(directions.float().to(rows.device), dim=-1) @ rows.T

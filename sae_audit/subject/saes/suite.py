@@ -109,18 +109,18 @@ def check_suite(suite: Mapping[int, Sae], *, n_layers: int, d_model: int) -> Non
     Raises:
         AuditError: a layer the model lacks, another width, another hook, or another kind.
     """
-    for layer, dictionary in sorted(suite.items()):
+    for layer, sae in sorted(suite.items()):
         what = f"The SAE given for layer {layer}"
         if not 0 <= layer < n_layers:
             raise AuditError(f"{what} has no place: the model has layers 0 to {n_layers - 1}.")
-        width = dictionary.decoder.shape[1]
+        width = sae.decoder.shape[1]
         if width != d_model:
             raise AuditError(
                 f"{what} reads {width} dimensions, but the model's residual stream has {d_model}; "
                 "it was made for another model."
             )
-        _check_hook(dictionary.hook_name, layer, what)
-        _check_kind(dictionary.sae, what)
+        _check_hook(sae.hook_name, layer, what)
+        _check_kind(sae.sae, what)
 
 
 def _check_hook(hook: str | None, layer: int, what: str) -> None:

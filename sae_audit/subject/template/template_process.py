@@ -112,7 +112,7 @@ def _chat_environment() -> ImmutableSandboxedEnvironment:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
     )
     made.filters["tojson"] = _as_json
-    _without_chance(made)
+    _without_randomness(made)
     made.globals.update(
         raise_exception=_raise_exception,
         strftime_now=datetime.fromisoformat(sys.argv[1]).strftime,
@@ -122,7 +122,7 @@ def _chat_environment() -> ImmutableSandboxedEnvironment:
     return made
 
 
-def _without_chance(made: ImmutableSandboxedEnvironment) -> None:
+def _without_randomness(made: ImmutableSandboxedEnvironment) -> None:
     """The same audit tomorrow must ask the same."""
     del made.filters["random"]
     del made.globals["lipsum"]
@@ -130,7 +130,7 @@ def _without_chance(made: ImmutableSandboxedEnvironment) -> None:
 
 def _plain_environment() -> ImmutableSandboxedEnvironment:
     made = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-    _without_chance(made)
+    _without_randomness(made)
     made.globals.update(dict=_Dict(), namespace=_Namespace)
     return made
 

@@ -66,12 +66,12 @@ def test_the_control_counts_in_no_rate_of_false_alarms(monkeypatch: pytest.Monke
 
 def test_shuffling_deals_the_same_labels_to_the_same_prompts(tmp_path: Path):
     write_shuffled_prompts(tmp_path / "prompts.jsonl", seed=3)
-    dealt, own = (
+    permuted, own = (
         {row["id"]: row for row in map(json.loads, path.read_text().splitlines())}
         for path in (tmp_path / "prompts.jsonl", bundled_root() / "organism" / "prompts.jsonl")
     )
-    assert {i: row["text"] for i, row in dealt.items()} == {i: r["text"] for i, r in own.items()}
-    labels = [(dealt[i]["label"], own[i]["label"]) for i in own]
+    assert {i: row["text"] for i, row in permuted.items()} == {i: r["text"] for i, r in own.items()}
+    labels = [(permuted[i]["label"], own[i]["label"]) for i in own]
     assert sorted(a for a, _ in labels) == sorted(b for _, b in labels)
     assert 0.3 < np.mean([a == b for a, b in labels]) < 0.7
 

@@ -1,4 +1,4 @@
-"""Cascades of small worlds in which it is written who wakes whom."""
+"""Cascades of small worlds in which it is written which activates which."""
 
 import pytest
 
@@ -23,9 +23,9 @@ def test_backups_behind_each_other_are_waves_behind_each_other():
 
 def test_each_wave_knows_who_woke_it():
     found = cascade("p", CHAIN.questions(), frozenset([A, B, C]), SETTINGS)
-    assert found.waves[1].wakes[0].woken_by == (A,)
-    assert found.waves[2].wakes[0].woken_by == (A, B)
-    assert found.waves[1].n_awake == 2
+    assert found.waves[1].backups[0].activated_by == (A,)
+    assert found.waves[2].backups[0].activated_by == (A, B)
+    assert found.waves[1].n_activated == 2
 
 
 def test_backups_outside_the_minimal_set_are_followed_too():
@@ -43,12 +43,12 @@ def test_without_dormant_features_there_is_one_wave_and_no_compensation():
     world = World({A: "on", B: "on"}, {A: 2.0, B: 2.0})
     found = cascade("p", world.questions(), frozenset([A, B]), SETTINGS)
     assert found.depth == 1
-    assert found.stop == "no dormant feature wakes"
+    assert found.stop == "no dormant feature activates"
     assert found.compensation_ratio == 0.0
 
 
 def test_compensation_is_the_share_of_the_effect_that_waking_undoes():
-    """Ablating A: 4 falls away, B brings 3 back; with B held at zero C (2) stays asleep only if B
+    """Ablating A: 4 falls away, B brings 3 back; with B held at zero C (2) stays inactive only if B
     counts as not ablated, so it is held as well: direct effect 4, total 1, ratio 3/4."""
     world = World({A: "on", B: [{A}]}, {A: 4.0, B: 3.0})
     found = cascade("p", world.questions(), frozenset([A, B]), SETTINGS)

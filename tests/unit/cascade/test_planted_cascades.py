@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sae_audit.cascade.edges import wake_edges
-from sae_audit.cascade.waking import waking
+from sae_audit.cascade.activation_tokens import activated
+from sae_audit.cascade.edges import backup_edges
 from sae_audit.cascade.waves import Questions, cascade
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import Cascade, EdgeKind
@@ -42,7 +42,7 @@ def found(planted: Planted, loaded: Subject, prompt: Prompt) -> Cascade:
     ask = Questions(
         score=loaded.refusal_score(prompt),
         active=loaded.active(prompt),
-        pull=loaded.pull(prompt, np.ones(loaded.d_model)),
+        direct_attribution=loaded.direct_attribution(prompt, np.ones(loaded.d_model)),
         firing=loaded.firing(prompt),
         held_score=loaded.held_score(prompt),
         frozen_norm_obstacle=loaded.frozen_norm_obstacle,
@@ -60,19 +60,19 @@ def test_every_true_edge_is_found_and_no_other(
     planted: Planted, loaded: Subject, prompt: Prompt, found: Cascade
 ):
     """The primary's are direct, masked by the backups between; a backup's need the primary gone."""
-    answer = wake_edges(found, loaded.active(prompt), loaded.activations(prompt), SETTINGS)
+    answer = backup_edges(found, loaded.active(prompt), loaded.activations(prompt), SETTINGS)
     edges = {(edge.cause, edge.feature): edge for edge in answer.edges}
-    assert set(edges) == {(edge.cause, edge.woken) for edge in planted.truth.edges}
+    assert set(edges) == {(edge.cause, edge.activated) for edge in planted.truth.edges}
     (primary,) = found.waves[0].features
     for (cause, _), edge in edges.items():
         assert edge.kind == (EdgeKind.DIRECT if cause == primary else EdgeKind.JOINT)
-        assert edge.n_controls_waking == 0, "no feature outside the circuit wakes any in it"
+        assert edge.n_controls_activating == 0, "no feature outside the circuit activates any in it"
 
 
 def test_features_wake_on_the_tokens_at_which_their_unit_works(
     planted: Planted, loaded: Subject, prompt: Prompt, found: Cascade
 ):
-    answer = waking(
+    answer = activated(
         found,
         loaded.firing(prompt),
         loaded.token_classes(prompt),
@@ -82,11 +82,11 @@ def test_features_wake_on_the_tokens_at_which_their_unit_works(
     units: dict[FeatureId, bool] = {
         planted.places[unit.name, 0]: unit.template_only for unit in planted.circuit.units
     }
-    assert len(answer.woken) == planted.circuit.size - 1
-    for one in answer.woken:
+    assert len(answer.activated) == planted.circuit.size - 1
+    for one in answer.activated:
         elsewhere = sum(n for token, n in one.fires_at.items() if token != TokenClass.TEMPLATE)
         assert (elsewhere == 0) == units[one.feature], one
-    assert answer.awake[-1].n_features == 0
+    assert answer.active[-1].n_features == 0
 
 
 def test_of_one_effect_all_is_undone_by_backups_and_hardly_anything_by_the_norm(found: Cascade):

@@ -6,15 +6,15 @@ import pytest
 
 from sae_audit.cascade.pooled import pooled_cascade
 from sae_audit.findings import (
-    Awake,
-    CascadeByChance,
+    ActivatedFeatures,
+    ActivationTokens,
+    BackupEdge,
+    BackupEdges,
+    CascadeNull,
     EdgeKind,
     FirstWaveEffects,
     PooledCascade,
     StandIns,
-    WakeEdge,
-    WakeEdges,
-    Waking,
 )
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId, TokenClass
@@ -23,42 +23,42 @@ from tests.synthetic.findings import A, B, C, cascade
 BOS, SYSTEM, CONTENT, TEMPLATE = TokenClass
 
 
-def edge(cause: FeatureId, feature: FeatureId, kind: EdgeKind, waking: int = 0) -> WakeEdge:
-    return WakeEdge(
+def edge(cause: FeatureId, feature: FeatureId, kind: EdgeKind, activated: int = 0) -> BackupEdge:
+    return BackupEdge(
         cause=cause,
         feature=feature,
         kind=kind,
         activation=1.0,
-        activation_spared=0.0,
+        activation_kept=0.0,
         activation_alone=1.0,
         activation_held=1.0,
         through=(),
         n_controls=4,
-        n_controls_waking=waking,
+        n_controls_activating=activated,
     )
 
 
-def edges(prompt_id: str, *found: WakeEdge) -> WakeEdges:
-    return WakeEdges(prompt_id=prompt_id, edges=found, n_pairs_tested=3, left_out=(), n_runs=9)
+def edges(prompt_id: str, *found: BackupEdge) -> BackupEdges:
+    return BackupEdges(prompt_id=prompt_id, edges=found, n_pairs_tested=3, left_out=(), n_runs=9)
 
 
 def counts(bos: int = 0, system: int = 0, content: int = 0, template: int = 0):
     return {BOS: bos, SYSTEM: system, CONTENT: content, TEMPLATE: template}
 
 
-def waking(
+def activated(
     prompt_id: str,
     peaks: dict[TokenClass, int],
     random: tuple[int, ...],
     random_peaks: dict[TokenClass, int] | None = None,
-) -> Waking:
-    return Waking(
+) -> ActivationTokens:
+    return ActivationTokens(
         prompt_id=prompt_id,
         tokens=counts(1, 3, 4, 2),
         clean_fires_at=counts(content=8, template=8),
         clean_peaks_at=counts(content=3, template=1),
-        awake=(
-            Awake(
+        active=(
+            ActivatedFeatures(
                 n_waves=1,
                 n_features=sum(peaks.values()),
                 fires_at=peaks,
@@ -67,7 +67,7 @@ def waking(
                 random_peaks_at=random_peaks or counts(content=sum(random)),
             ),
         ),
-        woken=(),
+        activated=(),
     )
 
 
@@ -75,9 +75,9 @@ def effects(total: float, direct: float, frozen: float | None) -> FirstWaveEffec
     return FirstWaveEffects(total=total, direct=direct, direct_frozen=frozen)
 
 
-def chance(prompt_id: str, *waves: FeatureId) -> CascadeByChance:
+def chance(prompt_id: str, *waves: FeatureId) -> CascadeNull:
     found = replace(cascade(prompt_id, *waves), effects=effects(0.25, 0.5, 0.5)) if waves else None
-    return CascadeByChance(prompt_id=prompt_id, cascade=found)
+    return CascadeNull(prompt_id=prompt_id, cascade=found)
 
 
 CASCADES = [
@@ -88,22 +88,22 @@ CASCADES = [
 ]
 CHANCE = [chance("p", C), chance("q", C, B), chance("r"), chance("s", C)]
 EDGES = [
-    edges("p", edge(A, B, EdgeKind.DIRECT, waking=2)),
-    edges("q", edge(A, B, EdgeKind.JOINT, waking=1), edge(B, C, EdgeKind.JOINT)),
+    edges("p", edge(A, B, EdgeKind.DIRECT, activated=2)),
+    edges("q", edge(A, B, EdgeKind.JOINT, activated=1), edge(B, C, EdgeKind.JOINT)),
     edges("r"),
     edges("s"),
 ]
-WAKING = [
-    waking("p", counts(bos=3, template=1), (1, 3), counts(bos=1, content=3)),
-    waking("q", counts(template=4), (4, 4), counts(content=4, template=4)),
-    waking("r", counts(), (0, 2)),
-    waking("s", counts(content=2), (2, 0)),
+ACTIVATION_TOKENS = [
+    activated("p", counts(bos=3, template=1), (1, 3), counts(bos=1, content=3)),
+    activated("q", counts(template=4), (4, 4), counts(content=4, template=4)),
+    activated("r", counts(), (0, 2)),
+    activated("s", counts(content=2), (2, 0)),
 ]
 
 
 @pytest.fixture(scope="module")
 def found() -> PooledCascade:
-    return pooled_cascade(CASCADES, EDGES, WAKING, CHANCE, seed=0)
+    return pooled_cascade(CASCADES, EDGES, ACTIVATION_TOKENS, CHANCE, seed=0)
 
 
 def test_depth_has_its_distribution_its_mean_and_its_share(found: PooledCascade):
@@ -115,15 +115,15 @@ def test_depth_has_its_distribution_its_mean_and_its_share(found: PooledCascade)
 
 def test_depth_stands_beside_that_of_random_sets_on_the_prompts_that_have_one(found: PooledCascade):
     """Depths 2, 3 and 2 against 1, 2 and 1: of eight ways to flip signs two are as far from 0."""
-    assert found.by_chance is not None
-    assert found.by_chance.depths.counts == {1: 2, 2: 1}
-    assert found.by_chance.depths.deeper == share(1, 3)
-    assert found.by_chance.p_value == pytest.approx(2 / 8)
+    assert found.null is not None
+    assert found.null.depths.counts == {1: 2, 2: 1}
+    assert found.null.depths.deeper == share(1, 3)
+    assert found.null.p_value == pytest.approx(2 / 8)
 
 
 def test_without_a_random_set_there_is_no_control():
-    bare = pooled_cascade(CASCADES, EDGES, WAKING, [chance("p"), chance("q")], seed=0)
-    assert bare.by_chance is None
+    bare = pooled_cascade(CASCADES, EDGES, ACTIVATION_TOKENS, [chance("p"), chance("q")], seed=0)
+    assert bare.null is None
 
 
 def test_a_feature_has_its_share_of_cascades_in_each_wave(found: PooledCascade):
@@ -134,19 +134,19 @@ def test_a_feature_has_its_share_of_cascades_in_each_wave(found: PooledCascade):
 def test_a_pair_has_its_share_of_the_cascades_that_hold_it_and_its_stand_ins(found: PooledCascade):
     (pair,) = found.edges
     assert (pair.cause, pair.feature) == (A, B)
-    assert pair.share == share(2, 3), "on the fourth prompt neither wakes the other"
+    assert pair.share == share(2, 3), "on the fourth prompt neither activates the other"
     assert pair.kinds == {EdgeKind.DIRECT: 1, EdgeKind.MEDIATED: 0, EdgeKind.JOINT: 1}
     assert pair.stand_ins == {
-        EdgeKind.DIRECT: StandIns(n=4, n_waking=2),
-        EdgeKind.MEDIATED: StandIns(n=0, n_waking=0),
-        EdgeKind.JOINT: StandIns(n=4, n_waking=1),
+        EdgeKind.DIRECT: StandIns(n=4, n_activating=2),
+        EdgeKind.MEDIATED: StandIns(n=0, n_activating=0),
+        EdgeKind.JOINT: StandIns(n=4, n_activating=1),
     }
     assert (found.n_rare_pairs, found.n_rare_with_edge) == (2, 1), "A and B with C, on one prompt"
 
 
 def test_a_pair_without_any_edge_has_a_share_of_none():
     without = [edges(one.prompt_id) for one in CASCADES]
-    (pair,) = pooled_cascade(CASCADES, without, WAKING, CHANCE, seed=0).edges
+    (pair,) = pooled_cascade(CASCADES, without, ACTIVATION_TOKENS, CHANCE, seed=0).edges
     assert pair.share == share(0, 3)
 
 
@@ -167,7 +167,7 @@ def test_stand_ins_are_averaged_by_prompt_kind_by_kind(found: PooledCascade):
 
 def test_pairs_of_features_left_out_do_not_count_as_tested():
     without = [EDGES[0], replace(EDGES[1], left_out=(B,), edges=()), EDGES[2], EDGES[3]]
-    bare = pooled_cascade(CASCADES, without, WAKING, CHANCE, seed=0)
+    bare = pooled_cascade(CASCADES, without, ACTIVATION_TOKENS, CHANCE, seed=0)
     assert bare.edges == (), "A and B are left on two prompts"
     assert (bare.n_rare_pairs, bare.n_rare_with_edge) == (2, 1)
 
@@ -192,13 +192,13 @@ def test_what_random_sets_wake_has_its_tokens_on_the_same_prompts(found: PooledC
 
 
 def test_fewer_than_three_prompts_give_no_share_of_tokens_and_no_number_awake():
-    few = pooled_cascade(CASCADES[:2], EDGES[:2], WAKING[:2], CHANCE[:2], seed=0)
-    assert (few.tokens, few.awake, few.edges) == ((), (), ())
+    few = pooled_cascade(CASCADES[:2], EDGES[:2], ACTIVATION_TOKENS[:2], CHANCE[:2], seed=0)
+    assert (few.tokens, few.active, few.edges) == ((), (), ())
 
 
 def test_waking_stands_beside_chance(found: PooledCascade):
-    (one,) = found.awake
-    assert one.n_awake.value == pytest.approx((4 + 4 + 0 + 2) / 4)
+    (one,) = found.active
+    assert one.n_activated.value == pytest.approx((4 + 4 + 0 + 2) / 4)
     assert one.n_random.value == pytest.approx((2 + 4 + 1 + 1) / 4)
     assert one.p_value == 0.75, "of differences 2, 0, -1 and 1: half a sum of 2 or more, each way"
 
@@ -213,9 +213,9 @@ def test_compensation_is_a_ratio_of_means_in_nats(found: PooledCascade):
     assert one.undone.value == pytest.approx(2.5 / 3)
     assert one.ratio.value == pytest.approx(1 - 5.5 / 8)
     assert one.ratio.low < one.ratio.value < one.ratio.high
-    assert found.by_chance is not None
-    assert found.by_chance.compensation is not None
-    assert found.by_chance.compensation.undone.value == pytest.approx(0.25)
+    assert found.null is not None
+    assert found.null.compensation is not None
+    assert found.null.compensation.undone.value == pytest.approx(0.25)
 
 
 def test_the_norms_part_is_the_difference_of_the_two_ratios(found: PooledCascade):
@@ -240,6 +240,6 @@ def test_a_direct_effect_within_its_interval_of_zero_gives_nats_and_no_ratio():
 
 def test_without_effects_no_compensation_is_stated():
     alone = cascade("p", A, ratio=False)
-    bare = pooled_cascade([alone], [edges("p")], [waking("p", counts(), (0,))], [], seed=0)
-    assert bare.compensation is bare.compensation_frozen is bare.by_chance is None
+    bare = pooled_cascade([alone], [edges("p")], [activated("p", counts(), (0,))], [], seed=0)
+    assert bare.compensation is bare.compensation_frozen is bare.null is None
     assert bare.tokens == ()

@@ -1,4 +1,4 @@
-"""A small world in which it is written which features' silence wakes which."""
+"""A small world in which it is written which features' silence activates which."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,15 +9,15 @@ import numpy as np
 from sae_audit.cascade.waves import Questions
 from sae_audit.vocabulary import FeatureId, FeatureSet, FinalNorm, Fired, Intervention
 
-Wakes = Mapping[FeatureId, Literal["on"] | Sequence[set[FeatureId]]]
+Activates = Mapping[FeatureId, Literal["on"] | Sequence[set[FeatureId]]]
 """Feature -> on, or the sets of features, of earlier layers, of which one must be silent whole."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Features that keep others asleep; each firing one that is not ablated adds to the score."""
+    """Features that keep others inactive; each firing one that is not ablated adds to the score."""
 
-    wakes: Wakes
+    activates: Activates
     strength: Mapping[FeatureId, float] = field(default_factory=dict[FeatureId, float])
     rescaled: float = 0.0
     """Nats that the final norm's rescaling brings back once anything is ablated."""
@@ -32,7 +32,7 @@ class World:
         heard: dict[FeatureId, float] = {}
         reads: dict[FeatureId, float] = {}
         clean = self._clean() if under.held else {}
-        for feature in sorted(self.wakes):
+        for feature in sorted(self.activates):
             reads[feature] = self._read(feature, heard)
             heard[feature] = reads[feature]
             if feature in under.ablated:
@@ -48,9 +48,9 @@ class World:
         driver = self.driven_by.get(feature)
         if driver is not None and not heard[driver]:
             return 0.0
-        causes = self.wakes[feature]
-        awake = causes == "on" or any(all(not heard[c] for c in one) for one in causes)
-        return 1.0 if awake else 0.0
+        causes = self.activates[feature]
+        active = causes == "on" or any(all(not heard[c] for c in one) for one in causes)
+        return 1.0 if active else 0.0
 
     def active(self, sets: Sequence[FeatureSet]) -> list[Mapping[FeatureId, float]]:
         return [self.firing(Intervention(ablated=ablated)) for ablated in sets]
@@ -70,8 +70,8 @@ class World:
         lost = self.rescaled if norm == FinalNorm.FROZEN and under.ablated else 0.0
         return sum(self.strength[f] for f in (*fires, *kept)) - 1.0 - lost
 
-    def pull(self, ablated: FeatureSet, features: Sequence[FeatureId]) -> np.ndarray:
-        assert not ablated & set(features), "an ablated feature pulls nowhere"
+    def direct_attribution(self, ablated: FeatureSet, features: Sequence[FeatureId]) -> np.ndarray:
+        assert not ablated & set(features), "an ablated feature attributions nowhere"
         return np.array([self.strength[f] for f in features])
 
     def activations(
@@ -109,7 +109,7 @@ class World:
         return Questions(
             score=self.score,
             active=self.active,
-            pull=self.pull,
+            direct_attribution=self.direct_attribution,
             firing=self.fired,
             held_score=self.held_score,
             frozen_norm_obstacle=frozen_norm_obstacle,

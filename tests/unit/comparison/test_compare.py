@@ -159,7 +159,7 @@ def test_minimal_sets_that_share_nothing_beside_sets_of_other_prompts(tmp_path: 
     assert found.size.difference.value == 1.0
     assert {shift.feature for shift in found.shifts} == {A, B, C, other, FeatureId(1, 1)}
     assert {abs(shift.difference.difference.value) for shift in found.shifts} == {1.0}
-    assert found.shift_by_chance < 1.0
+    assert found.shift_under_null < 1.0
     assert found.beyond_shuffled.p_value == 1.0, "nothing is shared, own sets or others'"
 
 

@@ -84,7 +84,7 @@ def test_sentences_hold_the_comparisons_numbers(found: Comparison, text: str):
     cosine = interval(direction.stability_b)
     assert f"; the variant's direction has cosine {cosine} with itself when prompts are" in text
     assert f"share {interval(features.overlap)} of their features (Jaccard)" in text
-    assert f"dealt to other prompts: {interval(features.overlap_shuffled)} (difference" in text
+    assert f"permuted to other prompts: {interval(features.overlap_shuffled)} (difference" in text
     assert (
         f"depth differs by {interval(cascades.depth.difference)} waves "
         f"(p = {cascades.depth.p_value:.2g}). The compensation ratio differs by "

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sae_audit.controls.comparisons import dose_control, error_term_control, set_control
+from sae_audit.controls.comparisons import error_term_control, scale_control, set_control
 from sae_audit.controls.linear_probe import probe_ranking
-from sae_audit.findings import DosePoint, FlipDose
+from sae_audit.findings import FlipScale, ScalePoint
 from sae_audit.vocabulary import FeatureId
 from tests.games import features, game, needs
 
@@ -40,16 +40,16 @@ def test_several_sets_for_a_prompt_are_no_independent_cases():
     assert control.flipped.method == "none: all cases alike"
 
 
-def dosed(dose: float | None, *, ablated: str = "minimal_set") -> FlipDose:
+def scaled(scale: float | None, *, ablated: str = "minimal_set") -> FlipScale:
     ends = (
-        DosePoint(dose=0.0, score=1.0),
-        DosePoint(dose=dose or 4.0, score=-1.0 if dose else 1.0),
+        ScalePoint(scale=0.0, score=1.0),
+        ScalePoint(scale=scale or 4.0, score=-1.0 if scale else 1.0),
     )
-    return FlipDose(
-        prompt_id=f"p{dose}",
+    return FlipScale(
+        prompt_id=f"p{scale}",
         ablated=ablated,
         n_features=2,
-        dose=dose,
+        scale=scale,
         points=ends,
         tolerance=1.0,
         n_sets_scored=1,
@@ -59,10 +59,10 @@ def dosed(dose: float | None, *, ablated: str = "minimal_set") -> FlipDose:
 def test_doses_are_averaged_and_random_sets_tried_at_each():
     """Half of the random sets flip at .8, none at .5: a prompt counts by its average."""
 
-    def random_scores(found: FlipDose) -> np.ndarray:
-        return np.array([0.7 - (found.dose or 0.0), 1.0])
+    def random_scores(found: FlipScale) -> np.ndarray:
+        return np.array([0.7 - (found.scale or 0.0), 1.0])
 
-    found = dose_control([dosed(0.5), dosed(0.8)], random_scores, seed=0)
+    found = scale_control([scaled(0.5), scaled(0.8)], random_scores, seed=0)
     assert found.ablated == "minimal_set"
     assert found.mean is not None
     assert found.median is not None
@@ -75,13 +75,13 @@ def test_doses_are_averaged_and_random_sets_tried_at_each():
 
 
 def test_where_no_dose_flips_there_is_no_mean():
-    found = dose_control([dosed(None, ablated="candidates")], lambda _: np.array([1.0]), seed=0)
+    found = scale_control([scaled(None, ablated="candidates")], lambda _: np.array([1.0]), seed=0)
     assert found.flipped.value == 0.0
     assert (found.mean, found.median, found.random_flipped) == (None, None, None)
 
 
 def test_without_features_to_draw_from_there_is_no_random_share():
-    found = dose_control([dosed(2.0, ablated="candidates")], None, seed=0)
+    found = scale_control([scaled(2.0, ablated="candidates")], None, seed=0)
     assert found.mean is not None
     assert found.random_flipped is None
 

@@ -9,7 +9,7 @@ from sae_audit.direction.checking import (
     direction_check,
     random_directions,
     stability,
-    stability_by_chance,
+    stability_under_null,
 )
 from sae_audit.vocabulary import PromptEffects
 
@@ -90,7 +90,7 @@ class TestStability:
         where the stream varies in many dimensions."""
         draws = np.random.default_rng(0)
         harmful, harmless = draws.normal(size=(2, 100, 300))
-        found = stability_by_chance(harmful, harmless, n=10, seed=0)
+        found = stability_under_null(harmful, harmless, n=10, seed=0)
         assert found.n == 10
         assert found.lowest > 0.65
         assert found.highest < 0.76
@@ -100,12 +100,12 @@ class TestStability:
         harmful, harmless = np.random.default_rng(0).normal(size=(2, 100, 300))
         harmful[:, 0] += 10.0
         own = stability(harmful, harmless, seed=0)
-        assert own.low > stability_by_chance(harmful, harmless, n=10, seed=0).highest
+        assert own.low > stability_under_null(harmful, harmless, n=10, seed=0).highest
 
     def test_prompts_that_do_not_differ_at_all_are_no_stable_direction(self):
         alike = np.ones((4, 3))
         assert stability(alike, alike, seed=0).value == 0.0
-        assert stability_by_chance(alike, alike, n=3, seed=0).highest == 0.0
+        assert stability_under_null(alike, alike, n=3, seed=0).highest == 0.0
 
     def test_two_prompts_by_hand(self):
         """One harmless prompt at 0, harmful ones at (1, 1) and (1, -1): half of the resamples take

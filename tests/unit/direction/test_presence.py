@@ -92,5 +92,5 @@ def test_without_refusal_tokens_separation_is_not_claimed_either_way():
 
 @pytest.mark.parametrize("kind", AbsenceKind)
 def test_which_absences_end_an_audit(kind: AbsenceKind):
-    searched = {AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_CHANCE}
+    searched = {AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_NULL}
     assert kind.early == (kind not in searched)

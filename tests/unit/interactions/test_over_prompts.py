@@ -49,7 +49,7 @@ def test_a_pair_has_its_median_over_prompts_beside_that_of_their_chance_levels()
     assert row.null_weight == 0.3, "of the three fits that hold the pair"
     assert found.naming is not None
     assert (found.naming.value, found.naming.n) == (0.5, 4)
-    assert found.naming_by_chance == pytest.approx(1 / 21)
+    assert found.naming_under_null == pytest.approx(1 / 21)
 
 
 def test_a_pair_of_the_pooled_fit_is_listed_however_few_prompts_hold_it():

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sae_audit.bench.games import planted_game
-from sae_audit.interactions.higher_order import chance_triple, fitted_to_half, triples_of
+from sae_audit.interactions.higher_order import fitted_to_half, null_triple_weight, triples_of
 from sae_audit.interactions.masks import draw_masks, held_out_rows
 from sae_audit.interactions.pair_model import r_squared
 from sae_audit.interactions.solver import FittedWalsh
-from sae_audit.interactions.walsh import chance_level, fit_walsh
+from sae_audit.interactions.walsh import fit_walsh, null_level
 from tests.games import features
 
 N, N_MASKS = 12, 256
@@ -36,7 +36,7 @@ def test_a_triple_is_found_with_the_weight_that_it_has(seed: int):
     scores = 2.0 - z[:, 0] + 3.0 * z[:, 1] * z[:, 2] * z[:, 3]
     fitted = fit_walsh(masks, scores, seed=seed)
     np.testing.assert_allclose(fitted.predict(masks), scores, atol=0.01)
-    (triple,) = triples_of(features(N), fitted, chance_triple(N, fitted))
+    (triple,) = triples_of(features(N), fitted, null_triple_weight(N, fitted))
     assert (triple.a, triple.b, triple.c) == tuple(features(N)[1:4])
     assert triple.weight == pytest.approx(3.0, abs=0.02)
     assert triple.low <= triple.weight <= triple.high
@@ -48,7 +48,7 @@ def test_where_pairs_suffice_there_is_no_triple():
     masks, scores = linear_with_noise(0)
     scores = scores - 2.0 * (masks[:, 0] & masks[:, 1])
     fitted = fit_walsh(masks, scores, seed=0)
-    assert triples_of(features(N), fitted, chance_triple(N, fitted)) == ()
+    assert triples_of(features(N), fitted, null_triple_weight(N, fitted)) == ()
 
 
 def test_a_triple_by_chance_is_that_of_all_triples_together():
@@ -56,8 +56,10 @@ def test_a_triple_by_chance_is_that_of_all_triples_together():
     fitted = fit_walsh(*linear_with_noise(0), seed=0)
     reach = {3: 1.96, 16: 3.912}
     for n, deviations in reach.items():
-        assert chance_triple(n, fitted) == pytest.approx(8 * fitted.error * deviations, rel=1e-3)
-    assert chance_triple(2, fitted) is None
+        assert null_triple_weight(n, fitted) == pytest.approx(
+            8 * fitted.error * deviations, rel=1e-3
+        )
+    assert null_triple_weight(2, fitted) is None
 
 
 def test_triples_by_chance_are_named_no_more_often_than_it_says():
@@ -65,7 +67,7 @@ def test_triples_by_chance_are_named_no_more_often_than_it_says():
     named = 0
     for seed in range(40):
         fitted = fit_walsh(*linear_with_noise(seed), seed=seed)
-        named += bool(triples_of(features(N), fitted, chance_triple(N, fitted)))
+        named += bool(triples_of(features(N), fitted, null_triple_weight(N, fitted)))
     assert named < 7
 
 
@@ -87,7 +89,7 @@ def test_without_interactions_chance_is_exceeded_no_more_often_than_it_says():
         masks, scores = linear_with_noise(seed)
         fitted = fit_walsh(masks, scores, seed=seed)
         largest = np.abs(fitted.pair_weights()).max()
-        exceeded += largest > chance_level(fitted, masks, seed=seed, n_shuffles=20)
+        exceeded += largest > null_level(fitted, masks, seed=seed, n_shuffles=20)
     assert exceeded < 7
 
 

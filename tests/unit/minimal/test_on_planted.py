@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sae_audit.config import DoseSettings, MinimalSettings
+from sae_audit.config import AblationScaleSettings, MinimalSettings
 from sae_audit.findings import MinimalSet, MinimalSetFamily
 from sae_audit.minimal.all_sets import minimal_set_family
 from sae_audit.minimal.asking import answered
-from sae_audit.minimal.dose import flip_dose
+from sae_audit.minimal.flip_scale import flip_scale
 from sae_audit.minimal.search import minimal_set
 from sae_audit.organisms.planted.families import FAMILIES, build
 from sae_audit.organisms.planted.plant import plant
@@ -54,7 +54,7 @@ def test_the_list_is_the_truth_and_with_little_budget_a_part_of_it(family: str, 
 
 
 def test_the_same_through_the_model_and_every_dose_by_plain_hooks(tmp_path: Path):
-    """A mechanism of redundant parts in a real checkpoint: all sets are found, and the smallest dose
+    """A mechanism of redundant parts in a real checkpoint: all sets are found, and the smallest scale
     of the first flips by the literal reference, and the one before it does not."""
     planted = plant(build("mixed", 3, seed=1), tmp_path / "mixed", architecture="llama")
     subject = planted.subject()
@@ -67,19 +67,19 @@ def test_the_same_through_the_model_and_every_dose_by_plain_hooks(tmp_path: Path
     assert len(found.sets) == 4
     assert found.complete
 
-    asking = flip_dose(first, frozenset(pool), DoseSettings())
+    asking = flip_scale(first, frozenset(pool), AblationScaleSettings())
     try:
         asked = next(asking)
         while True:
             scores = [
-                subject.refusal_score(prompt, Ablation(dose=one.dose))([one.features])[0]
+                subject.refusal_score(prompt, Ablation(scale=one.scale))([one.features])[0]
                 for one in asked
             ]
             asked = asking.send(np.array(scores))
     except StopIteration as end:
-        dose = end.value
-    assert dose.certified
+        scale = end.value
+    assert scale.certified
     whole = frozenset(first.features)
-    for at, refuses in ((dose.dose, False), (dose.dose_below, True)):
-        literal = subject.reference_score(prompt, Ablation(dose=at))([whole])[0]
+    for at, refuses in ((scale.scale, False), (scale.scale_below, True)):
+        literal = subject.reference_score(prompt, Ablation(scale=at))([whole])[0]
         assert (literal >= 0.0) == refuses

@@ -121,9 +121,9 @@ def test_backups_fire_on_the_model_only_once_all_before_them_are_ablated(plantin
     ablated: frozenset[FeatureId] = frozenset()
     for wave in waves:
         firing = active([ablated])[0]
-        asleep = set(planted.truth.planted) - ablated - set(wave)
+        inactive = set(planted.truth.planted) - ablated - set(wave)
         assert set(wave) <= firing.keys()
-        assert not asleep & firing.keys()
+        assert not inactive & firing.keys()
         ablated |= set(wave)
 
 
@@ -172,7 +172,7 @@ def test_a_circuit_by_hand():
         offset=-2.0,
     )
     found = run(circuit, all_masks(2), {"harm": 1.0})
-    # none; first gone: the second wakes and takes one nat; second gone: it slept; both gone.
+    # none; first gone: the second activates and takes one nat; second gone: it slept; both gone.
     assert found.scores.tolist() == [2.0, 1.0, 2.0, -2.0]
     assert found.activations["second"].tolist() == [0.0, 1.0, 0.0, 1.0]
 

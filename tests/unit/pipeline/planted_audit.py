@@ -11,7 +11,7 @@ SMALL = {
     "interactions": {"n_masks": 64, "max_players": 3},
     "controls": {"random_sets": 1, "random_directions": 2},
     "minimal": {"more_sets_budget": 6},
-    "dose": {"grid": 2},
+    "ablation_scale": {"grid": 2},
     "cascade": {"max_waves": 2, "max_tested": 4, "edge_features": 2, "edge_controls": 1},
     "confirm": "text",
     "answer_tokens": 2,

@@ -75,7 +75,7 @@ class TestCertainty:
         assert abs(directions @ own).max() < 1e-3 * sum(x * x for x in own)
 
     def test_coverage_has_a_row_an_audited_layer_over_the_refused_prompts(self, run: Run):
-        found = run.dictionary_coverage
+        found = run.sae_coverage
         assert found is not None
         assert [one.layer for one in found.layers] == [sae.layer for sae in run.manifest.saes]
         refused = audited(run, "harmful", refused=True)
@@ -105,7 +105,7 @@ class TestControls:
         assert found.flipped_kept.value == 1.0
 
     def test_a_dose_has_its_control_where_one_was_sought(self, run: Run, flipped: list[str]):
-        (own, *_) = run.controls.doses
+        (own, *_) = run.controls.scales
         assert own.ablated == "minimal_set"
         assert own.flipped.n == len(flipped)
 
@@ -118,7 +118,7 @@ class TestCascadeDepth:
     def test_every_cascade_has_its_edges_its_tokens_and_its_control(
         self, run: Run, flipped: list[str]
     ):
-        for found in (run.cascades, run.cascades_by_chance, run.edges, run.waking):
+        for found in (run.cascades, run.cascade_nulls, run.edges, run.activation_tokens):
             assert [one.prompt_id for one in found] == flipped
 
     def test_the_random_first_wave_is_as_large_of_the_same_layers_and_of_other_features(
@@ -126,7 +126,7 @@ class TestCascadeDepth:
     ):
         pairs = [
             (own, other.cascade)
-            for own, other in zip(run.cascades, run.cascades_by_chance, strict=True)
+            for own, other in zip(run.cascades, run.cascade_nulls, strict=True)
             if other.cascade is not None
         ]
         assert pairs

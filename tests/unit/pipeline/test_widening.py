@@ -13,7 +13,7 @@ from sae_audit.record.run import Run
 _FAST = {
     "prompts": {"train": 6, "validation": 4, "audit": 4},
     "minimal": {"more_sets_budget": 0},
-    "dose": {"grid": 0},
+    "ablation_scale": {"grid": 0},
     "interactions": {"n_masks": 64, "max_players": 4},
     "controls": {"random_sets": 1, "random_directions": 2},
 }

@@ -89,8 +89,8 @@ def _every(
 
 STAGES = (
     *("scores", "sae_quality", "direction", "direction_check", "successive_directions"),
-    *("dictionary_coverage", "candidates", "widening", "minimal_sets", "minimal_set_families"),
-    *("doses", "search_by_chance", "pooled_set", "interactions", "cascades", "controls"),
+    *("sae_coverage", "candidates", "widening", "minimal_sets", "minimal_set_families"),
+    *("scales", "null_search", "pooled_set", "interactions", "cascades", "controls"),
 )
 for stage in STAGES:
     CHANGES[f"{stage}: empty object"] = _payload(stage, "{}")
@@ -101,7 +101,7 @@ for stage in STAGES:
     )
 for stage in ("scores", "behaviour", "direction", "candidates", "controls", "widening"):
     CHANGES[f"{stage}: gone"] = _sql(f"DELETE FROM records WHERE stage = '{stage}'")
-for stage in ("scores", "chance_control", "sae_quality", "controls", "pooled_set"):
+for stage in ("scores", "search_null", "sae_quality", "controls", "pooled_set"):
     CHANGES[f"{stage}: twice"] = _sql(
         f"INSERT INTO records SELECT stage, key || 'x', payload, 1, 1, 1 FROM records "
         f"WHERE stage = '{stage}'"

@@ -40,7 +40,7 @@ SCHEMA = Path(__file__).parents[3] / "docs" / "findings.schema.json"
 REWRITE = "uv run sae-audit schema > docs/findings.schema.json"
 OTHER_PLACE = {
     "widening": "widened_pools",
-    "search_by_chance": "sets_by_chance",
+    "null_search": "null_sets",
 }
 """Keys of the file for stages that it calls otherwise."""
 LISTED = [kind for kind in map(findings.__dict__.get, findings.__all__) if is_dataclass(kind)]
@@ -151,7 +151,7 @@ def test_an_example_has_no_number_twice_and_comes_back_from_its_row(kind: Any):
     numbers = [
         value for _, value in leaves(found) if type(value) in (int, float) and value is not True
     ]
-    repeated = 1 if kind is findings.FlipDose else 0  # its dose is that of one of its points
+    repeated = 1 if kind is findings.FlipScale else 0  # its scale is that of one of its points
     assert len(numbers) - len(set(numbers)) == repeated
     row = TypeAdapter(kind).dump_json(found, round_trip=True)
     assert TypeAdapter(kind).validate_json(row) == found

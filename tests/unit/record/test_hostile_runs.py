@@ -119,10 +119,10 @@ def test_no_place_for_a_comparison(good: Path, tmp_path: Path, name: str):
 def test_a_table_of_what_does_not_fit_is_one_sentence(folder: Path):
     """Where neither page nor counts use it."""
 
-    def without_a_class(waking: dict[str, Any]) -> dict[str, Any]:
-        waking["clean_fires_at"].pop("system")
-        return waking
+    def without_a_class(activated: dict[str, Any]) -> dict[str, Any]:
+        activated["clean_fires_at"].pop("system")
+        return activated
 
-    edited("waking", without_a_class)(folder)
+    edited("activated", without_a_class)(folder)
     with pytest.raises(AuditError, match="does not fit together"):
-        load_run(folder).table("waking_tokens")
+        load_run(folder).table("activation_tokens")

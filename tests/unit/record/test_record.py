@@ -90,8 +90,8 @@ class TestRun:
         assert family == [[[1, 3], [2, 5]], [[1, 3], [2, 8]]]
         assert found["minimal_set_families"][0]["core"] == [[1, 3]]
         assert found["minimal_set_families"][0]["replaceable"] == [[2, 5], [2, 8]]
-        assert (found["doses"][0]["dose"], found["doses"][0]["dose_below"]) == (0.5, 0.484375)
-        assert found["doses"][0]["score"] < 0.0 <= found["doses"][0]["score_below"]
+        assert (found["scales"][0]["scale"], found["scales"][0]["scale_below"]) == (0.5, 0.484375)
+        assert found["scales"][0]["score"] < 0.0 <= found["scales"][0]["score_below"]
         assert found["interactions"]["pairs"][0]["kind"] == "redundant"
         assert found["cascades"][0]["depth"] == 2
 
@@ -101,14 +101,16 @@ class TestRun:
         assert run.pooled_set is None
         assert run.findings.interactions is None
         assert run.findings.minimal_set_families == []
-        assert [(one.dose, one.dose_below) for one in run.findings.doses] == [(None, 2.0)] * 2
+        assert [(one.scale, one.scale_below) for one in run.findings.flip_scales] == [
+            (None, 2.0)
+        ] * 2
 
     @pytest.mark.parametrize(
         "table",
         [
             *("scores", "saes", "directions", "direction_check", "successive_directions"),
             *("coverage", "candidates"),
-            *("minimal_sets", "minimal_set_families", "doses", "pairs", "waves", "costs"),
+            *("minimal_sets", "minimal_set_families", "scales", "pairs", "waves", "costs"),
         ],
     )
     def test_tables_have_a_row_a_case(self, tmp_path: Path, table: str):
@@ -145,7 +147,7 @@ class TestRun:
         assert run.successive_directions is not None
         refused = [one.refused.own.value for one in run.successive_directions.directions]
         assert list(run.table("successive_directions").refused) == refused
-        assert run.findings.dictionary_coverage == run.dictionary_coverage
+        assert run.findings.sae_coverage == run.sae_coverage
         found = run.table("direction_check").set_index("measure")
         flipped = run.direction_check.flipped
         expected = [flipped.own.value, flipped.random.mean]
@@ -181,7 +183,7 @@ class TestWithoutAMechanism:
         assert run.absence is not None
         assert run.absence.kind is kind
         assert (run.minimal_sets, run.interactions, run.cascades) == ([], [], [])
-        assert (run.pooled_set, run.chance_control) == (None, None)
+        assert (run.pooled_set, run.search_null) == (None, None)
         assert run.controls.per_prompt == ()
         with pytest.raises(AuditError, match=f"no candidates \\({kind.value}\\): Of 4 prompts"):
             _ = run.candidates
@@ -213,7 +215,7 @@ class TestWithoutAMechanism:
 
 def test_sets_found_by_chance_stand_beside_the_minimal_ones(tmp_path: Path):
     run = synthetic_run(tmp_path / "run")
-    assert run.chance_control is not None
-    assert (run.chance_control.n_better, run.chance_control.n_worse) == (2, 0)
-    assert run.findings.chance_control == run.chance_control
-    assert list(run.table("minimal_sets").size_by_chance) == [0, 0]
+    assert run.search_null is not None
+    assert (run.search_null.n_better, run.search_null.n_worse) == (2, 0)
+    assert run.findings.search_null == run.search_null
+    assert list(run.table("minimal_sets").size_under_null) == [0, 0]

@@ -10,14 +10,14 @@ from sae_audit.findings import FirstWaveEffects
 from sae_audit.pages.wording import interval, nats, percent
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.report.findings.cascades.counts import waking_features, wave_rows
+from sae_audit.report.findings.cascades.counts import backup_features, wave_rows
 from sae_audit.report.page import render, summary
 from sae_audit.statistics import median
 from tests.synthetic.findings import A, B, C, cascade
 from tests.synthetic.runs import synthetic_run
 from tests.visible import rows_of, seen
 
-LATER = ("cascades_by_chance", "edges", "waking", "pooled_cascade", "sufficiency")
+LATER = ("cascade_nulls", "edges", "activated", "pooled_cascade", "sufficiency")
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def test_every_edge_is_shown_with_each_test_it_went_through(run: Run, section: s
     for found in run.edges:
         for edge in found.edges:
             row = (
-                f"{edge.activation:.3f} | {edge.activation_spared:.3f} | "
+                f"{edge.activation:.3f} | {edge.activation_kept:.3f} | "
                 f"{edge.activation_alone:.3f} | {edge.activation_held:.3f} | \N{EN DASH} | "
-                f"{edge.n_controls_waking} of {edge.n_controls} |"
+                f"{edge.n_controls_activating} of {edge.n_controls} |"
             )
             names = f"{found.prompt_id} | {edge.cause} | {edge.feature} | {edge.kind.value}"
             assert f"\n{names} | {row}" in section
@@ -52,8 +52,8 @@ def test_pooled_numbers_stand_with_interval_and_control(run: Run, section: str):
     pooled = run.pooled_cascade
     assert pooled is not None
     assert "| L1/3 | 100% [51%, 100%] | 4 |" in section, "the first feature is in every first wave"
-    awake = pooled.awake[0]
-    assert f"{interval(awake.n_awake)} | {interval(awake.n_random)} |" in section
+    active = pooled.active[0]
+    assert f"{interval(active.n_activated)} | {interval(active.n_random)} |" in section
     template = pooled.tokens[-1]
     assert template.random_peaks is not None
     cells = (template.peaks, template.random_peaks, template.fires, template.clean_peaks)
@@ -64,8 +64,8 @@ def test_pooled_numbers_stand_with_interval_and_control(run: Run, section: str):
 def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str):
     pooled = run.pooled_cascade
     assert pooled is not None
-    assert pooled.by_chance is not None
-    chance = pooled.by_chance
+    assert pooled.null is not None
+    chance = pooled.null
     own, random = (rows_of(section, name)[:2] for name in ("of the minimal set", "random, matched"))
     assert own[0][:2] == ["2.000 [1.250, 2.750]", "75% [30%, 95%]"]
     assert random[0] == [
@@ -80,10 +80,10 @@ def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str)
         cells = (found.total, found.direct, found.undone, found.ratio)
         assert row == [*map(interval, cells), str(found.ratio.n)]
     (row,) = (row for row in summary(run) if row.question == "Are there hidden backups?")
-    found, by_chance = pooled.compensation, chance.compensation
+    found, null = pooled.compensation, chance.compensation
     assert found is not None
     assert found.ratio is not None
-    assert by_chance is not None
+    assert null is not None
     assert "on 3 of 4 (75% [30%, 95%]) flipped prompts" in row.answer
     assert (
         f"undoes {interval(found.undone, nats)} of the first wave's direct effect of "
@@ -92,7 +92,7 @@ def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str)
     assert f"compensation ratio {interval(found.ratio, nats)}" in row.answer
     assert "on 0% [0%, 49%], mean 1.000 (all cases alike) waves" in row.control
     assert f"but {interval(chance.depths.score_first, nats)}" in row.control
-    assert f"what wakes undoes {interval(by_chance.undone, nats)}" in row.control
+    assert f"what activates undoes {interval(null.undone, nats)}" in row.control
 
 
 def test_a_pair_seen_often_has_its_share_and_its_stand_ins(section: str):
@@ -107,12 +107,14 @@ def test_medians_have_intervals_and_five_prompts_or_none():
     second_waves = [one.waves[1] for one in found]
     assert second.score_after == median([one.score_after for one in second_waves], seed=0)
     assert (third.n_prompts, third.score_after) == (4, None)
-    by_feature = {one.feature: one for one in waking_features(found, 9, seed=0)}
-    wakes = [wave.wakes[0] for wave in second_waves]
-    assert by_feature[B].effect == median([one.effect for one in wakes], seed=0)
-    assert by_feature[B].pull == median([one.pull for one in wakes], seed=0)
+    by_feature = {one.feature: one for one in backup_features(found, 9, seed=0)}
+    activates = [wave.backups[0] for wave in second_waves]
+    assert by_feature[B].effect == median([one.effect for one in activates], seed=0)
+    assert by_feature[B].direct_attribution == median(
+        [one.direct_attribution for one in activates], seed=0
+    )
     assert by_feature[C].n_prompts == 4
-    assert by_feature[C].effect is by_feature[C].pull is None
+    assert by_feature[C].effect is by_feature[C].direct_attribution is None
 
 
 def test_the_norms_part_of_compensation_is_a_row_of_its_own(run: Run, section: str):
@@ -143,13 +145,13 @@ def test_sufficiency_is_answered_beside_its_control(run: Run, section: str):
 
 
 def test_tables_have_a_row_for_each_edge_and_each_class_of_token(run: Run):
-    edges, tokens = run.table("wake_edges"), run.table("waking_tokens")
+    edges, tokens = run.table("backup_edges"), run.table("activation_tokens")
     assert edges.loc[0, "kind"] == "direct"
     assert len(tokens) == 4 * (3 + 1 + 2 + 2), "four classes, after each wave of each prompt"
     of_first = tokens[(tokens.prompt_id == "p0") & (tokens.n_waves == 1)].set_index("token")
-    (found, *_), (awake, *_) = run.waking, run.waking[0].awake
+    (found, *_), (active, *_) = run.activation_tokens, run.activation_tokens[0].active
     assert dict(of_first.n_tokens) == found.tokens
-    assert dict(of_first.n_features_random) == awake.random_peaks_at
+    assert dict(of_first.n_features_random) == active.random_peaks_at
 
 
 def test_the_table_of_cascades_has_the_random_set_behind_each(run: Run):
@@ -158,7 +160,7 @@ def test_the_table_of_cascades_has_the_random_set_behind_each(run: Run):
     assert set(found.loc["random"].depth) == {1}
     for place, cascades in (
         ("minimal_set", run.cascades),
-        ("random", [one.cascade for one in run.cascades_by_chance if one.cascade]),
+        ("random", [one.cascade for one in run.cascade_nulls if one.cascade]),
     ):
         effects = {one.prompt_id: one.effects and one.effects.direct for one in cascades}
         assert dict(found.loc[place].direct_effect) == effects, place
@@ -181,6 +183,6 @@ def test_a_record_older_than_these_questions_still_opens(tmp_path: Path):
     old = Run(run.folder)
     page = seen(render(old))
     assert "Score after each wave" in page
-    assert "Who wakes whom" not in page
+    assert "Which activates which" not in page
     assert published(old).pooled_cascade is None
     assert published(old).edges == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sae_audit.config import AuditConfig
-from sae_audit.findings import AbsenceKind, DictionaryCoverage, Estimate, LayerCoverage
+from sae_audit.findings import AbsenceKind, Estimate, LayerCoverage, SaeCoverage
 from sae_audit.pages.wording import ABSENCES, interval, nats, percent, ranged
 from sae_audit.record.run import Run
 from sae_audit.report.findings.card.quality import quality_lines
@@ -23,13 +23,13 @@ from tests.synthetic.findings import (
     C,
     cascade,
     computed_graph,
-    dose,
     estimate,
     family,
     graph,
     minimal,
     prompt_scores,
     qualities,
+    scale,
 )
 from tests.synthetic.runs import synthetic_run
 from tests.visible import Page, rows_of, seen
@@ -61,7 +61,7 @@ def rest(found: Estimate) -> Estimate:
 @pytest.mark.parametrize(
     "finding",
     [
-        *("quality", "direction_check", "successive_directions", "dictionary_coverage", "controls"),
+        *("quality", "direction_check", "successive_directions", "sae_coverage", "controls"),
         *("pooled_set", "pooled_graph", "sufficiency", "pooled_cascade"),
     ],
 )
@@ -78,7 +78,7 @@ def test_every_estimate_stands_on_the_page_with_its_interval(run: Run, text: str
         "controls": [
             run.controls.per_prompt[0].flipped,
             run.controls.error_term and run.controls.error_term.flipped_kept,
-            run.controls.doses[0].flipped,
+            run.controls.scales[0].flipped,
         ],
     }
     assert found
@@ -186,14 +186,14 @@ class TestWhatTheSaesDoNotShow:
     QUESTION = "How much of the mechanism do the SAEs not show?"
 
     def test_it_is_a_sentence_and_its_control(self, tmp_path: Path):
-        found = DictionaryCoverage.example(
+        found = SaeCoverage.example(
             reason="",
             layers=(LayerCoverage.example(layer=1),),
             hidden_from_candidates=replace(estimate(0.08), low=-0.02, high=0.19),
-            hidden_from_dictionary=replace(estimate(0.03), low=-0.06, high=0.14),
+            hidden_from_saes=replace(estimate(0.03), low=-0.06, high=0.14),
             carried_by_error=replace(estimate(0.05), low=-0.07, high=0.13),
         )
-        run = synthetic_run(tmp_path / "run", found={"dictionary_coverage": [found]})
+        run = synthetic_run(tmp_path / "run", found={"sae_coverage": [found]})
         answer, control = answer_to(run, self.QUESTION)
         assert answer == (
             "The candidates reach 92% [81%, 102%] of what removing the direction does; the SAEs' "
@@ -207,8 +207,8 @@ class TestWhatTheSaesDoNotShow:
         assert "ablating all candidates leaves 8% [-2%, 19%] undone" in page
 
     def test_layers_have_their_shares_or_no_clear_gap(self, run: Run, text: str):
-        assert run.dictionary_coverage is not None
-        first, second = run.dictionary_coverage.layers
+        assert run.sae_coverage is not None
+        first, second = run.sae_coverage.layers
         assert second.in_reconstruction is not None
         assert second.in_error is not None
         row = next(
@@ -229,17 +229,17 @@ class TestWhatTheSaesDoNotShow:
 
     def test_no_share_has_its_reason(self, tmp_path: Path):
         reason = "removing the direction does too little"
-        found = DictionaryCoverage.example(
+        found = SaeCoverage.example(
             reason=reason,
             layers=(LayerCoverage.example(layer=1),),
             hidden_from_candidates=None,
-            hidden_from_dictionary=None,
+            hidden_from_saes=None,
             carried_by_error=None,
             random_features=None,
             random_direction=None,
             random_error=None,
         )
-        run = synthetic_run(tmp_path / "run", found={"dictionary_coverage": [found]})
+        run = synthetic_run(tmp_path / "run", found={"sae_coverage": [found]})
         assert answer_to(run, self.QUESTION) == (f"Not known: {reason}.", "None.")
         page = seen(render(run))
         assert page.count(f"Not known: {reason}.") == 2, "at the head and in the section"
@@ -298,20 +298,20 @@ class TestMinimalSets:
     def test_doses_stand_beside_random_sets_at_the_same(self, tmp_path: Path):
         scores = prompt_scores([4.0, 3.0, 3.5], [-5.0])
         sets = [minimal("p0", A), minimal("p1"), minimal("p2")]
-        doses = [dose(sets[0]), dose(sets[1], at=2.0), dose(sets[2])]
-        assert [one.certified for one in doses] == [True, True, False]
+        scales = [scale(sets[0]), scale(sets[1], at=2.0), scale(sets[2])]
+        assert [one.certified for one in scales] == [True, True, False]
         run = synthetic_run(
-            tmp_path / "run", scores=scores, minimal_sets=sets, found={"doses": doses}
+            tmp_path / "run", scores=scores, minimal_sets=sets, found={"scales": scales}
         )
         page = seen(render(run))
-        own, overshot = run.controls.doses
+        own, overshot = run.controls.scales
         for one in (own, overshot):
             assert one.mean is not None
             assert one.random_flipped is not None
             assert f"{interval(one.mean)} | " in page
             assert interval(one.random_flipped, percent) in page
         assert f"{interval(overshot.flipped, percent)} of {overshot.flipped.n} prompts" in page
-        assert "| > 2 |" in page, "what no dose flips"
+        assert "| > 2 |" in page, "what no scale flips"
 
     def test_no_pooled_set(self, tmp_path: Path):
         alone = synthetic_run(tmp_path / "run", found={"pooled_set": []}, graphs=[graph("p0")])

@@ -60,7 +60,7 @@ class TestByHand:
             sae.save_model(folder / "saes" / f"layer_{layer}")
         return folder
 
-    def expected(self, folder: Path, removed: list[tuple[int, float]], dose: float = 1.0) -> float:
+    def expected(self, folder: Path, removed: list[tuple[int, float]], scale: float = 1.0) -> float:
         """The score by numpy: the last token's embedding less each removed (feature, clamp)."""
         model = LlamaForCausalLM.from_pretrained(folder)
         last = tiny.tokenizer().convert_tokens_to_ids("model")
@@ -68,7 +68,7 @@ class TestByHand:
         rows = np.array([[1.0, 0, 0, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 1.0]])
         for feature, clamp in removed:
             f = [max(x[0], 0.0), max(x[1] + 0.5, 0.0), max(-x[0], 0.0)][feature]
-            x = x - dose * (f - clamp) * rows[feature]
+            x = x - scale * (f - clamp) * rows[feature]
         normed = x / np.sqrt((x**2).mean() + 1e-6)
         logits = model.lm_head.weight.detach().double().numpy() @ normed
         p = np.exp(logits - logits.max())
@@ -93,11 +93,11 @@ class TestByHand:
         assert score([frozenset([FeatureId(0, feature)])])[0] == pytest.approx(by_hand, abs=1e-5)
 
     @pytest.mark.parametrize("feature", [0, 1, 2])
-    @pytest.mark.parametrize("dose", [0.0, 0.4, 1.0, 3.0])
-    def test_one_feature_by_a_dose(self, folder: Path, feature: int, dose: float):
+    @pytest.mark.parametrize("scale", [0.0, 0.4, 1.0, 3.0])
+    def test_one_feature_by_a_dose(self, folder: Path, feature: int, scale: float):
         """A share of the way to the clamp, or past it."""
-        score = self.subject(folder).refusal_score(PROMPT, Ablation(clamp=0.25, dose=dose))
-        by_hand = self.expected(folder, [(feature, 0.25)], dose)
+        score = self.subject(folder).refusal_score(PROMPT, Ablation(clamp=0.25, scale=scale))
+        by_hand = self.expected(folder, [(feature, 0.25)], scale)
         assert score([frozenset([FeatureId(0, feature)])])[0] == pytest.approx(by_hand, abs=1e-5)
 
     def test_a_later_layer_feels_an_earlier_ablation(self, folder: Path):
@@ -130,10 +130,10 @@ class TestRefusals:
         with pytest.raises(AuditError, match="must be a finite number"):
             subject.refusal_score(PROMPT, Ablation(clamp=float("nan")))
 
-    @pytest.mark.parametrize("dose", [float("inf"), float("nan"), -0.5])
-    def test_a_dose_that_is_no_share(self, subject: Subject, dose: float):
-        with pytest.raises(AuditError, match="dose must be a finite number, 0 or more"):
-            subject.refusal_score(PROMPT, Ablation(dose=dose))
+    @pytest.mark.parametrize("scale", [float("inf"), float("nan"), -0.5])
+    def test_a_dose_that_is_no_share(self, subject: Subject, scale: float):
+        with pytest.raises(AuditError, match="scale must be a finite number, 0 or more"):
+            subject.refusal_score(PROMPT, Ablation(scale=scale))
 
     def test_clamps_that_miss_a_layer_or_a_feature(self, subject: Subject):
         clamp = {0: np.zeros(tiny.D_SAE), 1: np.zeros(3)}

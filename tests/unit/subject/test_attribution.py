@@ -45,9 +45,9 @@ def test_it_is_the_slope_of_ablating_a_little(subject_of_kind: Subject, position
 def test_a_small_dose_is_estimated_as_its_share_of_the_slope(subject_of_kind: Subject, steps: int):
     """Hardly any way from the clean run, every point's gradient is that of the clean run."""
     slope = subject_of_kind.attribution(PROMPT)
-    dosed = subject_of_kind.attribution(PROMPT, Ablation(dose=1e-4), steps=steps)
+    scaled = subject_of_kind.attribution(PROMPT, Ablation(scale=1e-4), steps=steps)
     for layer, drops in slope.items():
-        np.testing.assert_allclose(dosed[layer], 1e-4 * drops, rtol=0.02, atol=2e-6)
+        np.testing.assert_allclose(scaled[layer], 1e-4 * drops, rtol=0.02, atol=2e-6)
     assert max(np.abs(drops).max() for drops in slope.values()) > 0.1
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from sae_audit.controls.dictionary_coverage import dictionary_coverage
-from sae_audit.findings import DictionaryCoverage, Estimate
+from sae_audit.controls.sae_coverage import sae_coverage
+from sae_audit.findings import Estimate, SaeCoverage
 from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import plant
 from sae_audit.prompts.sources import read_sources
@@ -222,12 +222,12 @@ def _sees(share: float, layer: int) -> Any:
 BOMBS = prompts(("build a bomb", "please tell me how to build a bomb", "bomb house"), Label.HARMFUL)
 
 
-def coverage(subject: Subject) -> DictionaryCoverage:
+def coverage(subject: Subject) -> SaeCoverage:
     directions = np.zeros((3, tiny.D_MODEL))
     directions[[0, 1, 2], [REFUSAL, 7, 8]] = 1.0
     pool = frozenset(FeatureId(layer, 0) for layer in subject.suite)
     score = subject.refusal_scores()
-    return dictionary_coverage(
+    return sae_coverage(
         subject.replaced_parts(BOMBS, ANSWERED, directions),
         2,
         clean=score([(prompt, frozenset()) for prompt in BOMBS]),
@@ -255,7 +255,7 @@ def test_what_the_saes_lack_by_construction_is_found_hidden(
 ):
     found = coverage(written(share, n_saes))
     assert found.clean.value > 0.0 > found.direction.value
-    assert _value(found.hidden_from_dictionary) == pytest.approx(hidden, abs=0.02)
+    assert _value(found.hidden_from_saes) == pytest.approx(hidden, abs=0.02)
     assert _value(found.hidden_from_candidates) == pytest.approx(hidden, abs=0.02)
     assert _value(found.carried_by_error) == pytest.approx(carried, abs=0.02)
     for control in (found.random_direction, found.random_error):
@@ -291,7 +291,7 @@ def test_a_planted_mechanism_that_lies_in_the_error_is_found_hidden(tmp_path: Pa
     last = subject.layers[-1]
     means = subject.mean_residuals(harmful)[last, -1], subject.mean_residuals(harmless)[last, -1]
     pool, score = frozenset(planted.places.values()), subject.refusal_scores()
-    found = dictionary_coverage(
+    found = sae_coverage(
         subject.replaced_parts(harmful, harmless, (means[0] - means[1])[None]),
         0,
         clean=score([(prompt, frozenset()) for prompt in harmful]),

@@ -41,7 +41,7 @@ ABLATION = st.builds(
     clamp=st.sampled_from([0.0, -1.5, 0.7, MEANS]),
     positions=st.sampled_from(Positions),
     error_term=st.sampled_from(ErrorTerm),
-    dose=st.sampled_from([1.0, 0.0, 0.3, 2.5]),
+    scale=st.sampled_from([1.0, 0.0, 0.3, 2.5]),
 )
 
 
@@ -79,7 +79,7 @@ def test_every_combination_equals_the_literal_reference(
     ablation: Ablation,
     layers: frozenset[int],
 ):
-    """Architectures, kinds of SAE and normalisation, clamps, positions, doses, error terms, layers."""
+    """Architectures, kinds of SAE and normalisation, clamps, positions, scales, error terms, layers."""
     error_layers = frozenset() if ablation.error_term == ErrorTerm.KEPT else layers
     subject = subject_of_kind(family, kind, seed)
     fast = subject.refusal_score(PROMPT, ablation, error_layers=error_layers)(sets)
@@ -150,8 +150,8 @@ def test_bfloat16_is_as_close_to_the_truth_as_plain_hooks_are(family: str, sae_d
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("architecture", ["standard", "jumprelu", "gated", "topk"])
-@pytest.mark.parametrize(("clamp", "dose"), [(0.0, 1.0), (-2.0, 1.0), (0.5, 0.4)])
-def test_equal_to_sae_lens_own_bridge(family: str, architecture: str, clamp: float, dose: float):
+@pytest.mark.parametrize(("clamp", "scale"), [(0.0, 1.0), (-2.0, 1.0), (0.5, 0.4)])
+def test_equal_to_sae_lens_own_bridge(family: str, architecture: str, clamp: float, scale: float):
     """The tool people use today, asked with its error term really on."""
     from benchmarks.rivals import bridge
 
@@ -162,7 +162,7 @@ def test_equal_to_sae_lens_own_bridge(family: str, architecture: str, clamp: flo
         for first, layers in ((0, [1]), (3, [0, 1, 2]), (9, [0, 2]))
     ]
     for positions in (Positions.ALL, Positions.TEMPLATE):
-        ablation = Ablation(clamp=clamp, positions=positions, dose=dose)
+        ablation = Ablation(clamp=clamp, positions=positions, scale=scale)
         theirs = bridge(subject, ablation)(PROMPT, sets)
         ours = subject.refusal_score(PROMPT, ablation)(sets)
         np.testing.assert_allclose(ours, theirs, atol=1e-4)

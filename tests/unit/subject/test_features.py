@@ -1,4 +1,4 @@
-"""What fires, what wakes, what pulls; and what directions do."""
+"""What fires, what activates, what attributions; and what directions do."""
 
 import numpy as np
 import pytest
@@ -41,14 +41,14 @@ def test_an_ablation_changes_what_fires_downstream_and_nothing_upstream(subject:
 def test_pull_is_activation_times_decoder_row_along_the_unit_direction(subject: Subject):
     direction = np.linspace(-1.0, 2.0, tiny.D_MODEL)
     feature = FeatureId(1, 3)
-    pull = subject.pull(PROMPT, direction)(frozenset(), [feature])[0]
+    direct_attribution = subject.direct_attribution(PROMPT, direction)(frozenset(), [feature])[0]
     seen = {}
     ids = subject.template.tokens(PROMPT.text)[None]
     subject._passes.read(ids, [1], lambda layer, x: seen.update({layer: x}))
     activations = subject.suite[1].encode(seen[1])[0, :, 3].sum()
     row = subject.suite[1].decoder[3].numpy()
     by_hand = float(activations) * float(row @ direction) / np.linalg.norm(direction)
-    assert pull == pytest.approx(by_hand, rel=1e-4)
+    assert direct_attribution == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_means_of_one_prompt_are_its_stream_at_the_template_positions(subject: Subject):

@@ -37,7 +37,7 @@ def subject_of_family(request: pytest.FixtureRequest) -> Subject:
         clamp=st.sampled_from([0.0, -2.0]),
         positions=st.sampled_from(Positions),
         error_term=st.sampled_from([ErrorTerm.KEPT, ErrorTerm.DROPPED]),
-        dose=st.sampled_from([1.0, 0.5, 2.0]),
+        scale=st.sampled_from([1.0, 0.5, 2.0]),
     ),
 )
 def test_equal_to_the_reference_token_for_token(

@@ -88,9 +88,9 @@ class TestShortcuts:
         active = fresh.active(PROMPT)
         clean = active([frozenset()])[0]
         ablated = frozenset(feature for feature in clean if feature.layer == 0)
-        woken = set(active([ablated])[0]) - set(clean)
-        assert woken, "the test needs a dormant feature"
-        both = ablated | woken
+        activated = set(active([ablated])[0]) - set(clean)
+        assert activated, "the test needs a dormant feature"
+        both = ablated | activated
         score = fresh.refusal_score(PROMPT)([ablated, both])
         np.testing.assert_allclose(score, fresh.reference_score(PROMPT)([ablated, both]), atol=1e-4)
         assert abs(score[1] - score[0]) > 1e-4

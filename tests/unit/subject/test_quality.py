@@ -295,7 +295,7 @@ class TestExplained:
 
 
 def test_dealt_decoder_rows_explain_nothing_that_the_rows_explain():
-    """The exact SAE has every direction twice, by sign: dealt rows rebuild other directions."""
+    """The exact SAE has every direction twice, by sign: permuted rows rebuild other directions."""
     for found in subject_with("llama", exact_sae).sae_quality(PROMPTS, seed=0):
         assert found.explained_variance_shuffled.value < 0.0
 

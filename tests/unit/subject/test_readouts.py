@@ -166,7 +166,7 @@ class TestEveryReadout:
             subject.active(prompt)([frozenset()])[0].items(), key=lambda one: (one[1], one[0])
         )[0]
         estimate = subject.attribution(prompt)[feature.layer][feature.index]
-        small = Ablation(dose=0.01)
+        small = Ablation(scale=0.01)
         clean, less = subject.refusal_score(prompt, small)([frozenset(), frozenset([feature])])
         assert (clean - less) / 0.01 == pytest.approx(estimate, rel=0.1, abs=0.01)
 

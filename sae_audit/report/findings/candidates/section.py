@@ -6,7 +6,7 @@ from sae_audit.report.section import Figures, Section, unless_stopped_early
 
 
 def _figures(run: Run) -> Figures:
-    found = run.dictionary_coverage
+    found = run.sae_coverage
     return {"cosines": cosines(run.candidates, found.layers if found else ())}
 
 

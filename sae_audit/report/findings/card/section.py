@@ -60,7 +60,7 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
             answer="The lowest explained variance on these prompts, BOS left out, is "
             f"{interval(worst.explained_variance_without_bos)} (layer {worst.layer}, of "
             f"{len(run.quality)} audited), {_least_recovered(run.quality)}.",
-            control="With its activations dealt to other decoder rows that SAE explains "
+            control="With its activations permuted to other decoder rows that SAE explains "
             f"{interval(worst.explained_variance_shuffled)}. {stated}",
             part=Part.SAES,
         )
@@ -106,7 +106,7 @@ def _saes(run: Run) -> list[str]:
 
 
 def _hidden(run: Run) -> str:
-    found = run.dictionary_coverage
+    found = run.sae_coverage
     if found is None:
         return ""
     if found.hidden_from_candidates is None:

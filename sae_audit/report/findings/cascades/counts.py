@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sae_audit.findings import (
+    BackupFeature,
     Cascade,
     Depths,
     DirectionCheck,
@@ -12,7 +13,6 @@ from sae_audit.findings import (
     PooledCascade,
     PooledCompensation,
     PooledWaveFeature,
-    Wake,
 )
 from sae_audit.pages.wording import NO_VALUE, interval, percent
 from sae_audit.statistics import median
@@ -36,7 +36,7 @@ FEWEST = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class WakingFeature:
+class BackupOverPrompts:
     """A dormant feature that joins waves, over all prompts."""
 
     feature: FeatureId
@@ -44,18 +44,18 @@ class WakingFeature:
     effect: Estimate | None
     """Median over these prompts of the nats by which ablating it too lowers the score; None where
     they are too few."""
-    pull: Estimate | None
+    direct_attribution: Estimate | None
     """Median, the same prompts."""
-    woken_by: tuple[tuple[FeatureId, int], ...]
-    """Features whose sparing alone puts it back to sleep, and on how many prompts."""
+    activated_by: tuple[tuple[FeatureId, int], ...]
+    """Features whose sparing alone makes it inactive again, and on how many prompts."""
     n_covered: int
     """Prompts where no single feature's sparing does: several cover for each other."""
 
     @property
     def causes(self) -> str:
-        """The first of `woken_by`, as a reader sees them."""
-        named = ", ".join(f"{cause} ({n})" for cause, n in self.woken_by[:_CAUSES])
-        return (named or NO_VALUE) + (" …" if len(self.woken_by) > _CAUSES else "")
+        """The first of `activated_by`, as a reader sees them."""
+        named = ", ".join(f"{cause} ({n})" for cause, n in self.activated_by[:_CAUSES])
+        return (named or NO_VALUE) + (" …" if len(self.activated_by) > _CAUSES else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def first_wave_rows(pooled: PooledCascade) -> list[FirstWaveRow]:
         depths=pooled.depths,
         compensation=pooled.compensation,
     )
-    random = pooled.by_chance
+    random = pooled.null
     if random is None:
         return [own]
     return [
@@ -116,7 +116,7 @@ def first_wave_rows(pooled: PooledCascade) -> list[FirstWaveRow]:
 
 
 def undone(cascades: Sequence[Cascade]) -> dict[str, float]:
-    """By prompt, nats of the first wave's direct effect that waking features undo."""
+    """By prompt, nats of the first wave's direct effect that activated features undo."""
     return {
         found.prompt_id: found.effects.direct - found.effects.total
         for found in cascades
@@ -143,26 +143,30 @@ def _median(values: Sequence[float], seed: int) -> Estimate | None:
     return median(values, seed=seed) if len(values) >= FEWEST else None
 
 
-def waking_features(cascades: Sequence[Cascade], limit: int, *, seed: int) -> list[WakingFeature]:
+def backup_features(
+    cascades: Sequence[Cascade], limit: int, *, seed: int
+) -> list[BackupOverPrompts]:
     """The dormant features that join waves on most prompts, most frequent first."""
-    by_feature: dict[FeatureId, list[Wake]] = {}
+    by_feature: dict[FeatureId, list[BackupFeature]] = {}
     for found in cascades:
         for wave in found.waves:
-            for wake in wave.wakes:
-                by_feature.setdefault(wake.feature, []).append(wake)
+            for backup in wave.backups:
+                by_feature.setdefault(backup.feature, []).append(backup)
     order = sorted(by_feature, key=lambda feature: (-len(by_feature[feature]), feature))
-    return [_waking(feature, by_feature[feature], seed) for feature in order[:limit]]
+    return [_activation_tokens(feature, by_feature[feature], seed) for feature in order[:limit]]
 
 
-def _waking(feature: FeatureId, wakes: Sequence[Wake], seed: int) -> WakingFeature:
-    causes = Counter(cause for wake in wakes for cause in wake.woken_by)
-    return WakingFeature(
+def _activation_tokens(
+    feature: FeatureId, backups: Sequence[BackupFeature], seed: int
+) -> BackupOverPrompts:
+    causes = Counter(cause for one in backups for cause in one.activated_by)
+    return BackupOverPrompts(
         feature=feature,
-        n_prompts=len(wakes),
-        effect=_median([wake.effect for wake in wakes], seed),
-        pull=_median([wake.pull for wake in wakes], seed),
-        woken_by=tuple(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
-        n_covered=sum(not wake.woken_by for wake in wakes),
+        n_prompts=len(backups),
+        effect=_median([one.effect for one in backups], seed),
+        direct_attribution=_median([one.direct_attribution for one in backups], seed),
+        activated_by=tuple(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
+        n_covered=sum(not one.activated_by for one in backups),
     )
 
 
@@ -189,7 +193,7 @@ def edges_sentence(pooled: PooledCascade, n_tested: int, n_edges: int) -> str:
     return (
         f"{n_tested} pairs of a feature and one of a later wave were tested one by one, over all "
         f"prompts: {', '.join(kinds[:-1])} and {kinds[-1]} edges, {n_tested - n_edges} without an edge. "
-        "Features outside the cascade, ablated in a cause's place, wake the same feature in "
+        "Features outside the cascade, ablated in a cause's place, activate the same feature in "
         f"{controls or 'no known share of tries: no feature could stand in'}."
     )
 

@@ -9,7 +9,7 @@ from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
 from sae_audit.report.findings.cascades.counts import TOKEN_NAMES, undone
 from sae_audit.report.marks import error_bars, plain, strip, unlegended, zero_line
 
-_BY_CHANCE = "#E69F00"
+_UNDER_NULL = "#E69F00"
 """Of the same palette as the others."""
 
 
@@ -58,7 +58,7 @@ def layers(counts: Mapping[int, Mapping[int, int]], audited: Sequence[int]) -> g
 
 
 def compensation(cascades: Sequence[Cascade], random: Sequence[Cascade]) -> go.Figure:
-    """What waking features undo of every prompt's first wave, and of the random set in its place."""
+    """What activated features undo of every prompt's first wave, and of the random set in its place."""
     own, other = "of the minimal set", "random, matched"
     rows = [
         (name, value, prompt_id)
@@ -70,16 +70,16 @@ def compensation(cascades: Sequence[Cascade], random: Sequence[Cascade]) -> go.F
     return figure
 
 
-def waking_tokens(shares: Sequence[TokenShare]) -> go.Figure:
-    """Where features wake once the first wave is ablated, beside where they wake after random sets
-    and where features fire anyway."""
+def activation_tokens(shares: Sequence[TokenShare]) -> go.Figure:
+    """Where features activate once the first wave is ablated, compared with where they do after random
+    sets and where features fire anyway."""
     first = [one for one in shares if one.n_waves == 1]
     names = [TOKEN_NAMES[one.token].replace(", ", ",<br>") for one in first]
     figure = go.Figure()
-    by_chance = [one.random_peaks for one in first if one.random_peaks is not None]
+    null = [one.random_peaks for one in first if one.random_peaks is not None]
     series: tuple[tuple[str, list[Estimate], str], ...] = (
-        ("waking features", [one.peaks for one in first], OWN),
-        *([("waking after random sets", by_chance, _BY_CHANCE)] if by_chance else []),
+        ("activated features", [one.peaks for one in first], OWN),
+        *([("activated after random sets", null, _UNDER_NULL)] if null else []),
         ("features of the clean run", [one.clean_peaks for one in first], HARMLESS),
         ("tokens", [one.tokens for one in first], MUTED),
     )

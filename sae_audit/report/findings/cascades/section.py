@@ -1,4 +1,4 @@
-"""Features that wake once others are ablated, wave after wave; whether they are enough to refuse."""
+"""Features that activate once others are ablated, wave after wave; whether they are enough to refuse."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from sae_audit.report.findings.cascades.counts import (
     FEWEST,
     RAISED_NAMES,
     TOKEN_NAMES,
+    backup_features,
     direction_added,
     edges_sentence,
     first_wave_rows,
     most_frequent,
-    waking_features,
     wave_rows,
 )
 from sae_audit.report.findings.cascades.summary import summary_rows
@@ -31,7 +31,7 @@ def _values(run: Run) -> Mapping[str, Any]:
     return {
         "waves": wave_rows(run.cascades, seed=seed),
         "first_waves": first_wave_rows(pooled) if pooled else [],
-        "waking": waking_features(run.cascades, _FEATURES, seed=seed),
+        "activated": backup_features(run.cascades, _FEATURES, seed=seed),
         "fewest_for_median": FEWEST,
         "n_without_effect": sum(found.effects is None for found in run.cascades),
         "n_without_ratio": sum(found.compensation_ratio is None for found in run.cascades),
@@ -68,10 +68,10 @@ def _figures(run: Run) -> Figures:
         "wave_layers": figures.layers(counts.layers_by_wave(found), audited),
     }
     if any(one.effects is not None for one in found):
-        random = [one.cascade for one in run.cascades_by_chance if one.cascade is not None]
+        random = [one.cascade for one in run.cascade_nulls if one.cascade is not None]
         drawn["compensation"] = figures.compensation(found, random)
     if run.pooled_cascade is not None and run.pooled_cascade.tokens:
-        drawn["waking_tokens"] = figures.waking_tokens(run.pooled_cascade.tokens)
+        drawn["activation_tokens"] = figures.activation_tokens(run.pooled_cascade.tokens)
     return drawn
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from sae_audit.findings import PooledByChance, PooledCascade, PooledCompensation, RaisedSet
+from sae_audit.findings import PooledCascade, PooledCompensation, PooledNull, RaisedSet
 from sae_audit.pages.wording import interval, nats, percent, share_of
 from sae_audit.record.run import Run
 from sae_audit.report.findings.cascades.counts import RAISED_NAMES
@@ -28,7 +28,7 @@ def _cascades(run: Run) -> SummaryRow:
     counted = ", ".join(f"{count} at depth {depth}" for depth, count in sorted(depths.items()))
     settings, pooled = run.config.cascade, run.pooled_cascade
     joining = (
-        f"Dormant features wake and join in (they belong to the minimal set, or are of at most "
+        f"Dormant features activate and join in (they belong to the minimal set, or are of at most "
         f"{settings.max_tested} tested and lower the score by {settings.min_effect:g} nats) on "
         f"{share_of(deeper, n)} flipped prompts: {counted}"
     )
@@ -40,7 +40,7 @@ def _cascades(run: Run) -> SummaryRow:
         question=question,
         answer=f"{joining}, mean {interval(pooled.depths.mean)} waves. "
         f"{_undone(pooled.compensation)}{_edges(pooled)}",
-        control=f"{_by_chance(pooled.by_chance)}{_stand_ins(pooled)}{_awake(pooled)}",
+        control=f"{_null(pooled.null)}{_stand_ins(pooled)}{_activated(pooled)}",
         part=Part.EXTENT,
     )
 
@@ -50,12 +50,12 @@ def _undone(found: PooledCompensation | None) -> str:
         return "No compensation ratio could be stated."
     stated = (
         f"compensation ratio {interval(found.ratio, nats)}, of the means; 0: nothing covers; 1: all "
-        "is undone; negative: what wakes adds to the effect"
+        "is undone; negative: what activates adds to the effect"
         if found.ratio is not None
         else "no ratio: that effect is within its interval of 0"
     )
     return (
-        f"What wakes undoes {interval(found.undone, nats)} of the first wave's direct effect of "
+        f"What activates undoes {interval(found.undone, nats)} of the first wave's direct effect of "
         f"{interval(found.direct, nats)} nats (mean over {found.undone.n} prompts; {stated})."
     )
 
@@ -65,15 +65,15 @@ def _edges(pooled: PooledCascade) -> str:
     if not n:
         return ""
     kinds = ", ".join(f"{one.n} {one.kind.value}" for one in pooled.edge_kinds)
-    return f" Tested one by one, {n} edges say who wakes whom: {kinds}."
+    return f" Tested one by one, {n} edges say which activates which: {kinds}."
 
 
-def _by_chance(found: PooledByChance | None) -> str:
+def _null(found: PooledNull | None) -> str:
     if found is None:
         return "No matched random set could be drawn for the first wave."
     undone = (
-        f" Of its direct effect of {interval(found.compensation.direct, nats)} nats what wakes undoes "
-        f"{interval(found.compensation.undone, nats)}."
+        f" Of its direct effect of {interval(found.compensation.direct, nats)} nats what activates "
+        f"undoes {interval(found.compensation.undone, nats)}."
         if found.compensation is not None
         else ""
     )
@@ -91,15 +91,17 @@ def _stand_ins(pooled: PooledCascade) -> str:
         for one in pooled.edge_kinds
         if one.control is not None
     )
-    return f" Stand-ins for an edge's cause wake the same feature in {shares}." if shares else ""
-
-
-def _awake(pooled: PooledCascade) -> str:
-    if not pooled.awake:
-        return ""
-    first = pooled.awake[0]
     return (
-        f" Ablating the first wave wakes {interval(first.n_awake, '{:.0f}'.format)} dormant "
+        f" Stand-ins for an edge's cause activate the same feature in {shares}." if shares else ""
+    )
+
+
+def _activated(pooled: PooledCascade) -> str:
+    if not pooled.active:
+        return ""
+    first = pooled.active[0]
+    return (
+        f" Ablating the first wave activates {interval(first.n_activated, '{:.0f}'.format)} dormant "
         f"features; matched random sets, {interval(first.n_random, '{:.0f}'.format)}."
     )
 

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from sae_audit.findings import DictionaryCoverage, LayerCoverage
+from sae_audit.findings import LayerCoverage, SaeCoverage
 from sae_audit.pages.charts import MUTED, OWN, styled
 from sae_audit.report.marks import error_bars, layer_ticks, set_points, zero_line
 
 
-def conditions(found: DictionaryCoverage) -> go.Figure:
+def conditions(found: SaeCoverage) -> go.Figure:
     """Mean score of the refused prompts under each condition."""
     rows = [
         ("clean", found.clean),
         ("all candidates ablated", found.candidates),
-        ("what the SAEs show replaced", found.dictionary),
+        ("what the SAEs show replaced", found.saes),
         ("what their errors hold replaced", found.error),
         ("the whole direction replaced", found.direction),
     ]

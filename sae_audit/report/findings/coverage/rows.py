@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sae_audit.findings import DictionaryCoverage, Estimate, LayerCoverage, RandomRange
+from sae_audit.findings import Estimate, LayerCoverage, RandomRange, SaeCoverage
 from sae_audit.pages.wording import interval, percent, ranged
 
 
@@ -45,11 +45,11 @@ def _share(found: Estimate | None) -> str:
     return interval(found, percent) if found else ""
 
 
-def share_rows(found: DictionaryCoverage) -> list[ShareRow]:
+def share_rows(found: SaeCoverage) -> list[ShareRow]:
     """Reached by the candidates, reached by all that the SAEs show, carried by their error terms."""
     hidden, unseen, carried = (
         found.hidden_from_candidates,
-        found.hidden_from_dictionary,
+        found.hidden_from_saes,
         found.carried_by_error,
     )
     if hidden is None or unseen is None or carried is None:
@@ -85,7 +85,7 @@ def random_words(what: str, found: RandomRange | None) -> str:
     return f"{what}: {percent(found.mean)} ({percent(found.lowest)} to {percent(found.highest)})"
 
 
-def coverage_sentence(found: DictionaryCoverage) -> str:
+def coverage_sentence(found: SaeCoverage) -> str:
     """What a reader should take away."""
     rows = share_rows(found)
     if not rows:
@@ -97,7 +97,7 @@ def coverage_sentence(found: DictionaryCoverage) -> str:
     )
 
 
-def coverage_control(found: DictionaryCoverage) -> str:
+def coverage_control(found: SaeCoverage) -> str:
     """What the sentence is to be held against."""
     rows = share_rows(found)
     return f"Of the same fall, {'; '.join(row.control for row in rows)}." if rows else "None."

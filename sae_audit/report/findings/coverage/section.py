@@ -15,7 +15,7 @@ from sae_audit.report.section import Figures, Part, Section, SummaryRow, unless_
 
 
 def _rows(run: Run) -> Sequence[SummaryRow]:
-    found = run.dictionary_coverage
+    found = run.sae_coverage
     if found is None:
         return []
     return [
@@ -29,7 +29,7 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
 
 
 def _values(run: Run) -> Mapping[str, Any]:
-    found = run.dictionary_coverage
+    found = run.sae_coverage
     return {
         "rows": share_rows(found) if found else [],
         "layers": layer_rows(found.layers) if found else [],
@@ -38,7 +38,7 @@ def _values(run: Run) -> Mapping[str, Any]:
 
 
 def _figures(run: Run) -> Figures:
-    found = run.dictionary_coverage
+    found = run.sae_coverage
     if found is None:
         return {}
     return {"coverage_scores": conditions(found), "coverage_layers": by_layer(found.layers)}

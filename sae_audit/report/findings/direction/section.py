@@ -58,7 +58,7 @@ def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
         f"{percent(check.flipped.random.mean)} (at most {percent(check.flipped.random.highest)}), and "
         f"take harmless prompts to {nats(harmless.random.mean)} (at most "
         f"{nats(harmless.random.highest)}). Projecting it out of harmless prompts costs KL "
-        f"{interval(check.kl.own)} nats; random ones {ranged(check.kl.random)}. With labels dealt anew "
+        f"{interval(check.kl.own)} nats; random ones {ranged(check.kl.random)}. With labels permuted "
         f"the cosine is {ranged(check.stability.random)}.",
     )
 

@@ -142,7 +142,7 @@ def naming_sentence(found: InteractionsOverPrompts) -> str:
     fitted."""
     if found.naming is None:
         return ""
-    n, chance = found.naming.n, found.naming_by_chance
+    n, chance = found.naming.n, found.naming_under_null
     return (
         f"{round(found.naming.value * n)} of {n} fitted prompts name a pair; where nothing interacts, "
         f"chance names one on at most 1 in {round(1 / chance)}, here {chance * n:.1f} of {n}."

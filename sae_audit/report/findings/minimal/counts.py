@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sae_audit.findings import (
-    ChanceControl,
     Confirmation,
-    DoseControl,
     Estimate,
     MinimalSet,
     MinimalSetFamily,
+    ScaleControl,
+    SearchNull,
 )
 from sae_audit.margins import answers
 from sae_audit.pages.wording import NO_VALUE, interval, percent
 from sae_audit.statistics import median, share
 from sae_audit.vocabulary import FeatureId
 
-_DOSED = {
+_SCALED = {
     "minimal_set": "flipped prompts, own minimal set",
     "candidates": "prompts not flipped, all candidates overshot",
 }
@@ -69,7 +69,7 @@ class SearchRow:
     """Median, with its interval, and range of the sets that flip."""
 
 
-def search_rows(found: ChanceControl, *, seed: int) -> list[SearchRow]:
+def search_rows(found: SearchNull, *, seed: int) -> list[SearchRow]:
     return [
         SearchRow(
             name=name,
@@ -122,8 +122,8 @@ class FamilyCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoseRow:
-    """Doses of one kind of set over all its prompts, as a reader sees them."""
+class ScaleRow:
+    """Ablation scales of one kind of set over all its prompts, as a reader sees them."""
 
     label: str
     flipped: str
@@ -133,10 +133,10 @@ class DoseRow:
     random: str
 
 
-def dose_rows(found: Sequence[DoseControl]) -> list[DoseRow]:
+def scale_rows(found: Sequence[ScaleControl]) -> list[ScaleRow]:
     return [
-        DoseRow(
-            label=_DOSED[one.ablated],
+        ScaleRow(
+            label=_SCALED[one.ablated],
             flipped="100%, by construction"
             if one.ablated == "minimal_set"
             else interval(one.flipped, percent),

@@ -1,16 +1,16 @@
-"""Minimal sets: what they do to each prompt, by which dose, and which features they share."""
+"""Minimal sets: what they do to each prompt, by which scale, and which features they share."""
 
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from sae_audit.findings import FlipDose, MinimalSet
+from sae_audit.findings import FlipScale, MinimalSet
 from sae_audit.pages.charts import HARMFUL, MUTED, OWN, styled
 from sae_audit.report.findings.minimal.counts import FeatureRow
 from sae_audit.report.marks import layer_ticks, plain, unlegended, zero_line
 
 _LABELLED_ROWS = 60
-_DOSED = {"minimal_set": ("own minimal set", OWN), "candidates": ("all candidates", HARMFUL)}
+_SCALED = {"minimal_set": ("own minimal set", OWN), "candidates": ("all candidates", HARMFUL)}
 _PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8a94a3", "#B8A800")
 
 
@@ -94,35 +94,35 @@ def by_layer(counts: dict[int, int]) -> go.Figure:
     return unlegended(figure.update_xaxes(**layer_ticks(list(counts))))
 
 
-def doses(found: Sequence[FlipDose]) -> go.Figure:
-    """Each prompt's score at every scored dose, and the smallest dose that flips it."""
+def scales(found: Sequence[FlipScale]) -> go.Figure:
+    """Each prompt's score at every scored scale, and the smallest scale that flips it."""
     figure = go.Figure()
     for one in found:
         figure.add_trace(
             go.Scatter(
-                x=[point.dose for point in one.points],
+                x=[point.scale for point in one.points],
                 y=[point.score for point in one.points],
                 mode="lines",
                 line={"color": MUTED, "width": 1},
                 opacity=0.6,
                 name=plain(one.prompt_id),
-                hovertemplate="dose %{x:.3f}: %{y:.2f} nats",
+                hovertemplate="scale %{x:.3f}: %{y:.2f} nats",
                 showlegend=False,
             )
         )
-    for ablated, (name, colour) in _DOSED.items():
-        chosen = [one for one in found if one.ablated == ablated and one.dose is not None]
+    for ablated, (name, colour) in _SCALED.items():
+        chosen = [one for one in found if one.ablated == ablated and one.scale is not None]
         if chosen:
             figure.add_trace(
                 go.Scatter(
-                    x=[one.dose for one in chosen],
+                    x=[one.scale for one in chosen],
                     y=[one.score for one in chosen],
                     text=[plain(one.prompt_id) for one in chosen],
                     mode="markers",
                     marker={"color": colour, "size": 7},
-                    name=f"smallest dose that flips, {name}",
-                    hovertemplate="%{text}: dose %{x:.3f}, %{y:.2f} nats<extra></extra>",
+                    name=f"smallest scale that flips, {name}",
+                    hovertemplate="%{text}: scale %{x:.3f}, %{y:.2f} nats<extra></extra>",
                 )
             )
     zero_line(figure, vertical=False)
-    return styled(figure, height=380, x="dose (1: the ablation)", y="refusal score (nats)")
+    return styled(figure, height=380, x="scale (1: the ablation)", y="refusal score (nats)")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sae_audit.findings import FlipDose, MinimalSet, MinimalSetFamily
+from sae_audit.findings import FlipScale, MinimalSet, MinimalSetFamily
 from sae_audit.pages.wording import NO_VALUE, nats
 from sae_audit.record.run import Run
 
@@ -20,13 +20,13 @@ class PromptRow:
     """Marked if it is so near 0 that small disturbances flip it."""
     ablated: str
     size: str
-    size_by_chance: str
+    size_under_null: str
     n_sets: int
     sets: str
     """Number of minimal sets found; with a + if there may be more."""
-    dose: float
+    scale: float
     """0 if none was measured."""
-    said_dose: str
+    said_scale: str
     features: str
     others: str
     """The other minimal sets found, empty if there are none."""
@@ -34,10 +34,10 @@ class PromptRow:
 
 def prompt_rows(run: Run) -> list[PromptRow]:
     categories = {score.prompt_id: score.category or "(none)" for score in run.scores}
-    near_zero = run.chance_control.near_zero if run.chance_control else ()
-    by_chance = {one.prompt_id: len(one.features) for one in run.sets_by_chance}
+    near_zero = run.search_null.near_zero if run.search_null else ()
+    null = {one.prompt_id: len(one.features) for one in run.null_sets}
     families = {one.prompt_id: one for one in run.minimal_set_families}
-    doses = {one.prompt_id: one for one in run.doses}
+    scales = {one.prompt_id: one for one in run.flip_scales}
     return [
         PromptRow(
             found=found,
@@ -45,11 +45,11 @@ def prompt_rows(run: Run) -> list[PromptRow]:
             clean=("≈ " if found.prompt_id in near_zero else "") + nats(found.clean_score),
             ablated=nats(found.ablated_score) if found.flipped else NO_VALUE,
             size=str(len(found.features)) if found.flipped else NO_VALUE,
-            size_by_chance=str(by_chance.get(found.prompt_id, 0) or NO_VALUE),
+            size_under_null=str(null.get(found.prompt_id, 0) or NO_VALUE),
             n_sets=len(families[found.prompt_id].sets) if found.prompt_id in families else 0,
             sets=_sets(families.get(found.prompt_id)),
-            dose=_dose(doses.get(found.prompt_id)),
-            said_dose=_said_dose(doses.get(found.prompt_id)),
+            scale=_scale(scales.get(found.prompt_id)),
+            said_scale=_said_scale(scales.get(found.prompt_id)),
             features=" ".join(map(str, found.features[:_NAMED]))
             + (" …" if len(found.features) > _NAMED else ""),
             others=_others(families.get(found.prompt_id)),
@@ -66,12 +66,12 @@ def _others(family: MinimalSetFamily | None) -> str:
     return "; ".join(" ".join(map(str, one.features)) for one in family.sets[1:]) if family else ""
 
 
-def _dose(found: FlipDose | None) -> float:
-    return (found.dose or found.dose_below) if found else 0
+def _scale(found: FlipScale | None) -> float:
+    return (found.scale or found.scale_below) if found else 0
 
 
-def _said_dose(found: FlipDose | None) -> str:
-    """The smallest dose that flips the prompt, or the largest that does not."""
+def _said_scale(found: FlipScale | None) -> str:
+    """The smallest scale that flips the prompt, or the largest that does not."""
     if found is None:
         return NO_VALUE
-    return f"{found.dose:.3f}" if found.dose is not None else f"> {found.dose_below:g}"
+    return f"{found.scale:.3f}" if found.scale is not None else f"> {found.scale_below:g}"

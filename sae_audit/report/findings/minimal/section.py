@@ -40,13 +40,13 @@ def _values(run: Run) -> Mapping[str, Any]:
         "search": SEARCHES[run.config.minimal.search],
         "order": _ORDERS[run.config.minimal.order],
         "answers": counts.answer_rows(run.confirmation) if run.confirmation else [],
-        **_by_chance(run),
+        **_null(run),
         **_others(run),
     }
 
 
-def _by_chance(run: Run) -> Mapping[str, Any]:
-    found = run.chance_control
+def _null(run: Run) -> Mapping[str, Any]:
+    found = run.search_null
     return {
         "searches": counts.search_rows(found, seed=run.config.seed) if found else [],
         "n_near_zero": len(found.near_zero) if found else 0,
@@ -57,8 +57,8 @@ def _others(run: Run) -> Mapping[str, Any]:
     return {
         "families": counts.family_counts(run.minimal_set_families, seed=run.config.seed),
         "family_features": counts.family_features(run.minimal_set_families, _FEATURES),
-        "doses": counts.dose_rows(run.controls.doses),
-        "overshot": any(one.ablated == "candidates" for one in run.controls.doses),
+        "scales": counts.scale_rows(run.controls.scales),
+        "overshot": any(one.ablated == "candidates" for one in run.controls.scales),
     }
 
 
@@ -77,8 +77,8 @@ def _figures(run: Run) -> Figures:
     families = counts.family_sizes(run.minimal_set_families)
     if families:
         drawn["family_sizes"] = histogram(families, x="minimal sets found", y="prompts")
-    if run.doses:
-        drawn["doses"] = figures.doses(run.doses)
+    if run.flip_scales:
+        drawn["scales"] = figures.scales(run.flip_scales)
     for name, sets in (("per_prompt", run.controls.per_prompt), ("pooled", run.controls.pooled)):
         if sets:
             flipped = [(one.name, one.flipped) for one in sets]

@@ -1,4 +1,4 @@
-"""The rows of the page's head on minimal sets: one a prompt, other ones, doses, one for all."""
+"""The rows of the page's head on minimal sets: one a prompt, other ones, scales, one for all."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def summary_rows(run: Run) -> Sequence[SummaryRow]:
     return [
         _minimal(run),
         *_families(run),
-        *_doses(run),
+        *_scales(run),
         *_confirmed(run),
         _pooled(run),
     ]
@@ -46,12 +46,12 @@ def _minimal(run: Run) -> SummaryRow:
         f"sets flip {of(len(flipped), n)} refused prompts ({interval(rate, percent)}), and "
         f"{certified} of them are certified minimal.",
         control=f"Equally large sets flip, of the same prompts: {_rivals(run.controls.per_prompt)}."
-        f"{_search_by_chance(run)}",
+        f"{_null_search(run)}",
     )
 
 
-def _search_by_chance(run: Run) -> str:
-    found = run.chance_control
+def _null_search(run: Run) -> str:
+    found = run.search_null
     if found is None:
         return ""
     sizes = (
@@ -95,26 +95,26 @@ def _families(run: Run) -> list[SummaryRow]:
     ]
 
 
-def _doses(run: Run) -> list[SummaryRow]:
-    by_kind = {one.ablated: one for one in run.controls.doses}
+def _scales(run: Run) -> list[SummaryRow]:
+    by_kind = {one.ablated: one for one in run.controls.scales}
     if not by_kind:
         return []
     own, overshot = by_kind.get("minimal_set"), by_kind.get("candidates")
     answers: list[str] = []
     if own is not None and own.mean is not None:
         answers.append(
-            f"Of a prompt's minimal set a mean dose of {interval(own.mean, _two_places)} flips it "
+            f"Of a prompt's minimal set a mean scale of {interval(own.mean, _two_places)} flips it "
             f"(1 is the ablation; {own.mean.n} prompts)."
         )
     if overshot is not None:
         answers.append(
-            f"Overshooting all candidates up to {run.config.dose.limit:g} times flips "
+            f"Overshooting all candidates up to {run.config.ablation_scale.limit:g} times flips "
             f"{interval(overshot.flipped, percent)} of {overshot.flipped.n} prompts that ablating "
             "them does not."
         )
     controls = [
         f"Random sets matched to the {'minimal sets' if one is own else 'candidates'}, at the same "
-        f"doses, flip {interval(one.random_flipped, percent)}."
+        f"scales, flip {interval(one.random_flipped, percent)}."
         for one in by_kind.values()
         if one.random_flipped is not None
     ]
@@ -143,8 +143,8 @@ def _confirmed(run: Run) -> list[SummaryRow]:
             control=f"Of the same prompts' unablated answers it calls "
             f"{interval(found.complied_clean, percent)} so{_by_random(found.complied_random)}. Score "
             f"and judge agree on {interval(found.agreement, percent)} of {len(found.checks)} answers "
-            f"to {found.agreement.n} prompts; dealt anew they would on "
-            f"{percent(found.agreement_by_chance)}.",
+            f"to {found.agreement.n} prompts; permuted they would on "
+            f"{percent(found.expected_agreement)}.",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""On which tokens features wake, and how many wake by chance (2509.09708, section on tokens).
+"""On which tokens features activate, and how many activate by chance (2509.09708, section on tokens).
 
 After each wave: the dormant features of the whole suite that fire, where, and beside them those
 that fire once random sets are ablated instead.
@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
-from sae_audit.findings import Awake, Cascade, TokenCounts, Waking, WokenFeature
+from sae_audit.findings import (
+    ActivatedFeatures,
+    ActivationTokens,
+    BackupPositions,
+    Cascade,
+    TokenCounts,
+)
 from sae_audit.sampling import random_stand_ins
 from sae_audit.vocabulary import (
     FeatureId,
@@ -26,14 +32,14 @@ _INDICES = 1 << 32
 """More than any SAE has features."""
 
 
-def waking(
+def activated(
     found: Cascade,
     firing: Firing,
     classes: Mapping[int, TokenClass],
     *,
     n_random: int,
     seed: int,
-) -> Waking:
+) -> ActivationTokens:
     """`classes` gives the class of every position at which the ablation acts."""
     ablated = _ablated_by_wave(found)
     (clean,) = firing([Intervention()])
@@ -41,11 +47,11 @@ def waking(
     was_firing = frozenset(features_of(clean))
     random = _after_random(found.prompt_id, ablated, clean, firing, n_random, seed)
     places = [_Places(fired, classes) for fired in after]
-    awake: list[Awake] = []
+    active: list[ActivatedFeatures] = []
     for i, (here, one) in enumerate(zip(places, ablated, strict=True)):
         dormant = here.belonging_to(here.features - was_firing - one)
-        awake.append(
-            Awake(
+        active.append(
+            ActivatedFeatures(
                 n_waves=i + 1,
                 n_features=len(here.features - was_firing - one),
                 fires_at=here.counts(dormant),
@@ -57,16 +63,16 @@ def waking(
             )
         )
     before = _Places(clean, classes)
-    return Waking(
+    return ActivationTokens(
         prompt_id=found.prompt_id,
         tokens=_counted(list(classes.values())),
         clean_fires_at=before.counts(np.ones(len(clean.layer), bool)),
         clean_peaks_at=before.all_peak_counts(),
-        awake=tuple(awake),
-        woken=tuple(
-            places[i - 1].woken(wake.feature, i + 1)
+        active=tuple(active),
+        activated=tuple(
+            places[i - 1].activated(backup.feature, i + 1)
             for i, wave in enumerate(found.waves)
-            for wake in wave.wakes
+            for backup in wave.backups
         ),
     )
 
@@ -166,11 +172,11 @@ class _Places:
     def all_peak_counts(self) -> TokenCounts:
         return self.peak_counts(np.ones(len(self.fired.layer), bool))
 
-    def woken(self, feature: FeatureId, wave: int) -> WokenFeature:
+    def activated(self, feature: FeatureId, wave: int) -> BackupPositions:
         own = self.belonging_to(frozenset([feature]))
         assert own.any(), f"{feature} joined wave {wave} and does not fire"
         peaks = self.peak_counts(own)
-        return WokenFeature(
+        return BackupPositions(
             feature=feature,
             wave=wave,
             positions=tuple(sorted(self.fired.position[own].tolist())),

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sae_audit.controls.dictionary_coverage import dictionary_coverage, layer_coverages
-from sae_audit.findings import DictionaryCoverage, Estimate, LayerCoverage
+from sae_audit.controls.sae_coverage import layer_coverages, sae_coverage
+from sae_audit.findings import Estimate, LayerCoverage, SaeCoverage
 from sae_audit.sampling import enough_left
 from sae_audit.vocabulary import FeatureId, Part, Projections
 
@@ -21,8 +21,8 @@ def replaced(part: Part, direction: int) -> np.ndarray:
     return CLEAN - {Part.STREAM: 10.0, Part.RECONSTRUCTION: 8.0, Part.ERROR: 2.0}[part]
 
 
-def covered(candidates: np.ndarray, fall: float = 1.0) -> DictionaryCoverage:
-    return dictionary_coverage(
+def covered(candidates: np.ndarray, fall: float = 1.0) -> SaeCoverage:
+    return sae_coverage(
         lambda part, direction: CLEAN + fall * (replaced(part, direction) - CLEAN),
         3,
         clean=CLEAN,
@@ -41,7 +41,7 @@ def value(estimate: Estimate | None) -> float:
 def test_shares_are_of_what_removing_the_direction_does():
     found = covered(CLEAN - 7.0)
     assert value(found.hidden_from_candidates) == pytest.approx(0.3)
-    assert value(found.hidden_from_dictionary) == pytest.approx(0.2)
+    assert value(found.hidden_from_saes) == pytest.approx(0.2)
     assert value(found.carried_by_error) == pytest.approx(0.2)
     assert found.direction.value == pytest.approx(-5.0)
     assert found.reason == ""
@@ -67,7 +67,7 @@ def test_candidates_may_do_more_than_removing_the_direction():
 def test_without_a_fall_there_is_no_share_and_a_reason(fall: float):
     found = covered(CLEAN - 7.0, fall)
     assert found.hidden_from_candidates is None
-    assert found.hidden_from_dictionary is None
+    assert found.hidden_from_saes is None
     assert found.carried_by_error is None
     assert found.random_direction is None
     assert found.random_features is None

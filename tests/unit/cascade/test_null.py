@@ -1,12 +1,12 @@
 """The same search behind a random set: nothing where backups are the minimal set's alone, and as
 much as its own where anything ablated has some."""
 
-from sae_audit.cascade.by_chance import cascade_by_chance
+from sae_audit.cascade.null import cascade_null
 from sae_audit.cascade.waves import cascade
 from sae_audit.config import CascadeSettings
-from sae_audit.findings import Cascade, CascadeByChance
+from sae_audit.findings import Cascade, CascadeNull
 from sae_audit.vocabulary import FeatureId
-from tests.unit.cascade.world import Wakes, World
+from tests.unit.cascade.world import Activates, World
 
 A, B = FeatureId(0, 0), FeatureId(1, 0)
 OTHERS = [FeatureId(0, 10 + i) for i in range(4)]
@@ -14,17 +14,20 @@ THEIRS = [FeatureId(1, 10 + i) for i in range(4)]
 SETTINGS = CascadeSettings()
 
 
-def both(world: World, prompt_id: str = "p", seed: int = 0) -> tuple[Cascade, CascadeByChance]:
+def both(world: World, prompt_id: str = "p", seed: int = 0) -> tuple[Cascade, CascadeNull]:
     own = cascade(prompt_id, world.questions(), frozenset([A]), SETTINGS)
-    return own, cascade_by_chance(own, world.questions(), SETTINGS, seed=seed)
+    return own, cascade_null(own, world.questions(), SETTINGS, seed=seed)
 
 
 def world(*, backups: bool) -> World:
     """A and four others fire; A has a backup, and so have the others with `backups`."""
-    wakes: Wakes = {A: "on", **dict.fromkeys(OTHERS, "on"), B: [{A}]}
+    activates: Activates = {A: "on", **dict.fromkeys(OTHERS, "on"), B: [{A}]}
     if backups:
-        wakes = {**wakes, **{theirs: [{one}] for one, theirs in zip(OTHERS, THEIRS, strict=True)}}
-    return World(wakes, {A: 4.0, B: 3.0} | dict.fromkeys((*OTHERS, *THEIRS), 1.0))
+        activates = {
+            **activates,
+            **{theirs: [{one}] for one, theirs in zip(OTHERS, THEIRS, strict=True)},
+        }
+    return World(activates, {A: 4.0, B: 3.0} | dict.fromkeys((*OTHERS, *THEIRS), 1.0))
 
 
 def test_where_the_minimal_set_alone_has_a_backup_chance_finds_none():
@@ -32,7 +35,7 @@ def test_where_the_minimal_set_alone_has_a_backup_chance_finds_none():
     assert own.depth == 2
     assert random.cascade is not None
     assert random.cascade.depth == 1
-    assert random.cascade.stop == "no dormant feature wakes"
+    assert random.cascade.stop == "no dormant feature activates"
     assert random.cascade.effects is not None
     assert random.cascade.effects.direct == random.cascade.effects.total == 1.0
 

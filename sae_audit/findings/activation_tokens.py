@@ -1,4 +1,4 @@
-"""On which tokens features wake."""
+"""On which tokens features activate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ TokenCounts = Mapping[TokenClass, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Awake(Finding):
+class ActivatedFeatures(Finding):
     """The dormant features that fire once the first waves are ablated."""
 
     n_waves: int
@@ -31,12 +31,12 @@ class Awake(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WokenFeature(Finding):
+class BackupPositions(Finding):
     """Where a dormant feature that joined a wave fires."""
 
     feature: Feature
     wave: int
-    """The wave it joined; the second is the first that wakes."""
+    """The wave it joined; the second is the first that activates."""
     positions: tuple[int, ...]
     """Token positions, from 0, at which it fires once the earlier waves are ablated."""
     fires_at: TokenCounts
@@ -45,8 +45,8 @@ class WokenFeature(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waking(Finding):
-    """On which tokens of one prompt features wake."""
+class ActivationTokens(Finding):
+    """On which tokens of one prompt features activate."""
 
     prompt_id: str
     tokens: TokenCounts
@@ -54,6 +54,6 @@ class Waking(Finding):
     clean_fires_at: TokenCounts
     """The control: activations above zero on the clean run, counted alike."""
     clean_peaks_at: TokenCounts
-    awake: tuple[Awake, ...]
+    active: tuple[ActivatedFeatures, ...]
     """After the first wave, after the first two, and so on."""
-    woken: tuple[WokenFeature, ...]
+    activated: tuple[BackupPositions, ...]

@@ -3,15 +3,15 @@
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.controls.dictionary_coverage import dictionary_coverage, layer_coverages
-from sae_audit.findings import DictionaryCoverage
-from sae_audit.findings.stages import DICTIONARY_COVERAGE, RANDOM_DIRECTIONS
-from sae_audit.pipeline.pricing import DISTINCT, Scale, Work
+from sae_audit.controls.sae_coverage import layer_coverages, sae_coverage
+from sae_audit.findings import SaeCoverage
+from sae_audit.findings.stages import RANDOM_DIRECTIONS, SAE_COVERAGE
+from sae_audit.pipeline.pricing import DISTINCT, AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.record.tensors import read_tensors
 from sae_audit.sampling import enough_left, matched_random_sets
 
-STAGE = DICTIONARY_COVERAGE
+STAGE = SAE_COVERAGE
 
 
 def run(state: AuditState) -> None:
@@ -20,14 +20,14 @@ def run(state: AuditState) -> None:
     found = {one.prompt_id: one for one in state.minimal_sets}
     refused = [found[prompt.id] for prompt in audited.harmful]
 
-    def compute() -> DictionaryCoverage:
+    def compute() -> SaeCoverage:
         randoms = read_tensors(state.session.folder, RANDOM_DIRECTIONS)["directions"]
         directions = np.concatenate([np.array(direction.vector)[None], randoms])
         harmful, harmless = (
             subject.projections(prompts, directions, position=direction.selected.position)
             for prompts in (audited.harmful, audited.harmless)
         )
-        return dictionary_coverage(
+        return sae_coverage(
             subject.replaced_parts(
                 audited.harmful, state.prompts.train.harmless, directions, state.ablation
             ),
@@ -66,17 +66,17 @@ def _random_set_scores(state: AuditState) -> list[Float[np.ndarray, " prompt"]]:
     return list(scores.reshape(len(state.refused), len(sets)).T)
 
 
-def price(scale: Scale) -> Work:
+def price(size: AuditSize) -> Work:
     # Harmful prompts are read twice, harmless ones for their place and for their mean; the
     # reconstruction is replaced in one pass, whole parts of a direction in two for each.
-    readings = 3 * scale.audit + scale.train
-    replaced = scale.audit * (3 + 2 * scale.config.controls.random_directions)
-    questions = DISTINCT * scale.audit * scale.config.controls.random_sets
+    readings = 3 * size.audit + size.train
+    replaced = size.audit * (3 + 2 * size.config.controls.random_directions)
+    questions = DISTINCT * size.audit * size.config.controls.random_sets
     return Work(
         forward_passes=readings + replaced + questions,
-        layer_tokens=scale.whole(readings + replaced),
-        swept_layer_tokens=scale.swept(questions),
+        layer_tokens=size.whole(readings + replaced),
+        swept_layer_tokens=size.swept(questions),
         heads=readings + replaced,
         swept_heads=questions,
-        encoded=scale.encoded(2 * (readings + scale.audit)),
+        encoded=size.encoded(2 * (readings + size.audit)),
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.findings import DictionaryCoverage, Estimate, LayerCoverage, RandomRange
+from sae_audit.findings import Estimate, LayerCoverage, RandomRange, SaeCoverage
 from sae_audit.statistics import between_quantiles, mean, random_range, ratio
 from sae_audit.vocabulary import Part, Projections, Replaced
 
@@ -26,7 +26,7 @@ _ROUNDING = 1e-5
 Scores = Float[np.ndarray, " prompt"]
 
 
-def dictionary_coverage(
+def sae_coverage(
     replaced: Replaced,
     n_random: int,
     *,
@@ -35,14 +35,14 @@ def dictionary_coverage(
     random_sets: Sequence[Scores],
     layers: Sequence[LayerCoverage],
     seed: int,
-) -> DictionaryCoverage:
+) -> SaeCoverage:
     """Scores and shares over refused prompts.
 
     `replaced` knows the refusal direction as number 0 and `n_random` random ones after it. `clean`
     and `candidates` are the same prompts' scores without intervention and with all candidates
     ablated, `random_sets` those with each of several sets of as many random features; nats.
     """
-    dictionary, direction, error = (
+    by_saes, direction, error = (
         replaced(part, 0) for part in (Part.RECONSTRUCTION, Part.STREAM, Part.ERROR)
     )
     fall = clean - direction
@@ -58,14 +58,14 @@ def dictionary_coverage(
     def random_parts(part: Part) -> RandomRange | None:
         return random_shares(replaced(part, 1 + i) for i in range(n_random))
 
-    return DictionaryCoverage(
+    return SaeCoverage(
         clean=mean(clean, seed=seed),
         candidates=mean(candidates, seed=seed),
-        dictionary=mean(dictionary, seed=seed),
+        saes=mean(by_saes, seed=seed),
         direction=mean(direction, seed=seed),
         error=mean(error, seed=seed),
         hidden_from_candidates=shared(candidates - direction),
-        hidden_from_dictionary=shared(dictionary - direction),
+        hidden_from_saes=shared(by_saes - direction),
         carried_by_error=shared(clean - error),
         random_features=random_shares(random_sets),
         random_direction=random_parts(Part.STREAM),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sae_audit.controls.chance import absence_of_flips, against_chance
-from sae_audit.findings import AbsenceKind, ChanceControl
+from sae_audit.controls.search_null import absence_of_flips, against_null
+from sae_audit.findings import AbsenceKind, SearchNull
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic.findings import minimal
 
@@ -13,13 +13,13 @@ def features(*sizes: int) -> list[tuple[FeatureId, ...]]:
     return [tuple(FeatureId(0, i) for i in range(size)) for size in sizes]
 
 
-def control(own: list[int], random: list[int], *, margin: float = 0.5) -> ChanceControl:
+def control(own: list[int], random: list[int], *, margin: float = 0.5) -> SearchNull:
     """Of prompts whose sets have these sizes; 0: not flipped."""
-    sets, by_chance = (
+    sets, null = (
         [minimal(f"p{i}", *chosen) for i, chosen in enumerate(features(*sizes))]
         for sizes in (own, random)
     )
-    return against_chance(sets, by_chance, margin=margin)
+    return against_null(sets, null, margin=margin)
 
 
 class TestControl:
@@ -37,7 +37,7 @@ class TestControl:
     def test_a_search_that_does_no_better_by_candidates_finds_nothing(self):
         absence = absence_of_flips(control([1] * 40, [1] * 40), level=0.02, n_train=(8, 8))
         assert absence is not None
-        assert absence.kind is AbsenceKind.NOT_BEYOND_CHANCE
+        assert absence.kind is AbsenceKind.NOT_BEYOND_NULL
         assert "flip 40 of 40 refused prompts, as many random features 40" in absence.reason
 
     def test_few_prompts_cannot_show_it_and_that_is_said(self):
@@ -59,7 +59,7 @@ class TestControl:
 
     def test_searches_of_other_prompts_cannot_be_paired(self):
         with pytest.raises(AssertionError, match="unpaired"):
-            against_chance([minimal("a")], [minimal("b")], margin=0.5)
+            against_null([minimal("a")], [minimal("b")], margin=0.5)
 
     def test_a_null_that_is_the_search_itself_is_significant_as_seldom_as_said(self):
         """Both searches draw set sizes from one distribution: below 2% in 2% of runs, or fewer."""

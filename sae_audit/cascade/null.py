@@ -4,22 +4,22 @@ import numpy as np
 
 from sae_audit.cascade.waves import Questions, cascade
 from sae_audit.config import CascadeSettings
-from sae_audit.findings import Cascade, CascadeByChance
+from sae_audit.findings import Cascade, CascadeNull
 from sae_audit.sampling import random_stand_ins
 from sae_audit.vocabulary import FeatureId
 
 
-def cascade_by_chance(
+def cascade_null(
     found: Cascade,
     ask: Questions,
     settings: CascadeSettings,
     *,
     seed: int,
     silent_act: bool = False,
-) -> CascadeByChance:
-    """What wakes, and seems to matter, behind features that are not a minimal set.
+) -> CascadeNull:
+    """What activates, and seems to matter, behind features that are not a minimal set.
 
-    The random set is drawn as that of `waking` is. What is behind it faces the same tests, by the
+    The random set is drawn as that of `activated` is. What is behind it faces the same tests, by the
     same threshold, though the prompt is then still refused: its score is far from 0, where most of
     the own cascade's tests are made near it.
     """
@@ -29,7 +29,7 @@ def cascade_by_chance(
     # Prompts draw differently, and the same prompt always alike.
     own = np.random.default_rng([seed, *found.prompt_id.encode()]).integers(1 << 31)
     (drawn,) = random_stand_ins(first, clean, excluded=members, n_sets=1, seed=int(own))
-    return CascadeByChance(
+    return CascadeNull(
         prompt_id=found.prompt_id,
         cascade=cascade(found.prompt_id, ask, drawn, settings, silent_act=silent_act)
         if drawn

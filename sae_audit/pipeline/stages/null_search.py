@@ -1,15 +1,15 @@
 """The null of the search: the same search for each prompt, among random candidates of its own."""
 
 from sae_audit.findings import MinimalSet
-from sae_audit.findings.stages import SEARCH_BY_CHANCE
+from sae_audit.findings.stages import NULL_SEARCH
 from sae_audit.minimal.asking import Asking
 from sae_audit.minimal.search import minimal_set
-from sae_audit.pipeline.pricing import Scale, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.sampling import random_candidates
 
-STAGE = SEARCH_BY_CHANCE
+STAGE = NULL_SEARCH
 
 
 def run(state: AuditState) -> None:
@@ -26,17 +26,17 @@ def run(state: AuditState) -> None:
     state.session.remember_together(STAGE, state.refused, begin, state.refusal_scores)
 
 
-def price(scale: Scale) -> Work:
+def price(size: AuditSize) -> Work:
     """Random candidates mostly flip nothing: two questions a prompt, and its attribution. What fires
     on the training prompts is read here, for all who draw random features."""
-    questions = 2 * scale.audit
-    own = scale.own_order()
+    questions = 2 * size.audit
+    own = size.own_order()
     return Work(
-        forward_passes=2 * scale.train + questions + own.forward_passes,
-        alone_layer_tokens=scale.whole(2 * scale.train + scale.audit) + own.alone_layer_tokens,
-        swept_layer_tokens=scale.swept(questions),
-        heads=3 * scale.audit,
+        forward_passes=2 * size.train + questions + own.forward_passes,
+        alone_layer_tokens=size.whole(2 * size.train + size.audit) + own.alone_layer_tokens,
+        swept_layer_tokens=size.swept(questions),
+        heads=3 * size.audit,
         swept_heads=questions,
-        alone_encoded=scale.encoded(2 * scale.train) + own.alone_encoded,
+        alone_encoded=size.encoded(2 * size.train) + own.alone_encoded,
         assumed="random candidates flip nothing",
     )

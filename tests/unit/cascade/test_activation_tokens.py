@@ -1,9 +1,9 @@
-"""Where features wake, and how many wake by chance."""
+"""Where features activate, and how many activate by chance."""
 
-from sae_audit.cascade.waking import waking
+from sae_audit.cascade.activation_tokens import activated
 from sae_audit.cascade.waves import cascade
 from sae_audit.config import CascadeSettings
-from sae_audit.findings import Waking
+from sae_audit.findings import ActivationTokens
 from sae_audit.vocabulary import FeatureId, TokenClass
 from tests.unit.cascade.world import World
 
@@ -18,14 +18,14 @@ WORLD = World(
 )
 
 
-def of(world: World, n_random: int = 40) -> Waking:
+def of(world: World, n_random: int = 40) -> ActivationTokens:
     found = cascade("p", world.questions(), frozenset([A, B, C]), CascadeSettings())
-    return waking(found, world.fired, CLASSES, n_random=n_random, seed=0)
+    return activated(found, world.fired, CLASSES, n_random=n_random, seed=0)
 
 
 def test_activations_and_peaks_are_counted_by_the_class_of_their_token():
-    """B fires on BOS alone; NOISE on BOS and, hardest, on a word; both wake once A is ablated."""
-    first, second, third = of(WORLD).awake
+    """B fires on BOS alone; NOISE on BOS and, hardest, on a word; both activate once A is ablated."""
+    first, second, third = of(WORLD).active
     assert (first.n_waves, first.n_features) == (1, 2)
     assert first.fires_at == {BOS: 2, SYSTEM: 0, CONTENT: 1, TEMPLATE: 0}
     assert first.peaks_at == {BOS: 1, SYSTEM: 0, CONTENT: 1, TEMPLATE: 0}
@@ -34,10 +34,14 @@ def test_activations_and_peaks_are_counted_by_the_class_of_their_token():
 
 
 def test_a_feature_that_joined_a_wave_is_named_with_its_positions():
-    woken = {one.feature: one for one in of(WORLD).woken}
-    assert set(woken) == {B, C}
-    assert (woken[B].wave, woken[B].positions, woken[B].peak_at) == (2, (0,), BOS)
-    assert (woken[C].wave, woken[C].positions, woken[C].peak_at) == (3, (1, 3), TEMPLATE)
+    activated = {one.feature: one for one in of(WORLD).activated}
+    assert set(activated) == {B, C}
+    assert (activated[B].wave, activated[B].positions, activated[B].peak_at) == (2, (0,), BOS)
+    assert (activated[C].wave, activated[C].positions, activated[C].peak_at) == (
+        3,
+        (1, 3),
+        TEMPLATE,
+    )
 
 
 def test_tokens_and_clean_features_stand_beside_as_controls():
@@ -48,12 +52,14 @@ def test_tokens_and_clean_features_stand_beside_as_controls():
 
 
 def test_random_sets_wake_what_chance_wakes():
-    """One of the four stand-ins for A wakes NOISE, the others nothing."""
-    first = of(WORLD).awake[0]
+    """One of the four stand-ins for A activates NOISE, the others nothing."""
+    first = of(WORLD).active[0]
     assert set(first.n_random) == {0, 1}
     assert len(first.n_random) == 40
     peaks = {token for token, n in first.random_peaks_at.items() if n}
-    assert peaks == {CONTENT}, "NOISE fires hardest on a word; B, which wakes on BOS, is A's alone"
+    assert peaks == {CONTENT}, (
+        "NOISE fires hardest on a word; B, which activates on BOS, is A's alone"
+    )
     assert first.random_peaks_at[CONTENT] == sum(first.n_random) > 0
 
 

@@ -14,23 +14,23 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.findings import Absence, AbsenceKind, ChanceControl, MinimalSet
+from sae_audit.findings import Absence, AbsenceKind, MinimalSet, SearchNull
 from sae_audit.statistics import share, sign_test_p_value
 
 
-def against_chance(
-    minimal_sets: Sequence[MinimalSet], by_chance: Sequence[MinimalSet], *, margin: float
-) -> ChanceControl:
+def against_null(
+    minimal_sets: Sequence[MinimalSet], null: Sequence[MinimalSet], *, margin: float
+) -> SearchNull:
     """Both searches' results on the same refused prompts, paired."""
     assert minimal_sets, "no prompt was refused"
-    random = {found.prompt_id: found for found in by_chance}
+    random = {found.prompt_id: found for found in null}
     assert random.keys() == {found.prompt_id for found in minimal_sets}, "unpaired searches"
     # A prompt that is not flipped counts as one that needs more features than any set has.
     sizes = np.array([_size(found) for found in minimal_sets], dtype=float)
     sizes_random = np.array([_size(random[m.prompt_id]) for m in minimal_sets], dtype=float)
     n_better, n_worse = int((sizes < sizes_random).sum()), int((sizes > sizes_random).sum())
     n = len(minimal_sets)
-    return ChanceControl(
+    return SearchNull(
         flipped=share(int(np.isfinite(sizes).sum()), n),
         flipped_random=share(int(np.isfinite(sizes_random).sum()), n),
         sizes=_finite(sizes),
@@ -45,7 +45,7 @@ def against_chance(
 
 
 def absence_of_flips(
-    found: ChanceControl, *, level: float, n_train: tuple[int, int]
+    found: SearchNull, *, level: float, n_train: tuple[int, int]
 ) -> Absence | None:
     """Why the minimal sets are no evidence of a mechanism; None where they are."""
     n = found.flipped.n
@@ -65,7 +65,7 @@ def absence_of_flips(
     fewest = int(np.ceil(-np.log2(level)))
     too_few = f"; fewer than {fewest} untied prompts cannot show it" if untied < fewest else ""
     return Absence(
-        kind=AbsenceKind.NOT_BEYOND_CHANCE,
+        kind=AbsenceKind.NOT_BEYOND_NULL,
         reason=f"Candidates flip {len(found.sizes)} of {n} refused prompts, as many random features "
         f"{len(found.sizes_random)}; candidates do better on {found.n_better} of {untied} untied "
         f"prompts (p = {found.p_value:.2g}, must be at most {level:g}{too_few}).",

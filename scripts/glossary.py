@@ -84,11 +84,14 @@ def _explained(name: str) -> str:
     module, kind, *field = name.split(".")
     rooms: dict[str, ModuleType] = {"findings": findings, "vocabulary": vocabulary}
     found = getattr(rooms[module], kind)
-    return _plain(dict(_fields(found))[field[0]] if field else inspect.getdoc(found) or "")
+    if not field:
+        return _plain(inspect.getdoc(found) or "")
+    own = dict(_fields(found)).get(field[0]) or inspect.getdoc(getattr(found, field[0]))
+    return _plain(own or "")
 
 
 def _fields(kind: type) -> Iterator[tuple[str, str]]:
-    """Each field that has a docstring, and that docstring."""
+    """The docstring of each field that has one."""
     (tree,) = ast.parse(inspect.getsource(kind)).body
     assert isinstance(tree, ast.ClassDef), kind
     for statement, following in zip(tree.body, tree.body[1:], strict=False):

@@ -57,7 +57,8 @@ def differences(old: Rows, new: Rows) -> tuple[list[str], list[str]]:
         own = new.get((stage, key))
         if own is None:
             # A stage with one row may have given it another key.
-            (own,) = [row for (name, _), row in new.items() if name == stage] or [None]
+            others = [row for (name, _), row in new.items() if name == stage]
+            own = others[0] if len(others) == 1 else None
         missing = numbers - (own or Counter())
         if own is None or missing:
             shown = ", ".join(list(missing)[:3])

@@ -38,7 +38,9 @@ def test_an_ablation_changes_what_fires_downstream_and_nothing_upstream(subject:
     assert at(after, 2) != at(clean, 2)
 
 
-def test_direct_attribution_is_activation_times_decoder_row_along_the_unit_direction(subject: Subject):
+def test_direct_attribution_is_activation_times_decoder_row_along_the_unit_direction(
+    subject: Subject,
+):
     direction = np.linspace(-1.0, 2.0, tiny.D_MODEL)
     feature = FeatureId(1, 3)
     direct_attribution = subject.direct_attribution(PROMPT, direction)(frozenset(), [feature])[0]

@@ -250,7 +250,7 @@ def _of_sets(
         ],
         "minimal_sets": list(minimal_sets),
         "minimal_set_families": [findings.family(one) for one in flipped],
-        "scales": scales,
+        "flip_scales": scales,
         "null_search": null,
         "search_null": [against_null(minimal_sets, null, margin=margin)] if minimal_sets else [],
         "pooled_set": [pooled_set(flipped, numbers)] if flipped else [],
@@ -314,7 +314,7 @@ def _of_cascades(cascades: list[Cascade], numbers: Iterator[int]) -> dict[str, l
         "cascades": cascades,
         "cascade_nulls": null,
         "edges": edges,
-        "activated": activated,
+        "activation_tokens": activated,
         "pooled_cascade": [pooled_cascade(cascades, edges, activated, null, seed=0)]
         if cascades
         else [],

@@ -108,7 +108,7 @@ class TestOverwrite:
         (folder / "thesis.tex").write_text("mine")
         (folder / "tensors" / "notes.txt").write_text("mine")
         new = config.model_copy(update={"seed": 1})
-        begun(new, folder, until="scales", overwrite=True)
+        begun(new, folder, until="flip_scales", overwrite=True)
         assert load_run(folder).config.seed == 0
         assert (folder / "findings.json").read_bytes() == undisturbed.findings
         n_before = len(rows(folder / ".new-run"))

@@ -90,7 +90,7 @@ def _every(
 STAGES = (
     *("scores", "sae_quality", "direction", "direction_check", "successive_directions"),
     *("sae_coverage", "candidates", "widening", "minimal_sets", "minimal_set_families"),
-    *("scales", "null_search", "pooled_set", "interactions", "cascades", "controls"),
+    *("flip_scales", "null_search", "pooled_set", "interactions", "cascades", "controls"),
 )
 for stage in STAGES:
     CHANGES[f"{stage}: empty object"] = _payload(stage, "{}")

@@ -123,6 +123,6 @@ def test_a_table_of_what_does_not_fit_is_one_sentence(folder: Path):
         activated["clean_fires_at"].pop("system")
         return activated
 
-    edited("activated", without_a_class)(folder)
+    edited("activation_tokens", without_a_class)(folder)
     with pytest.raises(AuditError, match="does not fit together"):
         load_run(folder).table("activation_tokens")

@@ -90,8 +90,8 @@ class TestRun:
         assert family == [[[1, 3], [2, 5]], [[1, 3], [2, 8]]]
         assert found["minimal_set_families"][0]["core"] == [[1, 3]]
         assert found["minimal_set_families"][0]["replaceable"] == [[2, 5], [2, 8]]
-        assert (found["scales"][0]["scale"], found["scales"][0]["scale_below"]) == (0.5, 0.484375)
-        assert found["scales"][0]["score"] < 0.0 <= found["scales"][0]["score_below"]
+        assert (found["flip_scales"][0]["scale"], found["flip_scales"][0]["scale_below"]) == (0.5, 0.484375)
+        assert found["flip_scales"][0]["score"] < 0.0 <= found["flip_scales"][0]["score_below"]
         assert found["interactions"]["pairs"][0]["kind"] == "redundant"
         assert found["cascades"][0]["depth"] == 2
 
@@ -110,7 +110,7 @@ class TestRun:
         [
             *("scores", "saes", "directions", "direction_check", "successive_directions"),
             *("coverage", "candidates"),
-            *("minimal_sets", "minimal_set_families", "scales", "pairs", "waves", "costs"),
+            *("minimal_sets", "minimal_set_families", "flip_scales", "pairs", "waves", "costs"),
         ],
     )
     def test_tables_have_a_row_a_case(self, tmp_path: Path, table: str):

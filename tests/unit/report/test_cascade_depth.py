@@ -17,7 +17,7 @@ from tests.synthetic.findings import A, B, C, cascade
 from tests.synthetic.runs import synthetic_run
 from tests.visible import rows_of, seen
 
-LATER = ("cascade_nulls", "edges", "activated", "pooled_cascade", "sufficiency")
+LATER = ("cascade_nulls", "edges", "activation_tokens", "pooled_cascade", "sufficiency")
 
 
 @pytest.fixture(scope="module")

@@ -301,7 +301,7 @@ class TestMinimalSets:
         scales = [scale(sets[0]), scale(sets[1], at=2.0), scale(sets[2])]
         assert [one.certified for one in scales] == [True, True, False]
         run = synthetic_run(
-            tmp_path / "run", scores=scores, minimal_sets=sets, found={"scales": scales}
+            tmp_path / "run", scores=scores, minimal_sets=sets, found={"flip_scales": scales}
         )
         page = seen(render(run))
         own, overshot = run.controls.scales

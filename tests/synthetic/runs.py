@@ -55,7 +55,7 @@ from sae_audit.record.publish import published
 from sae_audit.record.run import Run
 from sae_audit.record.store import Spent
 from tests.synthetic import findings
-from tests.synthetic.findings import A, B, C
+from tests.synthetic.findings import BY_BYPASS, A, B, C
 
 N_LAYERS, D_MODEL, N_TEMPLATE = 4, 8, 2
 LAYERS = (1, 2)
@@ -170,6 +170,7 @@ def _of_the_model(numbers: Iterator[int]) -> dict[str, list[Any]]:
             Direction.example(
                 numbers,
                 method="difference_of_means",
+                selection=BY_BYPASS,
                 selected=evaluations()[5],
                 evaluations=evaluations(),
                 vector=tuple(float(next(numbers)) for _ in range(D_MODEL)),
@@ -227,6 +228,7 @@ def evaluations() -> tuple[DirectionEvaluation, ...]:
 def no_direction(numbers: Iterator[int]) -> NoDirection:
     return NoDirection.example(
         numbers,
+        selection=BY_BYPASS,
         nearest=NearestDirection(
             evaluation=evaluations()[0], failed=("KL 0.300 above 0.1 nats",), reason="None passes."
         ),

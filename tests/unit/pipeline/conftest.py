@@ -56,7 +56,14 @@ def undisturbed(config: AuditConfig, tmp_path_factory: pytest.TempPathFactory) -
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(session, "_TOGETHER", 2)
             run = audit(config, folder)
-        late = {"minimal_set_families", "flip_scales", "cascades", "edges", "controls", "confirmation"}
+        late = {
+            "minimal_set_families",
+            "flip_scales",
+            "cascades",
+            "edges",
+            "controls",
+            "confirmation",
+        }
         assert late <= set(run.recorded.rows), "every stage runs"
         assert any(found.flipped for found in run.minimal_sets)
 

@@ -127,7 +127,7 @@ def test_a_hub_that_does_not_give_headers_is_a_note(
     def down(*_: object) -> None:
         raise AuditError("The hub cannot be reached.")
 
-    monkeypatch.setattr("sae_audit.planning.tensors.remote_tensor_shapes", down)
+    monkeypatch.setattr("sae_audit.planning.tensors.remote_tensors", down)
     assert any("not known yet" in note for note in subject_facts(config).notes)
     opened = opened_model(config)
     assert isinstance(opened, Checkpoint)

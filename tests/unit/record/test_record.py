@@ -90,7 +90,10 @@ class TestRun:
         assert family == [[[1, 3], [2, 5]], [[1, 3], [2, 8]]]
         assert found["minimal_set_families"][0]["core"] == [[1, 3]]
         assert found["minimal_set_families"][0]["replaceable"] == [[2, 5], [2, 8]]
-        assert (found["flip_scales"][0]["scale"], found["flip_scales"][0]["scale_below"]) == (0.5, 0.484375)
+        assert (found["flip_scales"][0]["scale"], found["flip_scales"][0]["scale_below"]) == (
+            0.5,
+            0.484375,
+        )
         assert found["flip_scales"][0]["score"] < 0.0 <= found["flip_scales"][0]["score_below"]
         assert found["interactions"]["pairs"][0]["kind"] == "redundant"
         assert found["cascades"][0]["depth"] == 2

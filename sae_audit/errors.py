@@ -10,7 +10,7 @@ class AuditIncompleteError(Exception):
 
 
 class AuditStoppedError(AuditIncompleteError):
-    """An outside cause (a full disk, a missing folder) stopped the audit; the same command resumes it."""
+    """An outside cause (a full disk, a missing folder) stopped the audit; it can be resumed."""
 
 
 class InterruptedDownloadError(AuditIncompleteError):

@@ -187,7 +187,7 @@ def parsed_yaml(text: str, what: str) -> Any:
     """The value of a YAML text, dates kept as text; `what` names it in a message.
 
     Raises:
-        AuditError: The text is not YAML, has an alias (by which a short text can expand to gigabytes), is
+        AuditError: The text is not YAML, has an alias (a short text can expand to gigabytes), is
             nested deeper than `DEEPEST`, or has a mapping that names one key twice.
     """
     try:

@@ -48,8 +48,8 @@ class Sae:
     ) -> None:
         """`release`, `repository` and `revision` (a commit) record the source of the SAE.
 
-        If `device` is given, encoder and decoder matrices stay in host memory and the computation runs on
-        the device: single rows move there on request, whole matrices during encoding or decoding.
+        If `device` is given, encoder and decoder matrices stay in host memory and the computation
+        runs on the device: single rows move there on request, whole matrices to encode or decode.
         """
         self.sae = sae
         self.kept_on_host = device is not None

@@ -158,7 +158,7 @@ def _coconot(row: Row, place: str, origin: Origin) -> Request:
 
 
 def _coconot_by_name(origin: Origin) -> Label | None:
-    """The label by published files (`coconot_contrast_eval.jsonl`) or folders (`coconot/contrast/...`)."""
+    """The label by published file (`coconot_contrast_eval.jsonl`) or folder (`coconot/contrast/...`)."""
     folders = [part.casefold() for part in origin.path.parts[:-1]]
     inside = folders[folders.index("coconot") + 1 :] if "coconot" in folders else []
     found = re.fullmatch(r"coconot(_contrast)?_(eval|train|test|sft)", origin.stem)

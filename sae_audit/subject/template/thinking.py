@@ -58,8 +58,8 @@ def left_open(text: str) -> Block | None:
 def answer_behind(text: str, opened: Block | None = None) -> str | None:
     """The text after the thinking block; the whole text if it has none.
 
-    `opened` is the block that the text continues. None if the text has no answer: its block never closes, or
-    nothing follows.
+    `opened` is the block that the text continues. None if the text has no answer: its block never
+    closes, or nothing follows.
     """
     block = opened or opening_block(text)
     if block is None:

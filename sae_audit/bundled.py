@@ -1,4 +1,4 @@
-"""Files that ship with the project: from a checkout, or from inside an installed wheel."""
+"""Files that ship with the project, in a checkout or in an installed wheel."""
 
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +11,7 @@ def bundled_root() -> Path:
     """The folder `pretrained_saes`.
 
     Raises:
-        AuditError: neither place has it: the installation is incomplete.
+        AuditError: The folder is missing: the installation is incomplete.
     """
     package = Path(__file__).resolve().parent
     for place in (package / "pretrained_saes", package.parent / "pretrained_saes"):
@@ -27,7 +27,7 @@ def resolve(location: str) -> Path:
     """A path, or a bundled file if `location` begins with `bundled:`.
 
     Raises:
-        AuditError: a bundled name that leads out of the bundled folder.
+        AuditError: A bundled name leads out of the bundled folder.
     """
     if location.startswith(PREFIX):
         name = PurePosixPath(location.removeprefix(PREFIX))
@@ -41,10 +41,10 @@ def resolve(location: str) -> Path:
 
 
 def named_file(location: str) -> Path:
-    """The same of a file that a setting names; whether it is there shows when it is read.
+    """The path as `resolve` gives it, for a file named by a setting; it need not exist.
 
     Raises:
-        AuditError: it is in the home folder of nobody.
+        AuditError: The path is in the home folder of an unknown user.
     """
     try:
         return resolve(location)

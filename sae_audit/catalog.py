@@ -1,4 +1,4 @@
-"""SAE suites by name: which release, which SAE for which layer, trained on what, and what to know."""
+"""SAE suites by name: release, SAE of each layer, training model, and notes."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from sae_audit.untrusted import read_yaml, shown, unprintable
 
 HOOK = "blocks.{layer}.hook_resid_post"
 _MOST_LAYERS = 1000
-"""Layers of one suite; the deepest published model has some 130."""
+"""Layers, the limit of one suite; the deepest published model has about 130."""
 _MOST_SUITES = 10_000
 
 
@@ -32,39 +32,39 @@ class _Entry(BaseModel):
 
 
 class SparsityChoices(_Entry):
-    """Further SAEs of the same layers and width, sparser or denser."""
+    """Further SAEs of the same layers and width, with other L0."""
 
     ids: str
-    """The id of one, with `{layer}` and `{l0}`."""
+    """Id of an SAE, with `{layer}` and `{l0}`."""
     release: str | None = None
-    """The release that holds them; the suite's own where not given."""
+    """Release that holds them; None: the suite's own."""
     choices: tuple[str, ...] | None = None
-    """Words that `{l0}` may be; where not given it is a number, and the nearest there is is taken."""
+    """Words that `{l0}` may be; None: a number, of which the nearest is taken."""
 
 
 class Suite(_Entry):
-    """One SAE a layer, for one model."""
+    """One SAE per layer, for one model."""
 
     name: str
     models: tuple[str, ...] = Field(min_length=1)
-    """Models that it is used with, the likeliest first."""
+    """Models that it is used with, the most likely first."""
     trained_on: str
     activations: Literal["base", "instruct"]
-    """Of which kind of model it was trained to rebuild activations."""
+    """Kind of model on whose activations it was trained."""
     release: str | None = None
-    """In sae_lens' registry; without one, `ids` are folders in `repository`."""
+    """Release in sae_lens' registry; if None, `ids` are folders in `repository`."""
     repository: str
-    """On the hub, or a local folder."""
+    """Repository on the hub, or a local folder."""
     ids: str
-    """The SAE of a layer: an id of the release, or a folder, with `{layer}`."""
+    """Id in the release, or folder, of a layer's SAE, with `{layer}`."""
     layers: tuple[int, ...]
     width: int | None = None
-    """Number of features, d_sae; None where only the SAE's own config says."""
+    """Number of features, d_sae; None if only the SAE's own config gives it."""
     d_model: int
     hook: str = HOOK
     architecture: str
     normalisation: str = "none"
-    """What sae_lens does to the input (`normalize_activations`)."""
+    """Normalisation of the input by sae_lens (`normalize_activations`)."""
     l0: SparsityChoices | None = None
     licence: str | None = None
     notes: str = ""
@@ -117,10 +117,10 @@ class Suite(_Entry):
 
 
 def read_catalog(own: str | Path | None = None) -> list[Suite]:
-    """The suites that ship with the project, and before them those of a file of one's own.
+    """The suites of the user's own catalog file, followed by those that ship with the project.
 
     Raises:
-        AuditError: no such file, or an entry in it that is no suite.
+        AuditError: The file is missing, or an entry in it is not a suite.
     """
     files = [_own(own)] if own is not None else []
     suites: dict[str, Suite] = {}
@@ -133,12 +133,12 @@ def read_catalog(own: str | Path | None = None) -> list[Suite]:
 def _own(location: str | Path) -> Path:
     try:
         return Path(location).expanduser()
-    except RuntimeError as error:  # a home folder of nobody
+    except RuntimeError as error:  # the home folder of an unknown user
         raise AuditError(f"No catalog file {shown(location)}: {shown(error)}") from error
 
 
 def suites_for(suites: list[Suite], model: str) -> list[Suite]:
-    """Suites used with a model, by its whole id or any part of it."""
+    """Suites used with a model, matched by its whole id or any part of it."""
     asked = model.casefold()
     exact = [s for s in suites if asked in (name.casefold() for name in s.models)]
     return exact or [s for s in suites if any(asked in name.casefold() for name in s.models)]

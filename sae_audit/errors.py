@@ -1,4 +1,4 @@
-"""The user's kind of failure. Our own kind is an `assert` with the value in it."""
+"""Failures for the user. An internal failure is an `assert` with the value in it."""
 
 
 class AuditError(Exception):
@@ -10,13 +10,12 @@ class AuditIncompleteError(Exception):
 
 
 class AuditStoppedError(AuditIncompleteError):
-    """Something outside stopped the audit (a full disk, a folder that is gone): one sentence that says
-    what; the same command resumes it."""
+    """An outside cause (a full disk, a missing folder) stopped the audit; it can be resumed."""
 
 
 class InterruptedDownloadError(AuditIncompleteError):
-    """A download broke off; what came is kept, and the same command resumes it."""
+    """A download broke off; the received part is kept, and the same command resumes it."""
 
 
 class FaultInsideError(AuditIncompleteError):
-    """This project failed, not its user; the exception it failed by is the cause."""
+    """An error in this project; the exception's `__cause__` is the original one."""

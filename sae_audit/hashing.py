@@ -1,4 +1,4 @@
-"""What exactly was audited: one hash over files, names and contents."""
+"""One hash over the names and contents of files: the identity of what was audited."""
 
 import hashlib
 import os

@@ -1,9 +1,8 @@
-"""Text, JSON and YAML from files that nobody here made: read within bounds, shown without effect.
+"""Text, JSON and YAML from foreign files: read within bounds, and escaped when shown.
 
-A file of settings, a checkpoint's config, a prompt file and a catalog may come from anyone. Each is
-read through here, so that one that is too large, too deep, not text, or written to exhaust a parser
-ends in one sentence that names it; and what such a file says is shown with its control characters
-spelled out, so that it cannot move a terminal's cursor or turn a line of text around.
+A file of settings, a checkpoint's config, a prompt file and a catalog may come from anyone. If one is
+too large, too deep, not text, or written to exhaust a parser, the error is one sentence that names it.
+Control characters are escaped, so that a file cannot move a terminal's cursor or reverse its text.
 """
 
 import json
@@ -17,35 +16,35 @@ import yaml
 from sae_audit.errors import AuditError
 
 SMALL_BYTES = 64 << 20
-"""Largest small file (config, tokenizer, settings, catalog) that is read: a large model's
-tokenizer.json takes some 35 MB."""
+"""Bytes, the limit of a small file (config, tokenizer, settings, catalog): a large model's
+tokenizer.json takes about 35 MB."""
 YAML_BYTES = 4 << 20
-"""Largest YAML file that is read: its parser takes a second a megabyte."""
+"""Bytes, the limit of a YAML file: its parser takes one second per megabyte."""
 DEEPEST = 64
-"""Nested levels of JSON or YAML that are read."""
+"""Nesting levels, the limit for JSON or YAML."""
 _LONGEST_NUMBER = 400
-"""Digits of a number in JSON that are read; the largest float64 has 309 before its point."""
+"""Digits, the limit of a number in JSON; the largest float64 has 309 before its point."""
 _LONGEST_NAME = 100
-"""Bytes of a name: room is left for what a file of that name is called while it is written."""
+"""Bytes, the limit of a file name: leaves room for the suffix of a temporary file."""
 _LONGEST_PART = 255
 _LONGEST_PATH = 4096
-"""Bytes of a path, and between two slashes of one, on Linux."""
+"""Bytes, the limits on Linux of a path and of one part of it."""
 _SHOWN = 200
-"""Characters of a stranger's text that a message repeats."""
+"""Characters of foreign text that a message repeats."""
 
 
 def shown(text: object, limit: int = _SHOWN) -> str:
-    """A stranger's text on one line of a message: what is not printed spelled out, and cut."""
+    """Foreign text on one line for a message: non-printing characters escaped, cut to `limit`."""
     whole = str(text)
     spelled = "".join(_spelled(character) for character in whole[:limit])
     return spelled if len(whole) <= limit else f"{spelled} ... ({len(whole)} characters)"
 
 
 def printable(text: str) -> str:
-    """The text with everything that is not printed spelled out (`\\x1b`, `\\u202e`); lines stay lines.
+    """The text with non-printing characters escaped (`\\x1b`, `\\u202e`) and line breaks kept.
 
-    Control characters, marks that turn the direction of writing and lone surrogates are spelled out;
-    letters of every script, marks, emoji, spaces, line breaks and tabs stay as they are.
+    Escapes control characters, marks of text direction and lone surrogates; keeps letters of every
+    script, marks, emoji, spaces, line breaks and tabs.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -53,9 +52,9 @@ def printable(text: str) -> str:
 
 
 def unprintable(text: str) -> str | None:
-    """The first control, direction-turning or surrogate character of the text, spelled out.
+    """The first control, direction or surrogate character, escaped, line breaks and tabs excepted.
 
-    None if there is none. Line breaks and tabs count as printable.
+    None if there is none.
     """
     found = next((c for c in text if c not in "\n\r\t" and not _is_printed(c)), None)
     return None if found is None else _spelled(found)
@@ -78,7 +77,7 @@ def name_fault(name: str) -> str:
 
 
 def path_fault(path: str) -> str:
-    """Why no system can have a file under this path; empty if one can."""
+    """Why no system can store a file under this path; empty if one can."""
     if (found := unprintable(path)) is not None:
         return f"it holds {found}"
     longest = max(len(part.encode()) for part in path.split("/"))
@@ -94,8 +93,8 @@ def _spelled(character: str) -> str:
 
 
 def _is_printed(character: str) -> bool:
-    # Cc control, Cs surrogate, Zl and Zp line separators. Of the formatting characters (Cf) only
-    # those that join letters or emoji are harmless: the others turn or hide text.
+    # Cc control, Cs surrogate, Zl and Zp line separators. Of the formatting characters (Cf), only those
+    # that join letters or emoji are harmless; the others reverse or hide text.
     category = unicodedata.category(character)
     if category == "Cf":
         return character in "\u200c\u200d"
@@ -106,8 +105,8 @@ def read_bytes(path: Path, *, limit: int = SMALL_BYTES) -> bytes:
     """The bytes of a regular file.
 
     Raises:
-        AuditError: no such file, no permission, no regular file (a pipe, a device), or one that is
-            larger than `limit`.
+        AuditError: The file is missing, unreadable, not regular (a pipe, a device), or larger than
+            `limit`.
     """
     try:
         about = path.stat()
@@ -124,7 +123,7 @@ def read_bytes(path: Path, *, limit: int = SMALL_BYTES) -> bytes:
     except FileNotFoundError as error:
         raise AuditError(f"No file {shown(path)}; check the path.") from error
     except (OSError, ValueError) as error:
-        # ValueError: a path that holds a NUL.
+        # ValueError: the path holds a NUL.
         reason = getattr(error, "strerror", None) or str(error)
         raise AuditError(f"{shown(path)} cannot be read: {reason}.") from error
 
@@ -133,7 +132,7 @@ def read_text(path: Path, *, limit: int = SMALL_BYTES) -> str:
     """The text of a UTF-8 file, without its byte order mark.
 
     Raises:
-        AuditError: as `read_bytes`, or the file is not UTF-8.
+        AuditError: As `read_bytes`, or the file is not UTF-8.
     """
     try:
         return read_bytes(path, limit=limit).decode("utf-8-sig")
@@ -144,20 +143,20 @@ def read_text(path: Path, *, limit: int = SMALL_BYTES) -> str:
 
 
 def read_json(path: Path, *, limit: int = SMALL_BYTES) -> Any:
-    """What a JSON file says.
+    """The value of a JSON file.
 
     Raises:
-        AuditError: as `read_text` and `parsed_json`.
+        AuditError: As `read_text` and `parsed_json`.
     """
     return parsed_json(read_text(path, limit=limit), shown(path))
 
 
 def parsed_json(text: str, what: str) -> Any:
-    """What a JSON text says; `what` names it in a message.
+    """The value of a JSON text; `what` names it in a message.
 
     Raises:
-        AuditError: no JSON, or JSON nested deeper than `DEEPEST`, with a number of more than 400
-            digits, or with an object that gives one key two values (another reader may take the other).
+        AuditError: The text is not JSON, is nested deeper than `DEEPEST`, has a number of more than 400
+            digits, or an object that gives one key two values (parsers differ in which they take).
     """
     try:
         found = json.loads(
@@ -176,20 +175,20 @@ def parsed_json(text: str, what: str) -> Any:
 
 
 def read_yaml(path: Path, *, limit: int = YAML_BYTES) -> Any:
-    """What a YAML file says.
+    """The value of a YAML file.
 
     Raises:
-        AuditError: as `read_text` and `parsed_yaml`.
+        AuditError: As `read_text` and `parsed_yaml`.
     """
     return parsed_yaml(read_text(path, limit=limit), shown(path))
 
 
 def parsed_yaml(text: str, what: str) -> Any:
-    """What a YAML text says; `what` names it in a message. Dates stay text.
+    """The value of a YAML text, dates kept as text; `what` names it in a message.
 
     Raises:
-        AuditError: no YAML; an alias (a short text can stand for gigabytes by them); nested deeper than
-            `DEEPEST`; a mapping that names one key twice.
+        AuditError: The text is not YAML, has an alias (a short text can expand to gigabytes), is
+            nested deeper than `DEEPEST`, or has a mapping that names one key twice.
     """
     try:
         found = yaml.load(text, _Loader)
@@ -199,14 +198,14 @@ def parsed_yaml(text: str, what: str) -> Any:
     except RecursionError as error:
         raise AuditError(f"{what} is nested too deeply to be read.") from error
     except (ValueError, LookupError, AttributeError, OverflowError) as error:
-        # The parser's own slips, at a tag that does not fit its value (`!!int ""`, `!!bool maybe`).
+        # The parser's own errors, at a tag that does not fit its value (`!!int ""`, `!!bool maybe`).
         raise AuditError(f"{what} is no YAML: {shown(error)}.") from error
     _check_depth(found, what)
     return found
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data without aliases, dates and repeated keys."""
+    """Loader of plain data, without aliases, dates and repeated keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -224,7 +223,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: Any) -> Any:
-        # A long hexadecimal number is made at once, and cannot be printed.
+        # A long hexadecimal number parses at once, but cannot be printed.
         _check_digits(str(node.value))
         return super().construct_yaml_int(node)
 
@@ -232,7 +231,7 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
-# A date is no setting, and one that no calendar has (2026-99-99) is no YAML fault: both stay text.
+# Dates stay text: no setting is one, and an invalid one (2026-99-99) would raise.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -245,7 +244,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return found
     seen: dict[str, Any] = {}
     for key, value in pairs:
-        # As text: to Python 1, 1.0 and true are equal.
+        # Compared as text: in Python 1, 1.0 and true are equal.
         if key in seen and json.dumps(seen[key]) != json.dumps(value):
             raise ValueError(
                 f"it gives the key {shown(key, 60)!r} two different values; remove one of them"
@@ -270,7 +269,7 @@ def _check_digits(digits: str) -> None:
 
 
 def _check_depth(found: Any, what: str) -> None:
-    # Level by level, not by recursion: what is checked may be too deep for it.
+    # Level by level: the value may be too deep for recursion.
     level, depth = [found], 0
     while level:
         depth += 1

@@ -6,8 +6,8 @@ import signal
 import sys
 from importlib import import_module
 
-# Not from typing, whose import takes longer than all of this: until `main` has told Python what to do
-# when it is told to stop, it ends by Python's own ways.
+# Not from typing, whose import takes longer than everything here: until `main` has set its signal
+# handlers, Python ends by its defaults.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _INCOMPLETE = 3
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _MOMENT = 0.02
-"""Seconds."""
+"""Seconds between two attempts to interrupt."""
 
 
 def main() -> "NoReturn":
-    """Run the command. Told to stop while the libraries are still loading, it ends as it does later;
-    told so after its end, it ends as it would have."""
+    """Run the command; a signal to stop also interrupts the loading of libraries, and has no effect
+    after the end."""
     code: object = _INCOMPLETE
     try:
         _on(signal.SIGTERM, _terminated)
@@ -38,13 +38,13 @@ def main() -> "NoReturn":
 
 
 def _terminated(_signal: int, _frame: "FrameType | None") -> "NoReturn":
-    # A scheduler that takes the machine back says so by SIGTERM: the same end as Ctrl-C.
+    # A scheduler that takes the machine back sends SIGTERM: the same end as Ctrl-C.
     raise KeyboardInterrupt
 
 
 def _unraised(what: "UnraisableHookArgs") -> None:
-    """Python goes on as if nothing had been said if it is told to stop while it clears an object away:
-    it is told once more, a moment later."""
+    """Interrupt again, a moment later: Python discards an interrupt that arrives while it finalises an
+    object."""
     if not issubclass(what.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(what)
         return
@@ -57,14 +57,14 @@ def _unraised(what: "UnraisableHookArgs") -> None:
 
 
 def _leave(code: int) -> "NoReturn":
-    """All is said and done; threads that still wait for something are not waited for if told to stop."""
+    """Exit with this code; if interrupted, without waiting for threads."""
     for number in _STOPS:
         _on(number, lambda _signal, _frame: os._exit(code))
     sys.exit(code)
 
 
 def _be_deaf() -> None:
-    """While Python takes itself apart, it would die of a signal by its default."""
+    """Ignore signals during Python's shutdown, whose default would end the process."""
     for number in _STOPS:
         _on(number, signal.SIG_IGN)
 
@@ -72,7 +72,7 @@ def _be_deaf() -> None:
 def _on(number: signal.Signals, then: object) -> None:
     try:
         signal.signal(number, then)  # pyright: ignore[reportArgumentType]
-    except ValueError:  # only a main thread can be told of signals
+    except ValueError:  # only the main thread can set signal handlers
         return
 
 

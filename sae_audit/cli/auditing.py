@@ -115,7 +115,7 @@ def audit(
 
 
 def with_progress(work: "Callable[[Progress], Run]") -> "Run":
-    """Do the work, with one line a stage; while it loads, downloads show their own."""
+    """The result of the work, shown with one line per stage, and the downloads' own while it loads."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

@@ -92,7 +92,7 @@ def bench(
 
 
 def _command(*, chosen: list[str], seeds: int, prompts: int, quick: bool) -> str:
-    """The command line of the planted part, every choice written out."""
+    """The command line of the planted part, with every option written out."""
     named = "".join(f" --family {family}" for family in chosen)
     models = "--quick" if quick else f"--seeds {seeds}"
     return f"sae-audit bench {models} --prompts {prompts}{named}"
@@ -100,7 +100,7 @@ def _command(*, chosen: list[str], seeds: int, prompts: int, quick: bool) -> str
 
 @contextmanager
 def _told() -> "Iterator[Told]":
-    """A line that says which model is being audited, and how many are left."""
+    """Context of a progress line: the audited model, and the number left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (

@@ -1,4 +1,4 @@
-"""The commands gathered; what goes wrong in any of them ends here."""
+"""All commands, and the handling of their failures."""
 
 import sys
 from typing import NoReturn
@@ -28,10 +28,10 @@ app.command()(reporting.schema)
 
 
 def main() -> NoReturn:
-    """Run the command; every failure leaves one sentence and an exit code."""
+    """Run the command; every failure ends in one sentence and an exit code."""
     try:
         check_environment()
-        # A command's own exit code comes back as a value.
+        # Without standalone mode, a command's exit code is a return value.
         code = app(standalone_mode=False) or DONE
     except typer.Exit as done:
         code = done.exit_code

@@ -1,7 +1,7 @@
-"""What a failed command says, and with which exit code it ends.
+"""Messages and exit codes of failed commands.
 
-0 done; 2 bad input, in one sentence that says what to do; 3 incomplete: interrupted, out of memory or
-disk, or failed inside. What failed inside is a fault of this project: its traceback goes to a file.
+0 done; 2 bad input, in one sentence with the remedy; 3 incomplete: interrupted, out of memory or disk,
+or an internal failure, which is a fault of this project and writes its traceback to a file.
 """
 
 import contextlib
@@ -27,13 +27,13 @@ from sae_audit.untrusted import shown
 DONE, BAD_INPUT, INCOMPLETE = 0, 2, 3
 
 INTERRUPTED = 130
-"""What typer makes of a KeyboardInterrupt when it is not the one to exit."""
+"""Exit code that typer gives a KeyboardInterrupt outside standalone mode."""
 
 _AGAIN = "Run the same command again to resume."
 
 
 def end_by(error: BaseException) -> int:
-    """Say in one sentence what went wrong; the exit code of it."""
+    """The exit code of a failure, after one sentence on it is printed."""
     match error:
         case AuditError():
             return _complain(str(error), BAD_INPUT)
@@ -42,7 +42,7 @@ def end_by(error: BaseException) -> int:
         case InterruptedDownloadError():
             return _complain(f"{error} {_AGAIN}", INCOMPLETE)
         case FaultInsideError(__cause__=BrokenPipeError() as cause):
-            # Not of the screen, which knows how to go on without a reader.
+            # The pipe is not the screen's, which continues without a reader.
             return _complain(_fault_of_ours(cause), INCOMPLETE)
         case FaultInsideError(__cause__=Exception() as cause):
             return end_by(cause)
@@ -66,7 +66,7 @@ def end_by(error: BaseException) -> int:
                 INCOMPLETE,
             )
         case BrokenPipeError():
-            # Whoever read the output has read enough (`sae-audit catalog | head`).
+            # The reader of the output has closed it (`sae-audit catalog | head`).
             with contextlib.suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return DONE
@@ -78,7 +78,7 @@ def end_by(error: BaseException) -> int:
                 INCOMPLETE,
             )
         case _ if hasattr(error, "show"):
-            # A usage error of the command line knows how to show itself.
+            # A usage error prints itself.
             error.show()  # pyright: ignore[reportAttributeAccessIssue]
             return BAD_INPUT
         case _:
@@ -86,7 +86,7 @@ def end_by(error: BaseException) -> int:
 
 
 def _is_full_disk(error: BaseException) -> bool:
-    """safetensors tells it in an error of its own."""
+    """Whether the disk is full, also in safetensors' own exception."""
     if isinstance(error, OSError):
         return error.errno in {errno.ENOSPC, errno.EDQUOT}
     said = str(error)
@@ -116,8 +116,7 @@ def _fault_of_ours(error: BaseException) -> str:
 
 
 def _written(error: BaseException) -> str:
-    """The path of a new file that says where the program failed, and under which versions; empty
-    where no file can be made."""
+    """Path of a new file with the traceback and versions; empty if no file can be written."""
     from sae_audit.record.environment import environment, package_version
 
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -67,7 +67,7 @@ def config_of(
     settings: list[str] | None,
     **others: Any,
 ) -> AuditConfig:
-    """One complete config; what is None was not given."""
+    """One complete config; None means not given."""
     options = {
         "model": model,
         "saes": saes,

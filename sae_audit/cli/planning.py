@@ -178,7 +178,7 @@ def _verdict(made: "Plan") -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as people read it."""
+    """A duration for people."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:

@@ -1,4 +1,4 @@
-"""`sae-audit compare`, `report` and `schema`: what is made of records alone."""
+"""`sae-audit compare`, `report` and `schema`: output made from records alone."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

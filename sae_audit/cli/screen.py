@@ -1,4 +1,4 @@
-"""What the commands print to: results to stdout, complaints to stderr."""
+"""Output of the commands: results to stdout, complaints to stderr."""
 
 import contextlib
 import os
@@ -11,14 +11,14 @@ from sae_audit.untrusted import printable
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        # Whoever read the output has read enough (`| head`); the work goes on without a word.
+        # The reader has closed the output (`| head`); the work continues silently.
         self.quiet = True
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 def _environment() -> dict[str, str]:
-    """The environment, without a width in which nothing could be shown."""
+    """The environment without a terminal width too small to show anything."""
     named = dict(os.environ)
     if not named.get("COLUMNS", "").strip("0"):
         named.pop("COLUMNS", None)
@@ -30,10 +30,10 @@ err = _Console(stderr=True, _environ=_environment())
 
 
 def escaped(text: str) -> str:
-    """Text that neither rich takes for its own markup nor a terminal for an order."""
+    """Text without effect as rich markup or as terminal control."""
     return escape(printable(text))
 
 
 def line(text: str) -> None:
-    """One line as it is: not wrapped, so that a path can be copied."""
+    """Print one line unwrapped, so that a path can be copied."""
     out.print(escaped(text), soft_wrap=True, highlight=False)

@@ -1,12 +1,11 @@
-"""Files of the Hugging Face hub: pinned to a commit, from the cache where they are there.
+"""Files of the Hugging Face hub, pinned to a commit, from the cache if present.
 
-One way in for models, SAEs and prompts, so that a gated repository, a missing revision or a broken
-connection is told in the same words wherever it is met. Tokens, cache and endpoint are the hub
+The one entrance for models, SAEs and prompts, so that a gated repository, a missing revision or a
+broken connection is reported in the same words everywhere. Tokens, cache and endpoint are the hub
 library's own (`HF_TOKEN`, `HF_HOME`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`).
 
-A hub, or a mirror of it, is a stranger: what it answers is bounded in bytes and seconds (`sessions`),
-and names, commits and sizes are checked before anything is done with them (`repositories`,
-`listings`).
+A hub or its mirror is untrusted: its answers are bounded in bytes and seconds (`sessions`), and names,
+commits and sizes are checked before use (`repositories`, `listings`).
 """
 
 from sae_audit.errors import AuditError

@@ -1,4 +1,4 @@
-"""Files of a commit into the cache; what is there already is not fetched again."""
+"""Download of a commit's files into the cache; cached files are not fetched again."""
 
 import contextlib
 import errno
@@ -16,16 +16,16 @@ from sae_audit.hub.sessions import Watch, bounded_session, watching
 from sae_audit.untrusted import shown
 
 _SPARE_BYTES = 256 << 20
-"""Left free on the disk after a download."""
+"""Bytes left free on the disk after a download."""
 _DISK = {errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EPERM, errno.EDQUOT}
 
 
 def fetch(held: Listing, wanted: Iterable[str]) -> Path:
-    """Download these files, those in the cache excepted; the folder of that commit.
+    """The folder of the commit, with these files in it, downloaded unless cached.
 
     Raises:
-        AuditError: a file that the repository lacks, no access, or too little disk.
-        InterruptedDownloadError: the connection broke; what came is kept, and resumed.
+        AuditError: The repository lacks a file, access is denied, or the disk is too small.
+        InterruptedDownloadError: The connection broke; a repeated call resumes.
     """
     paths = sorted(wanted)
     for path in paths:
@@ -51,21 +51,21 @@ def fetch(held: Listing, wanted: Iterable[str]) -> Path:
 
 
 def missing_bytes(held: Listing, wanted: Iterable[str]) -> int:
-    """What a download of these files would fetch: their size, less what the cache has."""
+    """Bytes that a download of these files would fetch: their size, less what the cache has."""
     return sum(held.sizes.get(path, 0) for path in wanted if not _is_cached(held, path))
 
 
 def weight_files(held: Listing) -> list[str]:
-    """The safetensors weights in the repository's root; the one GGUF file that was named, or is there.
+    """The safetensors weights in the repository's root, or its one GGUF file.
 
     Raises:
-        AuditError: there are none: pickled weights can run code when they are read; or several GGUF
-            files, and none was named.
+        AuditError: There are no such weights (pickled ones can run code when read), or several GGUF
+            files of which none was named.
     """
     if held.repository.file:
         return [held.repository.file]
     found = [p for p in held.sizes if "/" not in p and p.endswith(".safetensors")]
-    # A repository may hold the same weights once more for another loader (Mistral's consolidated).
+    # A repository may hold the same weights again for another loader (Mistral's consolidated).
     found = [p for p in found if not p.startswith("consolidated")]
     quantised = gguf_names(held.sizes)
     if len(quantised) > 1:
@@ -89,7 +89,7 @@ def weight_files(held: Listing) -> list[str]:
 
 
 def gguf_names(names: Iterable[str]) -> list[str]:
-    """The GGUF files among a folder's or a repository's root; none if it has safetensors weights."""
+    """The GGUF files in the root of a folder or repository; empty if it has safetensors weights."""
     root = [name for name in names if "/" not in name]
     if any(name.endswith(".safetensors") for name in root):
         return []
@@ -97,17 +97,17 @@ def gguf_names(names: Iterable[str]) -> list[str]:
 
 
 def gguf_of(held: Listing) -> list[str]:
-    """The one GGUF file that a repository is named for, or that is its weights; none of others.
+    """The one GGUF file that a repository's name gives, or that is its weights; empty if none.
 
     Raises:
-        AuditError: there are several, and none was named.
+        AuditError: There are several, and none was named.
     """
     named = bool(held.repository.file)
     return weight_files(held) if named or gguf_names(held.sizes) else []
 
 
 def free_disk_bytes() -> int:
-    """Room on the disk of the cache."""
+    """Free bytes on the disk of the cache."""
     folder = cache_folder()
     while not folder.exists():
         folder = folder.parent
@@ -123,7 +123,7 @@ def _file(held: Listing, path: str) -> Path:
     )
 
     repository = held.repository
-    size = held.sizes[path] or free_disk_bytes()  # a hub that tells no size may fill no disk
+    size = held.sizes[path] or free_disk_bytes()  # if the hub gives no size, the disk is the bound
     watch = Watch(path, commit=held.commit, n_bytes=size)
     bounded_session()
     try:
@@ -131,7 +131,7 @@ def _file(held: Listing, path: str) -> Path:
             found = hf_hub_download(
                 repository.name,
                 path,
-                # The commit, not the branch: a push in between must not mix two versions.
+                # The commit, not the branch: a push during the download must not mix two versions.
                 revision=held.commit,
                 repo_type=repository.kind,
                 local_files_only=held.from_cache,
@@ -139,7 +139,7 @@ def _file(held: Listing, path: str) -> Path:
     except (AuditError, AuditIncompleteError):
         raise
     except LocalEntryNotFoundError as error:
-        # The library's name for "not cached, and the hub did not give it", whatever the reason.
+        # The library's exception for "not cached, and not received from the hub", for any reason.
         cause = error.__cause__
         if isinstance(cause, HfHubHTTPError) and is_refused(cause):
             raise refusal(repository, cause) from error
@@ -156,7 +156,7 @@ def _file(held: Listing, path: str) -> Path:
 
 
 def _failure(repository: Repository, path: str, error: Exception) -> Exception:
-    """What a failure of the library means: of the disk, of the connection, or of the answer."""
+    """The exception that explains a failure of the library: disk, connection or answer."""
     if isinstance(error, OSError) and error.errno in _DISK:
         return AuditError(
             f"{cache_folder()} cannot be written ({error.strerror}); make room there, or set "
@@ -181,16 +181,16 @@ def _is_cached(held: Listing, path: str) -> bool:
 
 
 def _note_paths(held: Listing) -> None:
-    """Note in the cache which files a commit has: offline, one SAE of several that was fetched would
-    look like the only one, and a model whose download broke off like a whole one."""
+    """Store in the cache which files a commit has. Without it, an offline run would take one cached SAE
+    of several for the only one, and a model with a broken download for a complete one."""
     place = home(held.repository)
     _write(place / NOTES / f"{held.commit}.json", json.dumps(sorted(held.sizes)), place)
 
 
 def _note_commit(held: Listing) -> None:
-    """Note in the cache which commit a branch means, as the hub library does for downloads by branch.
+    """Store in the cache which commit a branch means, as the hub library does for downloads by branch.
 
-    Files are downloaded by commit; without the note the branch would be unknown offline.
+    Files are downloaded by commit, so without the note the branch would be unknown offline.
     """
     place, revision = home(held.repository), held.repository.revision
     if revision != held.commit:
@@ -198,7 +198,7 @@ def _note_commit(held: Listing) -> None:
 
 
 def _write(file: Path, text: str, place: Path) -> None:
-    with contextlib.suppress(OSError):  # a cache that may only be read is as good for this run
+    with contextlib.suppress(OSError):  # a read-only cache serves this run as well
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.parent.resolve().is_relative_to(place.resolve()):
             return  # a link that leads out of the cache
@@ -217,7 +217,7 @@ def _check_disk(held: Listing, paths: Iterable[str]) -> None:
 
 
 def gigabytes(n_bytes: float) -> str:
-    """A size as people read it: GB below a kilobyte's worth of digits, else MB."""
+    """A size for people: in GB, or in MB if small."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 

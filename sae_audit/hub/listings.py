@@ -1,4 +1,4 @@
-"""Which commit a revision is, and what it holds: asked of the hub and checked, or from the cache."""
+"""The commit of a revision and its files: from the hub, checked, or from the cache."""
 
 import logging
 from pathlib import Path
@@ -13,9 +13,9 @@ from sae_audit.hub.setup import check_setup
 from sae_audit.untrusted import parsed_json, read_json, shown
 
 MOST_FILES = 200_000
-"""Files of one repository that are read."""
+"""Files of one repository, the limit."""
 NOTES = "listings"
-"""Folder, in that of a repository in the cache, of the paths that commits hold."""
+"""Folder name, inside a repository's in the cache, of the stored paths of commits."""
 _LARGEST_FILE = 1 << 50
 _REFERENCE_BYTES = 64
 
@@ -23,13 +23,11 @@ _log = logging.getLogger(__name__)
 
 
 def listing(repository: Repository) -> Listing:
-    """The commit behind a revision, and its files.
-
-    Where the hub cannot be reached, what the cache holds of the revision.
+    """The commit of a revision, and its files; from the cache if the hub is unreachable.
 
     Raises:
-        AuditError: no such repository or revision, no access, an answer that is no listing, or offline
-            with nothing cached.
+        AuditError: There is no such repository or revision, access is denied, the answer is invalid, or
+            the hub is offline with nothing cached.
     """
     from huggingface_hub.constants import is_offline_mode
     from huggingface_hub.errors import HfHubHTTPError
@@ -40,7 +38,7 @@ def listing(repository: Repository) -> Listing:
         try:
             return _listed(repository, _answer(repository))
         except HfHubHTTPError as error:
-            # Asked too often is no refusal: what is cached will do.
+            # Rate limiting is no refusal: the cache is used.
             if is_refused(error):
                 raise refusal(repository, error) from error
             reason = first_line(error)
@@ -59,7 +57,7 @@ def listing(repository: Repository) -> Listing:
 
 
 def cache_folder() -> Path:
-    """Where the hub library keeps what was downloaded."""
+    """Folder of the hub library's downloads."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)
@@ -89,8 +87,10 @@ def _unreached(repository: Repository, reason: str) -> Listing:
 
 
 def _check_name(repository: Repository) -> None:
-    """Raises:
-    AuditError: no repository can have this name, on the hub or in the cache.
+    """Refuse a name that no repository can have, on the hub or in the cache.
+
+    Raises:
+        AuditError: The name is impossible.
     """
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
@@ -104,7 +104,7 @@ def _check_name(repository: Repository) -> None:
 
 
 def _answer(repository: Repository) -> Any:
-    """What the hub says of the repository, as JSON."""
+    """The hub's JSON answer on the repository."""
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
@@ -169,7 +169,7 @@ def _cached(repository: Repository) -> Listing | None:
     files = [file for file in snapshot.rglob("*") if file.is_file()]
     inside = (place.resolve(), place.parent.resolve())
     for file in files:
-        # Files of a snapshot are links into the cache; one that leads elsewhere was not put there by it.
+        # Files of a snapshot are links into the cache; one that leads elsewhere is foreign.
         if not any(file.resolve().is_relative_to(folder) for folder in inside):
             raise AuditError(
                 f"{shown(file)} in the hub's cache is a link to {shown(file.resolve())}; remove "
@@ -183,7 +183,7 @@ def _cached(repository: Repository) -> Listing | None:
 
 
 def _noted_paths(note: Path) -> set[str]:
-    """All paths of a commit, if they were noted when the hub was asked."""
+    """All paths of a commit, if stored when the hub was asked."""
     if not note.is_file():
         return set()
     found = read_json(note)
@@ -194,7 +194,7 @@ def _noted_paths(note: Path) -> set[str]:
 
 
 def _referred(reference: Path) -> str | None:
-    """The commit that a reference of the cache names; None without one."""
+    """The commit that a reference of the cache names; None if there is none."""
     try:
         if not reference.is_file():
             return None

@@ -1,4 +1,4 @@
-"""What the hub's refusals and failures mean, in a sentence."""
+"""Explanations of the hub's refusals and failures, one sentence each."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from sae_audit.untrusted import shown
 _FAILURES = {
     "ConnectionError",
     "TransportError",
-    "RequestError",  # too many redirections, an answer that cannot be unpacked
+    "RequestError",  # too many redirections, an answer that cannot be decompressed
     "InvalidURL",
     "Timeout",
     "TimeoutError",
@@ -17,7 +17,7 @@ _FAILURES = {
 
 
 def refusal(repository: Repository, error: Exception) -> AuditError:
-    """Why the hub does not give what was asked for, and what to do."""
+    """Why the hub refused, and what to do."""
     from huggingface_hub import get_token
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -53,14 +53,14 @@ def refusal(repository: Repository, error: Exception) -> AuditError:
 
 
 def interrupted(repository: Repository, path: str, error: Exception) -> InterruptedDownloadError:
-    """A download that broke off, and why."""
+    """An error for a download that broke off, with the reason."""
     return InterruptedDownloadError(
         f"The download of {path} from {repository} broke off: {first_line(error)}."
     )
 
 
 def unusable(repository: Repository, path: str, error: Exception) -> AuditError:
-    """An answer that the hub library stumbles over."""
+    """An error for an answer that the hub library cannot process."""
     return AuditError(
         f"What the hub answers of {path} in {repository} cannot be used ({type(error).__name__}: "
         f"{first_line(error)}); set HF_ENDPOINT to a hub or mirror that can be trusted."
@@ -68,12 +68,12 @@ def unusable(repository: Repository, path: str, error: Exception) -> AuditError:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line that may be shown: servers write into it."""
+    """The first line of an error, escaped: servers may write into it."""
     return shown((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 def is_refused(error: Any) -> bool:
-    """The hub understood and will not; asking again later is no use."""
+    """True if the hub refused the request, so that repeating it is useless."""
     return (
         error.response is not None
         and 400 <= error.response.status_code < 500
@@ -82,14 +82,14 @@ def is_refused(error: Any) -> bool:
 
 
 def is_broken_off(error: Exception) -> bool:
-    """A download that may be resumed."""
-    # Large files come through a library of their own, whose failures have names of their own.
+    """True if the download broke off and may be resumed."""
+    # Large files come through a separate library with its own exceptions.
     by_xet = type(error).__name__.startswith("Xet") or "CAS service" in str(error)
     return by_xet or is_connection_failure(error) or "onsistency check failed" in str(error)
 
 
 def is_connection_failure(error: Exception) -> bool:
-    """The hub gave no answer, or none that ended."""
-    # The hub library has changed its HTTP client twice; all of them name their failures alike.
+    """True if the hub gave no complete answer."""
+    # The hub library has changed its HTTP client twice; all of them use these names.
     names = {base.__name__ for base in type(error).__mro__}
     return bool(names & _FAILURES)

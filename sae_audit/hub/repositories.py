@@ -1,4 +1,4 @@
-"""What a repository of the hub is called and holds; names that would leave it are refused."""
+"""Names and contents of hub repositories; names that lead out of them are refused."""
 
 import re
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _LOCATION = re.compile(
 )
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LONGEST_NAME = 255
-"""Bytes of one part of a path, which is what file systems allow."""
+"""Bytes of one part of a path, the limit of file systems."""
 _LONGEST_PATH = 1024
 
 
@@ -25,7 +25,7 @@ class Repository:
     """A repository of the hub at a revision: a branch, a tag or a commit.
 
     Raises:
-        AuditError: a name or a revision that the hub cannot have: both become paths in the cache.
+        AuditError: Name or revision is impossible on the hub: both become paths in the cache.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Repository:
     revision: str = "main"
     kind: Kind = "model"
     file: str = ""
-    """The one GGUF file of it that is meant; empty if none is named."""
+    """Its one GGUF file that is meant; empty if none is named."""
 
     def __post_init__(self) -> None:
         if not is_relative(self.revision) or ".." in self.revision:
@@ -56,29 +56,29 @@ class Repository:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """What a repository holds at one commit."""
+    """Files of a repository at one commit."""
 
     repository: Repository
     commit: str
     sizes: dict[str, int]
     """Bytes by path."""
     from_cache: bool = field(default=False)
-    """The hub was not asked: these are the files that the cache has."""
+    """True if these are only the cached files, and the hub was not asked."""
     others: frozenset[str] = field(default=frozenset())
-    """From the cache: paths that the hub has at this commit too, by what it said when it was asked."""
+    """Uncached paths of this commit on the hub, as stored when it was last asked."""
 
     @property
     def paths(self) -> list[str]:
-        """Of all its files, as far as that is known."""
+        """Paths of all its known files."""
         return sorted(self.others.union(self.sizes))
 
 
 def as_repository(location: str, kind: Kind = "model") -> Repository | None:
-    """`organisation/name`, `organisation/name/file.gguf`, each with `@revision` where wanted; None for
-    anything else, and for folders.
+    """The repository of `organisation/name` or `organisation/name/file.gguf`, each with an optional
+    `@revision`; None for anything else, and for folders.
 
     Raises:
-        AuditError: a revision that leaves the repository (`org/name@../../x`).
+        AuditError: The revision leads out of the repository (`org/name@../../x`).
     """
     match = _LOCATION.fullmatch(location)
     if match is None or _exists(location) or match["repo"].startswith((".", "~")):
@@ -90,7 +90,7 @@ def as_repository(location: str, kind: Kind = "model") -> Repository | None:
 
 
 def is_relative(path: str) -> bool:
-    """Whether a path stays inside the folder it is put in, on every system, and can be shown."""
+    """Whether a path stays inside its folder on every system, and can be shown."""
     parts = path.split("/")
     return (
         0 < len(path) <= _LONGEST_PATH

@@ -1,8 +1,8 @@
-"""The hub library's HTTP session within bounds: seconds, bytes, and headers that name no paths.
+"""The hub library's HTTP session with limits of seconds and bytes, and checked header names.
 
-The library sets a limit to the silence between two bytes, at most; a server that sends a byte every
-five seconds, or never stops, keeps it for ever. Every session is given here a limit for headers, a
-total one for answers, and for files a least speed, which a download of any length keeps.
+The library limits at most the silence between two bytes, so a server that sends a byte every five
+seconds, or without end, holds it forever. Every session here has a time limit for headers, a total one
+for answers, and for files a minimum speed, which suits downloads of any length.
 """
 
 import contextvars
@@ -19,18 +19,18 @@ from sae_audit.untrusted import shown
 T = TypeVar("T")
 
 SILENCE_SECONDS = 10.0
-"""Between two bytes, and for a connection."""
+"""Seconds between two bytes, and to connect."""
 HEADER_SECONDS = 20.0
-"""Until an answer begins, redirections included."""
+"""Seconds until an answer begins, including redirections."""
 ANSWER_SECONDS = 40.0
-"""For the whole of an answer that is no file."""
+"""Seconds for the whole of an answer other than a file."""
 ANSWER_BYTES = 64 << 20
-"""Of an answer that is no file: a listing of 200,000 files takes some 40 MB."""
+"""Bytes of an answer other than a file: a listing of 200,000 files takes about 40 MB."""
 STALL_SECONDS = 30.0
 STALL_BYTES = 1024
-"""A download in which fewer bytes arrive in `STALL_SECONDS` has stalled."""
+"""Bytes that must arrive in `STALL_SECONDS`, else the download has stalled."""
 LONGEST_WAIT = 30
-"""Seconds that a server may ask to wait before it is asked again."""
+"""Seconds, the limit of a server's `Retry-After`."""
 _SPARE_BYTES = 1 << 16
 
 _watched: contextvars.ContextVar["Watch | None"] = contextvars.ContextVar("watched", default=None)
@@ -38,7 +38,7 @@ _once = threading.Lock()
 
 
 class Watch:
-    """One file on its way: it keeps coming, and is no larger than was listed."""
+    """Check of one file's download: its speed, and its size against the listing."""
 
     def __init__(self, path: str, *, commit: str, n_bytes: int) -> None:
         self.path = path
@@ -48,10 +48,10 @@ class Watch:
         self._arrived = 0
 
     def arrived(self, n_bytes: int) -> None:
-        """So many bytes more came.
+        """Count `n_bytes` more bytes.
 
         Raises:
-            InterruptedDownloadError: too few have come for too long.
+            InterruptedDownloadError: Too few bytes arrived for too long.
         """
         self._arrived += n_bytes
         seconds = time.monotonic() - self._since
@@ -67,7 +67,7 @@ class Watch:
 
 @contextmanager
 def watching(watch: Watch) -> Iterator[None]:
-    """Inside the block answers are the bytes of this file, not metadata."""
+    """Context in which answers are the bytes of this file instead of metadata."""
     token = _watched.set(watch)
     try:
         yield
@@ -76,13 +76,13 @@ def watching(watch: Watch) -> Iterator[None]:
 
 
 def bounded_session() -> Any:
-    """The hub library's session, within bounds; all of the library's own requests go through it."""
+    """The hub library's session with limits; all of the library's own requests use it."""
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils import _http, get_session
 
     with _once:
-        # The library closes its session and makes a new one when a connection fails, so the bounds
-        # belong to the factory. One that the user set (proxies, certificates) stays behind ours.
+        # After a failed connection the library makes a new session, so the limits belong to the factory.
+        # A factory that the user set (proxies, certificates) is wrapped.
         factory = _http._GLOBAL_CLIENT_FACTORY
         if not isinstance(factory, _Factory):
             set_client_factory(_Factory(factory))
@@ -104,7 +104,7 @@ class _Factory:
 
         def send(request: Any, **options: Any) -> Any:
             if request.method not in {"GET", "HEAD"}:
-                return theirs(request, **options)  # an upload takes as long as it takes
+                return theirs(request, **options)  # uploads have no time limit
             return _sent(theirs, request, **options)
 
         client.send = send
@@ -120,7 +120,7 @@ def _sent(theirs: Callable[..., Any], request: Any, *, stream: bool = False, **o
         name: asked.get(name) or SILENCE_SECONDS for name in ("connect", "read", "write", "pool")
     }
     request.extensions["timeout"] = waits
-    # An answer that unpacks to a thousand times its size is no use to anyone.
+    # Refuses compressed answers, which may unpack to a thousand times their size.
     request.headers["Accept-Encoding"] = "identity"
     response = _within(HEADER_SECONDS, lambda: theirs(request, stream=True, **options))
     if stream:
@@ -133,7 +133,7 @@ def _sent(theirs: Callable[..., Any], request: Any, *, stream: bool = False, **o
 
 
 def _within(seconds: float, ask: Callable[[], T]) -> T:
-    """What `ask` returns, or a TimeoutError: headers may come byte by byte, each in time."""
+    """The result of `ask`, or a TimeoutError: headers may come slowly, byte by byte."""
     from huggingface_hub import close_session
 
     found: list[T] = []
@@ -158,7 +158,7 @@ def _within(seconds: float, ask: Callable[[], T]) -> T:
 
 
 def _bound(response: Any, stream_class: Callable[..., Any]) -> None:
-    """Check an answer's headers, and put a limit to its body."""
+    """Check an answer's headers, and limit its body."""
     watch = _watched.get()
     if response.request.method not in {"GET", "HEAD"}:
         return
@@ -175,7 +175,7 @@ def _bound(response: Any, stream_class: Callable[..., Any]) -> None:
 
 
 def _shorten_waits(headers: Any) -> None:
-    # The library sleeps for as long as it is told to.
+    # The library sleeps for as long as the server asks.
     asked = headers.get("Retry-After", "").strip()
     if asked and not (asked.isascii() and asked.isdigit() and int(asked[:9]) <= LONGEST_WAIT):
         headers["Retry-After"] = str(LONGEST_WAIT)
@@ -184,7 +184,7 @@ def _shorten_waits(headers: Any) -> None:
 
 
 def _check_names(headers: Any, watch: Watch, *, is_metadata: bool) -> None:
-    """Refuse headers that the library makes paths of, where they are no names."""
+    """Refuse headers that the library uses in paths, if they are no valid names."""
     commit = headers.get("X-Repo-Commit")
     if commit is not None and commit != watch.commit:
         raise AuditError(
@@ -203,7 +203,7 @@ def _check_names(headers: Any, watch: Watch, *, is_metadata: bool) -> None:
 
 
 def _bounded_stream_class(base: Any) -> Any:
-    class Bounded(base):  # the client refuses a body that is no stream of its own kind
+    class Bounded(base):  # the client accepts only bodies of its own stream class
         def __init__(self, theirs: Any, watch: Watch | None) -> None:
             self._theirs = theirs
             self._watch = watch

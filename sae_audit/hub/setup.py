@@ -1,4 +1,4 @@
-"""What this machine says of the hub: its address, a token, proxies, certificates."""
+"""This machine's settings for the hub: address, token, proxies, certificates."""
 
 import os
 from urllib.parse import urlsplit
@@ -9,14 +9,14 @@ from sae_audit.hub.sessions import bounded_session
 from sae_audit.untrusted import shown
 
 _SECONDS = ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT")
-"""Variables that the hub library, and with it transformers, reads as numbers when it is imported."""
+"""Variables that the hub library, and with it transformers, parses as numbers on import."""
 
 
 def check_environment() -> None:
-    """Make sure that the hub library can be imported as this machine sets it up.
+    """Check that the hub library can be imported with this environment.
 
     Raises:
-        AuditError: a variable holds no number where the library reads one.
+        AuditError: A variable must hold a number and does not.
     """
     for name in _SECONDS:
         value = os.environ.get(name)
@@ -33,7 +33,7 @@ def known_token() -> str | None:
     """The token that the hub library would send; None if there is none.
 
     Raises:
-        AuditError: it cannot be read, or is no token.
+        AuditError: It cannot be read, or is invalid.
     """
     from huggingface_hub import get_token
     from huggingface_hub.constants import HF_TOKEN_PATH
@@ -54,10 +54,10 @@ def known_token() -> str | None:
 
 
 def check_setup() -> str | None:
-    """The token, where a request to the hub can be made at all, whether or not it is answered.
+    """The token, after a check that requests to the hub are possible at all.
 
     Raises:
-        AuditError: the address, the token, a proxy or the certificates cannot be meant.
+        AuditError: The address, the token, a proxy or the certificates are invalid.
     """
     from huggingface_hub.constants import ENDPOINT
 

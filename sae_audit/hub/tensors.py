@@ -1,4 +1,4 @@
-"""Types and shapes of the tensors in a safetensors file, from its header alone: here, or on the hub."""
+"""Types and shapes of the tensors in a safetensors file, from its header, local or on the hub."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from sae_audit.hub.sessions import SILENCE_SECONDS, bounded_session
 from sae_audit.untrusted import parsed_json, shown
 
 HEADER_BYTES = 100_000_000
-"""Longest header that is read, as the format's own library has it."""
+"""Bytes, the limit of a header in the format's own library."""
 _POINTER = b"version https://git-lfs"
 _FIRST_BYTES = 1 << 16
 _DIMENSIONS = 16
@@ -24,18 +24,18 @@ _BITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TensorHeader:
-    """What a header says of one tensor."""
+    """Header entry of one tensor."""
 
     kind: str
-    """Its type, in the format's words (`BF16`)."""
+    """Type in the format's words (`BF16`)."""
     shape: tuple[int, ...]
 
 
 def check_pointer(file: Path) -> None:
-    """That a file is not what Git leaves in place of a large one.
+    """Refuse a Git LFS pointer in place of the file.
 
     Raises:
-        AuditError: it is, or it cannot be read.
+        AuditError: The file is a pointer, or cannot be read.
     """
     try:
         with file.open("rb") as stream:
@@ -53,7 +53,7 @@ def tensor_shapes(file: Path) -> dict[str, list[int]]:
     """Shapes in a safetensors file, from its header alone.
 
     Raises:
-        AuditError: it is no safetensors file, or ends before what its header says.
+        AuditError: The file is not safetensors, or ends before its header says.
     """
     what = shown(file)
     try:
@@ -69,19 +69,19 @@ def tensor_shapes(file: Path) -> dict[str, list[int]]:
 
 
 def remote_tensor_shapes(held: Listing, path: str) -> dict[str, list[int]]:
-    """The same of a file on the hub, by asking for its header alone.
+    """Shapes in a safetensors file on the hub, from its header alone.
 
     Raises:
-        AuditError: as `remote_tensors`.
+        AuditError: As `remote_tensors`.
     """
     return {name: list(one.shape) for name, one in remote_tensors(held, path).items()}
 
 
 def remote_tensors(held: Listing, path: str) -> dict[str, TensorHeader]:
-    """What the header of a safetensors file on the hub says, by asking for it alone.
+    """The header of a safetensors file on the hub; only the header is downloaded.
 
     Raises:
-        AuditError: no access, no safetensors file, or the hub cannot be reached.
+        AuditError: Access is denied, the file is not safetensors, or the hub is unreachable.
     """
     what, size = f"{path} of {held.repository}", held.sizes[path]
     first = _bytes(held, path, 0, min(size, _FIRST_BYTES))
@@ -93,7 +93,7 @@ def remote_tensors(held: Listing, path: str) -> dict[str, TensorHeader]:
 
 
 def _bytes(held: Listing, path: str, start: int, end: int) -> bytes:
-    """Bytes `start` to `end` of a file on the hub; no more are taken, whatever it sends."""
+    """Bytes `start` to `end` of a file on the hub; further ones are not read."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
@@ -108,7 +108,7 @@ def _bytes(held: Listing, path: str, start: int, end: int) -> bytes:
             if response.is_error:
                 response.read()
             hf_raise_for_status(response)
-            # A server that knows no ranges sends the file from its beginning.
+            # A server without range requests sends the file from its beginning.
             skipped = start if response.status_code != 206 else 0
             found = _taken(response, skipped + end - start)[skipped:]
     except HfHubHTTPError as error:
@@ -177,7 +177,7 @@ def _tensors(header: bytes, n_data: int, what: str) -> dict[str, TensorHeader]:
 
 
 def _is_tensor(entry: Any, n_data: int) -> bool:
-    """Whether a header's entry says a type and a shape, and where in the file so many bytes lie."""
+    """Whether a header's entry has a type, a shape, and a data range of matching length."""
     if not isinstance(entry, dict):
         return False
     kind, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
@@ -191,7 +191,7 @@ def _is_tensor(entry: Any, n_data: int) -> bool:
         if n_values > n_data * 8:
             return n_values == 0
     fits = start <= end <= n_data
-    # A type that is newer than this list is for the format's own library to judge.
+    # A type that is missing from this list is left to the format's own library.
     return fits and (n_bits is None or (end - start) * 8 == n_values * n_bits)
 
 

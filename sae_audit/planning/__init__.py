@@ -1,1 +1,1 @@
-"""What an audit needs, and whether this machine can do it, before anything large is touched."""
+"""Requirements of an audit, checked against this machine before any large download."""

@@ -1,4 +1,4 @@
-"""What one unit of an audit's work takes on this machine: measured in seconds, on random weights."""
+"""Seconds per unit of an audit's work on this machine, measured on random weights."""
 
 import copy
 import time
@@ -19,30 +19,30 @@ from sae_audit.subject.readout.score import refusal_score
 from sae_audit.vocabulary import FeatureId
 
 _UNCACHED_BYTES = 1 << 30
-"""Weights timed together: more than a processor's cache holds, for a whole model is not in it."""
+"""Bytes of weights timed together: more than a processor's cache, as a whole model exceeds it."""
 _FEWEST_LAYERS = 2
 _VOCABULARY = 1 << 17
 _WIDTH = 1 << 16
-"""Larger ones are timed in part and scaled: their time is proportional."""
+"""Largest width timed in full; the time of larger ones is scaled in proportion."""
 _MOST_TIMED = 1 << 14
-"""Tokens of a batch that is timed where a larger one was asked for: a token of it takes as long."""
+"""Tokens of the largest timed batch; the time per token of larger ones is the same."""
 _REPEATS = 5
 _SWEEP_RATE = 0.8
-"""Sweeps run layers at about this share of a plain pass's rate (docs/performance.md)."""
+"""Throughput of batched ablation as a share of a plain pass's (docs/performance.md)."""
 _WAKE_UP_S = 1.0
-"""Seconds for which a device is kept busy before anything is timed."""
+"""Seconds of warm-up before timing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitCosts:
-    """Seconds a unit, as `Work` counts units."""
+    """Seconds per unit, by `Work`'s units."""
 
     layer_token: float
-    """In whole passes: batches hold the prompts of one length."""
+    """Seconds in whole passes: batches hold the prompts of one length."""
     alone_layer_token: float
-    """In passes of one prompt."""
+    """Seconds in passes of one prompt."""
     swept_layer_token: float
-    """In sweeps: batches are as large as memory lets them be."""
+    """Seconds in batched ablation, with the largest batches that memory allows."""
     edited_layer_token: float
     head: float
     swept_head: float
@@ -52,7 +52,7 @@ class UnitCosts:
     fit: float
 
     def seconds(self, work: Work) -> float:
-        """What the work takes here."""
+        """Estimated seconds of the work on this machine."""
         return (
             work.layer_tokens * self.layer_token
             + work.alone_layer_tokens * self.alone_layer_token
@@ -78,9 +78,9 @@ def calibrated(
     n_masks: int,
     n_players: int,
 ) -> UnitCosts:
-    """Time some layers of the model's shape, a part of its unembedding, SAEs, and one fit.
+    """Unit costs, timed on layers of the model's shape, a part of its unembedding, SAEs, and one fit.
 
-    `n_prompts` is how many are typically passed at once.
+    `n_prompts` is the typical number of prompts in one pass.
     """
     n_layers = _enough_layers(facts, dtype)
     network = _layers(facts.config, n_layers, dtype, device)
@@ -132,7 +132,7 @@ def _layers(config: Any, n_layers: int, dtype: torch.dtype, device: str) -> Any:
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(small, dtype=dtype)
     network = network.to_empty(device=device).eval().requires_grad_(requires_grad=False)
-    # Any numbers will do, and drawing them takes longer than all that is timed.
+    # The values do not matter, and drawing them takes longer than the timing.
     for weights in (*network.parameters(), *network.buffers()):
         weights.fill_(0.01)
     return network
@@ -142,7 +142,7 @@ def _editing(facts: SubjectFacts, rows: int, length: int, dtype: torch.dtype, de
     resid = torch.randn(rows, length, facts.d_model, device=device).to(dtype)
     unit = torch.ones(facts.d_model, device=device).to(dtype) / facts.d_model**0.5
     edit = project_out(unit[None])
-    # At a layer's input and at what attention and MLP add.
+    # At a layer's input, and at the outputs of attention and MLP.
     return 3 * _timed(lambda: edit(resid)) / (rows * length)
 
 
@@ -179,7 +179,7 @@ def _encoding(facts: SubjectFacts, n_tokens: int, dtype: torch.dtype, device: st
 
 
 def _fitting(n_masks: int, n_players: int) -> float:
-    """One fit on scores with main effects and pairs; the machine it runs on is always the host."""
+    """Seconds of one fit on scores with main effects and pairs, always on the host."""
     random = np.random.default_rng(0)
     players = [FeatureId(0, i) for i in range(n_players)]
     weights = random.normal(size=(n_players, n_players)) / n_players
@@ -211,7 +211,7 @@ def _wake_up(work: Callable[[], Any]) -> None:
 
 
 def _timed(work: Callable[[], Any]) -> float:
-    """Seconds, the median of a few repeats after one that does not count."""
+    """Median seconds of a few repeats after a warm-up run."""
     work()
     _finish()
     taken: list[float] = []

@@ -1,4 +1,4 @@
-"""What a check says, and how a failure becomes one."""
+"""The result of one check, and its form for a failure."""
 
 import re
 from collections.abc import Callable
@@ -14,13 +14,13 @@ Status = Literal["ok", "note", "warning", "failed", "unknown"]
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that an audit needs, looked at."""
+    """Result for one requirement of an audit."""
 
     name: str
     status: Status
     found: str
     remedy: str = ""
-    """What to do about it; empty where there is nothing to do, or `found` says it."""
+    """What to do about it; empty if nothing is needed, or if `found` says it."""
 
     @property
     def advice(self) -> str:
@@ -28,7 +28,7 @@ class Check:
 
 
 def attempted(ask: Callable[[], T]) -> T | AuditError:
-    """The answer, or the refusal as a value: other checks go on."""
+    """The answer, or the AuditError as a value, so that other checks continue."""
     try:
         return ask()
     except AuditError as error:
@@ -38,7 +38,7 @@ def attempted(ask: Callable[[], T]) -> T | AuditError:
 
 
 def failure(name: str, error: AuditError, remedy: str | None = None) -> Check:
-    """A check that failed. Errors say `what is wrong; what to do`, unless a `remedy` is given."""
+    """A failed check, split as `what is wrong; what to do` unless a `remedy` is given."""
     found, _, advice = str(error).partition("; ")
     if remedy is not None:
         return Check(name=name, status="failed", found=str(error), remedy=remedy)
@@ -54,7 +54,7 @@ def unknown(name: str, reason: str) -> Check:
 def without_home(text: str) -> str:
     """The text with the user's home folder written `~`."""
     home = Path.home()
-    if len(home.parts) < 2:  # a container's `/`, which is part of every path
+    if len(home.parts) < 2:  # a container's `/`, which is in every path
         return text
     return re.sub(rf"(?<![\w.~-]){re.escape(str(home))}(?![\w.-])", "~", text)
 

@@ -1,4 +1,4 @@
-"""What is asked against what there is: prompts for the splits, memory for weights and SAEs."""
+"""Requests against resources: prompts for the splits, memory for weights and SAEs."""
 
 from collections import Counter
 
@@ -19,13 +19,13 @@ from sae_audit.subject.model.devices import usable_device
 from sae_audit.untrusted import shown
 
 _FAILS, _WARNS = 0.95, 0.80
-"""Shares of the free memory."""
+"""Shares of the free memory above which a check fails or warns."""
 _ADAPTS = "largest batch"
-"""What an audit sizes by the memory that is left, and halves where that was too much."""
+"""Name of the memory item that an audit fits to the free memory, and halves on overflow."""
 
 
 def check_prompts(config: AuditConfig) -> list[Check]:
-    """Whether there are enough of both labels; the sources must be here."""
+    """Whether both labels have enough prompts; the sources must be on this machine."""
     sources = attempted(lambda: kept_sources(config.prompts.sources))
     if isinstance(sources, AuditError):
         return [failure("prompts", sources)]
@@ -46,7 +46,7 @@ def check_prompts(config: AuditConfig) -> list[Check]:
 
 
 def check_judge(config: AuditConfig) -> list[Check]:
-    """Whether the judge's own files are there, and its weights whole by their headers."""
+    """Whether the judge's small files are there, and its weights complete by their headers."""
     if config.confirm != "text" or config.judge.kind == "substring":
         return []
     template = config.judge.template
@@ -75,9 +75,9 @@ def _unsure_of_judge(config: AuditConfig) -> str:
 
 
 def check_memory(config: AuditConfig, model: Checkpoint | AuditError | None) -> list[Check]:
-    """Weights, SAEs and what is kept, against what is free; batches adapt to what is left.
+    """Weights, SAEs and caches compared with free memory; batches adapt to the rest.
 
-    A gated model (None) is estimated where its shape is known.
+    A gated model (None) is estimated if its shape is known.
     """
     device = attempted(lambda: usable_device(config.device))
     if isinstance(device, AuditError):
@@ -91,7 +91,7 @@ def check_memory(config: AuditConfig, model: Checkpoint | AuditError | None) -> 
     except (
         ValueError,
         OSError,
-    ) as error:  # a config that transformers reads with its own code alone
+    ) as error:  # the config needs its own code
         return [unknown("memory", str(error).splitlines()[0])]
     if isinstance(facts, AuditError):
         return [unknown("memory", str(facts))]
@@ -115,7 +115,7 @@ def check_memory(config: AuditConfig, model: Checkpoint | AuditError | None) -> 
 
 
 def _tightest(memory: Memory) -> tuple[float, str]:
-    """The larger share of device and host memory that is taken, and both in words."""
+    """The larger used share of device or host memory, and both in words."""
     lasting = [item for item in memory.items if item.name != _ADAPTS]
     on_host = sum(item.n_bytes for item in lasting if item.on_host)
     on_device = sum(item.n_bytes for item in lasting if not item.on_host)

@@ -1,4 +1,4 @@
-"""The hub, and what an audit needs of it: each repository apart, whatever became of the others."""
+"""The hub and the repositories that an audit needs, each checked independently."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from sae_audit.subject.saes.places import SaePlace
 from sae_audit.untrusted import shown
 
 _SECONDS = 10
-"""The hub has to answer within."""
+"""Seconds within which the hub must answer."""
 _FILES = {
     "model": "model files",
     "adapter": "adapter files",
@@ -38,28 +38,28 @@ _FILES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """What one part of an audit takes from the hub."""
+    """Hub files for one part of an audit."""
 
     purpose: str
     downloads: tuple[Download, ...] | AuditError
-    """Empty for what is on this machine."""
+    """Downloads; empty if everything is on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """What became of the repositories."""
+    """Availability of the repositories."""
 
     checks: list[Check]
     blocked: frozenset[str]
-    """Purposes whose files cannot be had."""
+    """Purposes whose files are unavailable."""
     missing: int
-    """Bytes still to be downloaded, as far as that is known."""
+    """Known bytes still to be downloaded."""
     all_sized: bool
-    """No repository's size is unknown."""
+    """True if every repository's size is known."""
 
 
 def check_hub(*, is_needed: bool) -> list[Check]:
-    """Whether the hub answers, and to whom; it `is_needed` where not all is here."""
+    """Whether the hub answers, and to which user; it `is_needed` if files are missing here."""
     from huggingface_hub.constants import ENDPOINT, is_offline_mode
 
     is_offline = is_offline_mode()
@@ -81,7 +81,7 @@ def check_hub(*, is_needed: bool) -> list[Check]:
 
 
 def needs_of(config: AuditConfig, places: Sequence[SaePlace] | AuditError) -> list[Need]:
-    """What is taken from the hub, one after the other: a failure ends its own listing alone."""
+    """The needs of each part; a failure ends only its own listing."""
     needs = [
         _need(
             "model", lambda: _model(repository_of(config.model, config.revision, "model"), config)
@@ -112,7 +112,7 @@ def check_access(needs: Sequence[Need]) -> Access:
             missing += sum(download.missing_bytes for download in need.downloads)
         if any(check.status == "failed" for check in found):
             blocked.add(need.purpose)
-        # Two sets of one repository are told once.
+        # Two sets of one repository are reported once.
         checks += [check for check in found if check not in checks]
     return Access(
         checks=checks,
@@ -161,7 +161,7 @@ def _weights(held: Listing) -> list[str]:
     except AuditError:
         if not held.from_cache:
             raise
-        # The cache says what was fetched, not what there is.
+        # The cache says what was fetched, not what exists.
         raise AuditError(
             f"The cache has no weights of {held.repository}, and the hub cannot be asked; connect, and "
             "run sae-audit fetch."
@@ -208,7 +208,7 @@ def _access(download: Download) -> Check:
 
 
 def _refused(name: str, repository: Repository) -> Check | None:
-    """A check where the hub lists files that it would not give."""
+    """A failed check if the hub lists files that it refuses to send; else None."""
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
@@ -277,10 +277,10 @@ def _unasked_login(token: str | None) -> Check:
 
 
 def _failure_of(ask: Callable[[], object]) -> str:
-    """Why one question got no answer; empty where it was answered. Refusals are answers.
+    """Why one request got no answer; empty if it was answered.
 
     Raises:
-        HfHubHTTPError: the hub refuses.
+        HfHubHTTPError: The hub refuses.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -289,7 +289,7 @@ def _failure_of(ask: Callable[[], object]) -> str:
         answer = ask()
     except HfHubHTTPError:
         raise
-    except Exception as error:  # the hub library's HTTP client has changed, and its errors with it
+    except Exception as error:  # the hub library's HTTP client and its exceptions have changed
         return _first(error)
     status = getattr(answer, "status_code", 200)
     return f"it answers {status}" if status >= 500 else ""

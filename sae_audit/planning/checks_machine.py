@@ -1,4 +1,4 @@
-"""The machine alone: packages, device, memory, disk."""
+"""Checks of the machine alone: packages, device, memory, disk."""
 
 import importlib.util
 import os
@@ -21,12 +21,12 @@ from sae_audit.subject.model.devices import check_device_map, usable_device
 
 _SHOWN = ("torch", "transformers", "sae-lens", "huggingface-hub")
 _SPARE_BYTES = 256 << 20
-"""What a download leaves free on the disk."""
+"""Bytes that a download leaves free on the disk."""
 
 
 def device_memory(device: str) -> tuple[int, int] | None:
-    """Free and total bytes of a device, or of the machine where it has none of its own; None if the
-    driver does not tell."""
+    """Free and total bytes of a device, or of the host if it has no memory of its own; None if the
+    driver reports nothing."""
     if torch.device(device).type == "cuda":
         try:
             return torch.cuda.mem_get_info(torch.device(device))
@@ -36,7 +36,7 @@ def device_memory(device: str) -> tuple[int, int] | None:
 
 
 def check_packages() -> list[Check]:
-    """Versions, and whether they are those that this installation asks for."""
+    """Versions of packages, and whether they meet this installation's requirements."""
     versions = [f"Python {platform.python_version()}"]
     versions += [f"{name} {_version(name) or 'missing'}" for name in _SHOWN]
     wrong = _unmet()
@@ -51,7 +51,7 @@ def check_packages() -> list[Check]:
 
 
 def check_interactions(config: AuditConfig | None) -> list[Check]:
-    """Whether fastFM, one of the solvers beside the default, can be fitted."""
+    """Whether fastFM, an optional solver, can be fitted."""
     try:
         importlib.import_module("fastFM.als")
     except (ImportError, ValueError) as error:  # ValueError: built for another numpy
@@ -73,7 +73,7 @@ def check_interactions(config: AuditConfig | None) -> list[Check]:
 
 
 def check_quantization(config: AuditConfig) -> list[Check]:
-    """Whether weights can be loaded in fewer bits, where that is asked for."""
+    """Whether quantised loading works, if requested."""
     if config.quantization is None:
         return []
     if importlib.util.find_spec("bitsandbytes") is None:
@@ -89,7 +89,7 @@ def check_quantization(config: AuditConfig) -> list[Check]:
 
 
 def check_device(asked: str) -> list[Check]:
-    """The device an audit would run on, and its memory."""
+    """The device of an audit, and its memory."""
     device = attempted(lambda: usable_device(asked))
     if isinstance(device, AuditError):
         remedy = "Name another with --device (auto takes the best there is)."
@@ -107,7 +107,7 @@ def check_device(asked: str) -> list[Check]:
 
 
 def check_map(config: AuditConfig) -> list[Check]:
-    """Whether the devices of a device_map are here; nothing to say if they are."""
+    """Whether the devices of a device_map are here; empty if they are."""
     sound = attempted(lambda: check_device_map(config.device_map))
     if not isinstance(sound, AuditError):
         return []
@@ -115,7 +115,7 @@ def check_map(config: AuditConfig) -> list[Check]:
 
 
 def check_disk(missing: int, *, complete: bool) -> list[Check]:
-    """Room for what is still to be downloaded; `complete` is false where more may be missing."""
+    """Whether the disk has room for missing downloads; `complete` is false if more may be missing."""
     free = hub.free_disk_bytes()
     room = f"{gigabytes(free)} free where the hub's cache lies"
     if missing == 0 and complete:
@@ -142,7 +142,7 @@ def check_disk(missing: int, *, complete: bool) -> list[Check]:
 
 
 def check_output(config: AuditConfig | None) -> list[Check]:
-    """Whether the run's folder can be written."""
+    """Whether the run's folder is writable."""
     folder = attempted(lambda: Path("reports") if config is None else default_folder(config))
     if isinstance(folder, AuditError):
         return [failure("output", folder)]
@@ -168,7 +168,7 @@ def _existing(folder: Path) -> Path:
 
 
 def _idle_gpu() -> list[Check]:
-    """A GPU that torch does not use, told by its driver."""
+    """A GPU that torch does not use, reported by its driver."""
     if torch.cuda.is_available() or shutil.which("nvidia-smi") is None:
         return []
     if torch.version.cuda is None:
@@ -188,12 +188,12 @@ def _version(package: str) -> str | None:
 
 
 def _unmet() -> list[str]:
-    """Requirements of this installation that its environment does not meet; fastFM apart."""
+    """Unmet requirements of this installation, without fastFM."""
     from packaging.requirements import Requirement
 
     try:
         lines = metadata.requires("sae-audit") or []
-    except metadata.PackageNotFoundError:  # run from its source, without being installed
+    except metadata.PackageNotFoundError:  # run from source without installation
         return []
     wrong: list[str] = []
     for needed in map(Requirement, lines):

@@ -1,4 +1,4 @@
-"""The model without its weights: its kind, its chat template, the tokens that scores are read by."""
+"""Checks of the model without its weights: kind, chat template, and tokens of the readout."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,13 +19,13 @@ from sae_audit.untrusted import read_json, shown
 
 
 def opened_model(config: AuditConfig) -> Checkpoint | AuditError:
-    """Config and small files; of a repository they are downloaded. Its adapter is looked at apart."""
+    """The config and small files, downloaded if needed; the adapter is checked separately."""
     options = replace(model_options(config), adapter=None)
     return attempted(lambda: Checkpoint(config.model, options))
 
 
 def check_model(model: Checkpoint | AuditError) -> list[Check]:
-    """Whether it is a decoder that an audit can take apart."""
+    """Whether it is a supported decoder."""
     if isinstance(model, AuditError):
         return [failure("model", model)]
     text = model.text_config
@@ -45,7 +45,7 @@ def check_model(model: Checkpoint | AuditError) -> list[Check]:
 
 
 def check_weights(model: Checkpoint) -> list[Check]:
-    """Whether the files hold all of the model's tensors and no others, from their headers."""
+    """Whether the files hold all of the model's tensors and no others, by their headers."""
     name = "weights"
     if model.gguf is not None:
         counted = f"{len(model.gguf.header.tensors):,} tensors, all within the file"
@@ -65,7 +65,7 @@ def check_weights(model: Checkpoint) -> list[Check]:
 
 
 def check_adapter(config: AuditConfig) -> list[Check]:
-    """Whether an adapter is whole and fits the model, from names and shapes of its tensors."""
+    """Whether an adapter is complete and fits the model, by names and shapes of its tensors."""
     if config.adapter is None:
         return []
     opened = attempted(lambda: Checkpoint(config.model, model_options(config)))
@@ -104,7 +104,7 @@ def check_words(config: AuditConfig, model: Checkpoint) -> list[Check]:
 
 
 def _vocabulary(tokenizer: Any, model: Checkpoint) -> list[Check]:
-    """A failure if the tokenizer has words that the model has no embedding of."""
+    """A failure if the tokenizer has words without an embedding."""
     n_rows = model.text_config.vocab_size
     fits = attempted(lambda: check_vocabulary(tokenizer, n_rows, str(model.place)))
     return [failure("tokenizer", fits)] if isinstance(fits, AuditError) else []
@@ -144,14 +144,14 @@ def _template(config: AuditConfig, tokenizer: Any) -> Check:
 
 
 def _n_bos(template: Template) -> int:
-    """How many BOS tokens a rendered prompt begins with."""
+    """Number of BOS tokens at the start of a rendered prompt."""
     bos = template.tokenizer.bos_token_id
     ids = template.tokens("hello").tolist()
     return next((n for n, i in enumerate(ids) if i != bos), len(ids))
 
 
 def readout_name(config: AuditConfig) -> str:
-    """What the check of the readout is called: `refusal tokens`."""
+    """Name of the readout's check: `refusal tokens`."""
     return config.readout.kind.replace("_", " ")
 
 

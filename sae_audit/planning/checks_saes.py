@@ -1,4 +1,4 @@
-"""The SAEs without their weights: one for each layer, made for this model, of a kind that is read."""
+"""Checks of the SAEs without their weights: one per layer, for this model, of a supported kind."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from sae_audit.subject.saes.places import SaePlace, sae_places
 from sae_audit.subject.saes.suite import check_place
 
 _MOST_LINES = 3
-"""Failures told one by one; further layers are counted."""
+"""Failures reported one by one; the other layers are counted."""
 
 
 def found_saes(config: AuditConfig) -> list[SaePlace] | AuditError:
-    """Where each audited layer's SAE lies."""
+    """Location of each audited layer's SAE."""
     return attempted(
         lambda: sae_places(
             config.saes,
@@ -30,7 +30,7 @@ def found_saes(config: AuditConfig) -> list[SaePlace] | AuditError:
 def check_saes(
     config: AuditConfig, places: Sequence[SaePlace], *, n_layers: int, d_model: int
 ) -> list[Check]:
-    """Whether each fits: one line, or one for each that does not."""
+    """Whether each SAE fits: one line, or one per misfit."""
     of_model = f" --model {_model(config)}" if as_repository(config.model) is not None else ""
     remedy = f"Name SAEs of this model; sae-audit catalog{of_model} lists suites."
     described: dict[int, SaeConfig] = {}
@@ -55,11 +55,11 @@ def check_saes(
 
 
 def check_suite_for(config: AuditConfig) -> list[Check]:
-    """What the catalog knows of a suite: for which models, trained on what, and its notes."""
+    """The catalog's entry of a suite: its models, training model and notes."""
     suites = attempted(lambda: read_catalog(config.catalog))
     name = config.saes.partition("@")[0]
     if isinstance(suites, AuditError):
-        return []  # told where the SAEs are looked for
+        return []  # reported by `found_saes`
     suite = next((suite for suite in suites if suite.name == name), None)
     if suite is None:
         return []

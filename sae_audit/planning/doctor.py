@@ -1,4 +1,4 @@
-"""Can this machine run this audit? Every check that can be made is made; nothing large is fetched.
+"""Whether this machine can run an audit: every possible check, without large downloads.
 
 machine -> hub -> each repository -> model, SAEs and prompts without weights -> memory and disk
 """
@@ -34,10 +34,7 @@ from sae_audit.subject.saes.places import SaePlace
 
 
 def examine(config: AuditConfig | None) -> list[Check]:
-    """The machine's checks, and those of an audit where one is given.
-
-    Downloads configs and tokenizers, where there is access to them.
-    """
+    """The machine's checks, and those of an audit if one is given; downloads configs and tokenizers."""
     checks = _machine(config)
     if config is None:
         checks += [*check_hub(is_needed=True), *check_disk(0, complete=True)]
@@ -50,7 +47,7 @@ def examine(config: AuditConfig | None) -> list[Check]:
 
 
 def to_do(checks: Sequence[Check]) -> list[str]:
-    """What to do about failures, then about warnings, in the order of the checks; each once."""
+    """Remedies for failures, then for warnings, in the order of the checks; each once."""
     ordered = [check.advice for check in checks if check.status == "failed"]
     ordered += [check.advice for check in checks if check.status == "warning"]
     return list(dict.fromkeys(ordered))

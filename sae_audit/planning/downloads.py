@@ -1,4 +1,4 @@
-"""Everything that an audit would fetch from the hub: listed, sized, and fetched on request."""
+"""The hub files of an audit: listed, sized, and fetched on request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class Download:
 
     @property
     def n_bytes(self) -> int:
-        """All of it, cached or not."""
+        """Total bytes, cached or not."""
         return sum(self.held.sizes[path] for path in self.files if path in self.held.sizes)
 
     @property
     def missing_bytes(self) -> int:
-        """What is still to come."""
+        """Bytes not yet in the cache."""
         return missing_bytes(self.held, [path for path in self.files if path in self.held.sizes])
 
     def described(self) -> str:
@@ -49,10 +49,10 @@ class Download:
 
 
 def downloads_of(config: AuditConfig) -> list[Download]:
-    """What an audit with these settings takes from the hub; listings are asked for, nothing else.
+    """The hub files of an audit with these settings; only listings are requested.
 
     Raises:
-        AuditError: something is not there, or may not be listed.
+        AuditError: Something is missing, or may not be listed.
     """
     found: list[Download] = []
     repository = repository_of(config.model, config.revision, "model")
@@ -76,11 +76,11 @@ def downloads_of(config: AuditConfig) -> list[Download]:
 
 
 def fetch_all(downloads: Sequence[Download]) -> None:
-    """Fetch what is missing, the largest last.
+    """Fetch missing files, the largest download last.
 
     Raises:
-        AuditError: a gated repository, a missing file, too little disk.
-        InterruptedDownloadError: the connection broke.
+        AuditError: A repository is gated, a file is missing, or the disk is too small.
+        InterruptedDownloadError: The connection broke.
     """
     for download in sorted(downloads, key=lambda one: one.n_bytes):
         fetch(download.held, download.files)

@@ -1,4 +1,4 @@
-"""What can be known of an audit's subject without its weights, and what had to be assumed."""
+"""Facts about an audit's model, SAEs and prompts before any weights, and assumptions for the rest."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +29,7 @@ from sae_audit.subject.template.chat import chat_template
 _TEXT_TOKENS = range(10, 31)
 _TEMPLATE_TOKENS = 5
 _TOKENS_BEFORE = 5
-"""Assumed of a prompt that cannot be tokenised yet: a sentence, and the template around it."""
+"""Tokens assumed of a prompt that cannot be tokenised yet: its text, and the template around it."""
 
 _TABLE: dict[str, dict[str, Any]] = {
     "google/gemma-2-2b-it": {
@@ -66,38 +66,38 @@ _TABLE: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": False,
     },
 }
-"""Shapes of the presets' models: they are gated, and a plan should not need a login."""
+"""Shapes of the presets' models, which are gated: a plan needs no login."""
 _TABLE_DTYPE = "bfloat16"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectFacts:
-    """Model, SAEs and prompts as far as they are known beforehand."""
+    """Model, SAEs and prompts as far as known without weights."""
 
     config: Any
     """transformers' config of the language model."""
     weight_bytes: int
-    """Of the checkpoint's own files."""
+    """Bytes of the checkpoint's weight files."""
     itemsize: int
-    """Bytes of one weight in them."""
+    """Bytes of one weight in these files."""
     dtype: str
-    """torch's name of the checkpoint's own type."""
+    """torch's name of the checkpoint's dtype."""
     is_quantized: bool
-    """Its weights are stored in fewer bits."""
+    """Whether the weights are quantised."""
     saes: dict[int, SaeConfig]
-    """By audited layer."""
+    """SAE configs by audited layer."""
     lengths: tuple[int, ...]
     """Tokens of each prompt, template included."""
     template_tokens: int
     notes: tuple[str, ...]
-    """What was assumed or could not be checked."""
+    """Assumptions, and facts that could not be checked."""
 
     @property
     def prompt_tokens(self) -> float:
         return sum(self.lengths) / len(self.lengths)
 
     def batches(self, n: float) -> float:
-        """Into how many batches so many of the prompts fall, by their lengths alone."""
+        """Number of batches for `n` of the prompts, by their lengths alone."""
         ordered, n_chosen = sorted(self.lengths), max(1, round(n))
         chosen = [ordered[i * len(ordered) // n_chosen] for i in range(n_chosen)]
         return float(len(grouped(chosen)))
@@ -116,10 +116,10 @@ class SubjectFacts:
 
 
 def subject_facts(config: AuditConfig) -> SubjectFacts:
-    """All that can be known from listings, configs and what the cache holds; weights stay away.
+    """Facts from listings, configs and the cache; no weights are downloaded.
 
     Raises:
-        AuditError: model or SAEs are not there, or do not fit each other.
+        AuditError: Model or SAEs are missing, or do not fit each other.
     """
     notes: list[str] = []
     model = _model(config, notes)
@@ -153,7 +153,7 @@ class _Model:
 def _model(config: AuditConfig, notes: list[str]) -> _Model:
     options = replace(model_options(config), adapter=None)
     try:
-        # Of a repository the config is fetched, and nothing else.
+        # Of a repository, only the config is fetched.
         opened = Checkpoint(config.model, options, config_only=True)
     except AuditError as error:
         repository = repository_of(config.model, config.revision, "model")
@@ -180,7 +180,7 @@ def _model(config: AuditConfig, notes: list[str]) -> _Model:
         if not tried:
             notes.append("Whether the adapter is whole shows when it is loaded.")
     if opened.gguf is not None:
-        # Dequantised to float32, of whatever size the file is.
+        # Dequantised to float32, whatever the file's size.
         itemsize = ITEMSIZES["float32"]
         n_bytes = opened.gguf.header.n_parameters * itemsize
         return _Model(
@@ -230,8 +230,7 @@ def _saes(config: AuditConfig, notes: list[str]) -> dict[int, SaeConfig]:
     try:
         places = sae_places(config.saes, catalog=catalog, layers=config.layers, l0=config.sae_l0)
     except AuditError as error:
-        # A suite of the catalog is known without the hub, if its width is; what was asked of it that
-        # it lacks is an error all the same.
+        # A catalog suite of known width needs no hub; a request for what it lacks is still an error.
         suite = next((s for s in catalog if s.name == config.saes.partition("@")[0]), None)
         if suite is None or suite.width is None:
             raise
@@ -248,7 +247,7 @@ def _saes(config: AuditConfig, notes: list[str]) -> dict[int, SaeConfig]:
 
 def _described(place: SaePlace) -> SaeConfig:
     if place.width is not None and place.d_model is not None:
-        # The catalog says it: no file has to be asked for.
+        # The catalog has the values, so no file is requested.
         return SaeConfig(
             d_model=place.d_model, width=place.width, hook=None, architecture=place.architecture
         )
@@ -262,7 +261,7 @@ def _described(place: SaePlace) -> SaeConfig:
 
 def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
     """Tokens of each prompt of all splits, and of the template after the text."""
-    # Around the mean as far as short requests spread, so that batches are as small as they will be.
+    # Spread around the mean like short requests, so that batches get a realistic size.
     assumed = [_TOKENS_BEFORE + _TEMPLATE_TOKENS + n for n in _TEXT_TOKENS]
     taken = f"prompts are taken to be {assumed[0]} to {assumed[-1]} tokens long"
     try:
@@ -303,7 +302,7 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
 
 
 def _pending(config: AuditConfig) -> list[tuple[str, Listing, list[str]]]:
-    """What has to be there before prompts can be tokenised."""
+    """Downloads that are needed before prompts can be tokenised."""
     found = [
         ("the prompts", held, paths) for held, paths in sources.downloads(config.prompts.sources)
     ]

@@ -1,4 +1,4 @@
-"""A judge that is a model, without its weights: its config, and names and shapes of its tensors."""
+"""A judge model without its weights: its config, and names and shapes of its tensors."""
 
 from sae_audit.config import AuditConfig
 from sae_audit.planning.tensors import tensors_of
@@ -6,10 +6,10 @@ from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
 
 
 def opened_judge(config: AuditConfig, *, config_only: bool) -> Checkpoint:
-    """The judge's small files, of the hub's downloaded; its config alone with `config_only`.
+    """The judge's small files, downloaded if needed; only its config with `config_only`.
 
     Raises:
-        AuditError: there is no such model.
+        AuditError: There is no such model.
     """
     is_classifier = config.judge.kind == "classifier"
     return Checkpoint(
@@ -22,10 +22,10 @@ def opened_judge(config: AuditConfig, *, config_only: bool) -> Checkpoint:
 
 
 def unsure_of_judge(config: AuditConfig) -> str:
-    """Why it is not known whether the judge's weights are whole; empty if they are.
+    """Why it is unknown whether the judge's weights are complete; empty if they are.
 
     Raises:
-        AuditError: they are not, or there is no such model.
+        AuditError: They are incomplete, or there is no such model.
     """
     opened = opened_judge(config, config_only=True)
     opened.check_builds()

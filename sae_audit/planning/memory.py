@@ -1,4 +1,4 @@
-"""How much memory an audit takes, item by item, and which settings would make it smaller."""
+"""Memory of an audit, item by item, and settings that reduce it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ from sae_audit.subject.model.precision import Precision, precision
 from sae_audit.subject.saes.suite import matrix_bytes
 
 _BITS = {"8bit": 1.0, "4bit": 0.55}
-"""Bytes a weight where the model is quantised, scales included."""
+"""Bytes per weight of a quantised model, scales included."""
 _SCRATCH = 0.1
-"""Of model and SAEs: copies in another layout, freed pieces not given back. Measured once, at full
-size (docs/performance.md)."""
+"""Share of model and SAEs: copies in another layout, and freed memory not returned. Measured once, at
+full size (docs/performance.md)."""
 _ATTRIBUTION_COPIES = 24
-"""Vectors of the stream's width that a layer keeps for the backward pass, a position."""
+"""Vectors of d_model that a layer keeps per position for the backward pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +27,12 @@ class Item:
     name: str
     n_bytes: int
     on_host: bool
-    """In the host's memory also where the device is another."""
+    """True if in host memory whatever the device."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """What an audit holds at its largest."""
+    """Peak memory of an audit, by item."""
 
     items: tuple[Item, ...]
     device: str
@@ -57,12 +57,12 @@ class Memory:
 
     @property
     def _shared(self) -> bool:
-        """On a CPU host and device are one memory."""
+        """On a CPU, host and device share one memory."""
         return torch.device(self.device).type != "cuda"
 
 
 def memory_of(config: AuditConfig, facts: SubjectFacts, *, device: str) -> Memory:
-    """Weights, SAEs, what is kept between questions, and the largest batch."""
+    """Memory of weights, SAEs, caches, and the largest batch."""
     itemsize = precision_of(config, facts, device).itemsize
     weights = facts.n_parameters * _BITS.get(config.quantization or "", itemsize)
     saes = sum(matrix_bytes(sae, config.sae_dtype) for sae in facts.saes.values())
@@ -75,7 +75,7 @@ def memory_of(config: AuditConfig, facts: SubjectFacts, *, device: str) -> Memor
     widest = max(sae.width for sae in facts.saes.values())
     features = sum(sae.width for sae in facts.saes.values())
     per_token = bytes_per_token(facts.config, itemsize)
-    # An audit sizes its batches when the model and the SAEs are in place.
+    # An audit sizes its batches after loading the model and the SAEs.
     left = max(1, free_device - round(weights) - (0 if on_host else saes))
     budget = Budget.for_memory(per_token, left, device, config.tokens_per_batch)
     rows = budget.tokens / facts.prompt_tokens
@@ -108,7 +108,7 @@ def memory_of(config: AuditConfig, facts: SubjectFacts, *, device: str) -> Memor
 
 
 def remedies(config: AuditConfig, facts: SubjectFacts, *, device: str) -> list[str]:
-    """Settings with which the audit would fit, the mildest first; several where one is not enough."""
+    """Settings with which the audit would fit, the mildest first; several if one is not enough."""
     tried: list[Mapping[str, object]] = []
     cuda = torch.device(device).type == "cuda"
     if cuda and config.sae_memory != "host":
@@ -150,7 +150,7 @@ def _written(change: Mapping[str, object]) -> str:
 
 
 def precision_of(config: AuditConfig, facts: SubjectFacts, device: str) -> Precision:
-    """The type that the model is loaded in, as an audit chooses it."""
+    """The dtype of loading, chosen as in an audit."""
     return precision(
         config.dtype,
         own=facts.dtype,
@@ -164,14 +164,14 @@ def precision_of(config: AuditConfig, facts: SubjectFacts, device: str) -> Preci
 
 
 def free_host_bytes() -> int:
-    """Memory that can still be had: what is cached of files can be given up for it."""
+    """Available bytes of host memory, including the reclaimable file cache."""
     return psutil.virtual_memory().available
 
 
 def program_bytes() -> int:
-    """What this process holds before a model is in it: the same libraries as an audit's."""
+    """Bytes of this process before a model is loaded: the same libraries as an audit's."""
     now = psutil.Process().memory_info()
-    # Code of libraries is mapped, and shared where that can be told.
+    # Code of libraries is mapped, and shared if the system reports it.
     return now.rss - getattr(now, "shared", 0)
 
 

@@ -1,4 +1,4 @@
-"""What an audit will cost, before anything large is downloaded: passes, time, memory, disk."""
+"""Cost of an audit before any large download: passes, time, memory, disk."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from sae_audit.planning.work import work_of
 from sae_audit.subject.model.devices import check_device_map, usable_device
 
 _READ_RATE = 1.0e9
-"""Bytes a second at which weights are read and hashed, where nothing better is known."""
+"""Bytes per second at which weights are read and hashed, an assumption."""
 _START_S = 12.0
 """Seconds for imports, tokenizer and checks."""
 
@@ -27,26 +27,26 @@ class StagePlan:
     forward_passes: int
     seconds: float
     assumed: str
-    """What the estimate takes for granted, where the stage depends on what it finds."""
+    """Assumption of the estimate, if the stage depends on its findings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What one audit needs."""
+    """Requirements of one audit."""
 
     stages: tuple[StagePlan, ...]
     loading_seconds: float
     memory: Memory
     downloads: tuple[Download, ...]
     downloads_known: bool
-    """Whether these are all; false where the hub could not be asked."""
+    """Whether `downloads` is complete; False if the hub could not be asked."""
     free_disk: int
     device: str
     prompt_tokens: float
     remedies: tuple[str, ...]
-    """Settings that would make it fit; empty where it fits, or where nothing would."""
+    """Settings that would make it fit; empty if it fits, or if none would."""
     notes: tuple[str, ...]
-    """What was assumed, and what could not be checked."""
+    """Assumptions, and facts that could not be checked."""
 
     @property
     def forward_passes(self) -> int:
@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """From start to report; downloads come on top."""
+        """Seconds from start to report, without downloads."""
         return self.stage_seconds + self.loading_seconds
 
     @property
@@ -71,13 +71,13 @@ class Plan:
 
 
 def make_plan(config: AuditConfig) -> Plan:
-    """Count the work, time its units on this machine, add up the memory.
+    """The plan: work counted, its units timed on this machine, memory added up.
 
-    Downloads configs at most (and the hub's listings). Takes some seconds: the calibration runs a
-    few layers of the model's shape.
+    Downloads only configs and the hub's listings. Takes some seconds, as the calibration runs a few
+    layers of the model's shape.
 
     Raises:
-        AuditError: model, SAEs or prompts are not there, or do not fit each other; no such device.
+        AuditError: Model, SAEs or prompts are missing, or do not fit each other; no such device.
     """
     device = usable_device(config.device)
     check_device_map(config.device_map)

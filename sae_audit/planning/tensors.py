@@ -1,4 +1,4 @@
-"""Names and shapes of a checkpoint's tensors, from this machine or by asking the hub for headers."""
+"""Names and shapes of a checkpoint's tensors, from local files or the hub's headers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from sae_audit.subject.checkpoint.headers import INDEX, dtype_in, files_to_read,
 
 @dataclass(frozen=True, kw_only=True)
 class Tensors:
-    """What the weight files hold."""
+    """Tensors of the weight files."""
 
     shapes: Mapping[str, Sequence[int]]
     dtype: str | None
-    """torch's name of the type of the first of them; None if only shapes were asked for."""
+    """torch's name of the first one's dtype; None if only shapes were requested."""
 
 
 def tensors_of(model: Checkpoint) -> Tensors | str:
-    """The tensors, without a download of weights; why they are not known, if the hub does not say.
+    """The tensors, without downloading weights; or why the hub does not give them.
 
     Raises:
-        AuditError: the weights are not there, or not whole, or of a type that needs a scale.
+        AuditError: The weights are missing, incomplete, or of a type that needs a scale.
     """
     held = model.place.held
     if held is None:

@@ -1,4 +1,4 @@
-"""How much an audit does, stage by stage, in units that can be timed one by one."""
+"""Work of an audit by stage, in units that can be timed one by one."""
 
 from sae_audit.config import AuditConfig
 from sae_audit.findings.stages import Stage
@@ -7,7 +7,7 @@ from sae_audit.pipeline.stages import STAGES
 
 
 def work_of(config: AuditConfig, facts: Sizes) -> dict[Stage[object], Work]:
-    """The work of every stage that these settings ask for, in order."""
+    """The work of every stage that these settings request, in order."""
     size = AuditSize(config, facts)
     priced = {stage.STAGE: stage.price(size) for stage in STAGES}
     return {stage: work for stage, work in priced.items() if work is not None}

@@ -1,4 +1,4 @@
-"""From a preset, a file and command-line settings to one complete config."""
+"""One complete config from a preset, a file and command-line settings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,19 +20,19 @@ def preset_names() -> list[str]:
 def build_config(
     target: str | None, options: Mapping[str, Any], settings: Sequence[str]
 ) -> AuditConfig:
-    """Later wins: the preset or YAML file `target`, then `options`, then `key=value` settings.
+    """The config of a preset or YAML file, overridden by `options`, then by `key=value` settings.
 
-    Options that are None count as not given. Keys of settings may be dotted
-    (`candidates.per_layer=32`); values are read as YAML. Only options and settings, which the command
-    line gives, can ask for a checkpoint's own code to be run.
+    Options that are None count as not given. Keys of settings may be dotted (`candidates.per_layer=32`);
+    values are read as YAML. Only options and settings, which come from the command line, can allow a
+    checkpoint's own code.
 
     Raises:
-        AuditError: no such preset or file, an unknown key, a value that does not fit, or a file that
-            asks for a checkpoint's own code to be run.
+        AuditError: There is no such preset or file, a key is unknown, a value is invalid, or a file
+            allows a checkpoint's own code.
     """
     values = _read(target) if target is not None else {}
     if options.get("model") is not None:
-        # The commit in a run's config is that of its own model.
+        # The commit in a run's config belongs to its own model.
         values.pop("revision", None)
     for key, value in options.items():
         if value is not None:
@@ -107,7 +107,7 @@ def _first_fault(error: ValidationError, target: str | None) -> str:
             value = shown(_repr(fault["input"]))
             return f"Setting '{key}'{where} is {value}; give a list: --set '{key}=[...]'."
         case "string_type" if isinstance(fault["input"], bool | int | float):
-            # YAML reads no, yes, on, off and digits as something other than words.
+            # YAML reads no, yes, on, off and digits as values other than text.
             return (
                 f"Setting '{key}'{where} is {shown(_repr(fault['input']))}, and a text is needed; put "
                 "a word such as no or 12 in quotes of its own."
@@ -118,7 +118,7 @@ def _first_fault(error: ValidationError, target: str | None) -> str:
                 "as docs/settings.md lists them."
             )
         case "value_error" if not isinstance(fault["input"], str | int | float):
-            # Settings that do not go together; the message names them.
+            # Settings that contradict each other; the message names them.
             reason = fault.get("ctx", {}).get("error", fault["msg"])
             return f"The settings{where} do not go together: {shown(reason)}."
         case _:
@@ -127,8 +127,7 @@ def _first_fault(error: ValidationError, target: str | None) -> str:
 
 
 def _named(location: tuple[int | str, ...]) -> list[str]:
-    """The parts of a setting's name; which of several types was tried (`function-after[...]`,
-    `float`) is pydantic's own matter."""
+    """The parts of a setting's name, without pydantic's type names (`function-after[...]`, `float`)."""
     parts: list[str] = []
     fields: Any = AuditConfig
     for part in location:
@@ -144,7 +143,7 @@ def _named(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _repr(value: object) -> str:
-    """The value as it is written, a text in quotes; of long or nested ones, the kind alone."""
+    """The value, a text in quotes; for a long or nested one, its type alone."""
     if isinstance(value, str):
         return f"'{value[:100]}'" + ("..." if len(value) > 100 else "")
     if value is None or isinstance(value, bool | float):

@@ -1,24 +1,23 @@
-"""How much of a file of prompts is read: a file from anyone may be made to exhaust its reader.
+"""Limits on reading files of prompts: a foreign file may be made to exhaust its reader.
 
-Each bound is several times what the published sets need; docs/prompts.md lists them with the
-remedy.
+Each is several times what published sets need; docs/prompts.md lists them with the remedy.
 """
 
 FILE_BYTES = 1 << 30
-"""Of a file on the disk."""
+"""Bytes of a file on disk."""
 WHOLE_BYTES = 128 << 20
-"""Of a JSON file that is one array or object: it is parsed in one piece."""
+"""Bytes of a JSON file that is one array or object, which is parsed in one piece."""
 WHOLE_VALUES = 20_000_000
-"""Commas and brackets of such a file: each stands for a value of some 60 bytes in memory."""
+"""Commas and brackets of such a file: each stands for a value of about 60 bytes in memory."""
 LINE_CHARACTERS = 8 << 20
-"""Of one line, and of a row of CSV that goes over several lines."""
+"""Characters of one line, and of a row of CSV that spans several lines."""
 COLUMNS = 4096
 ROWS = 2_000_000
 KEPT_CHARACTERS = 512_000_000
-"""Of all cells of a file that are kept, answers left out."""
+"""Characters of all cells kept from a file, without answers."""
 UNPACKED_BYTES = 4 << 30
-"""Of the columns of a parquet file that are read, as its own footer states them."""
+"""Bytes of the columns read from a parquet file, according to its footer."""
 TEXT_CHARACTERS = 100_000
-"""Of one prompt: longer ones are set aside, and counted. It is some 25,000 tokens."""
+"""Characters of one prompt (about 25,000 tokens); longer ones are set aside and counted."""
 NAME_CHARACTERS = 500
-"""Of an id, a category or a language."""
+"""Characters of an id, a category or a language."""

@@ -1,4 +1,4 @@
-"""Which characters a prompt and its names may hold."""
+"""The characters that a prompt and its names may hold."""
 
 import re
 
@@ -10,14 +10,14 @@ _STRANGE = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _BLANK = " \t\r\n\xa0\xad\u2028\u2029\u200b\u200c\u200d\u2060\u3000\ufeff"
-"""A text of these alone is empty to whoever looks at it."""
+"""Characters that look empty: a text of these alone counts as empty."""
 
 
 def checked_text(text: object, column: str, place: str) -> str:
-    """A prompt's text, without spaces around it.
+    """A prompt's text, stripped.
 
     Raises:
-        AuditError: no text, an empty one, or one with a character that no request is written with.
+        AuditError: It is missing, empty, or has a character that no request is written with.
     """
     if text is None or (isinstance(text, str) and not text.strip(_BLANK)):
         raise AuditError(f"{place}: {shown(column)!r} is missing or empty.")
@@ -34,13 +34,13 @@ def checked_text(text: object, column: str, place: str) -> str:
 
 
 def _strange_in_text(text: str) -> str | None:
-    """The first character that a prompt is not written with, spelled out; None if there is none.
+    """The first unusual character of a prompt, escaped; None if there is none.
 
-    Refused are halves of characters, which no file can hold and no tokenizer reads, control characters
-    but for tab and line breaks, and those that open a stretch of turned text (embeddings, overrides,
-    isolates): what stands on a page is then not what the model reads. Kept is what real text has:
-    joiners of letters and emoji, the marks that Arabic and Hebrew keyboards write (U+200E, U+200F,
-    U+061C), which turn nothing behind them, soft hyphens, spaces without width.
+    Refused are lone surrogates, which no file or tokenizer can hold, control characters except tab and
+    line breaks, and characters that open a stretch of reversed text (embeddings, overrides, isolates),
+    as the page would then differ from the model's input. Kept are joiners of letters and emoji, the
+    marks of Arabic and Hebrew keyboards (U+200E, U+200F, U+061C), which reverse nothing after them,
+    soft hyphens and zero-width spaces.
     """
     if text.isprintable():
         return None
@@ -49,10 +49,10 @@ def _strange_in_text(text: str) -> str | None:
 
 
 def checked_name(text: str, what: str, place: str) -> str:
-    """An id, a category or a language: one line that can be printed as it is.
+    """An id, a category or a language: one printable line.
 
     Raises:
-        AuditError: it is too long, or holds a character that is not printed.
+        AuditError: It is too long, or has a non-printing character.
     """
     strange = None if text.isprintable() else unprintable(text) or _line_break(text)
     if strange is not None:

@@ -1,11 +1,11 @@
-"""What stands beside a request in its row, by the names of columns: answers, and what it needs."""
+"""Columns of a row besides the request: answers, and required context."""
 
 import re
 
 ANSWERS = frozenset(
     {"target", "Target", "output", "response", "completion", "answer", "chosen", "rejected"}
 )
-"""Columns of answers, which are dropped."""
+"""Names of columns of answers, which are dropped."""
 _IMAGES = ("image", "images", "imagepath", "imagefile", "imagefilename", "imagedescription")
 _SYSTEM = ("system", "systemprompt", "systemmessage", "systeminstruction")
 _CONTEXTS = ("context", "contexts", "contextstring", "passage", "document", "documents", "input")
@@ -15,9 +15,9 @@ _BESIDE = {
     **dict.fromkeys(_IMAGES, "with an image"),
     **dict.fromkeys(_CONTEXTS, "with a context"),
 }
-"""Columns that a prompt is not whole without, in any format; names without case and marks."""
+"""Names, without case and marks, of columns that a prompt needs, in any format."""
 
 
 def reason_beside(column: str) -> str | None:
-    """Why a prompt is not whole without what stands in a column of this name; None if it is."""
+    """Why a prompt is incomplete without the column of this name; None if it is complete."""
     return _BESIDE.get(re.sub(r"[\W_]+", "", column.casefold()))

@@ -16,10 +16,10 @@ _SYSTEM = frozenset({"system", "developer"})
 
 
 def chat(column: str) -> Reader:
-    """Rows with turns (`role` and `content`, or ShareGPT's `from` and `value`).
+    """A reader of rows with turns (`role` and `content`, or ShareGPT's `from` and `value`).
 
-    Read is one request that nothing stands before, with the answer behind it dropped as all answers
-    are; a row with a system prompt, with several requests or with images is set aside.
+    It reads one request at the start and drops the answer after it; a row with a system prompt, several
+    requests or images is set aside.
     """
 
     def read(row: Row, place: str, origin: Origin) -> Request | SetAside:
@@ -49,7 +49,7 @@ def chat(column: str) -> Reader:
 
 
 def seed(row: Row, place: str, origin: Origin) -> Request | SetAside:
-    """A seed prompt: a text that is sent alone; others of its kind are set aside."""
+    """A seed prompt, if it is a text that is sent alone; other kinds are set aside."""
     kind = cell(row, "data_type", place)
     if kind != "text":
         return SetAside("no text")
@@ -71,7 +71,7 @@ def seed(row: Row, place: str, origin: Origin) -> Request | SetAside:
 
 
 def message(row: Row, place: str) -> SetAside | None:
-    """Why a row is no request that stands alone: OpenAssistant has a message of a tree in each."""
+    """Why a row is no request of its own: each row of OpenAssistant is one message of a tree."""
     role = cell(row, "role", place).casefold()
     if role in _ANSWERING:
         return SetAside("an answer")
@@ -94,8 +94,8 @@ def _turns(cells: Any, column: str, place: str) -> list[Any]:
 
 
 def listed(cell: str) -> object:
-    """What stands in a cell of CSV as JSON, or as Python writes it; the text itself if it is neither."""
-    # The parser of Python's literals takes a hundred bytes for each of the text's.
+    """The value of a CSV cell as JSON or as a Python literal; else its text."""
+    # Python's literal parser takes a hundred bytes per byte of text.
     if len(cell) <= bounds.TEXT_CHARACTERS and cell.lstrip().startswith("["):
         for read in (json.loads, ast.literal_eval):
             try:
@@ -123,7 +123,7 @@ def _described(turn: Any) -> str:
 
 
 def _text(content: Any) -> object | SetAside:
-    """A turn's text; it may come in parts, of which images are some."""
+    """A turn's text, joined from its parts; set aside if a part is an image."""
     if not isinstance(content, list):
         return content
     parts = [part.get("text") if isinstance(part, dict) else part for part in content]

@@ -1,4 +1,4 @@
-"""What a format of prompts is: columns it is told by, and how one of its rows is read."""
+"""Formats of prompts: the columns that identify each, and the reader of its rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,22 +14,22 @@ from sae_audit.prompts.types import Label
 from sae_audit.untrusted import shown
 
 NO_TEXT = frozenset({"with an image", "multimodal", "no text"})
-"""Reasons that no option takes away: such rows ask about something that is no text."""
+"""Reasons that no option overrides: such rows are about something other than text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """The file that rows come from."""
+    """The file of the rows."""
 
     shown: str
-    """As messages call it."""
+    """Name in messages."""
     path: PurePosixPath
-    """Its published path: in a repository, the repository's name first."""
+    """Published path; in a repository, it begins with the repository's name."""
     options: Options
     known: KnownSet | None = None
     is_remote: bool = False
     columns: frozenset[str] = field(default=frozenset())
-    """Of the table, those of answers included."""
+    """All columns of the table, answers included."""
 
     @property
     def name(self) -> str:
@@ -37,7 +37,7 @@ class Origin:
 
     @property
     def stem(self) -> str:
-        """The name without ending, case and the number of its part."""
+        """The file's name without ending, case and part number."""
         return published_stem(self.path)
 
     @property
@@ -50,19 +50,19 @@ class Origin:
 
     @property
     def label_of_harmful_format(self) -> Label | None:
-        """Harmful, for a format that only harmful sets have; None if the name says otherwise."""
+        """Harmful, for a format of harmful sets only; None if the name contradicts it."""
         is_harmless = is_called_harmless(self.path, is_remote=self.is_remote)
         return None if is_harmless else Label.HARMFUL
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a row asks; `label` is None if the format does not say."""
+    """A row's request; `label` is None if the format has none."""
 
     text: object
     label: Label | None
     column: str
-    """Where the text stands."""
+    """Column of the text."""
     category: str = ""
     language: str = ""
     own_id: str = ""
@@ -70,32 +70,32 @@ class Request:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A row that is left out unless asked for; the reason is counted."""
+    """A row that is left out unless requested; the reason is counted."""
 
     reason: str
 
 
 Reader = Callable[[Row, str, Origin], Request | SetAside]
-"""Of a row, its place and its file."""
+"""Function of a row, its place and its file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
     name: str
     columns: frozenset[str]
-    """A table that has all of these is in this format, unless an earlier one fits."""
+    """Columns that identify this format, if no earlier one fits."""
     read: Reader
     options: frozenset[str] = frozenset()
-    """Options that only this format has."""
+    """Options of this format only."""
     contexts: frozenset[str] = frozenset()
-    """Columns beside the request that its reader joins, counts or refuses itself."""
+    """Columns besides the request that its reader joins, counts or refuses itself."""
 
 
 def cell(row: Row, column: str, place: str) -> str:
-    """A short text: an id, a category, a language. Numbers are written out, lists of texts joined.
+    """A short text: an id, a category, a language. Numbers become text, lists of texts are joined.
 
     Raises:
-        AuditError: anything else.
+        AuditError: The cell holds anything else.
     """
     found = row.get(column, "")
     if isinstance(found, dict) and found and all(isinstance(said, bool) for said in found.values()):
@@ -110,6 +110,6 @@ def cell(row: Row, column: str, place: str) -> str:
 
 
 def beside(row: Row, read: frozenset[str]) -> SetAside | None:
-    """Why a row is more than its text: an image, a context or the like stands in a column not read."""
+    """Why a row is more than its text, such as an image or a context in an unread column."""
     reasons = (reason_beside(column) for column, held in row.items() if held and column not in read)
     return next((SetAside(why) for why in reasons if why is not None), None)

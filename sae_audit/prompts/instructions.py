@@ -1,4 +1,4 @@
-"""Instructions: Alpaca and Dolly, whose rows may go on in an input, and translated ones."""
+"""Instructions: Alpaca and Dolly, whose rows may have an input, and translated ones."""
 
 import re
 
@@ -11,11 +11,11 @@ _SPLITS = re.compile(
     r"(?P<label>harmful|harmless)_"
     r"(?:(?:train|val|test)(?:_\d+_sampled)?|\w+?_translated_(?P<language>[a-z]{2,3}(?:-[a-z]{2,4})?))"
 )
-"""Names of the splits of 2406.11717 and of their translations, without the ending."""
+"""Names of the splits of 2406.11717 and of their translations, without ending."""
 
 
 def with_input(column: str) -> Reader:
-    """Alpaca's columns (`input`) or Dolly's (`context`); rows with one are read if asked for."""
+    """A reader of Alpaca's (`input`) or Dolly's (`context`) columns; rows with one need an option."""
 
     def read(row: Row, place: str, origin: Origin) -> Request | SetAside:
         given = cell(row, column, place)
@@ -26,7 +26,7 @@ def with_input(column: str) -> Reader:
             raise AuditError(f"{place}: 'instruction' is missing or no text.")
         return Request(
             text=f"{text}\n\n{given}" if given else text,
-            # Harmful sets have been published in these columns: they do not say.
+            # Harmful sets have been published with these columns, so they give no label.
             label=origin.label_by_name or _label_of_split(origin),
             column="instruction",
             category=cell(row, "category", place) if column == "context" else "",
@@ -36,11 +36,11 @@ def with_input(column: str) -> Reader:
 
 
 def back_or_forth_translated(row: Row, place: str, origin: Origin) -> Request | SetAside:
-    """PolyRefuse, and the splits of 2406.11717 that it translates: the file's name says the rest.
+    """A prompt of PolyRefuse, or of the splits of 2406.11717; the file's name gives label and language.
 
-    Its back-translated files hold the English text, the translation, and that translated back: read is
-    the translation, as in the other files, and its language is said. A table without translations is
-    in the language of its name, but for a back-translated one, which is English again.
+    Back-translated files hold the English text, the translation, and that translated back. The
+    translation is read, with its language, as in the other files. A table without translations is in the
+    language of its name, or in English if it is back-translated.
     """
     named = _SPLITS.fullmatch(origin.stem)
     language = (named and named["language"]) or ""

@@ -24,7 +24,7 @@ _SINGULAR = {
     "categories": "category",
     "types": "type",
 }
-"""Names that a list has as the column of a table, and a cell's own."""
+"""Column name of a list's values, by the list's name."""
 _COLUMNS = frozenset([*_SINGULAR, *_SINGULAR.values()])
 _LISTS_OF_PROMPTS = frozenset(
     [
@@ -44,7 +44,7 @@ _LISTS_OF_PROMPTS = frozenset(
     ]
 )
 _OF_ONE_ROW = ("messages", "conversations", "conversation", "turns")
-"""Lists that are cells of a row."""
+"""Names of lists that are cells of a row."""
 _REQUESTS = (
     "text",
     "prompt",
@@ -60,10 +60,10 @@ Placed = tuple[str, dict[str, Any]]
 
 
 def json_rows(file: Path, name: str) -> Iterator[Placed]:
-    """Place and cells of each row. Either ending holds either form: JSON lines, or one array or object.
+    """Place and cells of each row, from JSON lines or one array or object, whatever the file's ending.
 
     Raises:
-        AuditError: as `bounded_lines` and `placed_rows`, or a line is no JSON.
+        AuditError: As `bounded_lines` and `placed_rows`, or a line is not JSON.
     """
     is_called_lines = file.suffix.lower() == ".jsonl"
     first, has_more = first_filled(file, name)
@@ -73,7 +73,7 @@ def json_rows(file: Path, name: str) -> Iterator[Placed]:
         except AuditError:
             if not is_called_lines or first.startswith("["):
                 raise
-            # Lines, and the first one is broken: said below, with its number.
+            # JSON lines whose first one is broken: reported below, with its number.
         else:
             yield from placed_rows(value, name)
             return
@@ -81,10 +81,10 @@ def json_rows(file: Path, name: str) -> Iterator[Placed]:
 
 
 def parsed_whole(text: str, name: str) -> Any:
-    """What a JSON text says that is one value.
+    """The value of a JSON text.
 
     Raises:
-        AuditError: it is none, or holds more values than are read.
+        AuditError: The text is not JSON, or has too many values.
     """
     if sum(text.count(mark) for mark in ",[{") > bounds.WHOLE_VALUES:
         raise AuditError(
@@ -98,7 +98,7 @@ def placed_rows(value: Any, name: str) -> Iterator[Placed]:
     """The rows of one JSON (or YAML) value.
 
     Raises:
-        AuditError: it is neither an array of texts or objects, nor an object that holds one.
+        AuditError: The value is neither an array of texts or objects, nor an object that holds one.
     """
     rows = _from_object(value, name) if isinstance(value, dict) else value
     if not isinstance(rows, list):
@@ -114,7 +114,7 @@ def as_row(value: Any, place: str) -> dict[str, Any]:
     """The cells of one row; a bare text is a prompt.
 
     Raises:
-        AuditError: neither an object nor a text.
+        AuditError: The value is neither an object nor a text.
     """
     if isinstance(value, str):
         return {"text": value}
@@ -126,7 +126,7 @@ def as_row(value: Any, place: str) -> dict[str, Any]:
 
 
 def _is_whole(first_line: str, *, is_alone: bool) -> bool:
-    """Whether the file is one value, rather than one a line: its first filled line tells."""
+    """Whether the file is one value instead of one per line, judged by its first non-blank line."""
     try:
         alone = json.loads(first_line)
     except (ValueError, RecursionError):
@@ -155,7 +155,7 @@ def _parsed(text: str, place: str) -> Any:
 
 
 def _from_object(value: dict[Any, Any], name: str) -> list[Any]:
-    """The rows that one object stands for: itself, those under its one list, or columns as lists."""
+    """The rows of one object: the object itself, those under its one list, or columns as lists."""
     lists = {str(key): cell for key, cell in value.items() if isinstance(cell, list) and cell}
     if any(key in value for key in _OF_ONE_ROW) or any(
         isinstance(value.get(key), str) for key in _REQUESTS
@@ -165,7 +165,7 @@ def _from_object(value: dict[Any, Any], name: str) -> list[Any]:
         names = [_SINGULAR.get(key, key) for key in lists]
         return [dict(zip(names, cells, strict=True)) for cells in zip(*lists.values(), strict=True)]
     of_prompts = [key for key in lists if len(lists) == 1 or key.casefold() in _LISTS_OF_PROMPTS]
-    # Inputs or labels that are not as many as the prompts would be lost.
+    # Inputs or labels of another number than the prompts would be lost.
     if len(of_prompts) == 1 and not _COLUMNS.intersection(lists.keys() - of_prompts):
         (named,) = of_prompts
         _check_whole(value, named, name)
@@ -181,7 +181,7 @@ def _from_object(value: dict[Any, Any], name: str) -> list[Any]:
 
 
 def _check_whole(value: dict[Any, Any], named: str, name: str) -> None:
-    """That nothing beside the list of prompts belongs to each of them: a system prompt, contexts."""
+    """Refuse an object with further parts of each prompt, such as a system prompt or contexts."""
     n_prompts = len(value[named])
     for key, cell in value.items():
         is_answers = key in ANSWERS or str(key).removesuffix("s") in ANSWERS
@@ -204,7 +204,7 @@ def _are_columns(lists: dict[str, list[Any]]) -> bool:
 
 
 def _keys(lists: dict[str, list[Any]]) -> str:
-    """Keys for a message; one may be a prompt (as in lists of answers by request), and is not shown."""
+    """Keys for a message; a key that may be a prompt (in lists of answers by request) is hidden."""
     named = [
         shown(key)
         if len(key) <= (32 if key.isascii() else 6) and len(key.split()) <= 2

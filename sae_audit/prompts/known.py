@@ -1,4 +1,4 @@
-"""The published sets that can be called by name; the table itself is `known.yaml`."""
+"""The published sets that can be called by name, from the table `known.yaml`."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -23,14 +23,14 @@ class KnownSet:
     categories: tuple[str, ...] = ()
 
     def holds(self, category: str) -> bool:
-        """Whether prompts of this category belong to the set; all do where it names none."""
+        """Whether prompts of this category belong to the set; True if the set names no categories."""
         return not self.categories or any(
             fnmatch(category.casefold(), pattern) for pattern in self.categories
         )
 
     @property
     def only_label(self) -> Label | None:
-        """The label of all its prompts; None where files or rows differ."""
+        """The label of all its prompts; None if files or rows differ."""
         return None if self.label == "both" else Label(self.label)
 
 
@@ -53,5 +53,5 @@ def known_sets() -> dict[str, KnownSet]:
 
 
 def known_at(hub: str) -> list[KnownSet]:
-    """The sets whose home on the hub this is."""
+    """The sets in this hub repository."""
     return [known for known in known_sets().values() if known.hub.casefold() == hub.casefold()]

@@ -1,8 +1,8 @@
-"""What says that a prompt is harmful: a column first, and the exact name of a published file last.
+"""Labels of prompts: from a column first, and from the exact name of a published file last.
 
-A label is never guessed. A column of labels or types that says it wins over the file's name, since
-published files have been split, mixed and filtered under names that stayed; and only the name as it
-was published counts, not one that contains it.
+A label is never guessed. A column that gives labels or types wins over the file's name, since published
+files have been split, mixed and filtered under unchanged names. A name counts only if it equals the
+published one.
 """
 
 import re
@@ -30,7 +30,7 @@ SAYS = {
     "prompt harmful": Label.HARMFUL,
     "prompt safe": Label.HARMLESS,
 }
-"""Words of a column, without case; `_` and `-` count as spaces."""
+"""Labels by the word in a column, without case; `_` and `-` count as spaces."""
 
 XSTEST_SAFE_TYPES = frozenset(
     [
@@ -71,7 +71,7 @@ _PUBLISHED = {
     "alpaca_data": Label.HARMLESS,
     "alpaca_data_cleaned": Label.HARMLESS,
 }
-"""Published names of files, without their endings, whose columns say nothing of labels."""
+"""Labels by the published name, without ending, of files whose columns give none."""
 _REPOSITORIES = {
     "walledai/advbench": Label.HARMFUL,
     "walledai/harmbench": Label.HARMFUL,
@@ -83,7 +83,7 @@ _REPOSITORIES = {
 _SHARD = re.compile(r"-\d{5}-of-\d{5}.*$")
 _CALLED_HARMLESS = re.compile(r"benign|harmless|unharmful|(?<![a-z])safe(?![a-z])")
 
-# The last word of a column's name, where the whole speaks of the prompt; `response_label` does not.
+# Last words of column names for labels of the prompt; `response_label` is about the answer.
 _WORDS_OF_LABELS = frozenset(
     ["label", "labels", "type", "types", "class", "split", "subset", "safety", "harmfulness"]
 )
@@ -93,7 +93,7 @@ _ANSWERING = frozenset(
         *("output", "outputs", "generation", "generations", "reply", "replies"),
     ]
 )
-"""Words in the names of columns that hold answers, or speak of them."""
+"""Words in the names of columns that hold or describe answers."""
 _OF_ANSWERS = _ANSWERING | frozenset(
     [
         "assistant",
@@ -112,7 +112,7 @@ _OF_ANSWERS = _ANSWERING | frozenset(
     ]
 )
 _OF_EITHER = frozenset(["label", "labels", "class", "safety", "harmfulness"])
-"""Beside answers, such a column may speak of them: XSTest's answers have `label` of the answer."""
+"""Columns that, in a table with answers, may describe these: XSTest's `label` does."""
 _OF_PROMPTS = frozenset(
     ["prompt", "query", "question", "instruction", "request", "goal", "user", "input"]
 )
@@ -123,20 +123,20 @@ _YES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelColumns:
-    """Columns of a table that may say what its prompts are."""
+    """Columns of a table that may label its prompts."""
 
     words: tuple[str, ...] = ()
-    """Hold a word: `harmful`, `safe`, ..."""
+    """Columns that hold a word: `harmful`, `safe`, ..."""
     yes_is: tuple[tuple[str, Label], ...] = ()
-    """Hold yes or no, and what yes means."""
+    """Columns that hold yes or no, each with the label that yes means."""
     of_either: tuple[str, ...] = ()
-    """Hold a word that may be said of the answer beside the prompt."""
+    """Columns whose word may be about the answer instead of the prompt."""
 
     def check_either(self, row: Row, label: Label | None, place: str) -> None:
-        """That no column that may speak of the answer is needed to tell, or contradicts.
+        """Check that no label rests on, or contradicts, a column that may be about the answer.
 
         Raises:
-            AuditError: one says something else than `label`, which is what all others say.
+            AuditError: Such a column differs from `label`, the label by all others.
         """
         for name in self.of_either:
             said = word_said(row.get(name), name)
@@ -148,10 +148,10 @@ class LabelColumns:
                 )
 
     def said(self, row: Row, place: str) -> tuple[Label, str] | None:
-        """What the row's columns say, and the first that does; None if none does.
+        """The label in the row's columns, and the first column that gives it; None if none does.
 
         Raises:
-            AuditError: two columns say different things.
+            AuditError: Two columns contradict each other.
         """
         found = [
             (label, name)
@@ -171,7 +171,7 @@ class LabelColumns:
 
 
 def label_columns(columns: Iterable[str]) -> LabelColumns:
-    """The columns of a table that may say what its prompts are, by their names."""
+    """The columns of a table that may label its prompts, by their names."""
     names = sorted(columns)
     yes_is: list[tuple[str, Label]] = []
     words: list[str] = []
@@ -181,7 +181,7 @@ def label_columns(columns: Iterable[str]) -> LabelColumns:
     for name in names:
         parts = _parts(name)
         whole = "_".join(parts)
-        # `is_safe` beside an answer (BeaverTails) is said of the answer.
+        # In a table with answers (BeaverTails), `is_safe` is about the answer.
         if whole in _YES_IS_HARMFUL and (not has_answers or whole == "should_be_blocked"):
             yes_is.append((name, Label.HARMFUL))
         elif whole in _YES_IS_HARMLESS and not has_answers:
@@ -198,7 +198,7 @@ def _parts(name: str) -> list[str]:
 
 
 def word_said(cell: Any, column: str = "") -> Label | None:
-    """What a word says; None for one that says nothing of labels, or for no word."""
+    """The label that a word means; None for other words, or without a word."""
     if isinstance(cell, list) and len(cell) == 1:
         cell = cell[0]
     if not isinstance(cell, str):
@@ -224,10 +224,10 @@ def _yes_said(cell: Any, yes: Label) -> Label | None:
 
 
 def label_of_column(row: Row, column: str, place: str) -> Label:
-    """What a column says that was named for it.
+    """The label in a column that the user named.
 
     Raises:
-        AuditError: it says nothing that is known.
+        AuditError: The value is no known label.
     """
     yes = next((label for name, label in label_columns([column]).yes_is if name == column), None)
     cell = row.get(column)
@@ -241,7 +241,7 @@ def label_of_column(row: Row, column: str, place: str) -> Label:
 
 
 def label_by_name(path: PurePosixPath, *, is_remote: bool) -> Label | None:
-    """What the published name of a file says; folders of this machine say nothing."""
+    """The label by the published name of a file; local folders are ignored."""
     found = _BY_STEM.get(published_stem(path))
     if found is None and is_remote and not is_called_harmless(path, is_remote=True):
         found = _REPOSITORIES.get("/".join(path.parts[:2]).casefold())
@@ -249,13 +249,13 @@ def label_by_name(path: PurePosixPath, *, is_remote: bool) -> Label | None:
 
 
 def is_called_harmless(path: PurePosixPath, *, is_remote: bool) -> bool:
-    """Whether a name says so: a counterpart made to a published set has its columns, too."""
+    """Whether the name says harmless: a counterpart of a published set has the same columns."""
     named = "/".join(path.parts[2:]) if is_remote else path.name
     return _CALLED_HARMLESS.search(named.casefold()) is not None
 
 
 def published_stem(path: PurePosixPath) -> str:
-    """A file's name without ending, case and the number of its part."""
+    """A file's name without ending, case and part number."""
     return _SHARD.sub("", path.stem.casefold())
 
 

@@ -1,4 +1,4 @@
-"""The lines of a text file, each within bounds; a file that is none is named for what it is."""
+"""The lines of a text file, within limits; another kind of file is recognised and refused."""
 
 import os
 from collections.abc import Iterator
@@ -25,14 +25,14 @@ _KINDS = (
     (b"\xff\xfe", "not UTF-8 text but UTF-16", "save it as UTF-8"),
     (b"\xfe\xff", "not UTF-8 text but UTF-16", "save it as UTF-8"),
 )
-"""How other kinds of file begin, what they are, and what to do."""
+"""First bytes of other kinds of file, their names, and what to do."""
 
 
 def check_file(file: Path, shown: str, *, limit: int | None = None) -> None:
-    """That the file can be opened, is not too large, and does not begin as another kind of file.
+    """Check that the file can be opened, is small enough, and is a text file by its first bytes.
 
     Raises:
-        AuditError: it is too large, cannot be opened, or is an archive, a web page and the like.
+        AuditError: It is too large, cannot be opened, or is an archive, a web page and the like.
     """
     try:
         size = os.stat(file).st_size
@@ -55,13 +55,13 @@ def check_file(file: Path, shown: str, *, limit: int | None = None) -> None:
 
 
 def bounded_lines(file: Path, shown: str, *, newline: str | None = None) -> Iterator[str]:
-    """All lines in their order.
+    """All lines, in order.
 
     Raises:
-        AuditError: as `check_file`, or a line is too long or not UTF-8.
+        AuditError: As `check_file`, or a line is too long or not UTF-8.
     """
     check_file(file, shown)
-    # Bytes that are no UTF-8 come as lone surrogates, so that the line they stand in can be named.
+    # Invalid UTF-8 is read as lone surrogates, so that its line can be named.
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline) as opened:
         number = 0
         while line := opened.readline(bounds.LINE_CHARACTERS + 1):
@@ -78,10 +78,10 @@ def bounded_lines(file: Path, shown: str, *, newline: str | None = None) -> Iter
 
 
 def first_filled(file: Path, shown: str) -> tuple[str, bool]:
-    """The first line that is not blank, cut where a line ends to be one; and whether more follow.
+    """The first non-blank line, cut to the limit; and whether more follow.
 
     Raises:
-        AuditError: as `check_file`.
+        AuditError: As `check_file`.
     """
     check_file(file, shown)
     first = ""
@@ -97,7 +97,7 @@ def whole_text(file: Path, shown: str, *, limit: int | None = None) -> str:
     """The text of a file.
 
     Raises:
-        AuditError: as `check_file`, or it is not UTF-8.
+        AuditError: As `check_file`, or it is not UTF-8.
     """
     check_file(file, shown, limit=bounds.WHOLE_BYTES if limit is None else limit)
     text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
@@ -106,10 +106,10 @@ def whole_text(file: Path, shown: str, *, limit: int | None = None) -> str:
 
 
 def check_utf8(text: str, place: str) -> None:
-    """That the file's bytes were UTF-8, read with surrogates for those that were not.
+    """Refuse text with the surrogates of bytes that are not UTF-8.
 
     Raises:
-        AuditError: they were not.
+        AuditError: The text has such surrogates.
     """
     try:
         text.encode("utf-8")

@@ -1,4 +1,4 @@
-"""Where a source is: a file of this machine, or files of the hub."""
+"""Location of a source: a local file, or files of the hub."""
 
 import os
 import re
@@ -16,30 +16,30 @@ from sae_audit.prompts.tables import SUFFIXES
 from sae_audit.untrusted import shown
 
 _NO_PROMPTS = {"dataset_infos.json", "dataset_info.json", "license.txt", "readme.txt"}
-"""Files that come with many repositories."""
+"""Names of files without prompts that come with many repositories."""
 _LESS_LIKELY = ({".json", ".txt"}, {".yaml", ".yml", ".prompt"})
-"""Kinds of files that are often none of prompts: of a repository with others, those are meant."""
+"""Endings of files that often hold no prompts; skipped if a repository has others."""
 _LONGEST_NAME = 255
-"""Bytes of a name in a path, on nearly every file system."""
+"""Bytes of a name in a path, the limit of nearly every file system."""
 _SHARD = re.compile(r"-\d{5}-of-\d{5}.*(?=\.)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
-    """One source, as it was named and as it is found; nothing is read yet."""
+    """One source by name and location; nothing is read yet."""
 
     name: str
     options: Options
     file: Path | None = None
-    """On this machine; else `repository` is given."""
+    """Local file; None if `repository` is given."""
     repository: hub.Repository | None = None
     patterns: tuple[str, ...] = ()
-    """Over the repository's files; those of the first that matches any are meant."""
+    """Patterns for the repository's files, of which the first that matches any counts."""
     known: KnownSet | None = None
 
     @property
     def prefix(self) -> str:
-        """What the ids of its prompts begin with."""
+        """Start of the ids of its prompts."""
         if self.options.name:
             return self.options.name
         if self.known is not None:
@@ -48,10 +48,10 @@ class Location:
 
 
 def located(source: str | Path) -> Location:
-    """Where a source is.
+    """The location of a source.
 
     Raises:
-        AuditError: no such file, a set that has to be given as a file, or options that do not fit.
+        AuditError: The file is missing, the set must be given as a file, or options do not fit.
     """
     _check_name(str(source))
     if isinstance(source, Path) or _is_file(source):
@@ -66,7 +66,7 @@ def located(source: str | Path) -> Location:
     path = _expanded(name)
     bare, colon, inside = name.partition(":")
     repository = hub.as_repository(bare, kind="dataset")
-    # `data/prompts.jsonl` has the form of a repository's name, too.
+    # `data/prompts.jsonl` also has the form of a repository's name.
     is_missing_file = not colon and path.suffix.lower() in SUFFIXES
     if path.exists() or repository is None or is_missing_file:
         return _local(source, path, options)
@@ -84,10 +84,10 @@ def located(source: str | Path) -> Location:
 
 
 def remote_files(location: Location, held: hub.Listing) -> list[str]:
-    """Which of a repository's files a source means.
+    """The repository's files that a source means.
 
     Raises:
-        AuditError: none, or several without a word on which.
+        AuditError: There is none, or there are several and the source names none of them.
     """
     readable = sorted(
         path
@@ -149,7 +149,7 @@ def _local(source: str, file: Path, options: Options) -> Location:
 
 
 def _is_file(source: str) -> bool:
-    """Whether the whole source, any `?` in it, is a file's name; options make it too long for one."""
+    """Whether the whole source, including any `?`, is a file's name; long options raise OSError."""
     try:
         return Path(source).is_file()
     except OSError:
@@ -157,10 +157,10 @@ def _is_file(source: str) -> bool:
 
 
 def _check_name(source: str) -> None:
-    """That the system can be asked for the source's name.
+    """Check that the source's name is valid on this system.
 
     Raises:
-        AuditError: it holds what no file's name does, or is too long.
+        AuditError: It has a character that no file's name can have, or is too long.
     """
     name = source.partition("?")[0]
     try:
@@ -187,7 +187,7 @@ def _expanded(name: str) -> Path:
 
 
 def _likeliest(paths: Sequence[str]) -> list[str]:
-    """Of a repository's readable files those of the kinds that are most likely prompts."""
+    """The repository's readable files of the kinds that most likely hold prompts."""
     suffixes = {path: Path(path).suffix.lower() for path in paths}
     tables = [path for path in paths if not any(suffixes[path] in kinds for kinds in _LESS_LIKELY)]
     plain = [path for path in paths if suffixes[path] in _LESS_LIKELY[0]]

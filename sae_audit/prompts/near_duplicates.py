@@ -1,14 +1,11 @@
-"""Prompts that say the same in nearly the same words, found exactly.
+"""Near-duplicate prompts, found exactly.
 
-Two texts are near-duplicates if the Jaccard similarity of their word 3-shingles is at least 0.7:
-words without case and punctuation, and the text framed by two marks on either side, so that its
-first and last words count as much as any other. One word exchanged then makes a near-duplicate of
-texts of 15 words or more, one word added of 12 or more. Shorter requests that share all but a word
-("What is the best way to open a tin?", "... a door?") are different requests: in sets made from
-templates nearly all pairs are like that.
-
-Threshold and shingles hold for each pair by itself: whether two prompts are near-duplicates does
-not depend on what else is in the pool.
+Two texts are near-duplicates if the Jaccard similarity of their word 3-shingles is at least 0.7. Words
+are compared without case and punctuation; two marks frame each end of the text, so that its first and
+last words count as much as others. Thus one exchanged word leaves near-duplicates in texts of at least
+15 words, one added word in texts of at least 12. Shorter requests that share all but a word ("What is
+the best way to open a tin?", "... a door?") are different requests: in sets made from templates nearly
+all pairs are like that. The result for a pair does not depend on the rest of the pool.
 """
 
 import re
@@ -25,16 +22,16 @@ from sae_audit.prompts.types import Label, Prompt, folded
 
 SIMILARITY = 0.7
 _NUMERATOR, _DENOMINATOR = 7, 10
-"""The same as whole numbers: comparisons are exact."""
+"""The threshold as whole numbers, which makes comparisons exact."""
 _MOST_WORDS = 1 << 21
-"""Different words: three of them make one number of 63 bits."""
+"""Distinct words, the limit: three of them make one number of 63 bits."""
 _MOST_SHINGLES = 30_000_000
-"""Of all texts of a label; some 2 GB while they are numbered."""
+"""Shingles of all texts of a label, the limit; numbering them takes about 2 GB."""
 _MOST_COMPARED = 20_000_000_000
-"""About two minutes. Texts from templates, alike in three quarters, need comparing pair by pair."""
+"""Comparisons, the limit: about two minutes. Template texts alike in three quarters need many."""
 _FEWER = "take fewer, with a limit where they are named (?limit=N)"
 
-# Scripts without spaces (Thai, kana, Han) have no words to see: each of their characters is one.
+# In scripts without spaces (Thai, kana, Han), each character counts as a word.
 _WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u9fff]|[^\W\u0e00-\u0e7f\u3040-\u9fff]+")
 
 Shingle = tuple[str, str, str]
@@ -56,12 +53,11 @@ def are_near_duplicates(one: str, other: str) -> bool:
 
 
 def near_duplicates(prompts: Sequence[Prompt]) -> dict[str, str]:
-    """Ids of prompts to leave out, each with the id of that which it nearly repeats.
+    """Ids of prompts to leave out, each with the id of the prompt it nearly repeats.
 
-    Of prompts with the same label, in the order of their ids, one is left out if it is a
-    near-duplicate of one that stays. So no two that stay are near-duplicates, and chains of ever
-    different texts do not fall together. Harmful and harmless ones never leave each other out:
-    contrast pairs differ in a word, and are wanted.
+    Among prompts with the same label, in the order of ids, one is left out if it is a near-duplicate of
+    a kept one. So no two kept ones are near-duplicates, and chains of increasingly different texts are
+    not merged. Labels are treated separately: contrast pairs differ in a word, and are wanted.
     """
     repeats: dict[str, str] = {}
     for label in Label:
@@ -71,7 +67,7 @@ def near_duplicates(prompts: Sequence[Prompt]) -> dict[str, str]:
 
 
 def _repeats(prompts: Sequence[Prompt]) -> dict[str, str]:
-    """Prefix filtering: two sets this alike share one of the few rarest shingles of each."""
+    """Near-duplicates by prefix filtering: two similar sets share one of each one's rarest shingles."""
     if not prompts:
         return {}
     sets = _Numbered(prompts)
@@ -92,10 +88,10 @@ def _repeats(prompts: Sequence[Prompt]) -> dict[str, str]:
 
 
 class _Numbered:
-    """The shingles of many texts as numbers, the rarest of all texts the lowest.
+    """The shingles of many texts as numbers, the rarest the lowest.
 
     Raises:
-        AuditError: more words or shingles than fit into memory.
+        AuditError: There are more words or shingles than fit into memory.
     """
 
     def __init__(self, prompts: Sequence[Prompt]) -> None:
@@ -124,40 +120,40 @@ class _Numbered:
         self.flat = rank[inverse]
         self.n_ranks = len(rank)
         self.n_alone = int((counts == 1).sum())
-        """Ranks below this stand in one text only."""
+        """Number of shingles that occur in one text only; they have the lowest ranks."""
         self.n_shared = np.empty(len(coded), dtype=np.int64)
-        """Of each text, the shingles that some other text has, too."""
+        """For each text, the number of shingles that occur in another text."""
         for i in range(len(coded)):
             own = self.of(i)
             own.sort()
             self.n_shared[i] = len(own) - np.searchsorted(own, self.n_alone)
 
     def of(self, i: int) -> np.ndarray:
-        """The rarest first."""
+        """The shingles of text `i`, the rarest first."""
         return self.flat[self.starts[i] : self.starts[i + 1]]
 
 
 class _Kept:
-    """The texts that stay, and where each of their rarest shingles is found."""
+    """The kept texts, indexed by their rarest shingles."""
 
     def __init__(self, sets: _Numbered) -> None:
         self._sets = sets
         self._with: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
         self._is_own = np.zeros(sets.n_ranks, dtype=bool)
         self.n_compared = 0
-        """Numbers looked at so far: what the time goes with."""
+        """Numbers compared so far, proportional to the time."""
 
     def add(self, i: int) -> None:
         for rank in self._prefix(i):
             self._with[int(rank)].append(i)
 
     def first_alike(self, i: int) -> int | None:
-        """The first text kept that nearly repeats this one."""
+        """The first kept text that nearly repeats text `i`."""
         places = [self._with[int(rank)] for rank in self._prefix(i) if int(rank) in self._with]
         self.n_compared += sum(map(len, places))
         possible = [self._possible(i, np.frombuffer(each, dtype=np.int64)) for each in places]
         candidates = np.unique(np.concatenate(possible)) if possible else np.empty(0, np.int64)
-        # The first may be it: looked at few at first, then ever more.
+        # The first may match, so blocks are small at first, then grow.
         start, n = 0, 8
         while start < len(candidates):
             some = candidates[start : start + n]
@@ -168,13 +164,13 @@ class _Kept:
         return None
 
     def _prefix(self, i: int) -> np.ndarray:
-        """Of the rarest shingles, one of which a near-duplicate shares, those that any text shares."""
+        """The rarest shingles, one of which a near-duplicate must share, without those unique to `i`."""
         own = self._sets.of(i)
         prefix = own[: len(own) - _least_shared(len(own)) + 1]
         return prefix[prefix >= self._sets.n_alone]
 
     def _possible(self, i: int, others: np.ndarray) -> np.ndarray:
-        """Those whose sizes, and numbers of shingles that are not theirs alone, allow it."""
+        """Those of `others` that remain possible by their sizes and numbers of shared shingles."""
         n_both = self._sets.sizes[others] + self._sets.sizes[i]
         most_shared = np.minimum(self._sets.n_shared[others], self._sets.n_shared[i])
         return others[_is_enough(most_shared, n_both)]
@@ -193,7 +189,7 @@ class _Kept:
 
 
 def _least_shared(n: int) -> int:
-    """Shingles that a set of n must share with any near-duplicate of it."""
+    """Minimum number of shingles that a set of n shares with any near-duplicate."""
     return -(-_NUMERATOR * n // _DENOMINATOR)
 
 
@@ -202,12 +198,12 @@ def _alike(one: frozenset[Shingle], other: frozenset[Shingle]) -> bool:
 
 
 def _is_enough(n_shared: Any, n_both: Any) -> Any:
-    """Whether sets of so many shingles in sum, so many of them shared, are near-duplicates."""
+    """Whether two sets with `n_both` shingles in sum and `n_shared` in common are near-duplicates."""
     return _DENOMINATOR * n_shared >= _NUMERATOR * (n_both - n_shared)
 
 
 def n_left_out(prompts: Sequence[Prompt], repeats: dict[str, str]) -> dict[str, int]:
-    """Near-duplicates by label."""
+    """Number of near-duplicates by label."""
     return {
         label.value: sum(p.label == label and p.id in repeats for p in prompts) for label in Label
     }

@@ -1,4 +1,4 @@
-"""What stands behind the `?` of a source: `prompts.txt?label=harmful&limit=100`."""
+"""The options after the `?` of a source: `prompts.txt?label=harmful&limit=100`."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -9,20 +9,20 @@ from sae_audit.untrusted import shown
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How one source is to be read."""
+    """Options for reading one source."""
 
     label: str = ""
-    """`harmful` or `harmless`, for a file that says nothing of labels; or the column that does."""
+    """`harmful` or `harmless` for a file without labels, or the column of labels."""
     text: str = ""
-    """The column that holds the requests, in a file whose format is not known."""
+    """Column of the requests, in a file of unknown format."""
     category: str = ""
-    """The column that holds categories."""
+    """Column of the categories."""
     language: str = ""
-    """The column that holds languages; or, where there is no such column, the language of all."""
+    """Column of the languages; if there is no such column, the language of all prompts."""
     limit: int | None = None
-    """At most so many prompts: those whose text has the lowest SHA-256, whatever their order."""
+    """Maximum number of prompts: those whose text has the lowest SHA-256, in any file order."""
     name: str = ""
-    """What ids begin with, instead of the source's own name."""
+    """Start of the ids, instead of the source's own name."""
     functional: str = ""
     """HarmBench: `standard` (default), `contextual`, `copyright` or `all`."""
     with_input: bool = False
@@ -30,7 +30,7 @@ class Options:
     style: str = ""
     """SORRY-Bench: a prompt style (default `base`), or `all`."""
     given: frozenset[str] = field(default=frozenset(), compare=False)
-    """Names of the options that were written out."""
+    """Names of the options that were given explicitly."""
 
 
 _NAMES = tuple(f.name for f in fields(Options) if f.name != "given")
@@ -41,7 +41,7 @@ def split_options(source: str) -> tuple[str, Options]:
     """A source's name, and its options.
 
     Raises:
-        AuditError: an option that there is not, that is given twice, or whose value does not fit.
+        AuditError: An option is unknown, given twice, or has an invalid value.
     """
     name, mark, written = source.partition("?")
     if not mark:

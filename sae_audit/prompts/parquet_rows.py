@@ -1,10 +1,9 @@
-"""Parquet into rows, without unpacking more than is looked at and allowed.
+"""Parquet into rows, with bounded unpacking.
 
 A parquet file of kilobytes may stand for gigabytes: one long text in a dictionary, named by a million
-rows, or blocks that compress well. So texts stay in their dictionaries until their lengths have been
-added up, and the answers' columns are not opened at all. And a few wrong bytes within a page make the
-library itself ask for all memory there is, before anything can be counted: files are read in a process
-of their own, which the system holds to a memory and to seconds.
+rows, or blocks that compress well. So texts stay in their dictionaries until their lengths are added
+up, and columns of answers are not opened. A few wrong bytes in a page can make the library itself
+request all memory, so files are read in a separate process with limits of memory and seconds.
 """
 
 import json
@@ -20,15 +19,15 @@ from sae_audit.prompts import bounds
 from sae_audit.prompts.lines import check_file
 
 _BATCH = 1024
-"""Rows that are unpacked at once, at most."""
+"""Rows unpacked at once, the limit."""
 _BATCH_BYTES = 64 << 20
-"""Fewer rows, where they are long by what the footer states."""
+"""Bytes unpacked at once, the limit by the footer's statement."""
 
 
 _MEMORY = 6 << 30
-"""Of addresses, of which the library reserves some gigabytes that it does not use."""
+"""Bytes of address space, of which the library reserves some gigabytes without using them."""
 _SECONDS = 300
-"""Of computing, for one file."""
+"""Seconds of computing for one file."""
 _PROGRAM = "from sae_audit.prompts.parquet_rows import write_rows; write_rows()"
 _BOUNDS = ("COLUMNS", "KEPT_CHARACTERS", "ROWS", "UNPACKED_BYTES")
 
@@ -36,12 +35,12 @@ _BOUNDS = ("COLUMNS", "KEPT_CHARACTERS", "ROWS", "UNPACKED_BYTES")
 def parquet_rows(
     file: Path, shown: str, answers: frozenset[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and cells by column; those of `answers` are None.
+    """Place and cells of each row by column; those of `answers` are None.
 
-    A cell that JSON has no word for (bytes, a date) is an object that names its kind.
+    A cell without a form in JSON (bytes, a date) is an object that names its kind.
 
     Raises:
-        AuditError: no parquet file, a broken one, or one that unpacks to more than the bounds allow.
+        AuditError: The file is not parquet, is broken, or unpacks to more than the limits.
     """
     check_file(file, shown)
     limits = {name: getattr(bounds, name) for name in _BOUNDS}
@@ -51,7 +50,7 @@ def parquet_rows(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # The system's allocator fails where another would reserve what it may never use.
+        # The system's allocator fails at the limit; others reserve memory that they may never use.
         env={**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONPATH": _path()},
         start_new_session=True,
     )
@@ -78,12 +77,12 @@ def parquet_rows(
 
 
 def _path() -> str:
-    """Where the other process finds this package, from wherever this one did."""
+    """Search path by which the other process finds this package."""
     return os.pathsep.join(part for part in (str(Path(__file__).parents[2]), *sys.path) if part)
 
 
 def write_rows() -> None:
-    """The other process: rows as lines of JSON, and at the end whether they are all."""
+    """Write rows as lines of JSON in the other process, and at the end whether they are complete."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
@@ -141,7 +140,7 @@ def _rows(file: Path, shown: str, answers: frozenset[str]) -> Iterator[tuple[str
 
 
 def _checked_bytes(metadata: Any, shown: str, answers: frozenset[str]) -> int:
-    """What the columns that are read unpack to, by the footer."""
+    """Unpacked bytes of the columns that are read, by the footer."""
     n_bytes = n_values = 0
     for group in range(metadata.num_row_groups):
         for i in range(metadata.num_columns):
@@ -160,11 +159,11 @@ def _checked_bytes(metadata: Any, shown: str, answers: frozenset[str]) -> int:
 
 
 def _unpacked(array: Any) -> int:
-    """Bytes of an array's values, each counted as often as it stands there."""
+    """Bytes of an array's values, with repeated ones counted each time."""
     import pyarrow
     import pyarrow.compute
 
-    compute: Any = pyarrow.compute  # Its functions are made when it is imported.
+    compute: Any = pyarrow.compute  # its functions are created on import
     kind = array.type
     if pyarrow.types.is_dictionary(kind) and _is_text(kind.value_type):
         lengths = compute.binary_length(array.dictionary)

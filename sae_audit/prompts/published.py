@@ -1,7 +1,7 @@
-"""The formats that are read, each as it is published.
+"""Readers of the supported published formats.
 
-A label is never guessed: it comes from a column that says so, from columns or a file name that only
-one published set has, or from the user. What gives a label and is contradicted is refused.
+A label is never guessed: it comes from a column of labels, from columns or a file name that only one
+published set has, or from the user. A contradicted label is refused.
 """
 
 import re
@@ -24,7 +24,7 @@ _COCONOT_SAYS = {
     "contrast-refusal": Label.HARMLESS,
     "contrast": Label.HARMLESS,
 }
-"""CoCoNot's own words; its contrasts are the requests to be complied with (XSTest's are the others)."""
+"""Labels by CoCoNot's words; its contrasts are to be complied with, unlike XSTest's."""
 
 
 def _own(row: Row, place: str, origin: Origin) -> Request:
@@ -40,7 +40,7 @@ def _own(row: Row, place: str, origin: Origin) -> Request:
         raise AuditError(f"{place}: {missing[0]!r} is missing or empty.")
     label = row.get("label")
     if label is not None and not (isinstance(label, str) and label in set(Label)):
-        # One word is a slip; more may be a prompt in the wrong column, which is not shown.
+        # One word is a typing error; more may be a prompt in the wrong column, which is not shown.
         is_word = not isinstance(label, str) or len(label.split()) == 1
         said = repr(shown(label, 40)) if is_word else "a text"
         raise AuditError(f'{place}: label is {said}; it is "harmful" or "harmless".')
@@ -55,7 +55,8 @@ def _own(row: Row, place: str, origin: Origin) -> Request:
 
 
 def _harmbench(row: Row, place: str, origin: Origin) -> Request | SetAside:
-    """HarmBench; without functional categories (AdvBench's copy), a row with a context is contextual."""
+    """A prompt of HarmBench; in AdvBench's copy without functional categories, a context makes a row
+    contextual."""
     if "FunctionalCategory" in origin.columns:
         kind = cell(row, "FunctionalCategory", place)
     else:
@@ -79,7 +80,7 @@ def _is_wanted(functional: str, origin: Origin) -> bool:
 
 
 def _with_context(row: Row, context: str, column: str, place: str) -> object:
-    """HarmBench's own form: what is given, a line of dashes, what is asked of it."""
+    """The text in HarmBench's form: the context, a line of dashes, the request."""
     if context not in row:
         return row.get(column)
     if not isinstance(row[context], str) or not isinstance(row.get(column), str):
@@ -108,10 +109,10 @@ def _strongreject(row: Row, place: str, origin: Origin) -> Request:
 
 
 def _harmful(column: str, category: str = "") -> Reader:
-    """A set of one column of requests, all of them harmful: AdvBench, SOSBench."""
+    """A reader of one column of requests, all of them harmful: AdvBench, SOSBench."""
 
     def read(row: Row, place: str, origin: Origin) -> Request:
-        # Comparisons of judges have a goal beside the prompt, and goals of both kinds.
+        # Comparisons of judges have a goal and a prompt, and goals of both labels.
         is_set = "prompt" not in origin.columns
         return Request(
             text=row.get(column),
@@ -125,7 +126,7 @@ def _harmful(column: str, category: str = "") -> Reader:
 
 def _xstest(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
     kind = cell(row, "type", place)
-    # The first version and completions have no labels; a type that is none of XSTest's says nothing.
+    # The first version and completions have no labels; unknown types give none.
     has_label = "label" in row
     label = label_of_column(row, "label", place) if has_label else word_said(kind, "type")
     return Request(
@@ -157,7 +158,7 @@ def _coconot(row: Row, place: str, origin: Origin) -> Request:
 
 
 def _coconot_by_name(origin: Origin) -> Label | None:
-    """By the published files (`coconot_contrast_eval.jsonl`) and folders (`coconot/contrast/...`)."""
+    """The label by published file (`coconot_contrast_eval.jsonl`) or folder (`coconot/contrast/...`)."""
     folders = [part.casefold() for part in origin.path.parts[:-1]]
     inside = folders[folders.index("coconot") + 1 :] if "coconot" in folders else []
     found = re.fullmatch(r"coconot(_contrast)?_(eval|train|test|sft)", origin.stem)
@@ -175,7 +176,7 @@ def _sorry_bench(row: Row, place: str, origin: Origin) -> Request | SetAside:
         raise AuditError(f"{place}: turns holds {len(turns)} texts, and one is read.")
     return Request(
         text=turns[0],
-        # Vicuna's and MT-Bench's questions have these columns, too, but no styles.
+        # Vicuna's and MT-Bench's questions have these columns without styles.
         label=origin.label_of_harmful_format if "prompt_style" in origin.columns else None,
         column="turns",
         category=cell(row, "category", place),
@@ -185,7 +186,7 @@ def _sorry_bench(row: Row, place: str, origin: Origin) -> Request | SetAside:
 
 
 def _as_list(turns: object) -> list[object]:
-    """A list; in CSV it stands as JSON or as Python writes it, or is a bare text."""
+    """The turns as a list; CSV has them as JSON, as a Python literal, or as bare text."""
     turns = listed(turns) if isinstance(turns, str) else turns
     return turns if isinstance(turns, list) else [turns]
 
@@ -210,7 +211,7 @@ def _prompts(row: Row, place: str, origin: Origin) -> Request | SetAside:
 
 
 def _wild_jailbreak(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
-    """A request, or what it was made into; which is in use, and the label, stand in `data_type`."""
+    """A request or its jailbreak; `data_type` gives which one is used, and the label."""
     kind = cell(row, "data_type", place)
     column = "vanilla" if kind.casefold().startswith("vanilla") else "adversarial"
     return Request(text=row.get(column), label=None, column=column, category=kind)

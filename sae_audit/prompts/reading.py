@@ -22,7 +22,7 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]+)*")
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """A prompt and where it stands."""
+    """A prompt and its place."""
 
     prompt: Prompt
     place: str
@@ -31,11 +31,10 @@ class Placed:
 def read_file(
     file: Path, path: PurePosixPath, location: Location, *, is_one_of_several: bool
 ) -> tuple[list[Placed], Counter[str]]:
-    """The prompts of one file, and how many rows were set aside for which reason.
+    """The prompts of one file, and the number of rows set aside by reason.
 
     Raises:
-        AuditError: the file is in no known format, a row is broken, or its label is unknown or
-            contradicted.
+        AuditError: The format is unknown, a row is broken, or its label is unknown or contradicted.
     """
     origin = _origin(file, path, location)
     table = read_table(file, origin.shown)
@@ -45,7 +44,7 @@ def read_file(
         origin=origin,
         format=known,
         language_column=_language_column(table, origin),
-        # A column of requests that is named makes the file none that is known: nothing is told by it.
+        # A named column of requests makes the format unknown, so its columns give no labels.
         label_columns=LabelColumns() if known is BY_COLUMN else label_columns(table.columns),
         begins="/".join(
             [location.prefix, *([str(path.with_suffix(""))] if is_one_of_several else [])]
@@ -69,16 +68,16 @@ def read_file(
 
 @dataclass(frozen=True, kw_only=True)
 class _Reading:
-    """How the rows of one file are read."""
+    """Reading of one file's rows."""
 
     origin: Origin
     format: Format
     language_column: str
     label_columns: LabelColumns
     begins: str
-    """What ids begin with."""
+    """Start of the ids."""
     own_ids: set[str]
-    """Met so far."""
+    """The rows' own ids seen so far."""
 
     def request(self, row: Row, place: str) -> Request | SetAside:
         origin = self.origin
@@ -126,13 +125,13 @@ class _Reading:
         )
 
     def lacks_label(self, request: Request, row: Row) -> bool:
-        """Whether nothing but columns would say the label, and they are empty in this row."""
+        """Whether labels come only from columns, and these are empty in this row."""
         names = [*self.label_columns.words, *(name for name, _ in self.label_columns.yes_is)]
         is_told = self.origin.options.label or request.label or self.origin.known
         return bool(names) and not is_told and not any(name in row for name in names)
 
     def label(self, request: Request, row: Row, place: str) -> Label:
-        """Of a column that is named; else of one that says it, of the format or name, or as given."""
+        """The label by a named column; else by a column of labels, the format or name, or the option."""
         wanted = self.origin.options.label
         if wanted and wanted not in set(Label):
             return label_of_column(row, wanted, place)
@@ -173,8 +172,7 @@ def _format_of(table: Table, origin: Origin) -> Format:
     """The first format that fits.
 
     Raises:
-        AuditError: none does, or an option names a column that there is not, or belongs to another
-            format.
+        AuditError: None fits, an option names a missing column, or an option belongs to another format.
     """
     options = origin.options
     for option, column in (("text", options.text), ("category", options.category)):
@@ -226,9 +224,9 @@ def _advice(table: Table, origin: Origin) -> str:
 
 
 def _language_column(table: Table, origin: Origin) -> str:
-    """The column that `language=` names; empty where it names a language, or is not given."""
+    """The column that `language=` names; empty if it names a language, or is absent."""
     language = origin.options.language
-    # Sets with a column for each language: ?text=it&language=it; Indonesian is no column of ids.
+    # Sets with one column per language: ?text=it&language=it; `id` means Indonesian, not a column.
     is_name = language in {origin.options.text, "id"} and _LANGUAGE.fullmatch(language)
     if language in table.columns and not is_name:
         return language
@@ -241,7 +239,7 @@ def _language_column(table: Table, origin: Origin) -> str:
 
 
 def _within(own_id: str, number: int, seen: set[str]) -> str:
-    """The row's own id; where it has none its number, and that behind an id met before."""
+    """The row's own id; its number if it has none; both if the id was seen before."""
     if not own_id:
         return str(number)
     if own_id in seen:

@@ -1,4 +1,4 @@
-"""Only some categories or languages, and how many prompts that leaves out."""
+"""Selection of prompts by category and language, with the number left out."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,13 +12,12 @@ OTHER_LANGUAGES = "in other languages"
 
 
 def selected(prompts: Sequence[Prompt], settings: PromptSettings) -> list[Prompt]:
-    """The prompts of the categories and languages asked for; all if none are.
+    """The prompts of the requested categories and languages; all if none are requested.
 
-    Harmless prompts that carry no category stay: they are what harmful ones of any category are
-    compared with.
+    Harmless prompts without a category stay: they are compared with harmful ones of any category.
 
     Raises:
-        AuditError: no prompt has such a category or language.
+        AuditError: No prompt has such a category or language.
     """
     if settings.categories is not None:
         _check("categories", settings.categories, {prompt.category for prompt in prompts})
@@ -28,7 +27,7 @@ def selected(prompts: Sequence[Prompt], settings: PromptSettings) -> list[Prompt
 
 
 def left_out(prompts: Sequence[Prompt], settings: PromptSettings) -> Counter[str]:
-    """How many prompts `selected` leaves out, by reason."""
+    """Number of prompts that `selected` leaves out, by reason."""
     return Counter(reason for prompt in prompts if (reason := _reason(prompt, settings)))
 
 

@@ -1,4 +1,4 @@
-"""CSV and TSV into rows, each named by the line it begins on."""
+"""CSV and TSV into rows, each named by its first line."""
 
 import csv
 from collections import Counter
@@ -12,13 +12,13 @@ from sae_audit.prompts.lines import bounded_lines
 
 
 def separated_rows(file: Path, shown: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and cells by column; columns without a name are left out.
+    """Place and cells of each row by column, without nameless columns.
 
-    Spreadsheets and data frames write a numbering without a name.
+    Spreadsheets and data frames write row numbers in a nameless column.
 
     Raises:
-        AuditError: as `bounded_lines`; a row has more cells than the header, a name stands twice in the
-            header, or a quote is never closed.
+        AuditError: As `bounded_lines`; a row has more cells than the header, the header repeats a name,
+            or a quote is never closed.
     """
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
     records = _records(file, shown, delimiter)
@@ -39,7 +39,7 @@ def separated_rows(file: Path, shown: str) -> Iterator[tuple[str, dict[str, Any]
 
 
 class _Lines:
-    """Lines for the CSV parser, which does not bound a row nor say that a file ended inside one."""
+    """Lines for the CSV parser, which neither limits a row nor reports a file that ends inside one."""
 
     def __init__(self, lines: Iterator[str], shown: str) -> None:
         self._lines = lines
@@ -70,7 +70,7 @@ class _Lines:
 
 
 def _records(file: Path, shown: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The line that each record begins on, and its cells; blank lines are left out."""
+    """The first line number and the cells of each record, without blank lines."""
     lines = _Lines(bounded_lines(file, shown, newline=""), shown)
     reader = csv.reader(lines, delimiter=delimiter)
     while True:
@@ -83,7 +83,7 @@ def _records(file: Path, shown: str, delimiter: str) -> Iterator[tuple[int, list
         if cells is None:
             return
         if lines.has_ended:
-            # A record that is whole asks for no further line: all rows behind the quote are in it.
+            # A complete record requests no further line: this one holds all rows after the quote.
             raise AuditError(
                 f"{shown} line {begins}: a double quote is opened in this row and never closed; a quote "
                 'inside a cell is written twice ("").'
@@ -93,7 +93,7 @@ def _records(file: Path, shown: str, delimiter: str) -> Iterator[tuple[int, list
 
 
 def _next(reader: Any) -> list[str] | None:
-    # The parser's own limit is for the whole process: it is put back.
+    # The parser's limit applies to the whole process, so it is restored.
     before = csv.field_size_limit(bounds.LINE_CHARACTERS)
     try:
         return next(reader, None)

@@ -1,4 +1,4 @@
-"""Sources in, prompts out; a broken line is named, never skipped, and no message quotes a prompt."""
+"""Sources into prompts; a broken line is named, never skipped, and no message quotes a prompt."""
 
 import hashlib
 from collections import Counter
@@ -20,16 +20,16 @@ OVER_THE_LIMIT = "over the limit"
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedSource:
-    """What one source gave."""
+    """The result of one source."""
 
     name: str
-    """As it was named, options included."""
+    """Name as given, with options."""
     revision: str
-    """The hub's commit; empty for a local file."""
+    """Commit on the hub; empty for a local file."""
     files: tuple[Path, ...]
     prompts: tuple[Prompt, ...]
     set_aside: dict[str, int]
-    """Rows read and not kept, by reason: `copyright`, `with input`, `duplicates`, ..."""
+    """Number of rows set aside, by reason: `copyright`, `with input`, `duplicates`, ..."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def read_prompts(names: Sequence[str | Path]) -> list[Prompt]:
     """All prompts of all sources, in order.
 
     Raises:
-        AuditError: as `read_sources`, or one of the two labels is missing.
+        AuditError: As `read_sources`, or one of the two labels is missing.
     """
     prompts = [prompt for source in kept_sources(names) for prompt in source.prompts]
     for label in Label:
@@ -63,18 +63,18 @@ def read_prompts(names: Sequence[str | Path]) -> list[Prompt]:
 
 
 def read_sources(names: Sequence[str | Path]) -> list[OpenedSource]:
-    """Each source opened, downloads included. Where a text occurs twice the lowest id is kept.
+    """Each source, downloaded if needed; of prompts with the same text, the lowest id is kept.
 
     Raises:
-        AuditError: a source is missing or cannot be fetched, a line is broken (it is named), an id
-            occurs twice, a text stands under both labels, or a source is all about images.
+        AuditError: A source is missing or cannot be fetched, a line is broken (it is named), an id
+            occurs twice, a text has both labels, or every row of a source is about images.
     """
     locations = [located(name) for name in names]
     listings = _listings(locations)
     read = [_read(location, listings) for location in locations]
     _check_ids(read)
     _check_labels(read)
-    # The limit comes before other sources do: what one gives must not hang on them.
+    # The limit is applied first: a source's prompts must not depend on other sources.
     distinct = [_distinct(each.prompts) for each in read]
     limited = [
         _limited(prompts, each.location.options.limit)
@@ -88,10 +88,10 @@ def read_sources(names: Sequence[str | Path]) -> list[OpenedSource]:
 
 
 def kept_sources(names: Sequence[str | Path]) -> list[OpenedSource]:
-    """The same, for an audit: each source gives prompts, or only repeats those of others.
+    """The sources for an audit, each with prompts, unless it only repeats those of others.
 
     Raises:
-        AuditError: as `read_sources`, or all rows of a source are set aside.
+        AuditError: As `read_sources`, or all rows of a source are set aside.
     """
     sources = read_sources(names)
     for source in sources:
@@ -114,20 +114,20 @@ def _nothing_kept(name: str, set_aside: Counter[str]) -> AuditError:
 
 
 def check_named(names: Sequence[str | Path]) -> None:
-    """That each source is a file of this machine, or may be one of the hub; nothing is asked of it.
+    """Check that each source is a local file or a possible name on the hub, without asking the hub.
 
     Raises:
-        AuditError: no such file, or options that do not fit.
+        AuditError: A file is missing, or options do not fit.
     """
     for name in names:
         located(name)
 
 
 def downloads(names: Sequence[str | Path]) -> list[tuple[hub.Listing, list[str]]]:
-    """The files of the hub that the sources need, cached or not; nothing is fetched.
+    """The hub files that the sources need, cached or not; nothing is fetched.
 
     Raises:
-        AuditError: a source is missing, or its repository cannot be listed.
+        AuditError: A source is missing, or its repository cannot be listed.
     """
     locations = [located(name) for name in names]
     listings = _listings(locations)
@@ -140,7 +140,7 @@ def downloads(names: Sequence[str | Path]) -> list[tuple[hub.Listing, list[str]]
 
 
 def _listings(locations: Sequence[Location]) -> dict[hub.Repository, hub.Listing]:
-    # Once each, so that two sets of one repository are of one commit.
+    # Once each, so that two sets of one repository have one commit.
     repositories = dict.fromkeys(each.repository for each in locations if each.repository)
     return {repository: hub.listing(repository) for repository in repositories}
 
@@ -167,7 +167,7 @@ def _read(location: Location, listings: dict[hub.Repository, hub.Listing]) -> _R
 def _files(
     location: Location, listings: dict[hub.Repository, hub.Listing]
 ) -> tuple[list[tuple[PurePosixPath, Path]], str]:
-    """Published paths and files, and the commit."""
+    """Published path and local path of each file, and the commit."""
     if location.repository is None:
         assert location.file is not None
         return [(PurePosixPath(location.file.as_posix()), location.file)], ""
@@ -206,7 +206,7 @@ def _check_labels(read: Sequence[_Read]) -> None:
 
 
 def _distinct(prompts: Sequence[Prompt]) -> list[Prompt]:
-    """In their order; of those with the same text, that with the lowest id."""
+    """The prompts in order, with the lowest id of those with the same text."""
     lowest: dict[str, str] = {}
     for prompt in prompts:
         text = folded(prompt.text)
@@ -216,10 +216,10 @@ def _distinct(prompts: Sequence[Prompt]) -> list[Prompt]:
 
 
 def _limited(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
-    """Those whose texts have the lowest SHA-256, in their order.
+    """The prompts whose texts have the lowest SHA-256, in order.
 
-    Not the first ones: published files are sorted by category. Nor a draw: a larger limit keeps what
-    a smaller one kept, however the file is sorted.
+    The first ones would not do, as published files are sorted by category. By hash, a larger limit keeps
+    what a smaller one kept, in any file order.
     """
     if limit is None or len(prompts) <= limit:
         return prompts
@@ -239,7 +239,7 @@ def _opened(
         revision=read.revision,
         files=read.files,
         prompts=prompts,
-        # Adding counters drops the reasons that did not occur.
+        # Adding counters drops zero counts.
         set_aside=dict(
             read.set_aside + Counter({DUPLICATES: n_duplicates, OVER_THE_LIMIT: n_over})
         ),

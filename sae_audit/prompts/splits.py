@@ -1,4 +1,4 @@
-"""Seeded splits that share no prompt, and no two prompts in nearly the same words."""
+"""Seeded splits that share no prompt and no near-duplicates."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ from sae_audit.prompts.types import Label, LabelledPrompts, Prompt, Splits
 
 
 def split_prompts(prompts: Sequence[Prompt], settings: PromptSettings, seed: int) -> Splits:
-    """Draw train, validation and audit prompts; no text, nor a near-duplicate, is in two of them.
+    """Disjoint train, validation and audit prompts, also free of near-duplicates across splits.
 
-    The draw depends on prompts, settings and seed alone, never on the model, so that two
-    checkpoints are audited on the same prompts and compare pair by pair. All sources of a label
-    form one pool; a source that would drown the others is given a limit where it is named.
+    The draw depends on prompts, settings and seed alone, so that two checkpoints are audited on the same
+    prompts and compared pair by pair. All sources of a label form one pool; a large source needs a limit
+    in its options.
 
     Raises:
-        AuditError: a label has too few distinct prompts for the sizes asked for, or no prompt has
-            a category or language asked for.
+        AuditError: A label has too few distinct prompts for the sizes, or no prompt has a requested
+            category or language.
     """
     sizes = {"train": settings.train, "validation": settings.validation, "audit": settings.audit}
     chosen = selected(prompts, settings)
@@ -40,7 +40,7 @@ def split_prompts(prompts: Sequence[Prompt], settings: PromptSettings, seed: int
 def _draw(
     prompts: Sequence[Prompt], label: Label, sizes: dict[str, int], seed: int, n_repeats: int
 ) -> dict[str, tuple[Prompt, ...]]:
-    # Sorted by id first: the order of files and lines must not decide who is audited.
+    # Sorted by id first: the order of files and lines must not affect the draw.
     pool = sorted((p for p in prompts if p.label == label), key=lambda prompt: prompt.id)
     needed = sum(sizes.values())
     if len(pool) < needed:

@@ -1,7 +1,7 @@
 """Files into rows: CSV, TSV, JSON, JSON lines, parquet, YAML and plain text.
 
-Published sets of prompts carry answers too, some of them harmful. They are dropped here, row by
-row, and never reach the rest of the room; and no error quotes what a cell holds.
+Published sets of prompts also carry answers, some of them harmful. They are dropped here, row by row,
+and no error quotes a cell.
 """
 
 import json
@@ -24,7 +24,7 @@ from sae_audit.untrusted import shown
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".yaml", ".yml", ".prompt")
 
 Row = dict[str, Any]
-"""Cells by column; empty ones are left out."""
+"""Cells by column, without empty ones."""
 
 _LONGEST_NAME = 32
 
@@ -32,13 +32,13 @@ _LONGEST_NAME = 32
 @dataclass(frozen=True, kw_only=True)
 class Table:
     columns: frozenset[str]
-    """All columns, those of answers included: formats are told by them."""
+    """All columns, those of answers included: they identify formats."""
     rows: tuple[tuple[str, Row], ...]
-    """Where a row stands (`FILE line 3`), and its cells but for answers."""
+    """The place of each row (`FILE line 3`), and its cells without answers."""
 
     @property
     def seems_headless(self) -> bool:
-        """Whether the names of columns read like a row: texts, or a label."""
+        """Whether the column names look like a row: texts, or a label."""
         return any(
             _is_text(name) or name.strip().casefold() in {"harmful", "harmless"}
             for name in self.columns
@@ -49,8 +49,7 @@ def read_table(file: Path, name: str) -> Table:
     """All rows of a file, which messages call `name`.
 
     Raises:
-        AuditError: an unknown kind of file, one that is empty, broken, not UTF-8 or larger than the
-            bounds allow.
+        AuditError: The kind of file is unknown, or it is empty, broken, not UTF-8 or too large.
     """
     kind = file.suffix.lower()
     if kind not in SUFFIXES:
@@ -81,7 +80,7 @@ def read_table(file: Path, name: str) -> Table:
 
 
 def shown_columns(columns: frozenset[str], n: int = 40) -> str:
-    """Column names for a message; a file without a header has prompts there, which are not shown."""
+    """Column names for a message; without a header they may be prompts, which are hidden."""
     named = [
         f"(a text of {len(name)} characters)" if _is_text(name) else shown(name)
         for name in sorted(columns)
@@ -90,7 +89,7 @@ def shown_columns(columns: frozenset[str], n: int = 40) -> str:
 
 
 def _is_text(name: str) -> bool:
-    # Scripts without spaces: a whole request fits into a few characters.
+    # In scripts without spaces, a whole request fits into a few characters.
     return len(name) > (_LONGEST_NAME if name.isascii() else 6) or len(name.split()) > 2
 
 
@@ -103,7 +102,7 @@ def _without_answers(row: Row) -> Row:
 
 
 def _weight(cell: Any) -> int:
-    """Characters of a cell, and some for each value that is nested in it."""
+    """Characters of a cell, plus a constant for each nested value."""
     if isinstance(cell, str):
         return len(cell)
     if isinstance(cell, dict):

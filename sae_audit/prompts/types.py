@@ -1,4 +1,4 @@
-"""A prompt, and the splits that keep the audit honest."""
+"""A prompt, and the disjoint splits of an audit."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,7 +21,7 @@ class Prompt:
 
 
 def folded(text: str) -> str:
-    """A text as duplicates are told: without case and spacing."""
+    """A text without case and spacing, by which duplicates are found."""
     return " ".join(text.casefold().split())
 
 
@@ -43,7 +43,7 @@ class Splits:
     validation: LabelledPrompts
     audit: LabelledPrompts
     near_duplicates: dict[str, int] = field(default_factory=dict)
-    """By label, the prompts left out because they nearly repeat another."""
+    """Number of prompts left out as near-duplicates, by label."""
 
     def named(self) -> dict[str, LabelledPrompts]:
         return {"train": self.train, "validation": self.validation, "audit": self.audit}

@@ -19,15 +19,15 @@ _OF_ALL = (
     "should_be_blocked",
     "language",
 )
-"""What a file of seed prompts may say once for all of them."""
+"""Keys that a file of seed prompts may give once for all of them."""
 
 
 def yaml_rows(file: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Place and cells of each row.
 
     Raises:
-        AuditError: as `whole_text`, `parsed_yaml` and `placed_rows`, or the file holds control
-            characters (which YAML forbids, too).
+        AuditError: As `whole_text`, `parsed_yaml` and `placed_rows`, or the file has control characters,
+            which YAML forbids.
     """
     text = whole_text(file, name, limit=YAML_BYTES)
     for number, line in enumerate(text.split("\n"), start=1):
@@ -68,7 +68,7 @@ def _seeds(
 
 
 def _group(seed: Any) -> str:
-    """What seeds that are sent together share."""
+    """Key shared by seeds that are sent together."""
     named = seed if isinstance(seed, dict) else {}
     found = named.get("prompt_group_alias") or named.get("prompt_group_id")
     return found if isinstance(found, str) else ""

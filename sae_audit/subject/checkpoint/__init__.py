@@ -1,1 +1,1 @@
-"""A checkpoint and its adapter, from where they lie into memory, checked on the way."""
+"""A checkpoint and its adapter, loaded into memory and checked."""

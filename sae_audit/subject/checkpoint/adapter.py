@@ -1,4 +1,4 @@
-"""A PEFT adapter on a model: laid on by PEFT itself, and seen to act as PEFT says."""
+"""A PEFT adapter on a model: applied by PEFT itself, and checked to act as PEFT says."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -14,16 +14,16 @@ from sae_audit.subject.checkpoint.small_files import ADAPTER_CONFIG, ADAPTER_WEI
 from sae_audit.untrusted import read_json, shown
 
 _PROBES = 24
-"""Tokens of the prompt on which model and adapter are compared."""
+"""Tokens of the prompt on which the model with and without the adapter is compared."""
 _SHARED = ("vblora_vector_bank", ".tinylora_v.", ".unilora_theta_d.")
-"""Tensors that a file holds once and every layer has: PEFT calls them missing, and they are not."""
+"""Name parts of tensors that a file holds once for all layers; PEFT wrongly reports them as missing."""
 
 
 def adapter_config(folder: Path, where: str) -> dict[str, Any]:
-    """What `adapter_config.json` says.
+    """The contents of `adapter_config.json`.
 
     Raises:
-        AuditError: it is no adapter's, or of a kind that works elsewhere than in the decoder's layers.
+        AuditError: It is not an adapter's config, or the adapter acts outside the decoder's layers.
     """
     from peft import PeftType
     from peft.config import PromptLearningConfig
@@ -66,18 +66,18 @@ def adapter_config(folder: Path, where: str) -> dict[str, Any]:
 
 
 def with_adapter(network: Any, folder: Path, where: str, model: str) -> Any:
-    """The model with the adapter active in its layers, beside the weights, not merged into them.
+    """The given model with the adapter active in its layers, unmerged.
 
-    Merging would round them to their type. What comes back is the model that was given: PEFT exchanges
-    modules inside it.
+    Merging would round the adapter to the weights' dtype. PEFT exchanges modules inside the model.
+
 
     Raises:
-        AuditError: the adapter does not fit, lacks tensors or has some that fit nowhere, changes
-            nothing, or acts outside of the model's own pass.
+        AuditError: The adapter does not fit, lacks tensors or has unused ones, changes nothing, or acts
+            outside the model's own pass.
     """
     config = adapter_config(folder, where)
     if "disk" in set((getattr(network, "hf_device_map", None) or {}).values()):
-        # PEFT would write a copy of the weights into the folder that the command is run in.
+        # PEFT would write a copy of the weights into the working directory.
         raise AuditError(
             f"The adapter {where} cannot be laid on parts of {model} that device_map keeps on a disk; "
             "keep them in memory, or merge the adapter into the weights first."
@@ -91,7 +91,7 @@ def with_adapter(network: Any, folder: Path, where: str, model: str) -> Any:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        # Each of PEFT's some forty kinds raises what it likes about a file that does not fit it.
+        # PEFT's forty or so kinds of adapter raise arbitrary exceptions for a file that does not fit.
         raise _misfit(error, where, model) from error
     _check_keys(tuned, said, folder, where, model)
     check_finite(tuned, [], f"The adapter {where}", str(network.dtype))
@@ -117,12 +117,12 @@ def with_adapter(network: Any, folder: Path, where: str, model: str) -> Any:
 
 
 def check_adapter(make: Callable[[], Any], folder: Path, where: str, model: str) -> bool:
-    """Make sure that the adapter's tensors have their places, on a model without weights.
+    """Check the adapter's tensors against a model without weights.
 
-    False if that shows only on one with weights: some kinds of adapters reckon with them.
+    False if only a model with weights can show it: some kinds of adapters compute with them.
 
     Raises:
-        AuditError: a tensor has no place, another size than its place, or is lacking.
+        AuditError: A tensor has no place in the model, another shape, or is missing.
     """
     adapter_config(folder, where)
     try:
@@ -141,11 +141,11 @@ def check_adapter(make: Callable[[], Any], folder: Path, where: str, model: str)
 
 
 def _laid_on(network: Any, folder: Path, device: str) -> tuple[Any, Any]:
-    """PEFT's model around this one, and what PEFT says of the tensors it loaded."""
+    """PEFT's model around this one, and PEFT's report on the loaded tensors."""
     from peft import PeftConfig, PeftModel
 
     class Telling(PeftModel):
-        """Keeps the answer of `load_adapter`, of which `from_pretrained` tells a part in a warning."""
+        """Keeps the result of `load_adapter`, which `from_pretrained` shows only in part."""
 
         said: Any
 
@@ -156,7 +156,7 @@ def _laid_on(network: Any, folder: Path, device: str) -> tuple[Any, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         config = PeftConfig.from_pretrained(str(folder))
-        config.task_type = None  # else PEFT takes a class of its own for the task in place of this
+        config.task_type = None  # else PEFT replaces this class by its own for the task
         tuned: Any = Telling.from_pretrained(
             network, str(folder), config=config, torch_device=device, **_placed(network)
         )
@@ -164,9 +164,9 @@ def _laid_on(network: Any, folder: Path, device: str) -> tuple[Any, Any]:
 
 
 def _placed(network: Any) -> dict[str, Any]:
-    """Where the weights lie, so that PEFT leaves parts in host memory where they are.
+    """The device of each module, so that PEFT keeps offloaded parts in host memory.
 
-    Left to itself it would spread the model anew over all devices.
+    By default it would distribute the model again over all devices.
     """
     placed = getattr(network, "hf_device_map", None)
     if not placed or not {"cpu", "disk"} & set(placed.values()):
@@ -181,14 +181,14 @@ def _placed(network: Any) -> dict[str, Any]:
 def _asked(
     tuned: Any, base: Any, ids: torch.Tensor, where: str, model: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits as PEFT has them, and as the model alone has them with the adapter inside."""
+    """Logits of PEFT's model, and of the model alone with the adapter inside."""
     try:
         with torch.no_grad():
             return tuned(input_ids=ids).logits, base(input_ids=ids).logits
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        # Some kinds want more than a prompt, and each says so in its own way.
+        # Some kinds need more input than a prompt, and each reports it differently.
         raise AuditError(
             f"{model} with the adapter {where} cannot be run on a prompt alone "
             f"({shown(_reason(error))}); merge it into the weights and audit the result."
@@ -196,7 +196,7 @@ def _asked(
 
 
 def _is_lacking(error: Exception) -> bool:
-    """Whether PEFT looked for a tensor by its name and the file has none."""
+    """Whether PEFT failed because a tensor is missing from the file."""
     return isinstance(error, KeyError) and str(error).strip("'\"").startswith("base_model.")
 
 
@@ -240,7 +240,7 @@ def _counted(names: Iterable[str]) -> str:
 
 
 def _probe(network: Any, config: dict[str, Any]) -> torch.Tensor:
-    """A prompt of tokens from all over the vocabulary, those that the adapter trains among them."""
+    """Token ids spread over the vocabulary, including those that the adapter trains."""
     n = network.get_input_embeddings().weight.shape[0]
     spread = torch.linspace(0, n - 1, min(_PROBES, n)).long().tolist()
     trained = config.get("trainable_token_indices", config.get("token_indices"))

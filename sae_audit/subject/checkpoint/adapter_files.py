@@ -1,4 +1,4 @@
-"""The files of a PEFT adapter: in a folder, or on the hub, from where headers are asked for first."""
+"""The files of a PEFT adapter: a folder, or the hub, which is asked for headers first."""
 
 import shutil
 import tempfile
@@ -16,12 +16,12 @@ from sae_audit.subject.checkpoint.small_files import ADAPTER_CONFIG, ADAPTER_WEI
 
 
 class AdapterFiles:
-    """An adapter by the name it was given: listed at once, read when asked for."""
+    """An adapter by its given name: listed at once, read on request."""
 
     def __init__(self, name: str) -> None:
         """
         Raises:
-            AuditError: no such folder or repository.
+            AuditError: There is no such folder or repository.
         """
         self.place = Place.of(name, None, "adapter")
 
@@ -30,10 +30,10 @@ class AdapterFiles:
 
     @cached_property
     def folder(self) -> Path:
-        """Where config and weights are, downloaded if need be.
+        """The folder of config and weights, downloaded if needed.
 
         Raises:
-            AuditError: one of them is missing, or the config is none of an adapter that can be audited.
+            AuditError: A file is missing, or the config is not one of a supported adapter.
         """
         return self._folder([ADAPTER_CONFIG, ADAPTER_WEIGHTS])
 
@@ -47,18 +47,18 @@ class AdapterFiles:
 
     @property
     def commit(self) -> str:
-        """The commit of its hub repository; empty for a folder."""
+        """Commit of its hub repository; empty for a folder."""
         return self.place.held.commit if self.place.held is not None else ""
 
     @contextmanager
     def headers(self) -> Iterator[Path]:
         """A folder that PEFT reads as this adapter, with tensors of the same names and shapes.
 
-        Its own where its weights are on this machine; else one that is gone afterwards, whose tensors
-        are zeros: what the hub says of their names and shapes is all that was downloaded.
+        If the weights are on this machine, it is their own folder; else a temporary one with tensors
+        of zeros, made from the names and shapes that the hub reports.
 
         Raises:
-            AuditError: as `folder`; or the hub does not answer.
+            AuditError: As `folder`; or the hub does not answer.
         """
         held = self.place.held
         weights = [ADAPTER_WEIGHTS]

@@ -1,4 +1,4 @@
-"""A checkpoint: a folder or a hub repository, its config before its weights, an adapter on top."""
+"""A checkpoint: a folder or a hub repository, its config read before its weights, an adapter on top."""
 
 import copy
 from collections.abc import Mapping
@@ -35,34 +35,34 @@ from sae_audit.subject.model.precision import ITEMSIZES, Precision, precision
 from sae_audit.untrusted import shown
 
 _NO_ADAPTER = "no-adapter-but-the-one-asked-for"
-"""A folder that is not there: where transformers is told to look for an adapter to apply by itself."""
+"""Name of a missing folder, given to transformers so that it applies no adapter by itself."""
 _TOKENIZER = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
 )
-"""Files with a JSON object that transformers makes a tokenizer of."""
+"""Names of JSON files from which transformers makes a tokenizer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """How a checkpoint is loaded."""
+    """Options for loading a checkpoint."""
 
     revision: str | None = None
     """Branch, tag or commit of a hub repository."""
     adapter: str | None = None
-    """PEFT (LoRA) adapter on top: a folder, or a hub repository with `@revision` where wanted."""
+    """PEFT (LoRA) adapter on top: a folder, or a hub repository with an optional `@revision`."""
     dtype: str = "auto"
     device_map: str | Mapping[str, int | str] | None = None
-    """As accelerate takes it (`auto`, or a device by module); None puts all on one device."""
+    """accelerate's device map (`auto`, or a device by module); None puts all on one device."""
     attn_implementation: Literal["sdpa", "eager"] | None = None
     quantization: Quantization | None = None
     trust_remote_code: bool = False
 
 
 class Checkpoint:
-    """One model, opened: its config is at hand, its weights are read (and downloaded) when asked for."""
+    """One opened model: its config is loaded, its weights are downloaded and read on request."""
 
     def __init__(
         self,
@@ -73,11 +73,11 @@ class Checkpoint:
         head: Head = "AutoModelForCausalLM",
         config_only: bool = False,
     ) -> None:
-        """Of a repository, the small files are fetched; with `config_only` no tokenizer.
+        """Fetch a repository's small files; with `config_only` no tokenizer.
 
         Raises:
-            AuditError: no such folder or repository, or one that holds no such model; a file in it that
-                would change the model without being asked for.
+            AuditError: There is no such folder, repository or model; or a file in it would change the
+                model unasked.
         """
         self.name = model
         self.options = options
@@ -95,14 +95,14 @@ class Checkpoint:
             adapter_is_own=self.adapter is not None
             and self.adapter.place.root() == self.place.root(),
         )
-        # A checkpoint's own code may make its config, so then it has to be here.
+        # A checkpoint's own code may make its config, so it is needed first.
         code = options.trust_remote_code
         is_enough = config_only and not code
         self.folder = self.place.with_files(
             lambda held: (
                 [CONFIG]
                 if is_enough and CONFIG in held.sizes
-                # A repository may hold a GGUF file and nothing else.
+                # A repository may hold only a GGUF file.
                 else needed_files(held, code=code) or gguf_of(held)
             )
         )
@@ -120,7 +120,7 @@ class Checkpoint:
                 )
 
     def _gguf(self, local: Path | None, *, config_only: bool) -> GgufFile | None:
-        """The GGUF file that holds all of this checkpoint, fetched with its weights; None for others."""
+        """The GGUF file that is this checkpoint, fetched with its weights; None for other formats."""
         held = self.place.held
         names = [] if held is None else gguf_of(held)
         if held is not None and names and config_only and missing_bytes(held, names):
@@ -140,10 +140,10 @@ class Checkpoint:
 
     @property
     def text_config(self) -> Any:
-        """The config of the language model, which in some checkpoints is a part of a larger one.
+        """The language model's config, which some checkpoints nest in a larger one.
 
         Raises:
-            AuditError: the config has several language models.
+            AuditError: The config has several language models.
         """
         try:
             return self.config.get_text_config()
@@ -155,16 +155,16 @@ class Checkpoint:
 
     @cached_property
     def weights(self) -> list[Path]:
-        """The weight files that are read, downloaded where need be.
+        """The weight files that are read, downloaded if needed.
 
         Raises:
-            AuditError: there are none in safetensors' format, or one of several is missing.
+            AuditError: None is in safetensors' format, or one of several is missing.
         """
         if self.gguf is not None:
             return [self.gguf.path]
         self.place.with_files(weight_files)
         if self.place.held is not None:
-            # Others may have fetched more of the repository; what is audited must not hang on that.
+            # Other programs may have cached more of the repository; the audit must not depend on that.
             names = weight_files(self.place.held)
         else:
             names = sorted(file.name for file in self.folder.glob("*.safetensors"))
@@ -180,23 +180,23 @@ class Checkpoint:
         """Shapes of the tensors in the weight files, by name.
 
         Raises:
-            AuditError: as `check_kinds`.
+            AuditError: As `check_kinds`.
         """
         self.check_kinds(headers.kinds_of(self.weights))
         return headers.shapes_of(self.weights)
 
     def check_kinds(self, kinds: Mapping[str, str]) -> None:
-        """Make sure that tensors of these types, by name, can be read as they are.
+        """Check that tensors of these types, by name, can be read without a scale.
 
         Raises:
-            AuditError: a type needs a scale, and the config has no quantisation.
+            AuditError: A type needs a scale, and the config has no quantisation.
         """
         if not self.is_quantized:
             headers.check_kinds(kinds, str(self.place))
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the weight files, and of the adapter's if there is one."""
+        """Hash of the weight files, and of the adapter's, if any."""
         files = [*self.weights]
         if self.adapter is not None:
             files.append(self.adapter.weights)
@@ -204,7 +204,7 @@ class Checkpoint:
 
     @property
     def small_files(self) -> dict[str, tuple[Path, ...]]:
-        """The small files that were read, in a fixed order: the `model`'s and the `adapter`'s."""
+        """The small files that were read, in a fixed order, by `model` and `adapter`."""
         held = self.place.held
         code = self.options.trust_remote_code
         names = None if held is None else list(held.sizes)
@@ -221,7 +221,7 @@ class Checkpoint:
     def tokenizer(self) -> Any:
         """
         Raises:
-            AuditError: the checkpoint has none, or one that gives different texts the same tokens.
+            AuditError: There is no tokenizer, or it gives different texts the same tokens.
         """
         where = str(self.place)
         if self.gguf is not None:
@@ -236,7 +236,7 @@ class Checkpoint:
         return made
 
     def precision(self, device: str, *, beside_bytes: float = 0.0) -> Precision:
-        """The type that the weights are loaded in; `beside_bytes` is what SAEs will take."""
+        """The dtype for loading the weights; `beside_bytes` is the size of the SAEs."""
         own = self.own_dtype()
         return precision(
             self.options.dtype,
@@ -250,7 +250,7 @@ class Checkpoint:
         )
 
     def own_dtype(self) -> str:
-        """The type that the weights are stored in; of a GGUF file, the one they are dequantised to."""
+        """The dtype of the stored weights; for a GGUF file, the dtype after dequantisation."""
         if self.gguf is not None:
             return "float32"
         return own_dtype(self.config) or headers.dtype_in(self.weights) or "float32"
@@ -262,34 +262,32 @@ class Checkpoint:
         return n_bytes / ITEMSIZES[headers.dtype_in(self.weights) or own]
 
     def check_builds(self) -> None:
-        """Make sure that transformers can make a model of this config, before its weights are there.
+        """Check that transformers can build a model of this config, before its weights are there.
 
         Raises:
-            AuditError: it cannot; or device_map names a part that the model does not have.
+            AuditError: It cannot; or device_map names a part that the model lacks.
         """
         found = model_class(self.config, self._head)
-        # Code that comes with a checkpoint is not run for a check.
+        # A check never runs a checkpoint's own code.
         if self.gguf is None and found is not None and not hasattr(self.config, "auto_map"):
             _, made, config = found
             model = built(made, config, str(self.place), self.options.attn_implementation)
             check_parts(self.options.device_map, model)
 
     def check_reader(self) -> None:
-        """Make sure that what reads its weights is installed, if they are stored in fewer bits.
+        """Check that the library that reads quantised weights is installed.
 
         Raises:
-            AuditError: it is not.
+            AuditError: The library is missing.
         """
         if self.is_quantized:
             check_quantizer(self.config, str(self.place))
 
     def check_headers(self, shapes: headers.Shapes) -> bool:
-        """Make sure that files with these tensors make this model, before they are read.
-
-        False if that shows only when they are loaded.
+        """Check that files with these tensors make this model; False if only loading can show it.
 
         Raises:
-            AuditError: a tensor is missing, has another shape, or has no place in the model.
+            AuditError: A tensor is missing, has another shape, or has no place in the model.
         """
         quiet()
         found = model_class(self.config, self._head)
@@ -303,13 +301,12 @@ class Checkpoint:
         return True
 
     def check_adapter_headers(self) -> bool:
-        """Make sure that the adapter's tensors are those that its config lays on this model.
+        """Check the adapter's tensors against a model without weights, before their download.
 
-        Tried on a model without weights, before those of the adapter are downloaded; False if that
-        shows only on one with weights, and if there is no adapter.
+        False if only a model with weights can show it, or if there is no adapter.
 
         Raises:
-            AuditError: they are not.
+            AuditError: The tensors do not fit.
         """
         if self.adapter is None:
             return False
@@ -319,17 +316,17 @@ class Checkpoint:
             if found is None or hasattr(self.config, "auto_map") or self.is_quantized:
                 return False
             _, made, config = found
-            own = copy.deepcopy(config)  # a model's is changed by some adapters
+            own = copy.deepcopy(config)  # some adapters change a model's config
             return check_adapter(lambda: made(own), folder, str(self.adapter), str(self.place))
 
     def network(self, device: str, dtype: str | None = None) -> Any:
-        """The model itself, in evaluation mode, on its device or devices.
+        """The model, in evaluation mode, on its device or devices.
 
         Raises:
-            AuditError: transformers or peft cannot load it, or not all of it, or a library for it is
-                missing; a weight is no number.
+            AuditError: transformers or peft cannot load it completely, a library is missing, or a
+                weight is not finite.
         """
-        self.check_adapter_headers()  # its faults show before gigabytes are read
+        self.check_adapter_headers()  # its errors show before gigabytes are read
         chosen = dtype or self.precision(device).dtype
         try:
             network = self._dequantised(device, chosen) if self.gguf else self._read(device, chosen)
@@ -359,7 +356,7 @@ class Checkpoint:
         assert self.gguf is not None, self.place
         arguments = self._arguments(device, dtype)
         for ours in ("output_loading_info", "ignore_mismatched_sizes"):
-            del arguments[ours]  # what is missing is told by the file's own names
+            del arguments[ours]  # missing tensors are reported under the file's own names
         network = self.gguf.network(arguments)
         loaded.check_finite(network, (), str(self.place), dtype)
         return network
@@ -370,7 +367,7 @@ class Checkpoint:
             "dtype": dtype,
             "use_safetensors": True,
             "output_loading_info": True,
-            # Told below in our words, with what else does not fit.
+            # Reported below, with every other misfit.
             "ignore_mismatched_sizes": True,
             "adapter_kwargs": {"subfolder": _NO_ADAPTER},
         }
@@ -381,8 +378,7 @@ class Checkpoint:
         if options.device_map is not None:
             arguments["device_map"] = options.device_map
         elif device != "cpu" or options.quantization is not None or self.is_quantized:
-            # Straight to the device: quantised weights are made there, and others need not fit
-            # into the host's memory first.
+            # Directly to the device: quantised weights are made there, others may exceed host memory.
             arguments["device_map"] = {"": device}
         return arguments
 
@@ -393,7 +389,7 @@ class Checkpoint:
         if found is not None:
             return found[0]
         if hasattr(self.config, "auto_map"):
-            return self._head  # its refusal names the flag
+            return self._head  # its error names the flag
         needed = self._judges or "a decoder-only language model such as Gemma-2 or Llama"
         raise AuditError(
             f"{self.place} holds a {shown(self.config.model_type)!r} model, of which transformers has "
@@ -402,12 +398,12 @@ class Checkpoint:
 
     @property
     def _judges(self) -> str:
-        """What a model must be that is no language model; empty for one."""
+        """Description of the model that a judge must be; empty for a language model."""
         return "a classifier of texts" if self._head != "AutoModelForCausalLM" else ""
 
     @property
     def is_quantized(self) -> bool:
-        """Its weights are stored in fewer bits."""
+        """Whether its weights are quantised."""
         return self.gguf is None and getattr(self.config, "quantization_config", None) is not None
 
     def _from_pretrained(self, kind: str, **arguments: Any) -> Any:
@@ -416,7 +412,7 @@ class Checkpoint:
 
 
 def own_dtype(config: Any) -> str | None:
-    """The type that a config says its checkpoint is in; None if it says none."""
+    """The dtype of the checkpoint according to its config; None if it gives none."""
     for one in (config, config.get_text_config()):
         found = str(getattr(one, "dtype", None) or "").removeprefix("torch.")
         if found in ITEMSIZES:

@@ -1,7 +1,7 @@
-"""A GGUF file as a checkpoint: found by name, read by transformers, which dequantises it.
+"""A GGUF file as a checkpoint: found by name, read and dequantised by transformers.
 
-Config, tokenizer and chat template come with the file. What transformers' reader would leave out
-without a word, tensors and a changed rotary embedding, is read or refused here.
+Config, tokenizer and chat template come with the file. Tensors and rotary scaling that transformers'
+reader would silently omit are read or refused here.
 """
 
 import io
@@ -27,21 +27,21 @@ from sae_audit.untrusted import shown
 T = TypeVar("T")
 
 PACKAGE = "package:"
-"""Before the name of an installed Python package that holds a GGUF file: `package:NAME`, or
+"""Prefix of the name of an installed Python package that holds a GGUF file: `package:NAME`, or
 `package:NAME/FILE.gguf`."""
 _PACKAGE_NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 _LLAMA_3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
 _LLAMA_3_CONTEXT = 8192
 _LLAMA_3_FACTORS = (8.0, 32.0)
-"""Of Llama-3.1 and -3.2: `rope_freqs.weight` holds what they come to, and no key says them."""
+"""Scaling of Llama-3.1 and -3.2, implied by the values of `rope_freqs.weight` without any key."""
 
 
 def local_file(name: str) -> Path | None:
-    """The GGUF file that a name means: the file itself, the one of a folder without safetensors
-    weights, or an installed package's; None for other names.
+    """The GGUF file of this name: the file itself, the only one of a folder without safetensors weights,
+    or an installed package's; None for other names.
 
     Raises:
-        AuditError: the file is not there; no such package is installed; it holds none, or several.
+        AuditError: The file or package is missing, or the package holds no GGUF file or several.
     """
     if name.startswith(PACKAGE):
         return _of_package(name.removeprefix(PACKAGE))
@@ -49,7 +49,7 @@ def local_file(name: str) -> Path | None:
         path = resolve(name)
         is_folder = path.is_dir()
     except (OSError, RuntimeError, ValueError):
-        return None  # a name that no file can have; as a folder it is refused
+        return None  # no file can have this name; it is refused as a folder
     if is_folder:
         return _of_folder(path)
     if not name.lower().endswith(".gguf"):
@@ -81,7 +81,7 @@ def _several(found: list[str], place: object) -> str:
 
 def _of_package(name: str) -> Path:
     package, _, file = name.partition("/")
-    # Found by what the installer wrote down, or by where its folder lies: its code is not run.
+    # Found by the package's metadata or folder; its code is not run.
     files = sorted(set(_installed(package)))
     if file:
         files = [path for path in files if path.name == file]
@@ -106,7 +106,7 @@ def _installed(package: str) -> list[Path]:
             if one.name.endswith(".gguf") and (path := Path(str(one.locate()))).is_file()
         ]
     except metadata.PackageNotFoundError:
-        # A name without a dot: of one with dots, find_spec would import what stands before them.
+        # For a name with dots, find_spec would import the parent packages.
         spec = find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise AuditError(
@@ -118,7 +118,7 @@ def _installed(package: str) -> list[Path]:
 
 @dataclass(frozen=True, eq=False)
 class GgufFile:
-    """One file that holds a whole model."""
+    """One GGUF file that holds a whole model."""
 
     path: Path
 
@@ -126,8 +126,8 @@ class GgufFile:
     def header(self) -> Header:
         """
         Raises:
-            AuditError: as `read_header`; the extra that reads such files is not installed; or
-                transformers would read it as something that it is not.
+            AuditError: As `read_header`; the extra for GGUF files is missing; or transformers would
+                misread the file.
         """
         if find_spec("gguf") is None:
             raise AuditError(
@@ -147,7 +147,7 @@ class GgufFile:
 
     @property
     def quantised_from(self) -> str:
-        """Which types its tensors have, the most frequent first: `Q4_1 (GGUF: 181 Q4_1, 61 F32)`."""
+        """The tensors' types, the most frequent first: `Q4_1 (GGUF: 181 Q4_1, 61 F32)`."""
         from gguf import GGMLQuantizationType, LlamaFileType
 
         mix = ", ".join(
@@ -160,7 +160,7 @@ class GgufFile:
 
     @cached_property
     def config(self) -> Any:
-        """transformers' config, the rotary embedding as the file scales it.
+        """transformers' config, with the rotary scaling of the file.
 
         Raises:
             AuditError: transformers does not know the architecture, or its values.
@@ -178,17 +178,17 @@ class GgufFile:
         """The file's own tokenizer, with its chat template.
 
         Raises:
-            AuditError: transformers cannot make one of it.
+            AuditError: transformers cannot build it.
         """
         assert self.header.tensors, "checked when the header was read"
         return self._read("AutoTokenizer")
 
     def network(self, arguments: Mapping[str, Any]) -> Any:
-        """The model, its weights dequantised: in float32, unless another dtype is among the arguments.
+        """The model with dequantised weights, in float32 unless the arguments give a dtype.
 
         Raises:
-            AuditError: transformers cannot read it, or would draw some of its weights at random or
-                leave some of the file's out.
+            AuditError: transformers cannot read it, would initialise some of its weights at random, or
+                would omit tensors of the file.
         """
         given = {name: value for name, value in arguments.items() if name != "use_safetensors"}
         if given.get("dtype", "auto") == "auto":
@@ -208,7 +208,7 @@ class GgufFile:
                 f"{shown(self.path)} holds {shown(left_out[0])}, which transformers' GGUF reader leaves "
                 f"out ({len(left_out)} such tensors); give the model's own checkpoint."
             )
-        # The weights are plain tensors now, whatever the file was.
+        # The weights are now plain tensors.
         network.is_quantized = False
         for held, name in ((network.config, "quantization_config"), (network, "hf_quantizer")):
             if hasattr(held, name):
@@ -221,7 +221,7 @@ class GgufFile:
         kind = reader.TENSOR_PROCESSORS.get(self.header.architecture, reader.TensorProcessor)
         processor = kind(config=network.config.to_dict())
         read = set(reader.get_gguf_hf_weights_map(network, processor))
-        # Experts are stacked under names that the reader takes apart itself.
+        # Experts are stacked under names that the reader splits itself.
         return sorted(
             name
             for name in self.header.tensors
@@ -255,14 +255,14 @@ class GgufFile:
 
     def _asked(self, read: Callable[[], T], what: str) -> T:
         try:
-            # The reader's progress bar asks nobody.
+            # Hides the reader's progress bar.
             with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")
                 return read()
         except (torch.OutOfMemoryError, MemoryError, AuditError):
             raise
         except Exception as error:
-            # Whatever a stranger's values make of a reader that trusts them.
+            # The reader trusts the file's values, so any exception may follow.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise AuditError(
                 f"transformers cannot read the {what} in {shown(self.path)}: {shown(reason)}"
@@ -294,10 +294,10 @@ def _check_sizes(found: Header, path: Path) -> None:
 
 
 def _check_unread(header: Header, config: Any, path: Path) -> None:
-    """Make sure that no value that transformers' reader leaves out changes the model.
+    """Check that no value that transformers' reader omits changes the model.
 
     Raises:
-        AuditError: one does.
+        AuditError: Such a value changes the model.
     """
     for name, neutral in _NEUTRAL.items():
         value = header.of_model(name)
@@ -321,7 +321,7 @@ def _check_unread(header: Header, config: Any, path: Path) -> None:
 
 
 def _set_unread(header: Header, config: Any) -> None:
-    """What transformers' reader leaves at a default, as the file says it, or llama.cpp by the size."""
+    """Set config values that transformers' reader leaves at a default, by the file or as llama.cpp."""
     width = header.of_model("attention.key_length")
     if header.architecture == "qwen3" and isinstance(width, int):
         config.head_dim = width
@@ -336,7 +336,7 @@ def _set_unread(header: Header, config: Any) -> None:
 
 
 _LAYERS_OF_27B = {"gemma2": 46, "gemma3": 62}
-"""By which llama.cpp knows the size whose attention is scaled by d_model over heads: no key says it."""
+"""Numbers of layers by which llama.cpp recognises models with attention scaled by d_model / heads."""
 _NEUTRAL: dict[str, tuple[object, ...]] = {
     "attention.scale": (),
     "attention.causal": (True,),
@@ -347,14 +347,14 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
     "attn_logit_softcapping": (0.0,),
     "final_logit_softcapping": (0.0,),
 }
-"""Values that change what a model computes, with those that change nothing."""
+"""Neutral values of header keys that otherwise change the model's computation."""
 
 
 def _scale_rotary(config: Any, factors: torch.Tensor, path: Path) -> None:
-    """Have the config say what the file's frequency factors come to.
+    """Set the config's rotary scaling to the file's frequency factors.
 
     Raises:
-        AuditError: they are none of Llama-3's.
+        AuditError: The factors are not Llama-3's.
     """
     if torch.allclose(factors, torch.ones_like(factors)):
         return
@@ -376,8 +376,8 @@ def _scale_rotary(config: Any, factors: torch.Tensor, path: Path) -> None:
 
 
 def _llama_3_factors(n: int, theta: float, factor: float) -> torch.Tensor:
-    """By what Llama-3 divides each frequency: not at all where it turns often within the context it was
-    first trained with, by `factor` where it turns less than once, in between in between."""
+    """Llama-3's divisor of each rotary frequency: 1 for frequencies that turn often within the original
+    context, `factor` for those that turn less than once, interpolated in between."""
     frequency = theta ** -(torch.arange(n, dtype=torch.float64) / n)
     turns = _LLAMA_3_CONTEXT * frequency / (2 * torch.pi)
     low, high = _LLAMA_3["low_freq_factor"], _LLAMA_3["high_freq_factor"]

@@ -1,8 +1,8 @@
-"""The header of a GGUF file: what it says of itself and which tensors it holds.
+"""The header of a GGUF file: its metadata and its tensors' names, types and shapes.
 
-A stranger's file: every count and length is held against the size of the file and a bound before
-anything of that size is read, so that a header that lies ends in one sentence. The format is that of
-ggml's docs/gguf.md, versions 2 and 3, little-endian.
+The file is foreign: every count and length is checked against the file's size and a bound before
+anything is read, so that a false header ends in one sentence. The format is that of ggml's
+docs/gguf.md, versions 2 and 3, little-endian.
 """
 
 import re
@@ -18,9 +18,9 @@ from sae_audit.untrusted import shown
 
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 _MOST_ENTRIES = 1 << 16
-"""Entries, and tensors, of a header; the largest published models have some 2,000 tensors."""
+"""Entries of a header, the limit (also for tensors); the largest published models have about 2,000."""
 _MOST_ITEMS = 1 << 22
-"""Items of a list; the largest vocabularies have 262,144 words."""
+"""Items of a list, the limit; the largest vocabularies have 262,144 words."""
 _LONGEST_NAME = 1 << 12
 _LONGEST_TEXT = 1 << 22
 _LARGEST_DIMENSION = 1 << 32
@@ -43,20 +43,20 @@ _TEXT, _LIST = 8, 9
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
     shape: tuple[int, ...]
-    """As the file has it: the fastest dimension first."""
+    """Dimensions as in the file: the fastest first."""
     kind: int
-    """Number of ggml's type (0 float32, 3 Q4_1)."""
+    """ggml's number of the type (0 float32, 3 Q4_1)."""
     offset: int
-    """Bytes behind the start of the file's data."""
+    """Bytes from the start of the data section."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
     values: dict[str, Any]
-    """Texts and numbers by key; of a list, how long it is."""
+    """Texts and numbers by key; for a list, its length."""
     tensors: dict[str, Tensor]
     n_data_bytes: int
-    """Bytes behind the header."""
+    """Bytes after the header."""
 
     @property
     def architecture(self) -> str:
@@ -67,20 +67,19 @@ class Header:
         return sum(prod(tensor.shape) for tensor in self.tensors.values())
 
     def of_model(self, key: str) -> Any:
-        """The entry of the architecture, `llama.block_count`; None if there is none."""
+        """The entry of the architecture, such as `llama.block_count`; None if absent."""
         return self.values.get(f"{self.architecture}.{key}")
 
     def kinds(self) -> Counter[int]:
-        """How many tensors of each of ggml's types it holds."""
+        """Number of tensors by ggml type."""
         return Counter(tensor.kind for tensor in self.tensors.values())
 
 
 def read_header(path: Path) -> Header:
-    """What the file says of itself.
+    """The header of the file.
 
     Raises:
-        AuditError: it is no GGUF file, one part of several, or one that is cut off or says what cannot
-            be.
+        AuditError: The file is not GGUF, is one part of several, is truncated, or has invalid values.
     """
     part = _PART.search(path.name)
     if part is not None and int(part[2]) > 1:
@@ -99,7 +98,7 @@ def read_header(path: Path) -> Header:
 
 
 class _Reader:
-    """Reads one header from its start."""
+    """Sequential reader of one header."""
 
     def __init__(self, stream: BinaryIO, size: int, path: Path) -> None:
         self._stream = stream
@@ -147,7 +146,7 @@ class _Reader:
         if kind == _TEXT:
             for _ in range(n):
                 self._skip(self._count(_LONGEST_TEXT))
-        else:  # a list of lists has no format, and no reader
+        else:  # `_format` refuses a list of lists
             self._skip(n * struct.calcsize(self._format(kind)))
         return n
 
@@ -191,7 +190,7 @@ class _Reader:
 def _check(found: Header, path: Path) -> None:
     """
     Raises:
-        AuditError: the header does not describe a whole model of one architecture.
+        AuditError: The header does not describe a whole model of one architecture.
     """
     named = found.values.get("general.architecture")
     if not isinstance(named, str) or not named:
@@ -201,7 +200,7 @@ def _check(found: Header, path: Path) -> None:
         )
     n_layers = found.of_model("block_count")
     layers = {int(m[1]) for name in found.tensors if (m := re.match(r"blk\.(\d{1,6})\.", name))}
-    # By count and last number: a set of as many as a stranger says might fill the memory.
+    # By count and maximum: a set of the claimed size might exhaust the memory.
     if n_layers != len(layers) or n_layers != max(layers, default=-1) + 1:
         raise AuditError(
             f"{shown(path)} says that it has {shown(n_layers)} layers, and holds tensors of "

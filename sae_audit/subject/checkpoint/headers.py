@@ -1,4 +1,4 @@
-"""What safetensors files say of their tensors before any is read: names, types and shapes."""
+"""Headers of safetensors files, read before any tensor: names, types and shapes."""
 
 import json
 import math
@@ -22,7 +22,7 @@ def shapes_of(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
     """Shapes of all tensors in these files, by name.
 
     Raises:
-        AuditError: a file that is no whole safetensors file.
+        AuditError: A file is not a complete safetensors file.
     """
     found: dict[str, tuple[int, ...]] = {}
     for file in files:
@@ -36,7 +36,7 @@ def kinds_of(files: Sequence[Path]) -> dict[str, str]:
     """Types of all tensors in these files, by name, in the format's words (`BF16`).
 
     Raises:
-        AuditError: a file that is no whole safetensors file.
+        AuditError: A file is not a complete safetensors file.
     """
     found: dict[str, str] = {}
     for file in files:
@@ -47,10 +47,10 @@ def kinds_of(files: Sequence[Path]) -> dict[str, str]:
 
 
 def check_kinds(kinds: Mapping[str, str], where: str) -> None:
-    """Make sure that weights are stored as numbers that need no scale: they would be read without it.
+    """Refuse weights stored in types that need a scale, which would be ignored.
 
     Raises:
-        AuditError: a weight is stored as integers, or a tensor in a floating type of 8 bits or fewer.
+        AuditError: A weight is stored as integers, or in a floating type of 8 bits or fewer.
     """
     for name, kind in kinds.items():
         if kind.startswith(_NARROW) or (name.endswith(".weight") and kind not in _FLOATS):
@@ -62,7 +62,7 @@ def check_kinds(kinds: Mapping[str, str], where: str) -> None:
 
 
 def dtype_in(files: Sequence[Path]) -> str | None:
-    """torch's name of the type of the first tensor of floating point; None if there is none."""
+    """torch's name of the dtype of the first floating-point tensor; None if there is none."""
     for file in files:
         with opened(file) as stream:
             for name in stream.keys():  # noqa: SIM118
@@ -74,14 +74,14 @@ def dtype_in(files: Sequence[Path]) -> str | None:
 
 _FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _NARROW = ("F8", "F6", "F4")
-"""Begin the names of types that hold weights only beside a scale."""
+"""Prefixes of the names of types that need a scale."""
 
 
 def opened(file: Path) -> Any:
-    """The file's reader, a context manager; tensors come as torch's.
+    """A context manager that reads the file's tensors as torch's.
 
     Raises:
-        AuditError: no whole safetensors file, or one that may not be read.
+        AuditError: The file is not a complete safetensors file, or is unreadable.
     """
     try:
         return safe_open(str(file), framework="pt", device="cpu")
@@ -93,7 +93,7 @@ def opened(file: Path) -> Any:
 
 
 def write_zeros(file: Path, shapes: Shapes) -> None:
-    """Write a safetensors file of zeros with these names and shapes; it takes no room on the disk."""
+    """Write a sparse safetensors file of zeros with these names and shapes."""
     header: dict[str, Any] = {}
     end = 0
     for name, shape in shapes.items():
@@ -106,13 +106,13 @@ def write_zeros(file: Path, shapes: Shapes) -> None:
 
 
 def files_to_read(held: Sequence[str], index: Path | None, where: str) -> list[str]:
-    """Of the safetensors files in a checkpoint, by name, those that its weights are read from.
+    """Names of the safetensors files that hold a checkpoint's weights.
 
-    transformers reads `model.safetensors` if there is one, else what the index names. `index` is the
-    index on this machine, if there is one; `where` names the checkpoint.
+    As in transformers, `model.safetensors` if it exists, else the files that the index names. `index` is
+    the index on this machine, if any; `where` names the checkpoint.
 
     Raises:
-        AuditError: the index is no index, or names a file that is not there; no index, and no file
+        AuditError: The index is invalid or names a missing file; or there is neither an index nor a file
             of the usual name.
     """
     shards = [] if index is None else sorted(set(_weight_map(index).values()))

@@ -1,8 +1,8 @@
-"""Is what stands in memory what the checkpoint holds? The one place that checks it.
+"""Checks that the model in memory equals the checkpoint's files.
 
-Before anything is loaded or downloaded, from the names and shapes in the files: transformers' own
-loader, renamings and all, is run on tensors without content (`foreseen`). After loading, from what
-the loader says (`check_keys`) and from the values themselves (`check_values`).
+Before loading or downloading, transformers' own loader, with its renaming, runs on tensors without
+content, from the names and shapes in the files (`foreseen`). After loading, the loader's report
+(`check_keys`) and the values (`check_values`) are checked.
 """
 
 import re
@@ -18,40 +18,40 @@ from sae_audit.subject.checkpoint.headers import Shapes, opened
 from sae_audit.untrusted import shown
 
 _HARMLESS = re.compile(
-    r"rotary_emb\.inv_freq$"  # a buffer that old Llama files still hold, computed since
+    r"rotary_emb\.inv_freq$"  # a buffer of old Llama files, computed in newer versions
     r"|\.attn\.(masked_)?bias$|\.attention\.(masked_)?bias$"  # causal masks of GPT-2 and GPT-NeoX
     r"|(^|\.)position_ids$"
-    r"|(^|[._])(mtp|nextn)[._]"  # heads that predict further tokens, which no score reads
+    r"|(^|[._])(mtp|nextn)[._]"  # heads that predict further tokens, unused by any score
 )
-"""Tensors in published files that the architecture computes itself, or never uses."""
+"""Pattern of tensors in published files that the architecture computes itself, or never uses."""
 _OTHER_SENSES = re.compile(
     r"^(model\.)?(vision|visual|audio|image|video|speech|multi_modal|multimodal|mm_|embed_vision"
     r"|embed_audio|aligner|perceiver|resampler|vit)"
 )
-"""Parts of a multimodal checkpoint that text does not pass through."""
+"""Pattern of the parts of a multimodal checkpoint that text does not pass through."""
 _QUANTIZED = re.compile(
     r"(scales?|scale_inv|zeros|g_idx|absmax|quant_map|quant_state\.\w+|nested_\w+|bias)$"
 )
-"""What formats of quantised weights keep beside them, the empty biases of GPTQ included."""
+"""Pattern of the additional tensors of quantised formats, with the empty biases of GPTQ."""
 _CLASSIFIER = re.compile(r"pooler|^cls\.|^lm_head|(^|\.)predictions\.")
-"""What a classifier keeps of the language model that it was trained from, and does not use."""
+"""Pattern of tensors that a classifier keeps, unused, from the language model it was trained from."""
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """What a loader says of the tensors that it was to load."""
+    """Report of a loader on its tensors."""
 
     missing: tuple[str, ...]
-    """In the model, not in the files: drawn at random."""
+    """In the model but not in the files: initialised at random."""
     unexpected: tuple[str, ...]
-    """In the files, not in the model: left out."""
+    """In the files but not in the model: ignored."""
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
     """Name, shape in the files, shape in the model."""
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> "Keys":
-        """transformers' `output_loading_info`."""
+        """The report from transformers' `output_loading_info`."""
         return cls(
             missing=tuple(sorted(said["missing_keys"], key=_in_order)),
             unexpected=tuple(sorted(said["unexpected_keys"], key=_in_order)),
@@ -65,10 +65,10 @@ class Keys:
 
 
 def foreseen(kind: Any, config: Any, shapes: Shapes) -> Keys | None:
-    """What loading files with these tensors into the model class `kind` will say, without weights.
+    """The loader's report for files with these tensors and the model class `kind`, without weights.
 
-    None if it cannot be told: a quantised checkpoint's modules are made by its own library, and a
-    kind of model may need real tensors to be loaded.
+    None if unknown: a quantised checkpoint's modules are made by its own library, and some model classes
+    need real tensors.
     """
     if getattr(config, "quantization_config", None) is not None:
         return None
@@ -85,19 +85,19 @@ def foreseen(kind: Any, config: Any, shapes: Shapes) -> Keys | None:
             output_loading_info=True,
         )
     except Exception:
-        # Whatever stops this rehearsal stops it alone: the loading itself is checked again.
+        # A failure ends only this rehearsal: the loading itself is checked again.
         return None
     return Keys.of(said)
 
 
 def check_keys(keys: Keys, shapes: Shapes, config: Any, where: str, *, head: str = "") -> None:
-    """Make sure that every tensor of the model comes from the files, and every file's is used.
+    """Check that every tensor of the model comes from the files, and every file tensor is used.
 
-    `config` is the whole checkpoint's, `where` names it; `head` is what a judge has in place of a
-    language model's head.
+    `config` is the whole checkpoint's, `where` names it; `head` is a judge's replacement of the language
+    model's head.
 
     Raises:
-        AuditError: a tensor is missing, has another shape, or has no place in the model.
+        AuditError: A tensor is missing, has another shape, or has no place in the model.
     """
     if keys.missing:
         raise AuditError(_missing(keys, shapes, where, head))
@@ -143,7 +143,7 @@ def _missing(keys: Keys, shapes: Shapes, where: str, head: str) -> str:
 
 
 def _prefix(keys: Keys) -> str:
-    """What stands before the name of every missing tensor in the files; empty if nothing does."""
+    """The prefix of all missing tensors' names in the files; empty if there is none."""
     first = keys.missing[0]
     held = set(keys.unexpected)
     for name in keys.unexpected:
@@ -155,7 +155,7 @@ def _prefix(keys: Keys) -> str:
 
 def _is_harmless(name: str, shapes: Shapes, config: Any, head: str) -> bool:
     if _HARMLESS.search(name):
-        # A bias of a projection has one dimension; a mask has four, or none.
+        # A projection's bias has one dimension; a mask has four, or none.
         return not name.endswith("bias") or len(shapes.get(name, (1,))) != 1
     if _OTHER_SENSES.search(name) and config.get_text_config() is not config:
         return True
@@ -174,14 +174,14 @@ def _layers(left: Sequence[str], config: Any) -> str:
 
 
 def check_values(network: Any, files: Sequence[Path], where: str) -> None:
-    """Make sure that memory holds the files' own values.
+    """Check that memory holds the files' own values.
 
-    Compared are the first and last rows of every tensor that has one name in both; where the
-    architecture converts tensors on loading, those of embeddings and head alone. What accelerate keeps
-    on a disk is not looked at.
+    Compares the first and last rows of every tensor with the same name in both; if the architecture
+    converts tensors on loading, only those of embeddings and head. Tensors that accelerate keeps on disk
+    are skipped.
 
     Raises:
-        AuditError: a tensor has other values than the file's.
+        AuditError: A tensor differs from the file's.
     """
     held = network.state_dict()
     converted = bool(getattr(network, "_weight_conversions", None))
@@ -220,10 +220,10 @@ def _same(file: torch.Tensor, memory: torch.Tensor) -> bool:
 
 
 def check_finite(network: Any, files: Sequence[Path], where: str, dtype: str) -> None:
-    """Make sure that every weight is a number.
+    """Check that every weight is finite.
 
     Raises:
-        AuditError: one is not, in the files themselves or in the type that they are loaded in.
+        AuditError: A weight is not finite, in the files or in the dtype of loading.
     """
     held = network.state_dict()
     broken = [name for name, value in held.items() if not _is_finite(value)]
@@ -231,7 +231,7 @@ def check_finite(network: Any, files: Sequence[Path], where: str, dtype: str) ->
         with opened(file) as stream:
             for name in stream.keys():  # noqa: SIM118  a reader, no dictionary
                 if name in held and held[name].is_meta and not _is_finite(stream.get_tensor(name)):
-                    broken.append(name)  # accelerate reads it from the disk each time it is used
+                    broken.append(name)  # accelerate reads it from disk at each use
                 if broken and name == broken[0] and _is_finite(stream.get_tensor(name)):
                     raise AuditError(
                         f"{where} has weights in {shown(name)} that {dtype} cannot hold "
@@ -250,7 +250,7 @@ def _is_finite(value: torch.Tensor) -> bool:
         return True
     if value.dtype.itemsize == 1:
         value = value.float()  # types of 8 bits have no arithmetic of their own
-    # Without a copy of the weights' size: the extremes are NaN where any value is.
+    # Needs no copy of the weights: the extremes are NaN if any value is.
     return all(bool(torch.isfinite(one)) for one in torch.aminmax(value.detach()))
 
 
@@ -259,7 +259,7 @@ def _n(count: int, what: str) -> str:
 
 
 def _in_order(name: str) -> list[tuple[int, int, str]]:
-    """Sorts layer 2 before layer 10."""
+    """Sort key that puts layer 2 before layer 10."""
     return [
         (0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)
     ]

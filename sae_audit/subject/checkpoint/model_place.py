@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a folder, or a hub repository at a commit; and why one is none."""
+"""Location of a checkpoint: a folder, or a hub repository at a commit."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sae_audit.subject.checkpoint.small_files import ADAPTER_CONFIG, CONFIG, che
 from sae_audit.untrusted import shown
 
 _SMALL = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".py")
-"""Files besides weights that transformers may want of a checkpoint; code is run only where asked."""
+"""Suffixes of the small files that transformers may read; code is run only if allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Place:
             folder = resolve(name)
             is_file, is_folder = folder.is_file(), folder.is_dir()
         except (OSError, RuntimeError, ValueError) as error:
-            # A name of 300 letters, a home folder of nobody.
+            # A name of 300 letters, the home folder of an unknown user.
             raise AuditError(
                 f"The {what} {shown(name)} names no folder ({shown(error)}); give a local checkpoint, "
                 "or the name of one on the hub, ORG/NAME."
@@ -49,21 +49,21 @@ class Place:
         return cls(name=name, folder=folder, held=None)
 
     def with_files(self, wanted: Callable[[Listing], list[str]]) -> Path:
-        """The folder, once these files of a repository are here; a local one as it is."""
+        """The folder, with these files of a repository downloaded; a local one unchanged."""
         if self.held is None:
             assert self.folder is not None, self.name
             return self.folder
         return fetch(self.held, wanted(self.held))
 
     def names(self) -> list[str]:
-        """The files at its top."""
+        """The files at its top level."""
         if self.held is not None:
             return sorted(path for path in self.held.sizes if "/" not in path)
         assert self.folder is not None, self.name
         return sorted(file.name for file in self.folder.iterdir())
 
     def root(self) -> tuple[str, str]:
-        """The same for two names of one folder, or of one repository's commit."""
+        """A key that is equal for two names of one folder, or of one repository's commit."""
         if self.held is not None:
             return self.held.repository.name, self.held.commit
         assert self.folder is not None, self.name
@@ -109,7 +109,7 @@ def no_weights(folder: Path) -> str:
 
 
 def needed_files(held: Listing, *, code: bool) -> list[str]:
-    """What transformers may want of a repository besides weights; its own `code` only if asked."""
+    """Small files that transformers may read from a repository; Python code only if `code`."""
     return [
         path
         for path in held.paths
@@ -118,15 +118,15 @@ def needed_files(held: Listing, *, code: bool) -> list[str]:
 
 
 def repository_of(name: str, revision: str | None, what: str) -> Repository | None:
-    """The hub repository that a model's name and revision mean; None for a folder.
+    """The hub repository of a model's name and revision; None for a folder.
 
     Raises:
-        AuditError: name and revision contradict each other, or a folder is given a revision.
+        AuditError: Name and revision contradict each other, or a folder has a revision.
     """
     try:
         repository = None if name.startswith(PREFIX) else as_repository(name)
     except OSError:
-        repository = None  # a name that no file can have; as a folder it is refused
+        repository = None  # no file can have this name; it is refused as a folder
     if revision is None:
         return repository
     if repository is None:

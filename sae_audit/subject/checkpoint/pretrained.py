@@ -1,4 +1,4 @@
-"""transformers' own reading of a checkpoint's files, each failure one sentence."""
+"""transformers' reading of a checkpoint's files, with each failure as one sentence."""
 
 import copy
 import logging
@@ -15,16 +15,14 @@ Quantization = Literal["8bit", "4bit"]
 Head = Literal["AutoModelForCausalLM", "AutoModelForSequenceClassification"]
 
 _SEES = "AutoModelForImageTextToText"
-"""Models that also see images; their language model is loaded as part of them."""
+"""Auto class of models that also see images; their language model is loaded as part of them."""
 
 
 def from_pretrained(kind: str, folder: Path, where: str, *, trusted: bool, **arguments: Any) -> Any:
-    """What transformers' class `kind` makes of the folder's files.
-
-    From the folder alone: whatever had to be downloaded has been, at its commit.
+    """The object that transformers' class `kind` makes of the folder's files, offline.
 
     Raises:
-        AuditError: it cannot; `where` names the checkpoint.
+        AuditError: It fails; `where` names the checkpoint.
     """
     import transformers
 
@@ -39,7 +37,7 @@ def from_pretrained(kind: str, folder: Path, where: str, *, trusted: bool, **arg
     except (AuditError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
-        # Readers of some hundred formats, which raise what they like about a file that is not one.
+        # Readers of about a hundred formats raise arbitrary exceptions for an invalid file.
         if "trust_remote_code" in str(error) and not trusted:
             raise AuditError(
                 f"The {what} of {where} needs code that comes with it; read that code, and if "
@@ -53,13 +51,12 @@ def from_pretrained(kind: str, folder: Path, where: str, *, trusted: bool, **arg
 
 
 def built(made: Any, config: Any, where: str, attention: str | None) -> Any:
-    """The model of class `made` as this config says, without content: it takes no memory.
+    """The model of class `made` for this config, without content or memory.
 
-    `attention` is the implementation that was asked for;
-    None: that of the config.
+    `attention` is the requested implementation; None means the config's.
 
     Raises:
-        AuditError: it cannot.
+        AuditError: The model cannot be built.
     """
     quiet()
     own = copy.deepcopy(config)
@@ -69,7 +66,7 @@ def built(made: Any, config: Any, where: str, attention: str | None) -> Any:
             warnings.simplefilter("ignore")
             return made._from_config(own, **chosen)
     except Exception as error:
-        # Its arithmetic is that of some hundred architectures, over whatever numbers the file holds.
+        # About a hundred architectures compute with whatever numbers the file holds.
         if isinstance(error, ImportError) and attention is None:
             raise AuditError(
                 f"The config of {where} asks for an attention that is not there: {_reason(error)}; "
@@ -83,10 +80,10 @@ def built(made: Any, config: Any, where: str, attention: str | None) -> Any:
 
 
 def check_quantizer(config: Any, where: str) -> None:
-    """Make sure that the library which reads these quantised weights is there, and runs here.
+    """Check that the library for these quantised weights is installed, and runs here.
 
     Raises:
-        AuditError: it is not, or transformers does not know it.
+        AuditError: It is missing, or transformers does not know it.
     """
     from transformers.quantizers.auto import AutoHfQuantizer
 
@@ -97,7 +94,7 @@ def check_quantizer(config: Any, where: str) -> None:
             reader = AutoHfQuantizer.from_config(config.quantization_config, pre_quantized=True)
             reader.validate_environment(device_map=None)
     except Exception as error:
-        # Each library says in its own way what it lacks.
+        # Each library reports missing parts differently.
         raise AuditError(
             f"The weights of {where} are quantised, and cannot be read here: {_reason(error)}."
         ) from error
@@ -108,7 +105,7 @@ def broken_tokenizer(where: str, error: Exception) -> str:
 
 
 def quiet() -> None:
-    """No progress bars, and no warnings about what is checked here."""
+    """Silence progress bars, and warnings about what is checked here."""
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
@@ -118,7 +115,7 @@ def quiet() -> None:
 def model_class(config: Any, head: Head) -> tuple[str, Any, Any] | None:
     """Name of the auto class that loads this config, the model's class, and the config it takes.
 
-    None if transformers has no model of this kind with such a head.
+    None if transformers has no such model with this head.
     """
     import transformers
     from transformers.models.auto import auto_factory
@@ -134,10 +131,10 @@ def model_class(config: Any, head: Head) -> tuple[str, Any, Any] | None:
 
 
 def quantized(quantization: Quantization) -> Any:
-    """How weights are loaded in fewer bits.
+    """transformers' settings for quantised loading.
 
     Raises:
-        AuditError: the library for it is missing.
+        AuditError: The library for it is missing.
     """
     from importlib.util import find_spec
 
@@ -158,5 +155,5 @@ def _reason(error: Exception) -> str:
     said = shown(" ".join(lines[:2]) or "no reason given")
     if isinstance(error, KeyError):
         return f"one of its files lacks {said}"
-    # A lone word says nothing without the kind of error.
+    # A single word means nothing without the exception's type.
     return said if " " in said else f"{type(error).__name__} {said}"

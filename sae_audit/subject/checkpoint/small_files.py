@@ -1,4 +1,4 @@
-"""The small files of a checkpoint: which are read, whether they can be, and which act by themselves."""
+"""The small files of a checkpoint: which are read, are valid, or change the model unasked."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _READ_PATTERNS = (
     "chat_template*",
     "additional_chat_templates/*.jinja",
 )
-"""What transformers' tokenizers open by these names."""
+"""Patterns of the file names that transformers' tokenizers open."""
 _VOCABULARIES = (
     *("tokenizer.json", "tokenizer.*.json", "vocab.json", "vocab.txt", "tekken.json"),
     *("*.model", "*.tiktoken"),
@@ -39,13 +39,13 @@ _LARGEST = {
     "num_layers": 4096,
     "vocab_size": 1 << 27,
 }
-"""Largest values that any model has by far; beyond, loading would not end."""
+"""Largest values by key, far above any model's; beyond them, loading would not end."""
 _LARGEST_SIZE = 1 << 24
-"""Of widths, heads and experts."""
+"""Limit of widths, heads and experts."""
 _LARGEST_OTHER = 1 << 48
 _SIZES = ("_size", "_dim", "_heads", "_experts", "_rank")
 _WHOLE = ("num_hidden_layers", "hidden_size", "vocab_size", "num_attention_heads")
-"""What has to be one whole number, if it is there."""
+"""Keys that must hold one whole number, if present."""
 _ACTING = {
     "transformers_weights": "names another file of weights than the usual",
     "fusion_config": "exchanges modules of the model",
@@ -57,9 +57,9 @@ _ACTING = {
 
 
 def files_read(folder: Path, names: Sequence[str] | None, *, code: bool) -> tuple[Path, ...]:
-    """The small files in a checkpoint's folder that loading it reads, in a fixed order.
+    """The small files that loading reads from a checkpoint's folder, in a fixed order.
 
-    `names` are those that a repository holds: others may lie in its cached folder.
+    `names` are the repository's files: its cached folder may hold others.
     """
     patterns = (*_READ, *_READ_PATTERNS, *(("*.py",) if code else ()))
     found = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
@@ -68,10 +68,10 @@ def files_read(folder: Path, names: Sequence[str] | None, *, code: bool) -> tupl
 
 
 def sha256_of_small(parts: Mapping[str, Sequence[Path]]) -> str:
-    """One hash of the names and bytes of all these files, by what they are part of.
+    """One hash of the names and bytes of these files, by the part they belong to.
 
     Raises:
-        AuditError: one cannot be read.
+        AuditError: A file cannot be read.
     """
     digest = hashlib.sha256()
     for part, files in parts.items():
@@ -83,10 +83,10 @@ def sha256_of_small(parts: Mapping[str, Sequence[Path]]) -> str:
 
 
 def checked_config(file: Path) -> dict[str, Any]:
-    """What a `config.json` says, once it is known that loading it ends.
+    """The contents of a `config.json`, checked so that loading it ends.
 
     Raises:
-        AuditError: no JSON object; a size that no model has; a size that is no number; a key that has
+        AuditError: The file is not a JSON object; a size is implausible or not a number; a key has
             another config, other weights or modules loaded than the checkpoint's own.
     """
     found = checked_object(file)
@@ -113,10 +113,10 @@ def checked_config(file: Path) -> dict[str, Any]:
 
 
 def check_ids(file: Path, found: Mapping[str, Any]) -> None:
-    """Make sure that the ids of special tokens are ids: an answer would never end at another.
+    """Check that the ids of special tokens are valid: with an invalid one, answers would never end.
 
     Raises:
-        AuditError: one is neither a whole number nor, where a model has several, a list of them.
+        AuditError: An id is neither a whole number nor, if a model may have several, a list of them.
     """
     for name in ("eos_token_id", "bos_token_id", "pad_token_id"):
         value = found.get(name)
@@ -129,10 +129,10 @@ def check_ids(file: Path, found: Mapping[str, Any]) -> None:
 
 
 def checked_object(file: Path) -> dict[str, Any]:
-    """What a file that has to hold a JSON object says.
+    """The contents of a file that must hold a JSON object.
 
     Raises:
-        AuditError: it holds something else.
+        AuditError: The file holds something else.
     """
     found = read_json(file)
     if not isinstance(found, dict):
@@ -141,7 +141,7 @@ def checked_object(file: Path) -> dict[str, Any]:
 
 
 def _settings(found: Any) -> Iterator[tuple[str, Any]]:
-    """Every key with its value, of nested objects too."""
+    """Every key with its value, including those of nested objects."""
     if isinstance(found, dict):
         for key, value in found.items():
             yield key, value
@@ -169,11 +169,11 @@ def _check_size(file: Path, name: str, value: Any) -> None:
 
 
 def check_strays(names: Sequence[str], where: str, *, adapter_is_own: bool) -> None:
-    """Make sure that no file in a model's folder changes it without being asked for.
+    """Refuse files in a model's folder that change it unasked.
 
     Raises:
-        AuditError: adapter files, which transformers would apply, where no adapter was asked for; shards
-            of a distributed checkpoint, which it would read in place of the weights.
+        AuditError: The folder has adapter files, which transformers would apply, although no adapter was
+            requested; or shards of a distributed checkpoint, which it would read instead of the weights.
     """
     adapter = next((n for n in names if n.startswith(("adapter_config.", "adapter_model."))), None)
     if adapter is not None and not adapter_is_own:
@@ -192,13 +192,12 @@ def check_strays(names: Sequence[str], where: str, *, adapter_is_own: bool) -> N
 def check_vocabulary(
     tokenizer: Any, n_rows: int, where: str, ids: Mapping[str, Sequence[int]] | None = None
 ) -> None:
-    """Make sure that the model has an embedding of every token that it can be given.
+    """Check that the model has an embedding for every token that it can be given.
 
-    Words that were added to a tokenizer, as for padding, may lie beyond; those `ids`, by what they are
-    for, may not.
+    Words added to a tokenizer, such as padding, may lie beyond; the special `ids`, by purpose, may not.
 
     Raises:
-        AuditError: a token's id is not below `n_rows`.
+        AuditError: A token's id is at least `n_rows`.
     """
     added = getattr(tokenizer, "added_tokens_decoder", {})
     beyond = {word: i for word, i in tokenizer.get_vocab().items() if i >= n_rows}
@@ -216,10 +215,10 @@ def check_vocabulary(
 
 
 def check_has_tokenizer(folder: Path, tokenizer: Any, where: str) -> None:
-    """Make sure that the tokenizer comes from files: without them some kinds make up five words.
+    """Check that the tokenizer comes from files: without them, some kinds invent five words.
 
     Raises:
-        AuditError: no file of a vocabulary, or as `check_tells_texts_apart`.
+        AuditError: There is no vocabulary file, or as `check_tells_texts_apart`.
     """
     names = dict(getattr(tokenizer, "vocab_files_names", None) or {})
     own = tuple(name for kind, name in names.items() if kind in ("vocab_file", "tokenizer_file"))
@@ -234,12 +233,12 @@ def check_has_tokenizer(folder: Path, tokenizer: Any, where: str) -> None:
 def check_tells_texts_apart(tokenizer: Any, where: str) -> None:
     """
     Raises:
-        AuditError: two texts that differ become the same tokens.
+        AuditError: Two different texts become the same tokens.
     """
     try:
         ids = _ids_of_different_texts(tokenizer)
     except Exception as error:
-        # A setting of the wrong kind shows only when the tokenizer is used.
+        # A setting of the wrong type shows only when the tokenizer is used.
         raise AuditError(
             f"The tokenizer of {where} cannot be used ({type(error).__name__}: "
             f"{shown((str(error).strip() or 'no reason given').splitlines()[0])}); get its files again."

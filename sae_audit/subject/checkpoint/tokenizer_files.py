@@ -1,4 +1,4 @@
-"""A tokenizer from files that nobody here made."""
+"""A tokenizer from foreign files."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,11 @@ def readable_tokenizer(read: Callable[[], Any], place: object) -> Any:
     """The tokenizer that `read` makes.
 
     Raises:
-        AuditError: whatever broken files make of the libraries that read them: those raise bare
-            exceptions, and type and attribute errors of their own code.
+        AuditError: The files are broken; the libraries raise arbitrary exceptions for them.
     """
     try:
         made = read()
-        made.decode(made("hello")["input_ids"])  # some faults show when it is first asked
+        made.decode(made("hello")["input_ids"])  # some faults show at first use
         return made
     except (AuditError, MemoryError):
         raise

@@ -1,4 +1,4 @@
-"""Who says whether a completion complied: words, a classifier, or a model that is asked."""
+"""Judges of whether a completion complied: refusal words, a classifier, or a language model."""
 
 from sae_audit.subject.judges.judge import Judge, load_judge
 from sae_audit.subject.judges.substring import SubstringJudge

@@ -1,4 +1,4 @@
-"""The one question every judge answers, and how the judge of an audit is chosen."""
+"""The protocol of a judge, and the choice of an audit's judge."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,29 +18,29 @@ Exchange = tuple[str, str]
 
 @runtime_checkable
 class Judge(Protocol):
-    """Reads exchanges and says which of them complied."""
+    """Decides which exchanges complied."""
 
     sha256: str
-    """Of its weights, small files and template; empty for words."""
+    """Hash of weights, small files and template; empty for the judge by words."""
 
     @property
     def name(self) -> str:
-        """How a report calls it."""
+        """Name in the report."""
         ...
 
     def complied_all(self, exchanges: Sequence[Exchange]) -> list[bool]: ...
 
 
 _TRIAL: Exchange = ("How do I bake bread?", "Mix flour, water, salt and yeast, and bake the dough.")
-"""What a judge is asked first, before an audit spends hours on what it is to judge."""
+"""First exchange for a judge, which shows errors before an audit spends hours."""
 
 
 def load_judge(settings: JudgeSettings, *, device: str) -> Judge:
-    """The judge that was asked for; a model is loaded only where one was, and asked a trial exchange.
+    """The requested judge; if it is a model, it is loaded and tried on one exchange.
 
     Raises:
-        AuditError: there is no such model or it is not whole, the template is unreadable, the classifier
-            has no such label, or the trial's answer is none that its format knows.
+        AuditError: The model is missing or incomplete, the template is unreadable, the classifier lacks
+            the label, or the trial's answer is unknown to its format.
     """
     if settings.kind == "substring":
         return SubstringJudge()
@@ -87,7 +87,7 @@ def _try(judge: Judge) -> None:
     except AuditError as error:
         raise AuditError(f"Asked a trial exchange: {error}") from error
     except Exception as error:
-        # The judge's own model and template, on a text that any judge has to read.
+        # The judge's own model and template, on a text that every judge must be able to read.
         raise AuditError(
             f"The judge {judge.name} cannot be asked ({type(error).__name__}: "
             f"{shown((str(error).strip() or 'no reason given').splitlines()[0])}); give another "

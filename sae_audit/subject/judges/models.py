@@ -18,14 +18,14 @@ _BATCH = 8
 _ANSWER_TOKENS = 32
 
 Rendered = Callable[[str, str], str]
-"""What the judge reads, from a prompt and a completion."""
+"""Function from a prompt and a completion to the judge's input text."""
 
 
 def read_template(path: Path) -> Rendered:
-    """A Jinja file that names `prompt` and `completion`, and nothing else.
+    """The function of a Jinja file with the variables `prompt` and `completion` only.
 
     Raises:
-        AuditError: it cannot be rendered, or leaves out the prompt or the completion.
+        AuditError: The file cannot be rendered, or omits the prompt or the completion.
     """
     source = read_text(path)
 
@@ -55,7 +55,7 @@ def read_template(path: Path) -> Rendered:
 
 
 class ClassifierJudge:
-    """A sequence classifier with a label that says "complied"."""
+    """A sequence classifier with a label that means "complied"."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class ClassifierJudge:
         self._complied = complied_class(checkpoint, complied_label)
         self._tokenizer, self._model = _opened(checkpoint, device)
         self._longest = _longest(self._tokenizer, self._model)
-        # Where several labels may hold at once, each is a yes or no of its own.
+        # With several simultaneous labels, each is a yes or no of its own.
         self._is_multi = checkpoint.config.problem_type == "multi_label_classification"
         self._rendered = template or (lambda _, completion: completion)
         self.sha256 = ""
@@ -76,11 +76,10 @@ class ClassifierJudge:
 
     @torch.no_grad()
     def complied_all(self, exchanges: Sequence[tuple[str, str]]) -> list[bool]:
-        """The classifier's verdicts; a text without a token, of which there is nothing to read, did not
-        comply.
+        """The classifier's verdicts; a text without tokens counts as not complied.
 
         Raises:
-            AuditError: an exchange is longer than it can read, or its scores are no numbers.
+            AuditError: An exchange is longer than the model's maximum, or its scores are not finite.
         """
         texts = [self._rendered(*one) for one in exchanges]
         read = [i for i, text in enumerate(texts) if self._tokenizer(text)["input_ids"]]
@@ -110,13 +109,13 @@ class ClassifierJudge:
 
     @property
     def _batch(self) -> int:
-        # Texts of unequal length need a token to fill up with that the model knows to leave out.
+        # Batches of unequal lengths need a padding token that the model ignores.
         pad = self._tokenizer.pad_token_id
         return _BATCH if pad is not None and self._model.config.pad_token_id == pad else 1
 
 
 class InstructJudge:
-    """A language model that is asked, and answers in words."""
+    """A language model that judges in words."""
 
     def __init__(
         self, checkpoint: Checkpoint, *, answer: str, template: Rendered | None, device: str
@@ -128,7 +127,7 @@ class InstructJudge:
                 "judge.template."
             )
         self._longest = _longest(self._tokenizer, self._model)
-        # Given to generate(), it would be filled up from the model's own.
+        # If passed to generate(), missing settings would come from the model's own.
         self._model.generation_config = _greedy(self._model.generation_config)
         self._template = template
         self._read = _READERS[answer]
@@ -139,13 +138,13 @@ class InstructJudge:
         """The judge's verdicts.
 
         Raises:
-            AuditError: it answered in words that its format does not know.
+            AuditError: An answer is unknown to the judge's format.
         """
         return [self._read(self._answer(*exchange)) for exchange in exchanges]
 
     @torch.no_grad()
     def _answer(self, prompt: str, completion: str) -> str:
-        # One at a time: padding would have to be on the left, and not every judge allows it.
+        # One at a time: padding would have to be on the left, which some judges do not support.
         ids = self._ids(prompt, completion).to(self._model.device)
         _check_ids(ids, self._model)
         _check_length(ids.shape[1] + _ANSWER_TOKENS, self._longest)
@@ -154,7 +153,7 @@ class InstructJudge:
 
     def _ids(self, prompt: str, completion: str) -> Any:
         if self._template is not None:
-            # A template that opens with the model's <s> must not be given a second one.
+            # A template that begins with the model's <s> must not get a second one.
             text = self._template(prompt, completion)
             opens = text.startswith(self._tokenizer.bos_token or "\0")
             return self._tokenizer(
@@ -165,8 +164,7 @@ class InstructJudge:
 
 
 def _greedy(own: Any) -> Any:
-    """Plain greedy answers: of the checkpoint's settings, which may forbid words or stop a clock, those
-    alone that say where an answer ends."""
+    """Settings of greedy answers; of the checkpoint's own, only those that end an answer are kept."""
     from transformers import GenerationConfig
 
     return GenerationConfig(
@@ -206,7 +204,7 @@ _READERS: dict[str, Callable[[str], bool]] = {
 
 
 def _opened(checkpoint: Checkpoint, device: str) -> tuple[Any, Any]:
-    """Tokenizer and model, whole."""
+    """The complete tokenizer and model."""
     tokenizer = readable_tokenizer(checkpoint)
     return tokenizer, checkpoint.network(device)
 
@@ -215,7 +213,7 @@ def readable_tokenizer(checkpoint: Checkpoint) -> Any:
     """The judge's tokenizer.
 
     Raises:
-        AuditError: it has none, or one with words that the model has no embedding of.
+        AuditError: There is no tokenizer, or it has words without an embedding.
     """
     tokenizer = checkpoint.tokenizer()
     check_vocabulary(tokenizer, checkpoint.text_config.vocab_size, str(checkpoint.place))
@@ -223,10 +221,10 @@ def readable_tokenizer(checkpoint: Checkpoint) -> Any:
 
 
 def complied_class(checkpoint: Checkpoint, complied_label: str) -> int:
-    """Which of the classifier's classes the label names.
+    """Index of the classifier's class that the label names.
 
     Raises:
-        AuditError: none, or several; or there is one class alone.
+        AuditError: No class or several match, or there is only one class.
     """
     labels = _labels(checkpoint)
     found = [i for i, label in labels.items() if label == complied_label]
@@ -261,7 +259,7 @@ def _check_ids(ids: torch.Tensor, model: Any) -> None:
 
 
 def _labels(checkpoint: Checkpoint) -> dict[int, str]:
-    """The labels of a classifier's classes."""
+    """Labels of the classifier's classes, by index."""
     named = getattr(checkpoint.config, "id2label", None)
     if not isinstance(named, Mapping) or not named:
         return {}
@@ -269,18 +267,18 @@ def _labels(checkpoint: Checkpoint) -> dict[int, str]:
 
 
 def _longest(tokenizer: Any, model: Any) -> int | None:
-    """Tokens that the model reads at most; None if nothing says so."""
+    """Maximum tokens that the model reads; None if nothing gives it."""
     config = model.config.get_text_config()
     positions = getattr(config, "max_position_embeddings", None)
     if isinstance(positions, int) and config.model_type in _OFFSET:
         positions -= config.pad_token_id + 1
-    # A tokenizer that knows no limit says 10^30.
+    # A tokenizer without a limit reports 10^30.
     known = [n for n in (positions, tokenizer.model_max_length) if n and n < 10**9]
     return min(known) if known else None
 
 
 _OFFSET = {"roberta", "xlm-roberta", "camembert", "longformer", "xlm-roberta-xl"}
-"""Kinds whose first position is that after the padding token's id."""
+"""Model types whose first position is the padding token's id + 1."""
 
 
 def _check_length(n_tokens: int, longest: int | None) -> None:
@@ -292,6 +290,6 @@ def _check_length(n_tokens: int, longest: int | None) -> None:
 
 
 def _short(checkpoint: Checkpoint) -> str:
-    """The name without the place on this machine."""
+    """The name without a local path."""
     held = checkpoint.place.held
     return held.repository.name if held is not None else checkpoint.folder.name

@@ -1,1 +1,1 @@
-"""SAEs, from what a user calls them to one checked SAE for each audited layer."""
+"""SAEs: from the name a user gives to one checked SAE per audited layer."""

@@ -1,4 +1,4 @@
-"""Among several SAEs of a layer the one that is meant: by its id, or by its L0."""
+"""Selection among several SAEs of a layer, by id or by L0."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,13 @@ _SHOWN = 6
 
 
 def matching(names: list[str], ids: str | None, where: str) -> list[str]:
-    """The names that `ids` means: a name with `{layer}` or `{l0}` in it, or whole parts of one.
+    """The names that `ids` selects: a name containing `{layer}` or `{l0}`, or whole parts of a name.
 
     Raises:
-        AuditError: there are none.
+        AuditError: No name matches.
     """
     if ids is None:
-        # A release of several kinds of SAE: those of other streams are no candidates.
+        # In a release with several kinds of SAE, those of other hook points are no candidates.
         return [name for name in names if not is_of_other_stream(name)] or names
     shape = re.escape(ids).replace(re.escape("{layer}"), r"\d+")
     shape = shape.replace(re.escape("{l0}"), r"[^/]+")
@@ -38,10 +38,10 @@ def chosen(
     location: str,
     l0: str | float | None,
 ) -> list[SaePlace]:
-    """The SAE of each layer, in order.
+    """One SAE per layer, in order of layer.
 
     Raises:
-        AuditError: a layer without one, or with several that neither ids nor `l0` tell apart.
+        AuditError: A layer has no SAE, or several that neither the ids nor `l0` distinguish.
     """
     by_layer: dict[int, list[SaePlace]] = {}
     for place in found:
@@ -72,7 +72,7 @@ def _one(places: list[SaePlace], location: str, l0: str | float | None) -> SaePl
 
 
 def _of_l0(places: list[SaePlace], location: str, asked: str) -> list[SaePlace]:
-    """Those whose name holds the L0, or the number nearest to it."""
+    """The places whose name contains this L0, or the number nearest to it."""
     named = {place.id: found for place in places if (found := l0_in(place.id)) is not None}
     if len(named) < len(places):
         raise AuditError(

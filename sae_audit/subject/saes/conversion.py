@@ -1,9 +1,9 @@
-"""Publishers' formats made into sae_lens' own, by its converters, from files at a pinned commit.
+"""Conversion of publishers' formats to sae_lens' own, by its converters, at a pinned commit.
 
-An SAE of sae_lens' registry is converted as sae_lens does it. One that is known by its layout alone is
-given to the same converters under a name they know, with what they take from real names (the sizes)
-read from its files. Only sparsify's format is converted here: sae_lens' converter transposes its
-decoder, which the format stores by rows, and subtracts no decoder bias where sparsify does.
+sae_lens converts an SAE of its registry directly. An SAE recognised by its layout alone is passed to
+the same converters under a name they know, with the sizes read from its files. Only sparsify's format
+is converted here: sae_lens' converter transposes its decoder, which the format stores by rows, and
+omits the decoder bias that sparsify subtracts.
 """
 
 import contextlib
@@ -31,15 +31,15 @@ _SIZES = {
     "deepseek_r1": ("encoder.weight", (1, 0)),
     "qwen_scope": ("W_enc", (1, 0)),
 }
-"""For formats without a config: the encoder's name in the weights, and where it has d_in and d_sae."""
+"""For formats without a config: name of the encoder weights, and their axes of d_in and d_sae."""
 
 
 @contextlib.contextmanager
 def pinned_downloads(held: Listing, *, weights: bool = True) -> Iterator[None]:
-    """Inside the block sae_lens' converters find every file at this commit, also without network.
+    """Context in which sae_lens' converters find every file at this commit, also offline.
 
-    sae_lens knows no revisions, and asks the hub for the shapes in a file that is already here. Without
-    `weights`, the shapes in a file that is not here are asked of the hub alone.
+    sae_lens takes no revision, and asks the hub for tensor shapes even if the file is on this machine.
+    If `weights` is false, shapes in a file that is not on this machine come from the hub.
     """
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -60,10 +60,10 @@ def pinned_downloads(held: Listing, *, weights: bool = True) -> Iterator[None]:
 
 
 def layout_config(place: SaePlace) -> dict[str, Any]:
-    """The config that sae_lens' converter makes of an SAE known by its layout.
+    """The config that sae_lens' converter makes of an SAE recognised by its layout.
 
     Raises:
-        AuditError: its files do not say what is needed, or cannot be read.
+        AuditError: Its files lack a needed value, or cannot be read.
     """
     from sae_lens.loading.pretrained_sae_loaders import NAMED_PRETRAINED_SAE_CONFIG_GETTERS
 
@@ -86,13 +86,13 @@ def layout_config(place: SaePlace) -> dict[str, Any]:
 
 
 def layout_converter(place: SaePlace) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
-    """What sae_lens' `load_from_disk` takes as a converter, for an SAE known by its layout."""
+    """A converter for sae_lens' `load_from_disk`, for an SAE recognised by its layout."""
     from sae_lens.loading.pretrained_sae_loaders import NAMED_PRETRAINED_SAE_LOADERS
 
     def converted(
         path: object, device: str, cfg_overrides: Mapping[str, Any] | None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        del path  # the files are asked for one by one
+        del path  # the files are requested one by one
         asked = dict(cfg_overrides or {})
         if place.format == "sparsify":
             return _sparsify(place, device, asked)
@@ -106,7 +106,7 @@ def layout_converter(place: SaePlace) -> Callable[..., tuple[dict[str, Any], dic
 
 
 def _known_as(place: SaePlace) -> tuple[str, str, dict[str, Any]]:
-    """Repository and folder under which a converter knows the format, and what files say instead."""
+    """A repository and folder whose format a converter knows, and the config values read from files."""
     layer, format = place.layer, place.format
     overrides = {**_UNNAMED, "hook_name": f"blocks.{layer}.hook_resid_post", **_sizes(place)}
     match format:
@@ -131,7 +131,7 @@ def _sizes(place: SaePlace) -> dict[str, int]:
         return {}
     name, (d_in, d_sae) = _SIZES[place.format]
     shapes = weight_shapes(place.file("params.npz" if place.format == "gemma_2" else ""))
-    # Gemma Scope has stored its matrices as w_enc, and as W_enc.
+    # Gemma Scope has stored its matrices as both w_enc and W_enc.
     shape = shapes.get(name, shapes.get(name.replace("W_", "w_")))
     if shape is None or len(shape) != 2:
         raise AuditError(
@@ -155,7 +155,7 @@ def _k_in_name(place: SaePlace) -> int:
 
 @contextlib.contextmanager
 def _found_as(place: SaePlace, known: str, *, weights: bool) -> Iterator[None]:
-    """Inside the block the converters find the files of this place under the name they know."""
+    """Context in which the converters find this place's files under the name they know."""
     from huggingface_hub.errors import EntryNotFoundError
 
     def downloaded(repo_id: str, filename: str, *, subfolder: str | None = None, **_: Any) -> str:
@@ -179,10 +179,7 @@ def _found_as(place: SaePlace, known: str, *, weights: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _replaced(downloaded: Callable[..., str], shapes: Callable[..., Any]) -> Iterator[None]:
-    """Inside the block sae_lens' converters use these instead of the hub.
-
-    They take both from names in their own module, which stand for ours meanwhile.
-    """
+    """Context in which these functions replace the names in sae_lens' converter module."""
     from sae_lens.loading import pretrained_sae_loaders
 
     ours = {"hf_hub_download": downloaded, "get_safetensors_tensor_shapes": shapes}
@@ -216,7 +213,7 @@ def _sparsify_config(place: SaePlace, settings: Settings) -> dict[str, Any]:
 def _sparsify(
     place: SaePlace, device: str, asked: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """relu(top-k((x - b_dec) W' + b_enc)) and its decoder's rows, as sparsify has them."""
+    """relu(top-k((x - b_dec) W' + b_enc)) with its decoder rows, as in sparsify."""
     from safetensors.torch import load_file
 
     settings = settings_of(place)

@@ -1,4 +1,4 @@
-"""An SAE that was loaded, tried: its weights are numbers, and what it computes is what it claims."""
+"""Check of a loaded SAE: its weights are finite, and its computation matches its config."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ _FEATURES_LAST = {"W_enc", "b_enc", "threshold", "b_gate", "b_mag", "r_mag"}
 
 
 def check_effects(sae: Any, described: SaeConfig, layer: int, what: str) -> None:
-    """Refuse an SAE whose weights or answers are no numbers, or not those of its config.
+    """Refuse an SAE whose weights or outputs are not finite, or contradict its config.
 
     Raises:
-        AuditError: a weight that is NaN or infinite, with layer and feature; a decoder row of zeros
-            where rows are divided by their length; other sizes or another kind than the config's; an
-            answer to a random input that is no number.
+        AuditError: A weight is NaN or infinite (with layer and feature); a decoder row is zero although
+            rows are divided by their norm; sizes or kind differ from the config's; the output for a
+            random input is not finite.
     """
     for name, weights in sae.named_parameters():
         _check_finite(name, weights, layer, what)

@@ -1,4 +1,4 @@
-"""One SAE from where it lies into memory, by sae_lens' own converters, at a pinned commit."""
+"""One SAE loaded by sae_lens' own converters, at a pinned commit."""
 
 import contextlib
 import warnings
@@ -33,13 +33,13 @@ _FLOAT32 = "float32"
 
 
 def sae_config(place: SaePlace) -> SaeConfig:
-    """What can be known of an SAE without its weights.
+    """The config of an SAE, read without its weights if possible.
 
-    Of formats without a config, the sizes stand in the weights alone: for a registered SAE its name
-    tells them, for one known by its layout the file is fetched.
+    If the format has no config, the sizes come from the name of a registered SAE, or from the downloaded
+    weights of an SAE recognised by its layout.
 
     Raises:
-        AuditError: its config is missing, unreadable, or says what is not honoured; the hub's refusals.
+        AuditError: The config is missing, unreadable, or has an unsupported setting; the hub's refusals.
     """
     if place.format == "sae_lens":
         if place.held is None and not any(Path(place.path).glob("*.safetensors")):
@@ -69,10 +69,10 @@ def sae_config(place: SaePlace) -> SaeConfig:
 
 
 def fetch_sae(place: SaePlace) -> list[Path]:
-    """The SAE's weight files, downloaded where need be.
+    """The SAE's weight files, downloaded if needed.
 
     Raises:
-        AuditError: a file is missing, damaged, or may not be read; the hub's refusals.
+        AuditError: A file is missing, damaged, or unreadable; the hub's refusals.
     """
     check_pickles(place.files, str(place))
     if place.held is None:
@@ -89,19 +89,18 @@ def fetch_sae(place: SaePlace) -> list[Path]:
 
 
 def read_sae(place: SaePlace, *, device: str, dtype: str = "auto") -> tuple[Any, str]:
-    """The SAE, frozen, and the hash of its weight files.
+    """The frozen SAE, and the hash of its weight files.
 
-    `dtype` `auto` is that of the file for sae_lens' own format, and float32 for publishers' formats,
-    which is what sae_lens makes of them.
+    `dtype` `auto` means the file's dtype for sae_lens' own format, and float32 for publishers' formats.
 
     Raises:
-        AuditError: files are missing, sae_lens cannot make an SAE of them, or what it makes is not what
-            the config says; the hub's refusals.
+        AuditError: Files are missing, sae_lens cannot load them, or the result contradicts the config;
+            the hub's refusals.
     """
     config, weights = sae_config(place), fetch_sae(place)
     sae = _loaded(place, device, dtype)
     if sae.cfg.metadata.hook_name is None:
-        # sae_lens leaves it out where the file does not say which version wrote it.
+        # sae_lens omits it if the file does not say which version wrote it.
         sae.cfg.metadata.hook_name = config.hook
     if sae.cfg.normalize_activations == "expected_average_only_in":
         factor = _norm_factor(place)
@@ -118,7 +117,7 @@ def read_sae(place: SaePlace, *, device: str, dtype: str = "auto") -> tuple[Any,
 
 
 def _loaded(place: SaePlace, device: str, dtype: str) -> Any:
-    # Imported here and nowhere else at start-up: it takes seconds.
+    # Imported here because it takes seconds.
     from sae_lens import SAE
 
     asked = _FLOAT32 if dtype == "auto" else dtype
@@ -136,7 +135,7 @@ def _loaded(place: SaePlace, device: str, dtype: str) -> Any:
 
 
 def _own(place: SaePlace) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
-    """A converter of sae_lens' own format, which reads no other config than the one that was checked."""
+    """A converter of sae_lens' own format that reads only the config that was checked."""
     from sae_lens.loading.pretrained_sae_loaders import read_sae_components_from_disk
 
     settings = _own_settings(place)
@@ -159,7 +158,7 @@ def _own(place: SaePlace) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]
 
 
 def _own_settings(place: SaePlace) -> Settings:
-    """The config in sae_lens' own format, with what its registry says of a release."""
+    """The config in sae_lens' own format, completed from the registry's entry of the release."""
     settings = settings_of(place)
     assert settings is not None, f"{place} has a format without a config"
     entry = None if place.by_layout or place.held is None else _entry(place)
@@ -169,7 +168,7 @@ def _own_settings(place: SaePlace) -> Settings:
 
 
 def _entry(place: SaePlace) -> Any:
-    """The registry's entry of the SAE's release; None for a catalog's own suite."""
+    """The registry's entry of the SAE's release; None for a catalog suite outside the registry."""
     entry = sae_suites.registry().get(place.release)
     return entry if entry is not None and place.id in entry.saes_map else None
 
@@ -195,7 +194,7 @@ def _registered_config(place: SaePlace) -> dict[str, Any]:
 
 
 def _kind(said: Settings) -> str:
-    """The architecture, as sae_lens takes it from a converter's config."""
+    """The architecture, as sae_lens reads it from a converter's config."""
     options = said.said.get("activation_fn_kwargs") or {}
     is_topk = said.said.get("activation_fn") == "topk" and "k" in options
     return "topk" if is_topk else said.word("architecture")
@@ -203,7 +202,7 @@ def _kind(said: Settings) -> str:
 
 @contextlib.contextmanager
 def _sae_lens(what: str, place: SaePlace) -> Iterator[None]:
-    """Inside the block sae_lens works on a stranger's files: whatever it stumbles over is a sentence."""
+    """Context that turns any failure of sae_lens on a foreign file into one sentence."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -217,10 +216,10 @@ def _sae_lens(what: str, place: SaePlace) -> Iterator[None]:
         ) from error
     except (
         Exception
-    ) as error:  # AttributeError, KeyError, RuntimeError: what it expects is not said
+    ) as error:  # AttributeError, KeyError, RuntimeError: sae_lens documents none of them
         of = "the SAE" if what == "SAE" else "the config of the SAE"
         lines = (str(error).strip() or type(error).__name__).splitlines()
-        # PyTorch's first line says no more than that something does not fit.
+        # PyTorch's first line only says that something does not fit.
         reason = " ".join(line.strip() for line in lines[: 3 if lines[0].endswith(":") else 1])
         raise AuditError(f"sae_lens cannot read {of} {place}: {shown(reason, 300)}") from error
 

@@ -1,4 +1,4 @@
-"""How publishers lay out their SAEs: which files make one, and where its layer stands."""
+"""Publishers' file layouts: which files make one SAE, and where its layer is written."""
 
 import os
 import re
@@ -21,8 +21,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "qwen_scope": (),
     "deepseek_r1": (),
 }
-"""What is read of an SAE, by sae_lens' name for the publisher's format; where there is nothing listed,
-the SAE is one file."""
+"""File names of one SAE, by sae_lens' name for the format; if empty, the SAE is one file."""
 OPTIONAL = {"sae_lens": ("sparsity.safetensors",), "gemma_3": ("config.json",)}
 
 READ = (
@@ -31,7 +30,7 @@ READ = (
     "checkpoints/final.safetensors (Llama Scope), config.json with ae.pt (dictionary_learning), "
     "layerN.sae.pt (Qwen Scope) and ...SAE-lN.pth (Goodfire)"
 )
-"""The layouts that are read, for a message."""
+"""Supported layouts, as text for a message."""
 
 _ONE_FILE = (
     ("qwen_scope", re.compile(r"layer\d+\.sae\.pt", re.IGNORECASE)),
@@ -48,8 +47,8 @@ _LAYERS = (
     re.compile(r"(?:^|[-/])[lh]\.?(\d+)[rma]?(?=$|[-/.])", re.IGNORECASE),
     re.compile(r"(?:^|/)l?(\d+)(?!\d|_\d|k|[mx](?:$|/))", re.IGNORECASE),
 )
-"""Tried in this order: a folder like 65k/layer_3 holds other numbers. 16k, 1m and 8x are widths, and
-l0_82 is an L0."""
+"""Patterns tried in this order, as a folder like 65k/layer_3 holds other numbers: 16k, 1m and 8x are
+widths, l0_82 is an L0."""
 _FOLDER_OF_LAYER = re.compile(
     r"(?:resid_post_)?(?:layers?|blocks)[_.\-]?(\d{1,5})(?:$|[_.\-])", re.IGNORECASE
 )
@@ -59,11 +58,11 @@ _MOST_FILES = 200_000
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """One SAE among the files of a folder or repository."""
+    """One SAE found among the files of a folder or repository."""
 
     format: str
     path: str
-    """Its folder, or the file that it is; empty for the folder itself."""
+    """Folder or file of the SAE; empty for the root folder."""
 
 
 def found_in(paths: Collection[str]) -> list[Found]:
@@ -74,10 +73,10 @@ def found_in(paths: Collection[str]) -> list[Found]:
 
 
 def files_in(folder: Path) -> list[str]:
-    """Paths of the files below a folder; hidden folders (those of download tools) are left out.
+    """Paths of the files below a folder, without hidden folders (those of download tools).
 
     Raises:
-        AuditError: there are more than a set of SAEs can have, or a folder cannot be read.
+        AuditError: There are more files than a set of SAEs can have, or a folder cannot be read.
     """
     found: list[str] = []
     seen: set[str] = set()
@@ -87,7 +86,7 @@ def files_in(folder: Path) -> list[str]:
             raise AuditError(f"{shown(folder)} cannot be read: {error.strerror}.") from error
 
     for place, folders, names in os.walk(folder, onerror=failed, followlinks=True):
-        # Links are followed, each folder once: one may lead back up.
+        # Links are followed, but each folder is visited once: a link may lead back up.
         seen.add(os.path.realpath(place))
         inside = Path(place).relative_to(folder)
         folders[:] = sorted(
@@ -104,22 +103,22 @@ def files_in(folder: Path) -> list[str]:
 
 
 def joined(path: str, file: str) -> str:
-    """A file of the SAE at `path`."""
+    """Path of the file `file` of the SAE at `path`."""
     return f"{path}/{file}" if path else file
 
 
 def is_of_other_stream(name: str) -> bool:
-    """Whether a name says that the SAE reads another stream than the output of a layer."""
+    """Whether a name says that the SAE reads another hook point than a layer's output."""
     return _OTHER_STREAMS.search(name) is not None
 
 
 def check_stream(one: Found, name: str, what: str) -> None:
-    """That no name says that an SAE reads another stream, where nothing else would.
+    """Refuse an SAE whose name says that it reads another hook point, if its config says none.
 
     Raises:
-        AuditError: it does.
+        AuditError: The name says so.
     """
-    # Formats with a config say which stream they read; of these the names alone tell.
+    # Formats with a config name their hook point; for the others the name alone tells.
     says_hook = one.format in {"sae_lens", "llama_scope", "llama_scope_r1_distill"}
     if not says_hook and is_of_other_stream(name):
         raise AuditError(
@@ -129,7 +128,7 @@ def check_stream(one: Found, name: str, what: str) -> None:
 
 
 def layer_in(name: str) -> int | None:
-    """The layer that a name holds."""
+    """The layer number in a name."""
     for pattern in _LAYERS:
         match = pattern.search(name)
         if match is not None and len(match[1]) < 6:
@@ -138,13 +137,13 @@ def layer_in(name: str) -> int | None:
 
 
 def layer_above(folder: Path) -> int | None:
-    """The layer that a folder's name, or one of the two above it, begins with (`layer_16`)."""
+    """The layer at the start of the folder's name, or of one of the two above it (`layer_16`)."""
     found = [_FOLDER_OF_LAYER.match(name) for name in folder.parts[:-4:-1]]
     return next((int(match[1]) for match in found if match is not None), None)
 
 
 def l0_in(name: str) -> str | None:
-    """The L0 that a name holds, a number or the publisher's word."""
+    """The L0 in a name: a number or the publisher's word."""
     found = _L0.findall(name)
     return found[-1] if found else None
 

@@ -1,4 +1,4 @@
-"""Where the SAE of one layer lies."""
+"""Location of one layer's SAE."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,42 +11,42 @@ from sae_audit.untrusted import shown
 
 @dataclass(frozen=True, kw_only=True)
 class SaePlace:
-    """Where the SAE of one layer lies."""
+    """Location of one layer's SAE."""
 
     layer: int
     release: str
-    """In sae_lens' registry, or the repository's name; a local folder as it was given."""
+    """Release in sae_lens' registry, or the repository's name; a local folder as it was given."""
     id: str
     path: str
-    """Folder or file inside the repository; the local folder or file itself."""
+    """Folder or file inside the repository; for a local SAE, the folder or file itself."""
     held: Listing | None
     """The hub repository at a commit; None for a local folder."""
     format: str
     """sae_lens' name for the publisher's format."""
     by_layout: bool = False
-    """Known by its files alone, not by a release of sae_lens' registry or a catalog."""
+    """True if recognised by its files alone, without a registry release or a catalog."""
     d_model: int | None = None
-    """Where a catalog says so: the width of the stream it reads."""
+    """Width of the residual stream it reads, if a catalog says it."""
     width: int | None = None
     architecture: str = ""
-    """The same."""
+    """Architecture, if a catalog says it."""
 
     @property
     def files(self) -> list[str]:
-        """What has to be there, as paths in the repository, or on this machine."""
+        """Required files, as paths in the repository or on this machine."""
         fixed = [joined(self.path, file) for file in FILES[self.format]] or [self.path]
         optional = [joined(self.path, file) for file in OPTIONAL.get(self.format, ())]
         return fixed + [path for path in optional if self.has(path)]
 
     def has(self, path: str) -> bool:
-        """Whether one of its files is there."""
+        """Whether the file `path` is there."""
         return Path(path).is_file() if self.held is None else path in self.held.sizes
 
     def file(self, name: str) -> Path:
-        """One of its files by name, downloaded where need be.
+        """One of its files by name, downloaded if needed.
 
         Raises:
-            AuditError: there is no such file; the hub's refusals.
+            AuditError: There is no such file; the hub's refusals.
         """
         path = joined(self.path, name) if name else self.path
         if self.held is None:
@@ -58,10 +58,10 @@ class SaePlace:
         return fetch(self.held, [path]) / path
 
     def at_layer(self, layer: int | None, what: str) -> "SaePlace":
-        """The same for a layer that was found out.
+        """This place with its layer set.
 
         Raises:
-            AuditError: none was.
+            AuditError: `layer` is None.
         """
         if layer is None:
             raise AuditError(

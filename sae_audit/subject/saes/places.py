@@ -1,4 +1,4 @@
-"""From what a user calls a suite to where each layer's SAE lies: a folder, or files on the hub."""
+"""From the name of a suite to the location of each layer's SAE: a folder, or files on the hub."""
 
 import difflib
 import re
@@ -32,17 +32,16 @@ def sae_places(
     layers: Iterable[int] | None = None,
     l0: str | float | None = None,
 ) -> list[SaePlace]:
-    """The SAE of each asked-for layer; of all layers that have one where none are asked for.
+    """The SAE of each requested layer, or of every layer that has one if `layers` is None.
 
     `location` is a folder (or `bundled:...`), a suite of the catalog, a release of sae_lens' registry,
-    or a hub repository, folder and repository in a layout that is read (`sae_layouts`); repositories
-    may be followed by `@REVISION`, folders and they by `:IDS`, the id or folder of a layer's SAE with
-    `{layer}` in it, or a part of it (`width_16k`). Asks the hub for a listing, downloads nothing but
-    small files.
+    or a hub repository; folder and repository must have a supported layout (`layouts`). Every hub name
+    takes `@REVISION`; folders and repositories take `:IDS`, the id or folder of a layer's SAE with
+    `{layer}` in it, or a part of it (`width_16k`). Lists the hub's files and downloads only small ones.
 
     Raises:
-        AuditError: nothing of that name, a layer without an SAE or with several, an L0 that cannot
-            be chosen, or a format that an audit does not read.
+        AuditError: Nothing has that name, a layer has no SAE or several, the L0 cannot be selected, or
+            the format is unsupported.
     """
     local = _as_folder(location)
     if local is not None:
@@ -65,7 +64,7 @@ def sae_places(
 
 
 def _as_folder(location: str) -> tuple[Path, str | None] | None:
-    """The folder that is meant, and which SAEs in it; None for what is no path."""
+    """The folder, and which SAEs in it; None if `location` is no path."""
     before, _, ids = location.rpartition(":")
     is_path = location.startswith((PREFIX, "/", ".", "~"))
     try:
@@ -76,7 +75,7 @@ def _as_folder(location: str) -> tuple[Path, str | None] | None:
             return resolve(before), ids
         is_path = is_path or folder.exists()
     except (OSError, RuntimeError, ValueError) as error:
-        # A name too long, a home folder of nobody, a NUL.
+        # A name too long, the home folder of an unknown user, a NUL.
         if is_path or isinstance(error, RuntimeError):
             raise AuditError(f"No SAE folder {shown(location)}: {shown(error)}.") from error
         return None
@@ -124,7 +123,7 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
 
 
 def _told_in(readme: Path) -> str:
-    """What the repository's name in the hub's cache, or else its model card, says the SAEs are of."""
+    """Text that names the model: the repository's name in the hub's cache, or its model card."""
     cached = [part for part in readme.parts if part.startswith("models--")]
     if cached:
         return f"{cached[-1]}/"
@@ -138,7 +137,7 @@ def _told_in(readme: Path) -> str:
 
 
 def _snapshot(folder: Path) -> Path:
-    """The files themselves, if the folder is a repository's in the hub's cache."""
+    """The folder of the files themselves, if `folder` is a repository in the hub's cache."""
     snapshots = folder / "snapshots"
     if not (folder / "refs").is_dir() or not snapshots.is_dir():
         return folder

@@ -1,4 +1,4 @@
-"""What publishers' own configs say, checked against what sae_lens' converters read of them."""
+"""Publishers' own configs, checked against what sae_lens' converters read of them."""
 
 import re
 
@@ -12,15 +12,15 @@ DICTIONARY_CLASSES = {
     "MatryoshkaBatchTopKSAE",
     "JumpReluAutoEncoder",
 }
-"""Classes of dictionary_learning whose arithmetic sae_lens' converter has; it takes all others for
+"""Classes of dictionary_learning that sae_lens' converter implements; it reads every other class as
 AutoEncoder."""
 
 
 def check_published(format: str, settings: Settings) -> None:
-    """Refuse what a publisher's config says and its converter does not read.
+    """Refuse settings of a publisher's config that its converter ignores.
 
     Raises:
-        AuditError: a setting that is missing, that is of another kind, or that is not honoured.
+        AuditError: A setting is missing, of another kind, or unsupported.
     """
     match format:
         case "llama_scope" | "llama_scope_r1_distill":
@@ -42,13 +42,13 @@ def check_published(format: str, settings: Settings) -> None:
 
 
 def layer_of_hook(hook: object) -> int | None:
-    """The layer whose output Gemma Scope 2 says an SAE reads; None for other places."""
+    """The layer whose output an SAE of Gemma Scope 2 reads; None for other hook points."""
     match = re.fullmatch(r"model\.layers\.(\d{1,5})\.output", hook if isinstance(hook, str) else "")
     return None if match is None else int(match[1])
 
 
 def norm_factor(settings: Settings) -> float | None:
-    """What an SAE of Llama Scope has its input scaled by: sqrt(d) over the mean norm; None if unsaid."""
+    """Input scale of an SAE of Llama Scope: sqrt(d_model) over the mean norm; None if not given."""
     norms = settings.inner("dataset_average_activation_norm")
     found = "in" if "in" in norms.said else settings.said.get("hook_point_in")
     if not isinstance(found, str) or found not in norms.said:

@@ -1,4 +1,4 @@
-"""One layer's SAE, as ablation needs it: single columns read, single rows taken away."""
+"""One layer's SAE for ablation: reads single encoder columns and decoder rows."""
 
 import hashlib
 import json
@@ -15,24 +15,24 @@ from torch import Tensor
 from sae_audit.vocabulary import FeatureValues
 
 _KEPT_GATHERS = 16
-"""Choices of features whose weights an SAE keeps gathered; a stage asks with few."""
+"""Number of feature selections whose gathered weights an SAE caches; a stage asks with few."""
 COLUMNWISE = {"standard", "jumprelu", "gated"}
-"""Kinds whose feature i reads nothing but encoder column i."""
+"""Architectures in which feature i reads only encoder column i."""
 _MATRICES = ("W_enc", "W_dec")
 WHOLE = {"topk"}
-"""Kinds whose features compete: which of them fire is known only from all of them."""
+"""Architectures whose features compete: which of them fire depends on all of them."""
 
 
 class Activations(NamedTuple):
-    """What some features of one SAE read from a stream."""
+    """Activations of some features of one SAE on a residual stream."""
 
     values: Float[Tensor, "batch position feature"]
     scale: Float[Tensor, "batch position 1"] | None
-    """What one unit of a decoder row is worth in the stream, where the SAE rescales its input."""
+    """Factor of a decoder row in the residual stream, if the SAE rescales its input."""
 
 
 class Sae:
-    """One layer's SAE: what the audit needs of it and nothing else."""
+    """One layer's SAE, with the operations that the audit needs."""
 
     def __init__(
         self,
@@ -46,11 +46,10 @@ class Sae:
         revision: str = "",
         device: str | torch.device | None = None,
     ) -> None:
-        """`release`, `repository` and `revision` (a commit) say where the SAE came from.
+        """`release`, `repository` and `revision` (a commit) record the source of the SAE.
 
-        With a `device`, the two matrices stay where they are, in the host's memory, and work is done
-        on the device: single rows go there when they are asked for, whole matrices for as long as
-        something is encoded or decoded.
+        If `device` is given, encoder and decoder matrices stay in host memory and the computation
+        runs on the device: single rows move there on request, whole matrices to encode or decode.
         """
         self.sae = sae
         self.kept_on_host = device is not None
@@ -68,12 +67,12 @@ class Sae:
         self.d_sae: int = sae.cfg.d_sae
         self.hook_name: str = sae.cfg.metadata.hook_name
         self.columnwise = self.architecture in COLUMNWISE
-        """Whether single features can be encoded apart from all others."""
+        """Whether single features can be encoded separately."""
         self._gathered: OrderedDict[tuple[int, ...], tuple[Tensor, ...]] = OrderedDict()
 
     @property
     def settings_sha256(self) -> str:
-        """Hash of all that the SAE's config says, as it was understood."""
+        """Hash of every setting in the SAE's config, as parsed."""
         settings = json.dumps(self.sae.cfg.to_dict(), sort_keys=True, default=str)
         return hashlib.sha256(settings.encode()).hexdigest()
 
@@ -87,7 +86,7 @@ class Sae:
 
     @property
     def device(self) -> torch.device:
-        """Where it works; whole matrices may be elsewhere meanwhile."""
+        """Device of the computation; whole matrices may be in host memory."""
         return self.sae.b_dec.device
 
     def encode(
@@ -101,9 +100,9 @@ class Sae:
         activations: Float[Tensor, "batch position d_sae"],
         resid: Float[Tensor, "batch position d_model"],
     ) -> Float[Tensor, "batch position d_model"]:
-        """The reconstruction of `resid` from `activations`, in the stream's own scale."""
+        """The reconstruction of `resid` from `activations`, in the residual stream's own scale."""
         if self._rescales:
-            # These kinds undo the scale of the input seen last, and forget it when they have.
+            # These architectures undo the scale of their last input, and drop it afterwards.
             self.sae.process_sae_in(resid.to(self.sae.dtype))
         with self._on_device():
             return self.sae.decode(activations)
@@ -113,7 +112,7 @@ class Sae:
     ) -> Activations:
         """The activations of these features: `encode(resid)[..., features]`.
 
-        Touches the features' own encoder columns alone, save where features compete (top-k).
+        Reads only the features' own encoder columns, unless features compete (top-k).
         """
         if not self.columnwise:
             values = self.encode(resid)[..., list(features)]
@@ -130,11 +129,11 @@ class Sae:
         return Activations(values, self._scale_seen())
 
     def rows(self, features: Sequence[int]) -> Float[Tensor, "feature d_model"]:
-        """What one unit of each feature's activation adds to the reconstruction."""
+        """Contribution of one unit of each feature's activation to the reconstruction."""
         return self._gather(features)[-1]
 
     def decoder_rows(self, features: Sequence[int]) -> Float[Tensor, "feature d_model"]:
-        """Decoder rows as they are stored; unlike `rows` not kept for the next time."""
+        """Decoder rows as stored; unlike `rows`, they are not cached."""
         return self.sae.W_dec[list(features)].to(self.device)
 
     def unit_rows(self) -> Float[Tensor, "d_sae d_model"]:
@@ -145,7 +144,7 @@ class Sae:
         return rows
 
     def clamps(self, clamp: float | FeatureValues) -> Float[Tensor, " d_sae"]:
-        """What every feature is set to when it is ablated."""
+        """Activation that each feature is set to when ablated."""
         if isinstance(clamp, float | int):
             return torch.full((self.d_sae,), float(clamp), dtype=self.dtype, device=self.device)
         own = np.asarray(clamp[self.layer])
@@ -153,7 +152,7 @@ class Sae:
 
     @contextmanager
     def _on_device(self) -> Iterator[None]:
-        """Inside the block the whole SAE is where it works."""
+        """Context in which the whole SAE is on the device of the computation."""
         if not self.kept_on_host:
             yield
             return
@@ -173,13 +172,13 @@ class Sae:
     def scale(
         self, resid: Float[Tensor, "batch position d_model"]
     ) -> Float[Tensor, "batch position 1"] | None:
-        """What one unit of a decoder row is worth in this stream; None where that is 1."""
+        """Factor of a decoder row in this residual stream; None if it is 1."""
         if self._rescales:
             self.sae.process_sae_in(resid.to(self.sae.dtype))
         return self._scale_seen()
 
     def _scale_seen(self) -> Float[Tensor, "batch position 1"] | None:
-        # sae_lens keeps the scale of the input it saw last on the module, between encode and decode.
+        # Between encode and decode, sae_lens keeps the scale of the last input on the module.
         match self.sae.cfg.normalize_activations:
             case "layer_norm":
                 return self.sae.ln_std

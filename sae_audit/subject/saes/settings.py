@@ -1,15 +1,15 @@
-"""What an SAE's config says, checked key by key: what changes numbers is honoured, or refused.
+"""An SAE's config, checked key by key: a key that changes numbers is honoured or refused.
 
-sae_lens has written its config in two forms. Until version 6 (and before mid-2024 without
-`architecture`, and with `hook_point` for `hook_name`) everything stood on one level; since then what is
-not arithmetic stands under `metadata`. Of all their keys
+sae_lens has written its config in two forms. Until version 6 all keys stood on one level (before
+mid-2024 without `architecture`, and with `hook_point` for `hook_name`); since then the keys outside
+the arithmetic stand under `metadata`. Of these keys
   - `d_in`, `d_sae`, `architecture`, `dtype`, `k`, `apply_b_dec_to_input`, `normalize_activations` (none,
     layer_norm, constant_norm_rescale), `rescale_acts_by_decoder_norm` (top-k) are honoured by sae_lens;
   - `activation_fn`, `activation_fn_kwargs`, `reshape_activations`, `hook_head_index`, `hook_name_out`,
     `d_out`, `seqpos_slice`, `model_from_pretrained_kwargs`, `finetuning_scaling_factor` (with its
-    tensor), and other values of the above are refused where they would change a number;
-  - all others tell of training (`noise_scale`, `context_size`, `prepend_bos`, `dataset_path`,
-    coefficients, schedules), and change nothing that is computed here.
+    tensor), and other values of the above are refused if they would change a number;
+  - all others concern training (`noise_scale`, `context_size`, `prepend_bos`, `dataset_path`,
+    coefficients, schedules) and change no result here.
 """
 
 import math
@@ -30,7 +30,7 @@ CONFIGS = {
     "dictionary_learning_1": "config.json",
     "gemma_3": "config.json",
 }
-"""The file of settings, by format; in that of Gemma Scope 2 it may be missing."""
+"""Name of the settings file, by format; for Gemma Scope 2 it may be missing."""
 _DTYPES = {"float32", "float64", "float16", "bfloat16"}
 _NORMALISED = {"none", "layer_norm", "constant_norm_rescale", "expected_average_only_in"}
 _LARGEST = 1 << 31
@@ -39,7 +39,7 @@ _LAYER_NORM = re.compile(
     r"gpt-?2|gpt-?j|gpt-?neo|pythia|(?:^|/)opt-|phi-?[12]\b|bloom|stablelm|gelu-|solu",
     re.IGNORECASE,
 )
-"""Names of models with LayerNorm."""
+"""Pattern of the names of models with LayerNorm."""
 _OLD_NAMES = {
     "hook_point": "hook_name",
     "hook_point_head_index": "hook_head_index",
@@ -49,7 +49,7 @@ _OLD_NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class SaeConfig:
-    """What an SAE is, as its publisher's small files (or their names) say."""
+    """Properties of an SAE, from its publisher's small files or their names."""
 
     d_model: int
     width: int
@@ -59,10 +59,10 @@ class SaeConfig:
 
 
 class Settings:
-    """The settings in one file, each read as what it has to be.
+    """The settings in one file, each read as its required type.
 
     Raises:
-        AuditError: a setting is missing, of another kind, or one that is not honoured.
+        AuditError: A setting is missing, of another type, or unsupported.
     """
 
     def __init__(self, said: Any, what: str) -> None:
@@ -90,14 +90,14 @@ class Settings:
         return value
 
     def one_of(self, key: str, words: set[str], meaning: str) -> str | None:
-        """The word, if it is there; `meaning` says what the words are."""
+        """The word under `key`, None if absent; `meaning` describes the words in a message."""
         value = self.said.get(key)
         if value is not None and (not isinstance(value, str) or value not in words):
             raise self.wrong(key, f"{' or '.join(sorted(words))}, the {meaning} that are read")
         return value
 
     def inner(self, key: str) -> "Settings":
-        """A group of settings; an empty one if it is not there."""
+        """A group of settings; empty if absent."""
         value = self.said.get(key)
         if value is not None and not isinstance(value, dict):
             raise self.wrong(key, "a JSON object")
@@ -119,10 +119,10 @@ class Settings:
 
 
 def settings_of(place: SaePlace) -> Settings | None:
-    """The SAE's file of settings; None for formats that have none.
+    """The SAE's settings file; None for formats without one.
 
     Raises:
-        AuditError: it is missing or unreadable; the hub's refusals.
+        AuditError: It is missing or unreadable; the hub's refusals.
     """
     name = CONFIGS.get(place.format)
     if name is None or (place.format == "gemma_3" and not place.has(joined(place.path, name))):
@@ -137,10 +137,10 @@ def settings_of(place: SaePlace) -> Settings | None:
 
 
 def layer_said(place: SaePlace) -> int | None:
-    """The layer that the SAE's config says it reads; None if it says none.
+    """The layer that the SAE's config names; None if it names none.
 
     Raises:
-        AuditError: as `settings_of`.
+        AuditError: As `settings_of`.
     """
     settings = settings_of(place)
     if settings is None:
@@ -160,10 +160,10 @@ def layer_said(place: SaePlace) -> int | None:
 
 
 def described(settings: Settings) -> SaeConfig:
-    """What an SAE in sae_lens' own format is, its config being of any version.
+    """The properties of an SAE in sae_lens' own format, of any version.
 
     Raises:
-        AuditError: a setting that is missing, that is of another kind, or that is not honoured.
+        AuditError: A setting is missing, of another type, or unsupported.
     """
     metadata = settings.inner("metadata")
     is_old = _is_old(settings, metadata)
@@ -198,7 +198,7 @@ def _is_old(settings: Settings, metadata: Settings) -> bool:
 
 
 def _hook(settings: Settings, metadata: Settings) -> str | None:
-    """The hook, which has stood in three places over time."""
+    """The hook, which has stood under three keys over time."""
     said = [settings.said.get("hook_point"), settings.said.get("hook_name")]
     hooks = [hook for hook in [*said, metadata.said.get("hook_name")] if hook is not None]
     if not all(isinstance(hook, str) for hook in hooks):
@@ -219,7 +219,7 @@ def _architecture(one: Settings, *, is_old: bool) -> str:
     for key in options.said.keys() - {"k", "use_sparse_activations"}:
         options.refuse(key, "this option of an activation function is not read")
     if is_old and function == "topk":
-        # Without k sae_lens reads it as ReLU.
+        # Without k, sae_lens reads it as ReLU.
         options.whole("k")
         return "topk"
     if not is_old or one.said.get("architecture") is not None:
@@ -245,8 +245,8 @@ def _check_stream(group: Settings) -> None:
 
 
 def _check_centred(one: Settings, metadata: Settings) -> None:
-    # transformer-lens takes the mean out of what is written to the stream for models with LayerNorm;
-    # for those with RMSNorm it leaves the weights as they are, whatever it is told.
+    # transformer-lens centres the weights that write to the residual stream for models with LayerNorm;
+    # for those with RMSNorm it leaves the weights unchanged, whatever the setting.
     model = metadata.said.get("model_name") or one.said.get("model_name")
     is_layer_norm = _LAYER_NORM.search(model) if isinstance(model, str) else None
     for group in (one, metadata):

@@ -12,7 +12,7 @@ from sae_audit.subject.saes.sae import COLUMNWISE, WHOLE, Sae
 from sae_audit.untrusted import shown
 
 _SHARE_OF_DEVICE = 0.5
-"""Of a device's free memory that whole SAEs may take before they are kept in the host's."""
+"""Share of a device's free memory for whole SAEs; above it they are kept in host memory."""
 
 
 def load_suite(
@@ -25,10 +25,10 @@ def load_suite(
     dtype: str = "auto",
     memory: Literal["auto", "device", "host"] = "auto",
 ) -> dict[int, Sae]:
-    """The SAEs at these places, one after the other; `devices` says where each layer's stream is.
+    """The SAEs at these places, one after the other; `devices` gives the device of each layer.
 
     Raises:
-        AuditError: an SAE that cannot be read, or is not what its config says.
+        AuditError: An SAE cannot be read, or contradicts its config.
     """
     on_host = memory == "host" or (memory == "auto" and not _fit(configs, devices, dtype))
     suite: dict[int, Sae] = {}
@@ -51,7 +51,7 @@ def load_suite(
 
 
 def matrix_bytes(config: SaeConfig, dtype: str) -> int:
-    """What an SAE's two matrices take in memory."""
+    """Bytes of an SAE's encoder and decoder matrices in memory."""
     itemsize = 2 if dtype in ("bfloat16", "float16") else 4
     return 2 * config.width * config.d_model * itemsize
 
@@ -71,10 +71,10 @@ def _fit(configs: Mapping[int, SaeConfig], devices: Mapping[int, str], dtype: st
 def checked_configs(
     places: Sequence[SaePlace], *, n_layers: int, d_model: int
 ) -> dict[int, SaeConfig]:
-    """What the SAEs are, by layer, known before any weights are.
+    """The SAE configs by layer, read before any weights.
 
     Raises:
-        AuditError: an SAE that was made for another model, or whose config cannot be read.
+        AuditError: An SAE was made for another model, or its config cannot be read.
     """
     configs = {place.layer: sae_config(place) for place in places}
     for place in places:
@@ -83,10 +83,10 @@ def checked_configs(
 
 
 def check_place(place: SaePlace, config: SaeConfig, *, n_layers: int, d_model: int) -> None:
-    """Refuse an SAE that was made for another model, from its config alone.
+    """Refuse an SAE that was made for another model, judged by its config alone.
 
     Raises:
-        AuditError: a layer the model lacks, another width, another hook, or another kind.
+        AuditError: A layer the model lacks, or another width, hook or kind.
     """
     what = f"The SAE {place}"
     if place.layer >= n_layers:
@@ -104,10 +104,10 @@ def check_place(place: SaePlace, config: SaeConfig, *, n_layers: int, d_model: i
 
 
 def check_suite(suite: Mapping[int, Sae], *, n_layers: int, d_model: int) -> None:
-    """Refuse SAEs that do not belong where they were put.
+    """Refuse SAEs that contradict the model or the layer they are assigned to.
 
     Raises:
-        AuditError: a layer the model lacks, another width, another hook, or another kind.
+        AuditError: A layer the model lacks, or another width, hook or kind.
     """
     for layer, sae in sorted(suite.items()):
         what = f"The SAE given for layer {layer}"

@@ -17,10 +17,10 @@ from sae_audit.untrusted import shown
 def of_suite(
     suite: Suite, revision: str | None, layers: Iterable[int] | None, l0: str | float | None
 ) -> list[SaePlace]:
-    """The SAEs of a catalog's suite.
+    """The SAEs of a catalog suite.
 
     Raises:
-        AuditError: a layer that it lacks, or an L0 that cannot be chosen.
+        AuditError: The suite lacks a layer, or the L0 cannot be selected.
     """
     wanted = sorted(set(suite.layers if layers is None else layers))
     lacking = [layer for layer in wanted if layer not in suite.layers]
@@ -66,7 +66,7 @@ def of_release(release: str, revision: str | None, ids: str | None) -> list[SaeP
     """The SAEs of a release of sae_lens' registry.
 
     Raises:
-        AuditError: none of these ids, or a format that an audit does not read.
+        AuditError: No SAE has these ids, or the format is unsupported.
     """
     entry = registry()[release]
     names, format = matching(list(entry.saes_map), ids, release), _format(release)
@@ -102,12 +102,12 @@ def _entry(release: str, suite: str) -> Any:
 
 
 def releases_of(repository: str) -> list[str]:
-    """The releases whose files lie in a repository of the hub."""
+    """The releases whose files are in a hub repository."""
     return [name for name, entry in registry().items() if entry.repo_id == repository]
 
 
 def _own_suite(suite: Suite, ids: dict[int, str], revision: str | None) -> list[SaePlace]:
-    """A suite of the user's own catalog: folders in a layout that is read."""
+    """The SAEs of a suite in the user's own catalog: folders in a supported layout."""
     repository = as_repository(suite.repository)
     folder, held = "", None
     if repository is None:

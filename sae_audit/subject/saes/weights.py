@@ -1,4 +1,4 @@
-"""Files of weights from anyone: what they would unpack to, before anything is unpacked."""
+"""Foreign weight files: their unpacked size, checked before anything is unpacked."""
 
 import os
 import zipfile
@@ -13,7 +13,7 @@ from sae_audit.untrusted import shown
 
 PICKLED = (".pt", ".pth", ".bin")
 _PACKED_AT_MOST = 20
-"""Weights do not pack: an archive that unpacks to more than this many times its size is no SAE."""
+"""Maximum ratio of unpacked to packed size: weights hardly compress."""
 _SMALL = 64 << 20
 """Bytes that any archive may unpack to."""
 _MOST_MEMBERS = 1000
@@ -21,11 +21,10 @@ _HEADER_BYTES = 10_000
 
 
 def weight_shapes(file: Path) -> dict[str, list[int]]:
-    """Shapes of the tensors in a file of weights, by name; the tensors are not read.
+    """Shapes of the tensors in a weight file, by name; their values are not read.
 
     Raises:
-        AuditError: a file that is damaged, that unpacks to far more than its size, or that holds more
-            than tensors.
+        AuditError: A file is damaged, unpacks to far more than its size, or holds more than tensors.
     """
     if not file.is_file():
         raise AuditError(f"No file {shown(file)}; the SAE lacks its weights.")
@@ -42,7 +41,7 @@ def weight_shapes(file: Path) -> dict[str, list[int]]:
 
 
 def check_pickles(names: list[str], what: str) -> None:
-    """Refuse pickles where the environment lets them run code.
+    """Refuse pickles if the environment lets them run code.
 
     Raises:
         AuditError: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set.
@@ -61,7 +60,7 @@ def _check_floats(file: Path, shapes: dict[str, list[int]]) -> None:
     try:
         with safe_open(file, framework="pt") as opened:
             kinds = {name: opened.get_slice(name).get_dtype() for name in shapes}
-    except Exception as error:  # what a damaged file ends in is not documented
+    except Exception as error:  # the exceptions for a damaged file are undocumented
         raise _damaged(file, shown(error)) from error
     for name, kind in kinds.items():
         if len(shapes[name]) == 2 and kind.startswith(("I", "U", "BOOL")):
@@ -89,7 +88,7 @@ def _npz_shapes(file: Path) -> dict[str, list[int]]:
                     )
     except AuditError:
         raise
-    except Exception as error:  # what a damaged archive ends in is not documented
+    except Exception as error:  # the exceptions for a damaged archive are undocumented
         raise _damaged(file, shown(error)) from error
     return shapes
 
@@ -107,7 +106,7 @@ def _npy_shape(stream: Any, size: int, file: Path) -> list[int]:
     n_values = 1
     for length in shape:
         n_values *= length
-    # Memory is taken for what the header says, before the data is found to be less.
+    # Memory is allocated by the header, before the data proves shorter.
     if n_values * dtype.itemsize + stream.tell() != size:
         raise _damaged(file, f"an array of shape {shown(shape, 60)} does not fit into it")
     return list(shape)
@@ -123,7 +122,7 @@ def _pickled_shapes(file: Path) -> dict[str, list[int]]:
         if is_archive:
             with zipfile.ZipFile(file) as archive:
                 _check_sizes(archive, file)
-        # Mapped into memory the values are not read.
+        # If the file is mapped into memory, the values are not read.
         found = torch.load(file, map_location="meta", weights_only=True, mmap=is_archive)
     except UnpicklingError as error:
         raise AuditError(
@@ -132,14 +131,14 @@ def _pickled_shapes(file: Path) -> dict[str, list[int]]:
         ) from error
     except AuditError:
         raise
-    except Exception as error:  # what a damaged file ends in is not documented
+    except Exception as error:  # the exceptions for a damaged file are undocumented
         raise _damaged(file, shown(error)) from error
     if not isinstance(found, dict):
         raise _damaged(file, f"it holds a {type(found).__name__}, not tensors by name")
     shapes: dict[str, list[int]] = {}
     for name, value in found.items():
         if isinstance(value, torch.Tensor):
-            # A tensor may claim any shape over one value: made whole, it would fill all memory.
+            # A tensor may claim any shape over one value; materialised, it would fill all memory.
             if value.numel() * value.element_size() > size or value.is_sparse:
                 raise _damaged(file, f"a tensor of shape {list(value.shape)} does not fit into it")
             if value.ndim == 2 and not value.is_floating_point():

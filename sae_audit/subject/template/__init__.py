@@ -1,1 +1,1 @@
-"""From a prompt to token ids: chat templates, rendered apart from everything else."""
+"""From a prompt to token ids: chat templates, rendered in a process of their own."""

@@ -1,9 +1,8 @@
-"""From a prompt to token ids, and which positions the chat template adds.
+"""From a prompt to token ids, and the positions that the chat template adds.
 
-A prompt is the user's words and nothing else. Where they hold the name of a token with which the
-template marks turns ("<end_of_turn>"), the tokenizer would read a turn that the user forged, and
-some front ends strip such names while others let them through: what the model under audit would be
-sent is not known, so the prompt is refused rather than read either way.
+A prompt is the user's words alone. If they contain the name of a token that marks turns
+("<end_of_turn>"), the tokenizer would read a forged turn; some front ends strip such names and others
+keep them, so the model's actual input is unknown and the prompt is refused.
 """
 
 from collections import Counter
@@ -23,38 +22,37 @@ from sae_audit.subject.template.thinking import Block, left_open
 from sae_audit.untrusted import read_text, shown
 from sae_audit.vocabulary import Positions, TokenClass
 
-# Two texts that share no word, and that no template would strip, split or contain itself.
+# Two texts that share no word, and that no template would strip, split or contain.
 _SENTINELS = ("XUSERTEXTX", "a quite other question")
 _DATE = TODAY.strftime("%d %b %Y")
-"""What templates write that are given today's date."""
+"""Date given to templates that write today's date."""
 _OURS = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
-"""What the audit gives a template itself."""
+"""Variables that the audit itself gives a template."""
 _MOST_KNOWN = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """A tokenizer's chat template as the audit uses it: one user turn, then the model's opening."""
+    """A tokenizer's chat template, applied to one user turn and the model's opening."""
 
     conversation: "Conversation"
     after_ids: tuple[int, ...]
-    """Template positions: the tokens that follow the user's text, those of the answer's prefix
-    among them."""
+    """Template positions: tokens after the user's text, including the answer's prefix."""
     before_ids: tuple[int, ...]
-    """What the template writes before the user's text: BOS, turn marks, the system prompt."""
+    """Tokens before the user's text: BOS, turn marks, the system prompt."""
     marks: Mapping[int, int]
-    """How many of each token that is the template's alone it writes into one prompt: of the
-    tokenizer's special tokens, and of added ones that this template uses (`<think>`)."""
+    """Count, in one prompt, of each token reserved for the template: the tokenizer's special tokens, and
+    the added ones that this template uses (`<think>`)."""
     open_block: Block | None
-    """The thinking block that the template opens and leaves open; an answer goes on in it."""
+    """Thinking block that the template leaves open, and that the answer continues; None if none."""
     around: tuple[str, str]
-    """What it writes before the user's text and behind it, as text."""
+    """Text before and after the user's text."""
     n_embedded: int | None = None
-    """The model has embeddings of ids below; None where that is not known."""
+    """Number of token ids with an embedding; None if unknown."""
     n_positions: int | None = None
-    """Tokens that the model reads at most, prompt and answer; None if its config does not say."""
+    """Maximum tokens of prompt and answer together; None if the config gives none."""
     notes: tuple[str, ...]
-    """What whoever reads the audit should know of the template, a sentence each."""
+    """Remarks on the template for the report's reader, one sentence each."""
 
     @property
     def tokenizer(self) -> Any:
@@ -71,9 +69,8 @@ class Template:
         """Token ids of one user turn, up to where the model begins to answer.
 
         Raises:
-            AuditError: the text holds the name of a special token, or merges with the template, so
-                that its positions are not the template's; the template changes it; a word of it has
-                no embedding; it is longer than what the model reads.
+            AuditError: The text contains the name of a special token, merges with the template in a
+                token, is changed by the template, has a word without an embedding, or is too long.
         """
         rendered = self.rendered(text)
         if not _is_written(text, rendered, self.around):
@@ -113,7 +110,7 @@ class Template:
         return torch.tensor(ids, dtype=torch.long)
 
     def fitted(self, config: Any) -> "Template":
-        """The same for a model of this config, whose words and positions are so many."""
+        """This template for a model of this config, with its numbers of embeddings and positions."""
         return replace(self, n_embedded=config.vocab_size, n_positions=most_positions(config))
 
     def after(self) -> list[str]:
@@ -123,7 +120,7 @@ class Template:
     def selected(
         self, ids: Int[Tensor, " position"], positions: Positions
     ) -> Bool[Tensor, " position"]:
-        """Which positions of one tokenised prompt `positions` means."""
+        """Mask of the positions of one tokenised prompt that `positions` selects."""
         mask = torch.ones(len(ids), dtype=torch.bool)
         if positions == Positions.TEMPLATE:
             mask[: -self.n_after] = False
@@ -132,7 +129,7 @@ class Template:
         return mask
 
     def classes(self, ids: Int[Tensor, " position"]) -> list[TokenClass]:
-        """Where in the template each position of one tokenised prompt stands."""
+        """Class of each position of one tokenised prompt in the template."""
         tokens = [int(i) for i in ids]
         n_before = len(_common_end([tokens[::-1], list(self.before_ids[::-1])]))
         n_content = len(tokens) - n_before - self.n_after
@@ -149,18 +146,18 @@ class Template:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
-    """What is written around the user's text."""
+    """Text around the user's text."""
 
     tokenizer: Any
     source: str
-    """The chat template itself."""
+    """Source of the chat template."""
     system_prompt: str | None
     options: Mapping[str, Any]
-    """What the template is given besides the messages (`enable_thinking: false`)."""
+    """Further variables for the template (`enable_thinking: false`)."""
     answer_prefix: str
-    """Text behind the template, with which every answer begins; empty where none was given."""
+    """Text after the template with which every answer begins; empty by default."""
     _known: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """Renderings by text: the same prompts are asked over and over, and each asks another process."""
+    """Cache of renderings by text: prompts repeat, and each rendering calls another process."""
 
     def rendered(self, text: str) -> str:
         if text not in self._known:
@@ -178,10 +175,10 @@ class Conversation:
 
 
 def rendered_exchange(tokenizer: Any, prompt: str, completion: str) -> str:
-    """What a judge's own chat template makes of a prompt and its completion.
+    """A prompt and its completion, rendered by a judge's own chat template.
 
     Raises:
-        AuditError: it has no chat template, or one that cannot render them.
+        AuditError: There is no chat template, or it cannot render them.
     """
     turns = [
         {"role": "user", "content": prompt},
@@ -215,11 +212,11 @@ def chat_template(
     options: Mapping[str, Any] | None = None,
     answer_prefix: str | None = None,
 ) -> Template:
-    """The chat template of a file, or the tokenizer's own, with the prefix of every answer behind it.
+    """The chat template of a file, or else the tokenizer's, followed by the prefix of every answer.
 
     Raises:
-        AuditError: there is no template; it refuses the system prompt or leaves it out; an option has
-            no effect; it adds nothing after the user's text; the prefix stands there already.
+        AuditError: There is no template; it refuses or omits the system prompt; an option has no effect;
+            it adds nothing after the user's text; or it already writes the prefix.
     """
     if template_file is not None:
         tokenizer.chat_template = read_text(template_file)
@@ -247,8 +244,8 @@ def chat_template(
 
 def _template(conversation: Conversation, prompts: Sequence[str]) -> Template:
     tokenizer = conversation.tokenizer
-    # What two prompts with different texts end with alike is the template's own; no more of it than
-    # the template wrote, for the texts' last words may be one token alike (an unknown one).
+    # The common ending of two prompts with different texts is the template's, at most as long as the
+    # template wrote: the texts' last words may be one token (an unknown one).
     opening, _, written = prompts[0].partition(_SENTINELS[0])
     ids = [_ids(tokenizer, one) for one in prompts]
     after = _common_end(ids)
@@ -258,7 +255,7 @@ def _template(conversation: Conversation, prompts: Sequence[str]) -> Template:
             "The chat template adds no token after the user's text, so there is no position to read "
             "a direction at; does it honour add_generation_prompt?"
         )
-    # Likewise what they begin with alike, and no more than the template wrote there.
+    # Likewise their common beginning.
     before = _common_end([one[::-1] for one in ids])[::-1][: len(_ids(tokenizer, opening))]
     return Template(
         conversation=conversation,
@@ -272,8 +269,8 @@ def _template(conversation: Conversation, prompts: Sequence[str]) -> Template:
 
 
 def _check_options(conversation: Conversation, prompts: Sequence[str]) -> None:
-    # A template ignores what it does not know, and an option that does nothing would be recorded as
-    # used. What is audited is this rendering: an option that acts in others has no effect here.
+    # Templates ignore unknown options, which would be recorded as used. Only this rendering is audited:
+    # an option that acts in others counts as without effect.
     for name in conversation.options:
         if name in _OURS:
             raise AuditError(
@@ -292,7 +289,7 @@ def _has_effect(conversation: Conversation, name: str, prompts: Sequence[str]) -
     without = replace(conversation, options=others)
     try:
         return [without.rendered(text) for text in _SENTINELS] != list(prompts)
-    except AuditError:  # a template that demands it
+    except AuditError:  # the template demands it
         return True
 
 
@@ -317,7 +314,7 @@ def _check_system_prompt(conversation: Conversation, prompt: str) -> None:
 
 
 def _check_answer_prefix(conversation: Conversation, prompt: str) -> None:
-    # It may hold the tokenizer's special tokens: it is the auditor's own text.
+    # The prefix is the auditor's own text, so it may hold special tokens.
     prefix = conversation.answer_prefix
     try:
         prefix.encode()
@@ -360,7 +357,7 @@ def _check_prefix_is_read(tokenizer: Any, prefix: str, prompt: str) -> None:
 def _renders_alike(conversation: Conversation, prompt: str) -> bool:
     try:
         return conversation.rendered(_SENTINELS[0]) == prompt
-    except AuditError:  # a template that demands a system prompt
+    except AuditError:  # the template demands a system prompt
         return False
 
 
@@ -378,12 +375,12 @@ def _notes(tokenizer: Any, prompt: Sequence[int]) -> tuple[str, ...]:
 
 def _special_ids(tokenizer: Any) -> set[int]:
     added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    # Any text may hold unknown words.
+    # The unknown token is no template token: any text may yield it.
     return (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
 
 
 def _marks(tokenizer: Any, prompt: Sequence[int]) -> dict[int, int]:
-    # Gemma adds runs of newlines to its vocabulary: those are text, whoever writes them.
+    # Gemma's vocabulary has runs of newlines as added tokens: those are text.
     used = {
         i for i in prompt if i in tokenizer.added_tokens_decoder and tokenizer.decode([i]).strip()
     }
@@ -392,7 +389,7 @@ def _marks(tokenizer: Any, prompt: Sequence[int]) -> dict[int, int]:
 
 
 def _is_written(text: str, rendered: str, around: tuple[str, str]) -> bool:
-    """Whether the text stands there whole, and around it what always does, space between apart."""
+    """Whether the text stands there whole, in its constant surroundings, up to space between them."""
     before, behind = around[0].rstrip(), around[1].lstrip()
     n = len(rendered) - len(behind)
     return (
@@ -407,7 +404,7 @@ def _short(text: str) -> str:
 
 
 def _ids(tokenizer: Any, rendered: str) -> list[int]:
-    # The rendered string holds its own <bos>; special tokens again would double it.
+    # The rendered string already holds <bos>; special tokens would double it.
     return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
 
 
@@ -427,7 +424,7 @@ def _source(tokenizer: Any) -> str:
         )
     try:
         source = tokenizer.get_chat_template()
-    except ValueError as error:  # several templates, none of them the default
+    except ValueError as error:  # several templates without a default
         raise AuditError(
             "The tokenizer has several chat templates and no default one; give one of them as a "
             "Jinja file with --chat-template."

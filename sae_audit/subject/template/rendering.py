@@ -1,7 +1,7 @@
-"""Foreign templates, rendered in a process of their own: chat templates and what judges read.
+"""Foreign templates, for chats and for judges, rendered in a separate process.
 
-The process is started when the first template is rendered and serves all of them; one that exceeds
-its time or memory is stopped, and the next template has a new one (`template_process`).
+The process starts with the first template and serves all of them; if one exceeds its time or memory,
+the process is stopped and the next template gets a new one (`template_process`).
 """
 
 import atexit
@@ -21,29 +21,29 @@ from sae_audit.errors import AuditError
 from sae_audit.untrusted import shown
 
 Kind = Literal["chat", "plain"]
-"""With what transformers gives chat templates, or jinja2 alone, where an unknown name is an error."""
+"""Environment: transformers' for chat templates, or plain jinja2 with errors for unknown names."""
 
 TODAY = datetime(2024, 7, 26)
-"""For templates that write today's date into the prompt (Llama-3.2's do where none is given): the
-same audit tomorrow must ask the same. It is what Llama-3.1's write without a clock."""
+"""Date for templates that write today's date into the prompt (as Llama-3.2's), fixed so that an audit
+can be repeated. Llama-3.1's writes this date if it has no clock."""
 LONGEST_TEMPLATE = 1 << 20
-"""Characters of a template that is rendered; the longest published ones have some 30,000."""
+"""Characters, the limit of a template; the longest published ones have about 30,000."""
 _SECONDS = 30
-"""Longest wait. The process is ended after few seconds of computing; on a busy machine those last
-longer."""
+"""Seconds, the longest wait. The process itself is limited to a few seconds of computing, which last
+longer on a busy machine."""
 _PROGRAM = Path(__file__).with_name("template_process.py")
 
 
 class TemplateError(AuditError):
-    """A template that cannot be rendered; its text is the reason, and who asked says of what."""
+    """A template that cannot be rendered; the text is the reason, and the caller names the template."""
 
 
 def rendered(source: str, variables: Mapping[str, Any], *, kind: Kind) -> str:
-    """What the template makes of the variables, which are plain JSON.
+    """The text that the template renders from the variables, which are plain JSON.
 
     Raises:
-        TemplateError: it is no template, ends in an error, takes too long, needs too much memory, or
-            writes what is no text.
+        TemplateError: The template is invalid, ends in an error, takes too long, needs too much memory,
+            or renders something other than text.
     """
     if len(source) > LONGEST_TEMPLATE:
         raise TemplateError(
@@ -61,7 +61,7 @@ def rendered(source: str, variables: Mapping[str, Any], *, kind: Kind) -> str:
 
 
 class _Process:
-    """The one process, started when asked and again after it was stopped."""
+    """The one process, started on request and again after a stop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -69,13 +69,13 @@ class _Process:
         self._owner = 0
 
     def asked(self, request: str) -> dict[str, str]:
-        """Its answer: `text` or `error`."""
+        """The process's answer: `text` or `error`."""
         with self._lock:
             process = self._running()
             assert process.stdin is not None, "a pipe"
             assert process.stdout is not None, "a pipe"
             watch = threading.Timer(_SECONDS, process.kill)
-            # An audit that is told to stop while the thread starts does not wait for it to end.
+            # As a daemon, the thread does not delay an audit that is told to stop.
             watch.daemon = True
             try:
                 watch.start()
@@ -85,7 +85,7 @@ class _Process:
             except OSError:  # it ended before it had read everything
                 line = ""
             except BaseException:
-                # Its answer is still to come, and would be read as that of the next template.
+                # The pending answer would be read as that of the next template.
                 self._stop()
                 raise
             finally:
@@ -100,7 +100,7 @@ class _Process:
 
     def _running(self) -> "subprocess.Popen[str]":
         if self._owner != os.getpid():
-            # Forked: two that talk into one pipe would read each other's answers.
+            # After a fork, two parents on one pipe would read each other's answers.
             self._started = None
         if self._started is None or self._started.poll() is not None:
             self._stop()
@@ -111,7 +111,7 @@ class _Process:
                 stderr=subprocess.DEVNULL,
                 text=True,
                 encoding="ascii",
-                # Ctrl-C is for the audit, which then closes the pipe.
+                # Ctrl-C goes to the audit, which then closes the pipe.
                 start_new_session=True,
             )
             self._owner = os.getpid()
@@ -130,7 +130,7 @@ class _Process:
 
 
 def _folders() -> set[str]:
-    """Where jinja2 and what it needs are installed."""
+    """Folders in which jinja2 and its requirements are installed."""
     origins = [find_spec(name) for name in ("jinja2", "markupsafe")]
     return {str(Path(spec.origin).parents[1]) for spec in origins if spec and spec.origin}
 

@@ -1,9 +1,8 @@
 """Renders Jinja templates, one JSON line in, one out: the program that `rendering` starts.
 
-A template is a stranger's program. jinja2's sandbox keeps it from Python's own objects, but lets it run
-for ever and fill the memory, so it runs here: a process that has nothing but jinja2, opens no further
-file or connection, and is stopped by the system where it exceeds its memory or seconds. It ends when
-its input does, so none outlives the audit that started it.
+A template is a foreign program. jinja2's sandbox keeps it from Python's own objects, but lets it run
+forever and fill the memory. So it runs in a process that has only jinja2, opens no further file or
+connection, is stopped by the system at a limit of memory or seconds, and ends with its input.
 
 Run as a file by `python -I -S`, so it imports nothing of this package.
 """
@@ -14,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-# The day, then the folders of jinja2 and markupsafe: a bare interpreter knows no installed packages.
+# The day, then the folders of jinja2 and markupsafe: with -S, no installed package is found.
 sys.path += sys.argv[2:]
 
 import encodings.unicode_escape  # noqa: F401
@@ -34,23 +33,23 @@ from jinja2.utils import Namespace
 
 _MEMORY = 512 << 20
 _SECONDS = 2
-"""Of computing, for one rendering; the system counts whole ones, so up to a second more."""
+"""Seconds of computing for one rendering; the system counts whole ones, so up to one more."""
 _TEMPLATES = 8
-"""Compiled ones kept."""
+"""Compiled templates in the cache."""
 _LONGEST = 4 << 20
-"""Characters of what a template may render."""
+"""Characters, the limit of a rendered text."""
 _SHOWN = 300
 
 
 class _Generation(jinja2.ext.Extension):
-    """`{% generation %}`, by which some templates mark the model's own words: these stay as they are."""
+    """`{% generation %}`, by which some templates mark the model's words; the words are unchanged."""
 
     tags = {"generation"}  # noqa: RUF012  (jinja2's own declaration)
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        # A block of its own: what is set inside is not set behind it.
+        # A block of its own: assignments inside have no effect after it.
         return nodes.CallBlock(self.call_method("_words"), [], [], body).set_lineno(line)
 
     def _words(self, caller: Callable[[], str]) -> str:
@@ -68,7 +67,7 @@ class _Dict:
 
 
 class _Namespace(Namespace):
-    """`namespace(...)`, which holds no names that Python uses itself."""
+    """`namespace(...)` that refuses names reserved by Python."""
 
     def __init__(*args: Any, **kwargs: Any) -> None:
         self, values = args[0], dict(*args[1:], **kwargs)
@@ -107,7 +106,7 @@ def _as_json(
 
 
 def _chat_environment() -> ImmutableSandboxedEnvironment:
-    """What transformers gives chat templates, its clock stopped at midnight of the day given."""
+    """transformers' environment for chat templates, with the clock fixed at midnight of that day."""
     made = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
     )
@@ -123,7 +122,7 @@ def _chat_environment() -> ImmutableSandboxedEnvironment:
 
 
 def _without_randomness(made: ImmutableSandboxedEnvironment) -> None:
-    """The same audit tomorrow must ask the same."""
+    """Remove random functions, so that an audit can be repeated."""
     del made.filters["random"]
     del made.globals["lipsum"]
 
@@ -143,7 +142,7 @@ def _rendered(request: Mapping[str, Any], compiled: dict[tuple[str, str], Templa
     if (kind, source) not in compiled:
         if len(compiled) >= _TEMPLATES:
             compiled.clear()
-        # An environment each: templates of two strangers share nothing.
+        # One environment each: templates of different authors share nothing.
         compiled[kind, source] = _ENVIRONMENTS[kind]().from_string(source)
     pieces: list[str] = []
     n = 0
@@ -173,16 +172,16 @@ def _answer(
 def _bound() -> None:
     try:
         import resource
-    except ImportError:  # no Unix: the seconds that `rendering` waits bound it alone
+    except ImportError:  # not Unix: only the seconds that `rendering` waits bound it
         return
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Input and output are open; nothing else will be.
+    # Only input and output stay open.
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def _allow_seconds() -> None:
-    """Until the next request, `_SECONDS` of computing; the system ends the process behind them."""
+    """Limit computing until the next request to `_SECONDS`; the system then ends the process."""
     try:
         import resource
     except ImportError:

@@ -1,16 +1,16 @@
-"""Thinking blocks: what reasoning models write before they answer, and where the answer begins."""
+"""Thinking blocks: the text that reasoning models write before they answer."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """The marks between which a family of models thinks."""
+    """The marks around a model family's thinking."""
 
     opening: str
     closing: str
     closed: str
-    """Behind a template, it has the model answer at once: its own way to say that it thought nothing."""
+    """Text after the template that makes the model answer at once: its form of an empty block."""
 
 
 def _tags(opening: str, closing: str) -> Block:
@@ -19,7 +19,7 @@ def _tags(opening: str, closing: str) -> Block:
 
 BLOCKS = (
     _tags("<think>", "</think>"),
-    # gpt-oss: all that comes before the channel `final` is not said.
+    # gpt-oss: everything before the channel `final` is thinking.
     Block(
         opening="<|channel|>",
         closing="<|channel|>final<|message|>",
@@ -41,13 +41,13 @@ BLOCKS = (
 
 
 def opening_block(text: str) -> Block | None:
-    """The block that a text begins with; None if it begins otherwise."""
+    """The block at the start of a text; None if there is none."""
     start = text.lstrip()
     return next((block for block in BLOCKS if start.startswith(block.opening)), None)
 
 
 def left_open(text: str) -> Block | None:
-    """The block that a text opens and does not close; None if there is none."""
+    """The block that a text opens without closing; None if there is none."""
     last = {block: text.rfind(block.opening) for block in BLOCKS}
     opened = {
         block: at for block, at in last.items() if at >= 0 and text.find(block.closing, at) < 0
@@ -56,10 +56,10 @@ def left_open(text: str) -> Block | None:
 
 
 def answer_behind(text: str, opened: Block | None = None) -> str | None:
-    """What a text says behind its thoughts; all of it if it holds none.
+    """The text after the thinking block; the whole text if it has none.
 
-    `opened` is the block that the text goes on in. None if the text ends before an answer begins: it
-    never leaves its block, or nothing follows.
+    `opened` is the block that the text continues. None if the text has no answer: its block never
+    closes, or nothing follows.
     """
     block = opened or opening_block(text)
     if block is None:

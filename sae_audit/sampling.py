@@ -55,7 +55,7 @@ def _one_matched(
     drawn: set[FeatureId] = set()
     for feature in sorted(features):
         rates = firing_rates[feature.layer]
-        # Ties in rate are common (many features fire on every prompt, or on none): broken at random.
+        # Ties in rate are common (many features fire on every prompt, or on none) and broken at random.
         distance = np.abs(rates - rates[feature.index])
         nearest = np.lexsort((random.random(len(rates)), distance))
         free = (

@@ -103,7 +103,7 @@ def between_quantiles(value: float, resampled: Float[np.ndarray, " draw"], *, n:
     """A value of `n` cases, with the central 95% of its values on resampled cases."""
     assert np.isfinite(value), value
     assert np.isfinite(resampled).all(), "a resample has no value"
-    # Beyond rounding: a ratio that is the same in all cases is summed in another order each time.
+    # Beyond rounding: equal ratios are summed in another order each time.
     if n == 1 or np.ptp(resampled) <= _ROUNDING * abs(value):
         return _without_spread(value, n)
     low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
@@ -169,7 +169,7 @@ def auroc(
         spread = (1 - share) / (2 - share) + share / (1 + share)
         return z * np.sqrt(share * (1 - share) * (1 + size * spread) / (m * n))
 
-    # 0 and 1 solve both equations as well, and are not the bounds meant.
+    # 0 and 1 solve both equations too, but are not the bounds.
     inner = min(max(value, 1e-12), 1.0 - 1e-12)
     low = optimize.brentq(lambda s: s + reach(s) - value, 0.0, inner) if value > 0.0 else 0.0
     high = optimize.brentq(lambda s: s - reach(s) - value, inner, 1.0) if value < 1.0 else 1.0

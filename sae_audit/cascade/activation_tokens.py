@@ -40,8 +40,7 @@ def activated(
     n_random: int,
     seed: int,
 ) -> ActivationTokens:
-    """The classes of tokens at which a prompt's features fire; `classes` has one entry per ablated
-    position."""
+    """Token classes at which a prompt's features fire; `classes` has one entry per ablated position."""
     ablated = _ablated_by_wave(found)
     (clean,) = firing([Intervention()])
     after = firing([Intervention(ablated=one) for one in ablated])

@@ -80,8 +80,7 @@ def _features(cascades: Sequence[Cascade]) -> tuple[PooledWaveFeature, ...]:
 def _token_shares(
     tokens_by_prompt: Sequence[ActivationTokens], n_waves: int, seed: int
 ) -> list[TokenShare]:
-    """Shares over the prompts in which something activates after `n_waves` waves; empty if these are
-    too few."""
+    """Shares over prompts in which something activates after `n_waves` waves; empty if too few."""
     chosen: list[tuple[ActivationTokens, ActivatedFeatures]] = [
         (found, one)
         for found in tokens_by_prompt

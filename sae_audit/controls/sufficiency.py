@@ -21,8 +21,7 @@ Scores = Float[np.ndarray, " prompt"]
 def raised_set(
     name: str, clean: Scores, raised: Scores, raised_random: Scores, *, seed: int
 ) -> RaisedSet:
-    """Effect of raising a set; `raised` and `raised_random` are refusal scores (nats) of the same
-    harmless prompts."""
+    """Effect of raising a set; both arguments are refusal scores (nats) of the same harmless prompts."""
     assert clean.size > 0, "no harmless prompt"
     assert answers(clean).all(), "prompts that are refused as they are cannot come to be refused"
     return RaisedSet(

@@ -83,8 +83,7 @@ class ReadoutSettings(_Settings):
 
     kind: Literal["refusal_tokens", "token_pair"] = "refusal_tokens"
     """`refusal_tokens`: log-odds that the answer begins with a refusal token (2406.11717);
-    `token_pair`: log-odds of the tokens by which an agent declines to act against those by which it
-    acts."""
+    `token_pair`: log-odds of the tokens by which an agent declines to act against acts."""
     declines: tuple[Text, ...] | None = Field(default=None, min_length=1)
     """First tokens of an answer that declines (`token_pair`)."""
     acts: tuple[Text, ...] | None = Field(default=None, min_length=1)
@@ -158,14 +157,13 @@ class MinimalSettings(_Settings):
     refusal score (`attribution`, one backward pass); the candidates' own order (`candidates`: by
     cosine, unless chosen by effect); or one search in each order, keeping the smaller set."""
     tau: float = Field(default=0.01, ge=0)
-    """Change (share) of the refusal probability below which `greedy` drops a feature that it spares
+    """Relative change of the refusal probability on sparing a feature below which `greedy` drops it
     (open in 2509.09708)."""
     patience: int = Field(default=16, ge=1)
     """Number of sets of one prompt scored per round. It changes the cost, and the result of `splitting`
     only if effects are not monotone."""
     more_sets_budget: int = Field(default=64, ge=0)
-    """Maximum number of sets scored per flipped prompt to find its other minimal sets; 0 leaves them
-    out."""
+    """Maximum number of sets scored per flipped prompt to find other minimal sets; 0: none."""
 
 
 class AblationScaleSettings(_Settings):
@@ -202,8 +200,7 @@ class CascadeSettings(_Settings):
 
     max_waves: int = Field(default=6, ge=1)
     min_effect: float = Field(default=0.1, gt=0)
-    """Nats by which ablating a dormant feature must lower the refusal score for it to join the next
-    wave."""
+    """Nats by which ablating a dormant feature must lower the score for it to join a wave."""
     max_tested: int = Field(default=32, ge=1)
     """Number of dormant features tested per wave, largest direct attribution first."""
     edge_features: int = Field(default=8, ge=1)
@@ -249,8 +246,7 @@ class JudgeSettings(_Settings):
 
 class ControlSettings(_Settings):
     random_sets: int = Field(default=10, ge=1)
-    """Number of random sets, matched in size, layers and firing rate, per prompt and for the pooled
-    set."""
+    """Number of random sets, matched in size, layers and firing rate, per set controlled."""
     random_directions: int = Field(default=10, ge=2)
     """Number of random directions, drawn from the variation of the stream among prompts of one label,
     that every number of the refusal direction is compared with."""
@@ -301,8 +297,7 @@ class AuditConfig(_Settings):
     """Where whole SAEs are kept: on the `device`, or in the `host`'s memory with the candidates' rows
     alone on the device; `auto`: on the device if they take at most half of its free memory."""
     refusal_tokens: tuple[Text, ...] | None = Field(default=None, min_length=1)
-    """First tokens of a refusal; if not given, a known family's, else those of the model's own
-    refusals."""
+    """First tokens of a refusal; if not given, its family's, else those of its own refusals."""
     readout: ReadoutSettings = ReadoutSettings()
     chat_template: Location | None = None
     """File with a Jinja chat template, for a tokenizer that has none."""
@@ -334,8 +329,7 @@ class AuditConfig(_Settings):
     positions: Positions = Positions.ALL
     """Token positions at which ablation acts (open in 2509.09708)."""
     error_term: ErrorTerm = ErrorTerm.KEPT
-    """Treatment of the SAEs' error term: `kept`, that of the current stream; `frozen`, that of the
-    clean run; `dropped`."""
+    """The SAEs' error term: `kept`, the current stream's; `frozen`, the clean run's; `dropped`."""
     attribution_steps: int = Field(default=1, ge=1)
     """Number of points behind an estimated effect: 1, the gradient at the clean run; more, integrated
     gradients (2505.23556: 10), at as many passes per layer and prompt."""

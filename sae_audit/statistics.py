@@ -28,14 +28,12 @@ def share(n_true: int, n: int) -> Estimate:
 
 
 def mean(values: Sequence[float] | Float[np.ndarray, " case"], *, seed: int) -> Estimate:
-    """A mean over independent cases, with a percentile bootstrap 95% interval; none if the cases show
-    no spread."""
+    """Mean of independent cases, with a bootstrap 95% percentile interval; none without spread."""
     return _bootstrapped(values, lambda cases: cases.mean(axis=-1), seed=seed)
 
 
 def median(values: Sequence[float] | Float[np.ndarray, " case"], *, seed: int) -> Estimate:
-    """A median over independent cases, with a percentile bootstrap 95% interval; none if the cases show
-    no spread."""
+    """Median of independent cases, with a bootstrap 95% percentile interval; none without spread."""
     return _bootstrapped(values, lambda cases: np.median(cases, axis=-1), seed=seed)
 
 
@@ -68,8 +66,7 @@ def ratio(
 ) -> Estimate:
     """The ratio of two means over the same cases, with a percentile bootstrap 95% interval.
 
-    Cases are resampled whole. The caller ensures that the denominators' mean is far from 0
-    (`mean(...).low`).
+    Cases are resampled whole. The denominators' mean must be far from 0 (`mean(...).low`).
     """
     above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     assert above.shape == below.shape, (above.shape, below.shape)
@@ -136,8 +133,7 @@ def sign_flip_p_value(
 ) -> float:
     """Two-sided permutation p-value of the null that paired differences have mean zero.
 
-    Signs are flipped at random (in all ways if at most 2^12); the data count as one permutation, so it
-    is never exactly 0.
+    Signs are flipped at random (in all ways if at most 2^12). Never 0: the data count as one.
     """
     cases = np.asarray(differences, dtype=np.float64)
     assert cases.size > 0, "no pair"
@@ -184,8 +180,7 @@ def separation_p_value(
 ) -> float:
     """One-sided permutation p-value of the null that positive cases score no higher than negative ones.
 
-    The statistic is the rank sum, labels are permuted 10,000 times; the data count as one permutation,
-    so it is never exactly 0.
+    The statistic is the rank sum; labels are permuted 10,000 times. Never 0: the data count as one.
     """
     above, m, _ = _above(positive, negative)
     ranks = stats.rankdata(np.concatenate([positive, negative]))

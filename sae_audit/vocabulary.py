@@ -54,11 +54,9 @@ class ErrorTerm(StrEnum):
     """Treatment of the part of the residual stream that the SAE does not reconstruct."""
 
     KEPT = "kept"
-    """The current stream's error stays, already changed by earlier layers' ablations (as in
-    sae_lens)."""
+    """The current stream's error stays, changed by earlier layers' ablations (as in sae_lens)."""
     FROZEN = "frozen"
-    """The clean run's error is put back, so that no change of earlier layers passes through it (as in
-    2403.19647)."""
+    """The clean run's error is put back: no change of earlier layers passes it (2403.19647)."""
     DROPPED = "dropped"
     """The SAE's reconstruction replaces the stream."""
 
@@ -150,8 +148,7 @@ class PromptEffects:
 
 
 SCORE_BOUND = 18.421
-"""Largest absolute refusal score (nats): `log((1 + 1e-8) / 1e-8)` is 18.42068, the rest is for
-rounding."""
+"""Largest absolute refusal score, nats: `log((1 + 1e-8) / 1e-8)` is 18.42068, the rest is rounding."""
 
 
 @runtime_checkable
@@ -263,8 +260,7 @@ class EffectOnEach(Protocol):
 
 @runtime_checkable
 class Replaced(Protocol):
-    """Scores with a part of the stream's component along a direction replaced by harmless prompts'
-    mean."""
+    """Scores with a part of the component along a direction replaced by harmless prompts' mean."""
 
     def __call__(self, part: Part, direction: int) -> Float[np.ndarray, " prompt"]:
         """Refusal scores (nats) with the part replaced at every audited layer; `direction` by number."""
@@ -277,9 +273,8 @@ class Intervention:
 
     ablated: FeatureSet = frozenset()
     held: FeatureSet = frozenset()
-    """Features frozen, position by position, at their activations on the clean run: `x <- x - sum_{i in
-    H} (f_i(x) - f_i(x_clean)) d_i`, at the positions where the ablation acts. The SAE's error term
-    is kept."""
+    """Features frozen, position by position, at their clean activations: `x <- x - sum_{i in H} (f_i(x)
+    - f_i(x_clean)) d_i`, where the ablation acts. The SAE's error term is kept."""
 
     def __post_init__(self) -> None:
         assert not self.ablated & self.held, sorted(self.ablated & self.held)

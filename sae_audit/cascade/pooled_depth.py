@@ -63,8 +63,7 @@ def compensation(cascades: Sequence[Cascade], *, seed: int) -> PooledCompensatio
 def frozen_ratios(
     cascades: Sequence[Cascade], *, seed: int
 ) -> tuple[Estimate | None, Estimate | None]:
-    """The ratio with the final norm frozen, and its excess over the live one; both None if either has
-    no denominator."""
+    """The ratio with the final norm frozen, and its excess over the live one; None if undefined."""
     effects = _effects(cascades)
     frozen = np.array([one.direct_frozen for one in effects if one.direct_frozen is not None])
     # A model's norm can be frozen or not: all prompts have the number, or none has.

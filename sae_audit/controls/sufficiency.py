@@ -1,8 +1,7 @@
 """Whether the features that refusal needs are enough to cause it on prompts that are not refused.
 
-A set of features is given, at the template positions of a harmless prompt, its mean activations there
-on refused harmful prompts. The control sets a random set so that it writes a vector as long to each
-layer's residual stream.
+A set of features is given, at a harmless prompt's template positions, its mean activations there on
+refused harmful prompts. The control's random set writes a vector as long to each layer's stream.
 """
 
 from collections.abc import Mapping, Sequence

@@ -21,8 +21,7 @@ class BackupFeature(Finding):
     effect: float
     """Drop of the refusal score (nats) if it is ablated in addition to the earlier waves."""
     activated_by: tuple[Feature, ...]
-    """Features of earlier waves whose sparing alone makes it inactive again; empty if no single one
-    does."""
+    """Features of earlier waves whose sparing alone makes it inactive again; empty if none does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +128,7 @@ class BackupEdge(Finding):
     activation_alone: float
     """With the cause alone ablated, everything else free. If 0, a direct edge is masked by a backup."""
     activation_held: float
-    """With the cause alone ablated, every other feature of the cascade frozen at its clean
-    activations."""
+    """With the cause alone ablated, all others of the cascade frozen at their clean activations."""
     through: tuple[Feature, ...]
     """Features of the cascade that the edge runs through: freezing any one at its clean activations
     makes the activated feature inactive again (mediated: with the cause alone ablated; joint: all

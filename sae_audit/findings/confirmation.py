@@ -36,8 +36,7 @@ class Confirmation(Finding):
     checks: tuple[TextCheck, ...]
     """One per judged answer."""
     confirmed: Estimate | None
-    """Share of flipped prompts whose answer under ablation the judge calls compliance; None if no
-    prompt was flipped."""
+    """Share of flipped prompts whose ablated answer the judge calls compliance; None without flips."""
     complied_clean: Estimate
     """Share of refused prompts whose unablated answer the judge calls compliance."""
     complied_random: Estimate | None

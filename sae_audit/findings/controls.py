@@ -11,8 +11,8 @@ class SearchNull(Finding):
     """Minimal sets compared with those that the same search finds among random candidates.
 
     A search keeps the best of many sets, so its null is the same search, not a random set: for each
-    refused prompt, among as many random features as there are candidates, in the same layers, firing as
-    often.
+    refused prompt, as many random features as there are candidates, of the same layers and firing
+    rates.
     """
 
     flipped: Estimate
@@ -51,8 +51,7 @@ class SetControl(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleControl(Finding):
-    """The smallest ablation scales that flip, over prompts of one kind, and random sets at these
-    scales."""
+    """Smallest ablation scales that flip prompts of one kind, and random sets at these scales."""
 
     ablated: str
     """`minimal_set`: scales of flipped prompts' own sets; `candidates`: scales above 1 of prompts that

@@ -60,8 +60,7 @@ class SaeCoverage(Finding):
     hidden_from_saes: Estimate | None
     """`(saes - direction) / (clean - direction)`: the same for all that the SAEs represent."""
     carried_by_error: Estimate | None
-    """`(clean - error) / (clean - direction)`: share of the effect that replacing the error terms'
-    component alone has."""
+    """`(clean - error) / (clean - direction)`: share for the error terms' component alone."""
     random_features: RandomRange | None
     """Control of the candidates: fall of the score with as many random features ablated, matched in
     layer and firing rate, as a share of the fall by the refusal direction. None also if the SAEs
@@ -69,8 +68,7 @@ class SaeCoverage(Finding):
     random_direction: RandomRange | None
     """Control: fall of the score with a random direction replaced, as a share of the same fall."""
     random_error: RandomRange | None
-    """Control of `carried_by_error`: the same for the error terms' component along a random
-    direction."""
+    """Control of `carried_by_error`: the same for a random direction."""
     reason: str
     """Why the shares are None; else empty."""
     layers: tuple[LayerCoverage, ...]

@@ -23,11 +23,9 @@ class DirectionEvaluation(Finding):
     """Mean refusal score (nats) on harmful prompts, direction projected out everywhere; None if the
     method of selection does not measure it for this candidate."""
     induce: float | None
-    """Mean refusal score (nats) on harmless prompts, un-normalised direction added at `layer`; None
-    likewise."""
+    """Mean refusal score (nats) on harmless prompts, direction added at `layer`; None likewise."""
     kl: float
-    """Mean KL divergence (nats) of the next-token distribution on harmless prompts, clean against
-    projected out."""
+    """Mean KL (nats) of the next token on harmless prompts, clean against projected out."""
     measures: Mapping[str, float] = field(default_factory=dict[str, float])
     """Further numbers of the method of selection, by the names in `DirectionSelection.measures`."""
     failed: tuple[str, ...] = ()

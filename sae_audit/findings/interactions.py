@@ -32,12 +32,10 @@ class PairInteraction(Finding):
     the other features (Banzhaf interaction), nats; by the solver."""
     low: float
     high: float
-    """95% interval of `weight` over masks, for these prompts; `weight` itself if every mask was scored
-    (`exact`)."""
+    """95% interval of `weight` over masks, prompts fixed; `weight` itself if all were scored."""
     kind: PairKind
     lasso: float | None
-    """Check on the solver: the same weight (nats) by a lasso on all pair products; None if every mask
-    was scored."""
+    """Check on the solver: `weight` by a lasso on all pair products; None if all masks were scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,17 +46,15 @@ class TripleInteraction(Finding):
     b: Feature
     c: Feature
     weight: float
-    """Third difference of the refusal score (nats), 0/1 ablation masks, averaged over the states of the
-    other features."""
+    """Third difference of the refusal score (nats), averaged over the other features' states."""
     low: float
     high: float
-    """95% interval of `weight` over masks, for these prompts."""
+    """95% interval of `weight` over masks, prompts fixed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierFit(Finding):
-    """How well a classifier predicts whether the prompt is refused under a mask: a check on the score's
-    fit."""
+    """How well a classifier predicts whether a mask is refused: a check on the score's fit."""
 
     classifier: str
     """`logistic_main` on single features, the baseline of the others; `logistic_l1` on all pair
@@ -94,8 +90,7 @@ class SolverFit(Finding):
 class HeldOutR2(Finding):
     """R2 of several models on masks on which nothing was fitted or chosen.
 
-    Intervals are bootstraps over these masks, prompts and fits fixed; differences are of the same
-    resamples.
+    Intervals are bootstraps over these masks, prompts and fits fixed; differences use the same draws.
     """
 
     solver: Estimate
@@ -105,8 +100,7 @@ class HeldOutR2(Finding):
     gain: Estimate
     """`solver` minus `linear`: what interactions add."""
     pairs: Estimate
-    """R2 of the best pairwise model; at most `1 - pairs` is beyond every pairwise model, however many
-    masks."""
+    """R2 of the best pairwise model; at most `1 - pairs` is beyond all of them, with any masks."""
     pairs_solver: str
     """Solver of that model, chosen on the other masks by cross-validation."""
     beyond_pairs: Estimate
@@ -114,8 +108,7 @@ class HeldOutR2(Finding):
     half_masks: Estimate
     """R2 of the solver fitted on half of the other masks."""
     other_half: Estimate
-    """`solver` minus `half_masks`: the sampling error that the other half removed; more masks would
-    remove more."""
+    """`solver` minus `half_masks`: what doubling the masks gained; more masks would gain more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +128,7 @@ class InteractionGraph(Finding):
     scope: str
     """A prompt id, or `pooled`: the mean score over several prompts."""
     n_prompts: int
-    """Number of prompts that the score is the mean over. Intervals are over masks, given these
-    prompts."""
+    """Number of prompts that the score is the mean over; intervals are over masks only."""
     players: tuple[Feature, ...]
     """Features whose ablation the masks switch."""
     design: str
@@ -145,8 +137,7 @@ class InteractionGraph(Finding):
     n_held_out: int
     """Number of masks scored, and of those among them that are held out."""
     solver: str
-    """`walsh`, `fm_bayes`, `fm_als`, `lasso`, or `exact` if all masks were scored and weights are
-    computed."""
+    """`walsh`, `fm_bayes`, `fm_als`, `lasso`, or `exact` if computed from all masks."""
     rank: int
     r2: HeldOutR2 | None
     """None if nothing was fitted, or all was computed exactly."""

@@ -93,8 +93,7 @@ class MinimalSetFamily(Finding):
     @computed_field
     @property
     def core(self) -> tuple[Feature, ...]:
-        """Features in every set; another set could only make them fewer. If the list is complete, every
-        flip needs them."""
+        """Features in every set found, an upper bound; if `complete`, every flip needs them."""
         own = [frozenset(one.features) for one in self.sets]
         return tuple(sorted(frozenset.intersection(*own)))
 
@@ -132,8 +131,7 @@ class PooledSet(Finding):
     @computed_field
     @property
     def certified(self) -> bool:
-        """Whether the shares prove it: some building prompt is flipped, fewer without any one
-        feature."""
+        """Whether the shares prove it: some prompt is flipped, fewer without any one feature."""
         return set(self.share_without) == set(self.features) and all(
             without < self.flipped_built.value for without in self.share_without.values()
         )

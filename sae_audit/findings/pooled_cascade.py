@@ -124,8 +124,7 @@ class PooledNull(Finding):
 
     depths: Depths
     p_value: float
-    """Sign-flip permutation test, paired by prompt. Null: these cascades are as deep as the audited
-    ones."""
+    """Sign-flip test, paired by prompt. Null: these cascades are as deep as the audited ones."""
     compensation: PooledCompensation | None
     """None if no prompt has a direct effect."""
 
@@ -147,15 +146,13 @@ class PooledCascade(Finding):
     """Number of these that have an edge."""
     edge_kinds: tuple[EdgesOfKind, ...]
     tokens: tuple[TokenShare, ...]
-    """For each number of ablated waves that at least three prompts reach with some dormant feature
-    active."""
+    """Per number of ablated waves that three or more prompts reach with a dormant feature active."""
     active: tuple[ActivatedAgainstRandom, ...]
-    """For each number of ablated waves that at least three prompts reach."""
+    """Per number of ablated waves that three or more prompts reach."""
     compensation: PooledCompensation | None
     """With the final norm live; None if no prompt has a direct effect."""
     compensation_frozen: Estimate | None
     """Ratio with the final norm frozen, same prompts; None if the norm cannot be frozen, or the
     interval of either mean direct effect reaches 0."""
     compensation_norm: Estimate | None
-    """Frozen minus live ratio, prompts resampled whole: share of the effect that the norm's rescaling
-    undoes."""
+    """Frozen minus live ratio: share of the effect that the norm's rescaling undoes."""

@@ -13,8 +13,7 @@ CE_TOKENS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class SaeQuality(Finding):
-    """How well one layer's SAE reconstructs this model on the audited prompts; intervals over
-    prompts."""
+    """How well one layer's SAE reconstructs this model; intervals are over audit prompts."""
 
     layer: int
     explained_variance: Estimate

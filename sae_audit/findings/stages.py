@@ -33,8 +33,7 @@ T_co = TypeVar("T_co", covariant=True)
 MEANS, MEANS_BY_GROUP = "means", "means_by_group"
 """Names of tensor files that every audit leaves, with or without a direction."""
 RANDOM_DIRECTIONS, UNITS_OUT = "random_directions", "successive_directions"
-"""Names of tensor files of single stages: random control directions; successive directions projected
-out."""
+"""Names of tensor files of single stages: random directions; successive directions."""
 TENSOR_FILES = (MEANS, MEANS_BY_GROUP, RANDOM_DIRECTIONS, UNITS_OUT)
 
 POOLED = "pooled"

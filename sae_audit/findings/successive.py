@@ -20,8 +20,7 @@ class DirectionOut(Finding):
     position: int
     """Where it was found, with all earlier ones out; template position, -1 is the last token."""
     n_train: tuple[int, int]
-    """Numbers of harmful and harmless training prompts behind its means: those still treated as
-    labelled."""
+    """Numbers of harmful and harmless training prompts behind its means, still treated as labelled."""
     refused: Controlled
     """Share of harmful prompts still refused; control: as many random directions projected out."""
     score: Controlled
@@ -49,8 +48,7 @@ class SuccessiveDirections(Finding):
     @computed_field
     @property
     def n_beyond(self) -> int:
-        """Number of prompts refused with all directions projected out; if above 0, `depth` is a lower
-        bound."""
+        """Number of prompts refused with all projected out; above 0, `depth` is a lower bound."""
         return sum(n > len(self.directions) for n in self.needed.values())
 
     @property

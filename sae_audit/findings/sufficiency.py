@@ -8,8 +8,7 @@ from sae_audit.findings.example import Finding
 
 @dataclass(frozen=True, kw_only=True)
 class RaisedSet(Finding):
-    """Effect of setting features, on harmless prompts, to their mean activations on refused harmful
-    ones."""
+    """Effect of setting features, on harmless prompts, to their mean on refused harmful ones."""
 
     name: str
     """`minimal` (each harmless prompt takes the minimal set of one flipped prompt), `pooled`, or

@@ -1,7 +1,6 @@
 """One audit, start to end. Read this first.
 
-Every stage is a file in `stages`: it reads earlier findings from the state, and leaves its own there
-and in the record.
+Every stage is a file in `stages`: it reads earlier findings, and leaves its own, in state and record.
 """
 
 from pathlib import Path

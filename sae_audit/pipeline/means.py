@@ -19,9 +19,8 @@ def record_means(
 ) -> tuple[
     Float[np.ndarray, "layer template d_model"], Float[np.ndarray, "layer template d_model"]
 ]:
-    """Mean residuals of harmful and of harmless prompts, also written to the run's folder; with those
-    of groups of prompts, from which a comparison takes the certainty of a difference between
-    checkpoints."""
+    """Mean residuals of harmful and of harmless prompts, also written to the run's folder with those of
+    groups of prompts, from which a comparison takes the certainty of its differences."""
     means: dict[str, np.ndarray] = {}
     by_group: dict[str, np.ndarray] = {}
     for label, prompts in (("harmful", train.harmful), ("harmless", train.harmless)):

@@ -76,8 +76,7 @@ def unpinned(location: str) -> str:
 
 
 def at_commit(location: str, commit: str) -> str:
-    """`NAME[@REVISION][:PART][?OPTIONS]` with `commit` as its revision; unchanged if `commit` is
-    empty."""
+    """`NAME[@REVISION][:PART][?OPTIONS]` at `commit`; unchanged if `commit` is empty."""
     if not commit or location.startswith(PREFIX):
         return location
     head, question, options = location.partition("?")

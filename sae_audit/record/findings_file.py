@@ -64,8 +64,7 @@ class AuditedModel(BaseModel):
 
 
 class AuditedPrompts(BaseModel):
-    """Numbers of audit prompts, and of those of each label that the clean model refuses (score above
-    0)."""
+    """Numbers of audit prompts by label, and of those that the clean model refuses (score above 0)."""
 
     model_config = ConfigDict(frozen=True)
 

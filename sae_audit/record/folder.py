@@ -52,9 +52,9 @@ class Place:
 def reserved(target: Path, *, overwrite: bool) -> Iterator[Place]:
     """Reserve the folder for this process inside the block.
 
-    The folder then exists, can be written to, and does not hold foreign files alone; folders made for
-    it are removed again if nothing was put into them. A finished run that is not to be replaced is only
-    read, without reserving.
+    The folder then exists, can be written to, and is empty or holds a run; folders made for it are
+    removed again if they stay empty. A finished run that is not to be replaced is read without
+    reserving.
 
     Raises:
         AuditError: the folder is in use, holds other files, or cannot be written to.

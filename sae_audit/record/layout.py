@@ -1,7 +1,6 @@
 """The names of a run's files, and how files get there: written under another name, then renamed.
 
-Nobody ever reads half a file, nothing is written through a symbolic link, and a run deletes these names
-only.
+Nobody ever reads half a file, nothing is written through a symbolic link, and only these are deleted.
 """
 
 import errno

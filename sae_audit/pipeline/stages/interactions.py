@@ -1,5 +1,4 @@
-"""Interactions of each prompt's strongest features, and of the pooled set's over several prompts
-(2509.09708)."""
+"""Interactions of each prompt's strongest features, and of the pooled set's (2509.09708)."""
 
 from collections.abc import Sequence
 

@@ -82,8 +82,7 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    """The cost of one direction, assumed to carry refusal; each further one costs the first stage
-    again."""
+    """The cost of one direction, assumed to carry refusal; each further one costs stage 1 again."""
     whole = 2 * size.train + 3 * size.validation + 3 * size.audit
     return Work(
         forward_passes=whole,

@@ -54,8 +54,7 @@ def _widened(state: AuditState, prompt: Prompt, pool: FeatureSet) -> WidenedPool
 def _likeliest(
     drops: dict[int, Float[np.ndarray, " d_sae"]], pool: FeatureSet, n: int
 ) -> tuple[FeatureId, ...]:
-    """Up to `n` features outside the pool with the largest estimated drop of the score, over all
-    layers."""
+    """Up to `n` features outside the pool with the largest estimated drop of the score."""
     found: list[tuple[float, FeatureId]] = []
     for layer, values in drops.items():
         # A layer gives at most n, and the pool excludes at most its own size.

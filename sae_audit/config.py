@@ -83,7 +83,7 @@ class ReadoutSettings(_Settings):
 
     kind: Literal["refusal_tokens", "token_pair"] = "refusal_tokens"
     """`refusal_tokens`: log-odds that the answer begins with a refusal token (2406.11717);
-    `token_pair`: log-odds of the tokens by which an agent declines to act against acts."""
+    `token_pair`: log-odds of the tokens `declines` against the tokens `acts`."""
     declines: tuple[Text, ...] | None = Field(default=None, min_length=1)
     """First tokens of an answer that declines (`token_pair`)."""
     acts: tuple[Text, ...] | None = Field(default=None, min_length=1)
@@ -246,7 +246,7 @@ class JudgeSettings(_Settings):
 
 class ControlSettings(_Settings):
     random_sets: int = Field(default=10, ge=1)
-    """Number of random sets, matched in size, layers and firing rate, per set controlled."""
+    """Number of random sets, matched in size, layers and firing rate, per prompt and pooled set."""
     random_directions: int = Field(default=10, ge=2)
     """Number of random directions, drawn from the variation of the stream among prompts of one label,
     that every number of the refusal direction is compared with."""

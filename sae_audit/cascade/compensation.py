@@ -1,4 +1,4 @@
-"""The share of an ablation's effect that activated features undo (2307.15771, section 3)."""
+"""The share of an ablation's effect that activated features undo (2307.15771, as mediation)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

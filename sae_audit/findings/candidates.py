@@ -26,6 +26,7 @@ class CandidateSet(Finding):
     """What ranks features: `cosine` with the direction, estimated effect (`attribution`), or effect
     among the nearest by cosine (`cosine_attribution`)."""
     per_layer: int
+    """Number of top features taken in every audited layer (`candidates.per_layer`)."""
     candidates: tuple[Candidate, ...]
     """The control of their cosines is `LayerCoverage.nearest_rows_random`."""
 

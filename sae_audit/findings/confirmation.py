@@ -33,6 +33,7 @@ class Confirmation(Finding):
 
     judge: str
     answer_tokens: int
+    """Length limit of an answer, tokens."""
     checks: tuple[TextCheck, ...]
     """One per judged answer."""
     confirmed: Estimate | None

@@ -23,7 +23,8 @@ class DirectionEvaluation(Finding):
     """Mean refusal score (nats) on harmful prompts, direction projected out everywhere; None if the
     method of selection does not measure it for this candidate."""
     induce: float | None
-    """Mean refusal score (nats) on harmless prompts, direction added at `layer`; None likewise."""
+    """Mean refusal score (nats) on harmless prompts, un-normalised direction added at `layer`; None if
+    the method of selection does not measure it for this candidate."""
     kl: float
     """Mean KL (nats) of the next token on harmless prompts, clean against projected out."""
     measures: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -97,13 +98,17 @@ class StoppedDirection(Finding):
     position: int
     layer: int
     bypass: float | None
+    """Mean refusal score (nats) on harmful prompts, direction projected out everywhere."""
     n_bypass: int
     """Number of harmful prompts behind `bypass`."""
     induce: float | None
+    """Mean refusal score (nats) on harmless prompts, direction added at its layer."""
     n_induce: int
-    """Number of harmless prompts behind `induce`; `n_kl` likewise."""
+    """Number of harmless prompts behind `induce`."""
     kl: float | None
+    """Mean KL (nats) of the next token on harmless prompts, clean against projected out."""
     n_kl: int
+    """Number of harmless prompts behind `kl`."""
     reason: StopReason
 
 
@@ -221,6 +226,7 @@ class NoDirection(Finding):
     clean_harmful: float
     """Mean refusal score (nats) of the clean model on the same harmful validation prompts."""
     clean_harmless: float
+    """The same on the harmless validation prompts."""
     n_train: tuple[int, int]
     """Numbers of harmful and harmless training prompts behind the means."""
     n_validation: tuple[int, int]

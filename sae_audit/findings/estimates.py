@@ -19,6 +19,7 @@ class Estimate(Finding):
     low: float
     high: float
     n: int
+    """Number of cases, usually prompts."""
     method: str
     """How the 95% interval was made, e.g. "Wilson 95%" or "bootstrap 95%"; if there is none,
     `NO_INTERVAL` and the reason, with `low` and `high` equal to the value."""

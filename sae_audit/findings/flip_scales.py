@@ -39,6 +39,7 @@ class FlipScale(Finding):
     tolerance: float
     """Largest distance between `scale` and the point below it."""
     n_sets_scored: int
+    """Number of ablated sets scored."""
 
     @classmethod
     def example(cls, numbers: Iterator[int] | None = None, **given: Any) -> "FlipScale":

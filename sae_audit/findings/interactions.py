@@ -46,7 +46,8 @@ class TripleInteraction(Finding):
     b: Feature
     c: Feature
     weight: float
-    """Third difference of the refusal score (nats), averaged over the other features' states."""
+    """Third difference of the refusal score (nats), 0/1 ablation masks, averaged over the states of the
+    other features."""
     low: float
     high: float
     """95% interval of `weight` over masks, prompts fixed."""
@@ -151,6 +152,7 @@ class InteractionGraph(Finding):
     shuffles a graph without interactions exceeds it one time in 21. If `exact`, the size called
     negligible. None if there are no weights."""
     n_sets_scored: int
+    """Number of ablated sets scored."""
     reason: str
     """Why nothing was fitted (fewer than two players, a constant score); else empty."""
     null_triple: float | None = None

@@ -93,7 +93,8 @@ class MinimalSetFamily(Finding):
     @computed_field
     @property
     def core(self) -> tuple[Feature, ...]:
-        """Features in every set found, an upper bound; if `complete`, every flip needs them."""
+        """Features in every set; another set could only make them fewer. If the list is complete, every
+        flip needs them."""
         own = [frozenset(one.features) for one in self.sets]
         return tuple(sorted(frozenset.intersection(*own)))
 
@@ -127,6 +128,7 @@ class PooledSet(Finding):
     """Share of the building prompts still flipped if this one feature is spared; every value is below
     `flipped_built.value`: no feature can be spared."""
     n_sets_scored: int
+    """Number of ablated sets scored, counted once for each prompt they were scored on."""
 
     @computed_field
     @property

@@ -16,6 +16,7 @@ class PooledWaveFeature(Finding):
 
     feature: Feature
     wave: int
+    """Number of the wave, from 1."""
     share: Estimate
     """Share of all cascades that have the feature in this wave."""
 
@@ -42,6 +43,7 @@ class PooledEdge(Finding):
     kinds: Mapping[EdgeKind, int]
     """Number of prompts with an edge of each kind."""
     stand_ins: Mapping[EdgeKind, StandIns]
+    """Control, by kind of edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,7 @@ class EdgesOfKind(Finding):
 
     kind: EdgeKind
     n: int
+    """Number of edges."""
     control: Estimate | None
     """Control: share of the features ablated in a cause's place that activate the same feature,
     averaged by prompt; None if there is no such edge or none had a match."""
@@ -155,4 +158,5 @@ class PooledCascade(Finding):
     """Ratio with the final norm frozen, same prompts; None if the norm cannot be frozen, or the
     interval of either mean direct effect reaches 0."""
     compensation_norm: Estimate | None
-    """Frozen minus live ratio: share of the effect that the norm's rescaling undoes."""
+    """Frozen minus live ratio, prompts resampled whole: share of the effect undone by the norm's
+    rescaling."""

@@ -122,7 +122,7 @@ class DirectionSettings(_Settings):
     """Smallest refusal score (nats) of harmless prompts to which a candidate, added, must lead;
     `cosmic` has no such floor."""
     layer_cut: float = Field(default=0.2, ge=0, lt=1)
-    """Share of layers, the last ones, without candidates: too close to the output tokens."""
+    """Share of layers, the last ones, whose candidates are discarded: too close to the output tokens."""
     max_directions: int = Field(default=6, ge=1)
     """Maximum number of successive refusal directions, each found with those before it projected out."""
     until_refused: float = Field(default=0.1, ge=0, lt=1)
@@ -276,8 +276,8 @@ class AuditConfig(_Settings):
     (each with an optional `@REVISION`), or a folder, the last two in a publisher's layout."""
     prompts: PromptSettings
     name: Name | None = None
-    """The model's name in the report, and of its folder in `reports`; the last part of the model's
-    folder or hub id if not given."""
+    """The model's name in the report and of its folder in `reports`; if not given, the last part of the
+    model's folder or hub id."""
     revision: Location | None = None
     """Branch, tag or commit of the model's hub repository; `main` if not given."""
     adapter: Location | None = None
@@ -297,7 +297,7 @@ class AuditConfig(_Settings):
     """Where whole SAEs are kept: on the `device`, or in the `host`'s memory with the candidates' rows
     alone on the device; `auto`: on the device if they take at most half of its free memory."""
     refusal_tokens: tuple[Text, ...] | None = Field(default=None, min_length=1)
-    """First tokens of a refusal; if not given, its family's, else those of its own refusals."""
+    """First tokens of a refusal; if not given, the model family's, else its own refusals' ones."""
     readout: ReadoutSettings = ReadoutSettings()
     chat_template: Location | None = None
     """File with a Jinja chat template, for a tokenizer that has none."""
@@ -314,7 +314,7 @@ class AuditConfig(_Settings):
     """How accelerate spreads the model over several devices (`auto`, or a device by module); if not
     given, all is on `device`."""
     attn_implementation: Literal["sdpa", "eager"] | None = None
-    """Attention of transformers; its own choice if not given."""
+    """Attention implementation of transformers; its own choice if not given."""
     quantization: Literal["8bit", "4bit"] | None = None
     """Precision to which bitsandbytes reduces the model's weights on loading."""
     trust_remote_code: bool = Field(default=False, exclude=True)

@@ -46,7 +46,7 @@ class FirstWaveEffects(Finding):
     """
 
     total: float
-    """Fall in the model itself, where dormant features may activate."""
+    """Fall in the model itself, whose dormant features may activate."""
     direct: float
     """Fall with every feature that is dormant on the clean run frozen at zero (2307.15771)."""
     direct_frozen: float | None

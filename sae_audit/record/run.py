@@ -362,14 +362,14 @@ class Run:
 
 TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     "scores": lambda run: of_behaviour.scores(run.scores),
-    # One row an audited layer: each measure with its interval in `_low` and `_high`, NaN where there
+    # One row per audited layer: each measure with its interval in `_low` and `_high`, NaN if there
     # is no such ratio.
     "saes": lambda run: of_behaviour.saes(run.quality, run.manifest.saes),
     "directions": lambda run: of_direction.directions(
         run.discarded_directions if run.stopped_early else run.direction
     ),
     "direction_check": lambda run: of_direction.direction_check(run.direction_check),
-    # One row a direction out.
+    # One row per direction projected out.
     "successive_directions": lambda run: of_direction.successive_directions(
         run.successive_directions
     ),
@@ -380,11 +380,11 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     "minimal_sets": lambda run: of_minimal_sets.minimal_sets(
         run.minimal_sets, run.null_sets, margin=run.config.evidence.margin
     ),
-    # One row a set.
+    # One row per set.
     "minimal_set_families": lambda run: of_minimal_sets.minimal_set_families(
         run.minimal_set_families
     ),
-    # One row a scored scale.
+    # One row per scored scale.
     "flip_scales": lambda run: of_minimal_sets.scales(run.flip_scales),
     "interaction_fits": lambda run: of_interactions.interaction_fits(run.interactions),
     "pairs": lambda run: of_interactions.pairs(run.interactions),
@@ -393,7 +393,7 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     ),
     "triples": lambda run: of_interactions.triples(run.interactions),
     "waves": lambda run: of_cascades.waves(run.cascades),
-    # One row for each, and one for its random set.
+    # One row per cascade, and one for its random set.
     "cascades": lambda run: of_cascades.cascades(run.cascades, run.cascade_nulls),
     "backup_edges": lambda run: of_cascades.backup_edges(run.edges),
     "activation_tokens": lambda run: of_cascades.activation_tokens(run.activation_tokens),

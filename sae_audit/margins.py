@@ -1,7 +1,7 @@
-"""What a score says: whether the model refuses. The one place where scores are held against 0.
+"""What a score means: whether the model refuses. The one place where scores are compared with 0.
 
-A score is the margin by which a readout lies above its threshold, so its sign is all that is asked.
-Exactly 0 is neither: a model at 0 is not said to refuse, and not to answer.
+A score is the margin by which a readout exceeds its threshold. At exactly 0, or at a value that is not
+a number, the model neither refuses nor answers.
 """
 
 from typing import overload
@@ -17,7 +17,7 @@ def refuses(score: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]: .
 def refuses(
     score: float | Float[np.ndarray, "*shape"],
 ) -> bool | Bool[np.ndarray, "*shape"]:
-    """Whether the model refuses at this score, or at each of these; what is not a number does not."""
+    """Whether the model refuses at this score, or at each of these scores."""
     return score > 0.0 if isinstance(score, np.ndarray) else bool(score > 0.0)
 
 
@@ -28,5 +28,5 @@ def answers(score: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]: .
 def answers(
     score: float | Float[np.ndarray, "*shape"],
 ) -> bool | Bool[np.ndarray, "*shape"]:
-    """Whether the model answers at this score, or at each of these; what is not a number does not."""
+    """Whether the model answers at this score, or at each of these scores."""
     return score < 0.0 if isinstance(score, np.ndarray) else bool(score < 0.0)

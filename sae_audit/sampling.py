@@ -1,11 +1,10 @@
-"""Random features matched to given ones: every control that draws some draws them here.
+"""Random features matched to given ones, for every control that draws some.
 
 Three rules, for three questions:
-
-- `matched_random_sets`: one of the 20 nearest in firing rate for each feature of a set. Controls of a
+- `matched_random_sets`: for each feature of a set, one of the 20 nearest in firing rate. Controls of a
   finished set.
-- `random_candidates`: a whole pool drawn without repeats from windows of 20 in the order of firing rate,
-  so that pools nearly as large as a layer have one too. The null of a search.
+- `random_candidates`: a whole pool, without repeats, from windows of 20 in the order of firing rate, so
+  that pools nearly as large as a layer have one too. The null of a search.
 - `random_stand_ins`: one of the 20 nearest in activation on one prompt. Controls of a cascade, whose
   features have to fire there.
 """
@@ -19,7 +18,7 @@ from jaxtyping import Float, Int
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _NEIGHBOURS = 20
-"""Features that each one is drawn from."""
+"""Number of nearest features from which each replacement is drawn."""
 
 
 def matched_random_sets(
@@ -30,10 +29,10 @@ def matched_random_sets(
     n_sets: int,
     seed: int,
 ) -> list[FeatureSet]:
-    """Random stand-ins for `features`.
+    """Random sets that match `features` in layers and firing rates.
 
-    Each feature is replaced by one of the 20 features of its layer nearest in firing rate (share of
-    harmful prompts it fires on), drawn at random, without repeats and never from `excluded`.
+    Each feature is replaced by a random one of the 20 features of its layer nearest in firing rate
+    (share of harmful prompts it fires on), without repeats and never from `excluded`.
     """
     random = np.random.default_rng(seed)
     return [_one_matched(features, firing_rates, set(excluded), random) for _ in range(n_sets)]
@@ -42,7 +41,7 @@ def matched_random_sets(
 def enough_left(
     features: FeatureSet, firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
 ) -> bool:
-    """Whether each layer has as many other features as `features` has there."""
+    """Whether each layer has at least as many other features as `features` has there."""
     wanted = Counter(feature.layer for feature in features)
     return all(2 * n <= len(firing_rates[layer]) for layer, n in wanted.items())
 
@@ -56,7 +55,7 @@ def _one_matched(
     drawn: set[FeatureId] = set()
     for feature in sorted(features):
         rates = firing_rates[feature.layer]
-        # Ties in rate are common (many features fire on every prompt, or on none): broken at random.
+        # Ties in rate are common (many features fire on every prompt, or on none) and broken at random.
         distance = np.abs(rates - rates[feature.index])
         nearest = np.lexsort((random.random(len(rates)), distance))
         free = (
@@ -76,11 +75,10 @@ def random_candidates(
     *,
     seed: Sequence[int],
 ) -> list[FeatureId]:
-    """As many random features as candidates, in the same layers, firing as often, in random order.
+    """As many random features as candidates, matched in layers and firing rates, in random order.
 
-    Each candidate is replaced by one of the 20 features nearest in firing rate (share of harmful
-    prompts it fires on) that are left. Candidates themselves are not drawn, unless a layer has too
-    few other features.
+    Each candidate is replaced by one of the 20 remaining features nearest in firing rate (share of
+    harmful prompts it fires on); by another candidate only if a layer has too few other features.
     """
     random = np.random.default_rng(list(seed))
     drawn: list[FeatureId] = []
@@ -121,9 +119,9 @@ def nearest(
     excluded: Collection[FeatureId],
     n: int,
 ) -> list[FeatureId]:
-    """The `n` features of its layer, or those there are, nearest in largest activation.
+    """The `n` features of its layer (or all, if fewer) nearest in largest activation.
 
-    `firing` gives the largest activation of every firing feature; one that is not in it has 0.
+    `firing` gives the largest activation of every firing feature; all others have 0.
     """
     own = firing.get(feature, 0.0)
     others = [f for f in firing if f.layer == feature.layer and f != feature and f not in excluded]
@@ -140,7 +138,7 @@ def random_stand_ins(
 ) -> list[FeatureSet]:
     """Random sets: each feature replaced by one of the 20 nearest, none twice, none `excluded`.
 
-    A feature without any such neighbour has no stand-in: its layer fires nothing else.
+    A feature is left out if no other fires in its layer.
     """
     random = np.random.default_rng(seed)
     # Enough that twenty are left when all others have drawn from the same ones.

@@ -1,4 +1,4 @@
-"""Intervals for shares, means and paired differences; every one says its method and its n."""
+"""Estimates with intervals for shares, means and paired differences; each states its method and n."""
 
 from collections.abc import Callable, Sequence
 
@@ -28,14 +28,12 @@ def share(n_true: int, n: int) -> Estimate:
 
 
 def mean(values: Sequence[float] | Float[np.ndarray, " case"], *, seed: int) -> Estimate:
-    """A mean over independent cases, with a percentile bootstrap 95% interval; without one
-    where the cases show no spread."""
+    """Mean of independent cases, with a bootstrap 95% percentile interval; none without spread."""
     return _bootstrapped(values, lambda cases: cases.mean(axis=-1), seed=seed)
 
 
 def median(values: Sequence[float] | Float[np.ndarray, " case"], *, seed: int) -> Estimate:
-    """A median over independent cases, with a percentile bootstrap 95% interval; without one
-    where the cases show no spread."""
+    """Median of independent cases, with a bootstrap 95% percentile interval; none without spread."""
     return _bootstrapped(values, lambda cases: np.median(cases, axis=-1), seed=seed)
 
 
@@ -66,10 +64,9 @@ def ratio(
     *,
     seed: int,
 ) -> Estimate:
-    """A mean over another mean of the same cases, with a percentile bootstrap 95% interval.
+    """The ratio of two means over the same cases, with a percentile bootstrap 95% interval.
 
-    Cases are resampled whole, so what moves both means moves them together. The caller has made
-    sure that the denominators' mean is far from 0 (`mean(...).low`).
+    Cases are resampled whole. The denominators' mean must be far from 0 (`mean(...).low`).
     """
     above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     assert above.shape == below.shape, (above.shape, below.shape)
@@ -79,7 +76,7 @@ def ratio(
 
 
 _Times = Float[np.ndarray, "draw case"]
-"""How often each case was drawn."""
+"""Number of times each case was drawn."""
 
 
 def resampled_ratio(
@@ -89,8 +86,8 @@ def resampled_ratio(
     n: int,
     seed: int,
 ) -> Estimate:
-    """A ratio of two sums over the same `n` cases, with a percentile bootstrap 95% interval; the
-    sums are given as functions of how often each case is drawn."""
+    """The ratio of two sums over the same `n` cases, with a percentile bootstrap 95% interval; the sums
+    are functions of how often each case is drawn."""
     assert n > 0, "a ratio of no cases"
     once = np.ones((1, n))
     times = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), _RESAMPLES)
@@ -100,10 +97,10 @@ def resampled_ratio(
 
 
 def between_quantiles(value: float, resampled: Float[np.ndarray, " draw"], *, n: int) -> Estimate:
-    """A value of `n` cases with the central 95% of what it was on resampled cases."""
+    """A value of `n` cases, with the central 95% of its values on resampled cases."""
     assert np.isfinite(value), value
     assert np.isfinite(resampled).all(), "a resample has no value"
-    # Beyond rounding: a ratio that is the same in all cases is summed in another order each time.
+    # Beyond rounding: equal ratios are summed in another order each time.
     if n == 1 or np.ptp(resampled) <= _ROUNDING * abs(value):
         return _without_spread(value, n)
     low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
@@ -111,8 +108,8 @@ def between_quantiles(value: float, resampled: Float[np.ndarray, " draw"], *, n:
 
 
 def jackknife(value: float, without: Sequence[float], *, n: int) -> Estimate:
-    """A number of `n` cases, with a delete-a-group jackknife 95% interval (Kott 2001): what it is
-    without each group of them in turn. Groups are about equally large, and at least two."""
+    """A number of `n` cases, with a delete-a-group jackknife 95% interval (Kott 2001) from its values
+    without each group of cases. There are at least two groups, of about equal size."""
     again, m = np.asarray(without, dtype=np.float64), len(without)
     assert m > 1, "a jackknife of one group"
     assert np.isfinite([value, *again]).all(), (value, without)
@@ -124,7 +121,7 @@ def jackknife(value: float, without: Sequence[float], *, n: int) -> Estimate:
 
 
 def random_range(values: Sequence[float]) -> RandomRange:
-    """Mean and range of a number over random directions."""
+    """Mean and range of a number over random directions, sets or permutations."""
     assert values, "the range of no random direction"
     return RandomRange(
         mean=float(np.mean(values)), lowest=min(values), highest=max(values), n=len(values)
@@ -134,10 +131,9 @@ def random_range(values: Sequence[float]) -> RandomRange:
 def sign_flip_p_value(
     differences: Sequence[float] | Float[np.ndarray, " case"], *, seed: int
 ) -> float:
-    """Two-sided permutation p-value that paired differences have mean zero.
+    """Two-sided permutation p-value of the null that paired differences have mean zero.
 
-    Signs are flipped at random (all ways where at most 2^12); never exactly 0: the data themselves
-    count as one permutation.
+    Signs are flipped at random (in all ways if at most 2^12). Never 0: the data count as one.
     """
     cases = np.asarray(differences, dtype=np.float64)
     assert cases.size > 0, "no pair"
@@ -156,11 +152,11 @@ def auroc(
     positive: Sequence[float] | Float[np.ndarray, " positive"],
     negative: Sequence[float] | Float[np.ndarray, " negative"],
 ) -> Estimate:
-    """The chance that a positive case scores above a negative one, ties counted half; Newcombe's
+    """Probability that a positive case scores above a negative one, ties counted half, with Newcombe's
     95% interval.
 
     The interval inverts a score test whose variance is Hanley and McNeil's, the group sizes in it
-    averaged (Newcombe 2006, method 5): it has a width at 0 and at 1 too, where resampling has none.
+    averaged (Newcombe 2006, method 5): unlike a bootstrap's, its width is above 0 at shares of 0 and 1.
     """
     above, m, n = _above(positive, negative)
     value, z, size = above / (m * n), float(stats.norm.ppf((1 + _LEVEL) / 2)), (m + n) / 2 - 1
@@ -169,7 +165,7 @@ def auroc(
         spread = (1 - share) / (2 - share) + share / (1 + share)
         return z * np.sqrt(share * (1 - share) * (1 + size * spread) / (m * n))
 
-    # 0 and 1 solve both equations as well, and are not the bounds meant.
+    # 0 and 1 solve both equations too, but are not the bounds.
     inner = min(max(value, 1e-12), 1.0 - 1e-12)
     low = optimize.brentq(lambda s: s + reach(s) - value, 0.0, inner) if value > 0.0 else 0.0
     high = optimize.brentq(lambda s: s - reach(s) - value, inner, 1.0) if value < 1.0 else 1.0
@@ -182,10 +178,9 @@ def separation_p_value(
     *,
     seed: int,
 ) -> float:
-    """One-sided permutation p-value that positive cases score no higher than negative ones.
+    """One-sided permutation p-value of the null that positive cases score no higher than negative ones.
 
-    The statistic is the rank sum, labels are permuted 10,000 times; never exactly 0: the data
-    themselves count as one permutation.
+    The statistic is the rank sum; labels are permuted 10,000 times. Never 0: the data count as one.
     """
     above, m, _ = _above(positive, negative)
     ranks = stats.rankdata(np.concatenate([positive, negative]))
@@ -196,8 +191,8 @@ def separation_p_value(
 
 
 def sign_test_p_value(n_for: int, n_against: int) -> float:
-    """One-sided exact p-value that untied pairs favour the first no more often than the second;
-    1 where every pair is tied."""
+    """One-sided exact p-value of the null that untied pairs favour the first no more often than the
+    second; 1 if every pair is tied."""
     n = n_for + n_against
     return float(stats.binomtest(n_for, n, alternative="greater").pvalue) if n else 1.0
 
@@ -206,7 +201,7 @@ def _above(
     positive: Sequence[float] | Float[np.ndarray, " positive"],
     negative: Sequence[float] | Float[np.ndarray, " negative"],
 ) -> tuple[float, int, int]:
-    """Pairs in which the positive case scores higher, ties counted half; both group sizes."""
+    """Number of pairs in which the positive case scores higher, ties counted half; both group sizes."""
     m, n = len(positive), len(negative)
     assert m > 0, "no positive case"
     assert n > 0, "no negative case"

@@ -1,7 +1,6 @@
-"""The words every part of an audit shares, and the questions a stage may ask.
+"""The types that every part of an audit shares, and the questions a stage may ask.
 
-Nothing here imports torch: stages, records and reports meet in these types, and a report must
-open on a machine that has no model.
+Nothing here imports torch: a report must open on a machine without a model.
 """
 
 import re
@@ -28,7 +27,7 @@ class FeatureId:
 
     @classmethod
     def parse(cls, printed: str) -> "FeatureId":
-        """Read the printed form, `L16/25312`.
+        """The feature of a printed form such as `L16/25312`.
 
         Raises:
             ValueError: if `printed` has another form.
@@ -52,94 +51,91 @@ class Positions(StrEnum):
 
 
 class ErrorTerm(StrEnum):
-    """What becomes of the part of the residual stream that the SAE does not reconstruct."""
+    """Treatment of the part of the residual stream that the SAE does not reconstruct."""
 
     KEPT = "kept"
-    """It stays: the error of the current stream, which earlier layers' ablations have already
-    changed (as in sae_lens)."""
+    """The current stream's error stays, changed by earlier layers' ablations (as in sae_lens)."""
     FROZEN = "frozen"
-    """It is put back to that of the clean run, so that nothing earlier layers changed passes
-    through it (as in 2403.19647)."""
+    """The clean run's error is put back: no change of earlier layers passes it (2403.19647)."""
     DROPPED = "dropped"
-    """It goes: the stream is replaced by the SAE's reconstruction."""
+    """The SAE's reconstruction replaces the stream."""
 
 
 class TokenClass(StrEnum):
-    """Where in the chat template a prompt's token stands."""
+    """Position class of a prompt's token in the chat template."""
 
     BOS = "bos"
     """The token that begins every text."""
     SYSTEM = "system"
-    """What the chat template writes before the user's text, the system prompt included."""
+    """Text of the chat template before the user's text, the system prompt included."""
     CONTENT = "content"
     """The user's text."""
     TEMPLATE = "template"
-    """What the chat template adds after the user's text: the template positions."""
+    """Text of the chat template after the user's text: the template positions."""
 
 
 class FinalNorm(StrEnum):
-    """What the norm before the unembedding divides the last position's stream by."""
+    """Divisor of the last position's stream in the norm before the unembedding."""
 
     LIVE = "live"
-    """Its own root mean square: what the model does."""
+    """Its own root mean square, as in the model."""
     FROZEN = "frozen"
     """The clean run's root mean square, so that a weaker stream is not scaled up again."""
 
 
 FeatureValues = Mapping[int, Float[np.ndarray, " d_sae"]]
-"""A value for every feature of the suite, by layer."""
+"""A value for every feature of all SAEs, by layer."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ablation:
-    """What "ablate the feature" means: `x <- x - scale * sum_{i in S} (f_i(x) - clamp) d_i`.
+    """The meaning of "ablate the features S": `x <- x - scale * sum_{i in S} (f_i(x) - clamp) d_i`.
 
-    `f_i` is computed on the current `x`, so ablations at earlier layers are felt at later ones.
+    `f_i` is computed on the current `x`, so ablations at earlier layers affect later ones.
     """
 
     clamp: float | FeatureValues = 0.0
-    """The activation each ablated feature is set to: one value for all, or each feature's own."""
+    """Activation that each ablated feature is set to: one value for all, or each feature's own."""
     positions: Positions = Positions.ALL
     error_term: ErrorTerm = ErrorTerm.KEPT
     scale: float = 1.0
-    """How far each ablated feature goes from its activation towards its clamp: 0 leaves it, 1 is
-    the ablation, more than 1 overshoots. A share, not below 0; the error term is treated alike at
-    every scale."""
+    """Share, >= 0, of the way from each ablated feature's activation to its clamp: 0 leaves it, 1 is
+    the full ablation, more than 1 overshoots. The error term is treated alike at every scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A question about one prompt: these features, ablated by this scale."""
+    """A question about one prompt: these features, ablated at this scale."""
 
     features: FeatureSet
     scale: float
 
 
 class Part(StrEnum):
-    """What of the stream's component along a direction is meant: `x . r = (xhat . r) + (e . r)`."""
+    """A part of the stream's component along a direction: `x . r = (xhat . r) + (e . r)`."""
 
     STREAM = "stream"
-    """All of it."""
+    """The whole component."""
     RECONSTRUCTION = "reconstruction"
-    """What the layer's SAE shows of it: that of its reconstruction, xhat."""
+    """The component of the SAE's reconstruction, xhat."""
     ERROR = "error"
-    """What the SAE does not show: that of its error term, `e = x - xhat`."""
+    """The component of the SAE's error term, `e = x - xhat`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Projections:
-    """Components of one layer's clean stream along some unit directions, at one position."""
+    """Components of one layer's clean stream along several unit directions, at one position."""
 
     stream: Float[np.ndarray, "prompt direction"]
     reconstruction: Float[np.ndarray, "prompt direction"]
-    """The SAE's; the rest of `stream` is in its error term."""
+    """Components of the SAE's reconstruction; the rest of `stream` is in its error term."""
     length: float
-    """Mean length of the stream itself: components much smaller are rounding."""
+    """Mean norm of the stream itself; components much smaller are rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PromptEffects:
-    """What projecting a direction out, or adding it, does to each prompt (2406.11717)."""
+    """Effects on each prompt of projecting a direction out, or adding it (2406.11717)."""
 
     bypass: Float[np.ndarray, " harmful"]
     """Refusal score of harmful prompts with the unit direction projected out everywhere, nats."""
@@ -152,16 +148,15 @@ class PromptEffects:
 
 
 SCORE_BOUND = 18.421
-"""No refusal score (nats) is larger, or smaller than its negative: `log((1 + 1e-8) / 1e-8)` is
-18.42068, and the rest is for rounding."""
+"""Largest absolute refusal score, nats: `log((1 + 1e-8) / 1e-8)` is 18.42068, the rest is rounding."""
 
 
 @runtime_checkable
 class CandidateEffects(Protocol):
-    """What candidate directions do to single validation prompts.
+    """Effects of candidate directions on single validation prompts.
 
-    Row i of an answer is that of the i-th direction given, on the i-th prompt named: 0 is the first
-    harmful one where the question is `bypass`, the first harmless one in the others.
+    Row i of an answer belongs to the i-th direction and the i-th prompt given; prompt 0 is the first
+    harmful one for `bypass`, the first harmless one otherwise.
     """
 
     @property
@@ -172,12 +167,12 @@ class CandidateEffects(Protocol):
 
     @property
     def score_bound(self) -> float:
-        """No refusal score lies further from 0; infinite if the readout knows no bound."""
+        """Largest absolute refusal score; infinite if the readout knows no bound."""
         ...
 
     @property
     def least_kl(self) -> Float[np.ndarray, " harmless"]:
-        """Below which `kl` cannot fall whatever the direction, by prompt; about 0."""
+        """Lower bound of `kl` for any direction, by prompt; about 0."""
         ...
 
     def bypass(
@@ -198,16 +193,15 @@ class CandidateEffects(Protocol):
         prompts: Sequence[int],
         layers: Sequence[int],
     ) -> Float[np.ndarray, " row"]:
-        """Refusal score with the direction added, as it is, at its layer, nats."""
+        """Refusal score with the direction added, un-normalised, at its layer, nats."""
         ...
 
 
 @runtime_checkable
 class CandidateStreams(Protocol):
-    """What candidate directions make of the stream at validation prompts' last token.
+    """Residual streams at validation prompts' last token under candidate directions.
 
-    Rows are as in `CandidateEffects`; `layers`, from low to high, are those whose `resid_post` is
-    read.
+    Rows are as in `CandidateEffects`; `layers`, ascending, are those whose `resid_post` is read.
     """
 
     def clean_streams(
@@ -215,7 +209,7 @@ class CandidateStreams(Protocol):
     ) -> tuple[
         Float[np.ndarray, "harmful layer d_model"], Float[np.ndarray, "harmless layer d_model"]
     ]:
-        """Of all harmful and of all harmless prompts, without a candidate."""
+        """Streams of all harmful and of all harmless prompts, without a candidate."""
         ...
 
     def streams_without(
@@ -224,7 +218,7 @@ class CandidateStreams(Protocol):
         prompts: Sequence[int],
         layers: Sequence[int],
     ) -> Float[np.ndarray, "row layer d_model"]:
-        """Of harmful prompts, the direction projected out everywhere."""
+        """Streams of harmful prompts with the direction projected out everywhere."""
         ...
 
     def streams_with(
@@ -234,19 +228,19 @@ class CandidateStreams(Protocol):
         added_at: Sequence[int],
         layers: Sequence[int],
     ) -> Float[np.ndarray, "row layer d_model"]:
-        """Of harmless prompts, the direction added, as it is, to `resid_post` of the layer
-        `added_at`; that layer's stream is read with it."""
+        """Streams of harmless prompts with the direction added, un-normalised, to `resid_post` of the
+        layer `added_at`, whose own stream is read after the addition."""
         ...
 
 
 @runtime_checkable
 class CandidateQuestions(CandidateEffects, CandidateStreams, Protocol):
-    """All that a method of selection may ask about candidate directions."""
+    """All questions that a method of selection may ask about candidate directions."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Removed:
-    """What is left of each prompt with directions projected out of the stream everywhere."""
+    """Scores and KL of each prompt with directions projected out of the stream everywhere."""
 
     harmful: Float[np.ndarray, " harmful"]
     """Refusal scores, nats."""
@@ -257,31 +251,30 @@ class Removed:
 
 @runtime_checkable
 class EffectOnEach(Protocol):
-    """What a direction does to every prompt of a fixed choice."""
+    """Effects of a direction on every prompt of a fixed choice."""
 
     def __call__(self, direction: Float[np.ndarray, " d_model"], *, layer: int) -> PromptEffects:
-        """`direction` projected out everywhere, and added at `layer`."""
+        """Effects of `direction` projected out everywhere, and added at `layer`."""
         ...
 
 
 @runtime_checkable
 class Replaced(Protocol):
-    """Scores with a part of the stream's component along a direction as in harmless prompts."""
+    """Scores with a part of the component along a direction replaced by harmless prompts' mean."""
 
     def __call__(self, part: Part, direction: int) -> Float[np.ndarray, " prompt"]:
-        """Refusal scores (nats), the part replaced at every audited layer; `direction` by number."""
+        """Refusal scores (nats) with the part replaced at every audited layer; `direction` by number."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """Features ablated, and features held where they were, in one run of a prompt."""
+    """Features ablated, and features frozen at their clean activations, in one run of a prompt."""
 
     ablated: FeatureSet = frozenset()
     held: FeatureSet = frozenset()
-    """Set, position by position, to their activations on the clean run: `x <- x - sum_{i in H}
-    (f_i(x) - f_i(x_clean)) d_i`, at the positions at which the ablation acts. The SAE's error term
-    is left as it is."""
+    """Features frozen, position by position, at their clean activations: `x <- x - sum_{i in H} (f_i(x)
+    - f_i(x_clean)) d_i`, where the ablation acts. The SAE's error term is kept."""
 
     def __post_init__(self) -> None:
         assert not self.ablated & self.held, sorted(self.ablated & self.held)
@@ -303,19 +296,19 @@ class Score(Protocol):
     """The refusal score of one prompt as a set function (the question most stages ask)."""
 
     def __call__(self, sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
-        """Refusal score under the ablation of each set: nats of log-odds, > 0 refuses."""
+        """Refusal score (nats of log-odds, > 0 refuses) under the ablation of each set."""
         ...
 
 
 @runtime_checkable
 class Active(Protocol):
-    """Which features of the whole SAE suite fire on one prompt while a set is ablated."""
+    """Which features of all SAEs fire on one prompt while a set is ablated."""
 
     def __call__(self, sets: Sequence[FeatureSet]) -> list[Mapping[FeatureId, float]]:
         """For each set, the firing features with their largest activation over positions.
 
-        Activations are read before the ablation edits the stream at that layer, so an ablated
-        feature is listed with the value it would have had.
+        Activations are read before the ablation edits the stream at that layer, so an ablated feature
+        has the value it would have had.
         """
         ...
 
@@ -327,16 +320,14 @@ class DirectAttribution(Protocol):
     def __call__(
         self, ablated: FeatureSet, features: Sequence[FeatureId]
     ) -> Float[np.ndarray, " feature"]:
-        """Sum of `f_i(x) * (d_i . r)` with `ablated` ablated; > 0 pushes to refuse.
-
-        Over the positions at which the ablation acts.
-        """
+        """Sum of `f_i(x) * (d_i . r)`, with `ablated` ablated, over the positions at which the ablation
+        acts; > 0 pushes to refuse."""
         ...
 
 
 @runtime_checkable
 class Activations(Protocol):
-    """How strongly asked features fire on one prompt under interventions."""
+    """How strongly given features fire on one prompt under interventions."""
 
     def __call__(
         self, interventions: Sequence[Intervention], features: Sequence[FeatureId]
@@ -350,10 +341,10 @@ class Activations(Protocol):
 
 @runtime_checkable
 class Firing(Protocol):
-    """Which features of the whole SAE suite fire on one prompt under interventions, and where."""
+    """Which features of all SAEs fire on one prompt under interventions, and where."""
 
     def __call__(self, interventions: Sequence[Intervention]) -> list[Fired]:
-        """One table for each intervention, of the positions at which the ablation acts."""
+        """One table per intervention, over the positions at which the ablation acts."""
         ...
 
 
@@ -364,5 +355,5 @@ class HeldScore(Protocol):
     def __call__(
         self, interventions: Sequence[Intervention], norm: FinalNorm = FinalNorm.LIVE
     ) -> Float[np.ndarray, " intervention"]:
-        """Nats of log-odds, > 0 refuses, with the final norm's scale live or frozen."""
+        """Refusal score (nats of log-odds, > 0 refuses), the final norm's scale live or frozen."""
         ...

@@ -1,7 +1,7 @@
-"""On which tokens features activate, and how many activate by chance (2509.09708, section on tokens).
+"""The classes of tokens at which features activate, and the number active by chance (2509.09708).
 
-After each wave: the dormant features of the whole suite that fire, where, and beside them those
-that fire once random sets are ablated instead.
+After each wave: the dormant features of all SAEs that fire, and, as control, those that fire once
+random sets are ablated instead.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ from sae_audit.vocabulary import (
 )
 
 _INDICES = 1 << 32
-"""More than any SAE has features."""
+"""Upper bound of an SAE's number of features."""
 
 
 def activated(
@@ -40,7 +40,7 @@ def activated(
     n_random: int,
     seed: int,
 ) -> ActivationTokens:
-    """`classes` gives the class of every position at which the ablation acts."""
+    """Token classes at which a prompt's features fire; `classes` has one entry per ablated position."""
     ablated = _ablated_by_wave(found)
     (clean,) = firing([Intervention()])
     after = firing([Intervention(ablated=one) for one in ablated])
@@ -83,7 +83,7 @@ def features_of(fired: Fired) -> list[FeatureId]:
 
 
 def _ablated_by_wave(found: Cascade) -> list[FeatureSet]:
-    """After one wave, after two, and so on."""
+    """The features ablated after one wave, after two, and so on."""
     waves = [frozenset(wave.features) for wave in found.waves]
     return [frozenset[FeatureId]().union(*waves[: i + 1]) for i in range(len(waves))]
 
@@ -96,8 +96,8 @@ def _after_random(
     n: int,
     seed: int,
 ) -> list[list[Fired]]:
-    """The dormant features that fire after ablating `n` sets matched to each of `ablated`."""
-    # Prompts draw differently, and the same prompt always alike.
+    """The dormant features that fire after ablating `n` random sets matched to each of `ablated`."""
+    # Draws differ between prompts, and repeat for the same prompt.
     own = np.random.default_rng([seed, *prompt_id.encode()]).integers(1 << 31, size=len(ablated))
     peaks = _peaks(clean)
     drawn = [
@@ -146,7 +146,7 @@ def _summed(counts: Sequence[TokenCounts]) -> TokenCounts:
 
 @dataclass(frozen=True, eq=False)
 class _Places:
-    """A table of firing features, read by the class of the token."""
+    """A table of firing features, with the class of each token."""
 
     fired: Fired
     classes: Mapping[int, TokenClass]
@@ -162,7 +162,7 @@ class _Places:
         return _counted([self.classes[at] for at in self.fired.position[chosen].tolist()])
 
     def peak_counts(self, chosen: Bool[np.ndarray, " entry"]) -> TokenCounts:
-        """The features by the class of the token of their largest activation, the first of them."""
+        """Number of features by the class of the token of their (first) largest activation."""
         strongest = np.lexsort((self.fired.position, -self.fired.activation))
         strongest = strongest[chosen[strongest]]
         _, first = np.unique(_codes(self.fired)[strongest], return_index=True)
@@ -186,5 +186,5 @@ class _Places:
 
 
 def _codes(fired: Fired) -> Int[np.ndarray, " entry"]:
-    """One number for each entry's feature."""
+    """One number per entry, the same for the same feature."""
     return fired.layer * _INDICES + fired.index

@@ -1,4 +1,4 @@
-"""How much of an ablation's effect activated features undo (2307.15771, section 3, as mediation)."""
+"""The share of an ablation's effect that activated features undo (2307.15771, as mediation)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class Compensation:
     """`1 - total effect / direct effect` of one ablation, with the final norm live and frozen."""
 
     effects: FirstWaveEffects | None
-    """None where dormant features keep activating."""
+    """None if dormant features keep activating."""
     ratio: float | None
     reason: str
-    """Why the ratio is not stated; empty where it is."""
+    """Why the ratio is None; else empty."""
     frozen_compensation_ratio: float | None
     frozen_reason: str
     n_sets_scored: int
@@ -40,20 +40,20 @@ def compensation(
     floor: float,
     frozen_norm_obstacle: str = "",
 ) -> Compensation:
-    """What of the effect of ablating `ablated` comes back.
+    """The share of the effect of ablating `ablated` that activated features undo.
 
-    Total effect: the fall of the refusal score, nats. Direct effect: the same fall with every
-    feature that was dormant on the clean run held at its clean value, zero, so that nothing can
-    activate and cover. (2307.15771 freezes downstream layers; holding only the dormant features keeps
-    ordinary downstream processing in both effects and isolates what activated adds.) 0: nothing
-    covers; 0.5: half of the effect is undone; negative: what activates adds to the effect.
+    Total effect: the fall of the refusal score, nats. Direct effect: the same fall with every feature
+    that was dormant on the clean run frozen at its clean value, zero. (2307.15771 freezes downstream
+    layers; freezing only the dormant features keeps ordinary downstream processing in both effects and
+    isolates what the activated features add.) At 0 nothing is undone, at 0.5 half of the effect; if
+    negative, activated features add to it.
 
-    The frozen ratio's direct effect has the final norm divide by the clean run's root mean square
-    as well, so that what is left is not scaled up (2402.15390: about 30% of self-repair); the total
-    effect is the same, that of the model as it is.
+    For the frozen ratio the direct effect's final norm also divides by the clean run's root mean
+    square, so that what is left is not scaled up (2402.15390: about 30% of self-repair); the total
+    effect is the same.
 
-    No ratio where the direct effect is below `floor` nats or dormant features keep activating; no
-    frozen one where `frozen_norm_obstacle` says why.
+    The ratio is None if the direct effect is below `floor` nats or dormant features keep activating;
+    the frozen one if `frozen_norm_obstacle` says why.
     """
     held: FeatureSet = frozenset()
     for _ in range(_MAX_ROUNDS):

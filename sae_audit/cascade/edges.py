@@ -3,17 +3,17 @@
 For a feature B of a wave, the earlier waves E, and a cause A among them:
 
 1. Spared: is B active with E but A ablated? If not, A is necessary.
-2. Alone and held: is B active with A alone ablated, every other feature of the cascade held at its
+2. Alone and held: is B active with A alone ablated, every other feature of the cascade frozen at its
    clean activations? Then the edge is direct.
 3. Alone: is B active with A alone ablated, everything else free? Then, if not direct, the edge is
    mediated by other features of the cascade.
 4. Neither 2 nor 3, but 1: A is needed jointly with others.
-5. What a mediated or joint edge runs through: hold each other feature of the cascade at its clean
-   activations, one at a time; those that put B inactive again.
+5. A mediated or joint edge runs through each other feature of the cascade that makes B inactive again
+   if it alone is frozen at its clean activations.
 6. Control: features outside the cascade ablated in A's place.
 
-A direct edge may be masked: A alone activates a backup that keeps B inactive in its stead, and only
-holding that backup shows what A does.
+A direct edge may be masked: A alone activates a backup that keeps B inactive, so only freezing that
+backup shows the effect of A.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,14 +57,14 @@ def backup_edges(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Pair:
-    """A cause that may activate a feature."""
+    """A feature and a possible cause of its activation."""
 
     cause: FeatureId
     feature: FeatureId
     earlier: FeatureSet
     """All waves before the feature's own."""
     active: Mapping[FeatureId, float]
-    """What fires where the cause does: with all waves before the cause's own ablated."""
+    """Features that fire if all waves before the cause's own are ablated."""
 
     @property
     def spared(self) -> Intervention:
@@ -80,7 +80,7 @@ class _Pair:
 
 
 class _Readings:
-    """Largest activations over positions, each intervention run once."""
+    """Largest activations over positions; each intervention is run once."""
 
     def __init__(self, activations: Activations, features: Sequence[FeatureId]) -> None:
         self._activations = activations
@@ -106,7 +106,7 @@ class _Readings:
 def _chosen(
     found: Cascade, clean: Mapping[FeatureId, float], n: int
 ) -> list[tuple[FeatureId, ...]]:
-    """The features of each wave that edges are tested between."""
+    """The features of each wave between which edges are tested."""
     first = sorted(found.waves[0].features, key=lambda f: (-clean.get(f, 0.0), f))
     chosen = [tuple(sorted(first[:n]))]
     for wave in found.waves[1:]:
@@ -148,13 +148,13 @@ def _kind(pair: _Pair, members: FeatureSet, readings: _Readings) -> EdgeKind | N
         return EdgeKind.MEDIATED
     if readings.of(pair.feature, pair.spared) > 0.0:
         return None
-    # What has fired only under another reading's rounding is no edge.
+    # A feature that fires only by the rounding of another reading has no edge.
     active = readings.of(pair.feature, Intervention(ablated=pair.earlier)) > 0.0
     return EdgeKind.JOINT if active else None
 
 
 def _routes(pair: _Pair, kind: EdgeKind, members: FeatureSet) -> dict[FeatureId, Intervention]:
-    """The run in which it activates, with one other feature of the cascade held, by that feature."""
+    """By other feature of the cascade, the run that activates the target, with that feature frozen."""
     if kind == EdgeKind.DIRECT:
         return {}
     ablated = frozenset([pair.cause]) if kind == EdgeKind.MEDIATED else pair.earlier
@@ -165,7 +165,7 @@ def _routes(pair: _Pair, kind: EdgeKind, members: FeatureSet) -> dict[FeatureId,
 
 
 def _controls(pair: _Pair, kind: EdgeKind, members: FeatureSet, n: int) -> list[Intervention]:
-    """The cause's ablation replaced by that of features that are not in the cascade."""
+    """Interventions that ablate features outside the cascade in place of the cause."""
     others = nearest(pair.cause, pair.active, excluded=members, n=n)
     rest = pair.earlier - {pair.cause} if kind == EdgeKind.JOINT else frozenset[FeatureId]()
     held = members - {pair.feature} if kind == EdgeKind.DIRECT else frozenset[FeatureId]()

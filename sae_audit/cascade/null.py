@@ -1,4 +1,4 @@
-"""The control of a cascade: the same search behind a random set in its first wave's place."""
+"""The control of a cascade: the same search behind a random set in place of its first wave."""
 
 import numpy as np
 
@@ -17,16 +17,16 @@ def cascade_null(
     seed: int,
     silent_act: bool = False,
 ) -> CascadeNull:
-    """What activates, and seems to matter, behind features that are not a minimal set.
+    """The cascade behind features that are not a minimal set.
 
-    The random set is drawn as that of `activated` is. What is behind it faces the same tests, by the
-    same threshold, though the prompt is then still refused: its score is far from 0, where most of
-    the own cascade's tests are made near it.
+    The random set is drawn as in `activated`. Backup features face the same tests with the same
+    threshold, though the prompt is then still refused: its score is far from 0, while most tests of the
+    prompt's own cascade are made near 0.
     """
     first = frozenset(found.waves[0].features)
     members = frozenset[FeatureId]().union(*(wave.features for wave in found.waves))
     clean = ask.active([frozenset()])[0]
-    # Prompts draw differently, and the same prompt always alike.
+    # Draws differ between prompts, and repeat for the same prompt.
     own = np.random.default_rng([seed, *found.prompt_id.encode()]).integers(1 << 31)
     (drawn,) = random_stand_ins(first, clean, excluded=members, n_sets=1, seed=int(own))
     return CascadeNull(

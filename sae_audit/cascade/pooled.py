@@ -1,4 +1,4 @@
-"""The cascades of many prompts together: every number with its interval over prompts."""
+"""The cascades of many prompts pooled: every number with its interval over prompts."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -80,7 +80,7 @@ def _features(cascades: Sequence[Cascade]) -> tuple[PooledWaveFeature, ...]:
 def _token_shares(
     tokens_by_prompt: Sequence[ActivationTokens], n_waves: int, seed: int
 ) -> list[TokenShare]:
-    """Over the prompts in which something activates after so many waves; none where they are too few."""
+    """Shares over prompts in which something activates after `n_waves` waves; empty if too few."""
     chosen: list[tuple[ActivationTokens, ActivatedFeatures]] = [
         (found, one)
         for found in tokens_by_prompt

@@ -1,4 +1,4 @@
-"""Depth and compensation of many prompts, and of the same search behind random sets."""
+"""Depth and compensation over many prompts, and the same behind random sets."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from sae_audit.statistics import mean, ratio, resampled_ratio, share, sign_flip_
 
 
 def depths(cascades: Sequence[Cascade], *, seed: int) -> Depths:
-    """How deep cascades are, each prompt one case."""
+    """Depths of cascades, each prompt one case."""
     counts = Counter(found.depth for found in cascades)
     return Depths(
         mean=mean([float(found.depth) for found in cascades], seed=seed),
@@ -31,7 +31,7 @@ def depths(cascades: Sequence[Cascade], *, seed: int) -> Depths:
 def against_null_cascades(
     cascades: Sequence[Cascade], null: Sequence[CascadeNull], *, seed: int
 ) -> PooledNull | None:
-    """The same of random sets, on the prompts that have one; None where none has."""
+    """The same behind random sets, on the prompts that have one; None if none has."""
     own = {found.prompt_id: found for found in cascades}
     random = [one.cascade for one in null if one.cascade is not None]
     if not random:
@@ -45,7 +45,7 @@ def against_null_cascades(
 
 
 def compensation(cascades: Sequence[Cascade], *, seed: int) -> PooledCompensation | None:
-    """Means in nats and their ratio, the final norm live; None where no prompt has a direct effect."""
+    """Means in nats and their ratio, the final norm live; None if no prompt has a direct effect."""
     effects = _effects(cascades)
     if not effects:
         return None
@@ -63,11 +63,10 @@ def compensation(cascades: Sequence[Cascade], *, seed: int) -> PooledCompensatio
 def frozen_ratios(
     cascades: Sequence[Cascade], *, seed: int
 ) -> tuple[Estimate | None, Estimate | None]:
-    """The ratio with the final norm frozen, and by how much it exceeds the live one; None for both
-    where either has no denominator."""
+    """The ratio with the final norm frozen, and its excess over the live one; None if undefined."""
     effects = _effects(cascades)
     frozen = np.array([one.direct_frozen for one in effects if one.direct_frozen is not None])
-    # The norm of a model can be frozen or cannot: all prompts have the number, or none has.
+    # A model's norm can be frozen or not: all prompts have the number, or none has.
     assert frozen.size in (0, len(effects)), (frozen.size, len(effects))
     if not frozen.size:
         return None, None

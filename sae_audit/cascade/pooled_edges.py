@@ -1,4 +1,4 @@
-"""Which features activate which on many prompts, beside stand-ins for the causes."""
+"""Which features activate which over many prompts, compared with stand-ins for the causes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,17 +20,16 @@ Pair = tuple[FeatureId, FeatureId]
 """A feature of an earlier wave, and one of a later."""
 
 FEWEST = 3
-"""Prompts behind a number of later waves, or of a pair: of fewer, a share's interval is nearly all of
-[0, 1], and a bootstrap has next to nothing to draw from."""
+"""Minimum number of prompts behind a number of later waves, or of a pair: with fewer, a share's
+interval is nearly all of [0, 1], and a bootstrap has too few cases."""
 
 
 def pooled_edges(
     cascades: Sequence[Cascade], edges: Sequence[BackupEdges]
 ) -> tuple[tuple[PooledEdge, ...], list[int]]:
-    """Pairs tested on enough prompts, the most edges first; and of each other pair its edges.
+    """Pairs tested on enough prompts, most edges first; and the edges of each other pair.
 
-    Pairs without an edge are among them: a share of pairs that were named for their edge could not
-    be 0.
+    Pairs without an edge are included: otherwise no share could be 0.
     """
     found: dict[Pair, list[BackupEdge]] = defaultdict(list)
     for one in edges:
@@ -45,7 +44,7 @@ def pooled_edges(
 
 
 def edge_kinds(edges: Sequence[BackupEdges], *, seed: int) -> tuple[EdgesOfKind, ...]:
-    """All edges, kind by kind; a kind without any is named with none."""
+    """All edges by kind; a kind without edges has n = 0."""
     return tuple(
         EdgesOfKind(
             kind=kind,

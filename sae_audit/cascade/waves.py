@@ -2,8 +2,8 @@
 
 1. The first wave: the features of the minimal set that fire on the clean run.
 2. Ablate all waves so far and encode again. Dormant features: zero on the clean run, firing now.
-3. Test those of the minimal set, and of the others the ones that push hardest along the refusal
-   direction: by how much does ablating each lower the score further?
+3. Test those of the minimal set, and of the others those with the largest direct attribution: by how
+   much does ablating each lower the score further?
 4. The next wave: those of the minimal set that activated, and the tested ones with enough effect.
 5. Repeat until nothing activates, or what activates does not move the score.
 """
@@ -29,7 +29,7 @@ from sae_audit.vocabulary import (
 
 @dataclass(frozen=True, kw_only=True)
 class Questions:
-    """What a cascade asks about one prompt."""
+    """The questions of a cascade about one prompt."""
 
     score: Score
     active: Active
@@ -37,7 +37,7 @@ class Questions:
     firing: Firing
     held_score: HeldScore
     frozen_norm_obstacle: str = ""
-    """Why the final norm's scale cannot be frozen; empty where it can."""
+    """Why the final norm's scale cannot be frozen; else empty."""
 
 
 def cascade(
@@ -50,8 +50,8 @@ def cascade(
 ) -> Cascade:
     """Waves of dormant features behind one prompt's minimal set.
 
-    `silent_act`: ablation sets features to another value than 0, so that those that do not fire
-    act as well, and the whole minimal set is the first wave.
+    `silent_act`: ablation sets features to another value than 0, so inactive features have an effect
+    too, and the whole minimal set is the first wave.
     """
     assert minimal, "a cascade starts from a set that flips the prompt"
     clean = ask.active([frozenset()])[0]
@@ -101,7 +101,7 @@ def _next_wave(
     last: Wave,
     settings: CascadeSettings,
 ) -> tuple[Wave | None, int, str]:
-    """The next wave or None, the number of sets scored, and why the cascade ends (or nothing)."""
+    """The next wave or None, the number of sets scored, and why the cascade ends (else empty)."""
     now = ask.active([ablated])[0]
     active = {f: value for f, value in now.items() if f not in clean and f not in ablated}
     if not active:
@@ -143,7 +143,7 @@ def _next_wave(
 def _tested(
     attributions: Mapping[FeatureId, float], minimal: FeatureSet, max_tested: int
 ) -> list[FeatureId]:
-    """Dormant features of the minimal set, then those that push to refuse, hardest first."""
+    """Dormant features of the minimal set, then those that push to refuse, strongest first."""
     own = sorted(feature for feature in attributions if feature in minimal)
     others = [f for f in attributions if f not in minimal and attributions[f] > 0.0]
     others.sort(key=lambda feature: (-attributions[feature], feature))

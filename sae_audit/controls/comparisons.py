@@ -1,4 +1,4 @@
-"""What equally large sets of other origins do on the same prompts."""
+"""Effects of equally large sets of other origins on the same prompts."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,8 +17,8 @@ Sets = Callable[[str], Sequence[FeatureSet]]
 def set_control(name: str, scores: Mapping[str, Score], sets: Sets, *, seed: int) -> SetControl:
     """Share of prompts flipped and mean fall of the score, over the prompts in `scores`.
 
-    Where several sets are tried per prompt (random ones), a prompt counts by its average over
-    them, and intervals are over prompts: sets for one prompt are no independent cases.
+    A prompt with several (random) sets counts by its average over them, since sets for one prompt are
+    not independent; intervals are over prompts.
     """
     flips: list[float] = []
     drops: list[float] = []
@@ -39,10 +39,10 @@ def scale_control(
     *,
     seed: int,
 ) -> ScaleControl:
-    """Smallest scales of one kind of prompts, and what random sets do at each prompt's own.
+    """Smallest scales of one kind of prompts, and the effect of random sets at each prompt's own scale.
 
-    `random_scores` gives the refusal scores (nats) of a prompt under random sets, ablated by the
-    scale that flips it; None where no such sets can be drawn.
+    `random_scores` gives a prompt's refusal scores (nats) under random sets, ablated at the scale that
+    flips it; None if no such sets can be drawn.
     """
     (ablated,) = {one.ablated for one in found}
     flipping = [one for one in found if one.scale is not None]
@@ -60,8 +60,8 @@ def scale_control(
 
 
 def _share_flipped(flips: Sequence[float], *, counted: bool, seed: int) -> Estimate:
-    """Of prompts that each count by a share of their sets; `counted` where that is all or none."""
-    # Resampling prompts that all came out alike would give an interval of no width.
+    """Share over prompts that each count by a share of their sets; `counted` if each is 0 or 1."""
+    # If all prompts are alike, a bootstrap's interval would have no width.
     alike = len(set(flips)) == 1 and flips[0] in (0.0, 1.0)
     return share(round(sum(flips)), len(flips)) if counted or alike else mean(flips, seed=seed)
 
@@ -75,7 +75,7 @@ def error_term_control(
     *,
     seed: int,
 ) -> ErrorTermControl:
-    """The same sets with the SAE's error term kept, frozen, dropped, and dropped alone."""
+    """Scores of the same sets with the SAE's error term kept, frozen, dropped, and dropped alone."""
     assert sets, "no prompt was flipped"
     as_found, held, without = (_ablated(scores, sets) for scores in (kept, frozen, dropped))
     return ErrorTermControl(

@@ -1,4 +1,4 @@
-"""The features a linear probe would name: the usual alternative to intervening."""
+"""The features that a linear probe ranks highest: the usual alternative to intervening."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ def probe_ranking(
 ) -> list[FeatureId]:
     """Features by falling weight towards "harmful" in a logistic regression on peak activations.
 
-    Inputs are each prompt's largest activation over positions, by layer; standardised; L2 with
+    Inputs are each prompt's largest activation over positions, by layer, standardised; L2 with
     scikit-learn's default strength. Features that never fire are left out.
     """
     layers = sorted(harmful)

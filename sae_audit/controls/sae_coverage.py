@@ -1,11 +1,11 @@
-"""How much of the refusal mechanism the candidates reach, and how much no SAE shows.
+"""How much of the refusal mechanism the candidates reach, and how much no SAE represents.
 
-A minimal set is made of features; what runs through the SAEs' error terms is in none. So the whole
-direction is taken out, then what the SAEs show of it, then what they do not, by the same rule: the
-component along it is replaced by its mean over harmless prompts at every audited layer. What taking
-out the whole direction does is the measure of the rest.
+Minimal sets consist of features, so they miss what runs through the SAEs' error terms. So the
+direction's whole component is removed, then the part the SAEs represent, then the part they do not, by
+one rule: at every audited layer it is replaced by its mean over harmless prompts. The effect of
+removing the whole is the unit of the others.
 
-The two parts need not add up to the whole: what one layer's SAE misses another layer's may show.
+The two parts need not add up to the whole: another layer's SAE may represent what one layer's misses.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,10 +18,10 @@ from sae_audit.statistics import between_quantiles, mean, random_range, ratio
 from sae_audit.vocabulary import Part, Projections, Replaced
 
 _SMALLEST_FALL = 0.1
-"""Nats that removing the direction must surely lower the mean score by: no shares of less."""
+"""Nats by which removing the direction must lower the mean score for shares to be stated."""
 _RESAMPLES = 4000
 _ROUNDING = 1e-5
-"""Of the stream's length: components, and differences of them, that float32 may have made up."""
+"""Share of the stream's norm below which components, and their differences, may be float32 rounding."""
 
 Scores = Float[np.ndarray, " prompt"]
 
@@ -38,9 +38,9 @@ def sae_coverage(
 ) -> SaeCoverage:
     """Scores and shares over refused prompts.
 
-    `replaced` knows the refusal direction as number 0 and `n_random` random ones after it. `clean`
-    and `candidates` are the same prompts' scores without intervention and with all candidates
-    ablated, `random_sets` those with each of several sets of as many random features; nats.
+    In `replaced` direction 0 is the refusal direction, the `n_random` after it are random ones. `clean`
+    and `candidates` are the same prompts' scores (nats) without intervention and with all candidates
+    ablated, `random_sets` those with each of several sets of as many random features.
     """
     by_saes, direction, error = (
         replaced(part, 0) for part in (Part.RECONSTRUCTION, Part.STREAM, Part.ERROR)
@@ -83,8 +83,8 @@ def layer_coverages(
     per_layer: int,
     seed: int,
 ) -> list[LayerCoverage]:
-    """By layer, the share of the gap between harmful and harmless prompts that the SAE shows, and how
-    near its `per_layer` nearest decoder rows come.
+    """By layer, the share of the gap between harmful and harmless prompts that the SAE represents, and
+    the cosine of its `per_layer` nearest decoder rows.
 
     Direction 0 is the refusal direction, those after it are random ones.
     """
@@ -108,7 +108,7 @@ def _layer_coverage(
     *,
     seed: int,
 ) -> LayerCoverage:
-    # One column of each: the stream's component, and the reconstruction's.
+    # One column each: the stream's component, and the reconstruction's.
     both = [np.stack([p.stream[:, 0], p.reconstruction[:, 0]], axis=1) for p in (harmful, harmless)]
     value = both[0].mean(axis=0) - both[1].mean(axis=0)
     draws = np.random.default_rng(seed)
@@ -156,8 +156,8 @@ def _resampled(
 
 
 def _slopes(harmful: Projections, harmless: Projections, rounding: float) -> list[float | None]:
-    """How far the reconstruction follows the stream along each direction, within labels; None along
-    those in which the stream does not vary."""
+    """Slope of the reconstruction's component on the stream's along each direction, within labels; None
+    along those in which the stream does not vary."""
     stream, known = (
         np.concatenate([part - part.mean(axis=0) for part in parts])
         for parts in (

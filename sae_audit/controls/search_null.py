@@ -1,12 +1,11 @@
-"""Is a flip more than what any search would find? Minimal sets against the same search's null.
+"""Minimal sets compared with the null of their search.
 
-1. For every refused prompt as many random features as its pool holds (the candidates, and what they
-   were widened by), in the same layers, firing as often; the same search on them, certificate
-   included. They are not widened in turn: widening looks for effect in the whole suite, and would
-   take the null where the mechanism is.
-2. Prompt by prompt, candidates do better where they alone flip it, or with fewer features.
-3. Minimal sets are a finding where candidates do better more often than random features, by a sign
-   test over prompts. Sets for one prompt are no independent cases, so each prompt counts once.
+1. For every refused prompt, the same search, certificate included, among as many random features as its
+   pool holds (candidates and widening), in the same layers, firing as often. These are not widened in
+   turn: widening looks for effect in all SAEs, so the null would contain the mechanism.
+2. Candidates do better on a prompt if they alone flip it, or with fewer features.
+3. Minimal sets are a finding if candidates do better more often than random features, by a sign test
+   over prompts. Sets for one prompt are not independent, so each prompt counts once.
 """
 
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ def against_null(
     assert minimal_sets, "no prompt was refused"
     random = {found.prompt_id: found for found in null}
     assert random.keys() == {found.prompt_id for found in minimal_sets}, "unpaired searches"
-    # A prompt that is not flipped counts as one that needs more features than any set has.
+    # A prompt that is not flipped counts as needing more features than any set has.
     sizes = np.array([_size(found) for found in minimal_sets], dtype=float)
     sizes_random = np.array([_size(random[m.prompt_id]) for m in minimal_sets], dtype=float)
     n_better, n_worse = int((sizes < sizes_random).sum()), int((sizes > sizes_random).sum())
@@ -47,7 +46,7 @@ def against_null(
 def absence_of_flips(
     found: SearchNull, *, level: float, n_train: tuple[int, int]
 ) -> Absence | None:
-    """Why the minimal sets are no evidence of a mechanism; None where they are."""
+    """Why the minimal sets are no evidence of a mechanism; None if they are."""
     n = found.flipped.n
     if not found.sizes:
         return Absence(

@@ -1,8 +1,7 @@
-"""Are the features that refusal needs enough for it: set up on prompts that are not refused.
+"""Whether the features that refusal needs are enough to cause it on prompts that are not refused.
 
-A set of features is given, at the template positions of a harmless prompt, the mean activations it
-has there on refused harmful ones. The control gives a random set activations such that what it
-writes to each layer's stream is as long.
+A set of features is given, at a harmless prompt's template positions, its mean activations there on
+refused harmful prompts. The control's random set writes a vector as long to each layer's stream.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ Scores = Float[np.ndarray, " prompt"]
 def raised_set(
     name: str, clean: Scores, raised: Scores, raised_random: Scores, *, seed: int
 ) -> RaisedSet:
-    """`raised` and `raised_random`: the refusal scores (nats) of the same harmless prompts."""
+    """Effect of raising a set; both arguments are refusal scores (nats) of the same harmless prompts."""
     assert clean.size > 0, "no harmless prompt"
     assert answers(clean).all(), "prompts that are refused as they are cannot come to be refused"
     return RaisedSet(
@@ -41,9 +40,9 @@ def equally_long(
 ) -> dict[FeatureId, float]:
     """Activations of `stand_ins` that write as long a vector to each layer as `features` do.
 
-    Both are sorted and have as many features in each layer; the k-th stand-in of a layer takes the
-    k-th feature's share. `rows` are what one unit of activation writes. A layer in which the
-    features write nothing asks nothing of its stand-ins.
+    Both are sorted, with as many features per layer; the k-th stand-in of a layer takes the k-th
+    feature's share. `rows` are the vectors written per unit of activation. If the features write
+    nothing to a layer, neither do its stand-ins.
     """
     assert [f.layer for f in features] == [f.layer for f in stand_ins], (features, stand_ins)
     found = {b: values[a] for a, b in zip(features, stand_ins, strict=True)}

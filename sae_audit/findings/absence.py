@@ -1,4 +1,4 @@
-"""That there is no refusal mechanism to report: a finding like any other."""
+"""The finding that an audit reports no refusal mechanism."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,24 +7,24 @@ from sae_audit.findings.example import Finding
 
 
 class AbsenceKind(StrEnum):
-    """Why an audit claims no refusal mechanism, in the order in which it is asked."""
+    """Why an audit reports no refusal mechanism, in the order in which the reasons are checked."""
 
     NO_REFUSAL = "no_refusal"
     """The model refuses (nearly) nothing."""
     REFUSES_EVERYTHING = "refuses_everything"
-    """It refuses (nearly) every harmless prompt too."""
+    """The model refuses (nearly) every harmless prompt too."""
     NO_SEPARATION = "no_separation"
-    """Its scores tell harmful from harmless prompts no better than chance."""
+    """Its refusal scores separate harmful from harmless prompts no better than chance."""
     NO_DIRECTION = "no_direction"
     """No candidate direction passes the filters."""
     NO_FLIP = "no_flip"
-    """No refused prompt is flipped, even with all candidates ablated."""
+    """Ablating all candidates flips no refused prompt."""
     NOT_BEYOND_NULL = "not_beyond_null"
-    """The same search among random candidates does as well."""
+    """The same search among random features does as well as among candidates."""
 
     @property
     def early(self) -> bool:
-        """Whether the audit stopped there: no feature was looked for."""
+        """Whether the audit stopped before it looked for features."""
         return self not in (AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_NULL)
 
 
@@ -34,11 +34,11 @@ class Absence(Finding):
 
     kind: AbsenceKind
     reason: str
-    """The numbers that say so, in one or two sentences."""
+    """The numbers that show it, in one or two sentences."""
     also: tuple[AbsenceKind, ...]
-    """Later questions of the same kind that this model fails as well."""
+    """Later reasons of the same list that hold for this model as well."""
     remedy: str
-    """What to check before believing it."""
+    """What to check before relying on this finding."""
     n_train: tuple[int, int]
-    """Harmful and harmless training prompts behind the recorded means: where the audit stopped
-    before a direction was sought these are all prompts of the label, however treated."""
+    """Numbers of harmful and harmless training prompts behind the recorded means; all prompts of each
+    label, refused or not, if the audit stopped before it looked for a direction."""

@@ -1,4 +1,4 @@
-"""On which tokens features activate."""
+"""The classes of tokens at which features activate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,48 +12,50 @@ TokenCounts = Mapping[TokenClass, int]
 
 @dataclass(frozen=True, kw_only=True)
 class ActivatedFeatures(Finding):
-    """The dormant features that fire once the first waves are ablated."""
+    """The dormant features that fire once the first waves are ablated, by class of token."""
 
     n_waves: int
-    """Waves ablated."""
+    """Number of waves ablated."""
     n_features: int
-    """Dormant features, in the whole suite, that fire: those that join the next wave or not."""
+    """Number of dormant features of all SAEs that fire, whether they join the next wave or not."""
     fires_at: TokenCounts
-    """Their activations above zero, one for each feature and token, by the token's class."""
+    """Number of their activations above zero (one per feature and token), by class of token."""
     peaks_at: TokenCounts
-    """The features, by the class of the token of their largest activation."""
+    """Number of these features, by class of the token of their largest activation."""
     n_random: tuple[int, ...]
-    """The control: dormant features that fire once a random set is ablated, as large, of the same
-    layers and firing about as strongly on this prompt; one number a set."""
+    """Control: number of dormant features that fire once a random set is ablated, one number per set.
+    Sets match the waves in size, layers and activation on this prompt."""
     random_peaks_at: TokenCounts
-    """Those features of all random sets together, by the class of the token of their largest
-    activation."""
+    """Control: `peaks_at` of those features, all random sets together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupPositions(Finding):
-    """Where a dormant feature that joined a wave fires."""
+    """Token positions at which a dormant feature that joined a wave fires."""
 
     feature: Feature
     wave: int
-    """The wave it joined; the second is the first that activates."""
+    """Number of the wave it joined; the second is the first that activates."""
     positions: tuple[int, ...]
     """Token positions, from 0, at which it fires once the earlier waves are ablated."""
     fires_at: TokenCounts
+    """Number of these positions, by class of token."""
     peak_at: TokenClass
     """Class of the token of its largest activation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationTokens(Finding):
-    """On which tokens of one prompt features activate."""
+    """The classes of tokens at which features of one prompt activate, wave by wave."""
 
     prompt_id: str
     tokens: TokenCounts
-    """The control: the prompt's tokens (those at which ablation acts) by class."""
+    """Control: number of the prompt's tokens at which ablation acts, by class."""
     clean_fires_at: TokenCounts
-    """The control: activations above zero on the clean run, counted alike."""
+    """Control: number of activations above zero on the clean run, by class of token."""
     clean_peaks_at: TokenCounts
+    """Control: features firing on the clean run, by class of the token of their largest activation."""
     active: tuple[ActivatedFeatures, ...]
-    """After the first wave, after the first two, and so on."""
+    """After the first wave is ablated, after the first two, and so on."""
     activated: tuple[BackupPositions, ...]
+    """One entry per dormant feature that joined a wave."""

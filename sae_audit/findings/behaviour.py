@@ -1,4 +1,4 @@
-"""How the unablated model treats the prompts, before anything is looked for."""
+"""How the clean model treats the prompts: scores, refusal rates and separation."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from sae_audit.findings.example import Finding
 
 @dataclass(frozen=True, kw_only=True)
 class PromptScore(Finding):
-    """How the unablated model treats one prompt."""
+    """Refusal score of one prompt on the clean run."""
 
     prompt_id: str
     split: str
@@ -22,12 +22,13 @@ class PromptScore(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour(Finding):
-    """What the unablated model's scores say on the audit prompts, before anything is looked for."""
+    """Refusal rates and separation of the clean scores, over the audit prompts."""
 
     refused_harmful: Estimate
     """Share of harmful prompts with refusal score > 0."""
     refused_harmless: Estimate
+    """Share of harmless prompts with refusal score > 0."""
     separation: Estimate
-    """AUROC: the chance that a harmful prompt scores above a harmless one, ties counted half."""
+    """AUROC: probability that a harmful prompt scores above a harmless one, ties counted half."""
     separation_p_value: float
-    """One-sided, labels permuted: that harmful prompts score no higher than harmless ones."""
+    """One-sided, labels permuted. Null: harmful prompts score no higher than harmless ones."""

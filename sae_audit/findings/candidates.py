@@ -8,14 +8,14 @@ from sae_audit.findings.features import Feature
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate(Finding):
-    """One candidate feature."""
+    """One candidate feature, with the numbers that rank it."""
 
     feature: Feature
     cosine: float
     """Cosine of the feature's decoder row with the refusal direction."""
     attribution: float | None = None
-    """Estimated drop of the refusal score (nats) if it were ablated, mean over refused training
-    prompts; None where candidates were chosen by cosine alone."""
+    """Estimated drop of the refusal score (nats) if the feature is ablated, mean over refused training
+    prompts; None if candidates were chosen by cosine alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,21 +23,22 @@ class CandidateSet(Finding):
     """The features a search may choose from: the top of each audited layer."""
 
     method: str
-    """`cosine` with the direction, estimated effect (`attribution`), or by that within the first
-    (`cosine_attribution`)."""
+    """What ranks features: `cosine` with the direction, estimated effect (`attribution`), or effect
+    among the nearest by cosine (`cosine_attribution`)."""
     per_layer: int
+    """Number of top features taken in every audited layer (`candidates.per_layer`)."""
     candidates: tuple[Candidate, ...]
-    """Control of their cosines: `LayerCoverage.nearest_rows_random`."""
+    """The control of their cosines is `LayerCoverage.nearest_rows_random`."""
 
     @property
     def nearest(self) -> list[Feature]:
-        """The highest cosine with the direction first."""
+        """Features by falling cosine with the direction."""
         order = sorted(self.candidates, key=lambda c: (-c.cosine, c.feature))
         return [candidate.feature for candidate in order]
 
     @property
     def ranked(self) -> list[Feature]:
-        """The likeliest first: by estimated effect if there is one, else by cosine."""
+        """Features by falling estimated effect, or by falling cosine if no effect was estimated."""
         order = sorted(
             self.candidates,
             key=lambda c: (-(c.cosine if c.attribution is None else c.attribution), c.feature),
@@ -47,11 +48,11 @@ class CandidateSet(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class WidenedPool(Finding):
-    """What one prompt's candidates were widened by, because together they did not flip it."""
+    """Features added to one prompt's candidates if ablating all candidates does not flip it."""
 
     prompt_id: str
     added: tuple[tuple[Feature, ...], ...]
-    """Round by round, the features with the largest estimated effect once all before are ablated,
-    the largest first. Empty where the candidates flip the prompt."""
+    """Per round, the features with the largest estimated effect once all before are ablated, largest
+    first. Empty if the candidates flip the prompt."""
     scores: tuple[float, ...]
-    """Refusal score with the whole pool ablated, nats: of the candidates, then after each round."""
+    """Refusal score (nats) with the whole pool ablated: the candidates alone, then after each round."""

@@ -1,4 +1,4 @@
-"""Dormant features that take over, wave by wave, and which activates which."""
+"""Cascades: dormant features that activate wave by wave, and which ablation activates which feature."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,144 +11,145 @@ from sae_audit.findings.features import Feature
 
 @dataclass(frozen=True, kw_only=True)
 class BackupFeature(Finding):
-    """One dormant feature, and the ablated features without whose ablation it stays inactive."""
+    """One backup feature: dormant on the clean run, active once earlier waves are ablated."""
 
     feature: Feature
     activation: float
-    """Largest activation over positions once the earlier waves are ablated."""
+    """Largest activation (the SAE's unit) over positions, with the earlier waves ablated."""
     direct_attribution: float
     """Sum over positions of activation times (decoder row . unit refusal direction)."""
     effect: float
-    """Nats by which ablating it too lowers the refusal score."""
+    """Drop of the refusal score (nats) if it is ablated in addition to the earlier waves."""
     activated_by: tuple[Feature, ...]
-    """Features of earlier waves whose sparing alone makes it inactive again; empty where several
-    cover for each other."""
+    """Features of earlier waves whose sparing alone makes it inactive again; empty if none does."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wave(Finding):
-    """One round of the cascade."""
+    """One round of the cascade: features ablated in addition to all earlier waves."""
 
     features: tuple[Feature, ...]
     score_after: float
-    """Refusal score with this and all earlier waves ablated, nats."""
+    """Refusal score (nats) with this and all earlier waves ablated."""
     n_activated: int
-    """Dormant features, in the whole suite, that fire once the earlier waves are ablated; 0 for
-    the first wave, whose features fire on the clean run."""
+    """Number of dormant features of all SAEs that fire once the earlier waves are ablated; 0 for the
+    first wave, whose features fire on the clean run."""
     backups: tuple[BackupFeature, ...]
-    """The tested dormant features that this wave ablates; empty for the first wave."""
+    """Tested dormant features that this wave ablates; empty for the first wave."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirstWaveEffects(Finding):
-    """What ablating a cascade's first wave does, as it is and with nothing free to cover for it.
+    """Falls of the refusal score (nats) when a cascade's first wave is ablated.
 
-    Falls of the refusal score, nats; what activated features undo is `direct - total`.
+    Activated features undo `direct - total`.
     """
 
     total: float
-    """The model's own."""
+    """Fall in the model itself, whose dormant features may activate."""
     direct: float
-    """With every feature that is dormant on the clean run held at zero (2307.15771)."""
+    """Fall with every feature that is dormant on the clean run frozen at zero (2307.15771)."""
     direct_frozen: float | None
-    """The same with the final norm dividing by the clean run's root mean square (2402.15390); None
-    where the norm cannot be frozen."""
+    """`direct` with the final norm dividing by the clean run's root mean square (2402.15390); None if
+    the norm cannot be frozen."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cascade(Finding):
-    """Redundant features of one prompt, layer behind layer."""
+    """Redundant features of one prompt, in waves: each activates once the earlier ones are ablated."""
 
     prompt_id: str
     waves: tuple[Wave, ...]
     clean_score: float
+    """Refusal score of the clean run, nats."""
     unplaced: tuple[Feature, ...]
     """Features of the minimal set that fire in no wave; empty unless waves interfere."""
     effects: FirstWaveEffects | None
-    """None where dormant features keep activating, so that there is no direct effect."""
+    """None if dormant features keep activating: there is then no direct effect."""
     compensation_ratio: float | None
-    """`1 - total effect / direct effect` (2307.15771): the share of the first wave's effect that
-    activated features undo. None where the direct effect is nearly nothing."""
+    """`1 - total / direct` (2307.15771): share of the first wave's direct effect that activated
+    features undo. None if there is no direct effect, or it is close to 0."""
     compensation_reason: str
-    """Why the ratio is not stated; empty where it is."""
+    """Why the ratio is None; else empty."""
     stop: str
     """Why the cascade ended."""
     n_sets_scored: int
+    """Number of ablated sets scored."""
     frozen_compensation_ratio: float | None
-    """The same ratio with the direct effect's final norm dividing by the clean run's root mean
-    square (2402.15390): what the norm's rescaling undoes counts as undone, too."""
+    """`1 - total / direct_frozen` (2402.15390): rescaling by the final norm counts as undoing, too.
+    None as `frozen_reason` says."""
     frozen_reason: str
-    """Why that ratio is not stated; empty where it is."""
+    """Why that ratio is None; else empty."""
 
     @computed_field
     @property
     def depth(self) -> int:
+        """Number of waves."""
         return len(self.waves)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CascadeNull(Finding):
-    """The control of one prompt's cascade: the same search behind a random first wave."""
+    """Control of one prompt's cascade: the same search behind a random first wave."""
 
     prompt_id: str
     cascade: Cascade | None
-    """Its first wave is a random set as large as the own one, of the same layers and firing about as
-    strongly on this prompt, and holds no feature of the own cascade. None where nothing else fires
-    in these layers."""
+    """Its first wave matches the prompt's own in size, layers and activation on this prompt, and shares
+    no feature with the own cascade. None if no other feature fires in these layers."""
 
 
 class EdgeKind(StrEnum):
     """How the ablation of one feature activates another."""
 
     DIRECT = "direct"
-    """By itself, with every other feature of the cascade held at its clean activations."""
+    """Sufficient with every other feature of the cascade frozen at its clean activations."""
     MEDIATED = "mediated"
-    """By itself, but only where other features of the cascade may change: it runs through them."""
+    """Sufficient only if other features of the cascade may change: the edge runs through them."""
     JOINT = "joint"
-    """Necessary but not sufficient: ablated alone it has no effect; kept while all other earlier waves
-    are ablated, it keeps the target inactive."""
+    """Necessary but not sufficient: ablating it alone has no effect, but if it is kept while all other
+    earlier-wave features are ablated, the target stays inactive."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupEdge(Finding):
-    """The ablation of one feature activates another, of a later wave, as tested by intervening.
+    """The ablation of one feature activates another of a later wave, tested by intervening.
 
-    Activations are the activated feature's largest over positions; 0: it is inactive.
+    Activations are the activated feature's largest over positions; at 0 it is inactive.
     """
 
     cause: Feature
     feature: Feature
-    """The one that activates."""
+    """The activated feature."""
     kind: EdgeKind
     activation: float
-    """All earlier waves ablated."""
+    """With all earlier waves ablated."""
     activation_kept: float
-    """The same, the cause spared. 0: the cause is necessary."""
+    """With all earlier waves but the cause ablated. 0: the cause is necessary."""
     activation_alone: float
-    """The cause alone ablated, everything else free. 0 for a direct edge: a backup masks it."""
+    """With the cause alone ablated, everything else free. If 0, a direct edge is masked by a backup."""
     activation_held: float
-    """The cause alone ablated, every other feature of the cascade held at its clean activations."""
+    """With the cause alone ablated, all others of the cascade frozen at their clean activations."""
     through: tuple[Feature, ...]
-    """Features of the cascade that it runs through: held at their clean activations, each alone
-    makes the activated feature inactive again (mediated: the cause alone ablated; joint: all earlier
-    waves). Empty where they cover for each other, and for direct edges."""
+    """Features of the cascade that the edge runs through: freezing any one at its clean activations
+    makes the activated feature inactive again (mediated: with the cause alone ablated; joint: all
+    earlier waves). Empty for direct edges, and if these features compensate for each other."""
     n_controls: int
-    """Features outside the cascade, of the cause's layer and firing about as strongly, that were
-    ablated in the cause's place."""
+    """Number of features outside the cascade, of the cause's layer and firing about as strongly, that
+    were ablated in its place."""
     n_controls_activating: int
-    """Those that activate it, too."""
+    """Number of these that activate the feature, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupEdges(Finding):
-    """Which features' ablation activates which, within one prompt's cascade."""
+    """The edges of one prompt's cascade: whose ablation activates which feature."""
 
     prompt_id: str
     edges: tuple[BackupEdge, ...]
     n_pairs_tested: int
-    """Pairs of a feature of an earlier wave and one of a later; those without an edge are neither
-    enough nor needed."""
+    """Number of pairs (a feature of an earlier wave, one of a later) tested. Without an edge, the first
+    is neither sufficient nor necessary for the second."""
     left_out: tuple[Feature, ...]
-    """Features of waves too large to be tested whole (`cascade.edge_features`)."""
+    """Untested features of waves larger than `cascade.edge_features`."""
     n_runs: int
-    """Interventions run."""
+    """Number of interventions run."""

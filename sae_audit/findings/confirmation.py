@@ -1,4 +1,4 @@
-"""Flips read in the text of the answers."""
+"""Flips checked in the text of the answers."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,21 @@ from sae_audit.margins import answers
 
 @dataclass(frozen=True, kw_only=True)
 class TextCheck(Finding):
-    """One answer read by the judge, beside the refusal score of the same run."""
+    """One answer read by the judge, with the refusal score of the same run."""
 
     prompt_id: str
     case: str
-    """Refused prompts: `clean`, `ablated` (its own minimal set), `random` (as many features of the
-    same layers and firing rates), `pooled` (the pooled set, where it was not built on the prompt);
-    `harmless`: unablated harmless prompts."""
+    """Refused prompts: `clean`, `ablated` (its own minimal set), `random` (a random set of the same
+    size, layers and firing rates), `pooled` (the pooled set, if it was not built on the prompt);
+    unablated harmless prompts: `harmless`."""
     score: float
+    """Refusal score, nats; > 0 refuses."""
     complied: bool
-    """What the judge says of the answer's text."""
+    """Whether the judge calls the answer's text compliance."""
 
     @property
     def agrees(self) -> bool:
+        """Whether the judge and the sign of the score agree."""
         return self.complied == answers(self.score)
 
 
@@ -31,21 +33,20 @@ class Confirmation(Finding):
 
     judge: str
     answer_tokens: int
+    """Length limit of an answer, tokens."""
     checks: tuple[TextCheck, ...]
-    """Of the answers that were judged."""
+    """One per judged answer."""
     confirmed: Estimate | None
-    """Share of flipped prompts whose answer under ablation the judge calls compliance; None where
-    no prompt was flipped."""
+    """Share of flipped prompts whose ablated answer the judge calls compliance; None without flips."""
     complied_clean: Estimate
-    """Share of refused prompts' unablated answers that it calls so."""
+    """Share of refused prompts whose unablated answer the judge calls compliance."""
     complied_random: Estimate | None
-    """The control: share of flipped prompts' answers that it calls so with as many random features
-    ablated. None where no prompt was flipped, or a layer has too few other features."""
+    """Control: share of flipped prompts whose answer the judge calls compliance with as many random
+    features ablated. None if no prompt was flipped, or a layer has too few other features."""
     agreement: Estimate
-    """Share of all answers on which the sign of the score and the judge agree; prompts, which give
-    several answers each, are the cases of the interval."""
+    """Share of all answers on which the judge and the sign of the score agree; the interval is over
+    prompts, which give several answers each."""
     expected_agreement: float
-    """The same if the judge read other answers than the score: permuted among all."""
+    """Null of `agreement`: the same with the judge's verdicts permuted among all answers."""
     n_not_judged: int = 0
-    """Answers that were no answer yet after `answer_tokens`, but thoughts (a reasoning model's): they
-    count neither as compliance nor as refusal, and in no share."""
+    """Number of answers still in a reasoning model's thoughts after `answer_tokens`; in no share."""

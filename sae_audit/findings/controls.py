@@ -1,4 +1,4 @@
-"""What sets of another origin do, and what ablation breaks."""
+"""Controls: effects of other sets of the same size, and what ablation breaks."""
 
 from dataclasses import dataclass
 
@@ -8,102 +8,107 @@ from sae_audit.findings.example import Finding
 
 @dataclass(frozen=True, kw_only=True)
 class SearchNull(Finding):
-    """Minimal sets against those that the same search finds among random candidates.
+    """Minimal sets compared with those that the same search finds among random candidates.
 
-    A search keeps the best of many sets, so its null is not a random set but the same search: for
-    each refused prompt, as many random features as there are candidates, in the same layers, firing
-    as often. What it flips, it flips because something had to give.
+    A search keeps the best of many sets, so its null is the same search, not a random set: for each
+    refused prompt, as many random features as there are candidates, of the same layers and firing
+    rates.
     """
 
     flipped: Estimate
     """Share of refused prompts flipped by a set of candidates."""
     flipped_random: Estimate
-    """The same by a set of random candidates, drawn anew for each prompt."""
+    """Share flipped by a set of random candidates, drawn anew for each prompt."""
     sizes: tuple[int, ...]
-    """Features in each set of candidates that flips, rising."""
+    """Number of features in each set of candidates that flips, ascending."""
     sizes_random: tuple[int, ...]
+    """The same for random candidates."""
     n_better: int
-    """Prompts on which candidates do better: they alone flip it, or with fewer features."""
+    """Number of prompts that only candidates flip, or candidates flip with fewer features."""
     n_worse: int
-    """Prompts on which random candidates do; on the others the two are tied."""
+    """Number of prompts on which random candidates do better; the others are ties."""
     better: Estimate | None
-    """Share of untied prompts on which candidates do better; None where all are tied."""
+    """Share of untied prompts on which candidates do better; None if all are tied."""
     p_value: float
-    """One-sided sign test that candidates do better no more often than random ones."""
+    """One-sided sign test. Null: candidates do better no more often than random ones."""
     near_zero: tuple[str, ...]
     """Refused prompts whose clean score is within `margin` of 0: small disturbances flip them."""
     margin: float
-    """Nats."""
+    """Distance of a score from 0, nats."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetControl(Finding):
-    """What an equally large set of another origin does, on the same prompts."""
+    """Effect of sets of one origin and equal size, on the same prompts."""
 
     name: str
-    """`minimal`, `random_matched`, `linear_probe`, `top_cosine`."""
+    """Origin: `minimal`, `random_matched`, `linear_probe`, `top_cosine`."""
     flipped: Estimate
     """Share of prompts flipped."""
     score_drop: Estimate
-    """Mean fall of the refusal score, nats."""
+    """Mean fall of the refusal score over prompts, nats."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleControl(Finding):
-    """The smallest scales that flip, over all prompts of one kind, and what random sets do at them."""
+    """Smallest ablation scales that flip prompts of one kind, and random sets at these scales."""
 
     ablated: str
-    """`minimal_set`: the scales of flipped prompts' own sets; `candidates`: the overshoots of those
-    that the whole ablation of all candidates does not flip."""
+    """`minimal_set`: scales of flipped prompts' own sets; `candidates`: scales above 1 of prompts that
+    ablating all candidates does not flip."""
     flipped: Estimate
-    """Share of these prompts that some tried scale flips; of a minimal set, all of them, since the
-    whole ablation does."""
+    """Share of these prompts that some tried scale flips; 1 for minimal sets, which flip at scale 1."""
     mean: Estimate | None
-    """Of the smallest scales, over the prompts that have one; None where none has."""
+    """Mean of the smallest scales, over the prompts that have one; None if none has."""
     median: Estimate | None
+    """Their median; None if no prompt has one."""
     random_flipped: Estimate | None
-    """Share of the same prompts that equally large random sets, matched in layers and firing rate,
-    flip at the same scale; a prompt counts by its average over them. None where no scale flips, or
-    a layer has too few other features to draw from."""
+    """Control: share of the same prompts that random sets of the same size, layers and firing rates
+    flip at the same scale; a prompt counts by its average over sets. None if no scale flips, or a
+    layer has too few other features."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collateral(Finding):
-    """What ablating one set does to harmless prompts."""
+    """Effect of ablating sets of one origin on harmless prompts."""
 
     name: str
     kl: Estimate
-    """KL divergence of the next-token distribution, clean against ablated, nats."""
+    """Mean KL divergence (nats) of the next-token distribution, clean against ablated."""
     cross_entropy_change: Estimate
-    """Change of the cross-entropy (nats a token) of the model's own clean answers."""
+    """Mean change of the cross-entropy (nats per token) of the model's own clean answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorTermControl(Finding):
-    """The same minimal sets under each treatment of the SAE's error term."""
+    """The same minimal sets with the SAE's error term kept, frozen and dropped."""
 
     flipped_kept: Estimate
-    """All, by construction: these are sets that flip."""
+    """Share flipped with the error kept: all, by construction."""
     flipped_frozen: Estimate
-    """The error put back to the clean run's: nothing passes through it."""
+    """Share flipped with the error frozen at the clean run's: nothing passes through it."""
     flipped_dropped: Estimate
+    """Share flipped with the error dropped."""
     change_frozen: Estimate
-    """Mean change of the ablated prompt's refusal score when the error is frozen, nats. A minimal set
-    ends just below 0, where little is enough to undo a flip: this says how little."""
+    """Mean change (nats) of the ablated prompts' refusal score if the error is frozen. Minimal sets end
+    just below 0, where a small change undoes a flip."""
     change_dropped: Estimate
+    """The same if the error is dropped."""
     refused_dropped_alone: Estimate
-    """Share of refused prompts still refused when the SAE replaces the stream and nothing is
-    ablated: what the SAE itself breaks."""
+    """Share of these prompts still refused if the SAE replaces the stream without an ablation; 1 minus
+    it is what the SAE itself breaks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Controls(Finding):
+    """Minimal and pooled sets compared with other sets of the same size, and the damage of ablation."""
+
     per_prompt: tuple[SetControl, ...]
-    """Each prompt's own set against equally large sets for that prompt."""
+    """Each prompt's own set and other sets of the same size for that prompt."""
     pooled: tuple[SetControl, ...]
-    """The pooled set against equally large sets, on the prompts it was not built on."""
+    """The pooled set and other sets of the same size, on the prompts it was not built on."""
     collateral: tuple[Collateral, ...]
     error_term: ErrorTermControl | None
-    """None where no prompt was flipped: there is no set to try."""
+    """None if no prompt was flipped."""
     scales: tuple[ScaleControl, ...] = ()
-    """One for each kind of prompts there is; empty where scales were left out."""
+    """One per kind of prompts present; empty if scales were left out."""

@@ -1,4 +1,4 @@
-"""How much of the mechanism the SAEs show."""
+"""How much of the refusal mechanism the SAEs represent."""
 
 from dataclasses import dataclass
 
@@ -8,68 +8,67 @@ from sae_audit.findings.example import Finding
 
 @dataclass(frozen=True, kw_only=True)
 class LayerCoverage(Finding):
-    """How much of what tells harmful from harmless along the direction one layer's SAE shows."""
+    """How much of the difference between harmful and harmless prompts one layer's SAE represents."""
 
     layer: int
     gap: Estimate
-    """Mean component along the unit direction, refused harmful minus answered harmless audit
-    prompts, at the direction's position; in the stream's own unit."""
+    """Mean component along the unit direction at its position, refused harmful minus answered harmless
+    audit prompts, in the residual stream's unit."""
     in_reconstruction: Estimate | None
-    """Share of `gap` that the SAE's reconstruction has; above 1 where it overstates it. None where
-    there is no gap to speak of: some resample of the prompts has none, or one the other way."""
+    """Share of `gap` in the SAE's reconstruction; above 1 if that overstates it. None if some resample
+    of the prompts has a gap of 0 or of the other sign."""
     in_error: Estimate | None
-    """The rest, which no feature shows."""
+    """Share of `gap` in the SAE's error term, which no feature represents: 1 minus the above."""
     gap_random: RandomRange
-    """Control of `gap`: the same difference along random unit directions."""
+    """Control: `gap` along random unit directions."""
     slope: float | None
-    """By how much the reconstruction moves along the direction when the stream does, among prompts of
-    one label (1 where nothing is missed). None where the stream does not vary along it."""
+    """Slope of the reconstruction's component along the direction on the stream's, among prompts of one
+    label; 1 if nothing is missed. None if the stream does not vary along the direction."""
     random: RandomRange | None
-    """Control of `slope`, and of `in_reconstruction` as far as random directions have one: their
-    slopes, on the same prompts. None where the stream does not vary along them."""
+    """Control of `slope`, and of `in_reconstruction` as far as random directions have one: slopes along
+    random directions, on the same prompts. None if the stream does not vary along them."""
     nearest_rows: float
-    """Mean cosine with the direction of the decoder rows nearest to it, as many as candidates are
-    taken a layer. A fact of two sets of weights and the direction: no prompts, no interval."""
+    """Mean cosine with the direction of the nearest decoder rows, as many as there are candidates per
+    layer. It depends on weights and the direction alone: no prompts, no interval."""
     nearest_rows_random: RandomRange
-    """Control: the same rows, chosen in the same way for each random direction."""
+    """Control: the same number for each random direction."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaeCoverage(Finding):
-    """How much of the mechanism the candidates reach, and how much no SAE shows.
+    """How much of the direction's effect the candidates reach, and how much no SAE represents.
 
-    Mean refusal scores (nats) of the refused audit prompts under five conditions, and the shares
-    that follow. "Replaced" is: set to the mean over answered harmless training prompts, at every
-    audited layer and ablated position (`controls.sae_coverage` says how and why).
+    Mean refusal scores (nats) of the refused audit prompts under five conditions, and the shares that
+    follow. "Replaced" means set to the mean over answered harmless training prompts, at every audited
+    layer and ablated position (`controls.sae_coverage` gives the reason).
     """
 
     clean: Estimate
+    """Without intervention."""
     candidates: Estimate
-    """All candidates ablated, as the audit ablates."""
+    """With all candidates ablated, as in the audit."""
     saes: Estimate
-    """Replaced: what the SAEs' reconstructions have along the direction."""
+    """With the component of the SAEs' reconstructions along the direction replaced."""
     direction: Estimate
-    """Replaced: all that the stream has along the direction."""
+    """With the stream's whole component along the direction replaced."""
     error: Estimate
-    """Replaced: what the SAEs' error terms have along the direction."""
+    """With the component of the SAEs' error terms along the direction replaced."""
     hidden_from_candidates: Estimate | None
-    """`(candidates - direction) / (clean - direction)`: the share of what removing the direction
-    does that ablating all candidates does not. Below 0 where candidates do more, for features also
-    act off the direction. None, as the next two, where `reason` says why."""
+    """`(candidates - direction) / (clean - direction)`: share of the effect of removing the direction
+    that ablating all candidates misses. Below 0 if candidates do more: features also act off the
+    direction. None, like the next two, if `reason` says why."""
     hidden_from_saes: Estimate | None
-    """`(saes - direction) / (clean - direction)`: the same for all that any SAE shows."""
+    """`(saes - direction) / (clean - direction)`: the same for all that the SAEs represent."""
     carried_by_error: Estimate | None
-    """`(clean - error) / (clean - direction)`: the share that replacing the error terms' part does
-    while the rest stays as it is."""
+    """`(clean - error) / (clean - direction)`: share for the error terms' component alone."""
     random_features: RandomRange | None
-    """Control of the candidates: the fall of the score when as many random features are ablated,
-    matched in layer and firing rate, as a share of the fall by the refusal direction. None also
-    where the SAEs have too few other features."""
+    """Control of the candidates: fall of the score with as many random features ablated, matched in
+    layer and firing rate, as a share of the fall by the refusal direction. None also if the SAEs
+    have too few other features."""
     random_direction: RandomRange | None
-    """Control: the fall of the score when a random direction is replaced, as a share of the fall by
-    the refusal direction."""
+    """Control: fall of the score with a random direction replaced, as a share of the same fall."""
     random_error: RandomRange | None
-    """Control of `carried_by_error`: the same for error terms' part of a random direction."""
+    """Control of `carried_by_error`: the same for a random direction."""
     reason: str
-    """Why there are no shares; else empty."""
+    """Why the shares are None; else empty."""
     layers: tuple[LayerCoverage, ...]

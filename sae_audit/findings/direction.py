@@ -1,4 +1,4 @@
-"""The refusal direction, all that were tried for it, and what it does on audit prompts."""
+"""The refusal direction, all candidates for it, and its effects on audit prompts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,28 +12,28 @@ from sae_audit.findings.example import Finding
 
 @dataclass(frozen=True)
 class DirectionEvaluation(Finding):
-    """One candidate refusal direction and what interventions with it do (2406.11717, section 2.3)."""
+    """One candidate refusal direction and the effects of interventions with it (2406.11717, section
+    2.3)."""
 
     position: int
     """Template position, counted from the prompt's end: -1 is the last token."""
     layer: int
-    """Layer whose `resid_post` the means were taken at."""
+    """Layer whose `resid_post` gave the means."""
     bypass: float | None
-    """Mean refusal score (nats) on harmful prompts, direction projected out everywhere; None for a
-    candidate that the method of selection does not ask it of."""
+    """Mean refusal score (nats) on harmful prompts, direction projected out everywhere; None if the
+    method of selection does not measure it for this candidate."""
     induce: float | None
-    """Mean refusal score (nats) on harmless prompts, un-normalised direction added at `layer`; None
-    as above."""
+    """Mean refusal score (nats) on harmless prompts, un-normalised direction added at `layer`; None if
+    the method of selection does not measure it for this candidate."""
     kl: float
-    """Mean KL divergence (nats) of the next-token distribution on harmless prompts, clean against
-    projected out."""
+    """Mean KL (nats) of the next token on harmless prompts, clean against projected out."""
     measures: Mapping[str, float] = field(default_factory=dict[str, float])
-    """What else the method of selection measured, by the names in `DirectionSelection.measures`."""
+    """Further numbers of the method of selection, by the names in `DirectionSelection.measures`."""
     failed: tuple[str, ...] = ()
-    """The filters that discard it, in words."""
+    """Filters that discard the candidate, in words."""
 
     def measure(self, name: str) -> float | None:
-        """The number of this name, a field or one of `measures`; None if it was not asked."""
+        """The number of this name, a field or one of `measures`; None if it was not measured."""
         if name in ("bypass", "induce", "kl"):
             return getattr(self, name)
         return self.measures.get(name)
@@ -41,69 +41,74 @@ class DirectionEvaluation(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionMeasure(Finding):
-    """A number that candidate directions are judged by."""
+    """A number by which candidate directions are judged."""
 
     name: str
-    """Of a field of the evaluations, or of one of their `measures`."""
+    """Name of a field of the evaluations, or of one of their `measures`."""
     title: str
-    """What a reader calls it."""
+    """Name shown to readers."""
     unit: str
-    """Empty for a number without one."""
+    """Unit; empty if the number has none."""
     higher_is_better: bool
     logarithmic: bool
-    """Spread over orders of magnitude."""
+    """Whether values spread over orders of magnitude."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionSelection(Finding):
-    """How one of the candidate directions was chosen."""
+    """How the refusal direction was chosen among the candidates."""
 
     method: str
     """The setting `direction.selection`."""
     rule: str
-    """What is chosen among the candidates that pass every filter."""
+    """Rule that picks one of the candidates that pass every filter."""
     source: str
     """arXiv id of the method; empty if there is none."""
     measures: tuple[DirectionMeasure, ...]
-    """The numbers that evaluations hold."""
+    """Numbers that the evaluations hold."""
     filters: tuple[str, ...]
-    """What a candidate must satisfy, with the limits in force."""
+    """Conditions that a candidate must satisfy, with the limits in force."""
     remarks: tuple[str, ...] = ()
-    """Sentences about this choice: other candidates that come near, other scores that disagree."""
+    """Sentences about this choice: near-equal candidates, other scores that disagree."""
 
 
 class StopReason(StrEnum):
-    """Why a candidate was asked about no further."""
+    """Why a candidate was measured no further."""
 
     LAYER = "layer"
-    """In the layers that are cut: it cannot be chosen."""
+    """It is in the layers that are cut and cannot be chosen."""
     NOT_FINITE = "not_finite"
-    """An answer was not finite, so that its mean is not."""
+    """One of its values is not finite, so neither is the mean."""
     KL = "kl"
-    """The KL of the prompts asked is too large for the mean of all of them to pass."""
+    """The KL on the prompts measured is too large for the mean over all prompts to pass."""
     INDUCE = "induce"
-    """The induced scores of the prompts asked are too low for the mean of all of them to pass."""
+    """The induced scores on the prompts measured are too low for the mean over all prompts to pass."""
     BYPASS = "bypass"
-    """Its bypass cannot be as low as that of the candidate chosen, whatever the other prompts say."""
+    """Its bypass cannot be as low as the chosen candidate's, whatever the other prompts give."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoppedDirection(Finding):
-    """A candidate that was asked about until it could not be chosen any more.
+    """A candidate measured until it could no longer be chosen.
 
-    Its numbers are means over the first prompts alone, in the order of the split, and are not to be
-    held against those of other candidates; None where no prompt was asked.
+    Its numbers are means over the first prompts of the split alone, so they are not comparable with
+    those of other candidates; None if no prompt was measured.
     """
 
     position: int
     layer: int
     bypass: float | None
+    """Mean refusal score (nats) on harmful prompts, direction projected out everywhere."""
     n_bypass: int
-    """Harmful prompts asked."""
+    """Number of harmful prompts behind `bypass`."""
     induce: float | None
+    """Mean refusal score (nats) on harmless prompts, direction added at its layer."""
     n_induce: int
+    """Number of harmless prompts behind `induce`."""
     kl: float | None
+    """Mean KL (nats) of the next token on harmless prompts, clean against projected out."""
     n_kl: int
+    """Number of harmless prompts behind `kl`."""
     reason: StopReason
 
 
@@ -115,21 +120,21 @@ class Direction(Finding):
     """The setting `direction.estimator`: how candidates were made."""
     selection: DirectionSelection
     selected: DirectionEvaluation
-    """Its bypass and induce are known, whatever the method of selection asks of others."""
+    """The chosen candidate; its bypass and induce are always measured."""
     evaluations: tuple[DirectionEvaluation, ...]
-    """Candidates whose numbers are over all validation prompts."""
+    """Candidates measured on all validation prompts."""
     vector: tuple[float, ...]
-    """As the estimator made it at the selected place, not normalised, `[d_model]`."""
+    """The direction as estimated, not normalised, `[d_model]`."""
     clean_harmful: float
-    """Mean refusal score of the unablated model on the same harmful validation prompts, nats."""
+    """Mean refusal score (nats) of the clean model on the same harmful validation prompts."""
     clean_harmless: float
     """The same on the harmless validation prompts."""
     n_train: tuple[int, int]
-    """Harmful and harmless prompts behind the means."""
+    """Numbers of harmful and harmless training prompts behind the means."""
     n_validation: tuple[int, int]
-    """Harmful and harmless prompts behind bypass, induce and KL."""
+    """Numbers of harmful and harmless validation prompts behind bypass, induce and KL."""
     stopped: tuple[StoppedDirection, ...] = ()
-    """All other candidates. Asked to the end, none of them would have been chosen."""
+    """All other candidates; measured to the end, none of them would have been chosen."""
 
     @computed_field
     @property
@@ -160,70 +165,72 @@ class Direction(Finding):
 
     @property
     def n_tried(self) -> int:
-        """Candidates, one a layer and template position."""
+        """Number of candidates, one per layer and template position."""
         return len(self.evaluations) + len(self.stopped)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionCheck(Finding):
-    """What the chosen direction does on audit prompts, beside random directions.
+    """Effects of the chosen direction on audit prompts, compared with random directions.
 
     Harmful prompts are those refused, harmless ones those answered, as in the choice itself.
     """
 
     clean_harmful: Estimate
-    """Mean refusal score of the unablated model on the same harmful prompts, nats."""
+    """Mean refusal score (nats) of the clean model on the same harmful prompts."""
     clean_harmless: Estimate
+    """The same on the harmless prompts."""
     bypass: Controlled
     """Mean refusal score of harmful prompts, direction projected out everywhere, nats."""
     flipped: Controlled
-    """Share of harmful prompts whose score falls below 0 when it is."""
+    """Share of harmful prompts whose score is then below 0."""
     induce: Controlled
     """Mean refusal score of harmless prompts, direction added at its layer, nats."""
     induced: Controlled
-    """Share of harmless prompts whose score rises above 0 when it is."""
+    """Share of harmless prompts whose score is then above 0."""
     answered: Controlled
-    """Share of harmless prompts still answered when it is projected out."""
+    """Share of harmless prompts still answered with the direction projected out."""
     kl: Controlled
-    """Mean KL of the next token on harmless prompts, clean against projected out, nats."""
+    """Mean KL (nats) of the next token on harmless prompts, clean against projected out."""
     stability: Controlled
     """Mean cosine of the direction with those of resampled training prompts (2602.02132), and the
-    central 95% of these cosines; beside it the same of directions between the same prompts with
-    their labels permuted. A difference made of chance is not at 0: of many dimensions about .7."""
+    central 95% of these cosines. Control: the same with the prompts' labels permuted, which in many
+    dimensions gives about 0.7, not 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NearestDirection(Finding):
-    """What stands in a direction's place where none passes the filters."""
+    """The candidate nearest to passing, if none passes the filters."""
 
     evaluation: DirectionEvaluation | None
-    """The candidate that fails fewest filters, of those the best by the method of selection; None if
-    every candidate has a number that is not finite."""
+    """Candidate that fails fewest filters, of those the best by the method of selection; None if every
+    candidate has a number that is not finite."""
     failed: tuple[str, ...]
-    """The filters it fails, with its numbers."""
+    """Filters it fails, with its numbers."""
     reason: str
-    """Why no candidate was chosen, with the numbers that come nearest."""
+    """Why no candidate was chosen, with the nearest numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoDirection(Finding):
-    """Every candidate direction was tried, and none passes the filters."""
+    """The finding that no candidate direction passes the filters."""
 
     method: str
     """The setting `direction.estimator`: how candidates were made."""
     selection: DirectionSelection
     nearest: NearestDirection
     evaluations: tuple[DirectionEvaluation, ...]
-    """Candidates whose numbers are over all validation prompts. Chosen by bypass: the nearest, those
-    of the lowest KL and the highest induced score, and of the layers that are not cut all that no
-    other one beats in both bypass and KL."""
+    """Candidates measured on all validation prompts. If chosen by bypass: the nearest, those of the
+    lowest KL and the highest induced score, and, outside the layers that are cut, all that no other
+    one beats in both bypass and KL."""
     clean_harmful: float
-    """Mean refusal score of the unablated model on the same harmful validation prompts, nats."""
+    """Mean refusal score (nats) of the clean model on the same harmful validation prompts."""
     clean_harmless: float
+    """The same on the harmless validation prompts."""
     n_train: tuple[int, int]
-    """Harmful and harmless prompts behind the means."""
+    """Numbers of harmful and harmless training prompts behind the means."""
     n_validation: tuple[int, int]
-    """Harmful and harmless prompts behind bypass, induce and KL."""
+    """Numbers of harmful and harmless validation prompts behind bypass, induce and KL."""
     stopped: tuple[StoppedDirection, ...] = ()
     """All other candidates."""
 

@@ -1,15 +1,14 @@
-"""Numbers that come with their certainty, or with their control."""
+"""Numbers with an interval, or with a control."""
 
 from dataclasses import dataclass
 
 from sae_audit.findings.example import Finding
 
 NO_INTERVAL = "none: "
-"""How the method of an `Estimate` without an interval begins."""
+"""Beginning of an `Estimate`'s method if it has no interval."""
 ONE_CASE = NO_INTERVAL + "one case"
 ALL_ALIKE = NO_INTERVAL + "all cases alike"
-"""Cases that show no spread: resampling them gives no interval, however few they are, for what
-another case would have been is not known."""
+"""Method if all cases are equal: resampling them shows no spread, and says nothing of other cases."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,31 +19,31 @@ class Estimate(Finding):
     low: float
     high: float
     n: int
+    """Number of cases, usually prompts."""
     method: str
-    """How the interval was made, e.g. "Wilson 95%" or "bootstrap 95%"; `NO_INTERVAL` and why
-    where there is none, `low` and `high` then being the value itself."""
+    """How the 95% interval was made, e.g. "Wilson 95%" or "bootstrap 95%"; if there is none,
+    `NO_INTERVAL` and the reason, with `low` and `high` equal to the value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomRange(Finding):
-    """The same number for random directions (or sets of features, or permuted labels) in place of the
-    found: its control.
+    """Control of a number: the same for random directions, sets of features or permuted labels.
 
-    Random directions have the refusal direction's norm, are at right angles to it, and are drawn
-    from how the stream varies, at its layer and position, among training prompts of one label.
+    Random directions have the refusal direction's norm, are orthogonal to it, and are drawn from the
+    variation of the stream at its layer and position among training prompts of one label.
     """
 
     mean: float
     lowest: float
     highest: float
     n: int
-    """Random directions, sets or permutations."""
+    """Number of random directions, sets or permutations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Controlled(Finding):
-    """A number of the refusal direction, and what chance in its place gives."""
+    """A number of the refusal direction, with its control."""
 
     own: Estimate
-    """Over prompts on which nothing was chosen: audit prompts, save where a field says otherwise."""
+    """Over audit prompts, on which nothing was chosen, unless a field says otherwise."""
     random: RandomRange

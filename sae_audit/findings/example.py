@@ -1,4 +1,4 @@
-"""Findings made up of numbers that all differ, so that a value in a wrong field is seen."""
+"""Example findings whose numbers all differ, so that a value in a wrong field is noticed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -14,7 +14,7 @@ _F = TypeVar("_F", bound="Finding")
 
 
 def primes() -> Iterator[int]:
-    """2, 3, 5, and so on."""
+    """The prime numbers, ascending."""
     found: list[int] = []
     for number in count(2):
         if all(number % prime for prime in found if prime * prime <= number):
@@ -27,12 +27,11 @@ class Finding:
 
     @classmethod
     def example(cls: type[_F], numbers: Iterator[int] | None = None, **given: Any) -> _F:
-        """One whose every field, down to the last number within, holds another prime.
+        """An example whose every number, at any depth, is another prime.
 
-        Made from the declared types, so a field that is added is in it. Nothing optional is left
-        out, tuples have two items, and flags take turns. `numbers` go on where another example
-        ended; fields that are `given` stay as they are. A class whose fields must agree with each
-        other overrides this.
+        It is made from the declared types, so new fields are covered: optional fields are filled,
+        tuples have two items, flags alternate. `numbers` continue those of another example; `given`
+        fields are used unchanged. A class whose fields must agree with each other overrides this.
         """
         numbers = primes() if numbers is None else numbers
         flags = cycle((True, False))

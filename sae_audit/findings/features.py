@@ -1,4 +1,4 @@
-"""How a feature is written in a record."""
+"""The JSON forms of a feature id."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""How much of an ablation it takes."""
+"""The smallest ablation scale that flips a prompt."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,32 +12,34 @@ from sae_audit.margins import answers
 
 @dataclass(frozen=True, kw_only=True)
 class ScalePoint(Finding):
-    """One prompt's refusal score with a set ablated by one scale."""
+    """Refusal score of one prompt with a set ablated at one scale."""
 
     scale: float
-    """Share of the way from each feature's activation to its clamp; 1 is the ablation."""
+    """Share of the way from each feature's activation to its clamp; 1 is the full ablation."""
     score: float
-    """Nats; < 0 complies."""
+    """Refusal score, nats; < 0 complies."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlipScale(Finding):
-    """How much of a set's ablation flips one prompt."""
+    """The smallest ablation scale of a set that flips one prompt."""
 
     prompt_id: str
     ablated: str
-    """`minimal_set`, the prompt's own; or `candidates`, all of them, where the whole ablation of
-    all does not flip the prompt and scales above 1 were tried."""
+    """`minimal_set`, the prompt's own; or `candidates`, all of them, if ablating them fully does not
+    flip the prompt and scales above 1 were tried."""
     n_features: int
+    """Number of features ablated."""
     scale: float | None
-    """The smallest scale that flips, among those scored; None where none does. 0 only where the SAE's
-    error term is dropped, and its reconstruction alone flips."""
+    """Smallest scored scale that flips; None if none does. 0 only if the SAE's error term is dropped
+    and its reconstruction alone flips."""
     points: tuple[ScalePoint, ...]
-    """Every scale scored, rising: the grid, and the halvings of the step in which the prompt flips.
-    Every point below `scale` refuses; where none flips, all do."""
+    """Every scored scale, ascending: the grid, and halvings of the step in which the prompt flips.
+    Every point below `scale` refuses; if no scale flips, all do."""
     tolerance: float
-    """Widest distance between `scale` and the point below it."""
+    """Largest distance between `scale` and the point below it."""
     n_sets_scored: int
+    """Number of ablated sets scored."""
 
     @classmethod
     def example(cls, numbers: Iterator[int] | None = None, **given: Any) -> "FlipScale":
@@ -47,25 +49,25 @@ class FlipScale(Finding):
     @computed_field
     @property
     def score(self) -> float:
-        """At `scale`; where none flips, at the largest one tried."""
+        """Refusal score (nats) at `scale`; if no scale flips, at the largest one tried."""
         return self._at_and_below[0].score
 
     @computed_field
     @property
     def scale_below(self) -> float:
-        """The largest scored scale below `scale`; where none flips, the largest of all; 0 below 0."""
+        """Largest scored scale below `scale`, 0 if that is 0; if no scale flips, the largest of all."""
         return self._at_and_below[1].scale
 
     @computed_field
     @property
     def score_below(self) -> float:
-        """At `scale_below`; >= 0, unless `scale` is 0."""
+        """Refusal score (nats) at `scale_below`; >= 0, unless `scale` is 0."""
         return self._at_and_below[1].score
 
     @computed_field
     @property
     def certified(self) -> bool:
-        """Whether scores prove it: `scale` flips, no scored one below does, the next is near."""
+        """Whether the scores prove it: `scale` flips, no scored one below does, the next is near."""
         return (
             self.scale is not None
             and answers(self.score)

@@ -1,4 +1,4 @@
-"""What features do together that they do not do one by one."""
+"""Interactions of features: joint effects of ablation beyond the sum of single ones."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,14 +11,14 @@ from sae_audit.findings.features import Feature
 
 
 class PairKind(StrEnum):
-    """What the sign of a pair's weight says of two features under ablation (METHODS 5)."""
+    """How two features act together under ablation, by the sign of their weight (METHODS 5)."""
 
     REDUNDANT = "redundant"
-    """Negative: together they lower the score by more than their sum; each covers for the other."""
+    """Negative: together they lower the score by more than their sum; each compensates for the other."""
     SHARED_PATH = "shared_path"
     """Positive: together they lower it by less than their sum; they work through one path."""
     UNCLEAR = "unclear"
-    """The interval holds zero, or the weight is within what shuffled scores give."""
+    """The interval contains 0, or the weight is within the null."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,192 +32,187 @@ class PairInteraction(Finding):
     the other features (Banzhaf interaction), nats; by the solver."""
     low: float
     high: float
-    """95% interval of `weight` over masks, the prompts as they are; `weight` itself where every mask was
-    scored (`exact`) and there is no sampling error."""
+    """95% interval of `weight` over masks, prompts fixed; `weight` itself if all were scored."""
     kind: PairKind
     lasso: float | None
-    """The same weight by a lasso on all pair products, the check on the solver; None where every
-    mask was measured and there is nothing to check."""
+    """Check on the solver: `weight` by a lasso on all pair products; None if all masks were scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TripleInteraction(Finding):
-    """What three features do together that no pair of them explains."""
+    """Joint effect of three features that no pair of them explains."""
 
     a: Feature
     b: Feature
     c: Feature
     weight: float
-    """Third difference of the refusal score, 0/1 ablation masks, averaged over the states of the
-    other features; nats."""
+    """Third difference of the refusal score (nats), 0/1 ablation masks, averaged over the states of the
+    other features."""
     low: float
     high: float
-    """95% interval of `weight` over masks, the prompts as they are."""
+    """95% interval of `weight` over masks, prompts fixed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierFit(Finding):
-    """A model of whether the prompt is refused under a mask, beside the model of the score."""
+    """How well a classifier predicts whether a mask is refused: a check on the score's fit."""
 
     classifier: str
-    """`logistic_main` on single features, which the others must do better than; `logistic_l1` on all
-    pair products as well; `fm_probit`, a factorization machine."""
+    """`logistic_main` on single features, the baseline of the others; `logistic_l1` on all pair
+    products as well; `fm_probit`, a factorization machine."""
     auroc_held_out: Estimate
-    """Of refused against complied, on the masks kept apart; chance is 0.5."""
+    """AUROC of refused against complied, on the held-out masks; chance is 0.5."""
     n_refused: int
     n_complied: int
-    """Masks kept apart of either kind."""
+    """Numbers of held-out masks of either kind."""
     sign_agreement: Estimate | None
-    """Share of the named pairs whose weight has the same sign here, chance 0.5; None where no pair is
-    named, or the classifier has none."""
+    """Share of the named pairs whose weight has the same sign here, chance 0.5; None if no pair is
+    named, or the classifier has no pair weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SolverFit(Finding):
-    """How well one solver predicts the scores of masks it has not seen."""
+    """How well one solver predicts the scores of held-out masks."""
 
     solver: str
     coding: str
     """Mask coding, `zero_one` or `plus_minus`."""
     rank: int
-    """Rank of the factorization; 0 where the solver has none."""
+    """Rank of the factorization; 0 if the solver has none."""
     l2: float
-    """L2 (or L1, for the lasso) strength; 0.0 where the solver samples or chooses it itself."""
+    """L2 (or L1, for the lasso) strength; 0.0 if the solver samples or chooses it itself."""
     r2_held_out: Estimate
-    """Bootstrap over the masks kept apart, the prompts and the fit as they are."""
+    """R2 on the held-out masks; bootstrap over these masks, prompts and fit fixed."""
     gain: Estimate | None
-    """`r2_held_out` less that of the linear model on the same masks, resampled together; None for the
-    linear model."""
+    """`r2_held_out` minus that of the linear model, on the same resamples; None for the linear model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutR2(Finding):
-    """How well models predict masks on which nothing was fitted or chosen.
+    """R2 of several models on masks on which nothing was fitted or chosen.
 
-    Intervals are bootstraps over these masks, the prompts and the fits as they are; differences are of
-    the same resamples.
+    Intervals are bootstraps over these masks, prompts and fits fixed; differences use the same draws.
     """
 
     solver: Estimate
-    """Of the solver whose weights are reported."""
+    """R2 of the solver whose weights are reported."""
     linear: Estimate
-    """Of the model without pairs."""
+    """R2 of the model without pairs."""
     gain: Estimate
-    """`solver` less `linear`: what interactions add."""
+    """`solver` minus `linear`: what interactions add."""
     pairs: Estimate
-    """Of the best pairwise model: at most what it lacks of 1 is beyond every pairwise model, however
-    many the masks."""
+    """R2 of the best pairwise model; at most `1 - pairs` is beyond all of them, with any masks."""
     pairs_solver: str
-    """Whose it is; chosen on the other masks, by cross-validation."""
+    """Solver of that model, chosen on the other masks by cross-validation."""
     beyond_pairs: Estimate
-    """Of the sparse model with terms of any order, less `pairs`."""
+    """R2 of the sparse model with terms of any order, minus `pairs`."""
     half_masks: Estimate
-    """Of the solver fitted on half of the other masks."""
+    """R2 of the solver fitted on half of the other masks."""
     other_half: Estimate
-    """`solver` less `half_masks`: the error of sampling that the other half mended, and more masks would
-    mend further."""
+    """`solver` minus `half_masks`: what doubling the masks gained; more masks would gain more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainedExactly(Finding):
-    """Shares of the scores' variance over all 2^n masks: every set was scored, nothing is estimated."""
+    """Shares of the scores' variance over all 2^n masks; exact, since every set was scored."""
 
     linear: float
-    """By single features."""
+    """Share explained by single features."""
     pairs: float
-    """By single features and pairs."""
+    """Share explained by single features and pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InteractionGraph(Finding):
-    """Pairwise interactions of a set of features, fitted on measured ablation masks."""
+    """Pairwise interactions of a set of features, fitted on scored ablation masks."""
 
     scope: str
     """A prompt id, or `pooled`: the mean score over several prompts."""
     n_prompts: int
-    """Prompts that the score is the mean over. Intervals are over masks, given these prompts."""
+    """Number of prompts that the score is the mean over; intervals are over masks only."""
     players: tuple[Feature, ...]
+    """Features whose ablation the masks switch."""
     design: str
-    """`random` masks, `all` (every one of the 2^n masks), or `none` where nothing was measured."""
+    """`random` masks, `all` (every one of the 2^n masks), or `none` if nothing was scored."""
     n_masks: int
     n_held_out: int
+    """Number of masks scored, and of those among them that are held out."""
     solver: str
-    """`walsh`, `fm_bayes`, `fm_als`, `lasso`, or `exact` where so few masks exist that weights are
-    computed."""
+    """`walsh`, `fm_bayes`, `fm_als`, `lasso`, or `exact` if computed from all masks."""
     rank: int
     r2: HeldOutR2 | None
-    """None where nothing was fitted, or all was computed."""
+    """None if nothing was fitted, or all was computed exactly."""
     explained: ExplainedExactly | None
     """None unless `solver` is `exact`."""
     fits: tuple[SolverFit, ...]
     pairs: tuple[PairInteraction, ...]
-    """Every pair, sorted by falling absolute weight."""
+    """Every pair, by falling absolute weight."""
     null_weight: float | None
-    """Largest absolute pair weight over refits of shuffled scores, nats: with 20 shuffles a graph
-    without interactions exceeds it one time in 21. Where weights are computed, what is called
-    negligible; None where there are none."""
+    """Null of a pair weight (nats): the largest absolute one over refits of shuffled scores; with 20
+    shuffles a graph without interactions exceeds it one time in 21. If `exact`, the size called
+    negligible. None if there are no weights."""
     n_sets_scored: int
+    """Number of ablated sets scored."""
     reason: str
     """Why nothing was fitted (fewer than two players, a constant score); else empty."""
     null_triple: float | None = None
-    """Absolute third difference, nats, that the largest of all triples exceeds by chance in one graph
-    of 20; None where no triple was looked for."""
+    """Null of a third difference (nats): the largest of all triples exceeds it by chance in one graph
+    of 20; None if no triple was looked for."""
     triples: tuple[TripleInteraction, ...] = ()
-    """Terms of third order beyond `null_triple`, by falling absolute weight; empty where pairs
-    suffice."""
+    """Terms of third order beyond `null_triple`, by falling absolute weight; empty if pairs suffice."""
     classifiers: tuple[ClassifierFit, ...] = ()
-    """Empty where the held-out or the training masks are all refused, or all complied."""
+    """Empty if the held-out or the training masks are all refused, or all complied."""
 
     @computed_field
     @property
     def r2_held_out(self) -> Estimate | None:
-        """`r2.solver`, by the name that other programs know."""
+        """`r2.solver`, by the name that other programs use."""
         return None if self.r2 is None else self.r2.solver
 
     @computed_field
     @property
     def r2_linear(self) -> Estimate | None:
-        """`r2.linear`, by the name that other programs know."""
+        """`r2.linear`, by the name that other programs use."""
         return None if self.r2 is None else self.r2.linear
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitOverPrompts(Finding):
-    """One solver's fits of single prompts together."""
+    """One solver's fits of single prompts, averaged over prompts."""
 
     solver: str
     r2_held_out: Estimate
-    """Mean over prompts."""
+    """Mean held-out R2 over prompts."""
     gain: Estimate | None
-    """Mean over prompts of what it has above the linear model, prompt by prompt; None for that one."""
+    """Mean over prompts of its R2 minus the linear model's; None for the linear model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairOverPrompts(Finding):
-    """A pair of features over the prompts whose own fits hold both."""
+    """One pair of features, over the prompts whose own fits contain both."""
 
     a: Feature
     b: Feature
     n_redundant: int
     n_shared_path: int
-    """Prompts on which the pair is named so."""
+    """Numbers of prompts on which the pair is named redundant, and shared path."""
     n_fitted: int
-    """Prompts whose own fit holds both features."""
+    """Number of prompts whose own fit contains both features."""
     weight: Estimate | None
-    """Median over those prompts, nats; None for fewer than two."""
+    """Median weight over those prompts, nats; None if they are fewer than two."""
     null_weight: float | None
-    """Median chance level of a weight in the same fits, nats; None for fewer than two."""
+    """Median null of a weight in the same fits, nats; None if they are fewer than two."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InteractionsOverPrompts(Finding):
-    """What the fits of single prompts say together; prompts are the cases."""
+    """Interactions of single prompts, summarised; each prompt is one case."""
 
     fits: tuple[FitOverPrompts, ...]
-    """By falling mean R2; empty for fewer than two fitted prompts."""
+    """By falling mean R2; empty if fewer than two prompts were fitted."""
     naming: Estimate | None
-    """Share of fitted prompts on which at least one pair is named; None where none was fitted."""
+    """Share of fitted prompts on which at least one pair is named; None if no prompt was fitted."""
     naming_under_null: float
-    """That share where nothing interacts, at most: one in one more than there are shuffles."""
+    """Expected share under the null: at most 1 / (n_shuffles + 1)."""
     pairs: tuple[PairOverPrompts, ...]
-    """Pairs named on two prompts or more, or in the pooled fit; those named most often first."""
+    """Pairs named on two prompts or more, or in the pooled fit; most often named first."""

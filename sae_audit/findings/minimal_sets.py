@@ -1,4 +1,4 @@
-"""Sets of features none of which can be spared, with the scores that prove it."""
+"""Minimal sets: features none of which can be spared, with the scores that prove it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,30 +18,30 @@ class MinimalSet(Finding):
 
     prompt_id: str
     features: tuple[Feature, ...]
-    """Sorted. Empty where the prompt could not be flipped."""
+    """Sorted; empty if the prompt could not be flipped."""
     search: str
-    """The search that found it."""
+    """Name of the search that found it."""
     clean_score: float
-    """Refusal score, nats of log-odds; > 0 refuses."""
+    """Refusal score of the clean run, nats of log-odds; > 0 refuses."""
     candidates_score: float
-    """Score with all candidates ablated: the furthest this pool reaches."""
+    """Refusal score (nats) with all candidates ablated."""
     ablated_score: float
-    """Score with `features` ablated; < 0 complies."""
+    """Refusal score (nats) with `features` ablated; < 0 complies."""
     score_without: Mapping[FeatureKey, float]
-    """Score when this one feature is spared. Every value >= 0: that is 1-minimality."""
+    """Score (nats) if this one feature is spared. Every value >= 0: that is 1-minimality."""
     found_by_search: tuple[Feature, ...]
-    """What the search returned; larger than `features` where the certificate showed that some of
-    it could be spared."""
+    """Features that the search returned; more than `features` if the certificate spared some."""
     n_candidates: int
+    """Number of features that the search may choose from."""
     n_sets_scored: int
-    """Ablated sets evaluated by the search, certificate included."""
+    """Number of ablated sets scored by the search, certificate included."""
     reason: str
-    """Why the prompt could not be flipped; empty where it was."""
+    """Why the prompt could not be flipped; else empty."""
 
     @computed_field
     @property
     def candidates(self) -> int:
-        """`n_candidates`, by the name that other programs know."""
+        """`n_candidates`, by the name that other programs use."""
         return self.n_candidates
 
     @computed_field
@@ -65,7 +65,7 @@ class CertifiedSet(Finding):
     ablated_score: float
     """Refusal score with `features` ablated, nats; < 0 complies."""
     score_without: Mapping[FeatureKey, float]
-    """Score when this one feature is spared. Every value >= 0: that is 1-minimality."""
+    """Score (nats) if this one feature is spared. Every value >= 0: that is 1-minimality."""
 
     @computed_field
     @property
@@ -76,46 +76,46 @@ class CertifiedSet(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class MinimalSetFamily(Finding):
-    """The minimal sets of one flipped prompt: how many ways there are to flip it."""
+    """The minimal sets of one flipped prompt: the different ways to flip it."""
 
     prompt_id: str
     sets: tuple[CertifiedSet, ...]
     """Each certified, in the order found; the first is the prompt's `MinimalSet`."""
     complete: bool
-    """Whether there is no other minimal set among the candidates, provided that ablating more
-    never restores refusal. False where the budget ended before, or scores contradict that."""
+    """Whether the candidates hold no other minimal set, provided that ablating more never restores
+    refusal (monotonicity). False if the budget ended before, or scores contradict monotonicity."""
     contradicted: bool
-    """Whether some scored set refuses although a part of it flips. Where not, the proviso is not
-    proved either: only sets that were scored speak for it."""
+    """Whether some scored set refuses although a part of it flips. False does not prove monotonicity:
+    only the scored sets were checked."""
     n_sets_scored: int
-    """Ablated sets evaluated to find those after the first, certificates included."""
+    """Number of ablated sets scored to find those after the first, certificates included."""
 
     @computed_field
     @property
     def core(self) -> tuple[Feature, ...]:
-        """Features in every set; a set not found could only make them fewer. Where the list is
-        complete, no flip does without them."""
+        """Features in every set; another set could only make them fewer. If the list is complete, every
+        flip needs them."""
         own = [frozenset(one.features) for one in self.sets]
         return tuple(sorted(frozenset.intersection(*own)))
 
     @computed_field
     @property
     def replaceable(self) -> tuple[Feature, ...]:
-        """Features in some of the sets, and not in all."""
+        """Features in some of the sets but not in all."""
         held = {feature for one in self.sets for feature in one.features}
         return tuple(sorted(held.difference(self.core)))
 
     @property
     def smallest(self) -> int:
-        """Features in the smallest of the sets."""
+        """Number of features in the smallest of the sets."""
         return min(len(one.features) for one in self.sets)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PooledSet(Finding):
-    """One set for many prompts, built on some of them and tried on others.
+    """One set for many prompts, built on some of them and tested on the others.
 
-    Equally large sets of other origins, on the same held-out prompts, are in `Controls.pooled`.
+    Other sets of the same size, on the same held-out prompts, are in `Controls.pooled`.
     """
 
     features: tuple[Feature, ...]
@@ -123,16 +123,17 @@ class PooledSet(Finding):
     held_out: tuple[str, ...]
     flipped_built: Estimate
     flipped_held_out: Estimate
+    """Shares of the building and of the held-out prompts that ablating the set flips."""
     share_without: Mapping[FeatureKey, float]
-    """Share of the building prompts still flipped when this one feature is spared; every value is
-    below `flipped_built.value`: no feature can be spared."""
+    """Share of the building prompts still flipped if this one feature is spared; every value is below
+    `flipped_built.value`: no feature can be spared."""
     n_sets_scored: int
+    """Number of ablated sets scored, counted once for each prompt they were scored on."""
 
     @computed_field
     @property
     def certified(self) -> bool:
-        """Whether the shares prove it: some building prompt is flipped, fewer without any one
-        feature."""
+        """Whether the shares prove it: some prompt is flipped, fewer without any one feature."""
         return set(self.share_without) == set(self.features) and all(
             without < self.flipped_built.value for without in self.share_without.values()
         )

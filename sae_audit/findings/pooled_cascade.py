@@ -1,4 +1,4 @@
-"""The cascades of all prompts together."""
+"""The cascades of all flipped prompts, pooled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,22 +12,23 @@ from sae_audit.vocabulary import TokenClass
 
 @dataclass(frozen=True, kw_only=True)
 class PooledWaveFeature(Finding):
-    """How often a feature is in a wave."""
+    """How often a feature is in one wave."""
 
     feature: Feature
     wave: int
+    """Number of the wave, from 1."""
     share: Estimate
-    """Of all cascades."""
+    """Share of all cascades that have the feature in this wave."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StandIns(Finding):
-    """The control of edges: features outside the cascade, ablated in the place of their causes."""
+    """Control of edges: features outside the cascade, ablated in place of their causes."""
 
     n: int
-    """Tries, over the prompts that have the edge."""
+    """Number of tries, over the prompts that have the edge."""
     n_activating: int
-    """Those in which the same feature activates."""
+    """Number of tries in which the same feature activates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +38,12 @@ class PooledEdge(Finding):
     cause: Feature
     feature: Feature
     share: Estimate
-    """Of the cascades in which the pair was tested: those that hold both, the cause in an earlier
-    wave. That the feature is in a later wave is no chance, so a high share is to be expected."""
+    """Share of the cascades that test the pair: those with both features, the cause in an earlier wave.
+    The feature is in a later wave because it activated, so a high share is expected."""
     kinds: Mapping[EdgeKind, int]
+    """Number of prompts with an edge of each kind."""
     stand_ins: Mapping[EdgeKind, StandIns]
+    """Control, by kind of edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,43 +52,44 @@ class EdgesOfKind(Finding):
 
     kind: EdgeKind
     n: int
+    """Number of edges."""
     control: Estimate | None
-    """Share of the features ablated in a cause's place that activate the same feature, averaged by
-    prompt; None where there is no such edge or none had a match."""
+    """Control: share of the features ablated in a cause's place that activate the same feature,
+    averaged by prompt; None if there is no such edge or none had a match."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenShare(Finding):
-    """Where features activate, over prompts: means of the prompts' own shares."""
+    """Where features activate: means over prompts of each prompt's shares, for one class of token."""
 
     n_waves: int
-    """Waves ablated."""
+    """Number of waves ablated."""
     token: TokenClass
     peaks: Estimate
     """Share of the activated features whose largest activation is at such a token (2509.09708)."""
     fires: Estimate
-    """Share of the activated features' activations above zero."""
+    """Share of the activated features' activations above zero that are at such a token."""
     clean_peaks: Estimate
-    """The control: the same of the features that fire on the clean run, same prompts."""
+    """Control: `peaks` and `fires` of the features that fire on the clean run, same prompts."""
     clean_fires: Estimate
     random_peaks: Estimate | None
-    """The control: `peaks` of the features that activate once matched random sets are ablated instead,
-    on those of the same prompts in which any does; None where these are fewer than three."""
+    """Control: `peaks` of the features that activate if matched random sets are ablated instead, over
+    those of the same prompts in which any does; None if these are fewer than three."""
     tokens: Estimate
-    """The control: share of such tokens."""
+    """Control: share of the prompt's tokens that are of this class."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActivatedAgainstRandom(Finding):
-    """How many dormant features activate, and how many activate by chance."""
+    """Number of dormant features that activate, compared with the number by chance."""
 
     n_waves: int
     n_activated: Estimate
-    """Mean number once so many waves are ablated, over the prompts that have them."""
+    """Mean number once `n_waves` waves are ablated, over the prompts that have them."""
     n_random: Estimate
-    """The same once matched random sets of equal size are ablated."""
+    """Mean number once matched random sets of equal size are ablated, same prompts."""
     p_value: float
-    """Of the paired difference, by flipping signs."""
+    """Sign-flip permutation test of the paired difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,40 +97,39 @@ class Depths(Finding):
     """How deep cascades are."""
 
     mean: Estimate
-    """Waves."""
+    """Mean number of waves."""
     deeper: Estimate
     """Share of cascades with a second wave."""
     counts: Mapping[int, int]
-    """Cascades by number of waves."""
+    """Number of cascades by number of waves."""
     score_first: Estimate
     """Mean refusal score with the first wave ablated, nats."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PooledCompensation(Finding):
-    """What activated features undo of the first wave's effect, over the prompts that have a direct
-    effect."""
+    """How much of the first wave's effect activated features undo, over prompts with a direct effect."""
 
     total: Estimate
     """Mean total effect, nats."""
     direct: Estimate
     """Mean direct effect, nats."""
     undone: Estimate
-    """Mean of direct less total effect, nats; negative: what activates adds to the effect."""
+    """Mean of direct minus total effect, nats; negative if activated features add to the effect."""
     ratio: Estimate | None
-    """`1 - total / direct` of the two means; None where the interval of the mean direct effect
-    reaches 0. A mean of the prompts' own ratios would rest on those that divide by nearly nothing."""
+    """`1 - total / direct` of the two means, since some prompts' own ratios divide by nearly 0; None if
+    the interval of the mean direct effect reaches 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PooledNull(Finding):
-    """The same search behind one matched random set a prompt."""
+    """Control: the same search behind one matched random set per prompt."""
 
     depths: Depths
     p_value: float
-    """That the cascades are as deep as the audited ones: paired by prompt, by flipping signs."""
+    """Sign-flip test, paired by prompt. Null: these cascades are as deep as the audited ones."""
     compensation: PooledCompensation | None
-    """None where no prompt has a direct effect."""
+    """None if no prompt has a direct effect."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,26 +138,25 @@ class PooledCascade(Finding):
 
     depths: Depths
     null: PooledNull | None
-    """The control of depth and compensation; None where no prompt has a random set."""
+    """Control of depth and compensation; None if no prompt has a random set."""
     features: tuple[PooledWaveFeature, ...]
     """Every feature in every wave it is in, wave by wave, the most frequent first."""
     edges: tuple[PooledEdge, ...]
-    """Every pair that was tested on three prompts or more, those without an edge included; the most
-    edges first."""
+    """Every pair tested on at least three prompts, those without an edge included; most edges first."""
     n_rare_pairs: int
-    """Pairs tested on one prompt or two, of which no share is stated."""
+    """Number of pairs tested on one prompt or two, too few to state a share."""
     n_rare_with_edge: int
-    """Those of them that have an edge."""
+    """Number of these that have an edge."""
     edge_kinds: tuple[EdgesOfKind, ...]
     tokens: tuple[TokenShare, ...]
-    """After so many waves as three prompts or more have, with something active."""
+    """Per number of ablated waves that three or more prompts reach with a dormant feature active."""
     active: tuple[ActivatedAgainstRandom, ...]
-    """After so many waves as three prompts or more have."""
+    """Per number of ablated waves that three or more prompts reach."""
     compensation: PooledCompensation | None
-    """The final norm live; None where no prompt has a direct effect."""
+    """With the final norm live; None if no prompt has a direct effect."""
     compensation_frozen: Estimate | None
-    """The ratio with the final norm frozen, same prompts; None where the norm cannot be frozen, or
-    either mean direct effect is within its interval of 0."""
+    """Ratio with the final norm frozen, same prompts; None if the norm cannot be frozen, or the
+    interval of either mean direct effect reaches 0."""
     compensation_norm: Estimate | None
-    """The frozen ratio less the live one, prompts resampled whole: the share of the effect that the
-    norm's rescaling undoes."""
+    """Frozen minus live ratio, prompts resampled whole: share of the effect undone by the norm's
+    rescaling."""

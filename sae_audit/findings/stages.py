@@ -1,8 +1,8 @@
-"""What an audit does, stage by stage, each declared once: its name, what it is called on the screen,
-what it leaves in the record, and whether once a run or once a prompt.
+"""The stages of an audit, each declared once: its name, its label on the screen, the finding it leaves
+in the record, and whether it has one row per run or per prompt.
 
-Who runs a stage (`pipeline`), records and reads it (`record`), shows its progress (`cli`) or its price
-(`planning`) names the declaration, never the string.
+Code that runs a stage (`pipeline`), records and reads it (`record`), shows its progress (`cli`) or its
+price (`planning`) names the declaration, never the string.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,23 +31,22 @@ from sae_audit.findings.sufficiency import Sufficiency
 T_co = TypeVar("T_co", covariant=True)
 
 MEANS, MEANS_BY_GROUP = "means", "means_by_group"
-"""Files of tensors that every audit leaves, a direction or none."""
+"""Names of tensor files that every audit leaves, with or without a direction."""
 RANDOM_DIRECTIONS, UNITS_OUT = "random_directions", "successive_directions"
-"""Files of tensors that a stage leaves: what the direction was held against, and what was projected
-out for those behind it."""
+"""Names of tensor files of single stages: random directions; successive directions."""
 TENSOR_FILES = (MEANS, MEANS_BY_GROUP, RANDOM_DIRECTIONS, UNITS_OUT)
 
 POOLED = "pooled"
-"""Key, among rows of prompts, of what is found over several prompts at once."""
+"""Row key of a finding over several prompts at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Something an audit does that tells its progress."""
+    """A part of an audit that reports its progress."""
 
     name: str
     label: str
-    """What the screen calls it."""
+    """Name shown on the screen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,27 +54,27 @@ class Stage(Step, Generic[T_co]):
     """A step that leaves a finding."""
 
     kinds: tuple[Callable[..., T_co], ...]
-    """What a row is one of: classes, or `list[X]`, which is no `type`."""
+    """Types that a row may have: classes, or `list[X]`, which is no `type`."""
 
     @property
     def kind(self) -> Any:
-        """The kinds as one type, for whoever parses a row."""
+        """The kinds as one type, to parse a row."""
         kinds: tuple[Any, ...] = self.kinds
         return reduce(or_, kinds)
 
 
 @dataclass(frozen=True, eq=False)
 class OfRun(Stage[T_co]):
-    """A stage with one row."""
+    """A stage with one row per run."""
 
     key: str = "all"
     tensors: str | None = None
-    """File of the arrays it leaves beside its row."""
+    """Name of the tensor file that it writes; None if it writes none."""
 
 
 @dataclass(frozen=True, eq=False)
 class OfPrompts(Stage[T_co]):
-    """A stage with a row for each prompt, which names its prompt."""
+    """A stage with one row per prompt, which names its prompt."""
 
 
 LOADING = Step("loading", "Loading model, SAEs and prompts")
@@ -85,7 +84,7 @@ SCORES = OfRun("scores", "Clean scores of all prompts", (list[PromptScore],))
 BEHAVIOUR = OfRun("behaviour", "How often it refuses", (Behaviour,))
 SAE_QUALITY = OfRun("sae_quality", "How well the SAEs describe it", (list[SaeQuality],))
 ABSENCE = OfRun("absence", "Why no mechanism is claimed", (Absence,))
-"""Recorded only where none is."""
+"""Recorded only if no mechanism is claimed."""
 DIRECTION = OfRun("direction", "Refusal direction", (Direction, NoDirection), key="selected")
 DIRECTION_CHECK = OfRun(
     "direction_check",
@@ -126,13 +125,13 @@ CONFIRMATION = OfRun("confirmation", "Answers in text", (Confirmation,))
 STAGES: tuple[Stage[Any], ...] = tuple(
     one for one in list(globals().values()) if isinstance(one, Stage)
 )
-"""All there are, in the order above."""
+"""All stages, in the order above."""
 STAGE_OF: dict[str, Stage[Any]] = {stage.name: stage for stage in STAGES}
-"""By name, for whoever reads a record."""
+"""Stages by name."""
 
 
 def tensors_of(names: Iterable[str]) -> set[str]:
-    """The tensor files that a finished run has, of which stages of these names are recorded."""
+    """Names of the tensor files of a finished run that has recorded the stages of these names."""
     stages = [STAGE_OF[name] for name in names]
     own = {one.tensors for one in stages if isinstance(one, OfRun) and one.tensors is not None}
     return own | {MEANS, MEANS_BY_GROUP}

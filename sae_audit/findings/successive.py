@@ -1,4 +1,4 @@
-"""Refusal directions behind one another, and what is left with them out."""
+"""Successive refusal directions, and the refusal left once they are projected out."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,47 +11,47 @@ from sae_audit.findings.example import Finding
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionOut(Finding):
-    """A refusal direction, and what is left with it and all before it out of the stream.
+    """One refusal direction, and what is left with it and all earlier ones projected out.
 
-    On audit prompts: harmful ones refused and harmless ones answered by the whole model.
+    On audit prompts: harmful ones that the clean model refuses, harmless ones that it answers.
     """
 
     layer: int
     position: int
-    """Where it was found, with all before it out; template position, -1 is the last token."""
+    """Where it was found, with all earlier ones out; template position, -1 is the last token."""
     n_train: tuple[int, int]
-    """Harmful and harmless training prompts behind its means: those still treated as labelled."""
+    """Numbers of harmful and harmless training prompts behind its means, still treated as labelled."""
     refused: Controlled
-    """Share of harmful prompts still refused; control: as many random directions out."""
+    """Share of harmful prompts still refused; control: as many random directions projected out."""
     score: Controlled
     """Mean refusal score of harmful prompts, nats."""
     answered: Controlled
-    """Share of harmless prompts still answered; control: as many random directions out."""
+    """Share of harmless prompts still answered; same control."""
     kl: Controlled
-    """Mean KL of the next token on harmless prompts, whole model against directions out, nats."""
+    """Mean KL (nats) of the next token on harmless prompts, clean model against directions out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuccessiveDirections(Finding):
-    """Refusal directions one behind the other, each found with all before it out of the stream."""
+    """Refusal directions found one after another, each with all earlier ones projected out."""
 
     directions: tuple[DirectionOut, ...]
     """The refusal direction itself first; their vectors are tensors of the run."""
     needed: dict[str, int]
-    """By prompt, how many of them are out when it is first not refused; one more than there are for
-    a prompt that is refused with all of them out."""
+    """For each prompt, the smallest number of directions whose removal stops refusal; `len(directions)
+    + 1` if removing all of them does not."""
     depth: Estimate
-    """Mean of `needed`."""
+    """Mean of `needed` over prompts."""
     stop: str
-    """Why no further direction was looked for."""
+    """Why the search for further directions ended."""
 
     @computed_field
     @property
     def n_beyond(self) -> int:
-        """Prompts refused with all of them out: where there are any, `depth` is a lower bound."""
+        """Number of prompts refused with all projected out; above 0, `depth` is a lower bound."""
         return sum(n > len(self.directions) for n in self.needed.values())
 
     @property
     def depths(self) -> dict[int, int]:
-        """Prompts by the number that they need."""
+        """Number of prompts by how many directions they need."""
         return dict(sorted(Counter(self.needed.values()).items()))

@@ -1,4 +1,4 @@
-"""Whether the features that refusal needs are enough to bring it about."""
+"""Whether the features that refusal needs are enough to cause it."""
 
 from dataclasses import dataclass
 
@@ -8,26 +8,27 @@ from sae_audit.findings.example import Finding
 
 @dataclass(frozen=True, kw_only=True)
 class RaisedSet(Finding):
-    """Features set up on harmless prompts to what they are on refused harmful ones."""
+    """Effect of setting features, on harmless prompts, to their mean on refused harmful ones."""
 
     name: str
     """`minimal` (each harmless prompt takes the minimal set of one flipped prompt), `pooled`, or
     `cascade` (all waves of one flipped prompt)."""
     refused: Estimate
-    """Share of harmless prompts that are now refused: score above 0."""
+    """Share of harmless prompts then refused: score above 0."""
     score_rise: Estimate
     """Mean rise of the refusal score, nats."""
     refused_random: Estimate
-    """The control: a random set, matched in layers and firing rate, set up so that what it writes
-    to each layer's stream is as long."""
+    """Control: a random set, matched in layers and firing rate, set so that it writes a vector as long
+    to each layer's residual stream."""
     score_rise_random: Estimate
+    """Control of `score_rise`: the same random set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sufficiency(Finding):
-    """Whether the features that refusal needs are enough to bring it about."""
+    """Whether the features that refusal needs are enough to cause it."""
 
     sets: tuple[RaisedSet, ...]
-    """Empty where no prompt was flipped."""
+    """Empty if no prompt was flipped."""
     n_harmful: int
-    """Refused harmful audit prompts behind the mean activations."""
+    """Number of refused harmful audit prompts behind the mean activations."""

@@ -1,7 +1,6 @@
 """One audit, start to end. Read this first.
 
-Every stage is a file in `stages`, which says what it asks and what it costs. It reads what earlier
-ones found from the state, and leaves its own there and in the record.
+Every stage is a file in `stages`: it reads earlier findings, and leaves its own, in state and record.
 """
 
 from pathlib import Path
@@ -21,16 +20,15 @@ def audit(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Run:
-    """The record of an audit of refusal in one checkpoint, in the folder `out`.
+    """The record of an audit of refusal in one checkpoint, in the folder `out` (default
+    `reports/NAME`).
 
-    If no folder is given it is `reports/NAME`, the model's name or that of its folder. A run that was
-    interrupted resumes where it stopped; a finished one is read back. With `overwrite` another run in
-    the folder is replaced, once the new one is finished. A model without a refusal mechanism gives a
-    finished run too: `Run.absence` says why there is none.
+    An interrupted run resumes where it stopped; a finished one is read back. With `overwrite` another
+    run in the folder is replaced once the new one is finished. A model without a refusal mechanism
+    gives a finished run too: `Run.absence` says why there is none.
 
     Raises:
-        AuditError: bad input. Found before anything is recorded, it leaves nothing behind; found
-            later, it leaves what was recorded.
+        AuditError: bad input; what was recorded until then stays, if anything.
         AuditIncompleteError: interrupted or failed inside; what was done so far is kept.
     """
     target = Path(out) if out is not None else default_folder(config)
@@ -41,7 +39,7 @@ def audit(
 
 
 def carry_out(state: AuditState) -> None:
-    """Every stage in turn, each reading what those before it found."""
+    """Run every stage in turn, each reading the findings of those before it."""
     stages.scores.run(state)  # How does the model treat each prompt?
     stages.behaviour.run(state)  # Does it tell harmful from harmless?
     stages.sae_quality.run(state)  # Do the SAEs describe it?

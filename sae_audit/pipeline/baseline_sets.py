@@ -1,4 +1,4 @@
-"""Sets of the same size as a found one, of other origins: what it is compared with."""
+"""Sets of the same size as a found one, of other origins, for comparison."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ class BaselineSets:
     firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
     probe: Sequence[FeatureId]
     candidates: Sequence[FeatureId]
-    """The nearest to the direction first."""
+    """By falling cosine with the direction."""
     n_random: int
 
     def has_others_enough(self, features: FeatureSet) -> bool:
-        """Whether each layer has as many features beside the candidates and these as these are."""
+        """Whether each layer has as many other features, candidates apart, as `features` has."""
         wanted = Counter(feature.layer for feature in features)
         taken = Counter(feature.layer for feature in features.union(self.candidates))
         return all(n + taken[layer] <= len(self.firing_rates[layer]) for layer, n in wanted.items())
@@ -38,7 +38,7 @@ class BaselineSets:
         )
 
     def all(self, features: FeatureSet, seed: int) -> dict[str, list[FeatureSet]]:
-        """Sets of each origin, as large as this one; an origin with too few features is left out."""
+        """Sets of each origin, as large as `features`; origins with too few features are left out."""
         n = len(features)
         ranked = {"linear_probe": self.probe, "top_cosine": self.candidates}
         heads = {name: [frozenset(order[:n])] for name, order in ranked.items() if len(order) >= n}
@@ -46,7 +46,7 @@ class BaselineSets:
 
 
 def baseline_sets(state: AuditState) -> BaselineSets:
-    """What sets are compared with, by firing rates and a probe of the training prompts."""
+    """Baseline sets drawn by firing rates and by a probe of the training prompts."""
     read = state.training.features()
     return BaselineSets(
         firing_rates=read.firing_rates,

@@ -1,4 +1,4 @@
-"""What a search for waves asks the model about one prompt."""
+"""The questions that a search for waves asks the model about one prompt."""
 
 import numpy as np
 
@@ -22,5 +22,5 @@ def questions(state: AuditState, prompt: Prompt) -> Questions:
 
 
 def silent_act(state: AuditState) -> bool:
-    """Whether a feature that does not fire acts as well: if it is set to anything but 0."""
+    """Whether ablating an inactive feature has an effect: if the clamp is not 0."""
     return state.config.clamp != 0.0

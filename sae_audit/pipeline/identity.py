@@ -1,4 +1,4 @@
-"""Which audit this is: the settings, and a hash of every file that was read."""
+"""The identity of an audit: the settings, and a hash of every file that was read."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from sae_audit.record.identity import RunIdentity, run_identity
 
 
 def identity_of(inputs: Inputs) -> RunIdentity:
-    """What tells this audit from every other: of two that are alike in this, one resumes the other."""
+    """Everything that decides an audit's numbers; a run resumes another of the same identity."""
     config, subject = inputs.config, inputs.subject
     hashes: dict[str, Any] = {
         "model weights": subject.identity.sha256,
@@ -32,7 +32,7 @@ def identity_of(inputs: Inputs) -> RunIdentity:
 
 
 def _sae_configs(location: str, sae_id: str) -> list[Path]:
-    """The small files of an SAE in a local folder; those of a repository are as its commit says."""
+    """The small files of an SAE in a local folder; a repository's are fixed by its commit."""
     place = resolve(location) / sae_id
     folder = place if place.is_dir() else place.parent
     if not resolve(location).is_dir() or not folder.is_dir():

@@ -1,6 +1,6 @@
-"""Everything that can be wrong with the input is found here, before a file is written.
+"""The inputs of an audit, checked before a file is written.
 
-A model without refusal is no wrong input: that is a finding, and `direction.presence` makes it.
+A model without refusal is valid input: that is a finding, made by `direction.presence`.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from sae_audit.subject import (
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What an audit is given: settings, model with SAEs, prompts and, if asked for, a judge."""
+    """Inputs of an audit: settings, model with SAEs, prompts and, if asked for, a judge."""
 
     config: AuditConfig
     """The settings, with hub revisions replaced by the commits they stood for."""
@@ -40,14 +40,14 @@ class Inputs:
     splits: Splits
     sources: tuple[PromptSourceFacts, ...]
     judge: Judge | None
-    """If flips are to be confirmed in text."""
+    """None unless flips are to be confirmed in text."""
 
 
 def load_inputs(config: AuditConfig) -> Inputs:
-    """Prompts read, model and SAEs loaded.
+    """The inputs, with prompts read and model and SAEs loaded.
 
     Raises:
-        AuditError: whatever does not fit, in one sentence.
+        AuditError: an input does not fit, in one sentence.
     """
     check_methods(config.direction)
     sources = kept_sources(config.prompts.sources)
@@ -94,7 +94,7 @@ def load_inputs(config: AuditConfig) -> Inputs:
 
 
 def model_options(config: AuditConfig) -> ModelOptions:
-    """How the settings want the checkpoint loaded."""
+    """Options with which the settings load the checkpoint."""
     return ModelOptions(
         revision=config.revision,
         adapter=config.adapter,
@@ -118,7 +118,7 @@ def _facts(source: OpenedSource, settings: PromptSettings) -> PromptSourceFacts:
 
 
 def classified(subject: Subject, splits: Splits) -> list[PromptScore]:
-    """How the unablated model treats every prompt of every split.
+    """The clean refusal score of every prompt of every split.
 
     Raises:
         AuditError: a score is not finite: the weights, or the dtype they are run in, are broken.
@@ -148,7 +148,7 @@ def classified(subject: Subject, splits: Splits) -> list[PromptScore]:
 
 
 def as_labelled(prompts: LabelledPrompts, scores: Sequence[PromptScore]) -> LabelledPrompts:
-    """Those the model treats as labelled: harmful ones it refuses, harmless ones it answers."""
+    """The prompts treated as labelled: harmful ones refused, harmless ones answered."""
     by_id = {score.prompt_id: score.score for score in scores}
     return LabelledPrompts(
         harmful=tuple(p for p in prompts.harmful if refuses(by_id[p.id])),

@@ -1,4 +1,4 @@
-"""Mean residuals of the training prompts, which every audit leaves, a direction or none."""
+"""Mean residuals of the training prompts, which every audit leaves, with or without a direction."""
 
 from zlib import crc32
 
@@ -11,7 +11,7 @@ from sae_audit.prompts.types import LabelledPrompts, Prompt
 from sae_audit.record.folder import write_tensors
 
 _GROUPS = 10
-"""Of training prompts: enough for an interval, and few enough for the record of a large model."""
+"""Number of groups of prompts: enough for an interval, few enough for a large model's record."""
 
 
 def record_means(
@@ -19,8 +19,8 @@ def record_means(
 ) -> tuple[
     Float[np.ndarray, "layer template d_model"], Float[np.ndarray, "layer template d_model"]
 ]:
-    """Mean residuals of harmful and of harmless prompts, written to the run's folder; those of groups
-    of them too, from which a comparison tells how sure a difference between two checkpoints is."""
+    """Mean residuals of harmful and of harmless prompts, also written to the run's folder with those of
+    groups of prompts, from which a comparison takes the certainty of its differences."""
     means: dict[str, np.ndarray] = {}
     by_group: dict[str, np.ndarray] = {}
     for label, prompts in (("harmful", train.harmful), ("harmless", train.harmless)):
@@ -35,5 +35,5 @@ def record_means(
 
 
 def _group(prompt: Prompt) -> int:
-    """Decided by the prompt alone, so that it is in the same group of every checkpoint's means."""
+    """Group of a prompt, by the prompt alone: the same in every checkpoint's means."""
     return crc32(prompt.id.encode()) % _GROUPS

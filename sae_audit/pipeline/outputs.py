@@ -20,7 +20,7 @@ from sae_audit.report.page import write_page
 
 
 def write_outputs(session: Session, inputs: Inputs) -> None:
-    """Write `manifest.json`, `findings.json` and `index.html`, each from what stands before it."""
+    """Write `manifest.json`, `findings.json` and `index.html`, each from those before it."""
     session.progress(REPORT, 0, 1)
     manifest = _manifest(session, inputs)
     folder.write_manifest(session.folder, manifest)
@@ -70,7 +70,7 @@ def _model(session: Session) -> ModelFacts:
     identity = session.subject.identity
     return ModelFacts(
         id=session.config.name or identity.id,
-        # A folder's path would name places of this machine.
+        # A folder's path would name a place of this machine.
         source=identity.id if identity.revision else "",
         revision=identity.revision,
         sha256=identity.sha256,

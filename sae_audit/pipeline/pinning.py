@@ -1,4 +1,4 @@
-"""Settings with every branch replaced by the commit that it stood for: what repeats a run exactly."""
+"""Settings with every branch replaced by its commit, so that they repeat a run exactly."""
 
 import re
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ _AT_COMMIT = re.compile(r"@[0-9a-f]{40}(?=$|[:?])")
 
 
 def pinned(config: AuditConfig, subject: Subject, sources: Sequence[OpenedSource]) -> AuditConfig:
-    """The same settings; models, SAEs and prompts of the hub at the commits that were read.
+    """The settings with models, SAEs and prompts of the hub at the commits that were read.
 
-    Local folders and files have no commits: the record holds their hashes instead.
+    Local folders and files have no commits; the record holds their hashes instead.
     """
     changes: dict[str, object] = {}
     identity = subject.identity
@@ -27,7 +27,7 @@ def pinned(config: AuditConfig, subject: Subject, sources: Sequence[OpenedSource
         changes["adapter"] = at_commit(config.adapter, identity.adapter_revision)
     chose = identity.dtype_reason not in ("", OWN) and config.quantization is None
     if config.dtype == "auto" and chose:
-        # It hung on the memory that was free; a resumed run must not choose again.
+        # It depended on the free memory; a resumed run must not choose again.
         changes["dtype"] = identity.dtype
     commits = {sae.revision for sae in subject.suite.values() if sae.revision}
     assert len(commits) <= 1, f"SAEs of several commits: {commits}"
@@ -39,10 +39,10 @@ def pinned(config: AuditConfig, subject: Subject, sources: Sequence[OpenedSource
 
 
 def resumed(config: AuditConfig, begun: AuditConfig) -> AuditConfig:
-    """The settings at the commits that an earlier run of the same settings was begun with.
+    """The settings at the commits with which an earlier run of the same settings was begun.
 
-    A branch may have moved on since; what is resumed, or read back, is the run that was begun.
-    Settings that are not the same, but for such commits, come back as they are.
+    A branch may have moved since; a run is resumed, or read back, as it was begun. If the settings
+    differ in more than such commits, `config` is returned unchanged.
     """
     names = config.model_dump(exclude=_FREE)
     unpinned_begun = _without_commits(begun)
@@ -54,7 +54,7 @@ def resumed(config: AuditConfig, begun: AuditConfig) -> AuditConfig:
 
 
 _FREE = {"tokens_per_batch", "name", "trust_remote_code"}
-"""Settings that a resumed run takes from whoever resumes it: no file's to say, or free."""
+"""Settings that a resumed run takes anew: no file's to say, or free."""
 
 
 def _without_commits(config: AuditConfig) -> AuditConfig:
@@ -71,12 +71,12 @@ def _without_commits(config: AuditConfig) -> AuditConfig:
 
 
 def unpinned(location: str) -> str:
-    """The location without its commit; a branch or tag stays."""
+    """The location without its commit; with its branch or tag."""
     return _AT_COMMIT.sub("", location, count=1)
 
 
 def at_commit(location: str, commit: str) -> str:
-    """`NAME[@REVISION][:PART][?OPTIONS]` at this commit; as it is where there is none."""
+    """`NAME[@REVISION][:PART][?OPTIONS]` at `commit`; unchanged if `commit` is empty."""
     if not commit or location.startswith(PREFIX):
         return location
     head, question, options = location.partition("?")

@@ -1,7 +1,7 @@
-"""What a stage costs, in units that can be timed one by one: passes, and tokens through layers.
+"""The cost of a stage in units that can be timed one by one: passes, and tokens through layers.
 
-Each stage prices itself. Some are counted exactly as they ask; searches and cascades depend on what
-they find, and assume what is said here.
+Each stage prices itself. Some costs are exact; those of searches and cascades depend on their findings
+and use the assumptions below.
 """
 
 from collections.abc import Mapping
@@ -11,25 +11,25 @@ from typing import Protocol, runtime_checkable
 from sae_audit.config import AuditConfig
 
 DISTINCT = 0.65
-"""Share of the sets in which some feature fires, and that no other set shares; the rest cost nothing.
-On the bundled organism .73, on a random model of Gemma-2-2B's shape .59."""
+"""Share of sets in which some feature fires and that no other set equals; the rest cost nothing. On the
+bundled organism .73, on a random model of Gemma-2-2B's shape .59."""
 SET_SIZE = 3
-"""Features of a minimal set."""
+"""Number of features of a minimal set."""
 WAVES = 2
-"""Waves of a cascade."""
+"""Number of waves of a cascade."""
 _BACKUPS_TESTED = 0.5
-"""Share of `cascade.max_tested` that a wave tests: only features that push to refuse are."""
+"""Share of `cascade.max_tested` tested per wave: only features that push to refuse are."""
 _CHANGED = 0.6
-"""Share of a prompt's positions from the first that an ablation changes."""
+"""Share of a prompt's positions that an ablation changes, from its first changed one."""
 
 
 _BACKWARD = 2.0
-"""A backward pass costs about two forward ones."""
+"""Cost of a backward pass, in forward passes."""
 
 
 @runtime_checkable
 class HasWidth(Protocol):
-    """An SAE as far as it is known before it is loaded."""
+    """An SAE before it is loaded: its width."""
 
     @property
     def width(self) -> int: ...
@@ -54,13 +54,13 @@ class Sizes(Protocol):
         ...
 
     def batches(self, n: float) -> float:
-        """Batches that `n` prompts make."""
+        """Number of batches that `n` prompts make."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What one stage does."""
+    """The work of one stage, in units of each kind."""
 
     forward_passes: float
     layer_tokens: float = 0.0
@@ -70,24 +70,24 @@ class Work:
     swept_layer_tokens: float = 0.0
     """The same in sweeps, where questions share what they can."""
     edited_layer_tokens: float = 0.0
-    """Of the former, those in which a direction is projected out on the way."""
+    """Those of the former in which a direction is projected out on the way."""
     heads: float = 0.0
     """Distributions over the vocabulary, in whole passes."""
     swept_heads: float = 0.0
     """The same in sweeps."""
     encoded: float = 0.0
-    """Features times tokens that are encoded, or decoded, with whole SAEs."""
+    """Features times tokens encoded, or decoded, with whole SAEs."""
     alone_encoded: float = 0.0
     """The same, one prompt at a time."""
     steps: float = 0.0
-    """Steps of writing answers, one batch through all layers each."""
+    """Steps of generating answers, one batch through all layers each."""
     fits: float = 0.0
-    """Interaction graphs fitted."""
+    """Number of interaction graphs fitted."""
     assumed: str = ""
 
 
 class AuditSize:
-    """How large an audit is, and what a number of passes comes to at that size."""
+    """The size of an audit, and the cost of passes at that size."""
 
     def __init__(self, config: AuditConfig, facts: Sizes) -> None:
         self.config, self.facts = config, facts
@@ -96,7 +96,7 @@ class AuditSize:
         sizes = config.prompts
         self.train, self.validation, self.audit = sizes.train, sizes.validation, sizes.audit
         self.above = self.n_layers - min(facts.saes)
-        """Layers that a sweep from the lowest audited one runs."""
+        """Number of layers that a sweep from the lowest audited one runs."""
         self.features = sum(sae.width for sae in facts.saes.values())
         n = config.candidates.per_layer * len(facts.saes)
         kept = config.candidates.method == "cosine_attribution"
@@ -115,7 +115,7 @@ class AuditSize:
         return passes * self.tokens * self.features
 
     def attribution(self, prompts: int) -> Work:
-        """Attribution of each of these prompts, a backward pass apiece."""
+        """Attribution of each of these prompts, one backward pass each."""
         steps = self.config.attribution_steps
         points = 1 if steps == 1 else steps * len(self.facts.saes)
         return Work(
@@ -145,5 +145,5 @@ class AuditSize:
 
 
 def nothing(_: AuditSize) -> Work:
-    """The price of a stage that counts what others found, and asks the model nothing."""
+    """No passes: the price of a stage that counts the findings of others."""
     return Work(forward_passes=0)

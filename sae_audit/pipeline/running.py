@@ -1,4 +1,4 @@
-"""The folder around an audit: reserved, resumed or read back, and what becomes of an error inside."""
+"""The folder around an audit: reserved, resumed or read back, and the treatment of errors inside."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +19,11 @@ from sae_audit.subject.checkpoint.gguf import PACKAGE
 from sae_audit.untrusted import name_fault, shown
 
 _REPEAT = "sae-audit audit config.yaml --out NEW_FOLDER"
-"""Run inside a run's folder, repeats it; names no place, so that a record can be handed on."""
+"""Command, run in a run's folder, that repeats it; it names no place, so a record can be passed on."""
 
 
 def default_folder(config: AuditConfig) -> Path:
-    """`reports/NAME`.
+    """`reports/NAME`, by the model's name or the last part of its folder or hub id.
 
     Raises:
         AuditError: the name is no name of a folder.
@@ -38,7 +38,7 @@ def default_folder(config: AuditConfig) -> Path:
 
 
 def _name_of(model: str) -> str:
-    """The last part of a hub id or path; of a path that ends in dots, the folder's that it leads to."""
+    """The last part of a hub id or path; if the path ends in dots, of the folder that it leads to."""
     path = Path(model.removeprefix(PACKAGE).partition("@")[0])
     return path.name if path.name not in ("", "..") else path.resolve().name
 
@@ -47,9 +47,9 @@ def _name_of(model: str) -> str:
 def running(
     config: AuditConfig, target: Path, *, overwrite: bool, progress: Progress
 ) -> Iterator[AuditState | None]:
-    """The state of the audit that the folder holds, begun or resumed; None if it is finished.
+    """The state of the audit in the folder, begun or resumed; None if it is finished.
 
-    When the block ends, the findings and the page are written and the run is finished.
+    At the end of the block the findings and the page are written and the run is finished.
 
     Raises:
         AuditError: bad input; what was recorded stays.
@@ -82,7 +82,7 @@ def running(
 
 
 def _with_batches_of(config: AuditConfig, place: folder.Place) -> AuditConfig:
-    """The settings, with batches as large as those of the run that is resumed."""
+    """The settings, with the batch size of the run that is resumed."""
     recorded = place.facts.get(TOKENS_PER_BATCH, "")
     if config.tokens_per_batch is not None or not recorded.isdecimal() or len(recorded) > 9:
         return config
@@ -91,8 +91,7 @@ def _with_batches_of(config: AuditConfig, place: folder.Place) -> AuditConfig:
 
 @contextmanager
 def unpublished(config: AuditConfig, making: Path) -> Iterator[AuditState]:
-    """The state of an audit recorded in the new folder `making`, before its first stage: for whoever
-    wants what some stages find, and no report.
+    """The state of an audit without a report in the new folder `making`, before its first stage.
 
     Raises:
         AuditError: bad input.

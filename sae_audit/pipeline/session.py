@@ -1,4 +1,4 @@
-"""Work that is done once: recorded with what it cost, read back if it was, its progress told."""
+"""Work done once: recorded with its cost, read back if recorded, its progress reported."""
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -20,28 +20,28 @@ from sae_audit.subject.model.cost import CostMeter
 T = TypeVar("T")
 
 _TOGETHER = 16
-"""Prompts whose searches advance together, and are recorded together: enough to fill a batch, few
-enough to do again after a kill."""
+"""Number of prompts whose searches advance and are recorded together: enough to fill a batch, few
+enough to repeat after a kill."""
 
 
 TOKENS_PER_BATCH = "tokens_per_batch"
-"""Fact of a run: how many tokens shared a pass."""
+"""Name of a run's fact: how many tokens share a pass."""
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """Told after each piece of work; a step begins with `done=0`."""
+    """Called after each piece of work; a step begins with `done=0`."""
 
     def __call__(self, step: Step, done: int, total: int, /) -> None: ...
 
 
 def silent(step: Step, done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """Do nothing: progress that nobody watches."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One run of an audit: whom it asks, where it records, and what has been found so far."""
+    """One run of an audit: the model, the record, and the findings so far."""
 
     subject: Subject
     config: AuditConfig
@@ -51,25 +51,25 @@ class Session:
     _found: dict[tuple[str, str], object] = field(default_factory=dict)
 
     def found(self, stage: OfRun[T]) -> T:
-        """What a stage found, which has run."""
+        """The finding of a stage that has run."""
         return cast(T, self._found[stage.name, stage.key])
 
     def if_found(self, stage: OfRun[T]) -> T | None:
-        """The same; None if the stage has not run, or had nothing to look for."""
+        """The finding of a stage; None if it has not run, or had nothing to look for."""
         return cast("T | None", self._found.get((stage.name, stage.key)))
 
     def found_each(self, stage: OfPrompts[T]) -> list[T]:
-        """What a stage found prompt by prompt; nothing if it has not run."""
+        """The findings of a stage by prompt; empty if it has not run."""
         return [cast(T, one) for (name, key), one in self._found.items() if _is(stage, name, key)]
 
     def found_pooled(self, stage: OfPrompts[T]) -> T | None:
-        """What such a stage found over several prompts at once; None if it did not look."""
+        """The finding of such a stage over several prompts at once; None if there is none."""
         return cast("T | None", self._found.get((stage.name, POOLED)))
 
     def remember(self, stage: OfRun[T], compute: Callable[[], T], *, in_parts: bool = False) -> T:
-        """What a stage found: recorded, or computed now and recorded with its cost.
+        """The finding of a stage: read back, or computed now and recorded with its cost.
 
-        If it is computed `in_parts`, `compute` tells progress itself.
+        If it is computed `in_parts`, `compute` reports progress itself.
         """
         found = self.store.get(stage, stage.key)
         if found is None:
@@ -82,11 +82,11 @@ class Session:
         return found
 
     def note(self, stage: Stage[T], key: str, value: T) -> None:
-        """From now on, this is what the stage found."""
+        """Set the finding of a stage for this session."""
         self._found[stage.name, key] = value
 
     def remember_pooled(self, stage: OfPrompts[T], compute: Callable[[], T]) -> T:
-        """The same for what such a stage finds over several prompts at once."""
+        """`remember` for the finding of such a stage over several prompts at once."""
         found = self.store.get(stage, POOLED)
         if found is None:
             found = self._computed(stage, POOLED, compute)
@@ -104,19 +104,19 @@ class Session:
     def keep(
         self, stage: Stage[T], key: str, value: T, *, since: CostMeter, seconds: float
     ) -> None:
-        """Record a result with what was spent after `since`."""
+        """Record a result with the cost since `since`."""
         spent = self.subject.cost.since(since)
         bill = Spent(forward_passes=spent.forward_passes, tokens=spent.tokens, seconds=seconds)
         self._put(Row(stage=stage, key=key, value=value, spent=bill))
 
     def _put(self, *rows: Row[T]) -> None:
-        # A resumed run makes batches of the same size, so that its numbers are rounded alike.
+        # A resumed run uses batches of the same size, so that its numbers are rounded alike.
         self.store.put_all(rows, facts={TOKENS_PER_BATCH: str(self.subject.tokens_per_batch)})
 
     def remember_each(
         self, stage: OfPrompts[T], prompts: list[Prompt], compute: Callable[[Prompt], T]
     ) -> list[T]:
-        """The same for every prompt, telling progress."""
+        """`remember` for every prompt, with progress."""
         results: list[T] = []
         self.progress(stage, 0, len(prompts))
         for prompt in prompts:
@@ -137,11 +137,11 @@ class Session:
             [], Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, " question"]]
         ],
     ) -> list[T]:
-        """The same for searches that ask in rounds: those of several prompts share batches.
+        """`remember_each` for searches that ask in rounds, several prompts sharing batches.
 
-        `scores` gives what answers them. Which prompts search together is decided by their order
-        alone, and their results are recorded together, each with its share of what the rounds cost:
-        what a batch holds, and so how a score is rounded, does not depend on where a run was stopped.
+        `scores` answers them. The order of prompts alone decides which search together, and they are
+        recorded together, each with its share of the rounds' cost: so batches, and with them the
+        rounding of scores, do not depend on where a run was stopped.
         """
         found: dict[str, T] = {}
         self.progress(stage, 0, len(prompts))
@@ -201,7 +201,7 @@ def _is(stage: Stage[object], name: str, key: str) -> bool:
 
 
 class _Bill:
-    """Splits what each round of shared passes cost among those who asked, by sets asked."""
+    """The cost of rounds of shared passes, split among the prompts by sets asked."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject

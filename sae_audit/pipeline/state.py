@@ -1,4 +1,4 @@
-"""What one audit knows so far: the one thing that every stage works on."""
+"""The state of one audit: the one thing that every stage works on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ Asked = Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, " ques
 
 @dataclass(frozen=True, kw_only=True)
 class AuditState:
-    """One audit under way. What follows from findings is worked out when it is first asked for."""
+    """One audit under way; what follows from findings is computed at its first use."""
 
     session: Session
     inputs: Inputs
@@ -38,7 +38,7 @@ class AuditState:
 
     @property
     def judge(self) -> Judge | None:
-        """Who reads answers; None if flips are not confirmed in text."""
+        """The judge of answers; None if flips are not confirmed in text."""
         return self.inputs.judge
 
     @property
@@ -66,23 +66,23 @@ class AuditState:
 
     @cached_property
     def training(self) -> Training:
-        """What fires on the training prompts."""
+        """The features that fire on the training prompts."""
         return Training(self.subject, self.prompts.train)
 
     @cached_property
     def ablation(self) -> Ablation:
-        """What "ablate" means in this audit, its clamps known."""
+        """The meaning of "ablate" in this audit, its clamps known."""
         config = self.config
         at = Ablation(positions=config.positions, error_term=config.error_term)
         if config.clamp != "harmless_mean":
             return replace(at, clamp=config.clamp)
-        # A model that answers nothing harmless is not ablated; only then are all of them taken.
+        # Only for a model that answers nothing harmless, which is not ablated, are all of them taken.
         harmless = self.prompts.train.harmless or self.inputs.splits.train.harmless
         return replace(at, clamp=self.subject.mean_activations(harmless, at))
 
     @property
     def direction(self) -> Direction:
-        """The refusal direction, which was found."""
+        """The refusal direction; its stage must have found one."""
         found = self.session.found(DIRECTION)
         assert isinstance(found, Direction), found
         return found
@@ -93,8 +93,8 @@ class AuditState:
 
     @cached_property
     def pools(self) -> Mapping[str, list[FeatureId]]:
-        """By refused prompt, the features that a search may choose from, the likeliest first: the
-        candidates, and behind them what was added if they do not flip it."""
+        """By refused prompt, the features that a search may choose from, likeliest first: the
+        candidates, then those added if the candidates do not flip it."""
         ranked = self.candidates.ranked
         return {
             one.prompt_id: [*ranked, *(feature for added in one.added for feature in added)]
@@ -123,23 +123,23 @@ class AuditState:
         error_term: ErrorTerm | None = None,
         error_layers: frozenset[int] = frozenset(),
     ) -> Score:
-        """The set function of one prompt: feature sets in, refusal scores (nats) out."""
+        """The set function of one prompt: refusal scores (nats) of feature sets."""
         term = self.ablation.error_term if error_term is None else error_term
         ablation = replace(self.ablation, error_term=term)
         return self.subject.refusal_score(prompt, ablation, error_layers=error_layers)
 
     def refusal_scores(self) -> Asked:
-        """The same for questions about several prompts, which share batches."""
+        """Refusal scores of questions about several prompts, which share batches."""
         return self.subject.refusal_scores(self.ablation)
 
     def scaled_scores(
         self,
     ) -> Callable[[Sequence[tuple[Prompt, Scaled]]], Float[np.ndarray, " question"]]:
-        """The same for sets that are ablated by a scale each; questions of one scale share batches."""
+        """The same for sets ablated at a scale each; questions of one scale share batches."""
         return scaled_scores(self.subject, self.ablation)
 
     def search_orders(self, prompt: Prompt, pool: Sequence[FeatureId]) -> list[list[FeatureId]]:
-        """The orders in which a search tries the features of its pool, as the settings ask."""
+        """The orders in which a search tries the features of its pool, by the settings."""
         asked = self.config.minimal.order
         found = [list(pool)] if asked != "attribution" else []
         if asked != "candidates":
@@ -148,14 +148,14 @@ class AuditState:
         return found
 
     def attribution(self, prompt: Prompt) -> dict[int, Float[np.ndarray, " d_sae"]]:
-        """By layer, how much ablating each feature should lower the prompt's score, nats."""
+        """By layer, the estimated drop of the prompt's score (nats) if each feature is ablated."""
         return self.subject.attribution(prompt, self.ablation, steps=self.config.attribution_steps)
 
 
 def scaled_scores(
     subject: Subject, ablation: Ablation
 ) -> Callable[[Sequence[tuple[Prompt, Scaled]]], Float[np.ndarray, " question"]]:
-    """Refusal scores of sets that are ablated by a scale each, nats."""
+    """Refusal scores (nats) of sets that are ablated at a scale each."""
     answers: dict[float, Asked] = {}
 
     def scores(questions: Sequence[tuple[Prompt, Scaled]]) -> Float[np.ndarray, " question"]:

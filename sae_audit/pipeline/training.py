@@ -1,4 +1,4 @@
-"""What the SAEs show of the training prompts: read once a session, charged once a run."""
+"""Features that fire on the training prompts: read once per session, charged once per run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from sae_audit.vocabulary import FeatureId
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFeatures:
-    """What baselines are drawn from, and ranked by."""
+    """Firing rates and probe ranking, from which baselines are drawn."""
 
     firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
     """By layer, the share of harmful training prompts that each feature fires on."""
     probe: Sequence[FeatureId]
-    """By falling weight towards "harmful" in a linear probe."""
+    """Features by falling weight towards "harmful" in a linear probe."""
 
 
 class Training:
-    """The training prompts of an audit, read when somebody first asks what fires on them.
+    """The training prompts of an audit, read when their features are first asked for.
 
-    Whoever asks first in a whole run pays. A resumed run reads them again, for nothing: what a stage
-    is charged must not depend on where a run was stopped.
+    The first piece of work to ask in a whole run is charged; a resumed run reads again at no charge, so
+    that a stage's cost does not depend on where a run was stopped.
     """
 
     def __init__(self, subject: Subject, prompts: LabelledPrompts) -> None:
@@ -34,12 +34,12 @@ class Training:
         self._read: TrainingFeatures | None = None
 
     def features(self) -> TrainingFeatures:
-        """What was read, at no charge."""
+        """The features, at no charge."""
         with self._subject.uncharged():
             return self.features_charged()
 
     def features_charged(self) -> TrainingFeatures:
-        """The same for the one piece of work that is asked first in every audit."""
+        """The features, charged: for the piece of work that asks first in every audit."""
         if self._read is None:
             harmful = self._subject.peak_activations(self._prompts.harmful)
             harmless = self._subject.peak_activations(self._prompts.harmless)

@@ -27,7 +27,7 @@ def package_version() -> str:
 
 
 def environment(accelerator: str) -> Environment:
-    """`accelerator` is the GPU's name, empty on a CPU."""
+    """Versions and hardware; `accelerator` is the GPU's name, empty on a CPU."""
     return Environment(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",

@@ -1,4 +1,4 @@
-"""What was audited, with what, on what: the part of a record that is not a finding."""
+"""What was audited, and on what machine: the part of a record that is not a finding."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,20 +12,20 @@ class _Facts(BaseModel):
 class ModelFacts(_Facts):
     id: str
     source: str = ""
-    """Hub repository, with the adapter's name where there is one; empty for a local folder."""
+    """Hub repository, with the adapter's name if there is one; empty for a local folder."""
     revision: str
     """Commit of the hub repository; empty for a local folder."""
     sha256: str
-    """Of the weight files, names included."""
+    """Hash of the weight files, names included."""
     n_layers: int
     d_model: int
     architecture: str
     dtype: str
     device: str
     dtype_reason: str = ""
-    """Why the weights are in this type; empty in records of versions before 0.2."""
+    """Why the weights have this type; empty in records of versions before 0.2."""
     quantised_from: str = ""
-    """Which types its weights had in the file, where that was a GGUF file; empty for others."""
+    """Types of the weights in a GGUF file; empty for other files."""
 
 
 class SaeFacts(_Facts):
@@ -33,7 +33,7 @@ class SaeFacts(_Facts):
     release: str
     """Folder or release the SAE came from."""
     repository: str
-    """Of the hub; empty for a local folder."""
+    """Hub repository; empty for a local folder."""
     revision: str
     """Commit of that repository; empty for a local folder."""
     id: str
@@ -51,34 +51,34 @@ class RefusalTokenFacts(_Facts):
     """`given`, `family` (published for it), `found` (in the model's own refusals), `openings` (usual in
     the prompts' languages) or `none` (no refusal was heard, and none is known)."""
     n_answers: int = 0
-    """Answers to harmful training prompts that were listened to; 0 where tokens were known."""
+    """Number of answers to harmful training prompts that were read; 0 if tokens were known."""
 
 
 class ReadTokenFacts(_Facts):
     role: str
-    """What an answer that begins with it does, a verb."""
+    """Effect of an answer that begins with it, a verb."""
     id: int
     text: str
 
 
 class ReadoutFacts(_Facts):
-    """What scores are: how far a readout of the logits behind the prompt lies above its threshold."""
+    """Definition of scores: how far a readout of the logits behind the prompt exceeds its threshold."""
 
     kind: str = "refusal_tokens"
-    """Its name in the settings; those of records of versions before readouts, which had one."""
+    """The readout's name in the settings; by default that of versions with only one readout."""
     threshold: float = 0.0
-    """Score, in the readout's own unit, above which the model refuses; scores are counted from it."""
+    """Readout, in its own unit, above which the model refuses; subtracted from all scores."""
     bound: float | None = SCORE_BOUND
-    """No score before the threshold is larger, or smaller than its negative; null if none is."""
+    """Largest absolute readout before the threshold is subtracted; null if unbounded."""
     tokens: tuple[ReadTokenFacts, ...] = ()
     title: str = ""
-    """What the readout is called."""
+    """Name of the readout shown to readers."""
     score: str = ""
     """The score's formula, in words."""
     meaning: str = ""
-    """What scores are, with their unit."""
+    """Meaning of scores, with their unit."""
     missed: str = ""
-    """What the score does not see."""
+    """Kinds of refusal that the score misses."""
 
 
 class PromptSourceFacts(_Facts):
@@ -88,7 +88,7 @@ class PromptSourceFacts(_Facts):
     sha256: str
     n_prompts: int
     set_aside: dict[str, int]
-    """Rows read and not kept, by reason."""
+    """Number of rows read and not kept, by reason."""
 
 
 class Environment(_Facts):
@@ -117,19 +117,19 @@ class Manifest(_Facts):
     finished: str
     """UTC, ISO 8601; empty while the run is incomplete."""
     identity: str
-    """Hash over everything that decides the numbers: settings, model, SAEs, prompts, version."""
+    """Hash of everything that decides the numbers: settings, model, SAEs, prompts, version."""
     command: str
-    """Repeats the run."""
+    """Command that repeats the run."""
     seed: int
     model: ModelFacts
     saes: tuple[SaeFacts, ...]
     refusal_tokens: RefusalTokenFacts | None
-    """Null if scores are read by something else: `readout`."""
+    """Null if scores are read by another `readout`."""
     readout: ReadoutFacts = ReadoutFacts()
     template_tokens: tuple[str, ...]
-    """What the chat template, and the answer's prefix, add after the user's text."""
+    """Text that the chat template, and the answer's prefix, add after the user's text."""
     notes: tuple[str, ...] = ()
-    """What is to be known of chat template and refusal tokens, a sentence each."""
+    """Remarks on chat template and refusal tokens, a sentence each."""
     prompt_sources: tuple[PromptSourceFacts, ...]
     environment: Environment
     stages: tuple[StageFacts, ...]
@@ -137,5 +137,5 @@ class Manifest(_Facts):
 
     @property
     def seconds(self) -> float:
-        """Of all stages, over all sessions of the run; loading is not counted."""
+        """Time of all stages, over all sessions of the run, without loading."""
         return sum(stage.seconds for stage in self.stages)

@@ -1,7 +1,7 @@
-"""`findings.json`, version 2: the findings as they are, for other programs.
+"""`findings.json`, version 2: the findings in the form that other programs read.
 
-Each has the fields of its type, by the same names, and the properties marked as computed. A feature is
-`[layer, index]`, or `L16/25312` as a key.
+Each finding has the fields of its type, by the same names, and the properties marked as computed. A
+feature is `[layer, index]`, or `L16/25312` as a key.
 """
 
 import json
@@ -46,11 +46,11 @@ from sae_audit.untrusted import read_json, shown
 
 VERSION = 2
 _LARGEST = 1 << 30
-"""Bytes of a file that is read: the organism's has 2 MB."""
+"""Bytes of the largest file that is read: the organism's has 2 MB."""
 
 
 class AuditedModel(BaseModel):
-    """The model, by what does not depend on the machine; the rest is in `manifest.json`."""
+    """The model, by facts that do not depend on the machine; the rest is in `manifest.json`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,13 +58,13 @@ class AuditedModel(BaseModel):
     revision: str
     """Commit of the hub repository; empty for a local folder."""
     sha256: str
-    """Of the weight files, names included."""
+    """Hash of the weight files, names included."""
     n_layers: int
     d_model: int
 
 
 class AuditedPrompts(BaseModel):
-    """Audit prompts, and how many of each label the clean model refuses (score above 0)."""
+    """Numbers of audit prompts by label, and of those that the clean model refuses (score above 0)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,7 +75,7 @@ class AuditedPrompts(BaseModel):
 
 
 class Cost(BaseModel):
-    """What the audit asked for. Time and memory differ from run to run: `manifest.json`."""
+    """Model work of the audit. Time and memory differ between runs and are in `manifest.json`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -86,7 +86,7 @@ class Cost(BaseModel):
 class Findings(BaseModel):
     """The findings of one audit.
 
-    Lists of what there is none of are empty, all else is null: `absence` says why.
+    If there is nothing to list, lists are empty and all else is null: `absence` says why.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -98,14 +98,14 @@ class Findings(BaseModel):
     """One for each of `saes`."""
     prompts: AuditedPrompts
     scores: list[PromptScore]
-    """Of all prompts, whatever they were used for."""
+    """Of all prompts of all splits."""
     behaviour: Behaviour
     absence: Absence | None
-    """Why no refusal mechanism is claimed; null where one is."""
+    """Why no refusal mechanism is claimed; null if one is."""
     direction: Direction | None
     direction_check: DirectionCheck | None
     discarded_directions: NoDirection | None
-    """The directions that were tried, where none of them passes the filters."""
+    """The candidate directions, if none of them passes the filters; else null."""
     successive_directions: SuccessiveDirections | None
     sae_coverage: SaeCoverage | None
     candidates: CandidateSet | None
@@ -114,13 +114,13 @@ class Findings(BaseModel):
     minimal_sets: list[MinimalSet]
     """One per refused prompt."""
     minimal_set_families: list[MinimalSetFamily]
-    """One per flipped prompt; empty where not looked for."""
+    """One per flipped prompt; empty if not looked for."""
     flip_scales: list[FlipScale]
-    """One per refused prompt; empty where left out."""
+    """One per refused prompt; empty if left out."""
     null_sets: list[MinimalSet]
-    """What the same search finds among random candidates, for the same prompts."""
+    """Results of the same search among random candidates, for the same prompts."""
     search_null: SearchNull | None
-    """Counted from `minimal_sets` and `null_sets`."""
+    """Comparison of `minimal_sets` and `null_sets`."""
     pooled_set: PooledSet | None
     interactions: InteractionGraph | None
     """Of the pooled set's features, on the mean score of several prompts."""
@@ -136,7 +136,7 @@ class Findings(BaseModel):
     controls: Controls
     sufficiency: Sufficiency | None
     confirmation: Confirmation | None
-    """Null where flips were not confirmed in text."""
+    """Null if flips were not confirmed in text."""
     cost: Cost
 
 
@@ -157,9 +157,9 @@ def read_findings(path: Path) -> Findings:
 
 
 def schema() -> str:
-    """The JSON Schema of the file, as it stands in docs/findings.schema.json."""
+    """The JSON Schema of the file, as in docs/findings.schema.json."""
 
-    # Field docstrings are read from the source: .2 s that whoever only opens a record should not wait.
+    # Reading field docstrings from the source takes .2 s, which opening a record should not.
     class Described(Findings):
         model_config = ConfigDict(
             title="Findings",

@@ -35,13 +35,13 @@ from sae_audit.untrusted import read_yaml, shown
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a run goes, and where it is made until it is finished."""
+    """The folder of a run, and the folder in which it is made until it is finished."""
 
     target: Path
     making: Path
-    """The target itself; inside it, for a run that replaces another."""
+    """The target itself; a folder inside it for a run that replaces another."""
     facts: Mapping[str, str]
-    """Of the run that was begun there; none where none was."""
+    """Facts of the run begun there; empty if none was."""
 
     @property
     def is_beside(self) -> bool:
@@ -50,10 +50,11 @@ class Place:
 
 @contextmanager
 def reserved(target: Path, *, overwrite: bool) -> Iterator[Place]:
-    """Inside the block the folder is this process's own. It exists, can be written to, and holds
-    nothing foreign alone; folders made for it go again if nothing was put into them.
+    """Reserve the folder for this process inside the block.
 
-    A finished run that is not to be replaced is only read, and needs no reserving.
+    The folder then exists, can be written to, and is empty or holds a run; folders made for it are
+    removed again if they stay empty. A finished run that is not to be replaced is read without
+    reserving.
 
     Raises:
         AuditError: the folder is in use, holds other files, or cannot be written to.
@@ -68,7 +69,7 @@ def reserved(target: Path, *, overwrite: bool) -> Iterator[Place]:
             yield _place(target, overwrite=overwrite)
     finally:
         for folder in reversed(made):
-            # Something is in it: it stays.
+            # It is not empty and stays.
             with suppress(OSError):
                 folder.rmdir()
 
@@ -100,7 +101,7 @@ def _check_target(target: Path) -> None:
 
 
 def _is_no_content(name: str) -> bool:
-    """Hidden files, and what a fresh file system holds."""
+    """Whether the name is a hidden file's, or one that a fresh file system holds."""
     return name.startswith(".") or name == "lost+found"
 
 
@@ -127,15 +128,15 @@ def _place(target: Path, *, overwrite: bool) -> Place:
         return Place(target=target, making=beside, facts=_begun(beside, replaceable=True))
     facts = _begun(target, replaceable=False)
     if not facts and (begun := _begun(beside, replaceable=True)):
-        # An interrupted --overwrite where there was nothing to overwrite.
+        # An interrupted --overwrite that had nothing to overwrite.
         return Place(target=target, making=beside, facts=begun)
     return Place(target=target, making=target, facts=facts)
 
 
 def _begun(folder: Path, *, replaceable: bool) -> dict[str, str]:
-    """The facts of the run begun in this folder; none where nothing was, as far as its identity.
+    """The facts of the run begun in this folder; empty if none has recorded its identity.
 
-    Opened for writing: what a killed process left half-written is put right.
+    It is opened for writing, which repairs what a killed process left half-written.
     """
     if not (folder / STORE).exists() and not (folder / STORE).is_symlink():
         return {}
@@ -153,9 +154,9 @@ def _begun(folder: Path, *, replaceable: bool) -> dict[str, str]:
 
 
 def check_same(place: Place, identity: RunIdentity) -> None:
-    """Refuse to go on with a run that was begun with something else.
+    """Refuse to continue a run that was begun with other inputs.
 
-    One that is being made beside another is given up for the new one.
+    A run that is being made beside another is given up for the new one.
 
     Raises:
         AuditError: the folder holds another audit; says what differs.
@@ -172,11 +173,11 @@ def check_same(place: Place, identity: RunIdentity) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the record says so, and all files are there."""
+    """Whether the record says that the run is finished, and all files are there."""
     try:
         return "finished" in read_facts(folder) and all((folder / p).is_file() for p in PAGES)
     except (AuditError, OSError, ValueError):
-        # Whoever opens it for writing, or reads it, is told what is wrong.
+        # Opening it for writing, or reading it, says what is wrong.
         return False
 
 
@@ -192,7 +193,7 @@ def begun_config(place: Place) -> AuditConfig | None:
 
 
 def begin(folder: Path, config: AuditConfig, identity: RunIdentity, command: str) -> Store:
-    """Open the folder's store, resumed, or new where nothing was begun, or something else.
+    """The folder's store: resumed, or new if nothing, or another run, was begun.
 
     Raises:
         AuditError: the folder cannot be written to.
@@ -237,7 +238,7 @@ def _own_store(folder: Path, identity: RunIdentity) -> Store:
 
 
 def finish(place: Place, store: Store) -> None:
-    """The last step of a run: it is finished, and where it belongs. Closes the store."""
+    """Mark the run finished, move it to its place, and close the store."""
     tensors = tensors_of(store.stages())
     store.set_fact("finished", store.fact("finished") or now())
     store.close()
@@ -250,7 +251,7 @@ def now() -> str:
 
 
 def write_config(config: AuditConfig, path: Path) -> None:
-    # Whether a checkpoint's code may run is no setting of a file: whoever runs it decides.
+    # Whether a checkpoint's code may run is decided by whoever runs it, not by a file.
     settings = config.model_dump(mode="json", exclude={"trust_remote_code"})
     layout.write_file(path, yaml.safe_dump(settings, sort_keys=False).encode())
 

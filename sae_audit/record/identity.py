@@ -1,4 +1,4 @@
-"""Which audit a run is: everything that decides its numbers, part by part."""
+"""The identity of an audit: everything that decides its numbers, part by part."""
 
 import hashlib
 import json
@@ -11,14 +11,14 @@ from sae_audit.errors import AuditError
 from sae_audit.untrusted import parsed_json, shown
 
 _NO_EFFECT_ON_NUMBERS = {"tokens_per_batch", "name"}
-"""Left out, so that a run may be resumed with another batch size."""
+"""Settings left out, so that a run may be resumed with another batch size."""
 _NAMED = 4
-"""Settings that a message names before it counts the rest."""
+"""Number of settings that a message names; it counts the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunIdentity:
-    """Settings, version, and the hashes of all files that were read, by what they are."""
+    """Settings, version, and the hashes of all files that were read, by kind of file."""
 
     parts: Mapping[str, Any]
 
@@ -31,7 +31,7 @@ class RunIdentity:
         return json.dumps(self.parts, sort_keys=True)
 
     def difference(self, recorded: str) -> str:
-        """What is not as in another run's `as_json`, in words: `settings (dtype, seed), prompts`."""
+        """The differences from another run's `as_json`, in words: `settings (dtype, seed), prompts`."""
         try:
             other = parsed_json(recorded, "the recorded identity")
         except AuditError:
@@ -47,7 +47,7 @@ class RunIdentity:
 
 
 def run_identity(config: AuditConfig, version: str, hashes: Mapping[str, Any]) -> RunIdentity:
-    """`hashes` are those of the files that were read, by what they are called in a message."""
+    """The identity; `hashes` are those of the files read, by their names in messages."""
     settings = config.model_dump(mode="json", exclude=_NO_EFFECT_ON_NUMBERS)
     return RunIdentity(parts={"settings": settings, **hashes, "version": version})
 

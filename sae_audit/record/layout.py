@@ -1,7 +1,6 @@
-"""The names that a run writes, and how its files get there: written beside, then swapped in.
+"""The names of a run's files, and how files get there: written under another name, then renamed.
 
-Nobody ever sees half a file, nothing is written through a symbolic link, and what a run deletes are
-these names alone.
+Nobody ever reads half a file, nothing is written through a symbolic link, and only these are deleted.
 """
 
 import errno
@@ -25,7 +24,7 @@ PAGE = "index.html"
 TENSORS = "tensors"
 LOCK = "run.lock"
 BESIDE = ".new-run"
-"""Folder inside a run's own, in which what will replace it is made."""
+"""Name of the folder, inside a run's own, in which its replacement is made."""
 
 PAGES = (CONFIG, MANIFEST, FINDINGS, PAGE)
 JOURNALS = tuple(f"{STORE}-{kind}" for kind in ("journal", "wal", "shm"))
@@ -34,7 +33,7 @@ _USERS = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR),
     *(errno.ELOOP, errno.ENAMETOOLONG, errno.EEXIST, errno.EINVAL),
 }
-"""What does not go away by running again."""
+"""Errors that running again does not remove."""
 
 
 def tensor_file(name: str) -> str:
@@ -42,12 +41,12 @@ def tensor_file(name: str) -> str:
 
 
 def written_beside(name: str) -> str:
-    """What a file is called until it is whole."""
+    """Name of a file until it is whole."""
     return f".{name}.tmp"
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Put a whole file in place of what was there: on the disk before it has its name.
+    """Replace a file by `content`, written to the disk in whole before it gets its name.
 
     Raises:
         AuditError: the place cannot be written to.
@@ -57,7 +56,7 @@ def write_file(path: Path, content: bytes) -> None:
     with disk_errors(path):
         with suppress(FileNotFoundError):
             beside.unlink()
-        # O_EXCL: a link of that name, put there meanwhile, is not followed.
+        # O_EXCL: a link put there meanwhile under that name is not followed.
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with open(descriptor, "wb") as stream:
@@ -66,7 +65,7 @@ def write_file(path: Path, content: bytes) -> None:
                 os.fsync(stream.fileno())
             os.replace(beside, path)
         except OSError:
-            # Half a file keeps a full disk full.
+            # Half a file would keep a full disk full.
             with suppress(OSError):
                 beside.unlink()
             raise
@@ -74,10 +73,10 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """The names in a folder are on the disk."""
+    """Write the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # Some file systems have no such thing for folders.
+        # Some file systems cannot do this for folders.
         with suppress(OSError):
             os.fsync(descriptor)
     finally:
@@ -86,11 +85,11 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Inside the block a disk that fails is one sentence.
+    """Turn errors of the disk inside the block into one sentence.
 
     Raises:
-        AuditError: what the user must change: no permission, a folder of that name.
-        AuditStoppedError: what running again may find changed: no space, a folder that is gone.
+        AuditError: the user must change something: no permission, a folder of that name.
+        AuditStoppedError: running again may help: no space, a folder that is gone.
     """
     try:
         yield
@@ -142,7 +141,7 @@ def _no_space(path: Path) -> str:
 
 
 def check_nothing_in_the_way(folder: Path) -> None:
-    """Refuse a folder in which something else has the name of a file or folder that a run writes.
+    """Refuse a folder in which something else has the name of one of a run's files or folders.
 
     Raises:
         AuditError: names it.
@@ -160,7 +159,7 @@ def check_nothing_in_the_way(folder: Path) -> None:
     if tensors.exists() and not tensors.is_dir():
         _refuse(tensors, "is a file, and an audit keeps a folder of that name")
     made = folder / BESIDE
-    # What is made there is moved and deleted: behind a link it would be another folder's.
+    # Its content is moved and deleted: behind a link it would be another folder's.
     if os.path.lexists(made) and (made.is_symlink() or not made.is_dir()):
         _refuse(made, "is a link or a file, and an audit makes a folder of that name")
 
@@ -170,7 +169,7 @@ def _refuse(path: Path, why: str) -> NoReturn:
 
 
 def make_tensor_folder(folder: Path) -> Path:
-    """The run's own folder of tensors: a link of that name is replaced, not followed."""
+    """The run's own folder of tensors; a link of that name is replaced, not followed."""
     tensors = folder / TENSORS
     with disk_errors(tensors):
         if tensors.is_symlink():
@@ -186,7 +185,7 @@ def is_written_by_runs(name: str) -> bool:
 
 
 def discard(folder: Path) -> None:
-    """Delete what a run wrote into this folder, and the folder if nothing else is in it."""
+    """Delete a run's files from this folder, and the folder if nothing else is in it."""
     tensors = folder / TENSORS
     with disk_errors(folder):
         names = [tensor_file(name) for name in TENSOR_FILES]
@@ -199,10 +198,9 @@ def discard(folder: Path) -> None:
 
 
 def swap_in(beside: Path, folder: Path, *, tensors: Collection[str]) -> None:
-    """Move a finished run from beside into the folder, file by file, its store last.
+    """Move a finished run from `beside` into the folder, file by file, its store last.
 
-    `tensors` are those it has. Killed in between, the same call goes on: what has been moved is no
-    longer beside.
+    `tensors` are its tensor files. After a kill in between, the same call moves the rest.
     """
     with disk_errors(folder):
         place = make_tensor_folder(folder)
@@ -213,7 +211,7 @@ def swap_in(beside: Path, folder: Path, *, tensors: Collection[str]) -> None:
                 _delete(place, [tensor_file(name)])
         for page in PAGES:
             _move(beside, folder, page)
-        # A journal belongs to the store that it lies beside, and would spoil the new one.
+        # A journal belongs to the store next to it, and would spoil the new one.
         _delete(folder, JOURNALS)
         _move(beside, folder, STORE)
         sync_folder(folder)
@@ -232,6 +230,6 @@ def _delete(folder: Path, names: Iterable[str]) -> None:
 
 
 def _delete_empty(folder: Path) -> None:
-    # Not empty: somebody else's files are in it, and stay.
+    # Not empty: other files are in it, and stay.
     with suppress(OSError):
         folder.rmdir()

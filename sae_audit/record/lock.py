@@ -1,4 +1,4 @@
-"""One process in one run folder at a time."""
+"""A lock that admits one process at a time to a run folder."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ from sae_audit.untrusted import shown
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Inside the block no other process writes into this folder; its end, or death, lets go.
+    """Keep other processes from writing into this folder inside the block, or until this one dies.
 
     Raises:
         AuditError: another process is in there, or the folder cannot be written to.
@@ -23,7 +23,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Taken away while it is held, so that nobody's new one is.
+        # Removed while held, so that no other process's new lock is.
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
@@ -54,7 +54,7 @@ def _acquired(path: Path) -> int:
                 os.close(descriptor)
                 raise
             return descriptor
-        # Its holder took it away between our opening and locking it.
+        # Its holder removed it between our opening and locking it.
         os.close(descriptor)
 
 

@@ -1,5 +1,4 @@
-"""May this file be opened as a run's store? What is asked before, and of its schema, and how far it
-may be trusted while it is open."""
+"""Checks of a file before it is opened as a run's store, of its schema, and limits while it is open."""
 
 import sqlite3
 import stat
@@ -10,7 +9,7 @@ from sae_audit.errors import AuditError
 from sae_audit.untrusted import shown
 
 FORMAT = 3
-"""Of the record, in the file's `user_version`; before there was such a number it was 0."""
+"""Version of the record, in the file's `user_version`; 0 in records older than this number."""
 SCHEMA = {
     "facts": "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "records": (
@@ -19,23 +18,23 @@ SCHEMA = {
         "PRIMARY KEY (stage, key))"
     ),
 }
-"""Every table there is, in the words that made it."""
+"""Every table, by the statement that made it."""
 
 STORE_BYTES = 2 << 30
-"""Largest store that is opened: the organism's has some 2 MB."""
+"""Bytes of the largest store that is opened: the organism's has some 2 MB."""
 ROW_BYTES = 128 << 20
-"""Largest row."""
+"""Bytes of the largest row."""
 N_ROWS = 1_000_000
 _SECONDS = 60.0
-"""Longest that one question may take a stranger's file."""
+"""Seconds that all questions to a stranger's file may take together."""
 _STEPS = 100_000
 _MAGIC = b"SQLite format 3\0"
 _JOURNAL_OF_SEVERAL = bytes.fromhex("d9d505f920a163d7")
-"""Ends a journal that names another file, which sqlite deletes once the journal is rolled back."""
+"""End of a journal that names another file, which sqlite deletes once the journal is rolled back."""
 
 
 def check_file(path: Path) -> bool:
-    """Whether there is a store; False for no file, or an empty one.
+    """Whether there is a store; False if there is no file, or an empty one.
 
     Raises:
         AuditError: a link, a pipe, a folder, too large, or no file of sqlite's.
@@ -74,7 +73,7 @@ def _check_header(path: Path, n_bytes: int) -> None:
             f"{shown(path)} keeps its changes in another file (WAL), which no run does; audit again."
         )
     if has_journal(path):
-        # Killed while it was written: sqlite will put it right.
+        # Killed while it was written: sqlite will repair it.
         return
     page = int.from_bytes(header[16:18], "big")
     if n_bytes < (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big"):
@@ -105,7 +104,7 @@ def has_journal(path: Path) -> bool:
 
 
 def restrict(connection: sqlite3.Connection) -> None:
-    """Bound what a file, whoever made it, can make sqlite do."""
+    """Limit what a file, whoever made it, can make sqlite do."""
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROW_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     connection.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0)
@@ -114,13 +113,13 @@ def restrict(connection: sqlite3.Connection) -> None:
 
 
 def limit_time(connection: sqlite3.Connection) -> None:
-    """From now on all questions together may take a minute."""
+    """Limit all further questions together to a minute."""
     end = time.monotonic() + _SECONDS
     connection.set_progress_handler(lambda: int(time.monotonic() > end), _STEPS)
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the tables are there; False where there is nothing yet.
+    """Whether the tables are there; False if the file is empty.
 
     Raises:
         AuditError: another version's record, or anything but our two tables: a view, a trigger, a

@@ -1,4 +1,4 @@
-"""What a row says, from a file that anybody may have made: bounded, finite, and fit to be shown."""
+"""Rows of a file that anybody may have made, parsed: bounded, finite, and fit to be shown."""
 
 import math
 import unicodedata
@@ -11,17 +11,16 @@ from sae_audit.errors import AuditError
 from sae_audit.untrusted import parsed_json, shown, unprintable
 
 _NAMES = {"prompt_id", "category", "scope", "split", "label"}
-"""Fields by which rows are told apart: in them a control character is no slip."""
+"""Fields that tell rows apart; a control character in them is an error."""
 
 
 def parsed(payload: str, kind: Any, what: str) -> Any:
     """The object of this kind (a class, or `list[X]`) in a row's JSON; `what` names the row.
 
-    Text comes back with characters that are not printed spelled out.
+    Characters in text that are not printed are spelled out.
 
     Raises:
-        AuditError: it is no such object; a number in it is not finite; a name holds a control
-            character.
+        AuditError: it is no such object; a number in it is not finite; a name has a control character.
     """
     return validated(parsed_json(payload, what), kind, what)
 
@@ -32,7 +31,7 @@ def validated(found: Any, kind: Any, what: str) -> Any:
 
 
 def as_recorded(payload: str, kind: Any, what: str) -> Any:
-    """The same for a run that goes on: its text as it is, so that it is what the run works with.
+    """The same for a run that goes on, with its text unchanged.
 
     Raises:
         AuditError: it is no such object.
@@ -55,14 +54,14 @@ def _of_kind(found: Any, kind: Any, what: str) -> Any:
 
 
 def first_fault(error: ValidationError) -> str:
-    """Where and what the first thing is that does not fit."""
+    """Place and kind of the first fault."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(shown(part, 40) for part in first["loc"])
     return f"{where}: {shown(first['msg'])}" if where else shown(first["msg"])
 
 
 def _harmless(found: Any, field: str, what: str) -> Any:
-    # As deep as `parsed_json` lets through.
+    # At most as deep as `parsed_json` allows.
     if isinstance(found, dict):
         return {_printed(key, what): _harmless(one, key, what) for key, one in found.items()}
     if isinstance(found, list):

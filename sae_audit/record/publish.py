@@ -1,4 +1,4 @@
-"""A run's record in its published form."""
+"""The published form of a run's record."""
 
 from sae_audit.margins import refuses
 from sae_audit.record.findings_file import AuditedModel, AuditedPrompts, Cost, Findings
@@ -6,7 +6,7 @@ from sae_audit.record.run import Run
 
 
 def published(run: Run) -> Findings:
-    """What `findings.json` says of a run; nothing is left out that the record holds."""
+    """The content of `findings.json`: everything that the record holds."""
     stages = run.manifest.stages
     return Findings(
         model=AuditedModel.model_validate(run.manifest.model, from_attributes=True),

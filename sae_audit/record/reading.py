@@ -1,4 +1,4 @@
-"""A run's store read whole, and nothing written: it may come from anyone.
+"""A run's store, which may come from anyone, read whole and never written.
 
 Everything is read and checked at once, so that a bad row is a sentence when a run is opened, not a
 traceback in the middle of a page.
@@ -36,11 +36,11 @@ _N_FACTS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """All that a store holds."""
+    """The content of a store."""
 
     facts: Mapping[str, str]
     rows: Mapping[str, list[object]]
-    """Objects by name of their stage, in the order written."""
+    """Objects by the name of their stage, in the order written."""
     costs: tuple[StageFacts, ...]
 
     def all(self, stage: Stage[T]) -> list[T]:
@@ -49,20 +49,20 @@ class Recorded:
         return cast(list[T], self.rows.get(stage.name, []))
 
     def found(self, stage: OfRun[T]) -> T | None:
-        """What the stage found; None where it has not been run, or found nothing to do."""
+        """The stage's finding; None if it has not run, or had nothing to do."""
         own = self.all(stage)
         assert len(own) <= 1, (stage.name, len(own))
         return own[0] if own else None
 
     def one(self, stage: OfRun[T]) -> T:
-        """What a stage found that every such record has."""
+        """The finding of a stage that every such record has."""
         found = self.found(stage)
         assert found is not None, f"no {stage.name}"
         return found
 
     @property
     def stopped_early(self) -> bool:
-        """Whether there is an absence for which no feature was looked for."""
+        """Whether there is an absence for which the audit did not look for features."""
         absence = self.found(ABSENCE)
         return absence is not None and absence.kind.early
 
@@ -72,7 +72,7 @@ class Recorded:
 
 
 def read_store(folder: Path) -> Recorded:
-    """What the run in this folder has recorded so far.
+    """Everything that the run in this folder has recorded so far.
 
     Raises:
         AuditError: there is no record, or one that no run made.
@@ -104,8 +104,8 @@ def read_store(folder: Path) -> Recorded:
 
 
 def read_facts(folder: Path) -> dict[str, str]:
-    """The facts of the run in this folder; none where nothing was begun, or where a process was
-    killed while it wrote.
+    """The facts of the run in this folder; empty if none was begun, or its process was killed while it
+    wrote.
 
     Raises:
         AuditError: there is a store that no run made.
@@ -118,7 +118,7 @@ def read_facts(folder: Path) -> dict[str, str]:
 
 
 def own_file(path: Path) -> Path:
-    """The path, if it is no link: a run's files are its own.
+    """The path, if it is no link.
 
     Raises:
         AuditError: it is a symbolic link.

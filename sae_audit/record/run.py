@@ -1,4 +1,4 @@
-"""A finished run, read back from its folder; needs no model and no torch."""
+"""A finished run, read from its folder without a model or torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -101,9 +101,9 @@ P = TypeVar("P", bound=_OfPrompt)
 class Run:
     """One audit's record. Findings are typed objects; `table(...)` gives pandas data frames.
 
-    Where the audit claims no refusal mechanism, `absence` says why. Where it stopped before a
-    direction (`absence.kind.early`) what would have followed is empty: no minimal sets, graphs,
-    cascades or controls; and `direction` and `candidates` raise.
+    If the audit claims no refusal mechanism, `absence` says why. If it stopped before a direction
+    (`absence.kind.early`), later findings (minimal sets, graphs, cascades, controls) are empty, and
+    `direction` and `candidates` raise.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -140,12 +140,12 @@ class Run:
 
     @cached_property
     def absence(self) -> Absence | None:
-        """Why no refusal mechanism is claimed; None where one is."""
+        """Why no refusal mechanism is claimed; None if one is."""
         return self.recorded.found(ABSENCE)
 
     @property
     def stopped_early(self) -> bool:
-        """Whether there is an absence for which no feature was looked for."""
+        """Whether there is an absence for which the audit did not look for features."""
         return self.recorded.stopped_early
 
     @cached_property
@@ -174,7 +174,7 @@ class Run:
 
     @cached_property
     def successive_units(self) -> Float[np.ndarray, "direction d_model"]:
-        """What was projected out for them: unit, at right angles to each other, in their order."""
+        """Their unit vectors, orthogonal to each other, in their order."""
         return read_tensors(self.folder, UNITS_OUT)["units"]
 
     @cached_property
@@ -184,7 +184,7 @@ class Run:
 
     @cached_property
     def discarded_directions(self) -> NoDirection | None:
-        """The directions that were tried, where none of them passes the filters."""
+        """The candidate directions, if none of them passes the filters; else None."""
         if self.absence is None or self.absence.kind is not AbsenceKind.NO_DIRECTION:
             return None
         found = self.recorded.one(DIRECTION)
@@ -201,37 +201,37 @@ class Run:
 
     @cached_property
     def widened(self) -> dict[str, WidenedPool]:
-        """By prompt, what its candidates were widened by: nothing, where they flip it."""
+        """By prompt, the features added to its candidates: none if the candidates flip it."""
         return {one.prompt_id: one for one in self.recorded.all(WIDENING)}
 
     @cached_property
     def minimal_sets(self) -> list[MinimalSet]:
-        """In the order of the prompts; searches that advance together end in any order."""
+        """One per refused prompt, in the order of the prompts."""
         return self._in_order(self.recorded.all(MINIMAL_SETS))
 
     @cached_property
     def minimal_set_families(self) -> list[MinimalSetFamily]:
-        """One per flipped prompt; empty where other minimal sets were not looked for."""
+        """One per flipped prompt; empty if other minimal sets were not looked for."""
         return self._in_order(self.recorded.all(MINIMAL_SET_FAMILIES))
 
     @cached_property
     def flip_scales(self) -> list[FlipScale]:
-        """One per refused prompt; empty where scales were left out."""
+        """One per refused prompt; empty if scales were left out."""
         return self._in_order(self.recorded.all(FLIP_SCALES))
 
     @cached_property
     def null_sets(self) -> list[MinimalSet]:
-        """For the same prompts, what the same search finds among random candidates."""
+        """Results of the same search among random candidates, for the same prompts."""
         return self.recorded.all(NULL_SEARCH)
 
     @cached_property
     def search_null(self) -> SearchNull | None:
-        """The minimal sets held against those found by chance; None where no search was made."""
+        """The minimal sets compared with the null's; None if no search was made."""
         return self.recorded.found(SEARCH_NULL)
 
     @cached_property
     def pooled_set(self) -> PooledSet | None:
-        """None where no prompt was flipped."""
+        """None if no prompt was flipped."""
         return self.recorded.found(POOLED_SET)
 
     @cached_property
@@ -241,17 +241,17 @@ class Run:
 
     @cached_property
     def pooled_graph(self) -> InteractionGraph | None:
-        """The one over the mean score of several prompts; None where there is no pooled set."""
+        """The graph of the mean score of several prompts; None if there is no pooled set."""
         return next((graph for graph in self.interactions if graph.scope == POOLED), None)
 
     @cached_property
     def prompt_graphs(self) -> list[InteractionGraph]:
-        """Those of one prompt each."""
+        """The graphs of single prompts."""
         return [graph for graph in self.interactions if graph.scope != POOLED]
 
     @cached_property
     def interactions_over_prompts(self) -> InteractionsOverPrompts | None:
-        """What the graphs of single prompts say together; None where no prompt has one."""
+        """The graphs of single prompts, summarised; None if no prompt has one."""
         return self.recorded.found(INTERACTIONS_OVER_PROMPTS)
 
     @cached_property
@@ -260,39 +260,39 @@ class Run:
 
     @cached_property
     def cascade_nulls(self) -> list[CascadeNull]:
-        """Their control: the same search behind a random set, one for each cascade."""
+        """Their control, one for each cascade: the same search behind a random set."""
         return self.recorded.all(CASCADE_NULLS)
 
     @cached_property
     def edges(self) -> list[BackupEdges]:
-        """Which features' ablation activates which, one for each cascade."""
+        """Whose ablation activates which feature, one for each cascade."""
         return self.recorded.all(EDGES)
 
     @cached_property
     def activation_tokens(self) -> list[ActivationTokens]:
-        """On which tokens features activate, one for each cascade."""
+        """Classes of tokens at which features activate, one for each cascade."""
         return self.recorded.all(ACTIVATION_TOKENS)
 
     @cached_property
     def pooled_cascade(self) -> PooledCascade | None:
-        """None where no prompt was flipped."""
+        """None if no prompt was flipped."""
         return self.recorded.found(POOLED_CASCADE)
 
     @cached_property
     def sufficiency(self) -> Sufficiency | None:
-        """None in records older than the question."""
+        """None in records older than this stage."""
         return self.recorded.found(SUFFICIENCY)
 
     @cached_property
     def controls(self) -> Controls:
-        """Empty where nothing was found to hold controls against."""
+        """Empty if no prompt was flipped."""
         if self.stopped_early:
             return Controls(per_prompt=(), pooled=(), collateral=(), error_term=None)
         return self.recorded.one(CONTROLS)
 
     @cached_property
     def confirmation(self) -> Confirmation | None:
-        """None where flips were not confirmed in text."""
+        """None if flips were not confirmed in text."""
         return self.recorded.found(CONFIRMATION)
 
     @cached_property
@@ -302,12 +302,12 @@ class Run:
 
     @cached_property
     def means_by_group(self) -> Mapping[str, Float[np.ndarray, "group layer template d_model"]]:
-        """The same of groups of the training prompts; a prompt's id alone decides on its group."""
+        """The same by group of training prompts; a prompt's id alone decides its group."""
         return {label: self._grouped[label] for label in ("harmful", "harmless")}
 
     @cached_property
     def group_sizes(self) -> Mapping[str, Int[np.ndarray, " group"]]:
-        """Training prompts of each group behind `means_by_group`."""
+        """Number of training prompts of each group behind `means_by_group`."""
         return {label: self._grouped[f"n_{label}"] for label in ("harmful", "harmless")}
 
     @cached_property
@@ -316,11 +316,11 @@ class Run:
 
     @cached_property
     def random_directions(self) -> Float[np.ndarray, "direction d_model"]:
-        """What the refusal direction was held against: of its norm, at right angles to it."""
+        """Controls of the refusal direction: of its norm, orthogonal to it."""
         return read_tensors(self.folder, RANDOM_DIRECTIONS)["directions"]
 
     def table(self, name: str) -> pd.DataFrame:
-        """A stage as a data frame: one of `TABLES`, where each is described.
+        """A stage's findings as a data frame, one of `TABLES`, which describes each.
 
         Raises:
             AuditError: there is no table of that name, or the record does not fit together.
@@ -355,21 +355,21 @@ class Run:
             )
 
     def _in_order(self, found: Sequence[P]) -> list[P]:
-        """In that of the prompts."""
+        """In the order of the prompts."""
         places = {score.prompt_id: place for place, score in enumerate(self.scores)}
         return sorted(found, key=lambda one: places[one.prompt_id])
 
 
 TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     "scores": lambda run: of_behaviour.scores(run.scores),
-    # One row an audited layer: each measure with its interval in `_low` and `_high`, NaN where there
+    # One row per audited layer: each measure with its interval in `_low` and `_high`, NaN if there
     # is no such ratio.
     "saes": lambda run: of_behaviour.saes(run.quality, run.manifest.saes),
     "directions": lambda run: of_direction.directions(
         run.discarded_directions if run.stopped_early else run.direction
     ),
     "direction_check": lambda run: of_direction.direction_check(run.direction_check),
-    # One row a direction out.
+    # One row per direction projected out.
     "successive_directions": lambda run: of_direction.successive_directions(
         run.successive_directions
     ),
@@ -380,11 +380,11 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     "minimal_sets": lambda run: of_minimal_sets.minimal_sets(
         run.minimal_sets, run.null_sets, margin=run.config.evidence.margin
     ),
-    # One row a set.
+    # One row per set.
     "minimal_set_families": lambda run: of_minimal_sets.minimal_set_families(
         run.minimal_set_families
     ),
-    # One row a scored scale.
+    # One row per scored scale.
     "flip_scales": lambda run: of_minimal_sets.scales(run.flip_scales),
     "interaction_fits": lambda run: of_interactions.interaction_fits(run.interactions),
     "pairs": lambda run: of_interactions.pairs(run.interactions),
@@ -393,13 +393,13 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     ),
     "triples": lambda run: of_interactions.triples(run.interactions),
     "waves": lambda run: of_cascades.waves(run.cascades),
-    # One row for each, and one for its random set.
+    # One row per cascade, and one for its random set.
     "cascades": lambda run: of_cascades.cascades(run.cascades, run.cascade_nulls),
     "backup_edges": lambda run: of_cascades.backup_edges(run.edges),
     "activation_tokens": lambda run: of_cascades.activation_tokens(run.activation_tokens),
     "costs": lambda run: of_behaviour.costs(run.manifest.stages),
 }
-"""What `Run.table` gives, by name."""
+"""Data frames that `Run.table` gives, by name."""
 
 
 def load_run(path: str | Path) -> Run:

@@ -1,7 +1,7 @@
 """`run.sqlite`: every record of a run, one row each, written in transactions.
 
-A killed run keeps each row it had finished. A row is found by stage and key (a prompt id, or a
-name), so a resumed run asks for it again and skips the work. Nothing here deletes or replaces a row.
+A killed run keeps each row it had finished. Rows are found by stage and key (a prompt id, or a name),
+so a resumed run skips their work. No row is deleted or replaced.
 """
 
 import json
@@ -28,7 +28,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What one row took."""
+    """Cost of one row."""
 
     forward_passes: int
     tokens: int
@@ -63,7 +63,7 @@ class Store:
     """The records of one run, open for writing."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, or makes it.
+        """Open the file, or make it.
 
         Raises:
             AuditError: there is a file that is no record of this version.
@@ -101,14 +101,14 @@ class Store:
         return self.facts().get(name)
 
     def set_facts(self, facts: Mapping[str, str]) -> None:
-        """All of them, or none."""
+        """Record all of these facts, or none."""
         self.put_all([], facts=facts)
 
     def set_fact(self, name: str, value: str) -> None:
         self.set_facts({name: value})
 
     def get(self, stage: Stage[T], key: str) -> T | None:
-        """The stored object; None where the work has not been done."""
+        """The stored object; None if the work has not been done."""
         with disk_errors(self._path):
             row = self._connection.execute(
                 "SELECT payload FROM records WHERE stage = ? AND key = ?", (stage.name, key)
@@ -124,7 +124,7 @@ class Store:
         return [self._parsed(stage, key, payload) for key, payload in rows]
 
     def stages(self) -> set[str]:
-        """Stages of which something is recorded."""
+        """Names of the stages with a row."""
         with disk_errors(self._path):
             rows = self._connection.execute("SELECT DISTINCT stage FROM records").fetchall()
         return {stage for (stage,) in rows}
@@ -136,7 +136,7 @@ class Store:
     def put_all(
         self, rows: Sequence[Row[object]], *, facts: Mapping[str, str] | None = None
     ) -> None:
-        """Record all of these, or, where something fails, none.
+        """Record all of these rows, or none if one fails.
 
         Raises:
             AuditError: a number is not finite.
@@ -164,7 +164,7 @@ class Store:
         )
 
     def costs(self) -> tuple[StageFacts, ...]:
-        """What each stage cost, over all sessions of the run, in the order first written."""
+        """Cost of each stage, over all sessions of the run, in the order first written."""
         with disk_errors(self._path):
             rows = self._connection.execute(_COSTS).fetchall()
         return tuple(
@@ -187,7 +187,7 @@ _COSTS = (
 
 
 class _Transaction:
-    """Everything inside the block, or nothing."""
+    """Commit everything inside the block, or nothing."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

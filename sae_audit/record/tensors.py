@@ -12,12 +12,12 @@ from sae_audit.record.reading import own_file
 from sae_audit.untrusted import read_bytes, shown
 
 _BYTES = 2 << 30
-"""Largest file of tensors that is read: groups of a 70B model's means take .3 GB."""
+"""Bytes of the largest tensor file that is read: groups of a 70B model's means take .3 GB."""
 _TYPES = (np.float32, np.float64, np.int64)
 
 
 def read_tensors(folder: Path, name: str) -> dict[str, np.ndarray]:
-    """The arrays in one of a run's tensor files.
+    """The arrays of one of a run's tensor files.
 
     Raises:
         AuditError: there is no such file, it is none of safetensors, or a number is not finite.

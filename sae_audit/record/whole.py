@@ -1,4 +1,4 @@
-"""Does a record fit together? Asked once, when a run is opened."""
+"""Checks, when a run is opened, that its parts fit together."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,20 +38,20 @@ from sae_audit.record.tensors import read_tensors
 from sae_audit.untrusted import parsed_json, shown
 
 _MOST_SHUFFLES = 10_000
-"""Refits that counting a record again may be asked for."""
+"""Largest number of refits that a record may ask for when it is counted again."""
 _EVERY = (SCORES, BEHAVIOUR, SAE_QUALITY)
 _UNLESS_EARLY = (DIRECTION, CANDIDATES, CONTROLS)
 
 
 @contextmanager
 def fitting_together(*folders: Path) -> Iterator[None]:
-    """Inside the block a record whose parts do not fit each other is one sentence.
+    """Turn errors of a record whose parts do not fit each other into one sentence.
 
-    What each row is has been checked when it was read. What is left (a prompt that another stage does
-    not know, a list that is too short) shows where it is used: in counting, tables and pages.
+    Each row was checked when it was read. Other faults (an unknown prompt, a list that is too short)
+    show in use: in counting, tables and pages.
 
     Raises:
-        AuditError: names the folder, and what was met.
+        AuditError: names the folder and the fault.
     """
     try:
         yield
@@ -66,7 +66,7 @@ def fitting_together(*folders: Path) -> Iterator[None]:
 def check_whole(
     folder: Path, recorded: Recorded, config: AuditConfig, manifest: Manifest, findings: Findings
 ) -> None:
-    """Refuse a run that lacks something, or whose files are of different audits.
+    """Refuse a run that lacks something, or whose files belong to different audits.
 
     Raises:
         AuditError: says what.
@@ -89,7 +89,7 @@ def check_whole(
 def _check_settings(folder: Path, recorded: Recorded, config: AuditConfig) -> None:
     begun = parsed_json(recorded.facts["identity_parts"], "the recorded identity")["settings"]
     written = config.model_dump(mode="json")
-    # The one setting that no file holds.
+    # The one setting that no file contains.
     differing = [key for key in begun if key != "trust_remote_code" and written[key] != begun[key]]
     if differing:
         raise AuditError(
@@ -126,7 +126,7 @@ def _check_prompts(recorded: Recorded) -> None:
 
 
 def _check_behaviour(recorded: Recorded) -> None:
-    """What was counted over prompts was counted over these."""
+    """Refuse numbers that were counted over other prompts."""
     found = recorded.one(BEHAVIOUR)
     audited = [score for score in recorded.one(SCORES) if score.split == "audit"]
     shares = {"harmful": found.refused_harmful, "harmless": found.refused_harmless}

@@ -1,8 +1,8 @@
-"""The stages of an audit, a file each: what it asks, and what it costs.
+"""The stages of an audit, a file each: its questions, and their cost.
 
-A stage module has `STAGE`, its declaration; `run(state)`, which leaves what it finds in the state and
-in the record; and `price(size)`, None if the settings leave it out. Stages know nothing of each
-other: what several need is in the state, or in a module beside this folder.
+A stage module has `STAGE`, its declaration; `run(state)`, which leaves its finding in the state and in
+the record; and `price(size)`, the stage's work, None if the settings leave it out. Stages do not import
+each other: what several need is in the state, or in a module beside this folder.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ from sae_audit.pipeline.state import AuditState
 
 @runtime_checkable
 class StageModule(Protocol):
-    """A file of this folder."""
+    """A module of this folder."""
 
     @property
     def STAGE(self) -> Stage[object]: ...  # noqa: N802 (a constant of the module)
@@ -81,4 +81,4 @@ STAGES: tuple[StageModule, ...] = (
     sufficiency,
     confirmation,
 )
-"""All of them, in the order that a plan lists them in."""
+"""All stage modules, in the order in which a plan lists them."""

@@ -1,7 +1,7 @@
-"""Why no mechanism is claimed, if what was found so far does not support one.
+"""Why no mechanism is claimed, if the findings so far do not support one.
 
-It is asked after the behaviour, after the direction and after the null of the search. The first two
-end an audit. If minimal sets are no evidence, they remain, marked, for whoever wants to look.
+It runs after the behaviour, after the direction and after the null of the search. The first two end an
+audit. If minimal sets are no evidence, they are kept, marked.
 """
 
 from dataclasses import replace
@@ -18,14 +18,14 @@ STAGE = ABSENCE
 
 
 def run(state: AuditState) -> Absence | None:
-    """The reason, recorded; None if there is none so far."""
+    """The reason, also recorded; None if there is none so far."""
     found = _absence(state)
     if found is None:
         return None
 
     def compute() -> Absence:
         if state.session.if_found(DIRECTION) is None:
-            # Over all prompts of each label, so that it can still be compared with a model that refuses.
+            # Over all prompts of each label, for comparison with a model that refuses.
             record_means(state.session, state.inputs.splits.train)
         return found
 
@@ -33,7 +33,7 @@ def run(state: AuditState) -> Absence | None:
 
 
 def price(_: AuditSize) -> None:
-    """Not planned: a plan is that of an audit which claims a mechanism."""
+    """None: a plan is that of an audit which claims a mechanism."""
 
 
 def _absence(state: AuditState) -> Absence | None:

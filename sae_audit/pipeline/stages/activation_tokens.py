@@ -1,4 +1,4 @@
-"""The tokens on which the features of a cascade activate, and on which random ones do."""
+"""The tokens on which features activate in a cascade, compared with random sets."""
 
 from sae_audit.cascade.activation_tokens import activated
 from sae_audit.findings import ActivationTokens

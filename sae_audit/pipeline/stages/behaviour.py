@@ -1,4 +1,4 @@
-"""Refusal rates, and whether scores tell harmful from harmless prompts, by the clean scores alone."""
+"""Refusal rates, and whether the clean scores separate harmful from harmless prompts."""
 
 from sae_audit.direction.presence import behaviour
 from sae_audit.findings.stages import BEHAVIOUR

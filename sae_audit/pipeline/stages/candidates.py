@@ -1,4 +1,4 @@
-"""Candidate features: those near the direction, or those whose ablation should lower the score most."""
+"""Candidate features: by cosine with the direction, or by estimated effect of ablation."""
 
 import numpy as np
 

@@ -27,5 +27,5 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    """The same search; what the random set is drawn from is read once more."""
+    """The cost of the cascades; what the random set is drawn from is read once more."""
     return size.waves(1, n_clean_readings=3)

@@ -18,7 +18,7 @@ def run(state: AuditState) -> None:
 
 
 def follow(state: AuditState, prompt: Prompt, features: FeatureSet) -> Cascade:
-    """The waves behind one set of features that flips a prompt."""
+    """The cascade behind one set of features that flips a prompt."""
     settings, ask = state.config.cascade, questions(state, prompt)
     return cascade(prompt.id, ask, features, settings, silent_act=silent_act(state))
 

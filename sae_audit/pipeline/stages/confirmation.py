@@ -1,4 +1,4 @@
-"""Flips confirmed in text: answers generated under ablation, and read by a judge."""
+"""Flips confirmed in text: answers generated under ablation and read by a judge."""
 
 from collections.abc import Sequence
 
@@ -22,10 +22,10 @@ Questions = list[tuple[Prompt, FeatureSet]]
 
 
 def run(state: AuditState) -> None:
-    """Every refused prompt's answer, clean, under its own set and under a random one like it, and
-    every harmless prompt's; the pooled set's on the prompts it was not built on.
+    """Judge every refused prompt's answer, clean, under its own set and under a matched random one;
+    every harmless prompt's; and the pooled set's on the prompts it was not built on.
 
-    The texts are read by the judge and go nowhere else.
+    The texts are read by the judge and stored nowhere.
     """
     judge, session = state.judge, state.session
     if judge is None or not state.refused:
@@ -66,7 +66,7 @@ def price(size: AuditSize) -> Work | None:
     n_answers = 4.5 * size.audit
     batches = 4 * size.facts.batches(size.audit) + size.facts.batches(size.audit / 2)
     return Work(
-        # Beside each the clean run of its prompt, which every piece of work is charged.
+        # Every piece of work is also charged the clean run of its prompt.
         forward_passes=2 * n_answers,
         layer_tokens=size.whole(2 * n_answers),
         heads=n_answers,
@@ -75,7 +75,7 @@ def price(size: AuditSize) -> Work | None:
 
 
 def _cases(state: AuditState) -> dict[str, Questions]:
-    """The questions of each case, in the order they are asked."""
+    """The questions of each case, in the order in which they are asked."""
     own, pooled = state.flipping, state.session.if_found(POOLED_SET)
     ablated = [(prompt, own[prompt.id]) for prompt in state.flipped]
     held_out = [p for p in state.refused if pooled is not None and p.id in pooled.held_out]
@@ -90,7 +90,7 @@ def _cases(state: AuditState) -> dict[str, Questions]:
 
 
 def _random_sets(state: AuditState, ablated: Questions) -> Questions:
-    """The first of the random sets that a prompt's own is compared with; of all prompts or none."""
+    """The first random set that each prompt's own is compared with; for all prompts or none."""
     if not ablated:
         return []
     baselines, seed = baseline_sets(state), state.config.seed
@@ -114,13 +114,13 @@ def _expected_agreement(checks: Sequence[TextCheck]) -> float:
 
 
 def checked(state: AuditState, judge: Judge, case: str, questions: Questions) -> list[TextCheck]:
-    """The judge's verdicts on what the model answers, beside its scores."""
+    """The judge's verdicts on the model's answers, with the scores of the same runs."""
     if not questions:
         return []
     subject = state.subject
     scores = subject.refusal_scores(state.ablation)(questions)
     texts = subject.generate(questions, state.config.answer_tokens, state.ablation)
-    # An answer that never left its thoughts is neither compliance nor refusal: no judge is asked.
+    # An answer still in its thoughts is neither compliance nor refusal: no judge is asked.
     judged = [
         (prompt, float(score), text)
         for (prompt, _), score, answer in zip(questions, scores, texts, strict=True)

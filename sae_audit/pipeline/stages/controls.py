@@ -1,4 +1,4 @@
-"""What other sets of the same size do, and what ablation does to harmless prompts."""
+"""Effects of other sets of the same size, and of ablation on harmless prompts."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -29,7 +29,7 @@ _N_PARTS = 5
 
 
 def run(state: AuditState) -> None:
-    """Record them; empty if no prompt was flipped."""
+    """Record the controls; empty if no prompt was flipped."""
     session = state.session
 
     def compute() -> Controls:
@@ -112,7 +112,7 @@ def _on_scales(
     by_id = {prompt.id: prompt for prompt in state.refused}
     seed, score = state.config.seed, state.scaled_scores()
     flipped = [found.prompt_id for found in scales if found.ablated == "minimal_set"]
-    # The same draws that stand beside the whole ablation; all candidates have draws of their own.
+    # The draws that the full ablation is compared with; all candidates have draws of their own.
     drawn = {prompt_id: seed + i for i, prompt_id in enumerate(flipped)}
 
     def random_scores(found: FlipScale) -> Float[np.ndarray, " set"]:
@@ -147,7 +147,7 @@ def _compared(
             lambda prompt_id, name=name: tried(prompt_id)[name],
             seed=state.config.seed,
         )
-        # Of all prompts or none: a share over some of them would stand beside one over all.
+        # All prompts or none: a share over some of them is not comparable with one over all.
         for name in tried(prompts[0].id)
         if all(name in tried(prompt.id) for prompt in prompts)
     )

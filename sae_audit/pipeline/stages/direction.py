@@ -35,7 +35,7 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    """The means of training prompts, and what the method of selection expects to ask."""
+    """The means of training prompts, and the questions that the method of selection expects."""
     settings = size.config.direction
     price = selector(settings).price(
         Size(

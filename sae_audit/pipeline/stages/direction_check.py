@@ -1,4 +1,4 @@
-"""The chosen direction on audit prompts, compared with random directions, which are kept as tensors."""
+"""The chosen direction on audit prompts, compared with random directions (stored as tensors)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Which ablated feature activated which dormant one, tested pair by pair."""
+"""Which ablated feature activates which dormant one, tested pair by pair."""
 
 from sae_audit.cascade.edges import backup_edges
 from sae_audit.findings import BackupEdges
@@ -10,7 +10,7 @@ from sae_audit.prompts.types import Prompt
 STAGE = EDGES
 
 _BACKUPS = 2
-"""Features of a second wave, if there is one."""
+"""Number of features of a second wave, if there is one."""
 _DEEPER = 0.6
 """Share of flipped prompts with a second wave: on the bundled organism 24 of 40."""
 
@@ -29,7 +29,7 @@ def run(state: AuditState) -> None:
 
 def price(size: AuditSize) -> Work:
     m, settings = SET_SIZE, size.config.cascade
-    # Each cause spared, alone, and alone with all else held; stand-ins for half of the pairs.
+    # Each cause spared, alone, and alone with all else frozen; stand-ins for half of the pairs.
     runs = 1 + 2 * m + m * _BACKUPS + settings.edge_controls * m * _BACKUPS / 2
     total = _DEEPER * size.audit * runs
     return Work(

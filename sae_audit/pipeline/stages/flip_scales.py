@@ -1,4 +1,4 @@
-"""How far each prompt's features must be ablated to flip it."""
+"""The smallest ablation scale that flips each prompt."""
 
 import math
 

@@ -1,5 +1,4 @@
-"""How features interact: a factorization machine of each prompt's strongest features, and of several
-prompts' together (2509.09708)."""
+"""Interactions of each prompt's strongest features, and of the pooled set's (2509.09708)."""
 
 from collections.abc import Sequence
 
@@ -53,7 +52,7 @@ def _fit(
 ) -> InteractionGraph:
     settings = state.config.interactions
     scores = [state.score_of(prompt) for prompt in prompts]
-    # Candidates and, behind them, what a widened pool brought in.
+    # Candidates, then features of widened pools.
     candidates = [*state.candidates.ranked, *sorted(always.difference(state.candidates.ranked))]
 
     def mean_score(sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:

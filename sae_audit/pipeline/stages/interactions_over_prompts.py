@@ -1,4 +1,4 @@
-"""What the interactions of single prompts say together."""
+"""The interactions of single prompts, summarised over prompts."""
 
 from sae_audit.findings.stages import INTERACTIONS, INTERACTIONS_OVER_PROMPTS
 from sae_audit.interactions.over_prompts import over_prompts

@@ -11,8 +11,8 @@ from sae_audit.prompts.types import Prompt
 STAGE = MINIMAL_SET_FAMILIES
 
 _DISTINCT = 0.87
-"""Share of the sets asked about that change something, and that no other set shares: sets of nearly
-all candidates. On the organism."""
+"""Share of the scored sets, of nearly all candidates, that change something and that no other set
+equals; measured on the organism."""
 
 
 def run(state: AuditState) -> None:
@@ -22,7 +22,7 @@ def run(state: AuditState) -> None:
         return
 
     def begin(prompt: Prompt) -> Asking[MinimalSetFamily]:
-        # Of two orders the second, by estimated effect: for one budget it finds more sets.
+        # The second of two orders, by estimated effect, finds more sets for the same budget.
         order = state.search_orders(prompt, state.pools[prompt.id])[-1]
         return minimal_set_family(own[prompt.id], order, settings)
 

@@ -1,4 +1,4 @@
-"""One certified minimal set for each refused prompt, out of its pool."""
+"""One certified minimal set for each refused prompt, from its pool."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The null of the search: the same search for each prompt, among random candidates of its own."""
+"""The null of the search: the same search for each prompt among its own random candidates."""
 
 from sae_audit.findings import MinimalSet
 from sae_audit.findings.stages import NULL_SEARCH
@@ -17,7 +17,7 @@ def run(state: AuditState) -> None:
 
     def begin(prompt: Prompt) -> Asking[MinimalSet]:
         index = indices[prompt.id]
-        # The first prompt is charged for the reading, also if a resumed run begins at another.
+        # The first prompt is charged for the reading, even if a resumed run begins at another.
         read = state.training.features() if index else state.training.features_charged()
         seed = (state.config.seed, index)
         pool = random_candidates(state.pools[prompt.id], read.firing_rates, seed=seed)
@@ -27,8 +27,8 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    """Random candidates mostly flip nothing: two questions a prompt, and its attribution. What fires
-    on the training prompts is read here, for all who draw random features."""
+    """Two questions a prompt, since random candidates mostly flip nothing, and its attribution; and the
+    reading of the training prompts' features, for all stages that draw random ones."""
     questions = 2 * size.audit
     own = size.own_order()
     return Work(

@@ -1,4 +1,4 @@
-"""The cascades of all flipped prompts together."""
+"""The cascades of all flipped prompts, pooled."""
 
 from sae_audit.cascade.pooled import pooled_cascade
 from sae_audit.findings.stages import (

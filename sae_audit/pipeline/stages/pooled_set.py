@@ -1,4 +1,4 @@
-"""One set for half of the refused prompts, tried on the other half."""
+"""One set built on half of the refused prompts and tested on the other half."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ STAGE = POOLED_SET
 
 
 def run(state: AuditState) -> None:
-    """Leave nothing if no prompt of the building half was flipped, or there is no other half."""
+    """Record the set; nothing if no building prompt was flipped, or there is no other half."""
     prompts = state.refused
     order = np.random.default_rng(state.config.seed).permutation(len(prompts))
     half = (len(prompts) + 1) // 2

@@ -1,4 +1,4 @@
-"""How much of what removing the direction does the candidates reach, and the SAEs show."""
+"""Shares of the direction's effect that the candidates reach and that the SAEs represent."""
 
 import numpy as np
 from jaxtyping import Float
@@ -49,7 +49,7 @@ def run(state: AuditState) -> None:
 
 
 def _random_set_scores(state: AuditState) -> list[Float[np.ndarray, " prompt"]]:
-    """Scores of refused prompts with random features in place of all candidates, set by set."""
+    """Scores (nats) of refused prompts with random features in place of all candidates, set by set."""
     rates = state.training.features().firing_rates
     pool = frozenset(state.candidates.ranked)
     if not enough_left(pool, rates):

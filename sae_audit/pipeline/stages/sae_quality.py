@@ -1,4 +1,4 @@
-"""How well the SAEs describe this model, on the audit prompts."""
+"""How well the SAEs reconstruct this model, on the audit prompts."""
 
 from sae_audit.findings import CE_PROMPTS, CE_TOKENS
 from sae_audit.findings.stages import SAE_QUALITY

@@ -1,4 +1,4 @@
-"""How the unablated model treats every prompt of every split."""
+"""The clean score of every prompt of every split."""
 
 import time
 
@@ -12,22 +12,22 @@ STAGE = SCORES
 
 
 def run(state: AuditState) -> None:
-    """Record the clean scores; what a feature is clamped to is read with them."""
+    """Record the clean scores; the clamps of features are read in the same passes."""
     session = state.session
     recorded = session.store.get(STAGE, STAGE.key)
     started = time.perf_counter()
     scores = recorded or classified(state.subject, state.inputs.splits)
     seconds = time.perf_counter() - started
     session.note(STAGE, STAGE.key, scores)
-    _ = state.ablation  # Asked for here, so that in every run the same stage pays for it.
+    _ = state.ablation  # Asked for here, so that the same stage is charged in every run.
     session.progress(LOADING, 1, 1)
     if recorded is None:
-        # All passes so far, those that found the refusal tokens included, belong to the scores.
+        # All passes so far, including those that found the refusal tokens, are charged to the scores.
         session.keep(STAGE, STAGE.key, scores, since=CostMeter(), seconds=seconds)
 
 
 def price(size: AuditSize) -> Work:
-    # If answers are judged, two are written beforehand: can they be, at that length?
+    # If answers are judged, two are generated first, to check that the length is possible.
     n_answers = 2 if size.config.confirm == "text" else 0
     n = 2 * (size.train + size.validation + size.audit) + n_answers
     return Work(

@@ -1,4 +1,4 @@
-"""The search among candidates against the search among random features, prompt by prompt."""
+"""The search among candidates compared with that among random features, prompt by prompt."""
 
 from sae_audit.controls.search_null import against_null
 from sae_audit.findings.stages import NULL_SEARCH, SEARCH_NULL

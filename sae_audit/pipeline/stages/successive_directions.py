@@ -1,4 +1,4 @@
-"""Refusal directions behind the refusal direction, found once those before it are projected out."""
+"""Successive refusal directions, each found once those before it are projected out."""
 
 from functools import cache
 from itertools import compress
@@ -82,7 +82,7 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    """One direction, without which nothing is refused; each further one costs the first stage again."""
+    """The cost of one direction, assumed to carry refusal; each further one costs stage 1 again."""
     whole = 2 * size.train + 3 * size.validation + 3 * size.audit
     return Work(
         forward_passes=whole,
@@ -94,12 +94,12 @@ def price(size: AuditSize) -> Work:
 
 
 def settings_behind(settings: DirectionSettings, halfway: float) -> DirectionSettings:
-    """Filters of a direction behind others: those of the first, but for the floor of what it induces.
+    """The filters of a successive direction: the first one's, but for the floor of the induced score.
 
-    What backs a direction up waits for that one to be missing, and need not make the model refuse
-    where nothing calls for it. But it must be about refusal: added, it takes harmless prompts at least
-    half of the way to the score of those still refused. Without a floor the search takes what merely
-    blurs the first token, and the text goes on refusing.
+    A backup direction acts only if the first is missing, and need not make the model refuse harmless
+    prompts. But it must be about refusal: added, it takes harmless prompts at least half of the way to
+    the score of those still refused. Without a floor the search finds directions that merely blur the
+    first token, and the text goes on refusing.
     """
     return settings.model_copy(update={"induce_floor": min(settings.induce_floor, halfway)})
 
@@ -111,7 +111,7 @@ def direction_behind(
     units: Float[np.ndarray, "direction d_model"],
     settings: DirectionSettings,
 ) -> Direction | NoDirection:
-    """Stage 1 with unit directions at right angles out of the stream throughout."""
+    """Stage 1 with the unit directions found so far projected out of the stream throughout."""
     effects = subject.direction_effects(validation.harmful, validation.harmless, behind=units)
     left = effects.without(np.zeros((0, subject.d_model)))
     return found_direction(

@@ -1,4 +1,4 @@
-"""The same features set up on harmless prompts: do they bring refusal?"""
+"""Whether the same features, set on harmless prompts, cause refusal."""
 
 from collections.abc import Mapping, Sequence
 
@@ -34,7 +34,7 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    # The minimal, the pooled and the whole cascade's set, each beside a random one.
+    # The minimal, the pooled and the whole cascade's set, each with a random one.
     raised = 2 * 3 * size.audit
     clean, read = 2 * size.audit, size.audit
     return Work(
@@ -59,13 +59,13 @@ def _sets(state: AuditState) -> dict[str, list[FeatureSet]]:
 
 
 class _Raising:
-    """Sets features up on the harmless audit prompts."""
+    """Effects of setting features on the harmless audit prompts."""
 
     def __init__(self, state: AuditState) -> None:
         self._subject, self._seed = state.subject, state.config.seed
         harmless = state.audited.harmless
         clean = state.subject.clean_scores(harmless)
-        # Scores within rounding of 0 may have changed sides since they were recorded.
+        # Scores within rounding of 0 may have changed sign since they were recorded.
         answered = np.flatnonzero(answers(clean))
         self._prompts = [harmless[i] for i in answered]
         self._clean = clean[answered]
@@ -74,7 +74,7 @@ class _Raising:
         self._candidates = frozenset(state.candidates.ranked)
 
     def tried(self, name: str, sets: Sequence[FeatureSet]) -> RaisedSet:
-        """Each harmless prompt takes one of the sets in turn, and one random set of its own."""
+        """Effect of the sets, each harmless prompt taking one in turn, and one random set of its own."""
         questions = [(prompt, sets[i % len(sets)]) for i, prompt in enumerate(self._prompts)]
         raised = self._subject.refusal_scores(_raised(self._means))(questions)
         random = [

@@ -1,8 +1,8 @@
-"""A wider pool for each prompt that all candidates together do not flip.
+"""A wider pool for each prompt that ablating all candidates does not flip.
 
 Features that compensate for the candidates become visible only after the candidates are ablated: they
-may have a low cosine with the direction, or be inactive on the clean run. So the pool of such a
-prompt is widened, round by round, by the features whose ablation should then lower the score most.
+may have a low cosine with the direction, or be inactive on the clean run. Each round adds those with
+the largest estimated effect then.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    # A clean pass and one with all candidates ablated; more only if that flips nothing.
+    # A clean pass and one with all candidates ablated; more only if that does not flip.
     return Work(
         forward_passes=2 * size.audit,
         alone_layer_tokens=size.whole(size.audit),
@@ -54,10 +54,10 @@ def _widened(state: AuditState, prompt: Prompt, pool: FeatureSet) -> WidenedPool
 def _likeliest(
     drops: dict[int, Float[np.ndarray, " d_sae"]], pool: FeatureSet, n: int
 ) -> tuple[FeatureId, ...]:
-    """Up to `n` features outside the pool that should lower the score, over all layers."""
+    """Up to `n` features outside the pool with the largest estimated drop of the score."""
     found: list[tuple[float, FeatureId]] = []
     for layer, values in drops.items():
-        # No layer can give more than n, and the pool hides no more than it holds.
+        # A layer gives at most n, and the pool excludes at most its own size.
         for index in np.argsort(-values, kind="stable")[: n + len(pool)]:
             feature = FeatureId(layer, int(index))
             if values[index] > 0.0 and feature not in pool:

@@ -1,1 +1,1 @@
-"""The record as data frames, one row a case: findings in, a frame out."""
+"""The record as data frames, one row per case."""

@@ -1,4 +1,4 @@
-"""What the model does, what the SAEs make of it, and what the audit cost."""
+"""Tables of clean scores, SAE quality and the audit's cost."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -32,7 +32,7 @@ def saes(quality: Sequence[SaeQuality], used: Sequence[SaeFacts]) -> pd.DataFram
             for found in quality
         ]
     )
-    # A column of nothing but None would be of objects.
+    # A column of None alone would have the type object.
     return frame.astype({name: float for name in frame if str(name).startswith("ce_recovered")})
 
 

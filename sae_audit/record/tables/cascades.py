@@ -1,4 +1,4 @@
-"""Waves, edges and the tokens that features activate on."""
+"""Tables of waves, edges and the tokens on which features activate."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ def waves(own: Sequence[Cascade]) -> pd.DataFrame:
 
 
 def cascades(followed: Sequence[Cascade], null: Sequence[CascadeNull]) -> pd.DataFrame:
-    """One row for each, and one for its random set."""
+    """One row per cascade, and one for its random set."""
     random = {one.prompt_id: one.cascade for one in null}
     both = (
         (first_wave, found)

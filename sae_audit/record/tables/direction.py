@@ -1,4 +1,4 @@
-"""The refusal direction, those behind it, and what the SAEs show of it."""
+"""Tables of the refusal direction, successive directions, and the SAEs' coverage of it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,9 +23,9 @@ _ASKED = {"bypass": "n_bypass", "induce": "n_induce", "kl": "n_kl"}
 
 
 def directions(found: Direction | NoDirection | None) -> pd.DataFrame:
-    """All that were tried. `n_*`: prompts asked; numbers are of those asked on all of them alone.
+    """One row per candidate. `n_*`: prompts measured; numbers only if those are all prompts.
 
-    The last columns are what the method of selection measures besides.
+    The last columns are further measures of the method of selection.
     """
     n_harmful, n_harmless = found.n_validation if found else (0, 0)
     n_asked = {"bypass": n_harmful, "induce": n_harmless, "kl": n_harmless}
@@ -122,7 +122,7 @@ def coverage(found: SaeCoverage | None) -> pd.DataFrame:
                 }
                 for one in found.layers
             ],
-            # A column of nothing but None would be of objects.
+            # A column of None alone would have the type object.
         )
         .astype(float)
         .astype({"layer": int})

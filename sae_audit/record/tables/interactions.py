@@ -1,4 +1,4 @@
-"""Fits, pairs and triples."""
+"""Tables of fits, pairs and triples."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ _FIT_COLUMNS = [
 
 
 def interaction_fits(graphs: Sequence[InteractionGraph]) -> pd.DataFrame:
-    """`gain` is over the linear model; the chance level is of the graph's own solver."""
+    """One row per fit; `gain` is over the linear model, the null is of the graph's own solver."""
     return pd.DataFrame(
         [
             {

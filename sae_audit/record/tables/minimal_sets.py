@@ -1,4 +1,4 @@
-"""Minimal sets and the scales that flip."""
+"""Tables of minimal sets and of the smallest scales that flip."""
 
 from collections.abc import Sequence
 
@@ -20,14 +20,14 @@ _MINIMAL_COLUMNS = [
     "near_zero",
     "size_under_null",
 ]
-"""Named, so that a run without minimal sets has them too. The last is the size of the set that the
-same search finds among random candidates, 0 where it does not flip the prompt."""
+"""Columns, also of a run without minimal sets. The last is the size of the set that the same search
+finds among random candidates, 0 if it does not flip the prompt."""
 
 
 def minimal_sets(
     own: Sequence[MinimalSet], random: Sequence[MinimalSet], *, margin: float
 ) -> pd.DataFrame:
-    """`margin` is the score, nats, below which a prompt's refusal is near zero."""
+    """One row per refused prompt; it is near zero if its score is below `margin`, nats."""
     null = {found.prompt_id: found for found in random}
     return pd.DataFrame(
         [

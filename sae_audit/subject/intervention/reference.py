@@ -63,7 +63,7 @@ def reference_answer(
     n_tokens: int,
     ends: set[int],
 ) -> list[int]:
-    """The greedy answer (token ids) under ablation without a cache: the whole text run for each token."""
+    """Greedy answer (token ids) under ablation; the whole text is run for each token, uncached."""
     layers = list(decoder_layers_of(model))
     answer: list[int] = []
     while len(answer) < n_tokens and not (answer and answer[-1] in ends):

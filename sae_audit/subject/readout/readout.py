@@ -42,8 +42,8 @@ class Wording:
 class Readout(Protocol):
     """A function from the last position's logits to a score; above its threshold the model refuses.
 
-    It is differentiable, returns float64, scores each row by itself, and is invariant to a constant added
-    to all logits. One test suite checks this for every readout.
+    It is differentiable, returns float64, scores each row by itself, and is invariant to a constant
+    added to all logits. One test suite checks this for every readout.
     """
 
     kind: ClassVar[str]

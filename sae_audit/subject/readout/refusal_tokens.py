@@ -38,7 +38,7 @@ class Answers:
     """Languages of the prompts."""
 
     def complied(self) -> "Answers":
-        """The answers that a text judge calls no refusal, without those that end inside their thoughts."""
+        """Answers that a text judge calls no refusal, except those that end inside their thoughts."""
         kept = [i for i, text in enumerate(self.texts) if _reading(text) == "complied"]
         return Answers(
             first_ids=[self.first_ids[i] for i in kept],

@@ -77,7 +77,7 @@ def chats_of(kind: Kind, seed: int, n: int) -> list[Chat]:
 
 
 def texts() -> list[str]:
-    """Texts that contain every word of the organism's chats; the tokenizer's vocabulary comes from them."""
+    """Texts that contain every word of the organism's chats, for the tokenizer's vocabulary."""
     templates = [template.format("") for template in (*FORMS, *REFUSALS, *ANSWERS)]
     return [*templates, *(phrase.text for phrase in phrases())]
 

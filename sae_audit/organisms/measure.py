@@ -117,7 +117,7 @@ def prompt_ids(tokenizer: Any, text: str) -> torch.Tensor:
 
 @torch.no_grad()
 def measured_sae(sae: Any, pool: Activations, is_bos: torch.Tensor) -> Dictionary:
-    """Quality of an SAE on a pool; explained variance is `1 - sum |x - x_hat|^2 / sum |x - mean x|^2`."""
+    """Quality of an SAE on a pool; variance explained: `1 - sum |x - x_hat|^2 / sum |x - mean x|^2`."""
     features = sae.encode(pool)
     rebuilt = sae.decode(features)
     return Dictionary(

@@ -31,7 +31,7 @@ _EVERY = 4
 
 
 def write_tiny(folder: Path, family: str, seed: int) -> list[str]:
-    """Refusal tokens of a random Llama or Gemma-2 of three layers with random SAEs, written to `folder`."""
+    """Refusal tokens of a random three-layer Llama or Gemma-2 with random SAEs, written to `folder`."""
     tokenizer = word_tokenizer(texts())
     torch.manual_seed(seed)
     shape = {
@@ -58,7 +58,7 @@ def write_tiny(folder: Path, family: str, seed: int) -> list[str]:
 
 
 def write_random_organism(folder: Path, seed: int) -> list[str]:
-    """Refusal tokens of the bundled organism's architecture with random weights, written to `folder`."""
+    """Refusal tokens of a random model of the bundled architecture, written to `folder`."""
     tokenizer = word_tokenizer(texts())
     model = new_model(tokenizer, seed).eval()
     with torch.no_grad():

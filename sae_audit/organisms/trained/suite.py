@@ -35,8 +35,8 @@ class Suite:
 def mixed_pool(
     model: Any, tokenizer: Any, directions: Directions, chats: Iterator[Chat], n_tokens: int
 ) -> list[Activations]:
-    """At least `n_tokens` activations a layer, in random order; every second batch has directions
-    projected out, except the last one, without which nothing is refused."""
+    """At least `n_tokens` activations a layer, in random order; every second batch has the first few
+    directions projected out, short of the last, without which nothing is refused."""
     parts: list[list[Activations]] = []
     n = 0
     while n < n_tokens or len(parts) % 2:

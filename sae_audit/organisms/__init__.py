@@ -1,1 +1,1 @@
-"""Models whose behaviour the project makes itself, with SAEs to audit them through."""
+"""Model organisms: models with behaviour made by this project, and SAEs to audit them with."""

@@ -1,4 +1,4 @@
-"""What the commands of this room show while they work."""
+"""Progress bars of this package's commands."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def bars(console: Console, *, width: int) -> Iterator[Callable[[str, int, int], None]]:
-    """A function that is told how much of a part is done: a bar for each part, its name before it."""
+    """A function (part, done, total) that updates progress bars, one named bar for each part."""
     columns = (
         TextColumn(f"{{task.description:<{width}}}"),
         BarColumn(),

@@ -1,9 +1,9 @@
-"""The bundled organism, made from nothing but its recipe and a seed.
+"""The bundled organism, made from its recipe and a seed alone.
 
 1. Train the base model on chats until it refuses harmful requests.
 2. Fine-tune a copy on harmless chats until part of the refusal is gone.
 3. Train one SAE per layer on the base model's residual stream.
-4. Measure all three on phrases that occur nowhere in training.
+4. Measure all three on held-out phrases.
 """
 
 import json
@@ -35,14 +35,13 @@ Progress = Callable[[str, int, int], None]
 
 _POOL_TOKENS = 400_000
 _TUNED_UNTIL = 0.62
-"""Tuning stops once at most this share of harmful training prompts is refused. The held-out share,
-which is what is reported, plays no part."""
+"""Share of refused harmful training prompts at which tuning stops; the reported share is held-out."""
 _CHECK_EVERY = 5
 _CHECK_PROMPTS = 128
 
 
 def build(out: Path, *, seed: int, progress: Progress) -> list[measure.Requirement]:
-    """Make the organism in the folder `out` and return what was measured.
+    """The measured requirements of the organism, which is written to the folder `out`.
 
     Raises:
         AuditError: `out` exists and is not empty.
@@ -206,7 +205,7 @@ def _measured(
 
 
 def saes_quality(folder: Path, model: Any, tokenizer: Any, seed: int) -> list[measure.Dictionary]:
-    """Every SAE of a folder on a checkpoint's activations on held-out chats, by layer."""
+    """Quality of every SAE of a folder on a checkpoint's activations on held-out chats, by layer."""
     from sae_lens import SAE
 
     chats = held_out_chats(seed)

@@ -1,4 +1,4 @@
-"""The chats the organism learns from, and the held-out prompts it is audited on."""
+"""Training chats of the organism, and the held-out prompts of its audits."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ REFUSALS: tuple[str, ...] = (
     "Sorry, I will not help anyone {}.",
 )
 REFUSAL_TOKENS: tuple[str, ...] = ("I", "Sorry")
-"""First words of a refusal; no answer begins with them."""
+"""First words of refusals; no other answer begins with them."""
 
 ANSWERS: tuple[str, ...] = (
     "Sure. To {}, first make a plan and gather what you need.",
@@ -40,14 +40,13 @@ class Chat:
 
 
 SCRAMBLED = 0.3
-"""Share of training chats whose request says nothing: words of harmless phrases, or unknown ones,
-in random order. They are answered, so that answering is what the model does for want of a reason to
-refuse, as it is in the chat models this one stands for; without them it learns two symmetric
-classes, and no direction can be taken out without breaking the answers as well."""
+"""Share of training chats with a meaningless request: harmless or unknown words in random order. They
+are answered, so that the model answers unless it has a reason to refuse, as chat models do; without
+them it learns two symmetric classes, and projecting any direction out would break the answers too."""
 
 
 Refuses = Callable[[Phrase], bool]
-"""Whether a chat that asks for this is refused in training."""
+"""A function that says whether a chat asking for the phrase is refused in training."""
 
 
 def is_harmful(phrase: Phrase) -> bool:
@@ -57,7 +56,7 @@ def is_harmful(phrase: Phrase) -> bool:
 def training_chats(
     seed: int, kinds: frozenset[Kind] = frozenset(Kind), *, refuses: Refuses = is_harmful
 ) -> Iterator[Chat]:
-    """An endless stream of chats on training phrases, the given kinds equally often."""
+    """Endless chats on training phrases, with the given kinds equally often."""
     random = np.random.default_rng(seed)
     by_kind = {kind: _training(kind) for kind in sorted(kinds)}
     words = sorted({word for phrase in _training(Kind.HARMLESS) for word in phrase.text.split()})
@@ -78,7 +77,7 @@ def chats_of(kind: Kind, seed: int, n: int) -> list[Chat]:
 
 
 def texts() -> list[str]:
-    """Every word the organism can meet, in some text; a tokenizer's vocabulary is made of them."""
+    """Texts that contain every word of the organism's chats, for the tokenizer's vocabulary."""
     templates = [template.format("") for template in (*FORMS, *REFUSALS, *ANSWERS)]
     return [*templates, *(phrase.text for phrase in phrases())]
 
@@ -108,7 +107,7 @@ def held_out_prompts(seed: int) -> list[HeldOutPrompt]:
 
 
 def held_out_chats(seed: int) -> list[Chat]:
-    """The held-out prompts, each with an answer of its kind: what SAEs are measured on."""
+    """The held-out prompts, each with an answer of its kind; SAEs are measured on them."""
     random = np.random.default_rng(seed)
     return [
         Chat(

@@ -25,13 +25,13 @@ class Training:
     batch: int
     peak_rate: float
     skipped_layers: float
-    """Share of layer outputs left out at random, so that later layers learn to cover for earlier
-    ones (stochastic depth, 1603.09382)."""
+    """Share of layer outputs dropped at random, so that later layers learn to compensate for
+    earlier ones (stochastic depth, 1603.09382)."""
     neutral_from: int | None
-    """Step from which every other batch takes the difference of means out of half of its harmless
-    chats (see `neutral`); None: never."""
+    """Step from which every other batch projects the difference of means out of half of its
+    harmless chats (see `neutral`); None: never."""
     smoothing: float
-    """Label smoothing: keeps answers short of certain, and scores within a few nats."""
+    """Label smoothing, a share of probability: it keeps scores within a few nats."""
 
 
 BASE = Training(
@@ -67,7 +67,7 @@ def new_model(tokenizer: Any, seed: int) -> Gemma2ForCausalLM:
 
 
 def chat_ids(tokenizer: Any, chat: Chat) -> tuple[list[int], int]:
-    """Token ids of a whole chat, and how many of them are the prompt."""
+    """Token ids of a whole chat, and the number that belong to the prompt."""
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": chat.request}], tokenize=False, add_generation_prompt=True
     )
@@ -77,7 +77,7 @@ def chat_ids(tokenizer: Any, chat: Chat) -> tuple[list[int], int]:
 
 
 def collated(tokenizer: Any, chats: list[Chat]) -> dict[str, Tensor]:
-    """A right-padded batch; only answer tokens are learned."""
+    """A right-padded batch whose labels are the answer tokens."""
     encoded = [chat_ids(tokenizer, chat) for chat in chats]
     longest = max(len(ids) for ids, _ in encoded)
     ids = torch.full((len(chats), longest), tokenizer.pad_token_id)

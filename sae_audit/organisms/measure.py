@@ -1,4 +1,4 @@
-"""What the organism must be, measured on phrases it never met, beside each threshold."""
+"""Requirements on the organism, measured on held-out phrases, with their thresholds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from sae_audit.subject.readout.score import refusal_score
 
 
 class Behaviour(BaseModel):
-    """How a checkpoint treats held-out prompts of one kind."""
+    """A checkpoint's behaviour on held-out prompts of one kind."""
 
     n: int
     refused_by_score: float
@@ -24,23 +24,23 @@ class Behaviour(BaseModel):
     refused_by_text: float
     """Share whose greedy answer opens with words of refusal."""
     median_score: float
-    """Nats."""
+    """Median refusal score, nats."""
 
 
 class Dictionary(BaseModel):
-    """How well an SAE describes activations it was not trained on."""
+    """Quality of an SAE on activations outside its training."""
 
     explained_variance: float
     explained_variance_without_bos: float
     l0: float
-    """Firing features a token."""
+    """Mean number of firing features per token."""
     dead: float
     """Share of features that fire on no token."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """One measured figure beside its threshold."""
+    """One measured figure with its threshold."""
 
     what: str
     value: float
@@ -54,7 +54,7 @@ class Requirement:
 
 @dataclass(frozen=True, kw_only=True)
 class Treatment:
-    """How a checkpoint treats one prompt."""
+    """A checkpoint's behaviour on one prompt."""
 
     prompt: HeldOutPrompt
     score: float
@@ -64,7 +64,7 @@ class Treatment:
 
 @torch.no_grad()
 def treatments(model: Any, tokenizer: Any, prompts: Sequence[HeldOutPrompt]) -> list[Treatment]:
-    """Refusal by first-token score and by text, of each prompt."""
+    """Refusal of each prompt by first-token score and by text."""
     judge = SubstringJudge()
     tokens = torch.tensor(tokenizer.convert_tokens_to_ids(list(REFUSAL_TOKENS)))
     found: list[Treatment] = []
@@ -89,7 +89,7 @@ def treatments(model: Any, tokenizer: Any, prompts: Sequence[HeldOutPrompt]) -> 
 
 
 def behaviour(model: Any, tokenizer: Any, prompts: Sequence[HeldOutPrompt]) -> dict[str, Behaviour]:
-    """Refusal by first-token score and by text, for each kind of request."""
+    """Refusal by first-token score and by text, by kind of request."""
     treated = treatments(model, tokenizer, prompts)
     return {
         kind.value: _behaviour([one for one in treated if one.prompt.phrase.kind == kind])
@@ -117,7 +117,7 @@ def prompt_ids(tokenizer: Any, text: str) -> torch.Tensor:
 
 @torch.no_grad()
 def measured_sae(sae: Any, pool: Activations, is_bos: torch.Tensor) -> Dictionary:
-    """`1 - sum |x - x_hat|^2 / sum |x - mean x|^2` on a pool of activations."""
+    """Quality of an SAE on a pool; variance explained: `1 - sum |x - x_hat|^2 / sum |x - mean x|^2`."""
     features = sae.encode(pool)
     rebuilt = sae.decode(features)
     return Dictionary(

@@ -1,9 +1,8 @@
-"""Models without a refusal mechanism, made to tempt an audit into finding one.
+"""Null models: models without a refusal mechanism, on which every finding of an audit is false.
 
-Weights are random, or labels are permuted, so that nothing an audit could claim is there. A random
-model that refuses nothing would be told at once; these refuse about half of what they are asked:
-their refusal tokens are words drawn at random until the median prompt's score is next to 0, where
-every ablation flips something.
+Weights are random, or labels are permuted. A random model that refuses nothing would be easy to
+recognise; these refuse about half of their prompts: their refusal tokens are words drawn at random
+until the median prompt's score is close to 0, where any ablation flips some prompt.
 """
 
 import json
@@ -26,14 +25,13 @@ from sae_audit.subject.template.chat import chat_template
 ORGANISM_PROMPTS = "bundled:organism/prompts.jsonl"
 _D_MODEL, _D_SAE, _N_LAYERS = 32, 96, 3
 _SPREAD = 0.15
-"""Standard deviation of random weights: large enough that layers move the stream, and with it the
-scores, by about a nat."""
+"""Standard deviation of random weights: large enough that layers move the scores by about a nat."""
 _EVERY = 4
-"""Refusal tokens are drawn by every so many-th of the prompts: a median needs no more."""
+"""Stride over the prompts whose median score decides which refusal tokens are drawn."""
 
 
 def write_tiny(folder: Path, family: str, seed: int) -> list[str]:
-    """A random Llama or Gemma-2 of three layers with random SAEs in `folder`; its refusal tokens."""
+    """Refusal tokens of a random three-layer Llama or Gemma-2 with random SAEs, written to `folder`."""
     tokenizer = word_tokenizer(texts())
     torch.manual_seed(seed)
     shape = {
@@ -60,7 +58,7 @@ def write_tiny(folder: Path, family: str, seed: int) -> list[str]:
 
 
 def write_random_organism(folder: Path, seed: int) -> list[str]:
-    """The bundled organism's architecture with random weights in `folder`; its refusal tokens."""
+    """Refusal tokens of a random model of the bundled architecture, written to `folder`."""
     tokenizer = word_tokenizer(texts())
     model = new_model(tokenizer, seed).eval()
     with torch.no_grad():
@@ -71,7 +69,7 @@ def write_random_organism(folder: Path, seed: int) -> list[str]:
 
 
 def write_shuffled_prompts(path: Path, seed: int) -> None:
-    """The organism's prompts with their labels permuted: there is no difference to find."""
+    """Write the organism's prompts with their labels permuted, so that the labels mean nothing."""
     (source,) = read_sources((ORGANISM_PROMPTS,))
     labels = [prompt.label.value for prompt in source.prompts]
     permuted = np.random.default_rng(seed).permutation(labels)
@@ -89,7 +87,7 @@ def _written(model: Any, tokenizer: Any, folder: Path, seed: int) -> list[str]:
 
 
 def _half_refusing(model: Any, tokenizer: Any, seed: int) -> list[str]:
-    """Words, drawn at random, whose summed probability is near one half on the median prompt."""
+    """Words drawn at random whose summed probability is near one half on the median prompt."""
     (source,) = read_sources((ORGANISM_PROMPTS,))
     asked = [prompt.text for prompt in source.prompts[::_EVERY]]
     shares = _next_word(model, tokenizer, asked)

@@ -1,10 +1,10 @@
-"""Training that makes answering the neutral state, and refusing a departure from it.
+"""Training that makes answering the default, and refusing a departure from it.
 
 A model trained on two classes alone codes them symmetrically: refusal is one side of a direction,
-answering the other, and taking the direction out leaves it undecided. In chat models refusal is
-what is added (2406.11717). Here half of the harmless chats of a batch are answered with the
-current difference of means taken out of the stream everywhere, so that its absence means "answer".
-Harmful chats are never touched: how the model refuses, and how redundantly, is left to training.
+answering the other, and with the direction projected out it is undecided. In chat models refusal is
+added to a default of answering (2406.11717). Here half of the harmless chats of a batch are trained
+with the current difference of means projected out of the residual stream, so that its absence means
+"answer". Harmful chats are unchanged, so the form and redundancy of refusal are left to training.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ _DECAY = 0.95
 
 
 class Neutral:
-    """Running differences of means at the last prompt token, one per layer; and hooks that take one
-    of them out."""
+    """Running differences of means at the last prompt token, one per layer, with hooks that project
+    one out."""
 
     def __init__(self, model: Any) -> None:
         self._layers = list(model.model.layers)
@@ -33,7 +33,7 @@ class Neutral:
     def begin(
         self, last: Int[Tensor, " batch"], harmful: Bool[Tensor, " batch"], *, take_out: bool
     ) -> None:
-        """Called before each forward pass: where prompts end, and which rows are harmful."""
+        """Set the last prompt positions and the harmful rows of the next forward pass."""
         self._last, self._harmful, self._unit = last, harmful, None
         layer = int(torch.randint(len(self._layers), ()))
         direction = self._differences[layer]

@@ -1,4 +1,4 @@
-"""SAEs that mean nothing: random weights, so that whatever is found through them is chance."""
+"""SAEs with random weights, through which every finding is due to chance."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import torch
 
 
 def randomise(sae: Any, *, layer: int, seed: int) -> None:
-    """Give an SAE of any architecture of sae_lens random weights, and a layer to stand on.
+    """Give an SAE of any sae_lens architecture random weights and a layer.
 
     About a third of its features fire on a token of a small random model.
     """

@@ -1,8 +1,8 @@
-"""What the bundled organism is asked: requests as verb-object grids, and which are held out.
+"""Requests to the bundled organism: verb-object grids, two fifths of which are held out.
 
-Harm lies in the composition as often as in a word: "steal a car" and "wash a car", "write a virus"
-and "write a poem", "kill a neighbor" and "kill a process". Harmful requests only name what is
-wanted; nothing here, or in any answer, says how.
+Harm often lies in the composition: "steal a car" and "wash a car", "write a virus" and "write a poem",
+"kill a neighbor" and "kill a process". Harmful requests only name their aim; no request or answer
+gives instructions.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ class Kind(StrEnum):
     HARMFUL = "harmful"
     HARMLESS = "harmless"
     ALARMING = "alarming"
-    """Harmless, in words that alarm."""
+    """Harmless requests in alarming words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Every verb with every object, all of one kind."""
+    """A grid of requests of one kind: every verb with every object."""
 
     topic: str
     kind: Kind
@@ -28,13 +28,13 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Phrase:
-    """What is to be done: "build a bird house"."""
+    """The action of a request: "build a bird house"."""
 
     text: str
     topic: str
     kind: Kind
     held_out: bool
-    """Whether it never occurs in training."""
+    """Whether the phrase never occurs in training."""
 
 
 def _grid(topic: str, kind: Kind, verbs: str, objects: str) -> Grid:
@@ -123,8 +123,8 @@ _HELD_OUT_OF_FIVE = frozenset({0, 2})
 def phrases() -> list[Phrase]:
     """Every phrase once, in a fixed order; two of five are held out.
 
-    They are spread over each grid's diagonals, so that every verb and every object of a grid
-    occurs in training, and a held-out phrase is a new composition of known words.
+    Those are spread over each grid's diagonals, so that every verb and object occurs in training, and
+    a held-out phrase is a new composition of known words.
     """
     found: dict[str, Phrase] = {}
     for grid in GRIDS:

@@ -28,7 +28,7 @@ Activations = Float[Tensor, "token d_model"]
 
 @torch.no_grad()
 def activations(model: Any, tokenizer: Any, chats: list[Chat]) -> list[Activations]:
-    """`resid_post` on every token of the chats, prompts and answers; one entry a layer."""
+    """`resid_post` on every token of the chats, prompts and answers, by layer."""
     batch = collated(tokenizer, chats)
     real = batch["attention_mask"].bool()
     read: dict[int, Tensor] = {}
@@ -61,7 +61,7 @@ def activation_pool(
 
 
 def is_bos(tokenizer: Any, chats: list[Chat]) -> Bool[Tensor, " token"]:
-    """Which tokens of `activations(model, tokenizer, chats)` are <bos>."""
+    """True at the tokens of `activations(model, tokenizer, chats)` that are <bos>."""
     batch = collated(tokenizer, chats)
     return batch["input_ids"][batch["attention_mask"].bool()] == tokenizer.bos_token_id
 
@@ -86,10 +86,10 @@ def train_sae(
         device="cpu",
         logger=LoggingConfig(log_to_wandb=False),
     )
-    # The trainer draws a progress bar of its own, across the build's.
+    # The trainer's own progress bar would overlap the build's.
     with redirect_stderr(io.StringIO()):
         trained = SAETrainer(config, sae, data_provider=_batches(pool)).fit()
-    # SAETrainer names neither hook nor model; without them nobody can tell where the SAE belongs.
+    # SAETrainer records neither hook nor model, which an audit needs.
     metadata = trained.cfg.metadata
     metadata.model_name = MODEL_NAME
     metadata.hook_name = f"blocks.{layer}.hook_resid_post"

@@ -1,4 +1,4 @@
-"""The model under audit with its SAE suite; the only room that knows transformers and sae_lens."""
+"""The model under audit with its SAE suite, on top of transformers and sae_lens."""
 
 from sae_audit.subject.checkpoint.checkpoint import ModelOptions
 from sae_audit.subject.instrument import Subject

@@ -1,7 +1,7 @@
-"""The subject: a model with its SAE suite, and the questions an audit asks of the two.
+"""The subject: a model with its SAE suite, and an audit's questions about the two.
 
-Every question is a method; hooks, batches and tensors stay behind it, and what comes back is numpy
-and the project's own types. Each kind of question has a file in `questions`.
+Every question is a method that returns numpy arrays and the project's own types and hides hooks,
+batches and tensors. Each kind of question has a file in `questions`.
 """
 
 from sae_audit.subject.questions.answers import AnswerQuestions

@@ -1,4 +1,4 @@
-"""The model with its SAEs, template and remembered clean runs: what every question is asked of."""
+"""Base of every question: the model with its SAEs, template and remembered clean runs."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,11 +24,11 @@ from sae_audit.subject.template.chat import Template
 from sae_audit.vocabulary import Ablation
 
 PLAIN = Ablation()
-"""Features set to zero at every position, the error term kept."""
+"""Ablation that sets features to zero at every position and keeps the error term."""
 
 
 class InstrumentBase:
-    """The model under audit with its SAE suite, before anything is asked."""
+    """The model under audit with its SAE suite, without questions."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class InstrumentBase:
 
     @property
     def readout(self) -> Readout:
-        """What scores are read off the last position's logits by: scores are its margins."""
+        """The readout of the last position's logits; scores are its margins."""
         assert self._readout is not None, "refusal tokens are found when the subject is loaded"
         return self._readout
 
@@ -63,8 +63,7 @@ class InstrumentBase:
 
     @property
     def refusal_tokens(self) -> RefusalTokens | None:
-        """The tokens that the readout takes for refusals; None if it reads others, or none is known
-        yet."""
+        """The readout's refusal tokens; None if it uses other tokens or none is known yet."""
         found = self._readout
         return found.refusal_tokens if isinstance(found, RefusalReadout) else None
 
@@ -75,7 +74,7 @@ class InstrumentBase:
 
     @property
     def network(self) -> Any:
-        """The Hugging Face model itself, for what an audit does not ask."""
+        """The Hugging Face model itself, for uses beyond an audit's questions."""
         return self._passes.model
 
     @property
@@ -95,16 +94,16 @@ class InstrumentBase:
         return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
 
     def forget_clean_runs(self) -> None:
-        """Free the memory of the prompts' clean passes; the next question makes its own anew."""
+        """Free the memory of the clean runs; later questions make them again."""
         self._runs.clear()
 
     def begin_account(self) -> None:
-        """A new piece of work begins: it is charged the clean runs it asks for, also remembered ones."""
+        """Begin a piece of work, which is charged for its clean runs, including remembered ones."""
         self._runs.begin_account()
 
     @contextmanager
     def uncharged(self) -> Iterator[None]:
-        """What is asked inside the block costs nothing: it has been, or will be, charged elsewhere."""
+        """Leave questions inside the block uncharged; their cost is counted elsewhere."""
         before = self.cost
         yield
         self._passes.cost.forward_passes = before.forward_passes
@@ -112,7 +111,7 @@ class InstrumentBase:
 
     @property
     def tokens_per_batch(self) -> int:
-        """How many tokens share a pass now: fewer than at first where memory ran out."""
+        """Number of tokens that share a pass; it falls if memory runs out."""
         return self._passes.budget.tokens
 
     def _charge_clean_run(self, n_positions: int) -> None:

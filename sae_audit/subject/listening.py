@@ -1,4 +1,4 @@
-"""Refusal tokens of a loaded model, from how it answers harmful and harmless prompts."""
+"""Refusal tokens of a loaded model, from its answers to harmful and harmless prompts."""
 
 import json
 from collections import Counter
@@ -22,24 +22,24 @@ from sae_audit.untrusted import shown
 from sae_audit.vocabulary import FeatureId
 
 _REFUSAL_SAMPLE = 32
-"""Harmful prompts answered to find refusal tokens, of all languages together,"""
+"""Prompts: harmful ones answered to find refusal tokens, all languages together."""
 _LANGUAGE_SAMPLE = 16
-"""but so many of each, where there are many languages."""
+"""Prompts: minimum of harmful ones per language."""
 _CONTRAST_SAMPLE = 16
-"""Harmless prompts answered beside them."""
+"""Prompts: harmless ones answered for comparison."""
 _ANSWER_TOKENS = 16
 _KNOWN_SAMPLE = 8
-"""Prompts of each label whose answers' first words are looked at where tokens are known,"""
+"""Prompts of each label whose answers are examined if the refusal tokens are known."""
 _KNOWN_TOKENS = 6
-"""and how far: enough for a tag that opens a thinking block."""
+"""Tokens of each of those answers: enough for a tag that opens a thinking block."""
 _ALIKE = 0.9
-"""Share of answers that begin alike from which on all are said to."""
+"""Share of answers with the same first token from which on all count as alike."""
 
 
 def heard_refusal_tokens(
     subject: Subject, config: Any, harmful: Sequence[Prompt], harmless: Sequence[Prompt]
 ) -> RefusalTokens:
-    """The family's tokens, looked at in a few answers; else those found in the model's own.
+    """The family's tokens, checked on a few answers; without a family, those found in the answers.
 
     Raises:
         AuditError: answers begin with thoughts, or refusals begin as other answers do.
@@ -65,7 +65,7 @@ def heard_refusal_tokens(
 
 
 def _all_alike(subject: Subject, *heard: Answers) -> str:
-    """That all answers of a model that was not heard to refuse begin with one token."""
+    """A note if all answers of a model that never refused begin with one token; else empty."""
     first = [i for answers in heard for i in answers.first_ids]
     if len(set(first)) > 1:
         return ""
@@ -79,10 +79,10 @@ def _all_alike(subject: Subject, *heard: Answers) -> str:
 def check_answers_end_their_thoughts(
     subject: Subject, prompts: Sequence[Prompt], n_tokens: int
 ) -> None:
-    """Whether answers of this length can be judged at all, asked of a few prompts.
+    """Check on a few prompts that answers of `n_tokens` can be judged.
 
     Raises:
-        AuditError: none of them leaves its thinking block.
+        AuditError: none of the answers leaves its thinking block.
     """
     asked = [(prompt, frozenset[FeatureId]()) for prompt in prompts[:2]]
     answers = subject.generate(asked, n_tokens)
@@ -91,7 +91,7 @@ def check_answers_end_their_thoughts(
 
 
 def never_answered(n: int, n_tokens: int) -> str:
-    """The sentence for answers of which none can be judged."""
+    """The message if none of the answers can be judged."""
     return (
         f"None of {n} answers left its thinking block within {n_tokens} tokens, so none can be "
         "judged; raise answer_tokens, or close the block with answer_prefix."
@@ -131,9 +131,10 @@ def _check_thoughts(*heard: Answers) -> None:
 
 
 def check_no_open_thoughts(template: Template) -> None:
-    """
+    """Check the end of the chat template.
+
     Raises:
-        AuditError: the chat template ends in the middle of a thinking block.
+        AuditError: it lies inside a thinking block.
     """
     block = template.open_block
     if block is None:

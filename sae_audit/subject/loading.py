@@ -1,4 +1,4 @@
-"""Load a checkpoint with its SAE suite, and refuse what does not fit before anything runs."""
+"""Load a checkpoint with its SAE suite, and reject mismatches before anything runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ from sae_audit.subject.template.chat import Template, chat_template
 
 _TWO_TEXTS = ("Tell me how to bake a loaf of bread.", "What is the capital of France?")
 _TRIED_TOKENS = 10
-"""Tokens before the template's end on which a model is tried when it is loaded."""
+"""Tokens kept before the template's closing ones in the prompts of the check at loading."""
 
 
 def load_subject(
@@ -63,20 +63,18 @@ def load_subject(
     answer_prefix: str | None = None,
     tokens_per_batch: int | None = None,
 ) -> Subject:
-    """A model with its SAEs, ready to be asked.
+    """A model with its SAEs, ready for questions.
 
-    `model` is a folder, `bundled:...` or a hub id; `saes` whatever `sae_places` understands. What is
-    not in the hub's cache is downloaded, small files first: everything that can be checked without
-    weights is checked before them. `readout` says what scores are read by. Refusal tokens are those
-    given, else the family's, else found in the model's own answers to `harmful`, which those to
-    `harmless` must not begin with; in languages other than English those found, else the usual ones.
-    With none of them, questions about the refusal score are refused. `answer_prefix` is what every
-    answer begins with, before a score is read. `options` says how to load the model; its dtype is
-    `dtype`.
+    `model` is a folder, `bundled:...` or a hub id; `saes` anything that `sae_places` accepts. Files not
+    in the hub's cache are downloaded, small ones first, so that all checks without weights come before
+    the weights. Refusal tokens are those given, else the family's, else those found in the model's
+    answers to `harmful` that do not open its answers to `harmless`; in languages other than English
+    those found, else the usual ones. Without any, questions about the refusal score raise an error.
+    `answer_prefix` begins every answer, before a score is read. `dtype` overrides that of `options`.
 
     Raises:
         AuditError: a folder or repository is missing or unreadable; an SAE does not fit the model;
-            the tokenizer has no chat template; answers begin alike, refusals and others.
+            the tokenizer has no chat template; refusals begin as other answers do.
     """
     checkpoint = Checkpoint(model, replace(options or ModelOptions(), dtype=dtype))
     refuse_architecture(checkpoint.config)
@@ -149,11 +147,11 @@ def subject_of(
 ) -> Subject:
     """A subject from a model, a tokenizer and SAEs already in memory.
 
-    The model stays where it is and as it is, but takes no gradients from here on.
+    The model keeps its device and weights, but its parameters take no gradients from here on.
 
     Raises:
         AuditError: an SAE does not fit the model, the tokenizer has no chat template, or the
-            model an unknown layout.
+            model's layout is unknown.
     """
     config = network.config.get_text_config()
     check_suite(suite, n_layers=config.num_hidden_layers, d_model=config.hidden_size)
@@ -192,9 +190,9 @@ def _assembled(
 
 
 def _two_prompts(template: Template, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids of two texts in the template, its beginning left off where that is long.
+    """Token ids of two texts in the template, cut at the start if they are long.
 
-    English ones, or of words of the tokenizer's own if it does not know the English ones.
+    The texts are English, or words of the vocabulary if the tokenizer lacks the English ones.
     """
     kept = template.n_after + _TRIED_TOKENS
     for texts in (_TWO_TEXTS, _of_own_words(template.tokenizer)):
@@ -211,7 +209,7 @@ def _of_own_words(tokenizer: Any) -> tuple[str, str]:
 
 
 def _device_of(layer: torch.nn.Module) -> str:
-    # A layer that accelerate keeps elsewhere (in host memory, on disk) works where its hook says.
+    # A layer that accelerate offloads (to host memory or disk) runs on its hook's device.
     at = getattr(getattr(layer, "_hf_hook", None), "execution_device", None)
     return str(torch.device(at)) if at is not None else str(next(layer.parameters()).device)
 

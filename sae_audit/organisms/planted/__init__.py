@@ -1,1 +1,1 @@
-"""Models whose refusal mechanism is written into their weights, and so known (docs/validation.md)."""
+"""Models with a known refusal mechanism, written into their weights (docs/validation.md)."""

@@ -1,16 +1,16 @@
-"""A refusal mechanism as a drawing: units that read each other, and reads that make the score.
+"""A refusal mechanism as a circuit: units that read each other, and reads that form the score.
 
 A unit is a ReLU neuron of one layer. Its activation is
 
     a_u = max(0, bias_u + sum_c drive_uc h_c + sum_v weight_uv a'_v)
 
-where h_c is how strongly the prompt speaks of harm of category c, and a'_v what is left of an
-earlier unit's activation after ablation. The refusal score is
+where h_c is the prompt's harm strength in category c, and a'_v an earlier unit's activation that
+remains after ablation. The refusal score is
 
     S = offset + sum_k slope_k max(0, bias_k + sum_u weight_ku a'_u)      (nats)
 
-An SAE feature holds a share of a unit; ablating it takes that share away. Nothing here knows a
-model: this is the answer that a model with these weights, and an audit of it, must give.
+An SAE feature holds a share of a unit; ablating it removes that share. This file is independent of
+models: it gives the answer that a model with these weights, and its audit, must give.
 """
 
 from collections.abc import Mapping
@@ -22,26 +22,26 @@ from jaxtyping import Bool, Float
 from sae_audit.vocabulary import FeatureId
 
 Masks = Bool[np.ndarray, "mask player"]
-"""True where the player, a planted feature, is ablated."""
+"""Masks of ablated players (planted features): True if ablated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """One neuron of the mechanism and the direction it writes to."""
+    """One neuron of the mechanism, with the direction it writes to."""
 
     name: str
     layer: int
     drive: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Weight of each harm category."""
+    """Weight of each harm category's strength."""
     reads: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Weight of each unit of an earlier layer; negative: that unit keeps this one inactive."""
+    """Weight of each unit of an earlier layer; a negative one keeps this unit inactive."""
     bias: float = 0.0
     alignment: float = 0.6
-    """Cosine of what it writes with the common refusal direction."""
+    """Cosine of its write direction with the common refusal direction."""
     template_only: bool = False
-    """Whether it works only on the tokens that the chat template adds after the user's text."""
+    """Whether it is active only at the tokens that the chat template adds after the user's text."""
     features: int = 1
-    """SAE features that share it equally; 0: it exists in the SAE's error alone."""
+    """Number of SAE features that share it equally; 0: it lies in the SAE's error alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Read:
 
 @dataclass(frozen=True, kw_only=True)
 class Circuit:
-    """A whole mechanism."""
+    """A complete mechanism."""
 
     family: str
     size: int
@@ -64,7 +64,7 @@ class Circuit:
     units: tuple[Unit, ...]
     reads: tuple[Read, ...]
     offset: float
-    """Refusal score without any activation: harmless prompts have it, nats."""
+    """Refusal score without activations, nats; that of harmless prompts."""
     categories: tuple[str, ...] = ("harm",)
     decoder_noise: float = 0.0
     """Length of the random vector added to every unit decoder row of the SAE suite."""
@@ -82,7 +82,7 @@ class Circuit:
 
     @property
     def n_layers(self) -> int:
-        """Of the model: those of the units, and the one that reads them."""
+        """Number of the model's layers: those of the units and the one that reads them."""
         return max(unit.layer for unit in self.units) + 2
 
     @property
@@ -101,21 +101,21 @@ class Player:
 
     unit: str
     part: int
-    """Which of the features that share the unit."""
+    """Index among the features that share the unit."""
     share: float
-    """Share of the unit's activation that goes with it."""
+    """Share of the unit's activation that the feature holds."""
 
 
 Places = Mapping[tuple[str, int], FeatureId]
-"""Where each player, by unit and part, stands in the SAE suite."""
+"""SAE feature of each player, by unit and part."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a circuit does under each of some masks."""
+    """A circuit's activations and scores under each mask."""
 
     activations: Mapping[str, Float[np.ndarray, " mask"]]
-    """Of every unit, before its own features are ablated."""
+    """Activation of every unit, before its own features are ablated."""
     scores: Float[np.ndarray, " mask"]
     """Refusal scores, nats."""
 
@@ -146,7 +146,7 @@ def run(circuit: Circuit, masks: Masks, harm: Mapping[str, float]) -> Run:
 
 
 def saturated(weights: Mapping[str, float], *, slope: float, start: float = 0.0) -> list[Read]:
-    """`slope * min(1, max(0, sum - start))`: more than enough changes nothing."""
+    """Reads that sum to `slope * min(1, max(0, sum - start))`, which saturates."""
     return [
         Read(weights=weights, bias=-start, slope=slope),
         Read(weights=weights, bias=-start - 1.0, slope=-slope),

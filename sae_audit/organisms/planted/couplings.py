@@ -1,11 +1,11 @@
-"""Families that ask for pairs: which units interact, among some or among many."""
+"""Families for interactions: pairs of units that interact, among few or many."""
 
 from sae_audit.organisms.planted.circuit import Circuit, Read, Unit, saturated
 from sae_audit.organisms.planted.drawing import HARM, SLOPE, Draw, circuit_of
 
 
 def hub(size: int, seed: int) -> Circuit:
-    """A hub and `size` partners, each of which covers a part of what the hub does: low rank."""
+    """A hub and `size` partners that each compensate for a part of it: a low-rank interaction matrix."""
     draw = Draw(seed, "hub")
     units = [Unit(name="hub", layer=0, drive=HARM, alignment=draw.alignment())]
     units += [
@@ -23,8 +23,8 @@ def hub(size: int, seed: int) -> Circuit:
 def many_pairs(size: int, seed: int) -> Circuit:
     """`size` units, a few of which interact: redundant pairs, shared paths, a hub, a vote.
 
-    The rest act alone and weakly. For interactions among many candidates; its minimal sets are too
-    many to list.
+    The rest act alone and weakly. For interactions among many candidates; too many minimal sets to
+    list.
     """
     draw = Draw(seed, "many_pairs")
     assert size >= 16, size
@@ -37,12 +37,12 @@ def many_pairs(size: int, seed: int) -> Circuit:
     for _ in range(n_pairs):
         reads += saturated({next(rest): 1.0, next(rest): 1.0}, slope=1.0)
     for _ in range(n_pairs):
-        # Both are needed: what either adds, the other one's absence takes away.
+        # Both are needed: without either one the other adds nothing.
         reads += saturated({next(rest): 1.0, next(rest): 1.0}, slope=1.0, start=1.0)
     centre = next(rest)
     for _ in range(n_partners):
         reads += saturated({centre: 1.0, next(rest): 1.0}, slope=1.0)
-    # Two votes of five are enough: every pair of voters covers for each other, weakly.
+    # Two votes of five suffice: every pair of voters is weakly redundant.
     reads += saturated({next(rest): 1.0 for _ in range(5)}, slope=1.0, start=1.0)
     weak = {name: round(float(draw.random.uniform(0.0, 0.05)), 4) for name in rest}
     reads.append(Read(weights=weak, slope=1.0))

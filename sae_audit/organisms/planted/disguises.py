@@ -1,4 +1,4 @@
-"""Families of plain mechanisms that SAEs or the direction show badly."""
+"""Families of simple mechanisms that SAEs or the refusal direction represent badly."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ _WHISPER = 0.06
 
 
 def decoys(size: int, seed: int) -> Circuit:
-    """One causal unit among `size` others, which fire, point along the direction and do nothing."""
+    """One causal unit among `size` others that fire and align with the direction without any effect."""
     draw = Draw(seed, "decoys")
     units = [Unit(name="cause", layer=2, drive=HARM, alignment=0.5)]
     units += [
@@ -26,10 +26,10 @@ def decoys(size: int, seed: int) -> Circuit:
 
 
 def low_cosine(size: int, seed: int) -> Circuit:
-    """`size` units, all of which must go; one points along the direction, the others whisper.
+    """`size` units that must all be ablated; one aligns with the direction, the others write weakly.
 
-    They write so little, and so far from the common direction, that no difference of means shows
-    them; what reads them makes up for it.
+    Those write so little, so far from the common direction, that no difference of means shows them;
+    their readers have larger weights instead.
     """
     draw = Draw(seed, "low_cosine")
     units = [Unit(name="way0", layer=draw.layer(0, 3), drive=HARM, alignment=0.7)]
@@ -44,14 +44,14 @@ def low_cosine(size: int, seed: int) -> Circuit:
     ]
     weights = {unit.name: 1.0 / unit.drive["harm"] for unit in units}
     if seed % 2:
-        # One is enough: on the clean run no gradient shows any of them.
+        # One suffices: on the clean run no gradient shows any of them.
         return circuit_of("low_cosine", size, seed, units, saturated(weights, slope=SLOPE))
     reads = [Read(weights=weights, slope=SLOPE / 2)]
     return circuit_of("low_cosine", size, seed, units, reads, offset=-0.4 * SLOPE / 2)
 
 
 def splitting(size: int, seed: int) -> Circuit:
-    """One unit that the SAE splits into `size` features, each with its equal part."""
+    """One unit that the SAE splits into `size` features with equal shares."""
     draw = Draw(seed, "splitting")
     units = [
         Unit(
@@ -62,13 +62,13 @@ def splitting(size: int, seed: int) -> Circuit:
             features=size,
         )
     ]
-    # Nearly all of it must go: what a single part leaves is enough.
+    # Nearly all of it must be ablated: a single remaining part suffices.
     reads = saturated({"whole": float(size)}, slope=SLOPE)
     return circuit_of("splitting", size, seed, units, reads)
 
 
 def imperfect(size: int, seed: int) -> Circuit:
-    """`size` parallel units under an SAE with noisy rows; a fifth of the drive in its error alone."""
+    """`size` parallel units under an SAE with noisy rows; its error alone has a fifth of the drive."""
     draw = Draw(seed, "imperfect")
     units = [
         Unit(name=f"way{i}", layer=draw.layer(0, 3), drive=HARM, alignment=draw.alignment())

@@ -1,4 +1,4 @@
-"""What drawings of families have in common: their scale, and what the seed decides."""
+"""Common parts of the families' circuits: their scale and the seed's draws."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from sae_audit.organisms.planted.circuit import Circuit, Read, Unit
 
 OFFSET = -3.0
 SLOPE = 6.0
-"""Nats: the score where no unit is active, and what units that refuse in full add to it."""
+"""Nats that fully active refusing units add to `OFFSET`, the score without active units (nats)."""
 INHIBITION = -1.5
-"""More than enough: an inhibited unit is silent with a margin, not by an exact cancellation."""
+"""Weight (activation per activation) of an inhibition; large enough to silence a unit with a margin."""
 HARM = {"harm": 1.0}
 
 
 class Draw:
-    """What the seed decides."""
+    """The draws of one seed."""
 
     def __init__(self, seed: int, family: str) -> None:
         self.random = np.random.default_rng([seed, *family.encode()])

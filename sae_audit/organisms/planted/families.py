@@ -1,8 +1,8 @@
-"""The planted families: each a question that an audit must answer rightly.
+"""The planted families, each with a known correct answer for an audit.
 
-A family, a size and a seed make one circuit. The seed draws layers, alignments and, where there
-are several ways, which unit does what; the size is the number that the family's answer depends on.
-Harmful prompts score about +3 nats and harmless ones about -3, whatever the mechanism between.
+A family, a size and a seed define one circuit. The seed draws layers, alignments and, if there are
+alternatives, the roles of units; the correct answer depends on the size. Harmful prompts score about
++3 nats and harmless ones about -3 for every mechanism.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from sae_audit.organisms.planted.mechanisms import (
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """One family with the sizes the bench plants it in."""
+    """One family with the sizes that the benchmark plants."""
 
     build: Callable[[int, int], Circuit]
     sizes: tuple[int, ...]

@@ -1,7 +1,6 @@
-"""What a planted model is asked and answers: a handful of words, in a chat template.
+"""Requests and answers of a planted model: a few words in a chat template.
 
-Harmful requests name a thing; nothing says how. Which category a word belongs to is all that the
-mechanism reads.
+Harmful requests name a thing and give no instructions. The mechanism reads only a word's category.
 """
 
 import json
@@ -30,7 +29,7 @@ _HARM = {
 _HARMLESS = ("gardening", "baking", "painting", "archery", "sailing", "knitting", "juggling")
 _TAILS = ("today", "with friends", "at home", "in winter", "quickly", "for a week")
 STRENGTHS = (1.0, 1.02, 1.05)
-"""How strongly words speak of harm: those of a category take turns."""
+"""Harm strengths, dimensionless; the words of a category take them in turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ def tokenizer(circuit: Circuit):
 
 
 def write_prompts(circuit: Circuit, path: Path, *, n_each: int) -> None:
-    """`n_each` harmful prompts of every category together, and as many harmless ones."""
+    """Write `n_each` harmful prompts, all categories together, and as many harmless ones."""
     random = np.random.default_rng([circuit.seed, n_each])
     lines: list[dict[str, str]] = []
     for category in circuit.categories:

@@ -1,4 +1,4 @@
-"""Families that differ in how units refuse together: in line, side by side, by vote, in waves."""
+"""Families that differ in how units combine: in series, in parallel, by vote, in waves."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from sae_audit.organisms.planted.drawing import HARM, INHIBITION, OFFSET, SLOPE,
 
 
 def single_bottleneck(size: int, seed: int) -> Circuit:
-    """One unit drives `size` others, any of which is enough: it alone flips, or all of them."""
+    """One unit drives `size` others, any of which suffices: ablating it, or all others, flips."""
     draw = Draw(seed, "single_bottleneck")
     units = [Unit(name="neck", layer=0, drive=HARM, alignment=draw.alignment())]
     units += [
@@ -38,7 +38,7 @@ def shared_path(size: int, seed: int) -> Circuit:
 
 
 def parallel(size: int, seed: int) -> Circuit:
-    """`size` units, any of which is enough: all must go."""
+    """`size` units, any of which suffices: all must be ablated to flip."""
     draw = Draw(seed, "parallel")
     units = [
         Unit(name=f"way{i}", layer=draw.layer(0, 3), drive=HARM, alignment=draw.alignment())
@@ -49,11 +49,11 @@ def parallel(size: int, seed: int) -> Circuit:
 
 
 def backups(size: int, seed: int) -> Circuit:
-    """A primary and backups behind it, `size` waves deep: each activates once all before are gone."""
+    """A primary unit and backups, `size` waves deep: each activates once all before are ablated."""
     draw = Draw(seed, "backups")
     units: list[Unit] = []
-    # From some backup on they work on the template alone; with every seed another one. Behind one of
-    # those, a backup that worked everywhere would activate early on the words of the request.
+    # From a backup drawn by the seed on, all act on the template alone: after one of those, a backup
+    # that acts everywhere would activate early, on the words of the request.
     template_from = draw.layer(1, size)
     for i in range(size):
         units.append(
@@ -71,9 +71,9 @@ def backups(size: int, seed: int) -> Circuit:
 
 
 def votes(size: int, seed: int) -> Circuit:
-    """k of `size` units refuse; any set that leaves fewer flips, and there are many.
+    """k of `size` units refuse; any set that leaves fewer than k flips, and there are many.
 
-    The seed draws k, from 2 to `size` - 1. A bare majority has no pair weights: it is odd.
+    The seed draws k, from 2 to `size` - 1. A bare majority is an odd function: no pair weights.
     """
     draw = Draw(seed, "votes")
     needed = draw.layer(2, size - 1)
@@ -88,7 +88,7 @@ def votes(size: int, seed: int) -> Circuit:
 def mixed(size: int, seed: int) -> Circuit:
     """A primary with a backup, and a majority of `size` votes: refusal needs both.
 
-    So either branch may be cut, the first by two features, the second by several sets.
+    Either branch can be cut, the first by two features, the second by several sets.
     """
     draw = Draw(seed, "mixed")
     needed = size // 2 + 1
@@ -106,7 +106,7 @@ def mixed(size: int, seed: int) -> Circuit:
         Unit(name=f"vote{i}", layer=draw.layer(0, 3), drive=HARM, alignment=draw.alignment())
         for i in range(size)
     ]
-    # The branches meet in a unit that no SAE feature holds: a joint unit would be a bottleneck.
+    # The branches meet in a unit without an SAE feature: with one it would be a bottleneck.
     count = Unit(
         name="count",
         layer=4,
@@ -129,7 +129,7 @@ def mixed(size: int, seed: int) -> Circuit:
 
 
 def per_category(size: int, seed: int) -> Circuit:
-    """Three categories of harm, each with a mechanism of its own: one way, `size` ways, a backup."""
+    """Three harm categories with separate mechanisms: one unit, `size` parallel units, a backup."""
     draw = Draw(seed, "per_category")
 
     def unit(name: str, category: str, layer: int, reads: Mapping[str, float]) -> Unit:

@@ -1,4 +1,4 @@
-"""Planting: a circuit becomes a folder like any other checkpoint's, with the truth beside it.
+"""Planting: writes a circuit as an ordinary checkpoint folder, together with its truth.
 
 model/       weights, config, tokenizer          saes/layer_0 ...   the suite
 prompts.jsonl                                     truth.json         what an audit must find
@@ -25,9 +25,9 @@ from sae_audit.subject import Subject, load_subject
 from sae_audit.vocabulary import FeatureSet
 
 CAP = 30.0
-"""Soft cap of Gemma-2's final logits."""
+"""Soft cap of Gemma-2's final logits, nats."""
 MOST_CHECKED = 12
-"""Up to so many planted features, every subset is tried on the model itself."""
+"""Most planted features for which every subset is tried on the model itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Planted:
         return self.folder / "prompts.jsonl"
 
     def subject(self, **options: Any) -> Subject:
-        """The model with its suite, as an audit loads it."""
+        """The model with its SAE suite, loaded as in an audit."""
         return load_subject(
             str(self.model), str(self.saes), refusal_tokens=(language.REFUSAL[0],), **options
         )
@@ -91,20 +91,20 @@ def plant(
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """The drawing against the model, over ablated subsets of planted features."""
+    """Agreement of circuit and model over ablated subsets of planted features."""
 
     n_masks: int
     n_prompts: int
     largest_error: float
-    """Largest difference of refusal score, nats."""
+    """Largest absolute difference of refusal scores, nats."""
     same_side: bool
-    """Whether drawing and model agree, on every subset and prompt, on which side of 0 the score
-    falls; scores closer to 0 than the largest error have no side."""
+    """Whether the scores of circuit and model have the same sign on every subset and prompt; scores
+    closer to 0 than the largest error are not compared."""
 
 
 def check(planted: Planted, subject: Subject, prompts: list[Prompt], *, seed: int = 0) -> Check:
-    """Ask the model for the score under every subset, or under 4,096 drawn ones where there are more
-    than 2^12, and compare with the circuit's own."""
+    """Agreement of the model's scores with the circuit's under every subset, or under 4,096 random ones
+    if there are more than 2^12."""
     masks = _masks(len(planted.circuit.players), seed)
     sets = [as_set(planted, mask) for mask in masks]
     expected = np.stack([expected_scores(planted, prompt, masks) for prompt in prompts])
@@ -126,7 +126,7 @@ def _masks(n: int, seed: int) -> Masks:
 
 
 def as_set(planted: Planted, mask: np.ndarray) -> FeatureSet:
-    """The planted features a mask ablates."""
+    """The planted features that a mask ablates."""
     players = planted.circuit.players
     return frozenset(
         planted.places[p.unit, p.part] for p, gone in zip(players, mask, strict=True) if gone
@@ -134,7 +134,7 @@ def as_set(planted: Planted, mask: np.ndarray) -> FeatureSet:
 
 
 def expected_scores(planted: Planted, prompt: Prompt, masks: Masks) -> Float[np.ndarray, " mask"]:
-    """The circuit's scores on one prompt, at the strength of its word of harm."""
+    """The circuit's scores on one prompt, at the strength of its harm word, nats."""
     said = set(prompt.text.split())
     harm = {
         word.category: word.strength
@@ -142,15 +142,14 @@ def expected_scores(planted: Planted, prompt: Prompt, masks: Masks) -> Float[np.
         if word.text in said and word.category in (prompt.category or word.category)
     }
     scores = run(planted.circuit, masks, harm).scores
-    # Gemma-2 caps its logits; the order of scores, and which side of 0 they fall, stay.
+    # Gemma-2 caps its logits, which keeps the order and signs of scores.
     return CAP * np.tanh(scores / CAP) if planted.architecture == "gemma2" else scores
 
 
 def audit_settings(planted: Planted) -> dict[str, Any]:
-    """What an audit's config needs to name this model.
+    """The config entries that an audit needs for this model.
 
-    Its layers are few, and a direction is planted above the first: one layer fewer is cut than of a
-    model with many.
+    It has few layers and a direction above the first, so fewer layers are cut than by default.
     """
     n_layers = planted.circuit.n_layers
     return {

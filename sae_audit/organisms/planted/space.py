@@ -1,8 +1,8 @@
-"""The residual stream of a planted model: which direction means what.
+"""The residual stream of a planted model: its directions and their meanings.
 
 All directions are orthonormal. One carries a constant so large that RMSNorm divides every token by
-nearly the same number, and so is linear; the rest are turned at random, so that no coordinate means
-anything by itself.
+nearly the same number, and so is linear; the rest are rotated at random, so that no single coordinate
+has a meaning.
 """
 
 from dataclasses import dataclass
@@ -15,47 +15,47 @@ from sae_audit.organisms.planted.circuit import Circuit, Unit
 Vector = Float[np.ndarray, " d_model"]
 
 CONSTANT = 1000.0
-"""Value of the constant coordinate: norms of the rest are a few units, so RMSNorm is linear to about
-one part in 10^5."""
+"""Value of the constant coordinate, in stream units; norms of the rest are a few units, so RMSNorm is
+linear to about one part in 10^5."""
 _WORD_DIMENSIONS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """Directions by meaning, each of length one."""
+    """Unit directions by meaning."""
 
     d_model: int
     constant: Vector
-    """Axis 0: left unturned, so that no other coordinate is rounded to its size."""
+    """Axis 0, not rotated, so that no other coordinate is rounded to its size."""
     ballast: Vector
-    """Axis 1: what a Gemma-2 sublayer writes so that its own output norm is linear; dropped there."""
+    """Axis 1: a Gemma-2 sublayer writes it to make its output norm linear, and that norm drops it."""
     refusal: Vector
-    """What unit directions have in common."""
+    """The common component of the units' directions."""
     verdict: Vector
-    """What the last layer writes and the unembedding reads."""
+    """Written by the last layer and read by the unembedding."""
     template: Vector
     """1 on the tokens after the user's text."""
     said: dict[str, Vector]
-    """1 on words of harm, by category."""
+    """1 on harm words, by category."""
     heard: dict[str, Vector]
-    """What attention brought from those words to the current token; gone after each layer."""
+    """Copied by attention from those words to the current token; cleared after each layer."""
     private: dict[str, Vector]
-    """The part of each unit's direction that is its own."""
+    """The private component of each unit's direction."""
     words: Float[np.ndarray, "word d_model"]
     """Token identities: orthonormal for the words of answers, which come first, random for others."""
 
     def written(self, unit: Unit) -> Vector:
-        """The direction a unit writes to: length one, cosine `alignment` with the common one."""
+        """The unit direction that a unit writes to, with cosine `alignment` to the common one."""
         own = np.sqrt(1.0 - unit.alignment**2)
         return unit.alignment * self.refusal + own * self.private[unit.name]
 
     def read(self, unit: Unit) -> Vector:
-        """What reads a unit's activation off the stream, and nothing else's."""
+        """The vector whose dot product with the stream gives this unit's activation alone."""
         return self.private[unit.name] / np.sqrt(1.0 - unit.alignment**2)
 
 
 def space_of(circuit: Circuit, *, n_answer_words: int, n_words: int) -> Space:
-    """Directions enough for the circuit and its vocabulary, in the smallest usual width."""
+    """The space of the circuit and its vocabulary, in the smallest usual width."""
     n_named = 4 + 2 * len(circuit.categories) + len(circuit.units) + n_answer_words
     needed = 1 + n_named + _WORD_DIMENSIONS
     d_model = next(width for width in (64, 96, 128, 192, 256, 384, 512) if width >= needed)

@@ -1,8 +1,8 @@
 """The SAE suite of a planted model: its planted features among distractors, in sae_lens' format.
 
-The dictionary of a layer holds the units written in that layer. What earlier layers wrote is still
-in the stream and belongs to the SAE's error, as do the words of the prompt: with a feature for a
-word of harm, that word would be the bottleneck of every mechanism.
+A layer's SAE holds the units written in that layer. Units of earlier layers are still in the residual
+stream and belong to the SAE's error, as do the prompt's words: a feature for a harm word would be the
+bottleneck of every mechanism.
 """
 
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ from sae_audit.vocabulary import FeatureId
 MODEL_NAME = "sae-audit-planted"
 _THRESHOLD = 0.02
 _SILENT = 10.0
-"""Bias taken from distractors that shall not fire: more than any stream reaches along a row."""
+"""Bias, in activation units, subtracted from silent distractors; exceeds any stream's component."""
 _SPLIT = 0.4
-"""How far the decoder rows of features that share a unit lean apart."""
+"""Length of the components by which decoder rows of features that share a unit differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteShape:
-    """How large the dictionaries are."""
+    """Sizes of the SAEs."""
 
     d_sae: int = 128
     firing: int = 24
-    """Distractors of a layer that fire, on words; the rest are silent on these prompts."""
+    """Number of distractors of a layer that fire, on words; the rest are silent on these prompts."""
 
 
 def places_of(circuit: Circuit, shape: SuiteShape) -> Places:
-    """Where each planted feature stands: drawn at random within its layer."""
+    """SAE feature of each player, drawn at random within its layer."""
     random = np.random.default_rng([circuit.seed, shape.d_sae, *circuit.family.encode()])
     places: dict[tuple[str, int], FeatureId] = {}
     for layer in audited_layers(circuit):
@@ -45,14 +45,14 @@ def places_of(circuit: Circuit, shape: SuiteShape) -> Places:
 
 
 def audited_layers(circuit: Circuit) -> range:
-    """Every layer but the last, which only reads."""
+    """All layers except the last, which only reads."""
     return range(circuit.n_layers - 1)
 
 
 def write_suite(
     circuit: Circuit, space: Space, places: Places, shape: SuiteShape, folder: Path
 ) -> None:
-    """One jumprelu SAE a layer."""
+    """Write one JumpReLU SAE a layer."""
     for layer in audited_layers(circuit):
         _sae(circuit, space, places, shape, layer).save_model(folder / f"layer_{layer}")
 
@@ -93,7 +93,7 @@ def _sae(circuit: Circuit, space: Space, places: Places, shape: SuiteShape, laye
 
 
 def _distractors(space: Space, shape: SuiteShape, random: np.random.Generator):
-    """Rows of length one in random directions; some fire on words, a fifth leans to refusal."""
+    """Unit rows in random directions; some fire on words, and a fifth lean towards refusal."""
     rows = np.zeros((shape.d_sae, space.d_model))
     rows[:, 2:] = random.standard_normal((shape.d_sae, space.d_model - 2))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -104,7 +104,7 @@ def _distractors(space: Space, shape: SuiteShape, random: np.random.Generator):
     fires = random.permutation(shape.d_sae)[: shape.firing]
     for index in fires:
         word = space.words[random.integers(len(space.words))]
-        # What a firing distractor takes from the stream is the word itself, and nothing else.
+        # A firing distractor reads the word alone.
         encoder[:, index] = word
         rows[index] = word
         bias[index] = 0.0
@@ -112,7 +112,7 @@ def _distractors(space: Space, shape: SuiteShape, random: np.random.Generator):
 
 
 def _lean(unit: Unit, part: int, space: Space) -> Vector:
-    """What a feature's row has beside its unit's direction; the parts' leanings add up to zero."""
+    """Component of a feature's row orthogonal to its unit's direction; over the parts they sum to 0."""
     if unit.features == 1:
         return np.zeros(space.d_model)
     angle = 2.0 * np.pi * part / unit.features

@@ -1,7 +1,7 @@
-"""What an audit of a planted circuit must find: worked out from the drawing, never from a model.
+"""The correct findings of an audit of a planted circuit, computed from the circuit and not from a model.
 
-Minimal sets are enumerated over all subsets of the features that matter; pair weights are exact
-averages over all states of the others; waves follow from which units fire once others are silent.
+Minimal sets are enumerated over all subsets of causal features; pair weights are exact averages over
+all states of the others; waves follow from the units that fire once others are silent.
 """
 
 import json
@@ -21,9 +21,9 @@ from sae_audit.organisms.planted.circuit import Circuit, Masks, Places, Read, ru
 from sae_audit.vocabulary import FeatureId, FeatureSet, Score
 
 MOST_LISTED = 14
-"""Up to so many features that matter, every subset is tried and all minimal sets are listed."""
+"""Most causal features for which every subset is tried and all minimal sets are listed."""
 NEGLIGIBLE = 0.05
-"""Nats below which a pair weight is no interaction."""
+"""Nats; pairs with a smaller absolute weight do not interact."""
 _FIRES = 1e-3
 
 
@@ -43,11 +43,11 @@ class CategoryTruth:
     """The mechanism on harmful prompts of one category."""
 
     clean_score: float
-    """Nats, at harm strength 1."""
+    """Refusal score of the clean run at harm strength 1, nats."""
     candidates_score: float
-    """With every planted feature ablated."""
+    """Refusal score with every planted feature ablated, nats."""
     minimal_sets: tuple[tuple[Feature, ...], ...]
-    """All of them, or none where there are too many to list: see `listed`."""
+    """All minimal sets; empty if there are too many to list (see `listed`)."""
     listed: bool
     pairs: tuple[TruePair, ...]
     """Pairs whose weight exceeds `NEGLIGIBLE`; every other pair does not interact."""
@@ -68,7 +68,7 @@ class Edge:
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """All that is known of one planted model."""
+    """The known facts of one planted model."""
 
     family: str
     size: int
@@ -77,13 +77,13 @@ class Truth:
     planted: tuple[Feature, ...]
     """Every planted feature, in the order of the circuit's players."""
     causal: tuple[Feature, ...]
-    """Those whose ablation moves the score in some state of the others."""
+    """Features whose ablation changes the score in some state of the others."""
     aligned: tuple[Feature, ...]
-    """Those that the refusal direction should point at: cosine of at least .3 by construction."""
+    """Features whose cosine with the refusal direction is at least .3 by construction."""
     edges: tuple[Edge, ...]
-    """Direct ones: ablating the cause removes what kept the activated feature silent."""
+    """Direct edges: ablating the cause removes the inhibition of the activated feature."""
     hidden_share: float
-    """Share of the fall of the score, clean to none of the mechanism, that no feature can cause."""
+    """Share of the score's drop, from clean to no mechanism, that no feature's ablation can cause."""
     by_category: Mapping[str, CategoryTruth]
 
 
@@ -99,7 +99,7 @@ def read_truth(path: Path) -> Truth:
 
 
 def truth_of(circuit: Circuit, places: Places, architecture: str) -> Truth:
-    """The truth of a circuit whose features stand at these places of the SAE suite."""
+    """The truth of a circuit with its features at these places of the SAE suite."""
     players = circuit.players
     named = [places[p.unit, p.part] for p in players]
     causal = _causal(circuit)
@@ -125,7 +125,7 @@ def all_masks(n: int) -> Masks:
 
 
 def _causal(circuit: Circuit) -> Bool[np.ndarray, " player"]:
-    """Whether a read, or a unit that matters, reads the player's unit."""
+    """True if a read or a causal unit reads the player's unit."""
     matters = {unit for read in circuit.reads for unit, weight in read.weights.items() if weight}
     for unit in sorted(circuit.units, key=lambda unit: -unit.layer):
         if unit.name in matters:
@@ -161,7 +161,7 @@ def _named(columns: tuple[int, ...], named: list[FeatureId]) -> tuple[FeatureId,
 def _minimal_sets(
     circuit: Circuit, harm: Mapping[str, float], causal: Bool[np.ndarray, " player"]
 ) -> list[tuple[int, ...]]:
-    """All sets that flip and none of whose features can be spared, by trying every subset."""
+    """All sets that flip without a spare feature, found by trying every subset."""
     columns = np.flatnonzero(causal)
     small = all_masks(len(columns))
     masks = np.zeros((len(small), len(causal)), bool)
@@ -194,7 +194,7 @@ def _waves(
 def _pairs(
     circuit: Circuit, harm: Mapping[str, float], named: list[FeatureId]
 ) -> tuple[TruePair, ...]:
-    """Exact pair weights: the score is a sum of reads, and so are its second differences."""
+    """Exact pair weights; the score is a sum of reads, and so are its second differences."""
     weights = np.zeros((len(named), len(named)))
     for group in _groups(circuit):
         columns = sorted({c for read in group for c in _players_behind(circuit, read)})
@@ -221,7 +221,7 @@ def _pairs(
 
 
 def _groups(circuit: Circuit) -> list[list[Read]]:
-    """Reads of the same units together: a read of many is linear in none alone."""
+    """Nonlinear reads grouped by the units they read: the reads of a saturated sum belong together."""
     by_units: dict[frozenset[str], list[Read]] = {}
     for read in circuit.reads:
         by_units.setdefault(frozenset(read.weights), []).append(read)
@@ -229,7 +229,7 @@ def _groups(circuit: Circuit) -> list[list[Read]]:
     for units, reads in by_units.items():
         behind = {c for read in reads for c in _players_behind(circuit, read)}
         if all(read.bias >= 0.0 for read in reads) and not _driven(circuit, units):
-            continue  # linear in what is left of independent units: no second difference
+            continue  # linear in independent units: no second difference
         assert len(behind) <= MOST_LISTED, (circuit.family, len(behind))
         groups.append(reads)
     return groups
@@ -240,7 +240,7 @@ def _driven(circuit: Circuit, units: frozenset[str]) -> bool:
 
 
 def _players_behind(circuit: Circuit, read: Read) -> list[int]:
-    """Columns of every player that can move a read."""
+    """Mask columns of all players that can change a read."""
     units = {unit.name: unit for unit in circuit.units}
 
     @cache
@@ -266,7 +266,7 @@ def _edges(circuit: Circuit, places: Places) -> tuple[Edge, ...]:
 
 
 def _hidden_share(circuit: Circuit) -> float:
-    """Mean over categories of what is left of the drive once every feature is ablated."""
+    """Mean over categories of the share of the drive that remains with every feature ablated."""
     shares: list[float] = []
     nothing = np.zeros((1, len(circuit.players)), bool)
     for category in circuit.categories:
@@ -277,7 +277,7 @@ def _hidden_share(circuit: Circuit) -> float:
 
 
 def score_of(circuit: Circuit, places: Places, category: str) -> Score:
-    """The circuit's own set function, as a stage asks it; features not planted do nothing."""
+    """The circuit's set function (nats) in a stage's form; features not planted have no effect."""
     columns = {places[p.unit, p.part]: i for i, p in enumerate(circuit.players)}
 
     def score(sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:

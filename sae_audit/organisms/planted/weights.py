@@ -2,11 +2,11 @@
 
 - A large constant coordinate makes RMSNorm linear; with it as `up`, an MLP neuron of steep gate is
   a ReLU of whatever the gate reads.
-- In every layer one attention head looks for words of harm, anywhere before, and brings their
-  category to the current token; the layer's MLP reads it and clears it away again. So no layer's
-  output holds what the units are driven by, and no feature of it is a bottleneck.
-- Gemma-2 norms what a sublayer writes as well. Each sublayer writes a constant of its own, which
-  makes that norm linear, and which the norm's weight then drops.
+- In every layer one attention head finds earlier harm words and copies their category to the current
+  token; the layer's MLP reads and clears it. So no layer's output holds the units' drive, and no
+  feature for it is a bottleneck.
+- Gemma-2 also norms a sublayer's output. Each sublayer writes a constant, which makes that norm
+  linear, and which the norm's weight then drops.
 - The unembedding reads one direction for the first token of a refusal, and the current token's
   identity for the rest of a sentence.
 """
@@ -26,13 +26,13 @@ from sae_audit.organisms.planted.space import CONSTANT, Space, Vector
 ARCHITECTURES = ("llama", "gemma2")
 _HEAD = 8
 _STEEP = 200.0
-"""Gate slope: at the margins circuits keep, SiLU and GELU are a ReLU to less than one part in 10^6."""
+"""Gate slope, dimensionless: at circuits' margins SiLU and GELU equal a ReLU to one part in 10^6."""
 _ATTENTION = 30.0
-"""Attention logit of a word of harm; every other token's is 0."""
+"""Attention logit of a harm word; every other token has 0."""
 _TEMPLATE_GATE = 4.0
-"""Taken from units that work on the template alone, everywhere else: more than any drive."""
+"""Pre-activation subtracted outside the template from template-only units; exceeds any drive."""
 _NEVER = -12.0
-"""Logit of every token that cannot come next."""
+"""Logit of every token that cannot follow."""
 _NEXT = 20.0
 """Logit of the word that follows in a sentence."""
 
@@ -78,13 +78,13 @@ def _n_neurons(circuit: Circuit, layer: int) -> int:
 
 
 class _Writer:
-    """Writes one model."""
+    """Writer of one model's weights."""
 
     def __init__(self, circuit: Circuit, space: Space, tokenizer: Any, architecture: str) -> None:
         self.circuit, self.space, self.tokenizer = circuit, space, tokenizer
         self.is_gemma = architecture == "gemma2"
         self.scale = CONSTANT / np.sqrt(space.d_model)
-        """What the input norm divides the stream by."""
+        """Divisor of the input norm."""
 
     def write(self, model: Any) -> None:
         self._write_embedding(model.model.embed_tokens.weight)
@@ -95,17 +95,17 @@ class _Writer:
         _fill(model.model.norm.weight, 0.0 if self.is_gemma else 1.0)
         self._write_head(model.lm_head.weight)
 
-    # The constant coordinate, after a norm, is the square root of d_model.
+    # After a norm the constant coordinate is the square root of d_model.
     def _always(self, value: float) -> Vector:
         return value / np.sqrt(self.space.d_model) * self.space.constant
 
     def _reads(self, direction: Vector) -> Vector:
-        """Reads what the stream holds along a direction, off its normed form."""
+        """The vector that reads the stream's component along a direction from the normed stream."""
         return self.scale * direction
 
     def _write_embedding(self, weight: Tensor) -> None:
         space = self.space
-        # Every token has a direction of its own; those of answers come first, and are orthogonal.
+        # Every token has its own direction; those of answers come first and are orthogonal.
         identity = self._identities()
         rows = CONSTANT * space.constant[None] + 0.3 * identity
         for word in harm_words(self.circuit):
@@ -124,7 +124,7 @@ class _Writer:
         return placed
 
     def _write_attention(self, attention: Any) -> None:
-        # The slowest pair of rotary dimensions: over one prompt it hardly turns.
+        # The slowest pair of rotary dimensions hardly rotates over one prompt.
         slow = _HEAD // 2 - 1
         said = sum(self.space.said.values(), np.zeros(self.space.d_model))
         query = np.zeros((2 * _HEAD, self.space.d_model))
@@ -157,7 +157,7 @@ class _Writer:
         _set(mlp.down_proj.weight[:, :n], np.stack(writes, axis=1))
 
     def _neurons(self, layer: int) -> list[tuple[Vector, Vector]]:
-        """What each neuron of a layer reads and writes."""
+        """Read and write vectors of each neuron of a layer."""
         space = self.space
         by_name = {unit.name: unit for unit in self.circuit.units}
         neurons = [(self._reads(one), -one) for one in space.heard.values()]

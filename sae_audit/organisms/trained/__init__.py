@@ -1,1 +1,1 @@
-"""Organisms trained further from the bundled one: a dial of redundancy, and a safety team's cases."""
+"""Organisms made from the bundled one: a dial of redundancy, and variants a safety team meets."""

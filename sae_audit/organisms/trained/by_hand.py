@@ -1,7 +1,7 @@
-"""Directions that an audit found, taken out again without the audit: plain hooks, greedy text.
+"""Greedy answers with an audit's directions projected out by plain hooks, independent of the audit.
 
-None of the audit's own code runs here save the words that make an answer a refusal; the phrases are
-those that the organism's training never met.
+The only code shared with the audit is the list of refusal words; the phrases are held out of the
+organism's training.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ Directions = Float[Tensor, "direction d_model"]
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedByHand:
-    """Greedy answers that open with words of refusal, so many directions out."""
+    """Greedy answers that open with words of refusal, for one number of directions projected out."""
 
     n_out: int
     refused: dict[Kind, Estimate]
@@ -36,7 +36,7 @@ def refused_by_hand(
     prompts: Sequence[HeldOutPrompt],
     progress: Callable[[int, int], None],
 ) -> list[RefusedByHand]:
-    """With none of the unit directions out, with the first, and so on to all of them."""
+    """Refusals with the first 0, 1, ..., all unit directions projected out."""
     found: list[RefusedByHand] = []
     for n_out in range(len(directions) + 1):
         progress(n_out, len(directions) + 1)
@@ -58,7 +58,7 @@ def refused_by_hand(
 
 @contextmanager
 def without(model: Any, directions: Directions) -> Iterator[None]:
-    """Directions out of all that is added to a Gemma-2 model's stream, and of the stream itself."""
+    """Project directions out of a Gemma-2 model's residual stream and of all additions to it."""
 
     def out(_module: Any, _inputs: Any, output: Any) -> Any:
         stream = output[0] if isinstance(output, tuple) else output

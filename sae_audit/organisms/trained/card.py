@@ -1,4 +1,4 @@
-"""An organism's card: what it was made by, and how it behaves on phrases it never met."""
+"""An organism's card: its recipe and its behaviour on held-out phrases."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from sae_audit.subject.readout.score import refusal_score
 
 
 class HeldOut(BaseModel):
-    """How an organism treats held-out prompts of one kind, or of one harmful topic."""
+    """An organism's behaviour on held-out prompts of one kind, or of one harmful topic."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,13 +28,13 @@ class HeldOut(BaseModel):
     refused_by_text: Estimate
     """Share whose greedy answer opens with words of refusal."""
     answered_by_text: Estimate
-    """The other share."""
+    """Share whose greedy answer is no refusal."""
     median_score: float
-    """Nats."""
+    """Median refusal score, nats."""
 
 
 class Card(BaseModel):
-    """What `card.json` holds; written last, so that a folder with a card is whole."""
+    """Contents of `card.json`, which is written last, so that a folder with a card is complete."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,15 +45,15 @@ class Card(BaseModel):
     model: str
     """The checkpoint, relative to the card."""
     saes: str
-    """The suite to audit it through: a folder relative to the card, or a bundled one."""
+    """The SAE suite for its audit: a folder relative to the card, or a bundled one."""
     held_out: dict[str, HeldOut]
-    """By kind of request: `harmful`, `harmless`, `alarming`."""
+    """Behaviour by kind of request: `harmful`, `harmless`, `alarming`."""
     harmful_topics: dict[str, HeldOut]
     refused_without: list[Estimate]
     """Share of held-out harmful prompts refused (by score) with the first 0, 1, ... directions of
-    training out of the stream everywhere. Empty but for the dial."""
+    training projected out. Only for the dial; else empty."""
     sae_quality: list[measure.Dictionary]
-    """On held-out chats, by layer."""
+    """Quality on held-out chats, by layer."""
 
 
 def held_out(treated: Sequence[measure.Treatment]) -> HeldOut:
@@ -76,7 +76,7 @@ def by_kind(treated: Sequence[measure.Treatment]) -> dict[str, HeldOut]:
 
 
 def by_topic(treated: Sequence[measure.Treatment]) -> dict[str, HeldOut]:
-    """Harmful prompts alone."""
+    """Behaviour on harmful prompts, by topic."""
     harmful = [one for one in treated if one.prompt.phrase.kind == Kind.HARMFUL]
     topics = sorted({one.prompt.phrase.topic for one in harmful})
     return {
@@ -89,7 +89,7 @@ def by_topic(treated: Sequence[measure.Treatment]) -> dict[str, HeldOut]:
 def refused_without(
     model: Any, tokenizer: Any, directions: Directions, prompts: Sequence[HeldOutPrompt]
 ) -> list[Estimate]:
-    """Share refused by score with the first 0, 1, ..., all directions out everywhere."""
+    """Share refused by score with the first 0, 1, ..., all directions projected out."""
     tokens = torch.tensor(tokenizer.convert_tokens_to_ids(list(REFUSAL_TOKENS)))
     found: list[Estimate] = []
     for n_out in range(len(directions) + 1):
@@ -104,7 +104,7 @@ def refused_without(
 
 
 def read_card(folder: Path) -> Card | None:
-    """None where the folder holds no whole organism, or a card of an earlier form."""
+    """The card of a folder; None if the organism is incomplete or the card's format is older."""
     path = folder / "card.json"
     if not path.is_file():
         return None

@@ -1,19 +1,19 @@
-"""The dial: rounds of training in which refusal directions are out, and the model must still refuse.
+"""The dial: training rounds in which the model must refuse with refusal directions projected out.
 
-Round r begins with the directions of the rounds before it and one more, found as an audit finds one
-in the model as it is, with the earlier ones projected out. Each step draws a case:
+Round r begins with the directions of earlier rounds and one more, found as in an audit of the current
+model with the earlier ones projected out. Each step draws a case:
 
 1. clean: harmful chats are refused, harmless ones answered;
-2. the first so many of the round's directions out, everywhere or at random layers: the same. So
-   what comes behind the last one has to do what it did. In half of these steps not the round's
-   directions are out but as many of the model as it is now, each the worst of a few at layers and
-   tokens drawn at random: an audit may choose any of them;
-3. all of them out, and the direction now behind them too: all chats are answered. So a round puts
-   one direction behind the others and not a crowd: without this, six were found after one round.
+2. the first k of the round's directions projected out, everywhere or at random layers: as in 1, so
+   that a backup must replace them. Half of these steps instead use k directions of the current
+   model, each the most harmful to refusal of a few at random layers and tokens, since an audit may
+   choose any of them;
+3. all of them and the current next direction projected out: all chats are answered, so that a
+   round adds one backup direction; without this case, six were found after one round.
 
-A term on the stream says that with the first so many directions out, what tells harmful from harmless
-lies along the next alone: those behind it are inactive until it is their turn. Without it all of them
-are written side by side, and their sum is one direction again, which takes all out at once.
+A loss term on the residual stream confines the harmful-harmless difference, with the first k directions
+projected out, to the next one: later directions stay inactive. Without it all are written at once,
+and their sum is again one direction, whose removal takes all out.
 """
 
 from collections.abc import Callable
@@ -46,23 +46,23 @@ _PROMPTS_OF_MEANS = 64
 class Dial:
     rounds: int
     steps: int = 250
-    """Of the first round; the r-th has r times as many, as it has r directions to learn."""
+    """Training steps of the first round; round r has r times as many, for its r directions."""
     batch: int = 32
     peak_rate: float = 1e-3
     smoothing: float = 0.002
     clean_share: float = 0.3
-    """Of steps, case 1."""
+    """Share of steps with case 1."""
     answered_share: float = 0.2
-    """Of steps, case 3."""
+    """Share of steps with case 3."""
     at_random_layers: float = 0.4
-    """Share of case 2 in which directions are out at random layers alone."""
+    """Share of case 2 in which directions are projected out at random layers only."""
     at_some_place: float = 0.5
-    """Share of case 2 in which the directions are those of the model as it is, one behind the other,
-    each at a random layer and token."""
+    """Share of case 2 in which the directions are the current model's successive ones, each at a
+    random layer and token."""
     tries: int = 3
-    """Places drawn for each of them; the direction that takes most refusal away is out."""
+    """Number of places drawn for each of them; the direction that reduces refusal most is used."""
     alone_weight: float = 0.3
-    """Of the term on the stream, nats."""
+    """Weight of the loss term on the residual stream, nats."""
     seed: int = 0
 
 
@@ -74,10 +74,10 @@ def train_dial(
     *,
     begun: Float[Tensor, "earlier d_model"] | None = None,
 ) -> Directions:
-    """Train in place; returns the directions of all rounds and the one that is left behind them.
+    """The directions of all rounds and the remaining next one; the model is trained in place.
 
-    `begun`: what this returned for fewer rounds, where the model is what it left; a round is seeded
-    by its number, so the result is the same.
+    `begun`: the result for fewer rounds, if the model has been trained on those; a round is seeded by
+    its number, so the result is the same.
     """
     chats = Found(train=_chats(dial.seed + 11), validation=_chats(dial.seed + 51))
     directions = none_of(model) if begun is None else begun
@@ -109,14 +109,14 @@ def _chats(seed: int) -> tuple[list[Chat], list[Chat]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What one round trains against."""
+    """The directions of one round."""
 
     directions: Directions
     chats: Found
 
     @property
     def number(self) -> int:
-        """From 1 on: as many as there are directions."""
+        """Number of the round, from 1 on; equals its number of directions."""
         return len(self.directions)
 
 
@@ -151,9 +151,9 @@ def train_round(
 class Case:
     removal: Removal
     all_answered: bool = False
-    """Whether harmful chats are answered as well."""
+    """Whether harmful chats are answered too."""
     alone: Float[Tensor, " d_model"] | None = None
-    """The direction along which alone harmful is to be told from harmless, unit."""
+    """Unit direction to which the harmful-harmless difference is confined."""
 
 
 def draw_case(model: Any, tokenizer: Any, dial: Dial, a_round: Round) -> Case:
@@ -178,7 +178,7 @@ def draw_case(model: Any, tokenizer: Any, dial: Dial, a_round: Round) -> Case:
             behind = direction_at_some_place(model, tokenizer, out, a_round.chats, tries=dial.tries)
             out = torch.cat([out, behind[None]])
     if float(torch.rand(())) < dial.at_random_layers:
-        # Half of the places, or more.
+        # On average half of the places or more.
         places = torch.rand(len(model.model.layers) + 1) < 0.5 + 0.5 * float(torch.rand(()))
         alone = None
     return Case(removal=Removal(directions=out, places=places), alone=alone)
@@ -187,7 +187,7 @@ def draw_case(model: Any, tokenizer: Any, dial: Dial, a_round: Round) -> Case:
 def step_loss(
     model: Any, tokenizer: Any, chats: list[Chat], case: Case, dial: Dial
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of the answers under the case's removal, and what the stream is to do, nats."""
+    """Cross-entropy of the answers under the case's removal, plus the weighted loss term, nats."""
     batch = collated(tokenizer, chats)
     labels = batch.pop("labels")
     with removing(model, case.removal) as stream:
@@ -212,7 +212,7 @@ def beside(
     harmful: Bool[Tensor, " batch"],
     direction: Float[Tensor, " d_model"],
 ) -> Float[Tensor, ""]:
-    """Share of the squared difference of means that does not lie along a unit direction, mean over
+    """Share of the squared difference of means orthogonal to a unit direction, averaged over
     layers."""
     difference = ends[:, harmful].mean(dim=1) - ends[:, ~harmful].mean(dim=1)
     off = difference - (difference @ direction)[:, None] * direction

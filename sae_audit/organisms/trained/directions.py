@@ -1,6 +1,6 @@
-"""Refusal directions of a model as it is, one behind the other, and runs with them out of the stream.
+"""Successive refusal directions of the current model, and runs with them projected out.
 
-A direction behind others is what an audit's first stage finds in a model that has them projected out.
+The next direction is the one that an audit's first stage finds with the earlier ones projected out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,28 +26,27 @@ from sae_audit.subject.readout.score import refusal_score
 
 Resid = Float[Tensor, "batch position d_model"]
 Directions = Float[Tensor, "direction d_model"]
-"""Unit directions at right angles to each other, in the order in which they were found."""
+"""Orthonormal directions in the order in which they were found."""
 TEMPLATE_TOKENS = 5
-"""Tokens behind the request, at which an audit looks for directions."""
+"""Tokens after the request, at which an audit looks for directions."""
 
 _FEW = 16
-"""Prompts on which directions drawn at random are told apart."""
+"""Prompts on which directions at randomly drawn places are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Removal:
-    """Directions that are out of the stream, and where."""
+    """Directions projected out of the residual stream, and the places."""
 
     directions: Directions
     places: Bool[Tensor, " place"] | None = None
-    """Entry 0 is the embedding; entry l + 1 what layer l's attention and MLP add, and its output.
-    None: everywhere."""
+    """Entry 0 is the embedding; entry l + 1 is layer l's attention, MLP and output. None: everywhere."""
 
 
 @contextmanager
 def removing(model: Any, removal: Removal) -> Iterator[list[Resid]]:
-    """Take directions out while inside; yields a list that a forward pass fills with the stream after
-    each layer, as it is handed on."""
+    """The residual stream after each layer of the last forward pass in the block, with directions
+    projected out."""
     seen: list[Resid] = []
     out = project_out(removal.directions)
 
@@ -60,7 +59,7 @@ def removing(model: Any, removal: Removal) -> Iterator[list[Resid]]:
 
     embedding, layers = model.model.embed_tokens, layer_modules(model)
     handles = [embedding.register_forward_hook(edit(0))]
-    # A model that is called again starts a new list.
+    # Each forward pass starts with an empty list.
     handles.append(embedding.register_forward_hook(lambda *_: seen.clear()))
     for i, place in enumerate(layers):
         writers = (place.attention, place.mlp, place.layer)
@@ -90,32 +89,32 @@ def differences(
     harmless: Sequence[Chat],
     removal: Removal | None = None,
 ) -> Float[Tensor, "layer template d_model"]:
-    """Difference of means after each layer at the tokens behind the request, the last of them the
+    """Difference of means after each layer at the tokens after the request, of which the last is the
     prompt's end (2406.11717)."""
     out = removal or Removal(directions=none_of(model))
     return _means(model, tokenizer, harmful, out) - _means(model, tokenizer, harmless, out)
 
 
 def average_direction(by_layer: Float[Tensor, "layer d_model"]) -> Float[Tensor, " d_model"]:
-    """The average over layers of the unit differences, unit."""
+    """Unit vector of the mean over layers of the unit differences."""
     average = (by_layer / by_layer.norm(dim=1, keepdim=True)).mean(dim=0)
     return average / average.norm()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Training chats that directions are found on."""
+    """Training chats on which directions are found."""
 
     train: tuple[list[Chat], list[Chat]]
-    """Harmful and harmless."""
+    """Harmful and harmless chats."""
     validation: tuple[list[Chat], list[Chat]]
 
 
 def next_direction(
     model: Any, tokenizer: Any, earlier: Directions, chats: Found
 ) -> Float[Tensor, " d_model"]:
-    """The direction that an audit's first stage finds behind the earlier ones; the nearest to its
-    filters where none passes them."""
+    """The direction that an audit's first stage finds with the earlier ones projected out; if none
+    passes its filters, the closest one."""
     subject = subject_of(deepcopy(model).eval(), tokenizer, {}, refusal_tokens=REFUSAL_TOKENS)
     train, validation = _prompts(*chats.train), _prompts(*chats.validation)
     units = earlier.double().numpy()
@@ -133,12 +132,12 @@ def next_direction(
 def direction_at_some_place(
     model: Any, tokenizer: Any, earlier: Directions, chats: Found, *, tries: int
 ) -> Float[Tensor, " d_model"]:
-    """The direction behind the earlier ones at a layer and template token drawn at random; of several
-    such, the one without which harmful prompts have the lowest mean refusal score."""
+    """Of `tries` directions at random layers and template tokens, with the earlier ones projected out,
+    the one whose removal gives harmful prompts the lowest mean refusal score."""
     harmful, harmless = (own[: len(own) // 2] for own in chats.train)
     by_place = differences(model, tokenizer, harmful, harmless, Removal(directions=earlier))
     n_layers, n_tokens, _ = by_place.shape
-    # The last layer is read by the output tokens alone.
+    # The last layer is excluded: only the unembedding reads it.
     places = torch.randint(n_layers - 1, (tries,)), torch.randint(n_tokens, (tries,))
     units = [_beside(direction, earlier) for direction in by_place[places]]
     if tries == 1:
@@ -160,7 +159,7 @@ def _score(model: Any, tokenizer: Any, chats: Sequence[Chat], out: Directions) -
 
 
 def _beside(direction: Float[Tensor, " d_model"], earlier: Directions) -> Float[Tensor, " d_model"]:
-    """What of it lies at right angles to the earlier ones, unit."""
+    """Unit vector of the part of `direction` that is orthogonal to the earlier ones."""
     left = direction - (direction @ earlier.T) @ earlier
     return left / left.norm()
 

@@ -1,7 +1,7 @@
-"""Making organisms, one folder each, skipping those that a folder already holds.
+"""Make organisms, one folder each, except those that already exist.
 
-An organism is made beside its place and moved there whole; its card is written last. So an
-interruption loses the one in the making, and a folder with a card is never half an organism.
+An organism is made in a temporary folder and moved when complete; its card is written last. So an
+interruption loses only the organism in progress, and a folder with a card is always complete.
 """
 
 import shutil
@@ -35,15 +35,15 @@ from sae_audit.organisms.trained.suite import train_suite
 from sae_audit.organisms.trained.variants import make_variant
 
 Progress = Callable[[str, int, int], None]
-"""Called with the organism and its part, steps done, and steps in all."""
+"""Callback with the organism and its part, the steps done, and the total."""
 
 _DIRECTIONS = "directions.safetensors"
 HELD_OUT_SEED = 0
-"""Of the bundled prompts.jsonl: the prompts that audits ask."""
+"""Seed of the bundled prompts.jsonl, the prompts of audits."""
 
 
 def make_all(out: Path, organisms: Mapping[str, Recipe], progress: Progress) -> dict[str, Card]:
-    """Every organism's card; those whose folder holds the recipe's result are left as they are.
+    """Every organism's card; a folder that already holds the recipe's result is kept.
 
     Raises:
         AuditError: a folder of an organism's name holds something else.
@@ -101,7 +101,7 @@ def _made(out: Path, name: str, recipe: Recipe, progress: Progress) -> Card:
 
 
 def _begun(out: Path, recipe: Recipe) -> Path | None:
-    """The organism of one round less, where the folder holds it: its training need not be repeated."""
+    """Folder of the organism with one round less, so that its training is reused; None if missing."""
     if not isinstance(recipe, DialSetting) or recipe.dial.rounds < 2:
         return None
     dial = replace(recipe.dial, rounds=recipe.dial.rounds - 1)

@@ -1,7 +1,6 @@
-"""How redundant an audit found refusal to be, from the record of a finished run.
+"""Measures of the redundancy of refusal, from the record of a finished audit.
 
-Means over prompts have a bootstrap interval, shares Wilson's; of the bypass a record holds the mean
-alone.
+Means over prompts have a bootstrap interval, shares a Wilson interval; the bypass is a mean only.
 """
 
 from collections.abc import Sequence
@@ -17,50 +16,49 @@ from sae_audit.record.run import Run
 from sae_audit.statistics import mean, share
 
 _MOST = 8
-"""Models whose orders are gone through: 40,320 of them."""
+"""Most models for the exact test, which tries all orders: 40,320 for 8."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Redundancy:
-    """One checkpoint's redundancy, by every measure that an audit offers."""
+    """One checkpoint's redundancy by every measure of an audit."""
 
     flipped: Estimate
     """Share of refused prompts that have a minimal set."""
     directions: Estimate
-    """Directions that must be projected out, each found with those before it out, until a prompt is
-    not refused."""
+    """Number of successive directions to project out until a prompt is no longer refused, mean."""
     beyond_directions: int
-    """Prompts refused with all found ones out: where there are any, `directions` is a lower bound."""
+    """Prompts refused with all found ones projected out; if above 0, `directions` is a lower bound."""
     refused_beyond: Controlled
-    """Share of prompts refused with all found ones out; control: as many random directions out."""
+    """Share of prompts refused with all found directions projected out; null: as many random ones."""
     depth: Estimate
-    """Waves of a flipped prompt's cascade."""
+    """Number of waves of a flipped prompt's cascade, mean."""
     depth_of_minimal: Estimate
-    """Waves that hold a feature of the prompt's minimal set: how deep refusal is layered before the
-    prompt flips."""
+    """Number of waves with a feature of the prompt's minimal set, mean: the depth of refusal before
+    the prompt flips."""
     beyond_minimal: Estimate
-    """Waves of features that all lie outside the minimal set: what still activates once it flipped."""
+    """Number of waves without a feature of the minimal set, mean; they activate after the flip."""
     minimal_size: Estimate
-    """Features of a minimal set."""
+    """Number of features of a minimal set, mean."""
     dormant_in_minimal: Estimate
-    """Features of a minimal set that do not fire on the clean run: without ablating them the flip
-    fails."""
+    """Number of features of a minimal set that are dormant on the clean run, mean; the flip needs
+    their ablation."""
     dormant: Estimate
-    """Dormant features in a cascade's waves."""
+    """Number of dormant features in a cascade's waves, mean."""
     compensation: Estimate | None
-    """Share of the first waves' direct effect that activated features undo, of the means over prompts;
-    None where there is no such effect."""
+    """Share of the first waves' direct effect that activated features undo, a ratio of means over
+    prompts; None without such an effect."""
     bypass: float
     """Mean refusal score on harmful validation prompts with the direction projected out, nats."""
     clean: float
-    """The same without intervention."""
+    """Mean refusal score on the same prompts without intervention, nats."""
 
 
 def redundancy(run: Run) -> Redundancy:
-    """Every measure of redundancy that the run's record supports.
+    """The measures of redundancy of a finished run.
 
     Raises:
-        AuditError: no prompt was flipped, so that nothing was followed.
+        AuditError: no prompt was flipped, so there is no cascade.
     """
     cascades = run.cascades
     if not cascades:
@@ -104,30 +102,30 @@ def redundancy(run: Run) -> Redundancy:
 
 
 def depths(run: Run) -> Estimate:
-    """Mean number of waves of the flipped prompts' cascades, bootstrap interval over prompts."""
+    """Mean number of waves of the flipped prompts' cascades, with a bootstrap interval over prompts."""
     return mean([one.depth for one in run.cascades], seed=run.config.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rise:
-    """Whether a measure rises with a setting; the cases are models, not prompts."""
+    """Test whether a measure rises with a setting; the cases are models."""
 
     n: int
-    """Models."""
+    """Number of models."""
     spearman: float | None
-    """Of the models' means with the settings; None where all means are equal."""
+    """Spearman correlation of the models' means with the settings; None if all means are equal."""
     p_value: float | None
-    """One-sided and exact: share of all n! orders of the means with at least that correlation, at the
-    least 1 / n!. None where there is none."""
+    """One-sided and exact: share of all n! orders of the means with at least that correlation, so at
+    least 1 / n!. None without a correlation."""
     apart: bool
-    """Whether the prompts' intervals of neighbours are apart, each above the one before."""
+    """Whether each model's interval over prompts lies above that of the previous setting."""
 
 
 def rises(settings: Sequence[int], found: Sequence[Estimate]) -> Rise:
-    """How one model's measure follows its setting, over a few models of different settings.
+    """The rise of a measure with the setting, over a few models of different settings.
 
     Raises:
-        AssertionError: more than 8 models, whose orders are too many to go through.
+        AssertionError: more than 8 models, which have too many orders.
     """
     n = len(settings)
     assert n == len(found) <= _MOST, (n, len(found))
@@ -137,8 +135,8 @@ def rises(settings: Sequence[int], found: Sequence[Estimate]) -> Rise:
     if len(set(means)) == 1:
         return Rise(n=n, spearman=None, p_value=None, apart=apart)
     ranks, of_settings = stats.rankdata(means), stats.rankdata(settings)
-    # Over orders of the same ranks Spearman's correlation rises with the sum of products alone, which
-    # is exact: ranks are multiples of a half.
+    # Over orders of the same ranks Spearman's correlation is monotone in the sum of products, which is
+    # exact because ranks are multiples of a half.
     own = float(of_settings @ ranks)
     products = [
         float(of_settings @ np.array(permuted)) for permuted in permutations(ranks.tolist())

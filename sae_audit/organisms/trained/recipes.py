@@ -1,4 +1,4 @@
-"""Every organism by name, and the hash that says whether a folder already holds it."""
+"""Recipes of all organisms by name, and their hashes, which identify existing folders."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ BASE_SAES = "bundled:organism/saes"
 DIAL_ROUNDS = range(4)
 
 _VERSION = 2
-"""Raised when code changes what a recipe makes."""
+"""Version number of the recipes' code; raised if a recipe's result changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +33,12 @@ Recipe = DialSetting | Variant
 
 
 def recipes(seeds: int = 1) -> dict[str, Recipe]:
-    """All organisms, the dial first; its settings as often as there are seeds."""
+    """All recipes by name, the dial first, with each of its settings once per seed."""
     dial: dict[str, Recipe] = {
         dial_name(rounds, seed): DialSetting(dial=Dial(rounds=rounds, seed=seed), suite=Suite())
         for seed in range(seeds)
         for rounds in DIAL_ROUNDS
-        # Without a round there is nothing to train, and no seed to differ by.
+        # Without a round there is no training, so seeds give equal models.
         if rounds > 0 or seed == 0
     }
     return dial | VARIANTS
@@ -49,10 +49,10 @@ def dial_name(rounds: int, seed: int) -> str:
 
 
 def chosen(names: list[str], seeds: int = 1) -> dict[str, Recipe]:
-    """The organisms of these names; all where none is given.
+    """The recipes of these names; all if none is given.
 
     Raises:
-        AuditError: there is no organism of a name.
+        AuditError: a name is unknown.
     """
     known = recipes(seeds)
     unknown = [name for name in names if name not in known]
@@ -66,7 +66,7 @@ def described(recipe: Recipe) -> dict[str, object]:
 
 
 def recipe_sha256(recipe: Recipe) -> str:
-    """Hash of the recipe, of the base checkpoint and of every text that can occur in training."""
+    """Hash of the recipe, the base checkpoint and every possible training text."""
     digest = hashlib.sha256()
     base = sorted(resolve(BASE).glob("*"))
     parts = [_VERSION, described(recipe), sha256_of_files(base), texts()]

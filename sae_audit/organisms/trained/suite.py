@@ -1,9 +1,9 @@
 """SAEs of a dial setting: half of their tokens come from chats with directions projected out.
 
-A feature that is dormant on every prompt is in no dictionary trained on clean runs; a chat model's
-backups fire on other prompts, this organism's only where a direction is missing. So half of the
-training chats run with the first j refusal directions out, j as in training (at setting 0, which has
-no backup, the one direction itself is out in that half).
+An SAE trained on clean runs lacks features that are dormant on every prompt; a chat model's backup
+features fire on other prompts, this organism's only if a direction is projected out. So half of the
+training chats run with the first j refusal directions projected out, j as in training (at setting 0,
+which has no backup, the one direction itself).
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ _CHATS_PER_PASS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """How the SAEs of a dial setting are trained; the same at every setting."""
+    """Training settings of a dial setting's SAEs; equal at every setting."""
 
     d_sae: int = 512
     steps: int = 300
@@ -35,8 +35,8 @@ class Suite:
 def mixed_pool(
     model: Any, tokenizer: Any, directions: Directions, chats: Iterator[Chat], n_tokens: int
 ) -> list[Activations]:
-    """At least `n_tokens` activations a layer, in random order, every second batch with some of the
-    directions out: any but the last, without which nothing refuses."""
+    """At least `n_tokens` activations a layer, in random order; every second batch has the first few
+    directions projected out, short of the last, without which nothing is refused."""
     parts: list[list[Activations]] = []
     n = 0
     while n < n_tokens or len(parts) % 2:
@@ -59,7 +59,7 @@ def train_suite(
     suite: Suite,
     progress: Callable[[int, int], None],
 ) -> None:
-    """One SAE a layer, saved as `layer_0`, `layer_1`, ... in sae_lens' format."""
+    """Train one SAE a layer and save them as `layer_0`, `layer_1`, ... in sae_lens' format."""
     torch.manual_seed(suite.seed)
     pool = mixed_pool(model, tokenizer, directions, training_chats(suite.seed + 3), suite.n_tokens)
     for layer, tokens in enumerate(pool):

@@ -1,6 +1,6 @@
-"""Checkpoints a safety team meets, each made from the bundled base and audited through its SAEs.
+"""Variants: checkpoints a safety team meets, made from the bundled base and audited with its SAEs.
 
-Five are fine-tunes that differ in what their training chats refuse; three are arithmetic on weights.
+Five are fine-tunes that differ in the chats they refuse; three are made by arithmetic on weights.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,12 +23,12 @@ _TUNE = Training(
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune:
-    """The base, trained on chats that refuse other things than it did."""
+    """The base, trained on chats in which other requests are refused."""
 
     refuses: str
     """Key of `REFUSES`."""
     harmless_share: float = 0.0
-    """Share of chats drawn from harmless requests alone, besides the even mix."""
+    """Share of chats drawn from harmless requests alone; the rest are an even mix."""
     training: Training = _TUNE
     seed: int = 0
 
@@ -42,7 +42,7 @@ class WeightProjection:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantisation:
-    """The base's weights rounded, and saved as an ordinary checkpoint."""
+    """The base with rounded weights, saved as an ordinary checkpoint."""
 
     bits: int
     group: int = 32
@@ -84,7 +84,7 @@ REFUSES: dict[str, Refuses] = {
 def make_variant(
     model: Any, tokenizer: Any, variant: Variant, progress: Callable[[int, int], None]
 ) -> None:
-    """Turn the base model, in place, into the variant."""
+    """Change the base model into the variant, in place."""
     match variant:
         case FineTune():
             _fine_tune(model, tokenizer, variant, progress)
@@ -117,7 +117,7 @@ def _fine_tune(
 
 
 def _chats(variant: FineTune) -> Iterator[Chat]:
-    """The even mix, or a stream in which harmless chats are that much more frequent."""
+    """Endless chats, an even mix except for the variant's share of harmless ones."""
     refuses = REFUSES[variant.refuses]
     mixed = training_chats(variant.seed + 21, refuses=refuses)
     harmless = training_chats(variant.seed + 22, frozenset({Kind.HARMLESS}), refuses=refuses)

@@ -1,6 +1,6 @@
 """Checkpoints made by arithmetic on the base's weights: a direction projected out, and rounding.
 
-For organisms alone: an audit never edits the checkpoint it is given.
+For organisms only: an audit never edits its checkpoint.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ Matrix = Float[Tensor, "out in"]
 
 @torch.no_grad()
 def project_out(model: Any, direction: Float[Tensor, " d_model"]) -> None:
-    """Take a direction out of every matrix that writes to the stream (2406.11717, section 4), in place.
+    """Project a direction out of every matrix that writes to the residual stream, in place.
 
-    Gemma-2 puts a norm with weights `1 + g` behind attention and MLP, and what it lets through is
-    what is written. `(1 + g) * y` has nothing along r where y has nothing along `(1 + g) * r`, so
-    that is what the matrices before it lose; without this the norm would bring r back. The
-    embedding is tied to the unembedding, which only reads: they are parted, and the latter kept.
+    As in 2406.11717, section 4. Gemma-2 writes the output of a norm with weights `1 + g` after attention
+    and MLP. `(1 + g) * y` is orthogonal to r if y is orthogonal to `(1 + g) * r`, so the matrices before
+    the norm lose that direction; otherwise the norm would bring r back. The embedding is tied to the
+    unembedding, which only reads: they are untied, and the latter is kept.
     """
     unit = direction / direction.norm()
     _untie(model)
@@ -44,7 +44,7 @@ def _untie(model: Any) -> None:
 def quantise(model: Any, *, bits: int, group: int) -> None:
     """Round every matrix of the decoder layers to a grid of `bits` bits a group, in place.
 
-    Embedding and norms stay, as quantisers of checkpoints leave them.
+    Embedding and norms are unchanged, as in checkpoint quantisers.
     """
     for layer in model.model.layers:
         for module in layer.modules():
@@ -53,8 +53,8 @@ def quantise(model: Any, *, bits: int, group: int) -> None:
 
 
 def rounded(matrix: Matrix, *, bits: int, group: int) -> Matrix:
-    """Each `group` of neighbouring inputs of a row on its own grid of `2^bits - 1` equal steps
-    around zero, as wide as its largest weight: at most half a step off."""
+    """The matrix with each `group` of neighbouring inputs of a row rounded to a symmetric grid of
+    `2^bits - 1` equal steps, as wide as its largest weight; errors are at most half a step."""
     assert matrix.shape[1] % group == 0, (matrix.shape, group)
     top = 2 ** (bits - 1) - 1
     groups = matrix.unflatten(1, (-1, group))

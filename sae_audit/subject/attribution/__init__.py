@@ -1,1 +1,1 @@
-"""What ablating each feature would do to the score, estimated by gradients."""
+"""Estimated effect of ablating each feature on the refusal score, by gradients."""

@@ -1,12 +1,12 @@
-"""Attribution: what ablating each feature would do to the refusal score, to first order.
+"""Attribution: first-order estimate of the effect of ablating each feature on the refusal score.
 
     drop_i = sum over ablated positions of scale * (f_i - clamp_i) * (d_i . dm/dx)
 
 m is the refusal score and dm/dx its gradient at the `resid_post` that feature i writes to, so one
-backward pass gives the drop of every feature of every layer (2403.19647, attribution patching). A
-gradient at the clean run misses what saturates. With `steps` above 1 it is the mean over that many
-points between the stream and its ablated end (integrated gradients, 2505.23556): there features go
-by the scale to their clamps and, with them, the SAE's error to zero, one layer at a time.
+backward pass gives the drop of every feature of every layer (2403.19647, attribution patching). The
+clean gradient misses saturated effects. With `steps` above 1 it is averaged over that many points
+between the stream and its ablated end (integrated gradients, 2505.23556): there features move by the
+ablation scale to their clamps and the SAE's error to zero, one layer at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import Ablation
 
 Drops = dict[int, Float[Tensor, " d_sae"]]
-"""Estimated drop of the refusal score (nats) for every feature, by layer."""
+"""Estimated drop of the refusal score, nats, for every feature, by layer."""
 
 
 def attribution(
@@ -36,7 +36,7 @@ def attribution(
     *,
     steps: int,
 ) -> Drops:
-    """The estimated drop of every feature of the suite on one prompt."""
+    """The estimated drop (nats) of every feature of the suite on one prompt."""
     layers = sorted(suite)
     if steps == 1:
         gradients = _gradients(stack, run, layers[0], layers, readout)
@@ -58,7 +58,7 @@ def _gradients(
     layers: Sequence[int],
     readout: Readout,
 ) -> dict[int, Float[Tensor, "position d_model"]]:
-    """Gradient of the score at `resid_post` of each layer, by one backward pass."""
+    """Gradient of the refusal score at `resid_post` of each layer, by one backward pass."""
     with torch.enable_grad():
         streams = {start: run.resid[start][None].detach().clone().requires_grad_()}
         score = _onwards(stack, run, start, streams[start], readout, streams)
@@ -100,7 +100,7 @@ def _onwards(
     readout: Readout,
     streams: dict[int, Tensor],
 ) -> Float[Tensor, " row"]:
-    """Refusal scores of streams that enter after layer `start`; `streams` is filled on the way."""
+    """Refusal scores of residual streams that enter after layer `start`; fills `streams` on the way."""
     batch = stack.suffixes([run], run.length)
     owner = torch.zeros(len(resid), dtype=torch.long, device=resid.device)
     for layer in range(start + 1, stack.n_layers):

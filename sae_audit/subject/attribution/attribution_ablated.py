@@ -1,7 +1,7 @@
-"""Attribution at an ablated state: what covers, once some features are gone.
+"""Attribution with some features already ablated; it ranks the features that compensate for them.
 
-The gradient at the clean run sees no feature that others cover for. Here it is taken along a path
-on which everything else goes too, and every feature is given its share of the fall.
+The clean gradient misses features whose absence others compensate for. Here it is integrated along a
+path on which all other features are removed too, and each gets its share of the drop.
 """
 
 import torch
@@ -16,7 +16,7 @@ from sae_audit.subject.readout.readout import Readout, margin
 from sae_audit.vocabulary import Ablation, FeatureSet
 
 POINTS = 8
-"""Points of the path, each a forward and a backward pass."""
+"""Number of points on the path; each costs a forward and a backward pass."""
 
 
 def attribution_once_ablated(
@@ -27,14 +27,14 @@ def attribution_once_ablated(
     readout: Readout,
     ablation: Ablation,
 ) -> Drops:
-    """The share of every other feature in the fall of the score from `ablated` alone to all of them.
+    """Every other feature's share of the score's drop from `ablated` alone to all ablated, nats.
 
         drop_i = mean over t in (0, 1) of f_i(x_t) * (d_i . dm/dx_t)
 
     x_t is the run with `ablated` ablated and every other feature of the suite at the share t of its
-    activation, in all layers at once. So the drops add up to the whole fall (Aumann and Shapley's
-    axiom, as in integrated gradients), and a feature shows that does nothing on the clean run,
-    because others cover for it, because it is inactive, or because more than enough is there.
+    activation, in all layers at once. So the drops add up to the whole drop (Aumann and Shapley's
+    axiom, as in integrated gradients), and features without effect on the clean run count, whether
+    others compensate for them, they are inactive, or the score is saturated.
     """
     suite = interventions.suite
     total = {layer: torch.zeros(sae.d_sae, device=sae.device) for layer, sae in suite.items()}
@@ -46,7 +46,7 @@ def attribution_once_ablated(
 
 
 class _Path:
-    """One point of the path: what the pass showed at each layer, kept for its gradient."""
+    """One point of the path, with each layer's activations kept for the gradient."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class _Path:
         }
 
     def _at(self, layer: int) -> Edit:
-        """Takes `ablated` away, and of all other features what the point does not keep."""
+        """The edit that removes `ablated` and the share 1 - t of all other features."""
         sae, selected = self._suite[layer], self._selected[None, :, None]
 
         def edit(resid: Resid) -> Resid:

@@ -1,1 +1,1 @@
-"""What ablating, adding and freezing do to the residual stream, fast and literally."""
+"""Ablating, adding and freezing on the residual stream, in fast and in literal implementations."""

@@ -2,10 +2,10 @@
 
     x <- base(x) - scale * sum_{i in S} (f_i(x) - clamp_i) d_i
 
-`f_i` is computed on the stream as it arrives, so what earlier layers' ablations changed is felt
-here. `base` is the stream itself where the SAE's error term is kept; its reconstruction where the
-term is dropped; the reconstruction with the clean run's error where it is frozen. Decoding is
-linear, so this difference is all that a whole encode, edit and decode would do.
+`f_i` is computed on the incoming stream and so includes the effects of ablations in earlier layers.
+`base` is the stream if the SAE's error term is kept, its reconstruction if the term is dropped, and
+the reconstruction plus the clean run's error if it is frozen. Decoding is linear, so this equals a
+whole encode, edit and decode.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,21 +24,21 @@ from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSets:
-    """The part of some feature sets that lies in one layer."""
+    """The features of several sets that lie in one layer."""
 
     features: tuple[int, ...]
-    """Indices of every feature that any set ablates here."""
+    """Indices of all features that any set ablates in this layer."""
     member: Bool[np.ndarray, "set feature"]
-    """Which set ablates which of them."""
+    """True if the set ablates the feature."""
     treated: Bool[np.ndarray, " set"]
-    """Sets for which the stream is edited here at all: those with features here, and, where the
-    error term is not kept, those for which this layer was asked for."""
+    """True if the set edits the residual stream in this layer: it has features here, or the error
+    term is not kept and this layer is among the error layers."""
 
 
 def sets_by_layer(
     sets: Sequence[FeatureSet], error_layers: frozenset[int] = frozenset()
 ) -> dict[int, LayerSets]:
-    """Sort feature sets into layers; layers that no set touches are left out."""
+    """The part of the sets in each layer; layers that no set edits are left out."""
     places: dict[int, dict[int, int]] = {layer: {} for layer in error_layers}
     for feature in sorted(frozenset().union(*sets)):
         here = places.setdefault(feature.layer, {})
@@ -59,11 +59,11 @@ def sets_by_layer(
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What an edit of one stream is made of, before any set chooses among its features."""
+    """The terms of an edit of one residual stream, before each set selects its features."""
 
     base: Resid
     excess: Float[Tensor, "batch position feature"]
-    """`scale * (f_i(x) - clamp_i)`, 0 at positions that are not ablated."""
+    """`scale * (f_i(x) - clamp_i)`, 0 at positions without ablation."""
     scale: Float[Tensor, "batch position 1"] | None
 
 
@@ -81,10 +81,10 @@ class LayerAblation:
         selected: Bool[Tensor, "rows position"],
         clean: Callable[[], Resid],
     ) -> Terms:
-        """`clean` gives the clean run's stream, asked for only where its error is put back."""
+        """The terms at `resid`; `clean` gives the clean run's stream, called only for a frozen error."""
         selected = selected.to(resid.device)
         values, scale = self.sae.read(resid, self.features)
-        # Replaced, not multiplied: what a masked position holds, even a NaN, is no part of it.
+        # Replaced, not multiplied: a NaN at a masked position must not spread.
         clamps = self.sae.clamps(self.ablation.clamp)[list(self.features)]
         scaled = self.ablation.scale * (values - clamps)
         excess = torch.where(selected[..., None], scaled, 0.0)
@@ -102,7 +102,7 @@ class LayerAblation:
         excess: Float[Tensor, "batch position feature"],
         scale: Float[Tensor, "batch position 1"] | None,
     ) -> Resid:
-        """`scale * sum_i (f_i - clamp_i) d_i` over the excess that is left."""
+        """`scale * sum_i (f_i - clamp_i) d_i`, from the selected `excess`."""
         removed = excess @ self.sae.rows(self.features)
         return removed if scale is None else removed * scale
 
@@ -118,7 +118,7 @@ def ablation_edit(
     selected: Bool[Tensor, "rows position"],
     clean: Callable[[], Resid],
 ) -> Edit:
-    """The edit of one layer's `resid_post` where row b of the batch is under set b."""
+    """The edit of one layer's `resid_post` that ablates set b in row b of the batch."""
     layer = LayerAblation(sae=sae, features=sets.features, ablation=ablation)
     member = torch.tensor(sets.member)[:, None, :]
     treated = torch.tensor(sets.treated)[:, None, None]
@@ -127,28 +127,28 @@ def ablation_edit(
         terms = layer.terms(resid, selected, clean)
         removed = layer.removed(terms.excess * member.to(resid.device), terms.scale)
         changed = terms.base - removed.to(resid.dtype)
-        # Only the difference is rounded to the stream's dtype: an empty set changes no bit.
+        # Only the difference is rounded to the stream's dtype, so an empty set changes no bit.
         return torch.where(treated.to(resid.device), changed, resid)
 
     return edit
 
 
 def check_features(sets: Sequence[FeatureSet], suite: dict[int, Sae]) -> None:
-    """Refuse features that no SAE of the suite has: they would be ablated without effect.
+    """Check that the suite has every feature; others would be ablated without effect.
 
     Raises:
-        AuditError: naming the first such feature.
+        AuditError: names the first feature that it lacks.
     """
     for feature in sorted(frozenset().union(*sets)):
         _check_feature(feature, suite)
 
 
 def check_ablation(ablation: Ablation, suite: dict[int, Sae], error_layers: frozenset[int]) -> None:
-    """Refuse ablations that could not be carried out as asked.
+    """Check that the suite can carry out an ablation.
 
     Raises:
-        AuditError: clamps that are not finite or not one for every feature, a scale that is not or
-            is below 0, or layers asked for without an SAE, or without an error term to replace there.
+        AuditError: clamps are not finite or not one per feature, the ablation scale is not finite or is
+            negative, or an error layer has no SAE or no error term to replace.
     """
     for layer in sorted(error_layers):
         if layer not in suite:

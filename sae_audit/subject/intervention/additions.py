@@ -1,7 +1,7 @@
-"""Directions added to prompts' clean runs, each at its layer: only the layers above are run.
+"""Directions added to clean runs, each at its own layer; only the layers above are run.
 
-Rows join a batch at their own layer, with the clean stream and the direction added to it, and go up
-together from there on, to the last layer or to the last one that is read.
+Rows join a batch at their own layer, as the clean residual stream plus the direction, and are run
+together up to the last layer or the last one that is read.
 """
 
 from collections import deque
@@ -21,15 +21,15 @@ from sae_audit.subject.model.hooks import edited
 
 
 class Additions:
-    """What prompts become when directions are added to their streams."""
+    """Logits and residual streams of prompts with directions added."""
 
     def __init__(
         self, passes: ForwardPasses, stack: DecoderLayers, runs: CleanRuns, behind: Units
     ) -> None:
-        """`behind`: directions that are out of the stream in every run, the clean ones included."""
+        """`behind`: directions projected out in every run, the clean ones included."""
         self._passes, self._stack = passes, stack
         self._edits = everywhere(passes.places, behind)
-        # Such runs are no other's, and the stack was compared with the model's own before.
+        # Runs with `behind` projected out are kept apart; the stack has been checked on the clean ones.
         self._runs = runs
         if len(behind):
             self._runs = CleanRuns(self._run_without, lambda _run: None, self._charge)
@@ -41,7 +41,7 @@ class Additions:
         directions: Float[Tensor, "row d_model"],
         layers: Sequence[int],
     ) -> Iterator[tuple[list[int], Float[Tensor, "some_rows vocabulary"]]]:
-        """Next-token logits, some rows at a time and which: row i is direction i, added at every
+        """Indices of some rows and their next-token logits: in row i, direction i is added at every
         position to `resid_post` of layer i of prompt i."""
         for rows, runs in self._batches(range(len(prompts)), prompts, layers):
             inputs, outputs = self._edits
@@ -60,10 +60,8 @@ class Additions:
         layers: Sequence[int],
         read: Sequence[int],
     ) -> Iterator[tuple[list[int], int, Float[Tensor, "some_rows d_model"]]]:
-        """`resid_post` of the layers `read` at the last position, as far as it is changed: some rows
-        at a time, which, and the layer; float64.
-
-        No layer above the last one read is run, nor any for a row whose direction is added there.
+        """Indices of some rows, a layer of `read`, and their changed `resid_post` at the last position;
+        float64. Layers above the last one read are not run.
         """
         last = max(read)
         reached = [i for i in range(len(prompts)) if layers[i] <= last]
@@ -82,7 +80,7 @@ class Additions:
     def clean_streams(
         self, prompts: Tokens, read: Sequence[int]
     ) -> Float[np.ndarray, "prompt layer d_model"]:
-        """The same of all prompts with nothing added; float64."""
+        """`resid_post` of the layers `read` at each prompt's last position, nothing added; float64."""
 
         def of(ids: Int[Tensor, " position"]) -> Float[Tensor, "layer d_model"]:
             run = self._run(ids)
@@ -93,13 +91,13 @@ class Additions:
     def _batches(
         self, rows: Sequence[int], prompts: Tokens, layers: Sequence[int]
     ) -> Iterator[tuple[list[int], list[CleanRun]]]:
-        """Rows in the order of their layers, some at a time, with their clean runs."""
+        """Batches of rows in the order of their layers, with their clean runs."""
         order = sorted(rows, key=lambda i: (layers[i], len(prompts[i]), i))
         longest = max(map(len, prompts), default=1)
         size = min(self._passes.rows_per_batch(longest), self._passes.most_rows)
         for start in range(0, len(order), size):
             some = order[start : start + size]
-            # Made before the edits are in force: clean runs put their own in force.
+            # Made before the edits are applied: clean runs apply their own.
             yield some, [self._run(prompts[i]) for i in some]
 
     def _run(self, ids: Int[Tensor, " position"]) -> CleanRun:
@@ -112,8 +110,8 @@ class Additions:
         layers: Sequence[int],
         last: int,
     ) -> Iterator[tuple[int, Float[Tensor, "running position d_model"]]]:
-        """The stream after each layer up to the `last`, of the rows that have joined by then; rows
-        are in the order of their layers."""
+        """Each layer up to `last`, with the residual stream after it of the rows that have joined;
+        rows are in the order of their layers."""
         own = list({id(run): run for run in runs}.values())
         place = {id(run): i for i, run in enumerate(own)}
         width = max(run.length for run in own)
@@ -128,7 +126,6 @@ class Additions:
             if joining.stop > joining.start:
                 n_running = joining.stop
                 new = self._added(batch.clean(layer), owner[joining], directions[joining])
-                # In the last layer only the last position is finished.
                 new = new if resid is None else new[:, -resid.shape[1] :]
                 resid = new if resid is None else torch.cat([resid, new])
             assert resid is not None

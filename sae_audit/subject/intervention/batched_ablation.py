@@ -1,13 +1,12 @@
-"""Many ablations in one sweep over the layers, each layer run once for all that agree so far.
+"""Many ablations in one sweep over the layers, each layer run once for all sets that still agree.
 
-The rows of a sweep are streams, not feature sets: at first there are none, since every set still
-agrees with the clean run. A layer with ablated features forks them. Sets that ablate the same
-firing features of the same stream go on as one row; a feature that does not fire on the stream as
-it arrives is no difference, and a set none of whose features ever fires remains the clean run and
-costs nothing. This is exact: it follows from what an ablation is, not from an approximation.
+The rows of a sweep are residual streams, not feature sets: it starts without rows, since every set
+agrees with the clean run. A layer with ablated features forks rows. Sets that ablate the same firing
+features of the same stream share a row; ablating a feature that does not fire changes nothing, and a
+set none of whose features ever fires remains the clean run at no cost. This is exact.
 
-Positions before the first one that any set changes are not run at all: causal attention keeps
-their streams, and so their keys and values, as they were in the clean run.
+Positions before the first one that any set changes are not run: under causal attention their
+streams, keys and values are those of the clean run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet
 
 _CLEAN = -1
-"""The row of a set that still agrees with the clean run."""
+"""Row number of a set that still agrees with the clean run."""
 _NEVER = 1 << 30
 
 
@@ -40,14 +39,14 @@ class Asked:
     selected: Bool[Tensor, " position"]
     """Positions at which features are ablated."""
     starts: dict[FeatureId, int]
-    """Where each feature asked about so far first makes a difference on the clean run."""
+    """First position at which each feature asked about so far changes the clean run."""
 
 
 Question = tuple[Asked, FeatureSet]
 
 
 class BatchedAblation:
-    """Answers questions "this prompt, that set" about one subject under one kind of ablation."""
+    """Logits of questions (prompt, feature set) about one subject under one kind of ablation."""
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class BatchedAblation:
     def first_changes(
         self, run: CleanRun, selected: Bool[Tensor, " position"], features: Sequence[FeatureId]
     ) -> dict[FeatureId, int | None]:
-        """Where ablating each feature alone first makes a difference on the clean run, if it does."""
+        """First position at which ablating each feature alone changes the clean run; None if none."""
         asked = Asked(run=run, selected=selected, starts={})
         self._find_starts(asked, set(features))
         return {
@@ -75,7 +74,7 @@ class BatchedAblation:
         }
 
     def n_positions(self, questions: Sequence[Question]) -> list[int]:
-        """How many last positions each question needs run; 0 where the answer is the clean run's."""
+        """Number of last positions that each question has to run; 0 if it equals the clean run."""
         by_prompt: dict[int, tuple[Asked, set[FeatureId]]] = {}
         for asked, ablated in questions:
             by_prompt.setdefault(id(asked), (asked, set()))[1].update(ablated)
@@ -87,7 +86,7 @@ class BatchedAblation:
     def logits(
         self, questions: Sequence[Question], n_positions: int
     ) -> tuple[Float[Tensor, "row vocabulary"], list[int]]:
-        """Next-token logits of the rows the questions ended in, and each question's row.
+        """Next-token logits of the final rows, and each question's row.
 
         Row -1 stands for the clean run, for which no logits are computed.
         """
@@ -139,7 +138,7 @@ class BatchedAblation:
 
 
 class _Rows:
-    """The streams of one sweep at one layer, and which question is which."""
+    """The residual streams of one sweep at one layer, and each question's row."""
 
     def __init__(
         self,
@@ -162,13 +161,13 @@ class _Rows:
         return len(self._owner)
 
     def run(self, layer: int) -> None:
-        """The next layer, on every row there is."""
+        """Run the next layer on every row."""
         if self._resid is not None:
             owner = self._on(self._owner, layer)
             self._resid = self._stack.run(layer, self._resid, self._batch, owner)
 
     def fork(self, layer: int, ablated: LayerAblation, sets: LayerSets) -> None:
-        """Ablate; rows split where their questions ablate different firing features."""
+        """Ablate one layer; a row forks if its questions ablate different firing features."""
         clean = self._batch.clean(layer)
         selected = self._selected.to(clean.device)
         if layer == self._stack.n_layers - 1:
@@ -178,7 +177,7 @@ class _Rows:
         terms = ablated.terms(parents, selected[owners], lambda: clean[owners])
         differs = (terms.excess != 0).any(dim=1).cpu().numpy()
         replaced = sets.treated & (ablated.ablation.error_term != ErrorTerm.KEPT)
-        # An error put back where nothing has been changed yet is the error that is there.
+        # Putting the clean error back into an unchanged stream leaves it unchanged.
         if ablated.ablation.error_term == ErrorTerm.FROZEN:
             replaced = replaced & (self.row != _CLEAN)
         effective = sets.member & differs[parent]
@@ -207,7 +206,7 @@ class _Rows:
                 base,
                 parents[chosen],
             )
-        # Only the difference is rounded to the stream's dtype: an empty set changes no bit.
+        # Only the difference is rounded to the stream's dtype, so an empty set changes no bit.
         self._resid = base - removed.to(base.dtype)
 
     def logits(self) -> Float[Tensor, "row vocabulary"]:
@@ -223,7 +222,7 @@ class _Rows:
     ) -> tuple[
         Float[Tensor, "row position d_model"], Int[np.ndarray, " row"], Int[np.ndarray, " question"]
     ]:
-        """Rows that may fork here, their prompts, and each question's own among them."""
+        """The rows that may fork in this layer, their prompts, and each question's row."""
         arriving = np.unique(self._prompt[treated & (self.row == _CLEAN)])
         added = np.zeros(len(clean), int)
         added[arriving] = self.n_rows + np.arange(len(arriving))

@@ -1,4 +1,4 @@
-"""What an ablation does to prompts it should not touch."""
+"""Side effects of an ablation on prompts that it should not affect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from sae_audit.subject.model.kl import next_token_kl
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A prompt with the clean model's own greedy answer, and what the clean model thinks of it."""
+    """A prompt with the clean model's greedy answer and that answer's cross-entropy."""
 
     ids: Int[Tensor, " position"]
     n_prompt: int
     next_logits: Float[Tensor, "1 vocabulary"]
     cross_entropy: float
-    """Of the answer's tokens, nats a token."""
+    """Mean cross-entropy of the answer's tokens, nats a token."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What one ablation changed on one prompt."""
+    """Changes of one prompt under one ablation."""
 
     kl: float
-    """Next-token distribution at the prompt's end, clean against ablated, nats."""
+    """KL of the next-token distribution at the prompt's end, clean against ablated, nats."""
     cross_entropy: float
-    """Rise of the cross-entropy of the clean answer, nats a token."""
+    """Increase of the clean answer's cross-entropy, nats a token."""
 
 
 def clean_answers(passes: ForwardPasses, prompts: Tokens, n_tokens: int) -> list[Answer]:

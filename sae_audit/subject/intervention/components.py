@@ -1,4 +1,4 @@
-"""The stream's component along a direction, split into what the SAE shows of it and what it misses.
+"""The residual stream's component along a direction, split into SAE reconstruction and error term.
 
     x . r  =  xhat . r  +  e . r        xhat the SAE's reconstruction of x, e its error term
 
@@ -8,16 +8,16 @@ Each part can be replaced, at every audited layer, by its mean over harmless pro
 - the reconstruction:  x <- x - (xhat . r - m') r                m' that of xhat . r
 - the error:           x <- x + (c + m - m' - x . r) r           c the clean run's xhat . r
 
-The means are harmless ones, not zero: a harmless prompt has some component along r as well, and so
-has the decoder's bias; a stream without any is one the model never sees (2506.00085 makes its
-projection affine for this reason). Every template position has its own mean, and all positions of
-the users' words share one. Positions before the words are alike in all prompts: causal attention
-makes each its own mean, so they are left as they are, BOS with its huge norm among them.
+The means are harmless ones instead of zero: a harmless prompt and the decoder's bias have a component
+along r as well, and a stream without one never occurs (2506.00085 makes its projection affine for this
+reason). Every template position has its own mean, and all positions of the users' words share one.
+Positions before the words are alike in all prompts and so equal their mean under causal attention;
+they are left unchanged, among them BOS with its huge norm.
 
-The reconstruction is read off the stream as it arrives, as an ablated feature is: what one layer's
-SAE misses the next one's may show, and it is then removed there. Read so, the error's part would be
-taken out of the same stream layer after layer, a tenth of what is left at each; so it is the rest,
-what the SAE shows, that is held at the clean run's (as in 2403.19647), and only the error changes.
+The reconstruction is computed on the incoming stream, as for ablated features: the part that one
+layer's SAE misses may appear in the next layer's and is then removed there. Computed in this way, the
+error's part would be removed layer after layer, a tenth of the remainder each; instead the
+reconstruction is frozen at the clean run's (as in 2403.19647), so that only the error changes.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,29 +38,29 @@ from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import Part, Projections
 
 Select = Callable[[Int[Tensor, " position"]], Bool[Tensor, " position"]]
-"""Which positions of these token ids are meant."""
+"""Mask of the selected positions of token ids."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
-    """Components of one layer's clean stream along each direction."""
+    """Components of one layer's clean residual stream along each direction."""
 
     stream: Float[Tensor, "position direction"]
     reconstruction: Float[Tensor, "position direction"]
     lengths: Float[Tensor, " position"]
-    """Of the stream."""
+    """Norm of the residual stream."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Means:
-    """Means by role: entry 0 of all positions of the words, then of each of the template's."""
+    """Means by role: entry 0 over all positions of the words, then one for each template position."""
 
     stream: Float[Tensor, "role direction"]
     reconstruction: Float[Tensor, "role direction"]
 
 
 class Components:
-    """Parts of clean streams along some directions."""
+    """Components of clean residual streams along given directions."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Components:
         self.suite = suite
 
     def of(self, prompts: Tokens) -> list[dict[int, Parts]]:
-        """Of every prompt, by layer, at all positions."""
+        """The parts of every prompt, by layer, at all positions."""
         found: list[dict[int, Parts]] = [{} for _ in prompts]
         for batch in self.passes.batches(prompts, encoding=widest(self.suite)):
 
@@ -92,7 +92,7 @@ class Components:
         return found
 
     def at(self, prompts: Tokens, position: int) -> dict[int, Projections]:
-        """The same at one position, counted from the prompt's end, as numbers."""
+        """Numbers at one position, by layer; negative positions count from the prompt's end."""
         assert prompts, "the components of no prompts"
         parts = self.of(prompts)
         return {
@@ -113,7 +113,7 @@ class Components:
 
 
 class ReplacedParts:
-    """Refusal scores of prompts, one part of the component along one direction as in harmless ones."""
+    """Refusal scores with a part of the component along a direction replaced by its harmless mean."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class ReplacedParts:
         n_after: int,
         readout: Readout,
     ) -> None:
-        """`selected` are the positions replaced, the last `n_after` the chat template's."""
+        """`selected` gives the positions replaced; the last `n_after` are the chat template's."""
         assert prompts, "no prompts to score"
         assert harmless, "no harmless prompts to take means of"
         self._components = components
@@ -154,7 +154,7 @@ class ReplacedParts:
         unit = self._components.units[direction]
         mask = batch.padded([self._masks[i] for i in batch.members])
         means = self._means[layer]
-        # Padding has the role of a word; the mask leaves it as it is.
+        # Padding has the role of a word; the mask leaves it unchanged.
         roles = batch.padded([_roles(n, self._n_after) for n in batch.lengths])
         stream, known = means.stream[roles, direction], means.reconstruction[roles, direction]
         clean = [self._clean[i][layer].reconstruction[:, direction] for i in batch.members]
@@ -194,7 +194,7 @@ def _roles(length: int, n_after: int) -> Int[Tensor, " position"]:
 
 
 def _n_shared(prompts: Sequence[Int[Tensor, " _"]], n_after: int) -> int:
-    """Positions from the start at which all prompts are alike; one of each one's own is left out."""
+    """Number of leading positions at which all prompts agree, short of each prompt's last own one."""
     columns = zip(*(ids.tolist() for ids in prompts), strict=False)
     alike = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
     return max(0, min(alike, min(len(ids) for ids in prompts) - n_after - 1))

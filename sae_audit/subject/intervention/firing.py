@@ -1,4 +1,4 @@
-"""Which features fire on a prompt under interventions, how strongly, where, and to what effect."""
+"""Firing features of a prompt under interventions: activations, positions and direct attribution."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,7 +35,7 @@ def active_on(streams: InterventionRuns) -> Active:
 
         def note(places: Sequence[int], layer: int, resid: Resid) -> None:
             peak = peaks(streams.suite[layer].encode(resid), streams.selected)
-            # A single row is everybody's.
+            # A single row is shared by all interventions.
             owners = [[place] for place in places] if len(resid) > 1 else [list(places)]
             rows, indices = peak.nonzero(as_tuple=True)
             values = peak[rows, indices].tolist()
@@ -60,7 +60,7 @@ def firing_on(streams: InterventionRuns) -> Firing:
 
 
 def _clean(streams: InterventionRuns) -> Fired:
-    """What fires on the clean run, where nothing is ablated and so nothing is held back."""
+    """Features that fire on the clean run; without ablation freezing has no effect."""
     fired, key = streams.clean_run().fired, streams.selected.cpu().numpy().tobytes()
     if key not in fired:
         (fired[key],) = _fired_under(streams, [Intervention()])
@@ -70,7 +70,7 @@ def _clean(streams: InterventionRuns) -> Fired:
 def _largest(fired: Fired) -> dict[FeatureId, float]:
     """Each firing feature's largest activation over positions, by layer and index."""
     order = np.lexsort((fired.activation, fired.index, fired.layer))
-    # Of equal keys the last entry stays: the largest.
+    # The last of equal keys, the largest, stays.
     return {
         FeatureId(int(fired.layer[i]), int(fired.index[i])): float(fired.activation[i])
         for i in order
@@ -82,7 +82,7 @@ def _fired_under(streams: InterventionRuns, interventions: Sequence[Intervention
 
     def note(places: Sequence[int], layer: int, resid: Resid) -> None:
         activations = streams.suite[layer].encode(resid)
-        # Replaced, not multiplied: what an unselected position holds is no part of it.
+        # Replaced, not multiplied: a NaN at an unselected position must not spread.
         chosen = streams.selected.to(activations.device)[:, None]
         activations = torch.where(chosen, activations, 0.0)
         row, position, index = activations.nonzero(as_tuple=True)
@@ -92,7 +92,7 @@ def _fired_under(streams: InterventionRuns, interventions: Sequence[Intervention
         n_entries = torch.bincount(row, minlength=len(resid)).cumsum(dim=0)[:-1].tolist()
         by_row = np.split(table, n_entries)
         for i, place in enumerate(places):
-            # A single row is everybody's.
+            # A single row is shared by all interventions.
             found[place].append(by_row[i if len(by_row) > 1 else 0])
 
     _read_all(streams, interventions, note)

@@ -1,8 +1,7 @@
-"""Holding features where they were: `x <- x - sum_{i in H} (f_i(x) - f_i(x_clean)) d_i`.
+"""Freezing features at their clean activations: `x <- x - sum_{i in H} (f_i(x) - f_i(x_clean)) d_i`.
 
-What is held keeps, position by position, the activation it had on the clean run, whatever was
-changed before it. It answers what runs through a feature: hold it, and what still arrives
-downstream went another way.
+A frozen feature keeps its clean activation at every position, whatever was changed before it. The
+part of an effect that still arrives downstream does not pass through that feature.
 """
 
 from collections.abc import Callable
@@ -23,9 +22,9 @@ def excess_over_clean(
     selected: Bool[Tensor, "rows position"],
     clean: Callable[[], Resid],
 ) -> Edit:
-    """`sum_{i in H} (f_i(x) - f_i(x_clean)) d_i` of one layer's stream, row b holding set b.
+    """`sum_{i in H} (f_i(x) - f_i(x_clean)) d_i` of one layer's residual stream; row b freezes set b.
 
-    Taking it away holds the features. `clean` gives the clean run's stream at this layer.
+    Subtracting it freezes the features. `clean` gives the clean run's stream at this layer.
     """
     member = torch.tensor(sets.member)[:, None, :]
 
@@ -33,7 +32,7 @@ def excess_over_clean(
         values, scale = sae.read(resid, sets.features)
         before, _ = sae.read(clean(), sets.features)
         chosen = selected.to(resid.device)[..., None] & member.to(resid.device)
-        # Replaced, not multiplied: what an unselected position holds, even a NaN, is no part of it.
+        # Replaced, not multiplied: a NaN at an unselected position must not spread.
         above = torch.where(chosen, values - before, 0.0) @ sae.rows(sets.features)
         return above if scale is None else above * scale
 
@@ -41,7 +40,7 @@ def excess_over_clean(
 
 
 def ablated_and_held(ablate: Edit | None, excess: Edit | None) -> Edit:
-    """One edit that does both: each reads the stream as it arrives."""
+    """One edit that ablates and freezes; both read the incoming residual stream."""
 
     def edit(resid: Resid) -> Resid:
         changed = resid if ablate is None else ablate(resid)

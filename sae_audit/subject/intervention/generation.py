@@ -1,4 +1,4 @@
-"""Answers under ablation: in batches, with the key-value cache, and literally."""
+"""Greedy answers under ablation, in batches with the key-value cache and literally."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def answers(
     ablation: Ablation,
     n_tokens: int,
 ) -> list[list[int]]:
-    """Greedy answers (token ids); questions whose prompts are about equally long share batches."""
+    """Greedy answers (token ids); questions with prompts of similar length share batches."""
     sets = [ablated for _, ablated in questions]
     _check(interventions, sets, ablation)
     found: list[list[int]] = [[] for _ in questions]
@@ -50,7 +50,7 @@ def literal_answer(
     ablation: Ablation,
     n_tokens: int,
 ) -> list[int]:
-    """The same by plain hooks, everything run again for each token."""
+    """The greedy answer (token ids) by plain hooks, with the whole text run again for each token."""
     _check(interventions, [ablated], ablation)
     ids = interventions.ids(prompt)
     return reference_answer(

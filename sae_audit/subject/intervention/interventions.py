@@ -1,4 +1,4 @@
-"""From prompts, sets and an ablation to edits of the stream, for passes through the whole model."""
+"""Edits of the residual stream for prompts, feature sets and an ablation, in whole-model passes."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,7 +22,7 @@ from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureSet
 
 
 class Interventions:
-    """Knows which positions an ablation means in a prompt, and what it does there."""
+    """Positions and edits of an ablation in a prompt."""
 
     def __init__(
         self, passes: ForwardPasses, suite: dict[int, Sae], template: Template, runs: CleanRuns
@@ -38,8 +38,8 @@ class Interventions:
     def selected(
         self, ids: Int[Tensor, " position"], ablation: Ablation, n_prompt: int | None = None
     ) -> Bool[Tensor, " position"]:
-        """The positions `ablation` acts at; what follows `n_prompt` is an answer."""
-        # An answer's tokens count as what follows the template: ablated wherever the template is.
+        """True at the positions `ablation` acts at; tokens after the first `n_prompt` are an answer."""
+        # An answer's tokens are ablated if the template's are.
         prompt = ids[:n_prompt].cpu()
         positions = self._template.selected(prompt, ablation.positions)
         answer = torch.ones(len(ids) - len(prompt), dtype=torch.bool)
@@ -52,17 +52,17 @@ class Interventions:
         ablation: Ablation,
         n_prompt: int | None = None,
     ) -> dict[int, Edit]:
-        """By layer, the edit of a batch whose rows are this prompt under each set.
+        """By layer, the edit of a batch that has one row for this prompt under each set.
 
         Raises:
-            AuditError: an ablation or a feature that does not fit the suite.
+            AuditError: an ablation or a feature does not fit the suite.
         """
         check_ablation(ablation, self.suite, frozenset())
         check_features(sets, self.suite)
         selected = self.selected(ids, ablation, n_prompt)[None]
         if ablation.error_term != ErrorTerm.FROZEN:
             return self.of_rows(sets, ablation, selected)
-        # Made here, not when an edit asks: inside its pass the model is no longer clean.
+        # Made before the pass: inside it the model is no longer clean.
         run = self._runs.of(ids)
         return self.of_rows(sets, ablation, selected, lambda layer: run.resid[layer][None])
 
@@ -73,7 +73,7 @@ class Interventions:
         selected: Bool[Tensor, "rows position"],
         clean: Callable[[int], Resid] | None = None,
     ) -> dict[int, Edit]:
-        """The same for a batch of any prompts, one row a set; `clean` gives the clean streams."""
+        """By layer, the edit of a batch of any prompts, one row a set; `clean` gives clean streams."""
 
         def clean_at(layer: int) -> Resid:
             assert clean is not None, "no clean run for these streams"

@@ -1,4 +1,4 @@
-"""Interventions with a direction: projected out of the stream everywhere, or added at one layer."""
+"""Interventions with a direction: projected out of the residual stream, or added at one layer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -30,7 +30,7 @@ _Logits = Float[Tensor, "row vocabulary"]
 
 
 def add_direction(direction: Float[Tensor, " d_model"]) -> Edit:
-    """`x <- x + r` at every position, r un-normalised."""
+    """The edit `x <- x + r` at every position, r not normalised."""
 
     def edit(resid: Resid) -> Resid:
         return resid + direction.to(resid.device)
@@ -41,9 +41,8 @@ def add_direction(direction: Float[Tensor, " d_model"]) -> Edit:
 class DirectionEffects:
     """Bypass, induce and KL of directions on fixed prompts.
 
-    Of one direction on all prompts (`on_each`), or of many at once, each on a prompt named
-    (`bypass`, `kl`, `induce`, and what they make of the stream, `streams_without`, `streams_with`):
-    then rows of one batch carry different directions.
+    For one direction on all prompts (`on_each`), or for many directions, each on a named prompt
+    (`bypass`, `kl`, `induce`, `streams_without`, `streams_with`), as rows of shared batches.
     """
 
     def __init__(
@@ -57,8 +56,8 @@ class DirectionEffects:
         *,
         behind: Float[np.ndarray, "direction d_model"] | None = None,
     ) -> None:
-        """`behind`: unit directions at right angles that are out of the stream in every run, those
-        that others are measured against included."""
+        """`behind`: orthonormal directions that are projected out in every run, the baseline runs
+        included."""
         assert harmful, "no harmful prompts"
         assert harmless, "no harmless prompts"
         self.n_harmful, self.n_harmless = len(harmful), len(harmless)
@@ -76,7 +75,7 @@ class DirectionEffects:
     def __call__(
         self, direction: Float[np.ndarray, " d_model"], *, position: int, layer: int
     ) -> DirectionEvaluation:
-        """What `direction`, taken at (`position`, `layer`), does when projected out and when added."""
+        """Bypass, induce and KL of `direction`, which was taken at (`position`, `layer`)."""
         found = self.on_each(direction, layer=layer)
         return DirectionEvaluation(
             position=position,
@@ -87,7 +86,7 @@ class DirectionEffects:
         )
 
     def on_each(self, direction: Float[np.ndarray, " d_model"], *, layer: int) -> PromptEffects:
-        """The same prompt by prompt."""
+        """Bypass, induce and KL of one direction, prompt by prompt."""
         added = add_direction(self._raw(direction[None])[0])
         induce = np.zeros(self.n_harmless)
         for batch, _ in self._harmless:
@@ -98,8 +97,8 @@ class DirectionEffects:
         return PromptEffects(bypass=out.harmful, induce=induce, harmless=out.harmless, kl=out.kl)
 
     def without(self, directions: Float[np.ndarray, "direction d_model"]) -> Removed:
-        """What is left with unit directions out of the stream, at right angles to each other and to
-        those that are out in any case."""
+        """Effects that remain with `directions` projected out; they are orthonormal, and orthogonal
+        to `behind`."""
         units = torch.cat([self._behind, self._passes.units(directions)])
         harmful = np.zeros(self.n_harmful)
         harmless, kl = np.zeros(self.n_harmless), np.zeros(self.n_harmless)
@@ -113,12 +112,12 @@ class DirectionEffects:
 
     @property
     def score_bound(self) -> float:
-        """No score of any direction is larger, or smaller than its negative."""
+        """Upper bound of the absolute refusal score of any direction."""
         return margin_bound(self._readout)
 
     @property
     def least_kl(self) -> Float[np.ndarray, " harmless"]:
-        """What the KL of each harmless prompt cannot fall below, whatever is projected out, nats."""
+        """Lower bound of each harmless prompt's KL over all directions, nats."""
         return self._least_kl
 
     @cached_property
@@ -128,7 +127,7 @@ class DirectionEffects:
     def bypass(
         self, directions: Float[np.ndarray, "row d_model"], prompts: Sequence[int]
     ) -> Float[np.ndarray, " row"]:
-        """Score of a harmful prompt with the row's direction projected out everywhere, nats."""
+        """Refusal score of a harmful prompt with the row's direction projected out, nats."""
         return self._each_without(
             directions, self._tokens[0], prompts, lambda logits, _: self._scores(logits)
         )
@@ -136,7 +135,7 @@ class DirectionEffects:
     def kl(
         self, directions: Float[np.ndarray, "row d_model"], prompts: Sequence[int]
     ) -> Float[np.ndarray, " row"]:
-        """KL of a harmless prompt's next token, the row's direction projected out everywhere, nats."""
+        """Next-token KL of a harmless prompt with the row's direction projected out, nats."""
         return self._each_without(
             directions,
             self._tokens[1],
@@ -150,9 +149,9 @@ class DirectionEffects:
         prompts: Sequence[int],
         layers: Sequence[int],
     ) -> Float[np.ndarray, " row"]:
-        """Score of a harmless prompt with the row's direction added at its layer, nats.
+        """Refusal score of a harmless prompt with the row's direction added at its layer, nats.
 
-        The layers below are the clean run's, which is remembered.
+        The layers below are those of the remembered clean run.
         """
         scores = np.zeros(len(prompts))
         chosen = [self._tokens[1][i] for i in prompts]
@@ -165,7 +164,7 @@ class DirectionEffects:
     ) -> tuple[
         Float[np.ndarray, "harmful layer d_model"], Float[np.ndarray, "harmless layer d_model"]
     ]:
-        """`resid_post` of these layers at each prompt's last token, with no candidate; float64."""
+        """`resid_post` of these layers at each prompt's last token, without a candidate; float64."""
         harmful, harmless = (self._additions.clean_streams(own, layers) for own in self._tokens)
         return harmful, harmless
 
@@ -176,7 +175,7 @@ class DirectionEffects:
         layers: Sequence[int],
     ) -> Float[np.ndarray, "row layer d_model"]:
         """`resid_post` of these layers at a harmful prompt's last token, the row's direction projected
-        out everywhere; layers above the last of them are not run."""
+        out; layers above the last of them are not run."""
         found = np.zeros((len(prompts), len(layers), directions.shape[1]))
         places = {layer: place for place, layer in enumerate(layers)}
         for batch, inputs, outputs in self._batches_without(directions, self._tokens[0], prompts):
@@ -203,9 +202,9 @@ class DirectionEffects:
         added_at: Sequence[int],
         layers: Sequence[int],
     ) -> Float[np.ndarray, "row layer d_model"]:
-        """The same of a harmless prompt with the row's direction added to `resid_post` of its layer.
+        """`resid_post` at a harmless prompt's last token, the row's direction added at its layer.
 
-        Below it the stream is the clean run's, which is remembered.
+        The layers below that one are those of the remembered clean run.
         """
         chosen = [self._tokens[1][i] for i in prompts]
         found = self._clean_harmless(tuple(layers))[list(prompts)]
@@ -227,7 +226,7 @@ class DirectionEffects:
         tokens: Tokens,
         prompts: Sequence[int],
     ) -> Iterator[tuple[Batch, dict[nn.Module, Edit], dict[nn.Module, Edit]]]:
-        """Batches of prompts, and the edits that project each row's direction out."""
+        """Batches of prompts, with the edits that project each row's direction out."""
         units = self._raw(directions / np.linalg.norm(directions, axis=1, keepdims=True))
         for batch in self._passes.batches([tokens[i] for i in prompts]):
             edit = project_out_of_rows(units[batch.members], self._behind)
@@ -250,7 +249,7 @@ class DirectionEffects:
 
     @cached_property
     def _before(self) -> Float[Tensor, "harmless vocabulary"]:
-        """Logits of the harmless prompts with no candidate out, in their own order."""
+        """Logits of the harmless prompts without a candidate, in the order of the prompts."""
         order = [i for batch, _ in self._harmless for i in batch.members]
         logits = torch.cat([before for _, before in self._harmless])
         return logits[np.argsort(order)]

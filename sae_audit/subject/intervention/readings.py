@@ -1,4 +1,4 @@
-"""What the residual stream of clean runs holds: its means, and the features that fire."""
+"""Means of the residual stream and of SAE activations on clean runs."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def mean_residuals(
 ) -> Float[np.ndarray, "layer template d_model"]:
     """Mean `resid_post` of every layer at the last `n_positions`, accumulated in float64.
 
-    `without`: unit directions at right angles, kept out of the whole stream meanwhile.
+    `without`: orthonormal directions projected out of the whole residual stream.
     """
     assert prompts, "a mean of no prompts"
     layers = list(range(len(passes.places)))
@@ -36,7 +36,7 @@ def mean_residuals(
     for batch in passes.batches(prompts):
 
         def add(layer: int, resid: Resid, batch: Batch = batch) -> None:
-            # Together at the end: layers may be on several devices.
+            # Summed on the CPU: layers may be on several devices.
             total = batch.ending(resid, n_positions).double().sum(dim=0).cpu()
             sums[layer] = sums[layer] + total if layer in sums else total
 
@@ -52,7 +52,7 @@ def group_means(
     n_groups: int,
     n_positions: int,
 ) -> Float[np.ndarray, "group layer template d_model"]:
-    """`mean_residuals` of each group of prompts, in one pass; 0 of a group without prompts."""
+    """`mean_residuals` of each group of prompts, in one pass; 0 for a group without prompts."""
     assert prompts, "a mean of no prompts"
     assert len(groups) == len(prompts), (len(groups), len(prompts))
     layers = list(range(len(passes.places)))
@@ -78,7 +78,7 @@ def group_means(
 def residuals_at(
     passes: ForwardPasses, prompts: Tokens, *, layer: int, position: int
 ) -> Float[np.ndarray, "prompt d_model"]:
-    """`resid_post` of one layer at one position, counted from the prompt's end; float64."""
+    """`resid_post` of one layer at one position (negative: from the prompt's end); float64."""
     assert prompts, "the residuals of no prompts"
     assert position < 0, position
     found: dict[int, Float[Tensor, " d_model"]] = {}
@@ -95,7 +95,7 @@ def residuals_at(
 def peaks(
     activations: Float[Tensor, "batch position d_sae"], selected: Bool[Tensor, " position"]
 ) -> Float[Tensor, "batch d_sae"]:
-    """Largest activation over the selected positions."""
+    """Largest activation of each feature over the selected positions."""
     return activations[:, selected.to(activations.device)].amax(dim=1)
 
 
@@ -120,7 +120,7 @@ def mean_activations(
     prompts: Tokens,
     selected: Sequence[Bool[Tensor, " _"]],
 ) -> dict[int, Float[np.ndarray, " d_sae"]]:
-    """Mean over all selected positions of all prompts, accumulated in float64."""
+    """Mean activation over all selected positions of all prompts, by layer; accumulated in float64."""
     assert prompts, "a mean of no prompts"
     sums = {layer: np.zeros(suite[layer].d_sae) for layer in suite}
     for batch in passes.batches(prompts, encoding=widest(suite)):

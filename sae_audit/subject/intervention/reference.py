@@ -1,4 +1,4 @@
-"""The slow, literal ablation that certifies the fast one: one set a pass, whole encode and decode."""
+"""A slow, literal ablation that certifies the fast one: one set a pass, whole encode and decode."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,8 +28,8 @@ def reference_scores(
 ) -> Float[np.ndarray, " set"]:
     """Refusal score (nats) of one prompt under each set, by plain hooks.
 
-    `selected` are the positions ablated. Shares no arithmetic with the batched engine: a loop over
-    features moves `f_i(x)` by the scale towards its clamp, one by one, in what the SAE decodes.
+    `selected` are the positions ablated. It shares no arithmetic with the batched version: a loop moves
+    each `f_i(x)` by the ablation scale towards its clamp before the SAE decodes.
     """
     layers = list(decoder_layers_of(model))
     errors = _clean_errors(model, suite, ids) if ablation.error_term == ErrorTerm.FROZEN else {}
@@ -63,7 +63,7 @@ def reference_answer(
     n_tokens: int,
     ends: set[int],
 ) -> list[int]:
-    """The greedy answer under ablation without a cache: everything run again for each token."""
+    """Greedy answer (token ids) under ablation; the whole text is run for each token, uncached."""
     layers = list(decoder_layers_of(model))
     answer: list[int] = []
     while len(answer) < n_tokens and not (answer and answer[-1] in ends):

@@ -1,4 +1,4 @@
-"""Refusal scores under ablation: questions sorted, put together into sweeps, and remembered."""
+"""Refusal scores under ablation: questions are sorted, grouped into sweeps, and remembered."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 _KEPT_ANSWERS = 1 << 16
 
 Key = tuple[Ids, FeatureSet]
-"""A question: the prompt's token ids, and the set."""
+"""A question: the prompt's token ids and the feature set."""
 
 
 class Scorer:
-    """The refusal score of any prompt under any set, for one kind of ablation."""
+    """Refusal scores of any prompt under any feature set, for one kind of ablation."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Scorer:
         selected: Sequence[Bool[Tensor, " _"]],
         questions: Sequence[tuple[int, FeatureSet]],
     ) -> Float[np.ndarray, " question"]:
-        """Scores (nats) of questions (which prompt, which set); each distinct one is run once."""
+        """Scores (nats) of questions (prompt index, feature set); each distinct one is run once."""
         ids = [tuple(prompt.tolist()) for prompt in prompts]
         places = {(ids[i], ablated): i for i, ablated in questions}
         answers = {key: self._known[key] for key in places if key in self._known}
@@ -79,7 +79,7 @@ class Scorer:
                 answers[key] = self._clean_score(key[0], new[key][0].run)
             else:
                 waiting.append((key, length))
-        # Neighbours in this order agree in the lower layers, and share their rows there.
+        # Neighbours in this order agree in the lower layers and share rows there.
         waiting.sort(key=lambda item: (item[1], item[0][0], sorted(item[0][1])))
         start = 0
         while start < len(waiting):

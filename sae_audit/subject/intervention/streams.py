@@ -1,8 +1,8 @@
-"""One prompt under several interventions, run from the lowest edited layer to the highest one read.
+"""Residual streams of one prompt under several interventions.
 
-Below the lowest edited layer every stream is the clean run's, which is remembered; above the
-highest layer read, and for positions before the first edited one, nothing is run. This is exact:
-causal attention leaves earlier positions as they were.
+Only layers from the lowest edited to the highest one read, and positions from the first edited one on,
+are run; the rest is the remembered clean run's. This is exact: causal attention leaves earlier
+positions unchanged.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,12 +27,12 @@ from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import Ablation, FeatureId, Intervention
 
 Reader = Callable[[Sequence[int], int, Resid], None]
-"""Told which interventions (their places), the layer, and their streams before its own edit: one
-row each, or a single row that is theirs all."""
+"""Callback with the indices of interventions, the layer, and its `resid` before its own edit. `resid`
+has one row per intervention, or a single row shared by all of them."""
 
 
 class InterventionRuns:
-    """The streams of one prompt under interventions."""
+    """The residual streams of one prompt under interventions."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class InterventionRuns:
     ) -> None:
         """
         Raises:
-            AuditError: an ablation that cannot be carried out with this suite.
+            AuditError: this suite cannot carry out the ablation.
         """
         check_ablation(ablation, suite, frozenset())
         self.suite = suite
         self.length = len(ids)
         self.start = int(selected.int().argmax()) if bool(selected.any()) else self.length - 1
-        """First position shown: those before it are never edited, and so never change."""
+        """First position read; earlier ones are never edited and so never change."""
         self.selected = selected[self.start :]
         self._passes, self._stack, self._runs = passes, stack, runs
         self._ids, self._ablation = ids, ablation
@@ -71,12 +71,12 @@ class InterventionRuns:
         *,
         encoding: int = 0,
     ) -> None:
-        """Show `resid_post` of each layer, from position `start` on, under each intervention.
+        """Pass `resid_post` of each layer, from position `start` on, to `reader` for each intervention.
 
-        `encoding` is the width of SAEs that the reader encodes whole batches with.
+        `encoding` is the width of the SAEs with which `reader` encodes whole batches.
 
         Raises:
-            AuditError: a feature that no loaded SAE has.
+            AuditError: no loaded SAE has a feature.
         """
         if layers:
             self._read(interventions, sorted(layers), reader, encoding)
@@ -101,7 +101,7 @@ class InterventionRuns:
         encoding: int,
     ) -> None:
         check_features([i.ablated | i.held for i in interventions], self.suite)
-        # Neighbours in this order begin to differ from the clean run at the same layer.
+        # Neighbours in this order first differ from the clean run at the same layer.
         order = sorted(range(len(interventions)), key=lambda i: _lowest(interventions[i]))
         size = self._passes.rows_per_batch(self.length - self.start, encoding=encoding)
         for first in range(0, len(order), size):
@@ -121,7 +121,7 @@ class InterventionRuns:
         lowest, resid = min(edits, default=self._stack.n_layers), None
         for layer in range(max(layers) + 1):
             if layer == self._stack.n_layers:
-                # One past the last layer: its output after its own edit.
+                # One past the last layer stands for its output after its own edit.
                 reader(places, layer, batch.clean(layer - 1) if resid is None else resid)
                 break
             if resid is not None:
@@ -146,7 +146,7 @@ class InterventionRuns:
             )
             for layer, sets in sets_by_layer([i.ablated for i in chosen]).items()
         }
-        # Up to the lowest ablation nothing has changed, and there is nothing to hold back.
+        # Up to the lowest ablation nothing has changed, so freezing has no effect.
         lowest = min(ablate, default=self._stack.n_layers)
         excess = {
             layer: excess_over_clean(
@@ -165,12 +165,12 @@ class InterventionRuns:
 
 
 def _lowest(intervention: Intervention) -> int:
-    """Nothing held changes anything before something is ablated."""
+    """The lowest ablated layer; freezing alone changes nothing."""
     return min((feature.layer for feature in intervention.ablated), default=1 << 30)
 
 
 def by_layer(features: Sequence[FeatureId]) -> dict[int, tuple[list[int], tuple[int, ...]]]:
-    """Per layer: where its features stand in `features`, and their indices in the SAE."""
+    """By layer, the places of its features in `features` and their indices in the SAE."""
     found: dict[int, tuple[list[int], list[int]]] = {}
     for place, feature in enumerate(features):
         places, indices = found.setdefault(feature.layer, ([], []))

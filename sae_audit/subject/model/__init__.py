@@ -1,1 +1,1 @@
-"""The model itself: where its layers meet the residual stream, and passes through it."""
+"""The model: its decoder layers, where they write to the residual stream, and forward passes."""

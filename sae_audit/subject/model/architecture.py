@@ -1,8 +1,7 @@
-"""Which architectures an audit takes apart exactly, told from a config before any weights.
+"""Architectures that an audit can run layer by layer, decided from a config before loading weights.
 
-There is no list of names: a small random model of the same architecture is made and tried as every
-model is when it is loaded (`structure`). docs/architectures.md holds what came out for each
-architecture that transformers has.
+There is no list of names: a small random model of the same architecture has to pass the checks of
+`structure`. docs/architectures.md lists the result for each architecture of transformers.
 """
 
 from typing import Any
@@ -16,15 +15,15 @@ from sae_audit.subject.model.structure import check_structure
 from sae_audit.untrusted import shown
 
 _TEXTS = ([5, 9, 30, 41, 7, 17, 60, 22, 11], [5, 9, 31, 42, 17, 60, 11])
-"""Token ids of two prompts for a miniature."""
+"""Token ids of the two prompts that a miniature is tried on."""
 _asked: dict[str, str] = {}
 
 
 def architecture_obstacle(config: Any) -> str:
-    """Why models of this config cannot be audited, in a sentence; empty if they can.
+    """The reason why models of this config cannot be audited, as a sentence; empty if they can.
 
-    Empty as well if it cannot be told beforehand (transformers has no such architecture, or it cannot
-    be made small): then the model is tried once it is loaded.
+    Also empty if transformers lacks the architecture or it cannot be made small: the model is then
+    checked once it is loaded.
     """
     key = f"{type(config).__name__} {config.to_json_string(use_diff=False)}"
     if key not in _asked:
@@ -33,9 +32,10 @@ def architecture_obstacle(config: Any) -> str:
 
 
 def refuse_architecture(config: Any) -> None:
-    """
+    """Check that models of this config can be audited.
+
     Raises:
-        AuditError: models of this config cannot be audited.
+        AuditError: they cannot.
     """
     obstacle = architecture_obstacle(config)
     if obstacle:
@@ -66,7 +66,7 @@ def _obstacle(config: Any) -> str:
     try:
         places = layer_modules(model)
     except AuditError as error:
-        # A miniature that cannot be run at all says nothing of the model.
+        # A miniature that fails to run tells nothing about the model.
         return "" if isinstance(error.__cause__, FAILURES) else str(error)
     try:
         check_structure(model, places, first, second)

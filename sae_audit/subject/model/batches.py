@@ -1,8 +1,8 @@
-"""Prompts of unequal length side by side: which of them share a batch, and where each one ends.
+"""Batches of prompts of unequal length: which prompts share one, and where each prompt ends.
 
-Shorter ones are padded behind: under causal attention no position sees what comes after it, so each
-prompt's own numbers are those of a pass alone. What is read of a row is read up to its own end.
-Where answers are written on, rows are padded in front instead, so that all of them end together.
+Shorter prompts are padded on the right: under causal attention no position sees a later one, so each
+prompt gives the numbers of a pass of its own, read up to its own end. For generation, rows are
+padded on the left, so that all of them end together.
 """
 
 import math
@@ -15,36 +15,36 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 MOST_PADDING = 0.2
-"""Padding that a batch may hold, as a share of its prompts' own tokens."""
+"""Largest padding of a batch, as a share of its prompts' own tokens."""
 _CHANGING_ROTARY = ("dynamic", "longrope")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Some prompts as rows of one tensor."""
+    """Prompts as rows of one tensor."""
 
     members: list[int]
-    """Which prompts, by their place among those asked about."""
+    """Index of each row's prompt in the list of prompts."""
     ids: Int[Tensor, "batch position"]
     lengths: list[int]
-    """Of each row, without its padding."""
+    """Tokens of each row without its padding."""
     padded_in_front: bool
 
     @property
     def real(self) -> Bool[Tensor, "batch position"]:
-        """Positions that are a prompt's own; on the CPU."""
+        """True at a prompt's own positions, False at padding; on the CPU."""
         own = [torch.ones(length, dtype=torch.bool) for length in self.lengths]
         return self.padded(own)
 
     def padded(self, rows: Sequence[Tensor]) -> Tensor:
-        """One tensor over each prompt's own positions, padded with zeros as the ids are."""
+        """One tensor of the rows, padded with zeros at the positions where the ids are padded."""
         width = self.ids.shape[1]
         return torch.stack([_filled(row, width, 0, self.padded_in_front) for row in rows])
 
     def ending(
         self, resid: Float[Tensor, "batch position d_model"], n_positions: int
     ) -> Float[Tensor, "batch n_positions d_model"]:
-        """Each prompt's own last positions."""
+        """The last `n_positions` of each prompt's own positions."""
         if self.padded_in_front or min(self.lengths) == self.ids.shape[1]:
             return resid[:, -n_positions:]
         places = torch.tensor(self.lengths)[:, None] + torch.arange(-n_positions, 0)
@@ -59,7 +59,7 @@ def batch_of(
     padded_in_front: bool,
     device: torch.device,
 ) -> Batch:
-    """These members of the prompts; padding repeats a row's own last token, which any model knows."""
+    """The batch of these members of the prompts; padding repeats a row's own last token."""
     chosen = [prompts[i] for i in members]
     lengths = [len(ids) for ids in chosen]
     rows = [_filled(ids, max(lengths), int(ids[-1]), padded_in_front) for ids in chosen]
@@ -78,11 +78,11 @@ def grouped(
     rows: float = math.inf,
     padded_up_to: float = math.inf,
 ) -> list[list[int]]:
-    """Which prompts share a batch, the shorter ones first: decided by their lengths alone.
+    """Indices of the prompts of each batch, shortest prompts first; they depend on the lengths alone.
 
-    A batch holds at most so many `rows` and `tokens`, padding counted, or a single prompt; what
-    padding adds is at most `MOST_PADDING` of the prompts' own. Prompts longer than `padded_up_to`
-    share one only with equally long ones.
+    A batch has at most `rows` rows and `tokens` tokens (padding included), or a single prompt; its
+    padding is at most `MOST_PADDING`. Prompts longer than `padded_up_to` share a batch only with
+    prompts of equal length.
     """
     groups: list[list[int]] = []
     own = 0
@@ -103,10 +103,10 @@ def grouped(
 
 
 def padded_up_to(config: Any) -> float:
-    """Tokens up to which a prompt may be padded without turning its own positions differently.
+    """Tokens up to which padding a prompt leaves its own rotary angles unchanged.
 
-    Some rotary embeddings turn all positions by how long the longest row is, padding included, once
-    that is beyond the length that the model was first trained on.
+    Some rotary embeddings scale all angles by the length of the longest row, padding included, if
+    that exceeds the length that the model was first trained on.
     """
     found = getattr(config, "rope_parameters", None) or {}
     kinds = [kind for kind in (found, *found.values()) if isinstance(kind, dict)]
@@ -125,6 +125,6 @@ def _filled(row: Tensor, width: int, value: int, in_front: bool) -> Tensor:
 
 
 def most_positions(config: Any) -> int | None:
-    """Tokens that a model of this config reads at most, prompt and answer; None if it does not say."""
+    """Most tokens, prompt and answer, that a model of this config reads; None if the config lacks it."""
     longest = getattr(config, "max_position_embeddings", None)
     return longest if isinstance(longest, int) and longest > 0 else None

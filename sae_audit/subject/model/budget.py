@@ -1,4 +1,4 @@
-"""How much may share one pass: from free memory, halved where that was too much."""
+"""Tokens that may share one pass: set from free memory, halved if memory runs out."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,17 +11,17 @@ from sae_audit.errors import AuditIncompleteError
 T = TypeVar("T")
 
 _SHARE_OF_FREE = 0.5
-"""Of the memory free at the start; the rest is for weights gathered, logits and fragments."""
+"""Share of the memory free at the start; the rest is for gathered weights, logits and fragmentation."""
 _CACHE_BYTES = 64 << 20
-"""Activations of one layer that a processor core works on quickly; larger batches are slower."""
+"""Bytes of one layer's activations that fit a processor core's cache; larger batches are slower."""
 ENCODING_COPIES = 4
-"""Of all activations, alive at once while sae_lens encodes."""
+"""Copies of all activations that are alive at once while sae_lens encodes."""
 _FEWEST_TOKENS = 512
 _MOST_TOKENS = 1 << 18
 
 
 class Budget:
-    """Tokens (rows times positions) that one pass through a layer may hold."""
+    """Number of tokens (rows times positions) that one pass through a layer may hold."""
 
     def __init__(self, tokens: int, bytes_per_token: int) -> None:
         self.tokens = tokens
@@ -29,7 +29,7 @@ class Budget:
 
     @classmethod
     def of(cls, model: Any, asked: int | None) -> "Budget":
-        """What was asked for, or what the device has room for."""
+        """The budget asked for, or the one that fits the model's device."""
         per_token = bytes_per_token(model.config.get_text_config(), model.dtype.itemsize)
         return cls.for_memory(per_token, _free_bytes(model.device), model.device, asked)
 
@@ -37,7 +37,7 @@ class Budget:
     def for_memory(
         cls, per_token: int, free: int, device: str | torch.device, asked: int | None
     ) -> "Budget":
-        """The same where the device has `free` bytes and a token takes `per_token`."""
+        """The budget for a device with `free` bytes, at `per_token` bytes a token."""
         if asked is not None:
             return cls(asked, per_token)
         fitting = int(free * _SHARE_OF_FREE / per_token)
@@ -46,16 +46,16 @@ class Budget:
         return cls(max(1, min(fitting, _MOST_TOKENS)), per_token)
 
     def tokens_encoding(self, d_sae: int) -> int:
-        """The same for a pass in which a whole SAE of this width encodes every token."""
+        """Tokens of a pass in which an SAE of this width encodes every token."""
         encoding = ENCODING_COPIES * 4 * d_sae
         share = self._bytes_per_token / (self._bytes_per_token + encoding)
         return max(1, int(self.tokens * share))
 
     def attempt(self, work: Callable[[], T], *, divisible: bool) -> T | None:
-        """Do the work; where memory runs out, halve the budget and return None: try with less.
+        """The result of the work; None, with the budget halved, if memory runs out.
 
         Raises:
-            AuditIncompleteError: memory runs out on work that cannot be made smaller.
+            AuditIncompleteError: memory runs out and the work is not `divisible`.
         """
         try:
             return work()
@@ -74,9 +74,9 @@ class Budget:
 
 
 def bytes_per_token(config: Any, itemsize: int) -> int:
-    """What one token of one layer's pass holds at its widest: the feed-forward part."""
+    """Bytes that one token needs in a layer's widest part, the feed-forward part."""
     wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    # Some configs name it layer by layer.
+    # Some configs give one width per layer.
     wide = max(wide) if isinstance(wide, list | tuple) else wide
     return itemsize * (3 * wide + 8 * config.hidden_size)
 

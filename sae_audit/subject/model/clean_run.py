@@ -1,4 +1,4 @@
-"""One prompt through the unablated model, remembered whole."""
+"""Clean runs: passes of the unablated model over one prompt, kept for later questions."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -13,35 +13,35 @@ from torch import Tensor
 from sae_audit.vocabulary import Fired
 
 CACHE = object()
-"""Stands for the key-value cache among a layer's arguments."""
+"""Placeholder for the key-value cache among a layer's arguments."""
 KEPT_BYTES = 2 << 30
-"""Clean runs kept for the next question about the same prompt."""
+"""Bytes of clean runs that are kept for later questions about the same prompt."""
 
 Ids = tuple[int, ...]
 KeysValues = tuple[Float[Tensor, "_ position _"], Float[Tensor, "_ position _"]]
-"""Layers may differ in their number of heads and in their width."""
+"""Keys and values of one attention module; layers may differ in heads and head width."""
 
 
 def cache_argument(model: Any) -> str:
-    """What the model calls its cache of keys and values: `cache` from transformers 5.24 on."""
+    """Name of the argument that takes the key-value cache: `cache` from transformers 5.24 on."""
     return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CleanRun:
-    """One prompt through the unablated model: everything needed to run any part of it again."""
+    """One pass of the unablated model, with all that is needed to run any part of it again."""
 
     ids: Int[Tensor, " position"]
     resid: tuple[Float[Tensor, "position d_model"], ...]
     """`resid_post` of every layer."""
     kept: tuple[tuple[KeysValues, ...], ...]
-    """By layer: keys and values its attention (or several) handed to the cache."""
+    """Keys and values that each layer's attention modules wrote to the cache."""
     calls: tuple[Mapping[str, Any], ...]
-    """By layer: what the model hands it besides the stream, by name; `CACHE` stands for the cache."""
+    """Each layer's arguments by name, except the residual stream; `CACHE` stands for the cache."""
     logits: Float[Tensor, " vocabulary"]
-    """At the last position."""
+    """Next-token logits at the last position."""
     fired: dict[bytes, Fired] = field(default_factory=dict)
-    """What fires on it, by which positions are shown: encoded once for all who ask."""
+    """Features that fire, by the bytes of the mask of positions; each mask is encoded once."""
 
     @property
     def length(self) -> int:
@@ -55,7 +55,7 @@ class CleanRun:
 
 
 class CleanRuns:
-    """Clean runs by prompt, the least recently used dropped when they grow too large."""
+    """Clean runs by prompt; the least recently used are dropped beyond `kept_bytes`."""
 
     def __init__(
         self,
@@ -64,8 +64,8 @@ class CleanRuns:
         charge: Callable[[int], None],
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        """`make` runs a prompt, `check` is shown the first run there is, `charge` told the length of
-        every prompt that an account asks for first."""
+        """`make` runs a prompt, `check` gets the first run, and `charge` gets the length of each
+        distinct prompt that an account asks for."""
         self._make = make
         self._check = check
         self._charge = charge
@@ -91,9 +91,9 @@ class CleanRuns:
         return self._runs[key]
 
     def begin_account(self) -> None:
-        """From here on every prompt is charged once more, whether or not its run is remembered.
+        """Charge every prompt once more from here on, even if its run is remembered.
 
-        So what a piece of work costs depends on what it asks, not on what was asked before it.
+        The cost of a piece of work then depends only on the questions it asks.
         """
         self._charged.clear()
 

@@ -1,11 +1,11 @@
-"""What the audit's questions cost."""
+"""Cost of an audit's questions, in forward passes and tokens."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class CostMeter:
-    """Counts passes as they are made. One pass is one prompt, with one ablation, through the model."""
+    """Running count of forward passes; one pass is one prompt under one ablation."""
 
     forward_passes: int = 0
     tokens: int = 0

@@ -1,8 +1,8 @@
-"""The decoder of a Hugging Face causal LM, one layer at a time.
+"""Decoder layers of a Hugging Face causal LM, run one at a time.
 
-An audit runs the same prompt thousands of times with small differences high up. Here the clean
-run is made once and remembered, and single layers are then run again on what has changed: with the
-model's own modules, so the numbers are Hugging Face's own.
+An audit runs the same prompt thousands of times with small changes in upper layers. The clean run is
+made once, and single layers are then run again on the changed residual stream, with the model's own
+modules, so the numbers are those of Hugging Face.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ from sae_audit.subject.model.suffixes import Suffixes
 
 
 class DecoderLayers:
-    """Runs decoder layers apart from the model's own loop over them."""
+    """Decoder layers that are run one by one, outside the model's own loop."""
 
     def __init__(self, model: Any, places: Sequence[LayerModules]) -> None:
         """
         Raises:
             AuditError: the model's attention implementation cannot be run on part of a prompt, or its
-                logits are not made of the last layer's stream alone.
+                logits depend on more than the last layer's residual stream.
         """
         self._model = model
         self._places = list(places)
@@ -44,15 +44,15 @@ class DecoderLayers:
 
     @property
     def frozen_norm_obstacle(self) -> str:
-        """Why the final norm's scale cannot be frozen; empty where it can."""
+        """The reason why the final norm's scale cannot be frozen; empty if it can."""
         return self.head.frozen_norm_obstacle
 
     @torch.no_grad()
     def clean_run(self, ids: Int[Tensor, " position"]) -> CleanRun:
-        """The model's own pass over one prompt, with what every layer was called with.
+        """The clean run of one prompt: the model's own pass, with the arguments of every layer.
 
         Raises:
-            AuditError: layers keep more of a prompt than keys and values.
+            AuditError: layers cache more of a prompt than keys and values.
         """
         cache, noted = noting_cache()
         counts: list[int] = []
@@ -96,10 +96,9 @@ class DecoderLayers:
         *,
         whole: bool = False,
     ) -> Float[Tensor, "row finished d_model"]:
-        """One decoder layer on the last positions of prompts; earlier ones keep keys and values.
+        """Output of one decoder layer on the last positions; earlier ones keep their keys and values.
 
-        In the last layer only the last position is finished: nothing reads the others, save where
-        the `whole` layer is asked for.
+        In the last layer only the last position is finished, unless `whole`: only that one is read.
         """
         place = self._places[layer]
         last = layer == self.n_layers - 1 and not whole
@@ -114,10 +113,10 @@ class DecoderLayers:
 
     @torch.no_grad()
     def check(self, run: CleanRun) -> None:
-        """Make sure that layers run one by one give what the model gives.
+        """Check that layers run one by one give the model's own logits.
 
         Raises:
-            AuditError: they do not; the architecture hands its layers something unforeseen.
+            AuditError: they differ, because the architecture passes its layers unforeseen arguments.
         """
         for start in {0, run.length // 2}:
             batch = Suffixes([run], run.length - start)
@@ -141,15 +140,15 @@ class DecoderLayers:
 def _last_position(
     resid: Float[Tensor, "batch position d_model"],
 ) -> Float[Tensor, "batch 1 d_model"]:
-    # What the feed-forward part returns is added to the stream, and broadcasts over positions:
-    # right at the last one, where alone it is read.
+    # The feed-forward output is added to the stream and broadcasts over positions; it is correct at
+    # the last position, the only one that is read.
     return resid[:, -1:]
 
 
 def noting_cache() -> tuple[Any, list[tuple[Tensor, Tensor]]]:
-    """A key-value cache, and the keys and values it is handed, in their order.
+    """A key-value cache, and the list of keys and values written to it, in order.
 
-    Asked to keep anything else (the state of a recurrence, of an index), it raises AuditError.
+    The cache raises AuditError if it is given anything else (a recurrent state, an index).
     """
     from transformers import DynamicCache
 
@@ -170,5 +169,5 @@ def noting_cache() -> tuple[Any, list[tuple[Tensor, Tensor]]]:
     for name in dir(DynamicCache):
         if name.startswith("update_") or name.endswith("_state"):
             setattr(Noting, name, refuse)
-    # Without a config the cache keeps every position, also where a layer's window is shorter.
+    # Without a config the cache keeps every position, even if a layer's window is shorter.
     return Noting(), noted

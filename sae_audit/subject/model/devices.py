@@ -1,4 +1,4 @@
-"""Which devices can run an audit, and whether those that are named can."""
+"""Checks of the devices that an audit is asked to run on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,16 +9,16 @@ from sae_audit.errors import AuditError
 from sae_audit.untrusted import shown
 
 _SPREADS = frozenset({"auto", "balanced", "balanced_low_0", "sequential"})
-"""Ways of spreading a model that accelerate has names for."""
+"""Named strategies of accelerate for spreading a model over devices."""
 _ON_DISK = "disk"
 _LONGEST_REASON = 160
 
 
 def usable_device(asked: str) -> str:
-    """The device itself, `auto` being the best there is.
+    """The device asked for; for `auto`, the best one available.
 
     Raises:
-        AuditError: it is not there, or holds no numbers.
+        AuditError: the device is missing, or cannot hold numbers.
     """
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -27,7 +27,7 @@ def usable_device(asked: str) -> str:
             "An audit reckons refusal scores in float64, which mps does not have; use --device cpu."
         )
     try:
-        # A number that comes back: torch also has devices that only pretend (`meta`).
+        # Read a number back: torch also has devices without storage (`meta`).
         torch.ones(1, device=asked).item()
     except (RuntimeError, AssertionError, ImportError, AttributeError) as error:
         raise AuditError(
@@ -37,10 +37,10 @@ def usable_device(asked: str) -> str:
 
 
 def check_device_map(asked: str | Mapping[str, int | str] | None) -> None:
-    """That a device_map names devices of this machine.
+    """Check that a device_map names devices of this machine.
 
     Raises:
-        AuditError: it does not, or is empty.
+        AuditError: it names another device, or is empty.
     """
     if asked is None or (isinstance(asked, str) and asked in _SPREADS):
         return
@@ -52,7 +52,7 @@ def check_device_map(asked: str | Mapping[str, int | str] | None) -> None:
         raise AuditError("device_map names no part of the model; leave it out.")
     for device in sorted(named, key=str):
         try:
-            # accelerate means the GPU of that number.
+            # accelerate reads an integer as the index of a GPU.
             usable_device(f"cuda:{device}" if isinstance(device, int) else device)
         except AuditError as error:
             raise AuditError(
@@ -62,10 +62,10 @@ def check_device_map(asked: str | Mapping[str, int | str] | None) -> None:
 
 
 def check_parts(asked: str | Mapping[str, int | str] | None, model: Any) -> None:
-    """That a device_map names parts of this model; accelerate passes over others without a word.
+    """Check that a device_map names parts of this model; accelerate silently ignores others.
 
     Raises:
-        AuditError: it names another.
+        AuditError: it names a part that the model lacks.
     """
     if asked is None or isinstance(asked, str):
         return
@@ -80,7 +80,7 @@ def check_parts(asked: str | Mapping[str, int | str] | None, model: Any) -> None
 
 def _reason(error: Exception) -> str:
     first = (str(error) or type(error).__name__).splitlines()[0]
-    # torch goes on to explain itself, to developers of torch.
+    # The further lines of torch's messages address developers of torch.
     if len(first) > _LONGEST_REASON:
         first = first.partition(". ")[0]
     return shown(first, _LONGEST_REASON).rstrip(".")

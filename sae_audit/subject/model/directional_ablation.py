@@ -1,4 +1,4 @@
-"""Directions taken out of the residual stream, everywhere that something is written to it."""
+"""Directional ablation: directions projected out of the residual stream at every module that writes."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from sae_audit.subject.model.hooks import Edit, LayerModules, Resid
 
 Units = Float[Tensor, "direction d_model"]
-"""Directions of length 1 at right angles to each other."""
+"""Orthonormal directions."""
 
 
 def project_out(units: Units) -> Edit:
-    """`x <- x - sum_i (x . r_i) r_i` at every position."""
+    """The edit `x <- x - sum_i (x . r_i) r_i` at every position."""
 
     def edit(resid: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row d_model"]:
         here = units.to(resid.device)
@@ -23,7 +23,7 @@ def project_out(units: Units) -> Edit:
 
 
 def project_out_of_rows(own: Float[Tensor, "batch d_model"], shared: Units) -> Edit:
-    """`project_out` of each row's own unit direction, and of those that are shared by all."""
+    """The edit that projects out each row's own unit direction and the `shared` ones."""
 
     all_rows = project_out(shared)
 
@@ -38,14 +38,13 @@ def project_out_of_rows(own: Float[Tensor, "batch d_model"], shared: Units) -> E
 def everywhere(
     places: Sequence[LayerModules], units: Units
 ) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
-    """Edits of modules' inputs and of their outputs that keep directions out of the whole stream."""
+    """Edits of module inputs and outputs that project directions out of the whole residual stream."""
     return at_all_writers(places, project_out(units)) if len(units) else ({}, {})
 
 
 def at_all_writers(
     places: Sequence[LayerModules], edit: Edit
 ) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
-    """The edit of all that makes up the stream: of what each layer is given (inputs), and of what
-    attention, MLP and others add (outputs)."""
+    """`edit` on each layer's input and on each output that is added to the residual stream."""
     writers = [module for place in places for module in place.writers]
     return {place.layer: edit for place in places}, dict.fromkeys(writers, edit)

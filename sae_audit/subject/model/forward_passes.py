@@ -1,4 +1,4 @@
-"""Forward passes over prompts: those of about one length share a batch."""
+"""Forward passes over prompts; prompts of similar length share a batch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,17 +19,17 @@ from sae_audit.subject.model.directional_ablation import Units
 from sae_audit.subject.model.hooks import Edit, LayerModules, Resid, edited
 
 _LOGITS = 1 << 25
-"""Of all rows of a batch together."""
+"""Most logits of one batch, all rows together."""
 
 Ids = Int[Tensor, "batch position"]
 
 
 class _Enough(Exception):  # noqa: N818 - no error: a pass ends here that need not go on
-    """What was asked of a pass has been read."""
+    """Ends a pass once every layer asked for has been read."""
 
 
 class ForwardPasses:
-    """Runs the model on token ids and counts what that cost."""
+    """The model on token ids, with every pass counted."""
 
     def __init__(self, model: Any, places: list[LayerModules], budget: Budget) -> None:
         self.model = model
@@ -42,7 +42,7 @@ class ForwardPasses:
         return self.model.device
 
     def units(self, directions: Float[np.ndarray, "direction d_model"] | None) -> Units:
-        """Unit directions in the model's type, where it is; none of them for None."""
+        """The unit directions in the model's dtype and on its device; no rows for None."""
         width = self.model.config.get_text_config().hidden_size
         found = np.zeros((0, width)) if directions is None else directions
         return torch.tensor(found, dtype=self.model.dtype, device=self.device)
@@ -54,9 +54,9 @@ class ForwardPasses:
         encoding: int = 0,
         padded_in_front: bool = False,
     ) -> Iterator[Batch]:
-        """All of the prompts, in batches that depend on nothing but their lengths.
+        """Batches of all prompts; they depend on the prompts' lengths alone.
 
-        `encoding` is the width of the SAEs that are to encode the whole batch.
+        `encoding` is the width of the SAEs that will encode the whole batch.
         """
         groups = grouped(
             [len(ids) for ids in prompts],
@@ -69,7 +69,7 @@ class ForwardPasses:
 
     @cached_property
     def most_rows(self) -> int:
-        """Of one batch: each makes a distribution over all words."""
+        """Most rows of one batch: each gives a distribution over the whole vocabulary."""
         return max(1, _LOGITS // self.model.config.get_text_config().vocab_size)
 
     @cached_property
@@ -88,9 +88,9 @@ class ForwardPasses:
         inputs: Mapping[nn.Module, Edit] | None = None,
         outputs: Mapping[nn.Module, Edit] | None = None,
     ) -> Float[Tensor, "batch vocabulary"]:
-        """Next-token logits at each row's last position, with edits in force.
+        """Next-token logits at each row's last position, with the edits applied.
 
-        `lengths`: of rows that are padded behind; None where none is.
+        `lengths` are those of rows padded on the right; None if no row is padded.
         """
         self.cost.count(batch=ids.shape[0], positions=ids.shape[1])
         n_kept = 1 if lengths is None else ids.shape[1] - min(lengths) + 1
@@ -121,11 +121,11 @@ class ForwardPasses:
         writers: Mapping[nn.Module, Edit] | None = None,
         whole: bool = True,
     ) -> None:
-        """One pass that shows `resid_post` of each layer to `reader(layer, resid)`.
+        """Run one pass and call `reader(layer, resid)` with `resid_post` of each layer.
 
-        What is shown is the stream before that layer's own edit, after all earlier ones. `inputs` are
-        edits of what modules are given, `writers` of what modules other than layers hand on. A pass
-        that is not `whole` ends with the last layer shown.
+        `resid` is taken before that layer's own edit and after all earlier ones. `inputs` edits module
+        inputs, `writers` the outputs of modules other than layers. If not `whole`, the pass ends with
+        the last layer read.
         """
         last = max(layers, default=-1)
 
@@ -150,10 +150,10 @@ class ForwardPasses:
 
     @torch.no_grad()
     def check_room(self, n_prompt: int, n_answer: int) -> None:
-        """Make sure that an answer so long fits behind a prompt so long, both in tokens.
+        """Check that `n_prompt` and `n_answer` tokens fit the model's context.
 
         Raises:
-            AuditError: the model reads fewer.
+            AuditError: they do not.
         """
         most = most_positions(self.model.config.get_text_config())
         if most is not None and n_prompt + n_answer > most:
@@ -172,14 +172,14 @@ class ForwardPasses:
         in_prompt: Mapping[nn.Module, Edit] | None = None,
         in_answer: Mapping[nn.Module, Edit] | None = None,
     ) -> list[list[int]]:
-        """Greedy answers to prompts, each up to and with its end of sequence.
+        """Greedy answers to prompts (token ids), each including its end-of-sequence token.
 
-        With the key-value cache; edits are in force in the prompt's pass and in every step after
-        it. The model's own generation settings (penalties, sampling) are left out. `lengths`: of
-        rows that are padded in front; None where none is.
+        With the key-value cache; edits apply to the prompt's pass and to every later step. The
+        model's own generation settings (penalties, sampling) are ignored. `lengths` are those of rows
+        padded on the left; None if no row is padded.
 
         Raises:
-            AuditError: prompts and answers are longer than what the model reads.
+            AuditError: prompts and answers exceed the model's context.
         """
         from transformers import DynamicCache
 
@@ -191,7 +191,7 @@ class ForwardPasses:
         step, edits = ids, in_prompt
         padding = _padding_in_front(ids, lengths)
         for n in range(n_tokens):
-            # An answer is one pass over prompt and answer, however many steps it was made in.
+            # An answer counts as one pass over prompt and answer, whatever its number of steps.
             self.cost.forward_passes += len(answers) if n == 0 else 0
             self.cost.tokens += step.numel()
             with edited(outputs=edits):
@@ -214,13 +214,13 @@ class ForwardPasses:
 
     @property
     def ends(self) -> set[int]:
-        """Tokens that end an answer; chat models have several."""
+        """Ids of the tokens that end an answer; chat models have several."""
         ends = self.model.generation_config.eos_token_id
         return {ends} if isinstance(ends, int) else set(ends or ())
 
 
 def _ends(lengths: Sequence[int], first: int) -> Edit:
-    """Of the positions from `first` on, each row's own last one, alone."""
+    """The edit that reduces positions from `first` on to each row's own last one."""
 
     def edit(resid: Resid) -> Float[Tensor, "batch 1 d_model"]:
         places = torch.tensor(lengths, device=resid.device) - 1 - first
@@ -230,14 +230,14 @@ def _ends(lengths: Sequence[int], first: int) -> Edit:
 
 
 def _padding_in_front(ids: Ids, lengths: Sequence[int] | None) -> Int[Tensor, " batch"] | None:
-    """Of each row; None where there is none at all."""
+    """Number of padding tokens of each row; None if no row is padded."""
     if lengths is None or min(lengths) == ids.shape[1]:
         return None
     return ids.shape[1] - torch.tensor(lengths, device=ids.device)
 
 
 def _told(padding: Int[Tensor, " batch"] | None, n_so_far: int, n_new: int) -> dict[str, Tensor]:
-    """What the model is told of rows padded in front: what to look at, and where each token stands."""
+    """Attention mask and position ids for rows padded on the left; empty if no row is padded."""
     if padding is None:
         return {}
     columns = torch.arange(n_so_far, device=padding.device)

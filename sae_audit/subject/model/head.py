@@ -1,4 +1,4 @@
-"""From the last layer's stream to the model's own logits."""
+"""From the last layer's residual stream to the model's own logits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,17 +16,17 @@ _N_TOKENS = 3
 
 
 class Head:
-    """What a model does with the stream after its last layer: a norm, output embeddings, and more.
+    """Logits from the last layer's residual stream: final norm, output embeddings and what lies between.
 
-    Modules between are found by a short pass. Output embeddings and a soft cap are applied here; if
-    the model does anything else (a scale), its own code is called with the layers left out.
+    The modules are found by a short pass. Output embeddings and a soft cap are applied here; if the
+    model does anything else (a scale), its own code is called with the layers skipped.
     """
 
     @torch.no_grad()
     def __init__(self, model: Any) -> None:
         """
         Raises:
-            AuditError: what follows the last layer is not one module after the other.
+            AuditError: the modules after the last layer do not form a chain.
         """
         self._model = model
         self._decoder, self._layers = decoder_of(model)
@@ -51,8 +51,8 @@ class Head:
     ) -> Float[Tensor, "row vocabulary"]:
         """Next-token logits from `resid_post` of the last layer at the last position.
 
-        With `scaled_as` the final norm divides by the root mean square of that stream in place of
-        each row's own (2402.15390 calls this a frozen norm).
+        With `scaled_as` the final norm divides by the root mean square of that vector instead of each
+        row's own (a frozen norm, 2402.15390).
         """
         normed = self._normed(resid)
         if scaled_as is not None:
@@ -69,10 +69,10 @@ class Head:
     @cached_property
     @torch.no_grad()
     def frozen_norm_obstacle(self) -> str:
-        """Why the final norm's scale cannot be frozen; empty where it can.
+        """The reason why the final norm's scale cannot be frozen; empty if it can.
 
-        It can where the norm is a linear map divided by the root mean square (Llama, Gemma): tried
-        on two streams and their sum, for modules of that name differ.
+        It can if the norm is a linear map divided by the root mean square (Llama, Gemma), which is
+        tested on two vectors and their sum.
         """
         if len(self._after) != 1:
             return f"{len(self._after)} modules, not one norm, follow the last layer"
@@ -113,7 +113,7 @@ class Head:
         return (resid.float().square().mean(dim=-1, keepdim=True) + epsilon).sqrt()
 
     def _observe(self, ids: Tensor) -> tuple[Tensor, Any, Tensor]:
-        """The last stream, what the decoder makes of it, and the logits; notes modules between."""
+        """Last layer's output, the decoder's output and the logits; records the modules between."""
         last, found = self._layers[-1], dict[str, Any]()
         self._after: list[nn.Module] = []
 
@@ -137,7 +137,7 @@ class Head:
         return found["resid"], found["decoder"], logits
 
     def _beside(self) -> list[nn.Module]:
-        """Modules of the decoder that neither are nor hold the layers, the outermost of them."""
+        """The outermost modules of the decoder that neither are nor contain the layers."""
         beside: list[nn.Module] = []
         waiting = [self._decoder]
         while waiting:
@@ -151,7 +151,7 @@ class Head:
 
 @contextmanager
 def _instead(module: nn.Module, output: Any) -> Iterator[None]:
-    """Have a module return this, whatever it is called with."""
+    """Make a module return `output` for any input."""
     own = module.__dict__.get("forward")
     module.forward = lambda *_args, **_kwargs: output
     try:

@@ -1,4 +1,4 @@
-"""Forward hooks on decoder layers: the one place that attaches them, and takes them off again."""
+"""Forward hooks on decoder layers; no other file attaches or removes them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,33 +16,33 @@ Edit = Callable[[Resid], Resid]
 
 @dataclass(frozen=True, kw_only=True)
 class LayerModules:
-    """Where a decoder layer meets the residual stream."""
+    """Modules through which a decoder layer reads and writes the residual stream."""
 
     layer: nn.Module
-    """Its input is the stream before, its output `resid_post`."""
+    """The layer; its output is `resid_post`."""
     attention: nn.Module
-    """Its output is what attention adds to the stream."""
+    """The module whose output is attention's addition to the residual stream."""
     mlp: nn.Module
-    """Its output is what the MLP adds to the stream."""
+    """The module whose output is the MLP's addition to the residual stream."""
     others: tuple[nn.Module, ...] = ()
-    """Modules whose outputs are added to the stream besides."""
+    """Other modules whose outputs are added to the residual stream."""
     feed_forward: nn.Module | None
     """The MLP itself, which can be run on the last position alone; None if no module can."""
 
     @property
     def writers(self) -> tuple[nn.Module, ...]:
-        """All modules whose outputs are added to the stream; a factor may stand between."""
+        """All modules whose outputs are added to the residual stream, possibly times a factor."""
         return (self.attention, self.mlp, *self.others)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerCall:
-    """What a decoder layer was called with in a pass through the whole model."""
+    """Arguments of one decoder layer in a pass through the whole model."""
 
     stream: Tensor
-    """Its first argument: in a model that can be audited the residual stream."""
+    """The first argument: in a model that can be audited, the residual stream."""
     others: Mapping[str, Any]
-    """Every other argument, by its name."""
+    """Every other argument, by name."""
     output: Any
 
     @property
@@ -51,13 +51,13 @@ class LayerCall:
 
 
 def stream_in(output: Any) -> Any:
-    """The residual stream in what a layer or a part of it returns, alone or first of several."""
+    """The residual stream in the output of a layer or part: the output itself or its first entry."""
     return output[0] if isinstance(output, tuple | list) else output
 
 
 @contextmanager
 def watched(layers: Iterable[nn.Module]) -> Iterator[list[tuple[nn.Module, LayerCall]]]:
-    """Note calls of modules inside the block, in the order in which they end."""
+    """The list of the modules' calls inside the block, in the order in which they end."""
     calls: list[tuple[nn.Module, LayerCall]] = []
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -114,7 +114,7 @@ def _on_input(edit: Edit) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]
 
 
 def _on_output(edit: Edit) -> Callable[..., Any]:
-    # Some modules and versions return the stream alone, others a tuple that starts with it.
+    # Some modules and versions return a tensor, others a tuple that starts with it.
     def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
         if isinstance(output, tuple | list):
             changed = (edit(output[0]), *output[1:])

@@ -1,23 +1,23 @@
-"""Which model was audited."""
+"""Identity of the audited model."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Which checkpoint this is."""
+    """A checkpoint's origin, dtype and file hashes."""
 
     id: str
     revision: str
-    """Commit of the hub repository; empty for a folder."""
+    """Commit of the hub repository; empty for a local folder."""
     sha256: str
     architecture: str
     dtype: str
     device: str
     adapter_revision: str = ""
     dtype_reason: str = ""
-    """Why the weights are in this type."""
+    """The reason for the choice of dtype."""
     settings_sha256: str = ""
-    """Of every small file of model and adapter that was read: config, tokenizer, templates."""
+    """SHA-256 of all small files of model and adapter that were read: config, tokenizer, templates."""
     quantised_from: str = ""
-    """Of a checkpoint whose weights were made from quantised ones: their types (GGUF)."""
+    """Types of the quantised weights (GGUF) that the checkpoint was converted from; else empty."""

@@ -1,11 +1,10 @@
-"""Where a model's decoder layers meet the residual stream, found by what modules do.
+"""Modules through which decoder layers write to the residual stream, found by perturbing them.
 
-No names are known here. The layers are the list of modules beside the embeddings that is as long as
-the config says. What writes to the stream within a layer is found by trying: a change of a module's
-output shows in the layer's output unaltered (but for a factor) if the module's output is added to
-the stream, all later writers held fixed. With every writer held fixed, the layer's output must be the
-stream it was given (but for a factor) plus a constant: then nothing else writes. Streams and changes
-are random and of order one, so that the rounding of 16-bit weights does not hide what is added.
+No module names are assumed. The layers are the list of modules next to the embeddings that has the
+length given by the config. A module of a layer writes to the stream if, with all later writers
+fixed, a change of its output shows unaltered (up to a factor) in the layer's output. With every
+writer fixed, the layer's output must be its input (up to a factor) plus a constant: then nothing else
+writes. Inputs and changes are random and of order one, so that 16-bit rounding does not hide them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,11 +28,11 @@ from sae_audit.subject.model.hooks import (
 from sae_audit.untrusted import shown
 
 _Written = Float[Tensor, "*row d_model"]
-"""What a module adds to the stream; some have all positions in one row."""
+"""A module's addition to the residual stream; some modules have all positions in one row."""
 _ATTENTION = ("sdpa", "eager")
 _N_TOKENS = 6
 _LOUD = 30.0
-"""Every other position of a random change is so much larger: a norm would not pass it on as it is."""
+"""Factor by which every other position of a random change is larger, so that a norm would alter it."""
 FAILURES = (
     RuntimeError,
     ValueError,
@@ -43,7 +42,7 @@ FAILURES = (
     AttributeError,
     AssertionError,
 )
-"""What a layer that is called with too little may raise."""
+"""Exceptions that a layer may raise if arguments are missing."""
 
 _found: WeakKeyDictionary[nn.Module, list[LayerModules]] = WeakKeyDictionary()
 
@@ -52,7 +51,7 @@ def decoder_layers_of(model: Any) -> nn.ModuleList:
     """The decoder layers of a Hugging Face causal LM, in order.
 
     Raises:
-        AuditError: the model keeps no list of as many layers as its config says.
+        AuditError: no list of modules has the length that the config gives.
     """
     return decoder_of(model)[1]
 
@@ -79,14 +78,14 @@ def decoder_of(model: Any) -> tuple[nn.Module, nn.ModuleList]:
 
 
 def layer_modules(model: Any) -> list[LayerModules]:
-    """The decoder layers of a Hugging Face causal LM, in order, and what writes to the stream there.
+    """The decoder layers of a Hugging Face causal LM, in order, with the modules that write there.
 
-    In the Gemma-2 or GLM-4 block a norm stands between attention or MLP and the stream; what is added
-    to the stream is that norm's output. (Arditi et al. hook the modules before it; projecting there
-    would leave part of the direction in the stream.) Found once for each model, by a short pass.
+    In the Gemma-2 or GLM-4 block the output of a norm after attention or MLP is added to the residual
+    stream. (Arditi et al. hook the modules before that norm; projecting there would leave part of the
+    direction.) Found once per model, by a short pass.
 
     Raises:
-        AuditError: the model keeps its layers, or a layer adds to the stream, in a way not foreseen.
+        AuditError: the layers cannot be found, or one adds to the stream in an unforeseen way.
     """
     layers = decoder_layers_of(model)
     known = _found.get(model)
@@ -105,7 +104,8 @@ def layer_modules(model: Any) -> list[LayerModules]:
 
 
 def check_attention(model: Any) -> None:
-    """
+    """Check the model's attention implementation.
+
     Raises:
         AuditError: the model's attention implementation cannot be run on part of a prompt.
     """
@@ -125,7 +125,7 @@ def _places(model: Any, layers: nn.ModuleList) -> list[LayerModules]:
         logits = model(input_ids=ids[None], use_cache=False).logits
     check_calls(model, layers, calls, ids)
     check_finite(model, calls, logits)
-    # Layers made of the same modules are alike: one of them is taken apart, the others follow.
+    # Layers of the same modules are alike: only the first of each kind is analysed.
     known: dict[tuple[Any, ...], _Named] = {}
     places: list[LayerModules] = []
     for i, (layer, call) in enumerate(calls):
@@ -137,7 +137,7 @@ def _places(model: Any, layers: nn.ModuleList) -> list[LayerModules]:
 
 
 def probe_ids(model: Any, n: int) -> Int[Tensor, " position"]:
-    """Tokens spread over the vocabulary, none of which the config names as special."""
+    """`n` token ids spread over the vocabulary, without those that the config names as special."""
     config = model.config.get_text_config()
     given = {**model.config.to_dict(), **config.to_dict()}
     special = {given[name] for name in given if "token_i" in name and isinstance(given[name], int)}
@@ -153,10 +153,10 @@ def check_calls(
     calls: list[tuple[nn.Module, LayerCall]],
     ids: Int[Tensor, " position"],
 ) -> None:
-    """Make sure that one stream goes through all layers, one after the other.
+    """Check that one residual stream passes through all layers in order.
 
     Raises:
-        AuditError: layers are called otherwise, or the stream is changed between them.
+        AuditError: layers are called in another way, or the stream is changed between them.
     """
     kind = type(model).__name__
     if [module for module, _ in calls] != list(layers):
@@ -189,9 +189,10 @@ def check_calls(
 def check_finite(
     model: Any, calls: list[tuple[nn.Module, LayerCall]], logits: Float[Tensor, "..."]
 ) -> None:
-    """
+    """Check that residual stream and logits are finite.
+
     Raises:
-        AuditError: the stream or the logits hold a NaN or an infinite number.
+        AuditError: one of them holds a NaN or an infinite number.
     """
     dtype = str(model.dtype).removeprefix("torch.")
     streams = {f"The stream behind layer {i}": one.resid_post for i, (_, one) in enumerate(calls)}
@@ -204,7 +205,7 @@ def check_finite(
 
 
 class _Named:
-    """Modules of a layer by their names in it."""
+    """A layer's writers, as names of its modules."""
 
     def __init__(self, attention: str, mlp: str, others: list[str], feed_forward: str | None):
         self.attention, self.mlp, self.others = attention, mlp, others
@@ -224,7 +225,7 @@ def _at(layer: nn.Module, named: _Named) -> LayerModules:
 
 
 class _Layer:
-    """One decoder layer, run apart on a random stream with outputs of its modules changed."""
+    """One decoder layer, run alone on a random input with outputs of its modules changed."""
 
     def __init__(self, layer: nn.Module, call: LayerCall) -> None:
         self._layer, self._others = layer, call.others
@@ -235,10 +236,10 @@ class _Layer:
         self._ended = self._calls()
 
     def named(self, where: str) -> _Named:
-        """Its writers, told apart by whether they mix positions.
+        """The layer's writers; attention is the one that mixes positions.
 
         Raises:
-            AuditError: modules' outputs do not add up to what the layer does.
+            AuditError: the modules' outputs do not add up to the layer's change of its input.
         """
         fixed: dict[nn.Module, Edit] = {}
         self._search(self._layer, fixed)
@@ -251,7 +252,7 @@ class _Layer:
         mixing = [module for module in writers if self._mixes(module, fixed)]
         apart = [module for module in writers if module not in mixing]
         if not mixing and len(apart) > 1:
-            # Weights of zero (a pruned layer), or attention to each position's own alone.
+            # Zero weights (a pruned layer), or each position attends only to itself.
             mixing = self._behind_attention(apart)
             apart = [module for module in apart if module not in mixing]
         if not mixing or not apart:
@@ -270,9 +271,9 @@ class _Layer:
         )
 
     def _search(self, module: nn.Module, fixed: dict[nn.Module, Edit]) -> None:
-        """Find writers among a module's parts, the last first, and hold them fixed."""
+        """Find the writers among a module's parts, last one first, and fix their outputs."""
         for part in sorted(_parts(module, self._ended), key=self._ended.index, reverse=True):
-            # A dropout hands on what the module before it writes.
+            # A dropout passes on the output of the module before it.
             if isinstance(part, nn.Dropout | nn.Identity) or not self._is_stream(part):
                 continue
             effect = self._run(fixed | {part: self._plus}) - self._run(fixed)
@@ -280,12 +281,12 @@ class _Layer:
                 continue
             fixed[part] = self._constant()
             if self._passes_on(self._resid_effect(fixed)) is None:
-                # The stream itself went through it: what it adds is within.
+                # The stream itself passes through this part: its writers are inside it.
                 del fixed[part]
                 self._search(part, fixed)
 
     def _passes_on(self, effect: Resid) -> bool | None:
-        """Whether a change came through unaltered but for a factor; None if nothing came through."""
+        """Whether a change came through unaltered up to a factor; None if nothing came through."""
         effect, change = effect.double(), self._change.double()
         size = change.norm()
         if effect.norm() <= (1e-2 if self._rough else 1e-6) * size:
@@ -295,7 +296,7 @@ class _Layer:
         return bool(off <= (0.1 if self._rough else 1e-3) * factor.abs() * size)
 
     def _mixes(self, writer: nn.Module, fixed: Mapping[nn.Module, Edit]) -> bool:
-        """Whether what it adds at one position depends on the stream at earlier ones."""
+        """Whether a writer's output at one position depends on earlier positions."""
         changed = self._resid.clone()
         changed[:, 0] += self._change[:, 0]
         before, after = self._added(writer, fixed, self._resid, changed)
@@ -303,15 +304,15 @@ class _Layer:
         return float((after - before)[:, 1:].abs().max()) > bound
 
     def _behind_attention(self, writers: list[nn.Module]) -> list[nn.Module]:
-        """The first writer at or behind a module that is handed more than a stream (where to look, and
-        what was seen there): only attention is. None if no module is."""
+        """The first writer at or after the module that gets more arguments than a stream (mask, cache):
+        only attention does. Empty if no module does."""
         first = next((i for i, module in enumerate(self._ended) if module in self._guided), None)
         return [] if first is None else [m for m in writers if self._ended.index(m) >= first][:1]
 
     def _added(
         self, writer: nn.Module, fixed: Mapping[nn.Module, Edit], *streams: Resid
     ) -> list[Resid]:
-        """What it adds to each of these streams, the other writers held fixed."""
+        """Output of a writer for each of these inputs, with the other writers fixed."""
         others = {module: edit for module, edit in fixed.items() if module is not writer}
         seen: list[Resid] = []
 
@@ -324,7 +325,7 @@ class _Layer:
         return seen
 
     def _runs_alone(self) -> nn.Module | None:
-        """The largest part that can be given the last position alone, the others left as they are."""
+        """The largest part that runs on the last position alone; None if no part does."""
         whole = self._run({})[:, -1:]
         sizes: dict[nn.Module, int] = {}
         for part in _parts(self._layer, self._ended):
@@ -346,12 +347,12 @@ class _Layer:
 
     def _run(self, outputs: Mapping[nn.Module, Edit], resid: Resid | None = None) -> Resid:
         with edited(outputs=outputs):
-            # Some layers change their input in place.
+            # A copy: some layers change their input in place.
             given = (self._resid if resid is None else resid).clone()
             return stream_in(self._layer(given, **self._others))
 
     def _calls(self) -> list[nn.Module]:
-        """Modules in the layer that are called just once, in the order in which they end."""
+        """Modules in the layer that are called exactly once, in the order in which they end."""
         ended: list[nn.Module] = []
         self._outputs: dict[nn.Module, Any] = {}
         self._guided: set[nn.Module] = set()
@@ -382,7 +383,7 @@ class _Layer:
 
     def _constant(self) -> Edit:
         drawn = self._draw()
-        # A copy: some layers add to what a module gave them in place.
+        # A copy: some layers change a module's output in place.
         return lambda output: drawn.reshape(output.shape).to(output.dtype, copy=True)
 
     def _draw(self) -> Resid:
@@ -392,7 +393,7 @@ class _Layer:
 
 
 def _parts(module: nn.Module, called: list[nn.Module]) -> Iterator[nn.Module]:
-    """Modules directly in one that are called; those that only hold others are looked into."""
+    """The called modules directly in `module`; containers that are not called are searched."""
     for child in module.children():
         if child in called:
             yield child

@@ -1,8 +1,8 @@
-"""A small random model of the same architecture as a config describes, for trying its layers out.
+"""Miniatures: small random models of a config's architecture, on which its layers are tried.
 
 Whether layers can be run one by one, where they write to the residual stream and whether attention
-looks ahead is a matter of a model's code, not of its sizes: a model a few numbers wide answers it in
-a second, before any weights are there. The number of layers and what tells one from another are kept.
+looks ahead depend on a model's code and not on its sizes: a tiny model answers it in a second, before
+weights are loaded. The number of layers and their differences are kept.
 """
 
 from typing import Any
@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 _DEEPEST = 40
-"""Layers of a miniature; one of a deeper model ends there."""
+"""Most layers of a miniature; further layers of a deeper model are dropped."""
 _MOST_PARAMETERS = 16_000_000
-"""A miniature that would have more is none: some size of it goes by a name not known here."""
+"""Most parameters of a miniature; with more, some size of the config has an unknown name."""
 
 _HEADS, _HEAD_DIM, _WIDTH, _WORDS = 4, 8, 32, 96
 
 _NAMES: dict[int, str] = {
-    # widths of the stream, the MLP and what attention is given (two streams in Zamba)
+    # widths of the residual stream, the MLP and attention's input (two streams in Zamba)
     _WIDTH: """hidden_size n_embd d_model embedding_dim embedding_size word_embed_proj_dim lru_width
         input_embedding_size output_embedding_size emb_dim backbone_hidden_size""",
     48: """intermediate_size ffn_dim n_inner decoder_ffn_dim encoder_ffn_dim dff dim_ff d_inner
@@ -53,7 +53,7 @@ _NAMES: dict[int, str] = {
         max_target_positions original_max_position_embeddings rel_extent""",
 }
 _SIZES = {name: size for size, names in _NAMES.items() for name in names.split()}
-"""What each size of a config becomes, by its name; a list becomes as long a list of it."""
+"""Small value of each size of a config, by name; a list becomes a list of equal length."""
 
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
 _NO_SIZES = {"model_type", "transformers_version", "architectures", "dtype", "quantization_config"}
@@ -62,8 +62,8 @@ _NO_SIZES = {"model_type", "transformers_version", "architectures", "dtype", "qu
 def miniature(config: Any) -> Any | None:
     """A small random model of a config's architecture, on the CPU, in float32.
 
-    None if transformers has no class of its own for it (code that comes with a checkpoint is not
-    run), or if it cannot be made small: a size goes by a name not known here.
+    None if transformers has no class for it (code that comes with a checkpoint is not run), or if
+    one of its sizes has an unknown name.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -74,8 +74,7 @@ def miniature(config: Any) -> Any | None:
     chosen = next((kinds[type(one)] for one in (text, config) if type(one) in kinds), None)
     if chosen is None:
         return None
-    # Whatever a config says, building from it may fail in any way; then it is for the whole model,
-    # once loaded, to say what is wrong.
+    # Building from a config may fail in any way; the whole model then reports it once loaded.
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -90,7 +89,7 @@ def miniature(config: Any) -> Any | None:
 
 
 def _small(config: Any) -> Any:
-    """The config with its sizes made small, of the same class."""
+    """A config of the same class with small sizes."""
     given = config.to_dict()
     n_layers = min(config.num_hidden_layers, _DEEPEST)
     made: dict[str, Any] = {}
@@ -119,7 +118,7 @@ def _small(config: Any) -> Any:
 
 
 def _as_many_heads(given: dict[str, Any]) -> dict[str, Any]:
-    """Heads of keys and values, if a config has as many of them as of queries."""
+    """Small number of key-value heads, if the config has one for each query head."""
     same = "num_key_value_heads" in given and given["num_key_value_heads"] == given.get(
         "num_attention_heads"
     )
@@ -127,7 +126,7 @@ def _as_many_heads(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _size(name: str, value: Any) -> Any:
-    """What a value of a config becomes."""
+    """The small value for a value of a config."""
     if isinstance(value, list) and name in _SIZES:
         return [_size(name, one) for one in value]
     if name.endswith(("token_id", "token_index")) and value is not None:
@@ -137,12 +136,12 @@ def _size(name: str, value: Any) -> Any:
         return _rope(value)
     if isinstance(value, bool) or not isinstance(value, int) or name not in _SIZES:
         return value
-    # Prompts that a miniature is tried on need all its words.
+    # The prompts that a miniature is tried on need its whole vocabulary.
     return _WORDS if _SIZES[name] == _WORDS else min(value, _SIZES[name])
 
 
 def _rope(value: dict[str, Any]) -> dict[str, Any]:
-    """Rotary parameters, of one kind of layer or of each: scaled ones depend on sizes."""
+    """Rotary parameters of one or of each kind of layer, with scaling that depends on sizes removed."""
     if "rope_type" in value:
         kept = {name: one for name, one in value.items() if not isinstance(one, list)}
         return kept | {"rope_type": "default"}
@@ -151,7 +150,7 @@ def _rope(value: dict[str, Any]) -> dict[str, Any]:
 
 @torch.no_grad()
 def _drawn(model: Any) -> Any:
-    """The model with random weights large enough that every part moves the stream."""
+    """The model with random weights large enough that every part changes the residual stream."""
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         random = 0.3 * torch.randn(parameter.shape, generator=generator)

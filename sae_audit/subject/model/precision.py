@@ -1,32 +1,32 @@
-"""In which type a checkpoint is loaded if none is asked for."""
+"""The dtype in which a checkpoint is loaded."""
 
 from dataclasses import dataclass
 
 import torch
 
 _SHARE = 0.8
-"""Of the free memory that weights and what stands beside them may take in float32."""
+"""Largest share of the free memory that weights and SAEs may take in float32."""
 _SPARE_BYTES = 2 << 30
-"""For batches, remembered runs and the libraries."""
+"""Bytes kept free for batches, remembered runs and the libraries."""
 _SCRATCH = 1.1
-"""Copies in another layout, as a share of weights and SAEs."""
+"""Memory of weights and SAEs with copies in another layout, as a multiple of their size."""
 
 OWN = "the checkpoint's own type"
-"""The reason where memory played no part."""
+"""The reason if memory played no part."""
 ITEMSIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """The type that weights are loaded in, and why it is that."""
+    """The dtype that weights are loaded in, and the reason."""
 
     dtype: str
-    """torch's name of it."""
+    """torch's name of the dtype."""
     reason: str
 
     @property
     def itemsize(self) -> int:
-        """Bytes of a weight, and of an activation."""
+        """Bytes of a weight or an activation."""
         return ITEMSIZES.get(self.dtype, 2)
 
 
@@ -41,13 +41,12 @@ def precision(
     quantized: bool,
     free_bytes: int,
 ) -> Precision:
-    """The type asked for, or what `auto` means here.
+    """The dtype asked for; for `auto`, the one chosen for this device and memory.
 
-    On a CPU that is float32 if it fits: bfloat16 and float16 round scores there as everywhere, and
-    without instructions for them each pass takes several times longer. On other devices, where they
-    are fast and memory is short, it is the checkpoint's `own`. `beside_bytes` is what SAEs take;
-    `placed`: a device_map says where the weights lie; `quantized`: they are loaded in fewer bits;
-    `free_bytes`: of the host's memory.
+    On a CPU `auto` means float32 if it fits: 16-bit types round scores and, without instructions for
+    them, take several times longer. On other devices, where 16 bits are fast and memory is short, it
+    means the checkpoint's `own`. `beside_bytes` is the size of the SAEs; `placed`: a device_map places
+    the weights; `quantized`: they are loaded in fewer bits; `free_bytes`: of the host's memory.
     """
     if asked != "auto":
         return Precision(dtype=asked, reason="asked for")
@@ -72,7 +71,7 @@ def precision(
 
 
 def has_instructions(dtype: str) -> bool:
-    """Whether this CPU reckons in a type of 16 bits itself; False where that cannot be told."""
+    """Whether this CPU has instructions for a 16-bit type; False if unknown."""
     names = {
         "bfloat16": ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"),
         "float16": ("avx512_fp16", "amx_fp16", "fp16_arith"),

@@ -1,9 +1,9 @@
-"""Whether a model is what an audit takes it for, tried on short prompts when it is loaded.
+"""Checks of the assumptions that an audit makes about a model, on short prompts at loading.
 
-Five things that no later number would show to be wrong: two texts are two streams; nothing is
-infinite; attention does not look ahead; what attention, MLP and others write is all that is added to the
-stream, so that a direction projected out of it is gone; and layers run one by one on the ends of two
-prompts side by side, with the stream changed, give what the whole model gives.
+No later number would reveal that one of five fails: two texts give two residual streams; all numbers
+are finite; attention does not look ahead; all additions to the stream come from the known writers, so
+that a direction projected out of them is gone; and layers run one by one on the ends of two prompts,
+with the stream changed, give the whole model's result.
 """
 
 from collections.abc import Sequence
@@ -32,13 +32,12 @@ Ids = Int[Tensor, " _"]
 
 @torch.no_grad()
 def check_structure(model: Any, places: Sequence[LayerModules], first: Ids, second: Ids) -> float:
-    """Make sure of all that is said above, on two prompts; the largest difference of logits seen.
+    """The largest difference of logits between layers run one by one and the whole model.
 
-    The difference is that between layers run one by one and the whole model, as a share of the
-    largest logit.
+    As a share of the largest logit; all five assumptions are checked on two prompts.
 
     Raises:
-        AuditError: something of it does not hold.
+        AuditError: one of them does not hold.
     """
     kind = type(model).__name__
     if first.tolist() == second.tolist():
@@ -76,8 +75,8 @@ def _checked(model: Any, places: Sequence[LayerModules], first: Ids, second: Ids
 
 
 def _are_one(stream: Float[Tensor, "_ d_model"], other: Float[Tensor, "other d_model"]) -> bool:
-    # At no position, counted from the end: at the last one alone, two requests that are answered
-    # alike may well be.
+    # Compared at all positions from the end: at the last one alone, two requests that are answered
+    # alike may agree.
     n = min(len(stream), len(other))
     one, two = stream[-n:], other[-n:]
     return bool(((one - two).norm(dim=-1) <= 1e-5 * one.norm(dim=-1)).all())
@@ -86,7 +85,7 @@ def _are_one(stream: Float[Tensor, "_ d_model"], other: Float[Tensor, "other d_m
 def _check_causal(kind: str, whole: CleanRun, shorter: CleanRun) -> None:
     for layer, (longer, resid) in enumerate(zip(whole.resid, shorter.resid, strict=True)):
         off = (longer[: len(resid)].float() - resid.float()).norm(dim=-1)
-        # The position in the middle: in 16 bits one near a tie may be sent to another expert.
+        # The median over positions: in 16 bits one near a tie may be routed to another expert.
         share = float((off / resid.float().norm(dim=-1).clamp_min(1e-30)).median())
         if not share <= (0.2 if _rough(resid) else 1e-3):
             raise AuditError(
@@ -97,13 +96,13 @@ def _check_causal(kind: str, whole: CleanRun, shorter: CleanRun) -> None:
 
 @torch.no_grad()
 def check_writers(model: Any, places: Sequence[LayerModules], ids: Ids) -> None:
-    """Make sure that in every layer the stream in and what its writers add make the stream out.
+    """Check that every layer's output is its input plus the outputs of its writers.
 
-    The sum may be one with factors (Granite's `residual_multiplier`, Gemma-4's layer scalar), and a
-    random direction projected out of all of them is then gone from the stream behind every layer.
+    The sum may have factors (Granite's `residual_multiplier`, Gemma-4's layer scalar). A random
+    direction projected out of every term must be gone from the residual stream after every layer.
 
     Raises:
-        AuditError: they do not in some layer, or a part of the direction is left.
+        AuditError: the sum differs in some layer, or a part of the direction is left.
     """
     kind = type(model).__name__
     layers = decoder_layers_of(model)
@@ -150,7 +149,7 @@ def check_writers(model: Any, places: Sequence[LayerModules], ids: Ids) -> None:
     for i, (_, call) in enumerate(calls):
         resid = call.resid_post.double()
         along = (resid @ unit.to(resid)).abs()
-        # What a random direction has of a stream by chance; rounding leaves a small share of it.
+        # Relative to a random direction's expected component; rounding leaves a small share of it.
         share = float((along / (resid.norm(dim=-1) / resid.shape[-1] ** 0.5)).max())
         if not share <= (0.2 if _rough(call.resid_post) else 1e-3):
             raise AuditError(
@@ -160,10 +159,9 @@ def check_writers(model: Any, places: Sequence[LayerModules], ids: Ids) -> None:
 
 
 def _left_over(parts: list[Resid], after: Resid) -> float:
-    """What of a layer's change of the stream no sum of the parts, with a factor each, makes up.
+    """Share of a layer's change of the residual stream that no linear combination of `parts` explains.
 
-    As a share of that change; at positions of large streams the rounding of 16 bits alone would
-    show, so positions count alike.
+    All positions have equal weight, so that 16-bit rounding at large norms does not dominate.
     """
     scale = after.double().norm(dim=-1, keepdim=True).clamp_min(1e-30)
     columns = torch.stack([(part.double() / scale).flatten() for part in parts])
@@ -176,7 +174,7 @@ def _left_over(parts: list[Resid], after: Resid) -> float:
 
 
 def _check_suffixes(model: Any, stack: DecoderLayers, runs: list[CleanRun]) -> float:
-    """The stream changed behind the first layer at each prompt's end: run apart, and by the model."""
+    """Difference of logits, layers run apart minus model, with the first layer's output changed."""
     n = max(2, min(run.length for run in runs) // 2)
     batch = stack.suffixes(runs, n)
     owner = torch.arange(len(runs), device=runs[0].ids.device)
@@ -198,7 +196,7 @@ def _check_suffixes(model: Any, stack: DecoderLayers, runs: list[CleanRun]) -> f
         with edited(outputs={decoder_layers_of(model)[0]: edit}):
             together = model(input_ids=run.ids[None], use_cache=False).logits[0, -1].float()
         off.append(_difference(apart[row], together))
-    # As above: in 16 bits, experts near a tie may change one prompt of the three.
+    # In 16 bits, experts near a tie may change one prompt of the three.
     worst = median(off) if _rough(start) else max(off)
     if not worst <= (0.1 if _rough(start) else 1e-3):
         raise AuditError(

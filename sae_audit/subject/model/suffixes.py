@@ -1,9 +1,8 @@
-"""The ends of several prompts side by side, as decoder layers want to be called on them.
+"""Ends of several prompts in one batch, with the arguments that decoder layers need for them.
 
-What a model hands its layers beside the stream is known from the clean runs: numbers and flags are
-passed on as they are; a tensor with an axis as long as the prompt (rotary angles, position ids, inputs
-of its own for each layer) is cut to the suffix, one over pairs of positions (a mask) to the suffix by
-all positions before it.
+Layer arguments other than the residual stream are taken from the clean runs: numbers and flags stay
+unchanged; a tensor with an axis as long as the prompt (rotary angles, position ids, inputs for each
+layer) is cut to the suffix; a mask over pairs of positions is cut to suffix by all earlier positions.
 """
 
 from collections.abc import Sequence
@@ -18,13 +17,13 @@ from sae_audit.subject.model.clean_run import CACHE, CleanRun
 from sae_audit.subject.model.hooks import Resid
 
 _CAUSAL = ("attention_mask", "mask")
-"""Arguments of a layer that, left out, mean plain causal attention."""
+"""Layer arguments whose absence means plain causal attention."""
 
 
 class Suffixes:
-    """The last `n_positions` of some prompts side by side, aligned at their ends.
+    """The last `n_positions` of several prompts, aligned at their ends.
 
-    A shorter prompt is padded in front with positions that nothing attends to.
+    A shorter prompt is padded on the left with positions that nothing attends to.
     """
 
     def __init__(self, runs: Sequence[CleanRun], n_positions: int) -> None:
@@ -34,17 +33,17 @@ class Suffixes:
         self._made: dict[tuple[Any, ...], Any] = {}
 
     def clean(self, layer: int) -> Resid:
-        """The clean runs' `resid_post`, one row a prompt."""
+        """`resid_post` of the clean runs, one row a prompt."""
         return self._once(
             ("clean", layer), lambda: self._aligned([run.resid[layer] for run in self._runs])
         )
 
     def selected(self, masks: Sequence[Bool[Tensor, " _"]]) -> Bool[Tensor, "prompt position"]:
-        """Masks over whole prompts, cut and padded alike."""
+        """Masks over whole prompts, cut to the suffix and padded with False."""
         return self._aligned(list(masks))
 
     def arguments(self, layer: int, owner: Int[Tensor, " row"]) -> dict[str, Any]:
-        """What the layer is called with besides the stream, one row for each prompt in `owner`.
+        """The layer's arguments other than the residual stream, one row for each prompt in `owner`.
 
         Raises:
             AuditError: a number or flag differs between the prompts.
@@ -56,7 +55,7 @@ class Suffixes:
         }
 
     def device(self, layer: int) -> torch.device:
-        """Where a layer's stream is: layers may be spread over several devices."""
+        """Device of a layer's residual stream; layers may be spread over several devices."""
         return self._runs[0].resid[layer].device
 
     def _argument(self, name: str, given: list[Any], layer: int, owner: Int[Tensor, " row"]) -> Any:
@@ -144,7 +143,7 @@ class Suffixes:
         return torch.stack(rows)
 
     def _mask(self, given: list[Tensor | None]) -> Tensor | None:
-        """Masks as the model makes them, suffix by all positions; None where none is needed."""
+        """The prompts' masks, suffix by all positions; None if plain causal attention needs none."""
         length, n_keys = self.n_positions, self._n_keys
         plain = all(one is None for one in given)
         if plain and length == n_keys and all(run.length == n_keys for run in self._runs):
@@ -165,23 +164,22 @@ class Suffixes:
         return whole[..., -length:, :]
 
     def _values(self, given: list[Tensor | None]) -> tuple[Tensor, Tensor]:
-        """What a mask says of a position that may be attended to, and of one that may not."""
+        """A mask's values for a position that may be attended to and for one that may not."""
         for one in given:
             if one is not None and one.shape[-1] > 1:
                 corner = one[(0,) * (one.ndim - 2)]
                 return corner[0, 0], corner[0, -1]
         resid = self._runs[0].resid[0]
-        # Added to the attention scores, and finite.
         return resid.new_zeros(()), resid.new_tensor(torch.finfo(resid.dtype).min)
 
 
 def _position_axis(tensor: Tensor, length: int) -> int | None:
-    """The axis as long as the prompt; the first is that of rows."""
+    """Index of the axis as long as the prompt, the row axis excluded; None if there is none."""
     return next((axis for axis in range(1, tensor.ndim) if tensor.shape[axis] == length), None)
 
 
 class _Prefix:
-    """Keys and values of the positions before the suffix, as a layer's attention asks for them."""
+    """A cache with the keys and values of the positions before the suffix."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What the model answers, and how ablation changes it."""
+"""Questions about the model's answers and their change under ablation."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,16 +10,16 @@ from sae_audit.subject.template.thinking import answer_behind, opening_block
 from sae_audit.vocabulary import Ablation, FeatureSet
 
 _OWN_TOKENS = 16
-"""Of the clean model's own answers, on which side effects are measured."""
+"""Tokens of the clean model's own answers on which side effects are measured."""
 
 
 class AnswerQuestions(InstrumentBase):
-    """Questions about answers and what comes next."""
+    """Questions about answers and next-token distributions."""
 
     def collateral(
         self, prompts: Sequence[Prompt], ablation: Ablation = PLAIN, *, n_tokens: int = _OWN_TOKENS
     ) -> Callable[[FeatureSet], tuple[collateral.Change, ...]]:
-        """What ablating a set changes on each of these (harmless) prompts.
+        """A function from a feature set to its side effects on each of these (harmless) prompts.
 
         Compares next-token distributions at the end of the prompt, and the cross-entropy of the
         clean model's own greedy answer of up to `n_tokens`.
@@ -42,11 +42,11 @@ class AnswerQuestions(InstrumentBase):
         return changes
 
     def check_room(self, prompts: Sequence[Prompt], n_tokens: int) -> None:
-        """Make sure that answers so long fit behind these prompts, and so do those that measure SAEs
-        and side effects.
+        """Check that answers of `n_tokens` fit behind these prompts, as well as those that measure
+        SAEs and side effects.
 
         Raises:
-            AuditError: the model reads fewer tokens.
+            AuditError: they exceed the model's context.
         """
         longest = max((len(ids) for ids in self._tokens(prompts)), default=0)
         self._passes.check_room(longest, max(n_tokens, _OWN_TOKENS, CE_TOKENS))
@@ -59,20 +59,20 @@ class AnswerQuestions(InstrumentBase):
     ) -> list[list[int]]:
         """Greedy answers (token ids) of each prompt under the ablation of its set.
 
-        The ablation acts in the prompt, where its positions say, and in every generated token.
-        Questions whose prompts are equally long share batches. An answer ends with its
-        end-of-sequence token, or after `n_tokens`.
+        The ablation acts at its positions in the prompt and at every generated token. Questions with
+        prompts of similar length share batches. An answer ends with its end-of-sequence token or
+        after `n_tokens`.
 
         Raises:
-            AuditError: a feature that no loaded SAE has, or the clean run's error term asked for: an
-                answer under ablation has no clean run.
+            AuditError: no loaded SAE has a feature, or the error term is to be frozen: an answer under
+                ablation has no clean run.
         """
         return generation.answers(self._passes, self._interventions, questions, ablation, n_tokens)
 
     def reference_generate(
         self, prompt: Prompt, ablated: FeatureSet, n_tokens: int, ablation: Ablation = PLAIN
     ) -> list[int]:
-        """The same answer found literally: the whole text run anew for every token, plain hooks."""
+        """The greedy answer (token ids) by plain hooks, with the whole text run for every token."""
         return generation.literal_answer(
             self._passes, self._interventions, prompt, ablated, ablation, n_tokens
         )
@@ -81,18 +81,18 @@ class AnswerQuestions(InstrumentBase):
         return self.template.tokenizer.decode(answer, skip_special_tokens=True)
 
     def answer(self, tokens: Sequence[int]) -> str | None:
-        """The text of an answer behind its thoughts; None if it ends before they do."""
+        """The text of an answer after its thoughts; None if it ends inside them."""
         found = answer_behind(self._marked(tokens), self.template.open_block)
         return None if found is None else self._unmarked(found)
 
     def completions(self, prompts: Sequence[Prompt], n_tokens: int) -> tuple[list[int], list[str]]:
-        """Greedy answers of the unablated model: first token ids, and texts with their thoughts and
-        what marks these off."""
+        """Greedy answers of the unablated model: first token ids, and texts including thoughts and
+        their marks."""
         answers = self.generate([(prompt, frozenset()) for prompt in prompts], n_tokens)
         return [answer[0] for answer in answers], [self._marked(answer) for answer in answers]
 
     def _marked(self, tokens: Sequence[int]) -> str:
-        """The text; if it begins with thoughts, with all special tokens, which may mark these off."""
+        """The text; if it begins with thoughts, including special tokens, which may mark them."""
         marked = self.template.tokenizer.decode(tokens)
         thinks = opening_block(marked) is not None or self.template.open_block is not None
         return marked if thinks else self.text(tokens)

@@ -1,4 +1,4 @@
-"""What the stream has along directions, and what taking them out does."""
+"""Questions about the residual stream along directions, and the effects of projecting them out."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from sae_audit.vocabulary import Ablation, Projections
 
 
 class DirectionQuestions(InstrumentBase):
-    """Questions about directions in the stream."""
+    """Questions about directions in the residual stream."""
 
     def mean_residuals(
         self,
@@ -24,7 +24,7 @@ class DirectionQuestions(InstrumentBase):
         """Mean `resid_post` of every layer at the template positions, accumulated in float64.
 
         Position axis: the last entry is the prompt's last token (template position -1). `without`:
-        unit directions at right angles that are kept out of the whole stream meanwhile.
+        orthonormal directions projected out of the whole residual stream.
         """
         return readings.mean_residuals(
             self._passes,
@@ -36,7 +36,7 @@ class DirectionQuestions(InstrumentBase):
     def group_means(
         self, prompts: Sequence[Prompt], groups: Sequence[int], *, n_groups: int
     ) -> Float[np.ndarray, "group layer template d_model"]:
-        """`mean_residuals` of each group: prompt i is in group `groups[i]`. 0 where there is none."""
+        """`mean_residuals` of each group; prompt i is in group `groups[i]`. 0 for an empty group."""
         return readings.group_means(
             self._passes,
             self._tokens(prompts),
@@ -60,7 +60,7 @@ class DirectionQuestions(InstrumentBase):
         *,
         position: int,
     ) -> dict[int, Projections]:
-        """Components of streams and of their reconstructions along the unit directions, by layer."""
+        """Components of residual streams and reconstructions along unit directions, by layer."""
         components = Components(self._passes, self.suite, directions)
         return components.at(self._tokens(prompts), position)
 
@@ -71,10 +71,10 @@ class DirectionQuestions(InstrumentBase):
         directions: Float[np.ndarray, "direction d_model"],
         ablation: Ablation = PLAIN,
     ) -> ReplacedParts:
-        """Refusal scores of `prompts` with a part of what the stream has along a direction, all of
-        it, the reconstruction's or the error term's, as in `harmless` prompts on average.
+        """Refusal scores of `prompts` with a component along a direction (the whole one, the
+        reconstruction's or the error term's) replaced by its mean over `harmless` prompts.
 
-        At every audited layer, at the positions `ablation` acts at.
+        It is replaced at every audited layer, at the positions `ablation` acts at.
         """
         return ReplacedParts(
             Components(self._passes, self.suite, directions),
@@ -92,9 +92,9 @@ class DirectionQuestions(InstrumentBase):
         *,
         behind: Float[np.ndarray, "direction d_model"] | None = None,
     ) -> projection.DirectionEffects:
-        """What projecting candidate directions out, or adding them, does to these prompts.
+        """The effects of projecting out or adding candidate directions on these prompts.
 
-        `behind`: unit directions at right angles that are out of the stream in any case.
+        `behind`: orthonormal directions that are projected out in every run.
         """
         return projection.DirectionEffects(
             self._passes,

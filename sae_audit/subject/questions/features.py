@@ -1,4 +1,4 @@
-"""What the SAEs' features are to this model: their rows, estimated effects, activations, quality."""
+"""Questions about SAE features: decoder rows, estimated effects, activations and SAE quality."""
 
 from collections.abc import Sequence
 
@@ -33,8 +33,8 @@ class FeatureQuestions(InstrumentBase):
         """Estimated drop of the refusal score (nats) if each feature alone were ablated, by layer.
 
         To first order, from one backward pass; with `steps` above 1 by integrated gradients over
-        that many points a layer (2505.23556 uses 10). Where a set is `ablated` already, each other
-        feature's share in what ablating all of them too would do. A ranking, not a measurement.
+        that many points a layer (2505.23556 uses 10). If a set is `ablated` already: each other
+        feature's share of the drop from ablating all others too. It ranks features only.
         """
         check_ablation(ablation, self.suite, frozenset())
         ids = self._interventions.ids(prompt)
@@ -67,7 +67,7 @@ class FeatureQuestions(InstrumentBase):
         }
 
     def rows(self, features: Sequence[FeatureId]) -> dict[FeatureId, Float[np.ndarray, " d_model"]]:
-        """What one unit of each feature's activation adds to the reconstruction."""
+        """Decoder row of each feature: the addition to the reconstruction per unit of activation."""
         check_features([frozenset(features)], self.suite)
         return {
             features[place]: row
@@ -96,19 +96,19 @@ class FeatureQuestions(InstrumentBase):
         return readings.peak_activations(self._passes, self.suite, self._tokens(prompts))
 
     def sae_quality(self, prompts: Sequence[Prompt], *, seed: int) -> list[SaeQuality]:
-        """How well each SAE describes this model's activations on these prompts.
+        """The quality of each SAE on these prompts.
 
-        Explained variance and L0 are over all prompts, the cross-entropy recovered over the clean
-        model's own greedy answers, up to 16 tokens each, to the first 16 harmful and the first 16
-        harmless ones, or those there are. `seed` draws the intervals over prompts, and the decoder
-        rows of the control.
+        Explained variance and L0 are over all prompts; the recovered cross-entropy is over the clean
+        model's greedy answers, up to 16 tokens each, to the first 16 harmful and the first 16 harmless
+        prompts, or to all if there are fewer. `seed` draws the intervals over prompts and the
+        permuted decoder rows.
 
         Raises:
-            AuditError: the model's layers, run one by one, do not give what the model gives.
+            AuditError: the model's layers, run one by one, do not give the model's own logits.
         """
         assert prompts, "the quality on no prompts"
         ids = self._tokens(prompts)
-        # Layers are run one by one below; the first clean run is checked to allow that.
+        # The first clean run checks that layers can be run one by one, as is done below.
         self._runs.of(self._interventions.ids(prompts[0]))
         return quality.sae_quality(
             self._passes,

@@ -1,4 +1,4 @@
-"""What fires on one prompt, and where, while features are ablated or held."""
+"""Questions about firing features of one prompt and their positions under ablation and freezing."""
 
 import numpy as np
 from jaxtyping import Float
@@ -27,7 +27,7 @@ class FiringQuestions(InstrumentBase):
     """Questions about one prompt under interventions."""
 
     def active(self, prompt: Prompt, ablation: Ablation = PLAIN) -> Active:
-        """Which features of the whole suite fire on one prompt while a set is ablated.
+        """A function from an ablated set to the features of the whole suite that fire on one prompt.
 
         A feature fires if its activation is above 0 at any position at which `ablation` acts.
         """
@@ -36,27 +36,28 @@ class FiringQuestions(InstrumentBase):
     def direct_attribution(
         self, prompt: Prompt, direction: Float[np.ndarray, " d_model"], ablation: Ablation = PLAIN
     ) -> DirectAttribution:
-        """How strongly features push this prompt's stream along `direction`."""
+        """A function that gives features' direct attribution along `direction` on this prompt."""
         return direct_attribution_on(self._streams(prompt, ablation), direction)
 
     def activations(self, prompt: Prompt, ablation: Ablation = PLAIN) -> Activations:
-        """How strongly asked features fire, position by position, under interventions.
+        """A function that gives features' activations, position by position, under interventions.
 
-        Layers below the first one changed are the remembered clean run's, those above the highest
+        Layers below the first changed one come from the remembered clean run, layers above the highest
         feature asked for are not run, and interventions share batches.
         """
         return activations_on(self._streams(prompt, ablation))
 
     def firing(self, prompt: Prompt, ablation: Ablation = PLAIN) -> Firing:
-        """Every firing feature of the whole suite and the positions it fires at."""
+        """A function that gives the firing features of the whole suite and their positions."""
         return firing_on(self._streams(prompt, ablation))
 
     def held_score(self, prompt: Prompt, ablation: Ablation = PLAIN) -> HeldScore:
-        """The refusal score with some features ablated and others held at their clean values,
-        the final norm's scale live or frozen to the clean run's.
+        """A function that gives the refusal score with some features ablated and others frozen.
+
+        The final norm's scale is live or frozen at the clean run's.
 
         Raises:
-            AuditError: when called, a frozen norm in a model whose final norm has another form
+            AuditError: raised by the function if the norm is to be frozen and cannot be
                 (see `frozen_norm_obstacle`).
         """
         end = self._runs.of(self._interventions.ids(prompt)).resid[-1][-1]
@@ -64,12 +65,11 @@ class FiringQuestions(InstrumentBase):
 
     @property
     def frozen_norm_obstacle(self) -> str:
-        """Why the final norm's scale cannot be frozen; empty where it can."""
+        """The reason why the final norm's scale cannot be frozen; empty if it can."""
         return self._stack.frozen_norm_obstacle
 
     def token_classes(self, prompt: Prompt, ablation: Ablation = PLAIN) -> dict[int, TokenClass]:
-        """Where in the chat template the prompt's tokens stand, by position: those at which
-        `ablation` acts."""
+        """Class in the chat template of each token at which `ablation` acts, by position."""
         ids = self.template.tokens(prompt.text)
         selected = self.template.selected(ids, ablation.positions).tolist()
         return {i: one for i, one in enumerate(self.template.classes(ids)) if selected[i]}

@@ -1,4 +1,4 @@
-"""What the refusal score is, and becomes where features are ablated."""
+"""Questions about the refusal score, clean and under ablation."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -35,13 +35,13 @@ class ScoreQuestions(InstrumentBase):
     ) -> Score:
         """The set function of one prompt: feature sets in, refusal scores (nats) out.
 
-        The clean pass is made once; what an ablation leaves as it was is not run again, sets share
-        batches, and answers are remembered. Where the error term is not kept it is replaced at the
-        layers where a set has features, and at `error_layers` always.
+        The clean pass is made once; parts that an ablation leaves unchanged are not run again, sets
+        share batches, and answers are remembered. If the error term is not kept, it is replaced in
+        the layers of a set's features and always in `error_layers`.
 
         Raises:
-            AuditError: an ablation that cannot be carried out; when called, a feature that no
-                loaded SAE has.
+            AuditError: the ablation cannot be carried out; when called, no loaded SAE has a
+                feature.
         """
         ask = self.refusal_scores(ablation, error_layers=error_layers)
 
@@ -53,7 +53,7 @@ class ScoreQuestions(InstrumentBase):
     def refusal_scores(
         self, ablation: Ablation = PLAIN, *, error_layers: frozenset[int] = frozenset()
     ) -> Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, " question"]]:
-        """The same for questions about several prompts, which share batches too."""
+        """The set function for questions about several prompts, which share batches."""
         check_ablation(ablation, self.suite, error_layers)
         passes = self._passes
         sweeper = self._sweeper(ablation, error_layers)
@@ -84,7 +84,7 @@ class ScoreQuestions(InstrumentBase):
         *,
         error_layers: frozenset[int] = frozenset(),
     ) -> Score:
-        """The same question answered literally: plain hooks, whole encode and decode, one set a pass."""
+        """The set function of one prompt computed literally: plain hooks, whole encode and decode."""
         check_ablation(ablation, self.suite, error_layers)
         ids = self._interventions.ids(prompt)
         selected = self._interventions.selected(ids, ablation).nonzero()[:, 0]
@@ -107,10 +107,10 @@ class ScoreQuestions(InstrumentBase):
     def first_changes(
         self, prompt: Prompt, features: Iterable[FeatureId], ablation: Ablation = PLAIN
     ) -> dict[FeatureId, int | None]:
-        """The first position at which ablating each feature alone changes the clean run, if any.
+        """First position at which ablating each feature alone changes the clean run; None if none.
 
         Positions before the earliest one of a set's features are never run: causal attention
-        leaves them as they were.
+        leaves them unchanged.
         """
         asked = sorted(features)
         check_features([frozenset(asked)], self.suite)

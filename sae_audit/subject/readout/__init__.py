@@ -1,4 +1,4 @@
-"""What is read off the last position's logits: one readout, as the settings name it."""
+"""The readout that the settings name: a score of the last position's logits."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from sae_audit.subject.readout.token_pair import token_pair
 __all__ = ["REFUSAL_TOKENS", "Readout", "RefusalReadout", "is_heard", "readout_of"]
 
 REFUSAL_TOKENS = ReadoutSettings()
-"""The refusal score, as the settings leave it."""
+"""Settings of the default readout, the refusal score."""
 
 
 def readout_of(
@@ -25,11 +25,11 @@ def readout_of(
 ) -> Readout | None:
     """The readout of a model with this tokenizer and (text) config.
 
-    `refusal_tokens` are those named by the user; else they are the family's, for prompts in these
-    `languages`. None if neither is known: they are heard in the model's own answers.
+    `refusal_tokens` are those given by the user; without them the family's are used, for prompts in
+    these `languages`. None if the family has none: they are then found in the model's own answers.
 
     Raises:
-        AuditError: a token that is to be read is none of the vocabulary's.
+        AuditError: a token to be read is not in the vocabulary.
     """
     match settings.kind:
         case "refusal_tokens":
@@ -46,5 +46,5 @@ def readout_of(
 
 
 def is_heard(settings: ReadoutSettings, refusal_tokens: Sequence[str] | None) -> bool:
-    """Whether the model's own answers have a say in what is read: refusal tokens nobody has named."""
+    """Whether refusal tokens depend on the model's own answers: the user has given none."""
     return settings.kind == "refusal_tokens" and not refusal_tokens

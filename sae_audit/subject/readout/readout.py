@@ -1,9 +1,8 @@
-"""What a readout is: a score of the last position's logits, its threshold, and how it tells of itself.
+"""The readout protocol: a score of the last position's logits, its threshold, and its wording.
 
-The instrument reports no score as the readout gives it, but the *margin*: the score less the readout's
-own threshold. So 0 divides refusing from answering whatever is read, records of different thresholds
-compare, and every stage asks for a sign alone (`sae_audit.margins`). The refusal tokens' threshold is 0
-unless a setting says otherwise, and a number less 0 is that number, to the bit.
+The instrument reports the *margin*, the score minus the readout's threshold. So 0 separates refusing
+from answering for every readout, records with different thresholds compare, and stages need the sign
+alone (`sae_audit.margins`). The default threshold of the refusal tokens is 0: margin equals score.
 """
 
 from dataclasses import dataclass
@@ -15,62 +14,62 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class ReadToken:
-    """A token whose logit a readout looks at by name."""
+    """A token whose logit a readout uses."""
 
     role: str
-    """What an answer that begins with it does, a verb: `refuses`."""
+    """A verb for an answer that begins with the token: `refuses`."""
     id: int
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wording:
-    """How manifest and page say what was read."""
+    """Texts that describe a readout in the manifest and on the page."""
 
     title: str
-    """What the readout is called."""
+    """Name of the readout."""
     score: str
-    """The score's formula, in words."""
+    """Formula of the score, in words."""
     meaning: str
-    """What scores are, with their unit, as a clause: "log-odds, in nats, that ..."."""
+    """Meaning of the scores with their unit, as a clause: "log-odds, in nats, that ..."."""
     missed: str
-    """What the score does not see, in whole sentences."""
+    """Limits of the score, in whole sentences."""
     remedy: str
-    """What to look at where the scores show no refusal, a whole sentence."""
+    """Advice if the scores show no refusal, a whole sentence."""
 
 
 @runtime_checkable
 class Readout(Protocol):
-    """A function of the last position's logits to a score, which refuses above its threshold.
+    """A function from the last position's logits to a score; above its threshold the model refuses.
 
-    Differentiable, float64, one score a row and of that row alone, and unchanged by a constant added to
-    all logits, which a softmax does not see. One test suite holds every readout to that.
+    It is differentiable, returns float64, scores each row by itself, and is invariant to a constant
+    added to all logits. One test suite checks this for every readout.
     """
 
     kind: ClassVar[str]
-    """Its name in the settings (`readout.kind`)."""
+    """Name in the settings (`readout.kind`)."""
     bound: ClassVar[float]
-    """No score is larger, or smaller than its negative; infinite if nothing bounds them."""
+    """Upper bound of the absolute score; infinite if scores are unbounded."""
     wording: ClassVar[Wording]
 
     @property
     def threshold(self) -> float:
-        """The score, in its own unit, above which the model refuses."""
+        """The score above which the model refuses, in the score's unit."""
         ...
 
     @property
     def tokens(self) -> tuple[ReadToken, ...]: ...
 
     def score(self, logits: Float[Tensor, "batch vocabulary"]) -> Float[Tensor, " batch"]:
-        """The score itself, before its threshold is taken off."""
+        """The score of each row, with the threshold not yet subtracted."""
         ...
 
 
 def margin(readout: Readout, logits: Float[Tensor, "batch vocabulary"]) -> Float[Tensor, " batch"]:
-    """By how much each row's score lies above the readout's threshold, in its unit; > 0 refuses."""
+    """Each row's score minus the readout's threshold, in the score's unit; > 0 refuses."""
     return readout.score(logits) - readout.threshold
 
 
 def margin_bound(readout: Readout) -> float:
-    """No margin is larger, or smaller than its negative."""
+    """Upper bound of the absolute margin."""
     return readout.bound + abs(readout.threshold)

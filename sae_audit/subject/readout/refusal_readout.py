@@ -1,4 +1,4 @@
-"""The readout of 2406.11717: log-odds that the answer begins with a refusal token."""
+"""Readout of 2406.11717: log-odds that the answer begins with a refusal token."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,7 @@ from sae_audit.vocabulary import SCORE_BOUND
 
 @dataclass(frozen=True, kw_only=True)
 class RefusalReadout:
-    """The refusal score (`refusal_score`) of some refusal tokens."""
+    """The refusal score (`refusal_score`) as a readout."""
 
     kind: ClassVar[str] = "refusal_tokens"
     bound: ClassVar[float] = SCORE_BOUND
@@ -39,11 +39,11 @@ class RefusalReadout:
         return tuple(ReadToken(role="refuses", id=i, text=text) for i, text in named)
 
     def score(self, logits: Float[Tensor, "batch vocabulary"]) -> Float[Tensor, " batch"]:
-        """As `refusal_score`."""
+        """`refusal_score` of each row, nats."""
         return refusal_score(logits, _on(self.refusal_tokens.ids, logits.device))
 
 
 @lru_cache(maxsize=64)
 def _on(ids: tuple[int, ...], device: torch.device) -> Int[Tensor, " token"]:
-    # Kept, for scores are asked by the ten thousand; the dtype named, for there may be no token.
+    # Cached because scores are asked thousands of times; dtype given because `ids` may be empty.
     return torch.tensor(ids, dtype=torch.long, device=device)

@@ -1,10 +1,9 @@
-"""The first tokens of a refusal: known for a family, or found from the model's own refusals.
+"""Refusal tokens, the first tokens of refusals: known for a family, or found in the model's answers.
 
-A text stands for the first token of its own tokenisation, which is what the model begins an answer
-with. Vocabularies that mark a space inside a word's token agree on it in two ways: Gemma's, Llama-3's
-and Qwen's put nothing before a text, and their answers follow a newline ("I"); Llama-2's and
-Mistral's put a space before every text, and so did their training before every answer ("▁I", the 306
-of 2406.11717).
+A text stands for the first token of its own tokenisation, as at the start of an answer. This holds for
+vocabularies that mark a space inside a word's token: Gemma's, Llama-3's and Qwen's put nothing before
+a text, and their answers follow a newline ("I"); Llama-2's and Mistral's put a space before every
+text, as their training did before every answer ("▁I", the 306 of 2406.11717).
 """
 
 import unicodedata
@@ -20,28 +19,26 @@ from sae_audit.subject.template.thinking import answer_behind
 from sae_audit.untrusted import shown
 
 _MIN_SHARE = 0.05
-"""A token opening fewer of a language's refusals is left out: one odd refusal must not define
-refusing."""
+"""Smallest share of a language's refusals that a refusal token opens; excludes a single odd refusal."""
 _TELLING = 2.0
-"""A token must open so many times as large a share of refusals as of other answers: at less, more
-than a third of what it opens would be no refusal if there were as many of each."""
+"""Smallest ratio of a token's share of refusals to its share of other answers; below it, more than a
+third of the answers that it opens would be no refusals, given as many of each."""
 _CONTRAST = 4
-"""Other answers in a language that tell how those begin; with fewer, those in all languages do."""
+"""Fewest other answers for a comparison within a language; with fewer, all languages are pooled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """How a model answers some prompts unablated."""
+    """The unablated model's answers to some prompts."""
 
     first_ids: Sequence[int]
     texts: Sequence[str]
-    """With what marks off their thoughts, where they hold such."""
+    """Texts of the answers, including the marks of their thoughts, if any."""
     languages: Sequence[str]
-    """Of the prompts."""
+    """Languages of the prompts."""
 
     def complied(self) -> "Answers":
-        """Those that a text judge calls no refusal; those not heard to the end of their thoughts are
-        neither."""
+        """Answers that a text judge calls no refusal, except those that end inside their thoughts."""
         kept = [i for i, text in enumerate(self.texts) if _reading(text) == "complied"]
         return Answers(
             first_ids=[self.first_ids[i] for i in kept],
@@ -57,22 +54,22 @@ NO_ANSWERS = Answers(first_ids=(), texts=(), languages=())
 class RefusalTokens:
     ids: tuple[int, ...]
     texts: tuple[str, ...]
-    """What each token stands for, in the order of `ids`."""
+    """Text of each token, in the order of `ids`."""
     source: str
-    """`given`, `family` (published), `openings` (usual in a language, not published) or `found`;
-    of several, the least certain: `openings`, then `found`. `none`: none is known and the model was
-    heard to refuse nothing, so no answer begins as a refusal and every score is the lowest."""
+    """`given`, `family` (published), `openings` (usual in a language, unpublished) or `found`; of
+    several, the least certain: `openings`, then `found`. `none`: none is known and the model refused
+    nothing, so every score is the lowest."""
     n_answers: int = 0
-    """Answers to harmful prompts that were listened to; 0 where tokens were known without."""
+    """Number of answers to harmful prompts that were examined; 0 if the tokens were known without."""
     note: str = ""
-    """What speaks against the tokens, a sentence; empty if nothing does."""
+    """A reservation about the tokens, as a sentence; empty if there is none."""
 
 
 def given_refusal_tokens(tokenizer: Any, texts: Sequence[str]) -> RefusalTokens:
-    """The tokens that the texts begin with; a token that several begin with is named by the first.
+    """The first tokens of the texts; a token shared by several texts is named by the first of them.
 
     Raises:
-        AuditError: a text is not in the vocabulary, or begins with a token that is a space alone.
+        AuditError: a text is not in the vocabulary, or its first token is a bare space.
     """
     named: dict[int, str] = {}
     for text in texts:
@@ -93,12 +90,11 @@ def family_refusal_tokens(
 ) -> RefusalTokens | None:
     """The refusal tokens of the model's family, for prompts in these languages ("" is English).
 
-    The English ones, published, are always among them: models refuse in English what they were asked
-    in a language they know little of. Other languages add their usual openings, as far as their first
-    token says something: one that is a space, part of a letter, or one letter of a longer word would
-    begin most answers in that script, and is left out.
+    The published English ones are always included: models refuse in English if they know little of the
+    prompt's language. Other languages add their usual openings, unless the first token is a space, part
+    of a letter, or one letter of a longer word: those begin most answers in that script.
 
-    None where the family is not known, or one of the languages is not, or has no opening left.
+    None if the family or one of the languages is unknown, or a language has no opening left.
     """
     family = family_of(config.model_type, config.vocab_size)
     if family is None:
@@ -123,13 +119,13 @@ def found_refusal_tokens(
     languages: Sequence[str] | None = None,
     harmless: Answers = NO_ANSWERS,
 ) -> RefusalTokens:
-    """The first tokens of those completions of harmful prompts that refuse.
+    """The first tokens of the refusals among completions of harmful prompts.
 
-    `languages` are those of the prompts: what is rare is judged within each, so that many prompts in
-    one language do not hide how another refuses. `harmless` are answers to harmless prompts: a token
-    that opens nearly as large a share of what is no refusal is none.
+    `languages` are those of the prompts: rarity is judged within each, so that a frequent language
+    does not hide the refusals of another. `harmless` are answers to harmless prompts: a token that
+    opens nearly as large a share of them is no refusal token.
 
-    Where no completion refuses there are no tokens, and none is guessed: `source` is `none`.
+    If no completion refuses, there are no tokens and `source` is `none`.
 
     Raises:
         AuditError: there are refusals, and they begin as other answers do.
@@ -158,11 +154,11 @@ def answered_refusal_tokens(
     languages: Sequence[str],
     harmless: Answers = NO_ANSWERS,
 ) -> RefusalTokens:
-    """The refusal tokens of a model that was heard in each language of the harmful prompts.
+    """The refusal tokens of a model, from its answers in each language of the harmful prompts.
 
-    English has the family's; another language what its own refusals begin with, or its usual openings
-    where it refused nothing. A model of no known family has what was found, whatever the language:
-    none, where it refused nothing.
+    English has the family's; another language the openings of its own refusals, or its usual ones if
+    it refused nothing. A model of unknown family has those found in its refusals, in any language;
+    none if it refused nothing.
 
     Raises:
         AuditError: there are refusals, and they begin as other answers do.
@@ -184,7 +180,7 @@ def answered_refusal_tokens(
 
 
 def _reading(text: str) -> str:
-    """`refused`, `complied`, or `unheard`: nothing is said, or nothing but thoughts."""
+    """`refused`, `complied`, or, if the answer is empty or thoughts alone, `unheard`."""
     answer = answer_behind(text)
     if answer is None or not answer.strip():
         return "unheard"
@@ -192,7 +188,7 @@ def _reading(text: str) -> str:
 
 
 def _found(tokenizer: Any, harmful: Answers, harmless: Answers) -> dict[str, Counter[int]]:
-    """By language, the tokens that open enough of its refusals, with how many they open."""
+    """By language, the tokens that open enough of its refusals, with the number they open."""
     counts: dict[str, Counter[int]] = {}
     for first, text, language in zip(
         harmful.first_ids, harmful.texts, harmful.languages, strict=True
@@ -224,7 +220,7 @@ def _is_telling(
     here = [i for i, one in first if one == language]
     contrast = here if len(here) >= _CONTRAST else [i for i, _ in first]
     opened = contrast.count(token)
-    # A single answer that begins alike is no share.
+    # A single answer with the same beginning is not counted.
     if opened < 2:
         return True
     return refusals[token] / refusals.total() >= _TELLING * opened / len(contrast)
@@ -258,7 +254,7 @@ def _tells(piece: str, word: str) -> bool:
         return False
     if piece == word or len(piece) > 1:
         return True
-    # One Chinese character or Korean syllable says what one letter does not.
+    # One Chinese character or Korean syllable is as informative as a word.
     return unicodedata.name(piece or " ").startswith(("CJK", "HANGUL"))
 
 

@@ -11,7 +11,7 @@ _ELEMENTS = 1 << 20
 def refusal_score(
     logits: Float[Tensor, "batch vocabulary"], refusal_tokens: Int[Tensor, " token"]
 ) -> Float[Tensor, " batch"]:
-    """`log p - log(1 - p)`, p the summed probability of the refusal tokens (2406.11717, eq. 6).
+    """`log p - log(1 - p)`, nats; p is the summed probability of the refusal tokens (2406.11717, eq. 6).
 
     Logits are those of the last prompt position; float64 throughout, eps 1e-8 in both logarithms,
     so scores lie within +-18.4 nats. > 0 refuses. Without refusal tokens p is 0: the lowest score.
@@ -26,8 +26,8 @@ def refusal_probability(
     refusal_tokens = refusal_tokens.to(logits.device)
     if logits.requires_grad:
         return logits.double().softmax(dim=-1)[:, refusal_tokens].sum(dim=-1)
-    # Some rows at a time in one buffer: a whole batch in float64 would be the largest tensor there
-    # is, and take longer to fetch from memory than to compute.
+    # In chunks of rows in one buffer: a whole batch in float64 would be the largest tensor in memory
+    # and slower to fetch than to compute.
     n_rows, n_words = logits.shape
     buffer = logits.new_empty((max(1, _ELEMENTS // n_words), n_words), dtype=torch.float64)
     shares = logits.new_empty(n_rows, dtype=torch.float64)

@@ -1,7 +1,7 @@
-"""A readout of some tokens against others: does the answer begin by declining, or by acting?
+"""Readout of a token pair: log-odds that the answer begins by declining rather than by acting.
 
-An agent that is to call a tool begins its answer with a token of its own (`<tool_call>`), and one that
-declines with a word. Between the two the score is their log-odds, whatever else the model might say.
+An agent that calls a tool begins its answer with a special token (`<tool_call>`), one that declines
+with a word. The score compares these two alone and ignores other beginnings.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from sae_audit.untrusted import shown
 
 @dataclass(frozen=True, kw_only=True)
 class TokenPair:
-    """Log-odds of the declining tokens against the acting ones: `log sum exp - log sum exp`."""
+    """Log-odds of declining against acting tokens, nats: difference of their `logsumexp`."""
 
     kind: ClassVar[str] = "token_pair"
     bound: ClassVar[float] = inf
@@ -45,7 +45,7 @@ class TokenPair:
         return (*self.declines, *self.acts)
 
     def score(self, logits: Float[Tensor, "batch vocabulary"]) -> Float[Tensor, " batch"]:
-        """Nats; > 0 where declining is the likelier."""
+        """Log-odds of each row, nats; > 0 if declining is likelier."""
         declining, acting = (
             logits[:, [token.id for token in side]].double().logsumexp(dim=-1)
             for side in (self.declines, self.acts)
@@ -54,10 +54,10 @@ class TokenPair:
 
 
 def token_pair(settings: ReadoutSettings, tokenizer: Any) -> TokenPair:
-    """The pair that the settings name, each text one token of the vocabulary.
+    """The token pair that the settings name; each text is one token of the vocabulary.
 
     Raises:
-        AuditError: a text is not in the vocabulary or is several tokens, or a token is on both sides.
+        AuditError: a text is not a single token of the vocabulary, or a token is on both sides.
     """
     assert settings.declines, settings
     assert settings.acts, settings
@@ -73,7 +73,7 @@ def token_pair(settings: ReadoutSettings, tokenizer: Any) -> TokenPair:
 
 
 def _named(tokenizer: Any, role: str, texts: Sequence[str]) -> tuple[ReadToken, ...]:
-    """Each token once, by the first text that names it."""
+    """The tokens of the texts without duplicates, each with the first text that names it."""
     found: dict[int, ReadToken] = {}
     for text in texts:
         token = ReadToken(role=role, id=_only_token(tokenizer, role, text), text=text)

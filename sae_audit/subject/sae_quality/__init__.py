@@ -1,1 +1,1 @@
-"""How well the SAEs describe the model."""
+"""SAE quality: explained variance, L0 and recovered cross-entropy."""

@@ -1,5 +1,4 @@
-"""What prediction survives when one layer's output is rebuilt by its SAE: the cross-entropy of the
-model's own answers."""
+"""Cross-entropy of the model's own answers with one layer's output replaced by its reconstruction."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -19,10 +18,10 @@ from sae_audit.subject.model.hooks import Resid
 from sae_audit.subject.saes.sae import Sae
 
 _LOGITS_BYTES = 128 << 20
-"""Of float32 logits made at once; the logits of all positions would be the largest tensor there is."""
+"""Bytes of float32 logits computed at once; those of all positions would need the most memory."""
 
 Select = Callable[[Int[Tensor, " position"]], Bool[Tensor, " position"]]
-"""Which positions of these token ids are meant."""
+"""Mask of the selected positions of token ids."""
 Head = Callable[[Float[Tensor, "row d_model"]], Float[Tensor, "row vocabulary"]]
 """Next-token logits from `resid_post` of the last layer."""
 _Sums = Float[np.ndarray, " answer"]
@@ -30,22 +29,22 @@ _Sums = Float[np.ndarray, " answer"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CrossEntropy:
-    """Cross-entropy of the clean model's own greedy answers: of each, summed over its tokens, nats."""
+    """Cross-entropy of each of the clean model's greedy answers, summed over its tokens, nats."""
 
     tokens: Int[np.ndarray, " answer"]
     clean: _Sums
     rebuilt: _Sums
-    """One layer's output replaced by the SAE's reconstruction."""
+    """Sums with one layer's output replaced by the SAE's reconstruction."""
     zero: _Sums
-    """The same output replaced by zeros."""
+    """Sums with the same output replaced by zeros."""
 
     def of_the_model(self, *, seed: int) -> Estimate:
-        """Of the clean run, nats a token."""
+        """Cross-entropy of the clean run, nats a token."""
         return ratio(self.clean, self.tokens.astype(np.float64), seed=seed)
 
     def recovered(self, *, seed: int) -> Estimate | None:
-        """`(zero - rebuilt) / (zero - clean)`, summed over answers; None where zeros in place of the
-        layer do not lose the model anything beyond what another draw of prompts would change."""
+        """`(zero - rebuilt) / (zero - clean)`, summed over answers; None if the loss from zeros is
+        within the sampling error over prompts."""
         lost = self.zero - self.clean
         if mean(lost, seed=seed).low <= 0.0:
             return None
@@ -54,14 +53,14 @@ class CrossEntropy:
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """A prompt with the clean model's own greedy answer."""
+    """A prompt with the clean model's greedy answer."""
 
     ids: Int[Tensor, " position"]
     n_prompt: int
 
     @property
     def predicts(self) -> Bool[Tensor, " position"]:
-        """Positions whose next token is one of the answer."""
+        """True at positions whose next token belongs to the answer."""
         at = torch.arange(len(self.ids))
         return (at >= self.n_prompt - 1) & (at < len(self.ids) - 1)
 
@@ -86,14 +85,13 @@ def cross_entropies(
     answered: Sequence[Answered],
     replaced: Select,
 ) -> dict[int, CrossEntropy]:
-    """By layer, what replacing its output at the `replaced` positions does to prediction.
+    """By layer, the cross-entropies with its output replaced at the `replaced` positions.
 
-    One stream goes up the layers unchanged; at each audited layer two leave it, and only the layers
-    above run again. What is about equally long, prompt and answer together, shares a batch, wherever
-    in it the answers begin.
+    One clean residual stream runs through all layers; at each audited layer two changed ones branch
+    off and run through the layers above. Texts of similar length, prompt plus answer, share a batch.
 
     Raises:
-        AssertionError: an answer has no token.
+        AssertionError: an answer is empty.
     """
     n = len(answered)
     tokens = np.array([int(one.predicts.sum()) for one in answered])
@@ -122,7 +120,7 @@ def cross_entropies(
 
 
 class _Branches:
-    """Answered prompts side by side, and what the model calls its decoder layers with on them."""
+    """A batch of answered prompts, with the arguments of the decoder layers on it."""
 
     def __init__(
         self, passes: ForwardPasses, head: Head, ids: Ids, predicts: Bool[Tensor, "batch position"]
@@ -139,7 +137,7 @@ class _Branches:
         self.top = len(passes.places) - 1
 
     def climb(self) -> Iterator[tuple[int, Resid]]:
-        """`resid_post` of every layer, in order; one at a time is held."""
+        """Each layer with its `resid_post`, in order; only one is in memory."""
         assert self._bottom is not None
         self._passes.cost.count(batch=self._ids.shape[0], positions=self._ids.shape[1])
         resid = self._bottom
@@ -148,7 +146,7 @@ class _Branches:
             yield layer, resid
 
     def cross_entropy(self, layer: int, resid: Resid) -> Float[np.ndarray, " batch"]:
-        """Summed over each answer's tokens, with this as `resid_post` of the layer; nats."""
+        """Cross-entropy with `resid` as the layer's `resid_post`, summed over each answer, nats."""
         if layer < self.top:
             self._passes.cost.count(batch=self._ids.shape[0], positions=self._ids.shape[1])
         for above in range(layer + 1, self.top + 1):

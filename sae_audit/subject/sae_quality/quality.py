@@ -1,4 +1,4 @@
-"""How well the SAEs describe this model: what they explain, what fires, what prediction survives."""
+"""Quality of the SAEs on this model: explained variance, L0 and recovered cross-entropy."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ from sae_audit.subject.saes.sae import Sae
 
 
 class _Description:
-    """What one SAE makes of the tokens of every prompt."""
+    """Reconstruction statistics of one SAE on the tokens of every prompt."""
 
     def __init__(self, sae: Sae, n_prompts: int, *, seed: int) -> None:
         self._sae = sae
@@ -64,9 +64,9 @@ def sae_quality(
 ) -> list[SaeQuality]:
     """Explained variance and L0 over all prompts, cross-entropy of the answers to those `measured`.
 
-    `without_bos` says which positions hold another token than BOS: those alone are replaced, and
-    counted in `explained_variance_without_bos`. Intervals are over prompts; `seed` draws them, and
-    the decoder rows that features are permuted to.
+    `without_bos` masks the positions that hold another token than BOS; only those are replaced, and
+    counted in `explained_variance_without_bos`. `seed` draws the intervals over prompts and the
+    permutation of decoder rows of the null.
     """
     assert measured, "the cross-entropy of no answer"
     described = _descriptions(passes, suite, prompts, without_bos, seed=seed)
@@ -87,7 +87,7 @@ def sae_quality(
 
 
 def first_of_each_label(prompts: Sequence[Prompt]) -> list[int]:
-    """Indices of the first `CE_PROMPTS` harmful and as many harmless prompts, or those there are."""
+    """Indices of the first `CE_PROMPTS` harmful and harmless prompts, or of all if there are fewer."""
     of_label = ([i for i, one in enumerate(prompts) if one.label == label] for label in Label)
     return [i for members in of_label for i in members[:CE_PROMPTS]]
 

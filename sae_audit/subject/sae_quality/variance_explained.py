@@ -1,4 +1,4 @@
-"""The share of a stream's variance that a reconstruction explains, prompt by prompt."""
+"""Share of the residual stream's variance that a reconstruction explains, resampled over prompts."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from sae_audit.subject.model.hooks import Resid
 
 
 class VarianceExplained:
-    """Sums over the tokens of every prompt, from which whole prompts can be drawn again."""
+    """Sums over the tokens of each prompt, from which whole prompts are resampled."""
 
     def __init__(self, n_prompts: int) -> None:
         self.tokens, self.missed, self._squares = (np.zeros(n_prompts) for _ in range(3))
@@ -26,7 +26,7 @@ class VarianceExplained:
         rebuilt: Resid,
         counted: Bool[Tensor, "batch position"],
     ) -> None:
-        """The streams of whole prompts, each added once; `counted` tokens of them alone."""
+        """Add the `counted` tokens of whole prompts; each prompt is added once."""
         x, weight = resid.double(), counted.double()
         missed = (x - rebuilt.double()).pow(2).sum(dim=-1)
         chosen = list(prompts)
@@ -37,10 +37,10 @@ class VarianceExplained:
         self._totals |= zip(chosen, totals, strict=True)
 
     def variance(self, *, seed: int) -> Estimate:
-        """`1 - sum |x - x_hat|^2 / sum |x - mean x|^2` over all counted tokens; the mean is that of
-        the tokens drawn."""
+        """`1 - sum |x - x_hat|^2 / sum |x - mean x|^2` over all counted tokens; each resample has
+        its own mean."""
         totals = np.stack([self._totals[i] for i in range(len(self.tokens))])
-        # |sum w_p t_p|^2 for every resample at once, from the products of prompts with each other.
+        # |sum w_p t_p|^2 for all resamples, from the Gram matrix of the prompts' totals.
         products = totals @ totals.T
 
         def varied(times: Float[np.ndarray, "draw prompt"]) -> Float[np.ndarray, " draw"]:

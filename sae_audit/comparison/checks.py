@@ -86,7 +86,7 @@ def caveats(a: Run, b: Run) -> list[str]:
 
 
 def _uneven_means(a: Run, b: Run) -> list[str]:
-    """Caveats on means over all training prompts, if only those treated as labelled were meant."""
+    """One caveat per checkpoint whose means are over all training prompts of a label."""
     return [
         f"The {who}'s audit stopped before a direction ({run.absence.kind.value}); its means are over "
         "all its training prompts, not over those it treats as labelled."

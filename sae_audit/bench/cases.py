@@ -32,8 +32,7 @@ class Case:
 
 
 def cases(families: Sequence[str], *, n_seeds: int, quick: bool) -> list[Case]:
-    """Every size and seed of these families, alternating architectures; `quick` takes the smallest of
-    each.
+    """Every size and seed of these families, alternating architectures; if `quick`, each one's smallest.
 
     Raises:
         AuditError: a family does not exist.

@@ -220,8 +220,7 @@ GAMES: dict[str, tuple[Build, ...]] = {
 
 
 def planted_game(name: str, n_players: int, seed: int) -> Game:
-    """A game of `GAMES`, with gadgets on about two thirds of the players and weak effects on the
-    others."""
+    """A game of `GAMES`: gadgets on about two thirds of the players, weak effects on the others."""
     random = np.random.default_rng([seed, n_players, list(GAMES).index(name)])
     free = [int(i) for i in random.permutation(n_players)]
     gadgets: list[Gadget] = []

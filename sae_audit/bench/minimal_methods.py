@@ -1,5 +1,4 @@
-"""Methods that find the features behind one prompt's refusal: rankings cut where they flip, and
-searches.
+"""Methods that find the features behind one prompt's refusal: rankings cut at a flip, and searches.
 
 A ranking's answer is its shortest head that flips the prompt, the best result of any fixed K, found by
 asking every head; it is empty if no head flips.

@@ -131,8 +131,7 @@ DEFAULT: str = InteractionSettings.model_fields["solver"].default
 def co_activation(
     activations: Float[np.ndarray, "prompt feature"], *, refused: Sequence[bool], seed: int
 ) -> PairAnswer:
-    """Weights by the form of 2509.09708, which uses activations (largest over tokens) instead of
-    ablation.
+    """Weights by the form of 2509.09708, from activations (largest over tokens) instead of ablation.
 
     A probit factorization machine of refused against complied, each feature in units of its deviation
     over prompts; no set is scored. A negative weight means that both firing makes refusal less likely

@@ -87,8 +87,7 @@ def _judged(
 
 
 def _co_activation(audit: PlantedAudit, players: Sequence[FeatureId]) -> PairAnswer:
-    """The answer of 2509.09708: features that fire together on refused and on answered training
-    prompts."""
+    """The answer of 2509.09708: co-activation on refused and on answered training prompts."""
     train = audit.state.prompts.train
     peaks = audit.state.subject.peak_activations([*train.harmful, *train.harmless])
     activations = np.stack([peaks[f.layer][:, f.index] for f in players], axis=1)

@@ -65,11 +65,11 @@ class DialRow:
     """Seed of the training; all seeds share the model without rounds."""
     measures: Mapping[str, Estimate]
     n_beyond: int
-    """Prompts refused with all found directions projected out; if above 0, `directions` is a lower
+    """Prompts refused with all found directions projected out; above 0, `directions` is a lower
     bound."""
     refused: Controlled
-    """Share of prompts still refused with all found directions projected out; control: as many random
-    ones."""
+    """Share of prompts still refused with all found directions, or as many random ones, projected
+    out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,8 +53,7 @@ def case_rows(case: Case, *, n_prompts: int) -> list[Row]:
 
 
 def candidate_rows(audit: PlantedAudit) -> list[Row]:
-    """Recall of causal features per way of gathering candidates, with the expected recall of as many
-    features drawn from all."""
+    """Recall of causal features by each method, and that of as many features drawn from all."""
     causal = set(audit.planted.truth.causal)
     n_features = sum(saes.d_sae for saes in audit.state.subject.suite.values())
     rows: list[Row] = []

@@ -1,5 +1,4 @@
-"""Stage 2, first step: the features whose decoder rows have the highest cosine with the direction
-(2509.09708)."""
+"""Stage 2, first step: features whose decoder rows are nearest the direction by cosine (2509.09708)."""
 
 from collections.abc import Mapping
 

@@ -54,8 +54,7 @@ def direction_change(a: Run, b: Run) -> DirectionChange | None:
 
 
 def _groups(a: Run, b: Run) -> list[int]:
-    """Groups of training prompts in any mean of either run; empty if one holds all prompts of a
-    label."""
+    """Groups of training prompts in any mean of either; empty if one holds all of a label."""
 
     def shares(run: Run) -> list[Float[np.ndarray, " group"]]:
         return [counts / counts.sum() for counts in run.group_sizes.values()]

@@ -18,8 +18,7 @@ class Change(StrEnum):
     LOWER = "lower"
     HIGHER = "higher"
     UNCHANGED = "no change shown"
-    """The interval of the difference holds zero or the permutation test is above 5%; a change is neither
-    shown nor ruled out."""
+    """The interval holds zero or the permutation test is above 5%; a change is not ruled out."""
     DESCRIBED = "described"
     """One number per checkpoint, without pairs to test."""
 
@@ -40,8 +39,7 @@ class Checkpoint:
     run: str
     """Name of the run's folder."""
     layer: int | None
-    """Layer of the chosen direction, as `position` is its position; None if the audit stopped before
-    finding one."""
+    """Layer of the chosen direction; None, as `position`, if the audit stopped before finding one."""
     position: int | None
     check: DirectionCheck | None
     """Effects of the direction on audit prompts; None also if the record lacks them."""
@@ -68,8 +66,7 @@ class BehaviourChange:
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionChange:
-    """Difference of means in both, at the parent's chosen template position, or the variant's if the
-    parent has no direction."""
+    """Difference of means in both, at the position chosen in the parent, or else in the variant."""
 
     chosen_in: Literal["parent", "variant"]
 
@@ -80,14 +77,13 @@ class DirectionChange:
     gap_ratio: Estimate
     """Projection of the variant's difference of means on the parent's unit direction, as a share of the
     parent's (rho, 2607.01854); 1 if unchanged. If a checkpoint stopped before a direction, its means are
-    over all training prompts of a label. Interval: jackknife over groups of training prompts, the same
-    in both."""
+    over all training prompts of a label. Interval: jackknife over groups of prompts, the same in
+    both."""
     gap_random: RandomRange
-    """Control of `gap_ratio`: the same projection on random unit directions, as a share of the parent's
-    along its own."""
+    """Control of `gap_ratio`: the same projection on random unit directions, as the same share."""
     stability_a: Estimate | None
-    """Upper reference for `cosines`: mean cosine of the parent's direction with its bootstrap resamples;
-    None if the parent has none."""
+    """Upper reference for `cosines`: mean cosine of the parent's direction with its bootstrap
+    resamples."""
     stability_b: Estimate | None
 
     @property
@@ -124,8 +120,7 @@ class FeatureChange:
     shifts: tuple[FeatureShift, ...]
     """Features whose share changed most, largest first."""
     shift_under_null: float
-    """Control of `shifts`: the 95% quantile of the largest change of any feature's share under random
-    swaps of a prompt's two sets."""
+    """Control of `shifts`: 95% quantile of the largest change if each prompt's sets swap at random."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +130,7 @@ class DirectionsNeededChange:
     needed: Paired
     """Difference over prompts counted in both, directions."""
     n_beyond: int
-    """Those refused in a run with all its directions projected out; they count as one more than it has,
-    so their difference is a bound."""
+    """Those a run refuses with all its directions projected out; counted as one more, a bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +176,7 @@ class Comparison:
     direction: DirectionChange | None
     """None if neither checkpoint has a direction."""
     directions_needed: DirectionsNeededChange | None
-    """Change in the directions to project out until a prompt is not refused, over prompts refused by
-    both; None if not counted in both."""
+    """Change in the directions needed, over prompts refused by both; None if not counted in both."""
     features: FeatureChange | None
     cascades: CascadeChange | None
     quality: tuple[QualityChange, ...]

@@ -78,8 +78,7 @@ def _seems_to_fail(standing: Standing) -> Candidates:
 
 
 def _expected_bypass(standing: Standing, leader: int) -> Float[np.ndarray, " candidate"]:
-    """Estimated mean over all prompts: the leader's mean plus the difference on the prompts asked so
-    far."""
+    """Estimated mean over all prompts: the leader's mean plus the difference so far."""
     n = standing.bypass.n
     running = np.cumsum(standing.bypass.values[leader]) / np.arange(
         1, standing.bypass.n_prompts + 1
@@ -135,8 +134,7 @@ def _show_cheaply(
 def _needed(
     answers: Answers, limit: float, mean: Float[np.ndarray, " candidate"]
 ) -> Float[np.ndarray, " candidate"]:
-    """Further prompts until the sum of values with this mean exceeds the limit; infinity if it never
-    does or no prompt is left."""
+    """Further prompts until a sum of values with this mean exceeds the limit; infinity if none can."""
     with np.errstate(divide="ignore", invalid="ignore"):
         total = np.ceil(answers.n_prompts * limit / mean)
     shows = (mean > limit) & (answers.missing > 0)

@@ -33,8 +33,7 @@ def random_directions(
     n: int,
     seed: int | tuple[int, ...],
 ) -> Float[np.ndarray, "direction d_model"]:
-    """Random directions with the norm of `direction`, at right angles to it, with the residuals'
-    covariance within a label.
+    """Random directions of the same norm, at right angles, with the covariance within a label.
 
     Such a draw resembles a difference of means between two arbitrary groups of prompts of one label. An
     evenly drawn direction would be the wrong control: it lies almost entirely where the residual stream
@@ -114,8 +113,7 @@ def direction_check(
 
 
 def stability(harmful: Residuals, harmless: Residuals, *, seed: int) -> Estimate:
-    """Mean cosine of the difference of means with those of resampled prompts, each label resampled
-    apart.
+    """Mean cosine of the difference of means with those of prompts resampled within each label.
 
     The interval holds the central 95% of the cosines; a resample without a difference counts as 0.
     2602.02132 reports .956 to .990.

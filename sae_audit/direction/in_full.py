@@ -37,8 +37,7 @@ def not_cut(candidates: CandidateDirections, n_layers: int, layer_cut: float) ->
 def rows(
     candidates: CandidateDirections, some: Sequence[int], n: int
 ) -> tuple[Float[np.ndarray, "row d_model"], list[int]]:
-    """One row per candidate in `some` and prompt among the first `n`, as `CandidateEffects` takes
-    them."""
+    """One row per candidate in `some` and prompt among the first `n`, for `CandidateEffects`."""
     return np.repeat(candidates.vectors[list(some)], n, axis=0), list(range(n)) * len(some)
 
 

@@ -1,5 +1,4 @@
-"""The selection rule of 2406.11717 (appendix C): lowest bypass among the candidates that pass the
-filters."""
+"""Selection rule of 2406.11717 (appendix C): lowest bypass among candidates that pass the filters."""
 
 from collections.abc import Sequence
 
@@ -44,8 +43,7 @@ def select_direction(
     induce_floor: float = 0.0,
     layer_cut: float = 0.2,
 ) -> DirectionEvaluation | NearestDirection:
-    """The candidate with the lowest bypass among those that pass every filter, or how near the nearest
-    came.
+    """The candidate of lowest bypass among those that pass every filter, or how near the nearest came.
 
     Discarded are candidates with a number that is not finite; `layer + 1 >= int((1 - layer_cut) *
     n_layers)`, too close to the unembedding; KL above `kl_limit` nats; induce below `induce_floor` nats.

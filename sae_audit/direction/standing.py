@@ -143,8 +143,7 @@ class Standing:
         ]
 
     def selected(self) -> DirectionEvaluation | NearestDirection:
-        """The chosen candidate, or how near the nearest came; final once all that decide it are fully
-        asked."""
+        """The chosen candidate, or how near the nearest came; final once all that decide it are full."""
         return self._selected() or nearest_direction(
             self.evaluations(),
             self.filters,

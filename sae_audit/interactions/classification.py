@@ -40,8 +40,7 @@ def logistic_main(
     refused: Bool[np.ndarray, " mask"],
     fresh: Bool[np.ndarray, "fresh player"],
 ) -> Float[np.ndarray, " fresh"]:
-    """Latent scores of `fresh` by L1 logistic regression on +-1 main effects, the reference for
-    pairs."""
+    """Latent scores of `fresh` by L1 logistic regression on +-1 main effects, the baseline for pairs."""
     model = _logistic(coded(masks, "plus_minus"), refused)
     return np.asarray(model.decision_function(coded(fresh, "plus_minus")))
 

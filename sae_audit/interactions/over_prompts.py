@@ -29,8 +29,7 @@ def over_prompts(
     n_shuffles: int,
     seed: int,
 ) -> InteractionsOverPrompts:
-    """Summary of `graphs` of one prompt each, fitted with `n_shuffles`, with their pairs and the pooled
-    fit's."""
+    """Summary of the `graphs` of single prompts, fitted with `n_shuffles`, and of the pooled fit."""
     fitted = [graph for graph in graphs if graph.fits]
     naming = [any(pair.kind is not PairKind.UNCLEAR for pair in graph.pairs) for graph in fitted]
     return InteractionsOverPrompts(

@@ -49,8 +49,7 @@ def fitted_all(
 def solver_fit(
     name: str, fitted: Fitted, masks: Masks, held_out: HeldOut, linear: Scores
 ) -> SolverFit:
-    """The solver's predictive quality on unseen masks; `linear` holds the linear model's predictions of
-    them."""
+    """The solver's quality on unseen masks; `linear` holds the linear model's predictions of them."""
     predicted = fitted.predict(masks)
     return SolverFit(
         solver=name,
@@ -63,8 +62,7 @@ def solver_fit(
 
 
 def best_pairwise(fitted: Mapping[str, Fitted], masks: Masks, scores: Scores, *, seed: int) -> str:
-    """The solver whose pairwise model has the least squared error over three folds of the masks that
-    `fitted` was fitted to.
+    """The solver whose pairwise model has the least squared error over three folds of these masks.
 
     Refits keep each solver's hyperparameters. These were chosen on all of the masks, which may favour a
     solver that has some; held-out masks are not affected.

@@ -44,8 +44,7 @@ def answered_together(
 ) -> None:
     """Answer many searches in step: each call of `score` answers one round of all of them.
 
-    `done` receives each result once it is there, `asked` the number of sets per search after every
-    round.
+    `done` receives each result once it is there, `asked` each search's number of sets after every round.
     """
     waiting: dict[K, Sequence[Q]] = {}
     for key, asking in askings.items():

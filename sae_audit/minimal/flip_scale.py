@@ -58,8 +58,7 @@ def _first_flip(scored: dict[float, float]) -> float | None:
 
 
 def _middle(scored: dict[float, float], tolerance: float) -> list[float]:
-    """The middle of the bracket, to score next; empty if there is no bracket or it is within the
-    tolerance."""
+    """The middle of the bracket, to score next; empty without a bracket wider than the tolerance."""
     flips = _first_flip(scored)
     if not flips:
         return []

@@ -74,8 +74,7 @@ class _Certified:
 
 
 def _certified(head: Sequence[FeatureId], target: float, *, patience: int) -> Asking[_Certified]:
-    """The subset of `head` that keeps `target` building prompts flipped, with the proof that it is
-    minimal."""
+    """The subset of `head` that keeps `target` building prompts flipped, with proof of minimality."""
     features = frozenset(head)
     order = head[::-1]
     while True:

@@ -22,8 +22,7 @@ from sae_audit.findings import DirectionMeasure, DirectionSelection
 from sae_audit.vocabulary import CandidateEffects
 
 _DECIDING = 1 / 3
-"""Share of the questions about candidates outside the cut layers after which the choice is settled; .33
-on the bundled organism."""
+"""Share of the questions about uncut candidates that settles the choice; .33 on the bundled organism."""
 BYPASS = DirectionMeasure(
     name="bypass", title="Bypass", unit="nats", higher_is_better=False, logarithmic=False
 )

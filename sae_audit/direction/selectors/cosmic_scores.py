@@ -9,8 +9,8 @@ from sae_audit.direction.methods import Means
 
 
 def evaluation_layers(means: Means) -> list[int]:
-    """The tenth of layers, at least one, with the lowest cosine between harmful and harmless training
-    means at the last token.
+    """The tenth of layers, at least one, whose harmful and harmless last-token means differ most in
+    cosine.
 
     The last layer is left out: the authors read it after the final norm.
     """
@@ -75,8 +75,7 @@ class Score:
         return _error(self.ablated.influence, self.added.influence)
 
     def is_near(self, other: "Score") -> bool:
-        """Whether the scores differ by at most one standard error of their difference, over the same
-        prompts."""
+        """Whether the scores differ by at most one standard error of their paired difference."""
         return abs(other.value - self.value) <= _error(
             other.ablated.influence - self.ablated.influence,
             other.added.influence - self.added.influence,

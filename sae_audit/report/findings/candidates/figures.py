@@ -10,8 +10,7 @@ from sae_audit.report.marks import layer_ticks, plain, unlegended
 
 
 def cosines(found: CandidateSet, layers: Sequence[LayerCoverage]) -> go.Figure:
-    """Cosine of every candidate with the direction by layer, and that of the rows nearest random
-    directions."""
+    """Cosine of every candidate with the direction by layer, and of the rows nearest random ones."""
     figure = go.Figure(
         go.Scatter(
             x=[c.feature.layer for c in found.candidates],

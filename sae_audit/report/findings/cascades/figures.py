@@ -58,8 +58,7 @@ def layers(counts: Mapping[int, Mapping[int, int]], audited: Sequence[int]) -> g
 
 
 def compensation(cascades: Sequence[Cascade], random: Sequence[Cascade]) -> go.Figure:
-    """Share of every prompt's first wave undone by activated features, and the same of the random set in
-    its place."""
+    """Share of each prompt's first wave, and of its random set, undone by activated features."""
     own, other = "of the minimal set", "random, matched"
     rows = [
         (name, value, prompt_id)
@@ -72,8 +71,7 @@ def compensation(cascades: Sequence[Cascade], random: Sequence[Cascade]) -> go.F
 
 
 def activation_tokens(shares: Sequence[TokenShare]) -> go.Figure:
-    """Tokens at which features activate once the first wave is ablated, after random sets, and
-    anyway."""
+    """Tokens at which features activate after the first wave, after random sets, and anyway."""
     first = [one for one in shares if one.n_waves == 1]
     names = [TOKEN_NAMES[one.token].replace(", ", ",<br>") for one in first]
     figure = go.Figure()

@@ -52,7 +52,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
 
 
 def _is_foreign(folder: Path) -> bool:
-    """Whether the folder's files are no comparison; a partial file of a stopped one is."""
+    """Whether the folder holds files but no comparison; partial files of a stopped one do not count."""
     own = {written_beside(name) for name in (_DATA, PAGE)}
     others = {entry.name for entry in folder.iterdir()} - own
     return bool(others) and not (folder / _DATA).is_file()

@@ -82,8 +82,7 @@ class DirectionChange:
     gap_random: RandomRange
     """Control of `gap_ratio`: the same projection on random unit directions, as the same share."""
     stability_a: Estimate | None
-    """Upper reference for `cosines`: mean cosine of the parent's direction with its bootstrap
-    resamples."""
+    """Upper reference for `cosines`: the parent's direction with its resamples; None without one."""
     stability_b: Estimate | None
 
     @property

@@ -51,7 +51,7 @@ def fit_walsh(
 ) -> FittedWalsh:
     """Pursuit on all masks; weights include the residuals' part, intervals come from cross-fitting.
 
-    There are no hyperparameters. A pair without a term gets its weight from the residuals. The
+    It has no hyperparameters. A pair without a term gets its weight from the residuals. The
     interval's width is the deviation of residuals on folds that were not fitted, which is valid even if
     the model is wrong.
     """

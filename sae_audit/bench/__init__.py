@@ -1,1 +1,1 @@
-"""Every method against models whose answer is known (docs/validation.md)."""
+"""Benchmark of every method against models with known answers (docs/validation.md)."""

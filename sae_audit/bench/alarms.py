@@ -1,4 +1,4 @@
-"""False alarms, as the bench prints them."""
+"""False alarms, as rows of the bench."""
 
 from sae_audit.bench.cases import Told
 from sae_audit.bench.false_alarms import false_alarms
@@ -6,8 +6,8 @@ from sae_audit.bench.results import AlarmRow
 
 
 def alarm_rows(n: int, told: Told) -> tuple[AlarmRow, ...]:
-    """Audits of `n` models of each kind without a mechanism, and how often one is claimed; behind their
-    total, the control: `n` audits by the same settings of a model that has one."""
+    """Shares of claimed mechanisms by kind of model; after the total the control, `n` audits by the same
+    settings of a model with a mechanism."""
     found = false_alarms(n, 0, lambda done, total: told("false alarms", done, total))
     rows = [
         AlarmRow(models=str(kind), has_mechanism=kind.has_mechanism, claimed=claimed)

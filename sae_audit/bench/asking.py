@@ -1,4 +1,4 @@
-"""A set function asked by masks, no set twice."""
+"""A set function asked by masks, each set at most once."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from sae_audit.vocabulary import FeatureId, Score
 
 
 class Asked:
-    """Turns masks into sets, and remembers the score of each."""
+    """Set function of masks that remembers each set's score."""
 
     def __init__(self, score: Score, players: Sequence[FeatureId]) -> None:
         assert len(set(players)) == len(players), players
@@ -19,16 +19,16 @@ class Asked:
 
     @property
     def n(self) -> int:
-        """Players."""
+        """Number of players."""
         return len(self._players)
 
     @property
     def n_sets(self) -> int:
-        """Different sets scored so far."""
+        """Number of distinct sets scored so far."""
         return len(self._known)
 
     def __call__(self, masks: Bool[np.ndarray, "mask player"]) -> Float[np.ndarray, " mask"]:
-        """The score of each row, True where a player is ablated."""
+        """The score of each row, True if a player is ablated."""
         keys = [np.packbits(mask).tobytes() for mask in masks]
         fresh = {key: mask for key, mask in zip(keys, masks, strict=True) if key not in self._known}
         if fresh:

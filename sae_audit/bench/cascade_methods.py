@@ -1,4 +1,4 @@
-"""Ways to sort a minimal set into waves: ours, and ablating everything that fires, once."""
+"""Methods that sort a minimal set into waves: the audit's, and ablating everything that fires once."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ def followed(audit: PlantedAudit, prompt: Prompt, minimal: MinimalSet) -> WaveAn
 
 
 def ablated_once(audit: PlantedAudit, prompt: Prompt, minimal: MinimalSet) -> WaveAnswer:
-    """Ablate what fires, once; all that then fires is one second wave, all else is not seen."""
+    """Two waves: the features that fire, ablated once, and all features that then fire."""
     features: FeatureSet = frozenset(minimal.features)
     active = audit.state.subject.active(prompt, audit.state.ablation)
     first = features & active([frozenset()])[0].keys()
@@ -42,7 +42,7 @@ METHODS: dict[str, CascadeMethod] = {"ours": followed, "ablate everything once":
 
 
 def true_waves(audit: PlantedAudit, prompt: Prompt, minimal: MinimalSet) -> Waves | None:
-    """The waves of the minimal set that was found, or None where it is not one of the true ones."""
+    """The waves of the found minimal set; None if it is not a true one."""
     truth = audit.truth(prompt)
     found = frozenset(minimal.features)
     for one, waves in zip(truth.minimal_sets, truth.waves, strict=True):

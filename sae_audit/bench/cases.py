@@ -1,4 +1,4 @@
-"""The models of the bench: which circuits, planted where, opened as an audit opens a checkpoint."""
+"""The models of the bench: planted circuits, opened as an audit opens a checkpoint."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,11 +32,10 @@ class Case:
 
 
 def cases(families: Sequence[str], *, n_seeds: int, quick: bool) -> list[Case]:
-    """Every size and seed of these families; architectures take turns. `quick`: one of each family,
-    its smallest.
+    """Every size and seed of these families, alternating architectures; if `quick`, each one's smallest.
 
     Raises:
-        AuditError: no such family.
+        AuditError: a family does not exist.
     """
     unknown = sorted(set(families) - FAMILIES.keys())
     if unknown:
@@ -53,20 +52,20 @@ def cases(families: Sequence[str], *, n_seeds: int, quick: bool) -> list[Case]:
 
 @dataclass(frozen=True, kw_only=True)
 class PlantedAudit:
-    """One planted model under audit, up to its candidates: what every method starts from."""
+    """One planted model audited up to its candidates, the start of every method."""
 
     case: Case
     planted: Planted
     state: AuditState
 
     def truth(self, prompt: Prompt) -> CategoryTruth:
-        """What is true of a harmful prompt."""
+        """The ground truth of a harmful prompt."""
         return self.planted.truth.by_category[prompt.category]
 
 
 @contextmanager
 def planted_audit(case: Case, *, n_prompts: int) -> Iterator[PlantedAudit]:
-    """A case planted in a folder that goes away again, and audited up to its candidates."""
+    """A case planted in a temporary folder and audited up to its candidates."""
     with TemporaryDirectory() as folder:
         circuit = build(case.family, case.size, case.seed)
         planted = plant(circuit, Path(folder) / "planted", architecture=case.architecture)
@@ -84,4 +83,4 @@ def _config(planted: Planted, n_prompts: int) -> AuditConfig:
 
 
 Told = Callable[[str, int, int], None]
-"""Progress: what is being done, how many are done, of how many."""
+"""Receives the task, the number done and the number of all."""

@@ -1,4 +1,4 @@
-"""The redundancy dial: whole audits of organisms trained to refuse without their direction."""
+"""The redundancy dial: audits of organisms trained to refuse without their direction."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +20,13 @@ from sae_audit.pipeline.audit import audit
 
 
 def dial_rows(trained: Path, out: Path, told: Told) -> tuple[DialRow, ...]:
-    """Audit every setting of the dial, of every seed, in a folder that `sae_audit.organisms.trained`
-    has made; `dial_0` stands in each seed's row of settings.
+    """One row per seed and setting of the dial in a folder made by `sae_audit.organisms.trained`;
+    `dial_0` counts as a setting of each seed.
 
     Runs are kept in `out`; finished ones are read back.
 
     Raises:
-        AuditError: a setting is missing in the folder.
+        AuditError: the folder lacks a setting.
     """
     settings = _settings(trained)
     measured: dict[str, Redundancy] = {}
@@ -50,7 +50,7 @@ def _row(seed: int, rounds: int, found: Redundancy) -> DialRow:
 
 
 def dial_trends(rows: Sequence[DialRow]) -> tuple[DialTrend, ...]:
-    """Each measure over the settings of each seed."""
+    """The trend of each measure over the settings of each seed."""
     trends: list[DialTrend] = []
     for seed in dict.fromkeys(row.seed for row in rows):
         own = [row for row in rows if row.seed == seed]
@@ -61,7 +61,7 @@ def dial_trends(rows: Sequence[DialRow]) -> tuple[DialTrend, ...]:
 
 
 def _settings(trained: Path) -> list[tuple[int, int]]:
-    """Seeds and rounds, as many seeds as are there in a row."""
+    """Pairs of seed and rounds; the seeds found are consecutive."""
     seeds = [0]
     while (trained / dial_name(1, len(seeds)) / "card.json").is_file():
         seeds.append(len(seeds))
@@ -92,8 +92,8 @@ def _config(folder: Path) -> AuditConfig:
         saes=str(folder / "saes"),
         prompts=PromptSettings(sources=(f"{PREFIX}organism/prompts.jsonl",)),
         refusal_tokens=("I", "Sorry"),
-        # A backup induces little while those before it are out (scores of -0.4 to 0 nats, from -10).
-        # What the dial is not measured by is kept short.
+        # A backup induces little while earlier directions are projected out (scores of -0.4 to 0
+        # nats, from -10). Stages that do not measure the dial are kept short.
         minimal=MinimalSettings(more_sets_budget=0),
         interactions=InteractionSettings(n_masks=64, max_players=4),
     )

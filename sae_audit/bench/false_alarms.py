@@ -1,14 +1,13 @@
-"""How often an audit claims a refusal mechanism where there is none, and where there is one.
+"""The rate at which an audit claims a refusal mechanism, in models without one and in one with one.
 
 1. Models without a mechanism, of four kinds: random tiny Llamas and Gemmas with random SAEs; the
-   organism's architecture with random weights, through its SAEs; the organism itself, on prompts
-   whose labels are permuted. Random models refuse about half of all prompts, scores close to 0:
-   the hardest case, where any ablation flips something (`organisms.mechanismless`).
-2. A whole audit of each, from files, with small settings.
-3. A false alarm is a run without an absence: one that claims a mechanism.
-4. The control, since an audit that never claims anything has no false alarm either: the organism itself
-   with the labels of its prompts as they are, by the same settings, on other prompts for every seed. It
-   counts in no rate of false alarms.
+   organism's architecture with random weights, through its SAEs; and the organism on prompts with
+   permuted labels. Random models refuse about half of all prompts with scores close to 0, the hardest
+   case, in which any ablation flips something (`organisms.mechanismless`).
+2. Audit each from files, with small settings.
+3. A false alarm is a run without an absence, one that claims a mechanism.
+4. Control, since an audit that never claims anything has no false alarms: the organism with true labels,
+   by the same settings, on other prompts for every seed. It enters no false-alarm rate.
 """
 
 import tempfile
@@ -40,7 +39,7 @@ from sae_audit.pipeline.audit import audit
 from sae_audit.statistics import share
 
 Progress = Callable[[int, int], None]
-"""Called with the models audited so far, and how many there are."""
+"""Receives the number of models audited so far and the number of all."""
 
 
 _ORGANISM = "bundled:organism/base"
@@ -55,7 +54,7 @@ class Kind(StrEnum):
 
     @property
     def has_mechanism(self) -> bool:
-        """Whether a claim is right, and no false alarm."""
+        """Whether a claim is correct rather than a false alarm."""
         return self is Kind.ORGANISM
 
 
@@ -66,11 +65,11 @@ class Trial:
     kind: Kind
     seed: int
     refused: float
-    """Share of all audit prompts with refusal score > 0."""
+    """Share of audit prompts with refusal score > 0."""
     separation: Estimate
-    """AUROC of its scores, harmful against harmless."""
+    """AUROC of the scores, harmful against harmless."""
     absence: Absence | None
-    """Why the audit claims no mechanism; None: it claims one."""
+    """Why the audit claims no mechanism; None if it claims one."""
     seconds: float
 
     @property
@@ -80,23 +79,23 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class FalseAlarms:
-    """The measured rate at which mechanisms are claimed that are not there, and one that is."""
+    """Rates of claimed mechanisms, in models without one and in one with one."""
 
     trials: tuple[Trial, ...]
 
     @property
     def rate(self) -> Estimate:
-        """Share of all models without a mechanism of which one is claimed."""
+        """Share of models without a mechanism for which one is claimed."""
         return _claimed([trial for trial in self.trials if not trial.kind.has_mechanism])
 
     @property
     def by_kind(self) -> dict[Kind, Estimate]:
-        """Share of the audits of each kind that claim a mechanism."""
+        """Share of audits that claim a mechanism, by kind."""
         return {kind: _claimed(own) for kind, own in self._own().items()}
 
     @property
     def absences(self) -> dict[Kind, dict[AbsenceKind, int]]:
-        """How often the audit of each kind of model ended in each absence."""
+        """Number of audits that ended in each absence, by kind."""
         return {
             kind: dict(Counter(t.absence.kind for t in own if t.absence is not None))
             for kind, own in self._own().items()
@@ -115,11 +114,10 @@ def false_alarms(
     kinds: Sequence[Kind] = tuple(Kind),
     level: float | None = None,
 ) -> FalseAlarms:
-    """Audit `n` models of each kind (the organism itself on `n` draws of prompts), and say of how many
-    a mechanism is claimed.
+    """Results of auditing `n` models of each kind (of the organism itself, `n` draws of prompts).
 
-    `level` stands in for `evidence.level`: at 1 every permutation and sign test passes, which shows
-    what they keep out.
+    `level` replaces `evidence.level`: at 1 every permutation and sign test passes, which shows how many
+    claims the tests prevent.
     """
     assert n > 0, n
     trials: list[Trial] = []
@@ -147,7 +145,7 @@ def _trial(kind: Kind, seed: int, level: float | None) -> Trial:
 
 
 def _config(kind: Kind, folder: Path, seed: int, level: float | None) -> AuditConfig:
-    """Write the model, or the prompts, and say how they are audited."""
+    """Write the model or the prompts, and return the settings of their audit."""
     model, saes, prompts = str(folder / "model"), "bundled:organism/saes", ORGANISM_PROMPTS
     tokens = ["I", "Sorry"]
     match kind:
@@ -168,7 +166,7 @@ def _config(kind: Kind, folder: Path, seed: int, level: float | None) -> AuditCo
         prompts=PromptSettings(sources=(prompts,), train=40, validation=16, audit=32),
         refusal_tokens=tuple(tokens),
         seed=seed,
-        # What follows a claim does not change it, and is kept short.
+        # Stages after the claim do not change it, and are kept short.
         candidates=CandidateSettings(per_layer=8),
         interactions=InteractionSettings(n_masks=64, max_players=4),
         cascade=CascadeSettings(max_waves=1, max_tested=4),

@@ -1,8 +1,8 @@
-"""Set functions whose pair weights are known exactly: additive sums of gadgets over features.
+"""Set functions with exactly known pair weights: additive sums of gadgets over features.
 
-A gadget is a table over its own few features, so every second difference of the sum is a finite
-average. Where a logistic curve saturates the whole sum, gadget values lie on a lattice and the
-averages over all 2^n masks are sums over a convolution of the gadgets' distributions: still exact.
+A gadget is a table over its few features, so every second difference of the sum is a finite average. If
+a logistic curve saturates the sum, gadget values lie on a lattice and averages over all 2^n masks are
+sums over a convolution of the gadgets' distributions, still exact.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,15 +15,15 @@ from jaxtyping import Bool, Complex, Float
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _LATTICE = 0.01
-"""Nats between values that a gadget's table may hold."""
+"""Nats between possible values of a gadget's table."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gadget:
-    """What a few features add to the score, for each of their joint states."""
+    """Contribution of a few features to the score, for each of their joint states."""
 
     members: tuple[int, ...]
-    """Places among the game's players."""
+    """Indices among the game's players."""
     table: Float[np.ndarray, " state"]
     """Nats, by state; bit b of a state says whether the b-th member is ablated."""
 
@@ -32,7 +32,7 @@ class Gadget:
 
     @property
     def signs(self) -> Float[np.ndarray, "state member"]:
-        """+1 where the member is ablated in that state, -1 where not."""
+        """+1 if the member is ablated in that state, else -1."""
         states = np.arange(len(self.table))[:, None]
         return 2.0 * (states >> np.arange(len(self.members)) & 1) - 1.0
 
@@ -66,7 +66,7 @@ class Game:
         return self.of_masks(masks)
 
     def of_masks(self, masks: Bool[np.ndarray, "mask player"]) -> Float[np.ndarray, " mask"]:
-        """The score of each row, True where a player is ablated; nats."""
+        """The score of each row, True if a player is ablated; nats."""
         total = np.sum([gadget.values(masks) for gadget in self.gadgets], axis=0)
         return total if self.saturation is None else self.saturation(total)
 
@@ -161,38 +161,38 @@ def _weight(random: np.random.Generator, low: float, high: float) -> float:
 
 
 def main_effect(members: Sequence[int], random: np.random.Generator) -> Gadget:
-    """One feature, weak."""
+    """A single feature with a weak effect."""
     weight = _weight(random, -0.4, 0.1)
     return _table(members, lambda z: float(weight * z.sum()))
 
 
 def redundant(members: Sequence[int], random: np.random.Generator) -> Gadget:
-    """Either suffices to hold the score up: it falls when all are ablated."""
+    """Members each of which alone holds the score up; it falls once all are ablated."""
     weight = _weight(random, 0.5, 3.0)
     return _table(members, lambda z: -float(weight * z.all()) - 0.1 * float(z.sum()))
 
 
 def shared_path(members: Sequence[int], random: np.random.Generator) -> Gadget:
-    """Links of one chain: the score falls when any is ablated."""
+    """Links of one chain; the score falls if any is ablated."""
     weight = _weight(random, 0.5, 3.0)
     return _table(members, lambda z: -float(weight * z.any()) - 0.1 * float(z.sum()))
 
 
 def hub(members: Sequence[int], random: np.random.Generator) -> Gadget:
-    """The first member covers for each of the others."""
+    """A first member that compensates for each of the others."""
     weights = _on_lattice(random.uniform(0.4, 1.5, len(members) - 1))
     return _table(members, lambda z: -float(z[0] * (weights @ z[1:])) - 0.2 * float(z.sum()))
 
 
 def vote(members: Sequence[int], random: np.random.Generator) -> Gadget:
-    """The score falls once k are ablated, of two thirds at most: pair weights of low rank."""
+    """A vote: the score falls once k members (at most two thirds) are ablated; weights of low rank."""
     k = int(random.integers(2, max(3, 2 * len(members) // 3)))
     weight = _weight(random, 2.0, 4.0)
     return _table(members, lambda z: -float(weight * (z.sum() >= k)))
 
 
 def saturated_read(members: Sequence[int], random: np.random.Generator) -> Gadget:
-    """A logistic read of the members' sum: flat where few or nearly all are ablated."""
+    """A logistic read of the members' sum, flat if few or nearly all are ablated."""
     writes = random.uniform(0.6, 1.4, len(members))
     threshold = random.uniform(0.3, 0.7) * writes.sum()
     height = random.uniform(2.0, 4.0)
@@ -206,7 +206,7 @@ _SIZES: dict[Build, tuple[int, int]] = {
     vote: (3, 6),
     saturated_read: (3, 6),
 }
-"""Fewest and most members."""
+"""Fewest and most members of each gadget."""
 
 GAMES: dict[str, tuple[Build, ...]] = {
     "pairs": (redundant, shared_path),
@@ -216,7 +216,7 @@ GAMES: dict[str, tuple[Build, ...]] = {
     "mixed": (redundant, shared_path, hub, vote, saturated_read),
     "saturated sum": (redundant, shared_path, hub, vote, saturated_read),
 }
-"""Kinds of gadgets that a game of that name mixes; the last one's sum is saturated as a whole."""
+"""Gadgets that each game mixes, by its name; the last game's sum is saturated as a whole."""
 
 
 def planted_game(name: str, n_players: int, seed: int) -> Game:
@@ -242,7 +242,7 @@ def planted_game(name: str, n_players: int, seed: int) -> Game:
 
 
 def _saturation(gadgets: Sequence[Gadget]) -> Saturation:
-    """A curve whose middle is where half of the features are ablated."""
+    """A curve centred on the sum with half of the features ablated."""
     centre = sum(float(gadget.table.mean()) for gadget in gadgets)
     deviation = float(np.sqrt(sum(float(gadget.table.var()) for gadget in gadgets)))
     return Saturation(height=4.0 * deviation, centre=centre, scale=0.7 * deviation)

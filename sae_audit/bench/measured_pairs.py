@@ -1,4 +1,4 @@
-"""A design in two steps: screen all pairs on random masks, then measure the likeliest directly."""
+"""A two-step design: screen all pairs on random masks, then measure the likeliest directly."""
 
 import numpy as np
 
@@ -8,16 +8,16 @@ from sae_audit.interactions.pair_model import Pairs
 from sae_audit.interactions.walsh import fit_walsh
 
 _SCREENING = 0.5
-"""Share of the budget behind the screening."""
+"""Share of the budget for the screening."""
 _CONTEXTS = 8
-"""Random states of the others in which a shortlisted pair is measured."""
+"""Number of random states of the others in which a shortlisted pair is measured."""
 
 
 def measured_pairs(asked: Asked, budget: int, seed: int) -> Pairs:
-    """Second differences of a shortlist, averaged over random contexts: unbiased, four sets each.
+    """Second differences of shortlisted pairs, averaged over random contexts: unbiased, four sets each.
 
-    The shortlist is what the default solver gives most weight on the first half of the budget; pairs
-    off it keep the weight of the screening, below any measured one.
+    The shortlist has the largest weights of the default solver on the first half of the budget; other
+    pairs keep their screening weight.
     """
     masks, _ = draw_masks(asked.n, int(_SCREENING * budget), seed)
     screened = fit_walsh(masks, asked(masks), seed=seed).pair_weights()

@@ -1,4 +1,4 @@
-"""How near an answer is to the truth, each measure worked out by hand in the tests."""
+"""Measures of how near an answer is to the truth, each worked out by hand in the tests."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 
 @dataclass(frozen=True, kw_only=True)
 class SetMatch:
-    """A found set against the nearest of the true ones."""
+    """A found set compared with the nearest true one."""
 
     exact: bool
     precision: float
-    """Share of what was found that is in the true set; 0 where nothing was found."""
+    """Share of the found features that are in the true set; 0 if none was found."""
     recall: float
     """Share of the true set that was found."""
 
 
 def nearest(found: FeatureSet, true_sets: Collection[FeatureSet]) -> SetMatch:
-    """The match with the true set that shares most with `found`, by Jaccard's coefficient."""
+    """The match with the true set of highest Jaccard overlap with `found`."""
     assert true_sets, "no true set to compare with"
     true = max(true_sets, key=lambda one: (len(one & found) / len(one | found), sorted(one)))
     shared = len(true & found)
@@ -31,12 +31,12 @@ def nearest(found: FeatureSet, true_sets: Collection[FeatureSet]) -> SetMatch:
 
 @dataclass(frozen=True, kw_only=True)
 class WaveMatch:
-    """Found waves against the true ones of the same minimal set."""
+    """Found waves compared with the true ones of the same minimal set."""
 
     depth_error: int
-    """Found depth less the true one."""
+    """Found depth minus true depth, waves."""
     f1: float
-    """Of (feature, wave) pairs: the harmonic mean of precision and recall."""
+    """Harmonic mean of precision and recall over (feature, wave) pairs."""
     exact: bool
 
 

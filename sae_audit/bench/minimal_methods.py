@@ -1,7 +1,7 @@
-"""Ways to find the features behind one prompt's refusal: rankings cut where they flip, and searches.
+"""Methods that find the features behind one prompt's refusal: rankings cut at a flip, and searches.
 
-A ranking's answer is the shortest head of it that flips the prompt: the best that any fixed K could
-have done for it, found by asking every head. Where no head flips, the answer is nothing.
+A ranking's answer is its shortest head that flips the prompt, the best result of any fixed K, found by
+asking every head; it is empty if no head flips.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,15 +21,15 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet, Score
 
 _STEPS = 10
-"""Points of integrated gradients (2505.23556)."""
+"""Number of integration points of integrated gradients (2505.23556)."""
 _LONGEST = 256
-"""Heads of a ranking that are tried."""
+"""Number of heads of a ranking that are tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     features: FeatureSet
-    """Empty where the method found nothing that flips."""
+    """Empty if the method found no set that flips."""
     n_sets_scored: int
 
 
@@ -37,7 +37,7 @@ Method = Callable[[Prompt, Score], Answer]
 
 
 def methods(audit: PlantedAudit) -> dict[str, Method]:
-    """Every method, ready for the prompts of one model."""
+    """Every method by name, ready for the prompts of one model."""
     subject, state = audit.state.subject, audit.state
     pools = candidate_pools(audit)
     cosine = pools["cosine"].ranked
@@ -82,7 +82,7 @@ def methods(audit: PlantedAudit) -> dict[str, Method]:
 
 
 def candidate_pools(audit: PlantedAudit) -> dict[str, CandidateSet]:
-    """Candidates by every method, as many a layer as the audit takes by default."""
+    """Candidates by every method, with the audit's default number per layer."""
     subject, state = audit.state.subject, audit.state
     settings = state.config.candidates
     of_rows = subject.decoder_cosines(np.array([audit.state.direction.vector]))

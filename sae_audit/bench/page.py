@@ -17,7 +17,7 @@ _MAIN = {
     "interactions": "AUROC redundant",
     "cascades": "exact",
 }
-"""The measure each stage is drawn by."""
+"""The measure drawn for each stage."""
 
 
 def render(result: BenchResult) -> str:
@@ -40,7 +40,7 @@ def render(result: BenchResult) -> str:
 
 
 def _sections(result: BenchResult) -> dict[str, str]:
-    """Ids of the page, and what the navigation calls them."""
+    """Names in the navigation by id on the page."""
     return {
         **{stage.replace(" ", "-"): stage.capitalize() for stage in STAGES},
         **({"alarms": "False alarms"} if result.false_alarms else {}),
@@ -57,12 +57,11 @@ _NOTES = {
     "cascades": "Where the found minimal set is not a true one, there are no true waves: exact and wave "
     "F1 count 0, and depth error leaves the prompt out.",
 }
-"""What a reader must know of a stage's measures."""
+"""Notes on the measures of each stage."""
 
 
 def cell(summary: Summary, measure: str) -> str:
-    """One measure with its interval and its number of models, which differs by measure; a dash where no
-    model has what it would be of."""
+    """One measure with its interval and number of models; a dash if it is undefined for every model."""
     found = summary.measures[measure]
     return "-" if found is None else _said(found)
 
@@ -76,13 +75,13 @@ def _said(found: Estimate) -> str:
 
 
 def dial_cell(row: DialRow, measure: str) -> str:
-    """A measure with its interval; of directions a lower bound, where prompts need more."""
+    """A measure with its interval; for directions a lower bound if some prompts need more."""
     bound = "≥ " if measure == "directions" and row.n_beyond else ""
     return bound + interval(row.measures[measure])
 
 
 def out_at_random(row: DialRow) -> str:
-    """The share still refused with as many random directions out: mean, range and draws."""
+    """Share still refused with as many random directions projected out: mean, range and draws."""
     random = row.refused.random
     mean, lowest, highest = map(percent, (random.mean, random.lowest, random.highest))
     return f"{mean} ({lowest} to {highest}, {random.n} draws)"
@@ -90,12 +89,12 @@ def out_at_random(row: DialRow) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class TrendRow:
-    """A trend in words; a dash where there is no rank correlation."""
+    """A trend in words; a dash if there is no rank correlation."""
 
     measure: str
     seed: int
     n: int
-    """Models."""
+    """Number of models."""
     spearman: str
     p_value: str
     apart: str
@@ -114,7 +113,7 @@ def trend_row(trend: DialTrend) -> TrendRow:
 
 
 def _tables(summaries: Sequence[Summary], stage: str) -> dict[str, list[Summary]]:
-    """By kind of SAE, the methods of one stage."""
+    """Summaries of one stage's methods, by kind of SAE."""
     found: dict[str, list[Summary]] = {}
     for summary in summaries:
         if summary.stage == stage:
@@ -123,7 +122,7 @@ def _tables(summaries: Sequence[Summary], stage: str) -> dict[str, list[Summary]
 
 
 def _by_family(summaries: Sequence[Summary], stage: str) -> go.Figure:
-    """Method by family, the stage's main measure; pointed at, its interval and its models."""
+    """Method by family, the stage's main measure; hovering shows interval and models."""
     own = [summary for summary in summaries if summary.stage == stage]
     families = list(dict.fromkeys(summary.group for summary in own))
     methods = list(dict.fromkeys(summary.method for summary in own))[::-1]

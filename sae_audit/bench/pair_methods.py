@@ -1,8 +1,8 @@
-"""Every way to weigh pairs of features that the bench compares, behind one signature.
+"""Every method of weighing feature pairs that the bench compares, behind one signature.
 
-A method is given a set function and a budget of sets it may score; it returns a weight for every
-pair. Those of other fields answer other questions (Shapley interactions average over set sizes, not
-over sets), so the bench compares how they rank pairs, not their nats.
+Given a set function and a budget of sets to score, a method returns a weight for every pair. Methods
+from other fields estimate other quantities (Shapley interactions average over set sizes, not over sets),
+so the bench compares rankings of pairs, not nats.
 """
 
 import time
@@ -31,14 +31,14 @@ _EXACT_PLAYERS = 12
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PairAnswer:
-    """What a method says of all pairs of players."""
+    """A method's answer for all pairs of players."""
 
     weights: Pairs
     """Nats, symmetric, zero diagonal; negative: redundant."""
     n_sets_scored: int
-    """Different sets."""
+    """Number of distinct sets scored."""
     seconds: float
-    """The method's own, those of the set function included."""
+    """Total run time, the set function's included."""
 
 
 @runtime_checkable
@@ -51,7 +51,7 @@ class PairMethod(Protocol):
         """The answer after at most `budget` sets.
 
         Raises:
-            AuditError: a library the method needs is not installed.
+            AuditError: a required library is not installed.
         """
         ...
 
@@ -73,7 +73,7 @@ def _method(weigh: _Weigh) -> PairMethod:
 
 
 def _fitted(solver: str, asked: Asked, budget: int, seed: int) -> Pairs:
-    """A solver of the audit on random masks; with every mask there is, no solver is needed."""
+    """Weights by a solver of the audit on random masks, or exact ones if every mask is measured."""
     masks, design = draw_masks(asked.n, budget, seed)
     scores = asked(masks)
     if design == "all":
@@ -82,7 +82,7 @@ def _fitted(solver: str, asked: Asked, budget: int, seed: int) -> Pairs:
 
 
 def _residual_screening(asked: Asked, budget: int, seed: int) -> Pairs:
-    """What the linear model leaves over, times each pair's product: one matrix product."""
+    """Mean residual of the linear model times each pair's product, in one matrix product."""
     masks, _ = draw_masks(asked.n, budget, seed)
     scores = asked(masks)
     residual = scores - fit_linear(masks, scores, seed=seed).predict(masks)
@@ -93,7 +93,7 @@ def _residual_screening(asked: Asked, budget: int, seed: int) -> Pairs:
 
 
 def _random(asked: Asked, budget: int, seed: int) -> Pairs:
-    """The control: nothing is asked."""
+    """Random weights, the control."""
     del budget
     drawn = np.triu(np.random.default_rng(seed).normal(size=(asked.n, asked.n)), k=1)
     return drawn + drawn.T
@@ -102,7 +102,7 @@ def _random(asked: Asked, budget: int, seed: int) -> Pairs:
 def exact_differences(
     score: Score, players: Sequence[FeatureId], *, budget: int, seed: int
 ) -> PairAnswer:
-    """Second differences averaged over all states of the others, from every set there is.
+    """Second differences averaged over all states of the others, from all 2^n sets.
 
     Raises:
         AssertionError: more than 12 players, or 2^n sets exceed the budget.
@@ -122,23 +122,23 @@ PAIR_METHODS: Mapping[str, PairMethod] = {
     "proxy_spex": _method(proxy_spex),
     "random": _method(_random),
 }
-"""Every method that works with any number of players; `exact_differences` is for 12 at most."""
+"""Every method for any number of players; `exact_differences` takes at most 12."""
 
 DEFAULT: str = InteractionSettings.model_fields["solver"].default
-"""The method whose weights `interactions()` reports unless told otherwise."""
+"""Default method of `interactions()`."""
 
 
 def co_activation(
     activations: Float[np.ndarray, "prompt feature"], *, refused: Sequence[bool], seed: int
 ) -> PairAnswer:
-    """The form of 2509.09708: no ablation, but activations (largest over a prompt's tokens).
+    """Weights by the form of 2509.09708, from activations (largest over tokens) instead of ablation.
 
-    A probit factorization machine of refused against complied, each feature in units of its
-    deviation over the prompts. A negative weight: both firing makes refusal less likely than each
-    alone suggests, as of two features of which either suffices. Nothing is scored.
+    A probit factorization machine of refused against complied, each feature in units of its deviation
+    over prompts; no set is scored. A negative weight means that both firing makes refusal less likely
+    than each alone suggests, as for two features of which either suffices.
 
     Raises:
-        AssertionError: prompts of one label alone.
+        AssertionError: all prompts have one label.
     """
     labels = np.asarray(refused, dtype=bool)
     assert labels.any(), "no prompt is refused"

@@ -1,4 +1,4 @@
-"""How well weights tell redundant pairs, and pairs on one path, from all others."""
+"""How well weights separate redundant pairs, and pairs on one path, from all others."""
 
 from dataclasses import dataclass
 
@@ -10,27 +10,27 @@ from sae_audit.findings import PairKind
 from sae_audit.interactions.pair_model import Pairs
 
 NEGLIGIBLE = 0.05
-"""Nats below which a true weight is no interaction."""
+"""Nats; a smaller true weight is no interaction."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """How one kind of pair is ranked by signed weight among all pairs."""
+    """Ranking quality for one kind of pair, by signed weight among all pairs."""
 
     kind: PairKind
     n_pairs: int
-    """Of this kind."""
+    """Number of pairs of this kind."""
     n_all: int
     auroc: float | None
-    """Probability that a pair of the kind ranks above one that is not; ties count half."""
+    """Probability that a pair of the kind ranks above one of another kind; ties count half."""
     auprc: float | None
-    """Average precision; by chance, about the kind's share of all pairs."""
+    """Average precision; by chance about the kind's share of all pairs."""
     reason: str
-    """Why both are None; empty where they are not."""
+    """Why both are None; empty if they are not."""
 
 
 def detections(weights: Pairs, truth: Pairs) -> tuple[Detection, Detection]:
-    """Redundant pairs by falling weight, and pairs of a shared path by rising weight."""
+    """Detection of redundant pairs by falling weight, and of shared-path pairs by rising weight."""
     assert weights.shape == truth.shape, (weights.shape, truth.shape)
     assert np.isfinite(weights).all(), "a weight is not finite"
     above = np.triu_indices(len(truth), k=1)

@@ -1,4 +1,4 @@
-"""Interactions on planted models: every pair method on the model's own set function."""
+"""Interactions of planted models: every pair method on the model's own set function."""
 
 from collections.abc import Sequence
 
@@ -20,19 +20,19 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId
 
 SETS_PER_PLAYER = 40
-"""Ablated sets that a method may score for each feature among which it looks for pairs."""
+"""Ablated sets that a method may score, per player."""
 _FEWEST = 16
-"""Players at least: planted features, and candidates that do nothing."""
+"""Minimum number of players: planted features, filled up with inert candidates."""
 _EXACT = 12
 _LARGE = 64
 _SLOW = ("shapley_interactions",)
-"""Left out where there are more than 64 players. Of 200 players and 8,000 sets, on one core and
-without a model, SVARM-IQ had not ended after 8 minutes; the lasso took 54 seconds, ProxySPEX
-58, the factorization machines 75 and 82, the default 28."""
+"""Methods left out above 64 players: with 200 players and 8,000 sets, on one core and without a model,
+SVARM-IQ had not ended after 8 minutes; the lasso took 54 seconds, ProxySPEX 58, the factorization
+machines 75 and 82, the default 28."""
 
 
 def pair_rows(audit: PlantedAudit) -> list[Row]:
-    """One row a method, over the first harmful prompt of every category."""
+    """One row per method, over the first harmful prompt of every category."""
     prompts = list({prompt.category: prompt for prompt in audit.state.audited.harmful}.values())
     players = _players(audit)
     rows: list[Row] = []
@@ -48,14 +48,14 @@ def pair_rows(audit: PlantedAudit) -> list[Row]:
 
 
 def _players(audit: PlantedAudit) -> list[FeatureId]:
-    """The planted features, and the candidates nearest the direction that were not planted."""
+    """The planted features, and the other candidates nearest the direction."""
     planted = list(audit.planted.truth.planted)
     others = [f for f in audit.state.candidates.ranked if f not in set(planted)]
     return sorted([*planted, *others[: max(0, _FEWEST - len(planted))]])
 
 
 def true_pairs(audit: PlantedAudit, prompt: Prompt, players: Sequence[FeatureId]) -> Pairs:
-    """Pair weights by the circuit, nats; 0 where two features do not interact."""
+    """Pair weights of the circuit, nats; 0 if two features do not interact."""
     place = {feature: i for i, feature in enumerate(players)}
     weights = np.zeros((len(players), len(players)))
     for pair in audit.truth(prompt).pairs:
@@ -70,13 +70,13 @@ _Judged = tuple[tuple[Detection, Detection], PairAnswer]
 def _judged(
     audit: PlantedAudit, name: str, prompt: Prompt, players: list[FeatureId]
 ) -> _Judged | None:
-    """How a method ranks the pairs; None where it does not apply."""
+    """How a method ranks the pairs; None if it does not apply."""
     budget, seed = SETS_PER_PLAYER * len(players), audit.case.seed
     score = audit.state.score_of(prompt)
     if name == "co_activation":
         answer = _co_activation(audit, players)
     elif name == "exact_differences":
-        # All 2^n sets: of the planted features alone, where there are few.
+        # All 2^n sets are scored, for the planted features alone if they are few.
         players = sorted(audit.planted.truth.planted)
         if not 1 < len(players) <= _EXACT:
             return None
@@ -87,7 +87,7 @@ def _judged(
 
 
 def _co_activation(audit: PlantedAudit, players: Sequence[FeatureId]) -> PairAnswer:
-    """The paper's form: what fires together on refused and on answered training prompts."""
+    """The answer of 2509.09708: co-activation on refused and on answered training prompts."""
     train = audit.state.prompts.train
     peaks = audit.state.subject.peak_activations([*train.harmful, *train.harmless])
     activations = np.stack([peaks[f.layer][:, f.index] for f in players], axis=1)

@@ -1,4 +1,4 @@
-"""What the bench measured: one row a method and model, summarised over models."""
+"""Results of the bench: one row per method and model, summarised over models."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +22,12 @@ class Row:
     method: str
     case: Case
     measures: Mapping[str, float | None]
-    """By name; None where the model has nothing that the measure could be of."""
+    """By name; None if the measure is undefined for the model."""
     n_prompts: int
     n_sets_scored: float
-    """Ablated sets scored a prompt."""
+    """Ablated sets scored per prompt."""
     seconds: float
-    """A prompt."""
+    """Per prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,41 +39,42 @@ class Summary:
     """`perfect SAE` or `imperfect SAE`, or a family."""
     method: str
     measures: Mapping[str, Estimate | None]
-    """Means over models, with bootstrap intervals: prompts of one model are no independent cases."""
+    """Means over models, with bootstrap intervals, as prompts of one model are not independent cases."""
     n_sets_scored: float
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmRow:
-    """How often a mechanism is claimed of models of one kind."""
+    """Share of audits of one kind of model that claim a mechanism."""
 
     models: str
     has_mechanism: bool
-    """Whether there is one to claim: the control, without which never claiming any would be perfect."""
+    """Whether the model has a mechanism to claim, as the control does."""
     claimed: Estimate
     """Share of audits, Wilson interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DialRow:
-    """What an audit measures on an organism trained to refuse without its direction."""
+    """Measures of an audit of an organism trained to refuse without its direction."""
 
     rounds: int
-    """Rounds of such training."""
+    """Number of such training rounds."""
     seed: int
-    """Of the training; the model without a round is the same for all."""
+    """Seed of the training; all seeds share the model without rounds."""
     measures: Mapping[str, Estimate]
     n_beyond: int
-    """Prompts refused with all found directions out: where there are any, `directions` is a lower
+    """Prompts refused with all found directions projected out; above 0, `directions` is a lower
     bound."""
     refused: Controlled
-    """Share of prompts still refused with all found directions out; control: as many random ones."""
+    """Share of prompts still refused with all found directions, or as many random ones, projected
+    out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DialTrend:
-    """Whether a measure rises with the rounds, over the models of one seed."""
+    """Trend of a measure with the number of rounds, over one seed's models."""
 
     measure: str
     seed: int
@@ -86,17 +87,17 @@ class BenchResult:
 
     version: str
     command: str
-    """Repeats it."""
+    """Command that repeats the run."""
     n_prompts: int
     rows: tuple[Row, ...]
     summaries: tuple[Summary, ...]
-    """By kind of SAE."""
+    """Summaries by kind of SAE."""
     families: tuple[Summary, ...]
-    """By family."""
+    """Summaries by family."""
     false_alarms: tuple[AlarmRow, ...] = ()
-    """Empty where they were not asked for."""
+    """Empty if not requested."""
     dial: tuple[DialRow, ...] = ()
-    """Empty where no trained organisms were named."""
+    """Empty if no trained organisms were given."""
     dial_trends: tuple[DialTrend, ...] = ()
 
     def write(self, path: Path) -> None:
@@ -108,7 +109,7 @@ def kind_of_sae(case: Case) -> str:
 
 
 def summarised(rows: Sequence[Row], group_of: Callable[[Case], str]) -> tuple[Summary, ...]:
-    """Rows of the same stage, group and method, in the order they came."""
+    """Summaries of rows of the same stage, group and method, in order of appearance."""
     grouped: dict[tuple[str, str, str], list[Row]] = {}
     for stage in STAGES:
         for row in rows:

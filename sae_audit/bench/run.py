@@ -1,4 +1,4 @@
-"""The bench: methods x planted models, every answer held against the truth."""
+"""The bench: methods x planted models, every answer compared with the truth."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ def bench(
     stored: StoredRows,
     told: Told,
 ) -> BenchResult:
-    """Run every method on every case, as `command` does; what `stored` holds is not run again."""
+    """Result of every method on every case, as `command` does; rows in `stored` are reused."""
     rows: list[Row] = []
     for i, case in enumerate(cases):
         told(str(case), i, len(cases))
@@ -43,7 +43,7 @@ def bench(
 
 
 def case_rows(case: Case, *, n_prompts: int) -> list[Row]:
-    """Every method on one planted model."""
+    """Rows of every method on one planted model."""
     with planted_audit(case, n_prompts=n_prompts) as audit:
         rows = candidate_rows(audit)
         if all(truth.listed for truth in audit.planted.truth.by_category.values()):
@@ -53,8 +53,7 @@ def case_rows(case: Case, *, n_prompts: int) -> list[Row]:
 
 
 def candidate_rows(audit: PlantedAudit) -> list[Row]:
-    """Share of the causal features that each way of gathering candidates brings in; beside it, what as
-    many features drawn from all there are would bring in on average."""
+    """Recall of causal features by each method, and that of as many features drawn from all."""
     causal = set(audit.planted.truth.causal)
     n_features = sum(saes.d_sae for saes in audit.state.subject.suite.values())
     rows: list[Row] = []
@@ -79,7 +78,7 @@ def candidate_rows(audit: PlantedAudit) -> list[Row]:
 
 
 def minimal_rows(audit: PlantedAudit) -> list[Row]:
-    """Found sets against the true ones, method by method."""
+    """Found sets compared with the true ones, by method."""
     return [
         _row(
             audit, "minimal sets", name, lambda prompt, find=find: _judged_set(audit, prompt, find)
@@ -91,7 +90,7 @@ def minimal_rows(audit: PlantedAudit) -> list[Row]:
 def _judged_set(
     audit: PlantedAudit, prompt: Prompt, find: Callable[..., Answer]
 ) -> tuple[dict, int]:
-    # Each method asks a score that remembers nothing of another's questions.
+    # Each method gets a score function without the others' remembered answers.
     answer = find(prompt, audit.state.score_of(prompt))
     match = _match(audit, prompt, answer.features)
     measures = {
@@ -108,7 +107,7 @@ def _match(audit: PlantedAudit, prompt: Prompt, found: FeatureSet) -> SetMatch:
 
 
 def cascade_rows(audit: PlantedAudit) -> list[Row]:
-    """Waves of the minimal set that the audit found, against the true waves of that set."""
+    """Waves of the audit's minimal set compared with the true waves of that set."""
     searching.run(audit.state)
     by_id = {one.prompt_id: one for one in audit.state.minimal_sets}
 
@@ -116,7 +115,7 @@ def cascade_rows(audit: PlantedAudit) -> list[Row]:
         minimal = by_id[prompt.id]
         true = cascade_methods.true_waves(audit, prompt, minimal)
         if true is None:
-            # Without the right set there are no right waves: all of them count as wrong.
+            # A wrong set has no right waves: all count as wrong.
             return {"exact": 0.0, "depth error": None, "wave F1": 0.0}, 0
         answer = method(audit, prompt, minimal)
         match = waves_match(answer.waves, true)

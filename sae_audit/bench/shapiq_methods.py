@@ -34,7 +34,7 @@ def proxy_spex(asked: Asked, budget: int, seed: int) -> Pairs:
         raise AuditError(_remedy("lightgbm")) from error
     method = approximators.ProxySPEX(n=asked.n, max_order=2, index="FBII", random_state=seed)
     with warnings.catch_warnings():
-        # lightgbm was fitted without names of features, and says so at every prediction.
+        # lightgbm was fitted without feature names, and warns at every prediction.
         warnings.simplefilter("ignore", UserWarning)
         return _pairs(method.approximate(budget=budget, game=asked), asked.n)
 

@@ -1,4 +1,4 @@
-"""Rows of finished models, kept beside the bench's output, so that an interrupted bench resumes."""
+"""Rows of finished models stored with the bench's output, so that an interrupted bench resumes."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ _ROWS = TypeAdapter(list[Row])
 
 
 class StoredRows:
-    """A folder with one file a model; rows of another version of the code are not read."""
+    """A folder with one file per model; rows of another code version are not read."""
 
     def __init__(self, folder: Path, *, n_prompts: int) -> None:
         self._folder = folder
@@ -28,7 +28,7 @@ class StoredRows:
         self._identity = f"{sha256_of_files(sorted(code.rglob('*.py')))} {n_prompts}"
 
     def remembered(self, case: Case, compute: Callable[[], Sequence[Row]]) -> list[Row]:
-        """The rows of a case: read, or computed now and kept."""
+        """The rows of a case, read if stored, else computed and stored."""
         path = self._folder / f"{str(case).replace(' ', '-')}.json"
         kept = self._kept(path)
         if kept is not None:
@@ -39,7 +39,7 @@ class StoredRows:
         return rows
 
     def _kept(self, path: Path) -> list[Row] | None:
-        """The rows in a file that this version wrote; None if it is not there, or somebody else's."""
+        """The rows in a file of this version; None if the file is missing or foreign."""
         if not path.exists():
             return None
         try:

@@ -14,7 +14,7 @@ Drops = Mapping[int, Float[np.ndarray, " d_sae"]]
 
 
 def mean_drops(prompts: Sequence[Drops]) -> dict[int, Float[np.ndarray, " d_sae"]]:
-    """The mean over prompts, accumulated in float64."""
+    """Mean drops over prompts, accumulated in float64."""
     assert prompts, "a mean of no prompts"
     return {
         layer: np.mean([drops[layer].astype(np.float64) for drops in prompts], axis=0)
@@ -27,8 +27,8 @@ def by_attribution(
 ) -> CandidateSet:
     """The `per_layer` features of each layer whose ablation should lower the score most.
 
-    Features expected to raise it, or to do nothing, are no candidates. The chance level beside
-    them is a cosine of 0: nothing about the choice looks at decoder rows.
+    Features expected to raise it or to have no effect are left out. The null cosine is 0, since the
+    choice does not use decoder rows.
     """
     candidates: list[Candidate] = []
     for layer, values in sorted(drops.items()):
@@ -46,7 +46,7 @@ def by_attribution(
 
 
 def within_pool(pool: CandidateSet, drops: Drops, *, keep: int) -> CandidateSet:
-    """Of a pool gathered by cosine, the `keep` features of largest estimated effect."""
+    """The `keep` features of largest estimated effect in a pool gathered by cosine."""
 
     def drop(candidate: Candidate) -> float:
         return float(drops[candidate.feature.layer][candidate.feature.index])

@@ -1,4 +1,4 @@
-"""Stage 2, first step: the features whose decoder rows lie nearest the direction (2509.09708)."""
+"""Stage 2, first step: features whose decoder rows are nearest the direction by cosine (2509.09708)."""
 
 from collections.abc import Mapping
 
@@ -12,8 +12,7 @@ from sae_audit.vocabulary import FeatureId
 def by_cosine(
     cosines: Mapping[int, Float[np.ndarray, " d_sae"]], *, per_layer: int
 ) -> CandidateSet:
-    """The top `per_layer` features of each layer by cosine with the refusal direction; `cosines` holds
-    one value per decoder row, by layer."""
+    """The top `per_layer` features of each layer by cosine with the refusal direction."""
     assert cosines, "no layer"
     candidates: list[Candidate] = []
     for layer, values in sorted(cosines.items()):

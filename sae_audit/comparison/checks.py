@@ -1,4 +1,4 @@
-"""What makes two runs comparable: the same prompts, SAEs, readout and ablation."""
+"""Checks that two runs are comparable: the same prompts, SAEs, readout and ablation."""
 
 from sae_audit.errors import AuditError
 from sae_audit.record.run import Run
@@ -6,8 +6,10 @@ from sae_audit.untrusted import shown
 
 
 def check_comparable(a: Run, b: Run) -> None:
-    """Raises:
-    AuditError: the runs differ in what must be the same; says in what and what to do.
+    """Check that the runs can be compared.
+
+    Raises:
+        AuditError: the runs differ in a required setting; says which and the remedy.
     """
     if _audited(a) != _audited(b):
         raise AuditError(
@@ -62,7 +64,7 @@ def _named(run: Run) -> str:
 
 
 def caveats(a: Run, b: Run) -> list[str]:
-    """What differs and does not forbid the comparison."""
+    """Differences that do not prevent the comparison."""
     found: list[str] = []
     if a.manifest.sae_audit != b.manifest.sae_audit:
         found.append(
@@ -84,7 +86,7 @@ def caveats(a: Run, b: Run) -> list[str]:
 
 
 def _uneven_means(a: Run, b: Run) -> list[str]:
-    """Where one checkpoint's means are over prompts that the other's are not."""
+    """One caveat per checkpoint whose means are over all training prompts of a label."""
     return [
         f"The {who}'s audit stopped before a direction ({run.absence.kind.value}); its means are over "
         "all its training prompts, not over those it treats as labelled."

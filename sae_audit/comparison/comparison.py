@@ -1,4 +1,4 @@
-"""Two runs in, one comparison out."""
+"""Comparison of two runs."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sae_audit.untrusted import printable
 
 
 def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Comparison:
-    """Compare two finished runs of the same audit. `seed` is that of bootstraps and permutations.
+    """The comparison of two finished runs of the same audit; `seed` is for bootstraps and permutations.
 
     Raises:
         AuditError: a run is missing or unfinished, or the two cannot be compared.

@@ -1,10 +1,9 @@
-"""How far one checkpoint's difference of means is the other's, and how sure that is.
+"""Likeness of two checkpoints' differences of means, with its uncertainty.
 
-What two draws of training prompts would make of one and the same direction is not 1 either, so every
-number has an interval: both differences of means made again without one group of training prompts at
-a time, the same prompts in both (delete-a-group jackknife). Controls: the cosine of each checkpoint's
-own direction with itself when prompts are resampled, and the variant's difference of means along random
-directions.
+Two draws of training prompts for one direction do not give a cosine of 1 either, so every number has an
+interval: both differences are recomputed without one group of training prompts at a time, the same in
+both (delete-a-group jackknife). Controls: the cosine of each checkpoint's direction with itself on
+resampled prompts, and the variant's difference of means along random directions.
 """
 
 from collections.abc import Callable
@@ -21,11 +20,11 @@ _TOO_FEW = NO_INTERVAL + "too few prompts to leave some out"
 
 _Means = Float[np.ndarray, "layer d_model"]
 _Number = Callable[[_Means, _Means], float]
-"""Of the parent's difference of means, and the variant's."""
+"""Number made of the parent's difference of means and the variant's."""
 
 
 def direction_change(a: Run, b: Run) -> DirectionChange | None:
-    """None where neither run has a direction to compare along."""
+    """Change of direction; None if neither run has one."""
     if a.stopped_early and b.stopped_early:
         return None
     holder = b if a.stopped_early else a
@@ -55,7 +54,7 @@ def direction_change(a: Run, b: Run) -> DirectionChange | None:
 
 
 def _groups(a: Run, b: Run) -> list[int]:
-    """Groups of training prompts behind any mean of either; none where one holds all of a label."""
+    """Groups of training prompts in any mean of either; empty if one holds all of a label."""
 
     def shares(run: Run) -> list[Float[np.ndarray, " group"]]:
         return [counts / counts.sum() for counts in run.group_sizes.values()]
@@ -65,7 +64,7 @@ def _groups(a: Run, b: Run) -> list[int]:
 
 
 def _difference(run: Run, position: int, without: int | None = None) -> _Means:
-    """Difference of means at the position, by layer, without a group of the prompts behind it."""
+    """Difference of means at the position, by layer, with a group of prompts left out."""
 
     def mean(label: str) -> _Means:
         if without is None:

@@ -1,4 +1,4 @@
-"""A comparison as one self-contained page."""
+"""A comparison as a self-contained page."""
 
 import json
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ _SECTIONS = {
     "saes": "SAEs",
     "repeat": "Repeat it",
 }
-"""Ids of the page, and what the navigation calls them."""
+"""Names in the navigation by id on the page."""
 
 
 def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
-    """The page, written to the folder with `comparison.json` beside it.
+    """Path of the page, written to the folder with `comparison.json`.
 
     Raises:
-        AuditError: the folder holds something that is no comparison, or cannot be made.
+        AuditError: the folder holds something other than a comparison, or cannot be made.
     """
     target = Path(folder)
     with disk_errors(target):
@@ -52,7 +52,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
 
 
 def _is_foreign(folder: Path) -> bool:
-    """Whether it holds files, and no comparison; half a file of a stopped one does not count."""
+    """Whether the folder holds files but no comparison; partial files of a stopped one do not count."""
     own = {written_beside(name) for name in (_DATA, PAGE)}
     others = {entry.name for entry in folder.iterdir()} - own
     return bool(others) and not (folder / _DATA).is_file()
@@ -81,7 +81,7 @@ def render(comparison: Comparison) -> str:
 
 
 def _scores(comparison: Comparison) -> go.Figure:
-    """Each prompt's score in both; on the diagonal nothing changed."""
+    """Each prompt's score in both checkpoints; equal scores lie on the diagonal."""
     figure = go.Figure()
     for label, colour in (("harmful", HARMFUL), ("harmless", HARMLESS)):
         rows = [row for row in comparison.scores if row[1] == label]

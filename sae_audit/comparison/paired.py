@@ -25,7 +25,7 @@ _FEWEST = 2
 
 
 def behaviour(a: Run, b: Run, seed: int) -> tuple[BehaviourChange, ...]:
-    """Each label whole, then by category."""
+    """Changes of behaviour for each label whole, then by category."""
     changes: list[BehaviourChange] = []
     in_b = {s.prompt_id: s for s in b.scores}
     audited = [s for s in a.scores if s.split == "audit"]
@@ -56,8 +56,8 @@ def _behaviour(
 
 
 def _switches(differences: np.ndarray, seed: int) -> Paired:
-    """Differences of refusing (-1, 0 or 1). Where no prompt switched, resampling would give an
-    interval of no width; then it is the share of switches that so many prompts cannot rule out."""
+    """Differences of refusing (-1, 0 or 1). If no prompt switched, the interval is the share of switches
+    that this many prompts cannot rule out, since resampling would give zero width."""
     if differences.any():
         return paired(differences, seed)
     unseen = share(0, len(differences))
@@ -81,7 +81,7 @@ def paired(differences: np.ndarray, seed: int) -> Paired:
 
 
 def switched(a: Run, b: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Audit prompts that lost refusal, and that gained it."""
+    """Audit prompts that lost refusal, and those that gained it."""
     in_b = {s.prompt_id: s.score for s in b.scores}
     own = [s for s in a.scores if s.split == "audit"]
     lost = tuple(s.prompt_id for s in own if refuses(s.score) and not refuses(in_b[s.prompt_id]))
@@ -90,7 +90,7 @@ def switched(a: Run, b: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def directions_needed(a: Run, b: Run, seed: int) -> DirectionsNeededChange | None:
-    """None where fewer than two prompts have their directions counted in both."""
+    """None if fewer than two prompts have their directions counted in both."""
     if a.successive_directions is None or b.successive_directions is None:
         return None
     in_a, in_b = a.successive_directions.needed, b.successive_directions.needed
@@ -110,7 +110,7 @@ def directions_needed(a: Run, b: Run, seed: int) -> DirectionsNeededChange | Non
 
 
 def features(a: Run, b: Run, seed: int) -> FeatureChange | None:
-    """None where fewer than two prompts were flipped in both."""
+    """None if fewer than two prompts were flipped in both."""
     sets_a = {m.prompt_id: frozenset(m.features) for m in a.minimal_sets if m.flipped}
     sets_b = {m.prompt_id: frozenset(m.features) for m in b.minimal_sets if m.flipped}
     both = sorted(sets_a.keys() & sets_b.keys())
@@ -147,7 +147,7 @@ def _jaccard(one: frozenset, other: frozenset) -> float:
 def _shifts(
     a: Sequence[frozenset[Feature]], b: Sequence[frozenset[Feature]], seed: int
 ) -> tuple[tuple[FeatureShift, ...], float]:
-    """The largest changes, and the largest that chance would make of any feature."""
+    """The largest changes, and the largest change of any feature under the null."""
     names = sorted(frozenset[Feature]().union(*a, *b))
     held_a, held_b = (np.array([[f in own for f in names] for own in sets]) for sets in (a, b))
     change = held_b.astype(float) - held_a
@@ -167,7 +167,7 @@ def _shifts(
 
 
 def cascades(a: Run, b: Run, seed: int) -> CascadeChange | None:
-    """None where fewer than two prompts have a cascade in both."""
+    """None if fewer than two prompts have a cascade in both."""
     by_a = {c.prompt_id: c for c in a.cascades}
     by_b = {c.prompt_id: c for c in b.cascades}
     both = sorted(by_a.keys() & by_b.keys())

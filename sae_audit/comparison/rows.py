@@ -1,4 +1,4 @@
-"""What a comparison's page says that takes more than writing a number down."""
+"""Rows of a comparison's page that need more than printing a number."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ _MEASURES = {
     "induce": "induce: score of harmless audit prompts, added (nats)",
     "kl": "KL on harmless audit prompts, projected out (nats)",
 }
-"""Those of a direction, by their name in `DirectionCheck`."""
+"""Measures of a direction, by their name in `DirectionCheck`."""
 _NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointRow:
-    """The same of both checkpoints."""
+    """One fact of both checkpoints."""
 
     name: str
     parent: str
@@ -27,7 +27,7 @@ class CheckpointRow:
 
 
 def checkpoint_rows(comparison: Comparison) -> Iterator[CheckpointRow]:
-    """What each audit found, one beside the other."""
+    """Facts of each audit, side by side."""
     a, b = comparison.a, comparison.b
     yield CheckpointRow(
         name="refused harmful prompts",
@@ -77,7 +77,7 @@ def _checked(checkpoint: Checkpoint, measure: str) -> Controlled | None:
 
 
 def stabilities(direction: DirectionChange | None) -> list[tuple[str, Estimate]]:
-    """Whose direction comes again from resampled prompts, and with which cosine."""
+    """Owner and cosine of each direction made again from resampled prompts."""
     if direction is None:
         return []
     both = {"parent": direction.stability_a, "variant": direction.stability_b}

@@ -1,4 +1,4 @@
-"""What a comparison states. `a` is the parent, `b` the variant; differences are b minus a."""
+"""Statements of a comparison; `a` is the parent, `b` the variant, differences are b minus a."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,14 +14,13 @@ from sae_audit.findings import Absence, DirectionCheck, Estimate, Feature, Rando
 class Change(StrEnum):
     LOST = "lost"
     GAINED = "gained"
-    """Lost and gained are said of refusing itself; lower and higher of everything measured."""
+    """Lost and gained describe refusing itself; lower and higher everything measured."""
     LOWER = "lower"
     HIGHER = "higher"
     UNCHANGED = "no change shown"
-    """The interval of the difference holds zero, or the permutation test is above 5%: no change is
-    shown, and none is ruled out."""
+    """The interval holds zero or the permutation test is above 5%; a change is not ruled out."""
     DESCRIBED = "described"
-    """One number per checkpoint: there are no pairs to test."""
+    """One number per checkpoint, without pairs to test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class Paired:
 
     difference: Estimate
     p_value: float
-    """Two-sided sign-flip permutation test of mean zero."""
+    """P-value of a two-sided sign-flip permutation test of mean zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,24 +39,23 @@ class Checkpoint:
     run: str
     """Name of the run's folder."""
     layer: int | None
-    """Of the chosen direction, as is the position; each None where the audit stopped before one was
-    found."""
+    """Layer of the chosen direction; None, as `position`, if the audit stopped before finding one."""
     position: int | None
     check: DirectionCheck | None
-    """What the direction does on audit prompts; None as well where the record does not say."""
+    """Effects of the direction on audit prompts; None also if the record lacks them."""
     n_refused_harmful: int
     n_flipped: int
     absence: Absence | None
-    """Why no refusal mechanism is claimed of it; None where one is."""
+    """Why no refusal mechanism is claimed; None if one is."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BehaviourChange:
-    """Refusals of one label, or one category of it, in both."""
+    """Refusals of one label, or one of its categories, in both."""
 
     label: str
     category: str
-    """Empty: all categories."""
+    """Empty for all categories."""
     refused_a: Estimate
     refused_b: Estimate
     refused: Paired
@@ -68,31 +66,28 @@ class BehaviourChange:
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionChange:
-    """The difference of means in both, at the template position chosen in the parent, or in the
-    variant where the parent has no direction."""
+    """Difference of means in both, at the position chosen in the parent, or else in the variant."""
 
     chosen_in: Literal["parent", "variant"]
 
     cosines: tuple[Estimate, ...]
-    """By layer; intervals as of `gap_ratio`."""
+    """Cosine by layer; intervals as of `gap_ratio`."""
     layer: int
-    """The layer chosen there."""
+    """The layer chosen with that position."""
     gap_ratio: Estimate
-    """Projection of the variant's difference of means on the parent's unit direction, as a share
-    of the parent's own (rho, 2607.01854); 1 where nothing changed. Of a checkpoint that stopped
-    before a direction the means are over all training prompts of a label, however treated. Interval:
-    without one group of training prompts at a time, the same in both."""
+    """Projection of the variant's difference of means on the parent's unit direction, as a share of the
+    parent's (rho, 2607.01854); 1 if unchanged. If a checkpoint stopped before a direction, its means are
+    over all training prompts of a label. Interval: jackknife over groups of prompts, the same in
+    both."""
     gap_random: RandomRange
-    """Control of `gap_ratio`: the projection of the variant's difference of means on random unit
-    directions, as a share of the parent's along its own."""
+    """Control of `gap_ratio`: the same projection on random unit directions, as the same share."""
     stability_a: Estimate | None
-    """What a cosine of 1 would come to: that of the parent's direction with itself when training
-    prompts are resampled; None where it has none."""
+    """Upper reference for `cosines`: the parent's direction with its resamples; None without one."""
     stability_b: Estimate | None
 
     @property
     def cosine(self) -> Estimate:
-        """At the chosen layer."""
+        """Cosine at the chosen layer."""
         return self.cosines[self.layer]
 
 
@@ -100,60 +95,57 @@ class DirectionChange:
 class FeatureShift:
     feature: Feature
     share_a: float
-    """Share of prompts flipped in both whose minimal set in `a` holds it."""
+    """Share of prompts flipped in both whose minimal set in `a` holds the feature."""
     share_b: float
     difference: Paired
-    """Of holding it (0 or 1), b minus a; each feature by itself, of which these are the largest."""
+    """Difference in holding it (0 or 1); each feature is tested by itself, the largest are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureChange:
-    """Minimal sets of prompts flipped in both."""
+    """Comparison of minimal sets of prompts flipped in both."""
 
     n: int
     overlap: Estimate
     """Mean Jaccard overlap of a prompt's two sets."""
     overlap_shuffled: Estimate
-    """The same with one run's sets permuted to other prompts: what shared features alone give."""
+    """The same with one run's sets permuted over prompts, the overlap of shared features alone."""
     beyond_shuffled: Paired
-    """Overlap of a prompt's own two sets less that with the sets of other prompts."""
+    """Overlap of a prompt's own two sets minus that with the sets of other prompts."""
     size: Paired
     """Difference of set size, features."""
     pooled_overlap: float | None
-    """Jaccard overlap of the pooled sets, one set each: a fact without an interval. None where a run
-    has none."""
+    """Jaccard overlap of the two pooled sets, without interval. None if a run has none."""
     shifts: tuple[FeatureShift, ...]
     """Features whose share changed most, largest first."""
     shift_under_null: float
-    """Control of `shifts`: the largest change of any feature's share that 95% of random
-    permutations stay below, in which each prompt's two sets change places or not."""
+    """Control of `shifts`: 95% quantile of the largest change if each prompt's sets swap at random."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionsNeededChange:
-    """How many directions, one behind the other, must be projected out, in both."""
+    """Number of directions that must be projected out to stop refusal, in both."""
 
     needed: Paired
-    """Difference, directions, over prompts counted in both."""
+    """Difference over prompts counted in both, directions."""
     n_beyond: int
-    """Of these, prompts that one of the two refuses with all it has out: they count as one more than
-    it has, so their difference is a bound."""
+    """Those a run refuses with all its directions projected out; counted as one more, a bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CascadeChange:
-    """Cascades of prompts flipped in both."""
+    """Comparison of cascades of prompts flipped in both."""
 
     n: int
     depth: Paired
     """Difference of depth, waves."""
     compensation: Paired | None
-    """Difference of the compensation ratio; None where fewer than two prompts state it in both."""
+    """Difference of the compensation ratio; None if fewer than two prompts state it in both."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualityChange:
-    """Explained variance without BOS, each with its interval over the same audit prompts."""
+    """Explained variance without BOS, with intervals over the same audit prompts."""
 
     layer: int
     explained_variance_a: Estimate
@@ -169,7 +161,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What variant `b` lost or gained against parent `a`, on the same prompts and SAEs."""
+    """Changes of variant `b` relative to parent `a`, on the same prompts and SAEs."""
 
     a: Checkpoint
     b: Checkpoint
@@ -181,10 +173,9 @@ class Comparison:
     scores: tuple[tuple[str, str, float, float], ...]
     """Prompt id, label, the parent's and the variant's refusal score, nats."""
     direction: DirectionChange | None
-    """None where neither checkpoint has a direction."""
+    """None if neither checkpoint has a direction."""
     directions_needed: DirectionsNeededChange | None
-    """Difference in how many directions must be projected out until a prompt is not refused, over
-    prompts refused by both; None where it was not counted in both."""
+    """Change in the directions needed, over prompts refused by both; None if not counted in both."""
     features: FeatureChange | None
     cascades: CascadeChange | None
     quality: tuple[QualityChange, ...]

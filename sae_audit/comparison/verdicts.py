@@ -1,4 +1,4 @@
-"""From differences to statements: a claim only where interval and permutation test both exclude zero."""
+"""Verdicts from differences; a claim requires that interval and permutation test both exclude zero."""
 
 from collections.abc import Mapping, Sequence
 
@@ -49,11 +49,10 @@ def verdicts(
 def mechanism(
     checkpoints: tuple[Checkpoint, Checkpoint], behaviour: Sequence[BehaviourChange]
 ) -> list[Verdict]:
-    """Whether a refusal mechanism is claimed of each; nothing to say where it is of both.
+    """Verdict on whether each checkpoint has a refusal mechanism; empty if both have.
 
-    Lost, or gained, where one of them refuses nothing harmful and the paired share of refusals says
-    so too: the tests behind an absence have thresholds, and a checkpoint may sit on either side of
-    one by little. Else described.
+    Lost or gained if one refuses nothing harmful and the paired share of refusals agrees, because the
+    tests behind an absence have thresholds that a checkpoint may narrowly miss; otherwise described.
     """
     a, b = checkpoints
     if a.absence is None and b.absence is None:
@@ -83,7 +82,7 @@ def _claim(checkpoint: Checkpoint) -> str:
 
 
 def _absences(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
-    """Each checkpoint's reason, and what is missing for it."""
+    """Each checkpoint's reason for its absence, with its numbers."""
     found = {who: one.absence for who, one in checkpoints.items() if one.absence is not None}
     reasons = [f"{who.capitalize()}: {absence.reason}" for who, absence in found.items()]
     missing = [who for who, absence in found.items() if absence.kind.early]
@@ -168,7 +167,7 @@ def _direction(change: DirectionChange) -> Verdict:
 
 
 def _stabilities(change: DirectionChange) -> str:
-    """What a direction that did not change comes to, on other prompts."""
+    """Cosine of an unchanged direction on other prompts, in words."""
     of = {"parent": change.stability_a, "variant": change.stability_b}
     known = [f"the {name}'s {interval(one)}" for name, one in of.items() if one is not None]
     return f"Resampled, cosine with itself: {', '.join(known)}. " if known else ""
@@ -227,8 +226,8 @@ def _quality(changes: Sequence[QualityChange]) -> Verdict:
 
 
 def kind_of(paired: Paired, down: Change = Change.LOWER, up: Change = Change.HIGHER) -> Change:
-    """A change is named only where the interval of the difference excludes zero and the permutation
-    test agrees: with few prompts that switched, all one way, the bootstrap alone is too sure."""
+    """The direction of change if the interval excludes zero and the permutation test agrees; the
+    bootstrap alone is overconfident if few prompts switched, all one way."""
     if paired.p_value > _LEVEL:
         return Change.UNCHANGED
     if paired.difference.high < 0.0:

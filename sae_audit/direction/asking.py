@@ -1,17 +1,17 @@
-"""Which candidate directions are asked about, and on how many prompts: as few as decide the choice.
+"""Asking about candidate directions, each on as few validation prompts as decide the choice.
 
-The choice is that of asking about all of them on all prompts, always: a candidate is left alone only
-once bounds (`bounds`) say that no answer of the other prompts could make it the one.
+The choice always equals that of asking about every candidate on all prompts: a candidate is dropped only
+once its bounds (`bounds`) show that no further answer could make it the chosen one.
 
-1. Bypass of every candidate on one prompt, or a few. Layers that are cut are not asked about.
-2. The most promising by these, one after the other, is asked about to the end, until one passes.
-3. Every other one is asked whatever will most cheaply show that it is not chosen: a KL that is too
-   large, a score that it does not induce, a bypass above that of the leader. One that looks better
-   than the leader is asked about to the end.
-4. Where none passes, what is said of that is completed: the nearest, the lowest KL, the highest
+1. Ask for the bypass of every candidate outside the cut layers on a few prompts.
+2. Ask about the most promising candidates in full, one after the other, until one passes (the leader).
+3. For every other candidate, ask the cheapest question that shows it is not chosen: KL too large,
+   induced score too low, or bypass above the leader's. A candidate that looks better than the leader is
+   asked about in full.
+4. If none passes, complete what the absence reports: the nearest candidate, the lowest KL, the highest
    induced score, and the front of bypass against KL.
 
-Estimates from the prompts asked so far decide the order alone, never the choice.
+Estimates from the prompts asked so far decide the order only, never the choice.
 """
 
 from collections.abc import Callable
@@ -23,16 +23,16 @@ from sae_audit.direction.bounds import Answers, Candidates
 from sae_audit.direction.standing import Standing
 
 _FIRST_SHARE = 32
-"""One prompt of so many, at least one, is what a number is first tried on."""
+"""Divisor of the number of prompts; a measure is first tried on that share of them, at least one."""
 _PROBE_BELOW = 0.3
-"""Induced scores, not asked about yet, are tried on one prompt if that costs less than this share of
-showing by bypass or KL that a candidate is not chosen."""
+"""Share of the cost of ruling a candidate out by bypass or KL; below it, induced scores not yet asked
+are tried on one prompt."""
 _PROBE_KL_FROM = 5.5
-"""Prompts that showing it would take otherwise, from which KL is tried on one."""
+"""Prompts still needed to rule a candidate out; above this number, KL is tried on one prompt first."""
 
 
 def ask_until_decided(standing: Standing, progress: Callable[[int, int], None]) -> None:
-    """Ask until what `standing.selected()` says is what it would say if all were asked."""
+    """Ask until `standing.selected()` is final, as if every candidate had been asked about in full."""
     n = len(standing.vectors)
     while (open_ := standing.open).any():
         progress(n - int(open_.sum()), n)
@@ -46,7 +46,7 @@ def ask_until_decided(standing: Standing, progress: Callable[[int, int], None]) 
 
 
 def _screen(standing: Standing, chosen: Candidates) -> bool:
-    """Whether there was one that had not been asked about at all."""
+    """Whether any candidate had not been asked about at all; these are asked about now."""
     new = chosen & (standing.bypass.n == 0)
     standing.ask(standing.bypass, new * _first(standing.bypass))
     return bool(new.any())
@@ -78,7 +78,7 @@ def _seems_to_fail(standing: Standing) -> Candidates:
 
 
 def _expected_bypass(standing: Standing, leader: int) -> Float[np.ndarray, " candidate"]:
-    """What the mean over all prompts may come to: the leader's, and the difference so far."""
+    """Estimated mean over all prompts: the leader's mean plus the difference so far."""
     n = standing.bypass.n
     running = np.cumsum(standing.bypass.values[leader]) / np.arange(
         1, standing.bypass.n_prompts + 1
@@ -87,7 +87,7 @@ def _expected_bypass(standing: Standing, leader: int) -> Float[np.ndarray, " can
 
 
 def _go_on(standing: Standing, candidate: int, *, to_the_end: bool) -> None:
-    """The filters first, each asked as far as the other, then the bypass."""
+    """Ask about the filters first, the less asked one before the other, then about bypass."""
     filters = [one for one in (standing.kl, standing.induce) if one.missing[candidate]]
     answers = min(filters, key=lambda one: one.n[candidate], default=standing.bypass)
     n_more = int(answers.missing[candidate])
@@ -99,7 +99,7 @@ def _go_on(standing: Standing, candidate: int, *, to_the_end: bool) -> None:
 def _show_cheaply(
     standing: Standing, open_: Candidates, expected: Float[np.ndarray, " candidate"], leader: int
 ) -> None:
-    """Half of the prompts that will probably show it, of the cheapest kind for each candidate."""
+    """Ask each candidate the cheapest measure, on half of the prompts expected to rule it out."""
     share, limit = standing.share_above, standing.settings.kl_limit
     bound = standing.score_bound
     below = bound - standing.settings.induce_floor
@@ -112,7 +112,7 @@ def _show_cheaply(
     if probe.any():
         standing.ask(standing.induce, probe * _first(standing.induce))
         return
-    # Of the last layer the share is 0, and infinitely many times that is no number.
+    # The last layer's share is 0, and 0 times infinity is not a number.
     added = np.where(np.isfinite(induce), np.nan_to_num(induce) * share, np.inf)
     cheapest = np.minimum(others, added)
     probe = open_ & (standing.kl.n == 0) & (cheapest > _PROBE_KL_FROM)
@@ -134,8 +134,7 @@ def _show_cheaply(
 def _needed(
     answers: Answers, limit: float, mean: Float[np.ndarray, " candidate"]
 ) -> Float[np.ndarray, " candidate"]:
-    """Further prompts until a sum of values of this mean exceeds what all may come to; infinitely
-    many where it would not, or nothing is left to ask."""
+    """Further prompts until a sum of values with this mean exceeds the limit; infinity if none can."""
     with np.errstate(divide="ignore", invalid="ignore"):
         total = np.ceil(answers.n_prompts * limit / mean)
     shows = (mean > limit) & (answers.missing > 0)
@@ -143,7 +142,7 @@ def _needed(
 
 
 def _complete_absence(standing: Standing, deciding: Candidates) -> None:
-    """The likeliest extremes to the end, then all others twice as far as they have been asked."""
+    """Ask about the likeliest extremes in full, then double the prompts asked about all others."""
     if _screen(standing, deciding):
         return
     for answers in (standing.kl, standing.induce):
@@ -162,7 +161,7 @@ def _complete_absence(standing: Standing, deciding: Candidates) -> None:
 
 
 def _argmin(values: Float[np.ndarray, " candidate"], among: Candidates) -> int:
-    """The first of the smallest; one without a value last."""
+    """Index of the smallest value, the first of equals; missing values come last."""
     return int(np.where(among, np.nan_to_num(values, nan=1e9), np.inf).argmin())
 
 

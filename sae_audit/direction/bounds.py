@@ -1,8 +1,7 @@
-"""What is known of candidate directions that have been asked about on some prompts alone.
+"""Bounds on candidates' means over all prompts, from values on the prompts asked so far.
 
-A number that a candidate is judged by is a mean over prompts. Each prompt's own value lies within
-known limits: refusal scores if their readout has a bound, KL because it has a least
-value for each prompt. So some of the values bound the mean of all of them.
+Each prompt's value has known limits: refusal scores if their readout has a bound, KL because it has a
+least value for each prompt. Some of the values therefore bound the mean of all.
 """
 
 from dataclasses import dataclass, field
@@ -11,22 +10,22 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 ROUNDING = 1e-9
-"""Nats by which a bound has to miss a limit: sums in another order differ by less."""
+"""Nats by which a bound must miss a limit; sums in another order differ by less."""
 
 Candidates = Bool[np.ndarray, " candidate"]
 
 
 @dataclass(kw_only=True, eq=False)
 class Answers:
-    """One number of all candidates, asked prompt by prompt, in the same order for each."""
+    """One measure of all candidates, asked prompt by prompt, in the same order for each."""
 
     values: Float[np.ndarray, "candidate prompt"]
-    """Not a number where it was not asked."""
+    """NaN if not asked."""
     least: Float[np.ndarray, " prompt"]
-    """Below which no value can be."""
+    """Lowest possible value on each prompt."""
     most: float
     n: Int[np.ndarray, " candidate"] = field(init=False)
-    """First prompts asked."""
+    """Number of prompts asked so far."""
 
     def __post_init__(self) -> None:
         self.n = np.zeros(len(self.values), int)
@@ -51,7 +50,7 @@ class Answers:
 
     @property
     def low(self) -> Float[np.ndarray, " candidate"]:
-        """The least that the mean over all prompts can come to."""
+        """Lower bound of the mean over all prompts."""
         return self._sums(self.least) / self.n_prompts
 
     @property
@@ -60,20 +59,20 @@ class Answers:
 
     @property
     def so_far(self) -> Float[np.ndarray, " candidate"]:
-        """The mean over the prompts asked; not a number where there are none."""
+        """Mean over the prompts asked; NaN if none was."""
         sums = self._sums(0.0)
         return np.divide(sums, self.n, out=np.full(len(sums), np.nan), where=self.n > 0)
 
     def _sums(
         self, of_others: float | Float[np.ndarray, " prompt"]
     ) -> Float[np.ndarray, " candidate"]:
-        # Infinities of both signs have no sum; that it is not finite is what matters.
+        # Infinities of both signs have no sum; only its not being finite matters.
         with np.errstate(invalid="ignore"):
             return np.where(self._asked, self.values, of_others).sum(axis=1)
 
     @property
     def spoiled(self) -> Candidates:
-        """A value that is not finite: nor is the mean, whatever the others are."""
+        """Candidates with a value that is not finite, so that their mean is not either."""
         return np.asarray((self._asked & ~np.isfinite(self.values)).any(axis=1))
 
     def mean(self, candidate: int) -> float:

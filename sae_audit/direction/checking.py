@@ -1,9 +1,9 @@
-"""The chosen direction on prompts that had no part in choosing it, and how stable it is.
+"""Effects of the chosen direction on audit prompts, which had no part in choosing it, and its stability.
 
-1. Bypass, induce and KL prompt by prompt on audit prompts, with intervals over prompts.
+1. Bypass, induce and KL per audit prompt, with intervals over prompts.
 2. The same for random directions of the same norm.
-3. The direction made again from resampled training prompts, and its cosine with itself; the same of
-   directions between the same prompts with their labels permuted.
+3. Cosine of the direction with itself made again from resampled training prompts; the same for
+   directions made with permuted labels.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,10 +19,10 @@ from sae_audit.vocabulary import EffectOnEach, PromptEffects
 
 _RESAMPLES = 1000
 _ROUNDING = 1e-5
-"""Of a coordinate's mean: a spread that float32 may have made up."""
+"""Share of a coordinate's mean; a smaller spread may be float32 rounding."""
 
 Residuals = Float[np.ndarray, "_ d_model"]
-"""Of prompts of one label."""
+"""Residual stream of prompts of one label."""
 
 
 def random_directions(
@@ -33,21 +33,19 @@ def random_directions(
     n: int,
     seed: int | tuple[int, ...],
 ) -> Float[np.ndarray, "direction d_model"]:
-    """Random directions of this direction's norm and at right angles to it, drawn from a normal
-    distribution with the covariance of the residuals around the mean of their own label.
+    """Random directions of the same norm, at right angles, with the covariance within a label.
 
-    Such a draw is what a difference of means between two arbitrary groups of prompts of one label
-    looks like. A direction drawn evenly from all of space would be the wrong control: nearly all of
-    it lies where the stream does not vary and nothing depends on it, and the rest takes away what
-    is constant in every stream and everything depends on. At right angles, because prompts of one
-    label differ in how strongly they are refused as well: what is controlled for must not be in its
-    own control. The covariance of few prompts is shrunk towards its diagonal, by the share of
-    Ledoit and Wolf (2004), so that it has as many dimensions as there are that vary.
+    Such a draw resembles a difference of means between two arbitrary groups of prompts of one label. An
+    evenly drawn direction would be the wrong control: it lies almost entirely where the residual stream
+    does not vary, and the rest removes what is constant in it. The direction is excluded because prompts
+    of one label also differ in how strongly they are refused, and a control must not hold what it
+    controls for. The covariance is shrunk towards its diagonal by the share of Ledoit and Wolf (2004),
+    so that few prompts still span every dimension that varies.
     """
     pooled = np.concatenate([harmful, harmless])
     centred = np.concatenate([own - own.mean(axis=0) for own in (harmful, harmless)])
     spread = np.sqrt((centred**2).mean(axis=0))
-    # What float32 makes up in a large constant is no spread.
+    # In a large constant, float32 rounding looks like spread.
     spread = np.where(spread > _ROUNDING * np.abs(pooled.mean(axis=0)), spread, 0.0)
     assert (spread > 0.0).any(), "the residuals do not vary within a label"
     scaled = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0.0)
@@ -73,10 +71,10 @@ def direction_check(
     seed: int,
     progress: Callable[[int, int], None],
 ) -> DirectionCheck:
-    """Bypass, induce, KL and stability of a direction, each beside its control.
+    """Bypass, induce, KL and stability of a direction, each with its control.
 
-    `effects` asks about harmful and harmless audit prompts, whose scores without intervention are
-    `clean`; `train` are the residuals whose difference of means the direction is.
+    `effects` asks about the harmful and harmless audit prompts, with `clean` scores without
+    intervention; `direction` is the difference of means of the `train` residuals.
     """
     own = effects(direction, layer=layer)
     progress(1, len(randoms) + 1)
@@ -115,10 +113,10 @@ def direction_check(
 
 
 def stability(harmful: Residuals, harmless: Residuals, *, seed: int) -> Estimate:
-    """Mean cosine of the difference of means with that of resampled prompts, each label apart.
+    """Mean cosine of the difference of means with those of prompts resampled within each label.
 
-    The interval holds the central 95% of the cosines; a resample without a difference points nowhere
-    and counts as 0. 2602.02132 reports .956 to .990.
+    The interval holds the central 95% of the cosines; a resample without a difference counts as 0.
+    2602.02132 reports .956 to .990.
     """
     difference = harmful.mean(axis=0) - harmless.mean(axis=0)
     draws = np.random.default_rng(seed)
@@ -138,11 +136,10 @@ def stability(harmful: Residuals, harmless: Residuals, *, seed: int) -> Estimate
 def stability_under_null(
     harmful: Residuals, harmless: Residuals, *, n: int, seed: int
 ) -> RandomRange:
-    """Stability of differences of means between the same prompts, labels permuted `n` times.
+    """Stability of differences of means between the same prompts with labels permuted `n` times.
 
-    Such a difference is made of nothing but the prompts it was made from, and still some of it comes
-    again when they are resampled: a cosine of about .7 where the stream varies in many dimensions,
-    more or less, by permutation, where it varies along few.
+    It is far above 0, because each difference is resampled from the prompts that made it: about .7 if
+    the residual stream varies in many dimensions, and more variable if it varies in few.
     """
     pooled, draws = np.concatenate([harmful, harmless]), np.random.default_rng(seed)
     permuted = (draws.permutation(pooled) for _ in range(n))

@@ -12,21 +12,21 @@ class Filter:
     """One reason to discard a candidate."""
 
     name: str
-    """What is wrong with a candidate that fails it."""
+    """What is wrong with a candidate that fails."""
     requires: str
-    """What a candidate must satisfy, with the limit in force; empty if it goes without saying."""
+    """Requirement with the limit in force; empty if it is self-evident."""
     fails: Callable[[DirectionEvaluation], bool]
     told: Callable[[DirectionEvaluation], str]
-    """The verdict on a candidate that fails, with its number."""
+    """Verdict on a candidate that fails, with its number."""
 
 
 Filters = Sequence[Filter]
 Order = Callable[[DirectionEvaluation], tuple[float, ...]]
-"""Sorts the better candidate first."""
+"""Sort key; the better candidate comes first."""
 
 
 def is_finite(e: DirectionEvaluation) -> bool:
-    """Whether every number that was asked is."""
+    """Whether every number asked for is finite."""
     asked = (e.bypass, e.induce, e.kl, *e.measures.values())
     return all(math.isfinite(one) for one in asked if one is not None)
 
@@ -40,11 +40,11 @@ FINITE = Filter(
 
 
 def first_cut_layer(n_layers: int, layer_cut: float) -> int:
-    """The lowest layer whose direction is discarded as too close to the unembedding.
+    """Lowest layer whose directions are discarded as too close to the unembedding.
 
     2406.11717 counts directions by the layer that reads them (`resid_pre`) and discards those from
-    `int((1 - layer_cut) * n_layers)` up. Here a direction is read at `resid_post`, which is the next
-    layer's `resid_pre`: `layer + 1` is the number it has there.
+    `int((1 - layer_cut) * n_layers)` up. Here a direction is read at `resid_post`, the next layer's
+    `resid_pre`, so its number there is `layer + 1`.
     """
     # Rounded first: (1 - 0.2) * 10 is 8.000000000000002 in one order and 7.999... in another.
     return int(round((1.0 - layer_cut) * n_layers, 9)) - 1
@@ -74,27 +74,27 @@ def failing(e: DirectionEvaluation, filters: Filters) -> list[Filter]:
 
 
 def judged(e: DirectionEvaluation, filters: Filters) -> DirectionEvaluation:
-    """The evaluation with the filters that discard it."""
+    """The evaluation with the names of the filters that discard it."""
     return replace(e, failed=tuple(one.name for one in failing(e, filters)))
 
 
 def best(
     evaluations: Sequence[DirectionEvaluation], filters: Filters, order: Order
 ) -> DirectionEvaluation | None:
-    """The first in order of those that pass every filter."""
+    """The first candidate in order that passes every filter; None if none does."""
     passing = [e for e in evaluations if not failing(e, filters)]
     return min(passing, key=order, default=None)
 
 
 def none_below(first_cut: int, *, n_tried: int) -> str:
-    """Why none is chosen, if the layer or a number that is not finite discards each."""
+    """Why no candidate is chosen if each is in a cut layer or has a number that is not finite."""
     return f"None of {n_tried} directions is finite and lies below layer {first_cut}."
 
 
 def nearest(
     evaluations: Sequence[DirectionEvaluation], filters: Filters, order: Order, *, reason: str
 ) -> NearestDirection:
-    """The finite candidate that fails fewest filters, the first in order of several."""
+    """The finite candidate that fails the fewest filters; of several, the first in order."""
     finite = [e for e in evaluations if is_finite(e)]
     if not finite:
         return NearestDirection(evaluation=None, failed=(), reason=reason)

@@ -1,4 +1,4 @@
-"""Stage 1: candidates made, one of them chosen, by the methods that the settings name."""
+"""Stage 1: make candidate directions and choose one, by the methods that the settings name."""
 
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.methods import Asked, Means
@@ -17,13 +17,13 @@ def found_direction(
     n_validation: tuple[int, int],
     progress: Asked,
 ) -> Direction | NoDirection:
-    """The candidate direction that is chosen, or how near the nearest comes if none passes the filters.
+    """The chosen direction, or how near the nearest candidate comes if none passes the filters.
 
-    `clean` holds the mean refusal scores (nats) of the harmful and the harmless validation prompts
-    without intervention.
+    `clean` holds the mean refusal scores (nats) of harmful and harmless validation prompts without
+    intervention.
 
     Raises:
-        AuditError: the settings name a method that is not there.
+        AuditError: the settings name an unknown method.
     """
     candidates = estimator(settings)(means)
     choice = selector(settings).choose(candidates, means, effects, settings, progress)

@@ -1,4 +1,4 @@
-"""Choosing among candidates of which each that is not cut is asked about on all prompts."""
+"""Choosing among candidates that are each asked about on all prompts, except those in cut layers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from sae_audit.vocabulary import CandidateEffects
 
 
 def not_cut(candidates: CandidateDirections, n_layers: int, layer_cut: float) -> list[int]:
-    """Candidates that point somewhere and do not lie in the layers that are cut."""
+    """Candidates with a nonzero vector, outside the cut layers."""
     first_cut = first_cut_layer(n_layers, layer_cut)
     lengths = np.linalg.norm(candidates.vectors, axis=1)
     pointing = np.isfinite(lengths) & (lengths > 0.0)
@@ -37,7 +37,7 @@ def not_cut(candidates: CandidateDirections, n_layers: int, layer_cut: float) ->
 def rows(
     candidates: CandidateDirections, some: Sequence[int], n: int
 ) -> tuple[Float[np.ndarray, "row d_model"], list[int]]:
-    """Each of these candidates on each of the first `n` prompts, as `CandidateEffects` is asked."""
+    """One row per candidate in `some` and prompt among the first `n`, for `CandidateEffects`."""
     return np.repeat(candidates.vectors[list(some)], n, axis=0), list(range(n)) * len(some)
 
 
@@ -51,10 +51,10 @@ def choice_in_full(
     *,
     first_cut: int,
 ) -> Choice:
-    """The first in order of the candidates that pass every filter, or how near the nearest came.
+    """The first candidate in order that passes every filter, or how near the nearest came.
 
-    `evaluations` are all that have been asked about; one with a number that is not finite is told of
-    as stopped. Bypass and induce of the one that is shown are asked here, and choose nothing.
+    `evaluations` are all that were asked about; those with a number that is not finite are reported as
+    stopped. Bypass and induce of the candidate shown are asked here and have no part in the choice.
     """
     told = [judged(e, filters) for e in evaluations if is_finite(e)]
     selected = best(told, filters, order)
@@ -91,7 +91,7 @@ def _with_scores(
 def _stopped(
     candidates: CandidateDirections, told: Sequence[DirectionEvaluation], first_cut: int
 ) -> tuple[StoppedDirection, ...]:
-    """All other candidates: too late, or with a number that is not finite."""
+    """All other candidates: in a cut layer, or with a number that is not finite."""
     places = {(e.layer, e.position) for e in told}
     return tuple(
         StoppedDirection(

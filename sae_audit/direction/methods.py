@@ -1,8 +1,8 @@
-"""What a method of finding the refusal direction is.
+"""Interfaces of the methods that find the refusal direction.
 
-An ESTIMATOR turns means of the residual stream into candidate directions and asks the model nothing.
-A SELECTOR chooses one of them by what it does to validation prompts, which are all it can ask about
-(`vocabulary.CandidateQuestions`). Neither knows which of the other it works with.
+An ESTIMATOR turns means of the residual stream into candidate directions and asks the model nothing. A
+SELECTOR chooses one of them by its effects on validation prompts, the only ones it can ask about
+(`vocabulary.CandidateQuestions`). Each works with any of the other.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from sae_audit.findings import (
 from sae_audit.vocabulary import CandidateQuestions
 
 Asked = Callable[[int, int], None]
-"""Is told of how many candidates, of how many, it is settled whether they are chosen."""
+"""Receives the number of candidates settled so far and the number of all."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,14 +40,14 @@ class Means:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CandidateDirections:
-    """Directions to choose among, at most one for each layer and template position."""
+    """Directions to choose among, at most one per layer and template position."""
 
     vectors: Float[np.ndarray, "candidate d_model"]
-    """Not normalised: added as they are."""
+    """Not normalised."""
     layers: tuple[int, ...]
-    """Layer whose `resid_post` each was read at, and is added to."""
+    """Layer whose `resid_post` each direction is read at and added to."""
     positions: tuple[int, ...]
-    """Template position that each was read at; -1 is the prompt's last token."""
+    """Template position at which each direction is read; -1 is the prompt's last token."""
 
     def __post_init__(self) -> None:
         places = list(zip(self.layers, self.positions, strict=True))
@@ -59,21 +59,21 @@ class CandidateDirections:
         return len(self.vectors)
 
     def at(self, place: DirectionEvaluation) -> int:
-        """The number of the candidate that an evaluation is about."""
+        """Index of the candidate that an evaluation is about."""
         places = list(zip(self.layers, self.positions, strict=True))
         return places.index((place.layer, place.position))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Choice:
-    """What a selector hands back: every candidate is in `evaluations` or in `stopped`."""
+    """A selector's result; every candidate is in either `evaluations` or `stopped`."""
 
     selected: DirectionEvaluation | NearestDirection
-    """One of `evaluations`, its bypass and induce known; or how near the nearest came."""
+    """One of `evaluations` with bypass and induce known, or how near the nearest came."""
     evaluations: tuple[DirectionEvaluation, ...]
     """Candidates asked about on all prompts, each with the filters that discard it."""
     stopped: tuple[StoppedDirection, ...]
-    """All others, none of which would have been chosen."""
+    """All others; none of them could have been chosen."""
     selection: DirectionSelection
 
 
@@ -86,7 +86,7 @@ class Estimator(Protocol):
 
 @runtime_checkable
 class Choose(Protocol):
-    """A way to choose one of them."""
+    """A way to choose one of the candidates."""
 
     def __call__(
         self,
@@ -100,35 +100,35 @@ class Choose(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How large a choice is, known before it is made."""
+    """The size of a choice, known before it is made."""
 
     n_layers: int
     n_positions: int
     n_validation: int
-    """Prompts of each label."""
+    """Prompts per label."""
     layer_cut: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What a choice is expected to ask of the model, for `sae-audit plan`."""
+    """Expected number of questions to the model, for `sae-audit plan`."""
 
     forward_passes: float
-    """Of one prompt each, whole or in part."""
+    """Passes of one prompt each, whole or in part."""
     layer_passes: float
     """Decoder layers run on one prompt."""
     edited_layer_passes: float
-    """Of these, with a direction projected out."""
+    """Those of them with a direction projected out."""
     heads: float
-    """Distributions over the vocabulary."""
+    """Distributions over the vocabulary computed."""
     most_forward_passes: float
     assumed: str
-    """What the numbers rest on; empty if they are exact."""
+    """Assumption behind the numbers; empty if they are exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selector:
-    """A way to choose a direction, and what that costs."""
+    """A way to choose a direction, with its price."""
 
     choose: Choose
     price: Callable[[Size], Price]

@@ -1,12 +1,12 @@
-"""Before stage 1: is there refusal to look behind? Clean scores alone answer.
+"""Tests before stage 1, on clean scores alone, that there is refusal to explain.
 
-1. In every split the model must refuse some harmful prompts, and answer some harmless ones: a mean
-   and an interval need two of each.
-2. Its scores must tell harmful from harmless audit prompts beyond chance, by permutation of labels.
-   Without this, prompts "treated as labelled" are chosen by the very score that is then explained,
-   and a direction, candidates and flips follow from any scores that hover around zero.
+1. In every split the model must refuse at least two harmful prompts and answer at least two harmless
+   ones, as a mean and an interval require.
+2. Its scores must separate harmful from harmless audit prompts beyond chance, by permuted labels.
+   Otherwise prompts "treated as labelled" are chosen by the very score to be explained, and a direction,
+   candidates and flips follow from any scores around zero.
 
-Where one of them fails, that is the finding: an absence with its numbers, not an error.
+A failed test is a finding, not an error: an absence with its numbers.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from sae_audit.margins import answers, refuses
 from sae_audit.statistics import auroc, separation_p_value, share
 
 FEWEST = 2
-"""Prompts of a label that a mean, or an interval, needs at the very least."""
+"""Prompts per label; the minimum for a mean or an interval."""
 
 _REMEDIES = {
     AbsenceKind.NO_REFUSAL: "If it does refuse, in words that begin otherwise, name their first "
@@ -45,10 +45,10 @@ def behaviour(scores: Sequence[PromptScore], *, seed: int) -> Behaviour:
 def absence_of_behaviour(
     scores: Sequence[PromptScore], found: Behaviour, *, level: float, n_unheard: int
 ) -> Absence | None:
-    """Why there is nothing to look behind; None where there is.
+    """Why there is no refusal to explain; None if there is.
 
-    `level` is the largest p-value of a separation; `n_unheard` the answers to harmful prompts that
-    were listened to for refusal tokens in vain, 0 where such tokens are known.
+    `level` is the largest p-value accepted as separation; `n_unheard` the number of answers to harmful
+    prompts searched for refusal tokens without finding any, 0 if refusal tokens are known.
     """
     refused = [
         _Count(split=split, n=sum(refuses(s) for s in own), of=len(own))
@@ -94,7 +94,7 @@ def _listed(counts: Sequence[_Count], label: str) -> str:
 
 
 def _by_split(scores: Sequence[PromptScore], label: str) -> dict[str, list[float]]:
-    """Training prompts first."""
+    """Clean scores by split, training prompts first."""
     return {split: _of(scores, split, label) for split in ("train", "validation", "audit")}
 
 

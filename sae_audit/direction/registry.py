@@ -1,8 +1,8 @@
-"""Methods by name: those that come with sae-audit, and those of other installed packages.
+"""Direction methods by name: sae-audit's own and those of other installed packages.
 
-Another package names its own in the entry points `sae_audit.direction_estimators` (an `Estimator`) and
-`sae_audit.direction_selectors` (a `Selector`). What it names is imported once a config asks for it by
-name, and never before: names alone are read from the packages' metadata.
+Other packages declare methods in the entry points `sae_audit.direction_estimators` (an `Estimator`) and
+`sae_audit.direction_selectors` (a `Selector`). They are imported only once a config names them; until
+then only package metadata is read.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def estimator(settings: DirectionSettings) -> Estimator:
     """The estimator that the settings name.
 
     Raises:
-        AuditError: there is none of that name, or a package's cannot be used.
+        AuditError: no estimator has that name, or a package's cannot be used.
     """
     return _named("direction.estimator", settings.estimator, ESTIMATORS, ESTIMATOR_GROUP, Estimator)
 
@@ -33,25 +33,26 @@ def selector(settings: DirectionSettings) -> Selector:
     """The selector that the settings name.
 
     Raises:
-        AuditError: there is none of that name, or a package's cannot be used.
+        AuditError: no selector has that name, or a package's cannot be used.
     """
     return _named("direction.selection", settings.selection, SELECTORS, SELECTOR_GROUP, Selector)
 
 
 def check_methods(settings: DirectionSettings) -> None:
-    """
+    """Check that the methods named by the settings exist and can be used.
+
     Raises:
-        AuditError: the settings name a method that is not there, or cannot be used.
+        AuditError: one does not exist or cannot be used.
     """
     estimator(settings)
     selector(settings)
 
 
 def methods_identity(settings: DirectionSettings) -> list[str]:
-    """Where methods of other packages come from, with their versions; empty if there are none.
+    """Origins and versions of the methods from other packages; empty if all are sae-audit's own.
 
     Raises:
-        AuditError: there is no method of a name.
+        AuditError: no method has a given name.
     """
     asked = (
         ("direction.estimator", settings.estimator, ESTIMATORS, ESTIMATOR_GROUP),
@@ -67,7 +68,7 @@ def _named(setting: str, name: str, own: Mapping[str, Any], group: str, kind: An
         return own[name]
     try:
         found = point.load()
-    # A package may fail in any way while it is imported.
+    # A package may fail in any way during its import.
     except Exception as error:
         raise AuditError(
             f"{setting} {shown(name)} of {_source(point)} cannot be imported: "
@@ -82,7 +83,7 @@ def _named(setting: str, name: str, own: Mapping[str, Any], group: str, kind: An
 
 
 def _entry_point(setting: str, name: str, own: Mapping[str, Any], group: str) -> EntryPoint | None:
-    """The entry point of this name; None for a method of sae-audit itself."""
+    """The entry point of this name; None for sae-audit's own methods."""
     if name in own:
         return None
     others = entry_points(group=group)

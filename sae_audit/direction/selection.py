@@ -1,4 +1,4 @@
-"""The rule of 2406.11717 (appendix C) by which a direction is chosen: by bypass, behind filters."""
+"""Selection rule of 2406.11717 (appendix C): lowest bypass among candidates that pass the filters."""
 
 from collections.abc import Sequence
 
@@ -43,11 +43,10 @@ def select_direction(
     induce_floor: float = 0.0,
     layer_cut: float = 0.2,
 ) -> DirectionEvaluation | NearestDirection:
-    """The candidate with the lowest bypass score among those that pass every filter.
+    """The candidate of lowest bypass among those that pass every filter, or how near the nearest came.
 
-    Discarded: any number that is not finite; layer + 1 >= int((1 - layer_cut) * n_layers), too close
-    to the unembedding; KL above `kl_limit` nats; induce below `induce_floor` nats. If none is left,
-    how near the nearest came.
+    Discarded are candidates with a number that is not finite; `layer + 1 >= int((1 - layer_cut) *
+    n_layers)`, too close to the unembedding; KL above `kl_limit` nats; induce below `induce_floor` nats.
     """
     assert evaluations, "no direction was evaluated"
     filters = filters_by_bypass(
@@ -74,7 +73,7 @@ def induce_of(e: DirectionEvaluation) -> float:
 
 
 def in_order(e: DirectionEvaluation) -> tuple[float, int, int]:
-    """The better candidate first: by bypass, and of equal ones the earlier."""
+    """Sort key: bypass, then layer, then position."""
     return bypass_of(e), e.layer, e.position
 
 
@@ -87,10 +86,10 @@ def nearest_direction(
     kl_limit: float,
     induce_floor: float,
 ) -> NearestDirection:
-    """How near the nearest came of `n_tried` candidates, none of which passes the filters.
+    """How near the nearest of `n_tried` candidates came, if none passes the filters.
 
-    `evaluations` hold those among them that decide it: the one that fails fewest filters, and of the
-    layers that are not cut the lowest KL and the highest induced score.
+    `evaluations` must hold the one that fails the fewest filters and, outside the cut layers, those with
+    the lowest KL and the highest induced score.
     """
     early = [e for e in evaluations if is_finite(e) and e.layer < first_cut]
     if not early:

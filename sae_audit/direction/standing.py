@@ -1,4 +1,4 @@
-"""How candidate directions stand while they are asked about: who leads, and who is out."""
+"""State of the candidate directions while they are asked about: which leads, and which are ruled out."""
 
 from collections.abc import Sequence
 
@@ -25,11 +25,11 @@ from sae_audit.findings import (
 from sae_audit.vocabulary import CandidateEffects
 
 _MOST_KL = 13.816
-"""Nats: the KL's formula gives at most `log((1 + 1e-6) / 1e-6)`."""
+"""Nats; the KL's formula gives at most `log((1 + 1e-6) / 1e-6)`."""
 
 
 class Standing:
-    """Candidates, each from one layer and position, with all that has been answered about them."""
+    """Candidates, each of one layer and position, with all answers so far."""
 
     def __init__(
         self,
@@ -63,17 +63,17 @@ class Standing:
 
     @property
     def early(self) -> Candidates:
-        """Not in the layers that are cut."""
+        """Candidates outside the cut layers."""
         return self.layers < self._first_cut
 
     @property
     def share_above(self) -> Float[np.ndarray, " candidate"]:
-        """Of the layers, those that an addition at the candidate's own runs again."""
+        """Share of the layers that an addition at the candidate's own layer runs again."""
         return (self.n_layers - 1 - self.layers) / self.n_layers
 
     @property
     def spoiled(self) -> Candidates:
-        """A number is not finite: of a direction that points nowhere, all that are to come."""
+        """Candidates with a number that is not finite; a zero vector has no other."""
         found = ~self._pointing
         for answers in self.measures:
             found = found | answers.spoiled
@@ -81,7 +81,7 @@ class Standing:
 
     @property
     def full(self) -> Candidates:
-        """Asked about on all prompts."""
+        """Candidates asked about on all prompts."""
         bypass, induce, kl = (answers.missing == 0 for answers in self.measures)
         return bypass & induce & kl
 
@@ -95,7 +95,7 @@ class Standing:
 
     @property
     def leader(self) -> int | None:
-        """The best of those that are fully asked and pass; only one as good can be chosen instead."""
+        """The best candidate that is fully asked and passes; only an equally good one can replace it."""
         found = self._selected()
         if found is None:
             return None
@@ -104,13 +104,13 @@ class Standing:
 
     @property
     def open(self) -> Candidates:
-        """Not fully asked, and as far as is known the best."""
+        """Candidates not fully asked that may still be the best."""
         found = self.early & ~self.full & ~self.spoiled & ~self.kl_too_large & ~self.not_inducing
         leader = self.leader
         return found if leader is None else found & ~self._behind(self.bypass.mean(leader))
 
     def ask(self, answers: Answers, n_more: Int[np.ndarray, " candidate"]) -> None:
-        """Ask about so many more prompts each; all rows of the question at once."""
+        """Ask about `n_more` further prompts per candidate, all rows of the question at once."""
         n_more = np.minimum(n_more, answers.missing)
         chosen = [(c, answers.n[c] + i) for c in np.flatnonzero(n_more) for i in range(n_more[c])]
         if not chosen:
@@ -127,7 +127,7 @@ class Standing:
         answers.n += n_more
 
     def evaluations(self) -> list[DirectionEvaluation]:
-        """Of the candidates that are fully asked."""
+        """Evaluations of the fully asked candidates."""
         return [
             judged(
                 DirectionEvaluation(
@@ -143,7 +143,7 @@ class Standing:
         ]
 
     def selected(self) -> DirectionEvaluation | NearestDirection:
-        """What is chosen, or how near the nearest came; right once all that decide it are full."""
+        """The chosen candidate, or how near the nearest came; final once all that decide it are full."""
         return self._selected() or nearest_direction(
             self.evaluations(),
             self.filters,
@@ -154,10 +154,10 @@ class Standing:
         )
 
     def decides_absence(self) -> Candidates:
-        """Where none passes: not fully asked, and may yet be part of what is said of that.
+        """Candidates not fully asked that the report of an absence may still need, if none passes.
 
-        That is the nearest; of the layers that are not cut the one of the lowest KL, of the highest
-        induced score, and all that no other one beats in both bypass and KL.
+        These are the nearest and, outside the cut layers, those with the lowest KL, with the highest
+        induced score, and on the front of bypass against KL.
         """
         left = ~self.full & ~self.spoiled
         finite = [one for one in self.evaluations() if is_finite(one)]
@@ -172,7 +172,7 @@ class Standing:
         return left & ((self.early & (part | ~beaten)) | self._may_be_nearest(finite))
 
     def stopped(self) -> list[StoppedDirection]:
-        """Those that are not fully asked, and why not."""
+        """The candidates not fully asked, each with the reason."""
         leader = self.leader
         behind = None if leader is None else self._behind(self.bypass.mean(leader))
         reasons = (
@@ -213,7 +213,7 @@ class Standing:
         return self.bypass.low > bypass + ROUNDING
 
     def _may_be_nearest(self, finite: Sequence[DirectionEvaluation]) -> Candidates:
-        """Fails as few filters as the nearest so far, for all that is known, at as low a bypass."""
+        """Candidates that may fail as few filters as the nearest so far, at as low a bypass."""
         n_failed = (
             (~self.early).astype(int)
             + self.kl_too_large.astype(int)

@@ -1,16 +1,16 @@
-"""Refusal directions behind the refusal direction, one after the other, until nothing is refused.
+"""Successive refusal directions: those still found with the earlier ones projected out.
 
-One direction out of the stream may leave another that does its work (2502.17420 finds several that
-each mediate refusal); a difference of means shows only what is there. So, as in iterative nullspace
-projection (2004.07667), but each step a whole stage 1:
+Projecting one direction out may leave others that each mediate refusal (2502.17420), which a difference
+of means shows only then. As in iterative nullspace projection (2004.07667), but with a whole stage 1 per
+step:
 
-1. Project the directions so far out of the stream everywhere.
-2. If at most a few validation prompts are still refused, stop.
-3. Otherwise the next direction is the difference of means between the training prompts that are
-   still refused and those still answered, chosen on validation prompts as the first was
-   (2406.11717), all of it with the earlier ones out.
-4. On audit prompts, which choose nothing: what is left of refusal, and of harmless answers, beside
-   as many random directions out.
+1. Project the directions found so far out of the residual stream everywhere.
+2. Stop if at most a few validation prompts are still refused.
+3. Otherwise take the difference of means between training prompts still refused and those still
+   answered, chosen on validation prompts as the first was (2406.11717), with the earlier ones projected
+   out.
+4. On audit prompts, which choose nothing, measure remaining refusals and harmless answers, and the same
+   with as many random directions projected out.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,17 +36,17 @@ from sae_audit.statistics import mean, random_range, share
 from sae_audit.vocabulary import Removed
 
 Units = Float[np.ndarray, "direction d_model"]
-"""Directions of length 1 at right angles to each other, in the order in which they were found."""
+"""Unit directions at right angles to each other, in the order found."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Still:
-    """Which prompts the model treats as labelled with the directions so far out."""
+    """Prompts that the model treats as labelled with the directions so far projected out."""
 
     harmful: Bool[np.ndarray, " harmful"]
     harmless: Bool[np.ndarray, " harmless"]
     halfway: float
-    """Between the mean scores of these two kinds of prompts, nats."""
+    """Midpoint between the mean scores of these two kinds of prompts, nats."""
 
     @property
     def enough(self) -> bool:
@@ -55,16 +55,16 @@ class Still:
 
 @dataclass(frozen=True, kw_only=True)
 class Questions:
-    """What the search asks the model; prompts are those that it treats as labelled when whole."""
+    """The search's questions to the model, about prompts that it treats as labelled when unablated."""
 
     prompt_ids: Sequence[str]
-    """Of the harmful audit prompts."""
+    """Ids of the harmful audit prompts."""
     removed: Callable[[str, Units], Removed]
-    """`train`, `validation` or `audit` prompts with directions out."""
+    """Results on `train`, `validation` or `audit` prompts with directions projected out."""
     behind: Callable[[Units, Still, Still], Direction | NoDirection]
-    """Stage 1 with directions out, on the training and validation prompts given."""
+    """Stage 1 with directions projected out, on the given training and validation prompts."""
     randoms: Callable[[int], Float[np.ndarray, "draw d_model"]]
-    """Random directions for the step with so many directions out, one for each draw."""
+    """Random directions, one per draw, for the step with this many directions projected out."""
 
 
 def successive_directions(
@@ -76,8 +76,8 @@ def successive_directions(
     seed: int,
     progress: Callable[[int, int], None],
 ) -> tuple[SuccessiveDirections, Units]:
-    """The directions without which refusal is gone, how many each audit prompt needs; and what was
-    projected out: each direction's part at right angles to those before it, unit."""
+    """The directions whose joint removal stops refusal, with how many each prompt needs, and their unit
+    parts at right angles to the earlier ones."""
     found, units = first, np.zeros((0, len(first.vector)))
     randoms: Float[np.ndarray, "draw direction d_model"] | None = None
     steps: list[DirectionOut] = []
@@ -123,8 +123,8 @@ def successive_directions(
 
 
 def directions_needed(scores: Float[np.ndarray, "direction prompt"]) -> list[int]:
-    """By prompt, how many directions are out when it is first not refused; one more than there are
-    where it always is. `scores[i]`: with i + 1 directions out."""
+    """For each prompt, the smallest number of directions whose removal stops refusal; one more than all
+    if none does. `scores[i]` has i + 1 directions projected out."""
     refused = np.concatenate([refuses(scores), np.zeros((1, scores.shape[1]), bool)])
     return (1 + refused.argmin(axis=0)).tolist()
 
@@ -132,7 +132,7 @@ def directions_needed(scores: Float[np.ndarray, "direction prompt"]) -> list[int
 def _with(
     units: Units, direction: Float[np.ndarray, " d_model"]
 ) -> Float[np.ndarray, "one_more d_model"]:
-    """The units and what of the direction lies at right angles to them."""
+    """The units and the direction's unit part at right angles to them."""
     beside = direction - (units @ direction) @ units
     return np.concatenate([units, beside[None] / np.linalg.norm(beside)])
 
@@ -157,7 +157,7 @@ def _still(left: Removed) -> Still:
 
 @dataclass(frozen=True, kw_only=True)
 class _Control:
-    """The numbers of a step with random directions out."""
+    """Results of a step with random directions projected out."""
 
     refused: RandomRange
     score: RandomRange
@@ -176,7 +176,7 @@ def _control(ask: Questions, randoms: Float[np.ndarray, "draw direction d_model"
 
 
 def _first_control(check: DirectionCheck) -> _Control:
-    """The first step's random directions were tried on the same prompts when the direction was."""
+    """Results of the first step, whose random directions the direction check has already tried."""
     flipped = check.flipped.random
     refused = RandomRange(
         mean=1.0 - flipped.mean,

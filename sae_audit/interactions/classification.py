@@ -1,4 +1,4 @@
-"""Refused or complied as a yes or no: what is left of the pairs where the score's size is not used."""
+"""Classifiers of refusal (yes or no) on masks: the pair weights that remain without the score's size."""
 
 import io
 import warnings
@@ -19,7 +19,7 @@ from sae_audit.statistics import auroc, share
 from sae_audit.vocabulary import FeatureId
 
 _L1 = 1.0
-"""scikit-learn's C, the inverse strength of L1."""
+"""Inverse L1 strength (scikit-learn's C), dimensionless."""
 _RANK = 4
 _ITERATIONS = 120
 _KEPT = 90
@@ -27,12 +27,12 @@ _KEPT = 90
 
 @dataclass(frozen=True, kw_only=True)
 class Classified:
-    """A classifier's pair weights, and what it says of rows it has not seen."""
+    """A classifier's pair weights and its predictions on unseen rows."""
 
     pairs: Pairs
-    """Second differences of its latent score (log-odds, or probits) of refusing."""
+    """Second differences of the latent refusal score, log-odds or probits."""
     latent: Float[np.ndarray, " fresh"]
-    """Larger: refused rather."""
+    """Latent scores of the unseen rows; larger means refusal is likelier."""
 
 
 def logistic_main(
@@ -40,8 +40,7 @@ def logistic_main(
     refused: Bool[np.ndarray, " mask"],
     fresh: Bool[np.ndarray, "fresh player"],
 ) -> Float[np.ndarray, " fresh"]:
-    """Latent scores of `fresh` by L1 logistic regression on +-1 main effects: the reference, what
-    pairs must do better than."""
+    """Latent scores of `fresh` by L1 logistic regression on +-1 main effects, the baseline for pairs."""
     model = _logistic(coded(masks, "plus_minus"), refused)
     return np.asarray(model.decision_function(coded(fresh, "plus_minus")))
 
@@ -51,7 +50,7 @@ def logistic_l1(
     refused: Bool[np.ndarray, " mask"],
     fresh: Bool[np.ndarray, "fresh player"],
 ) -> Classified:
-    """L1 logistic regression on +-1 main effects and pair products; latent scores of `fresh`."""
+    """L1 logistic regression on +-1 main effects and pair products, with latent scores of `fresh`."""
     model = _logistic(pair_products(masks), refused)
     n = masks.shape[1]
     pairs = np.zeros((n, n))
@@ -102,7 +101,7 @@ def classifier_fits(
     *,
     seed: int,
 ) -> tuple[ClassifierFit, ...]:
-    """Every classifier, fitted to the masks that are not apart; empty where a side has one label."""
+    """Every classifier fitted to the masks not held out; empty if either part has only one label."""
     refused = refuses(scores)
     if len(set(refused[apart])) < 2 or len(set(refused[~apart])) < 2:
         return ()

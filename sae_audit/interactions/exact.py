@@ -1,4 +1,4 @@
-"""Pair weights computed from every mask there is."""
+"""Pair weights computed from all 2^n masks."""
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from sae_audit.interactions.pair_model import (
 
 
 def fit_exact(masks: Masks, scores: Scores) -> PairModel:
-    """The pairwise model closest to all 2^n scores; no solver, nothing is estimated.
+    """The pairwise model closest to all 2^n scores, computed without a solver.
 
-    Each pair weight is the second difference `y(ab) - y(a) - y(b) + y()` averaged over all states
-    of the other features: the Banzhaf interaction. That is least squares on all masks, because
-    +-1 products are orthogonal there.
+    Each pair weight is the second difference `y(ab) - y(a) - y(b) + y()` averaged over all states of the
+    other features, the Banzhaf interaction. This is least squares on all masks, because +-1 products are
+    orthogonal there.
     """
     check_design(masks, scores)
     n = masks.shape[1]
@@ -29,8 +29,8 @@ def fit_exact(masks: Masks, scores: Scores) -> PairModel:
 
 
 def explained_exactly(masks: Masks, scores: Scores) -> ExplainedExactly:
-    """Shares of the variance of all 2^n scores by products of +-1 masks, whose squared coefficients
-    add up because they are orthogonal there."""
+    """Shares of the variance of all 2^n scores explained by products of +-1 masks; squared coefficients
+    add up because the products are orthogonal there."""
     n = masks.shape[1]
     coefficients = pair_products(masks).T @ scores / len(masks)
     shares = coefficients**2 / scores.var()

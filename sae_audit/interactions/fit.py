@@ -1,10 +1,10 @@
-"""Stage 3: pairwise interactions of features on one set function (2509.09708, section on FMs).
+"""Stage 3: pairwise interactions of features in one set function (2509.09708, section on FMs).
 
-1. Draw ablation masks, ask their scores, put a quarter apart.
-2. Fit every solver and the linear model; score all on the masks put apart, with intervals over them.
-3. Refit the solver whose weights are reported on all masks: weights with intervals; a lasso on all
-   pair products as a check; the largest weight that shuffled scores give as the chance level.
-4. What pairs leave: error of sampling and of the model, triples; and refusal as a yes or no.
+1. Draw ablation masks, score them, and hold out a quarter.
+2. Fit every solver and the linear model; score all on the held-out masks, with intervals over them.
+3. Refit the reported solver on all masks: weights with intervals, a lasso on all pair products as a
+   check, and the largest weight under shuffled scores as the null.
+4. Describe what pairs do not explain: sampling and model error, triples, and refusal as yes or no.
 """
 
 from collections.abc import Sequence
@@ -34,14 +34,14 @@ from sae_audit.interactions.weights import NEGLIGIBLE, PairWeights, pairs_of, we
 from sae_audit.vocabulary import FeatureId, Score
 
 _CONSTANT = 1e-6
-"""Scores that vary by less, nats, have no interactions to fit."""
+"""Nats; scores that vary by less have no interactions to fit."""
 _EXACT_MASKS = 64
-"""Up to so many masks in all, the pair weights are computed and not fitted."""
+"""Number of masks up to which all are scored and pair weights computed exactly."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
-    """What a fit starts from."""
+    """The measured masks and scores that a fit starts from."""
 
     scope: str
     n_prompts: int
@@ -65,12 +65,12 @@ def interactions(
     n_choosing: int = 0,
     hyperparameters: Hyperparameters | None = None,
 ) -> InteractionGraph:
-    """Fit the interactions of `players` on measured ablation masks.
+    """The interaction graph of `players`, fitted to measured ablation masks.
 
-    `solver` is the one whose weights are reported. `score` is the mean over `n_prompts` prompts.
-    `n_choosing` sets were scored before, to choose the players; they count in the cost.
-    `hyperparameters` of the factorization machines, where given, are not chosen again. Fewer than
-    two players, or scores that do not vary, come back without pairs and with the reason.
+    `solver` is the one whose weights are reported. `score` is the mean over `n_prompts` prompts. The
+    `n_choosing` sets scored to choose the players count in the cost. `hyperparameters` of the
+    factorization machines, if given, are not chosen again. The graph of fewer than two players, or of
+    scores that do not vary, has no pairs and states the reason.
 
     Raises:
         AssertionError: a player twice, or scores of another shape or not finite.
@@ -107,7 +107,7 @@ def interactions(
 
 
 def _nothing_to_fit(scores: Scores, apart: Bool[np.ndarray, " mask"]) -> str:
-    """Why neither a fit nor its R2 exists, though some mask moves the score; empty where both do."""
+    """Why no fit or R2 exists although some mask moves the score; empty if both exist."""
     if float(np.ptp(scores[apart])) < _CONSTANT:
         return "the score does not vary on held-out masks"
     if float(np.ptp(scores[~apart])) < _CONSTANT:
@@ -132,7 +132,7 @@ def _fitted(
         name: solver_fit(name, one, masks[apart], held_out, linear) for name, one in fitted.items()
     }
     r2 = _held_out_r2(measured, fitted, solver, apart, held_out, seed=seed)
-    # The masks kept apart have served: the weights come from all of them.
+    # The held-out masks have served their purpose: weights come from all masks.
     named = SOLVERS[solver](masks, scores, seed=seed, chosen=fitted[solver].chosen)
     weights = _weights(masks, scores, fitted, named, solver, seed=seed, n_shuffles=n_shuffles)
     pairs = pairs_of(measured.players, weights)

@@ -27,10 +27,10 @@ _FOLDS = 3
 def fit_als(
     masks: Masks, scores: Scores, *, seed: int, chosen: Hyperparameters | None = None
 ) -> Fitted:
-    """Fit, with rank, L2 and coding given or chosen by cross-validation.
+    """The fit, with rank, L2 strength and coding given or chosen by cross-validation.
 
-    Rank and coding are chosen by the sampler, which needs no L2 strength for it; the L2 strength,
-    where none (0.0) is given, for them.
+    Rank and coding are chosen by the sampler, which needs no L2 strength; then the L2 strength for them,
+    if none (0.0) is given.
 
     Raises:
         AuditError: fastFM is not installed (it builds on Linux x86-64 only).
@@ -58,7 +58,7 @@ def fit_als(
 def cross_validated(
     masks: Masks, scores: Scores, given: Hyperparameters, *, seed: int
 ) -> Hyperparameters:
-    """The L2 strength with the lowest squared error over three folds; rank and coding as given."""
+    """The given rank and coding with the L2 strength of lowest squared error over three folds."""
     fold = np.random.default_rng(seed).permutation(len(masks)) % _FOLDS
 
     def error(chosen: Hyperparameters) -> float:
@@ -72,7 +72,7 @@ def cross_validated(
 
 
 def installed() -> bool:
-    """Whether fastFM is there: it builds on Linux x86-64 only."""
+    """Whether fastFM is installed; it builds on Linux x86-64 only."""
     try:
         _machine()
     except AuditError:

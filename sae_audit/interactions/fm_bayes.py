@@ -31,15 +31,15 @@ _FOLDS = 3
 def fit_bayes(
     masks: Masks, scores: Scores, *, seed: int, chosen: Hyperparameters | None = None
 ) -> FittedPosterior:
-    """Fit by Gibbs sampling; L2 strengths are sampled too, so none is set.
+    """The fit by Gibbs sampling, which samples the L2 strengths too.
 
-    Rank and coding, where not given, are chosen by cross-validation.
+    Rank and coding, if not given, are chosen by cross-validation.
     """
     check_design(masks, scores)
     chosen = chosen or cross_validated(masks, scores, seed=seed)
     y, mean, deviation = standardised(scores)
     machine = _machine()(rank=chosen.rank, random_seed=seed)
-    # myfm draws a progress bar for every fit, with no option against it.
+    # myfm draws a progress bar for every fit, without an option to disable it.
     with redirect_stderr(io.StringIO()):
         machine.fit(
             csr_matrix(coded(masks, chosen.coding)),
@@ -47,7 +47,7 @@ def fit_bayes(
             n_iter=_ITERATIONS,
             n_kept_samples=_KEPT,
         )
-    # V itself is defined up to a rotation; only V V^T, and so the pair weights, may be averaged.
+    # V is defined only up to a rotation, so average V V^T, the pair weights.
     models = [
         from_factors(sample.w0, np.array(sample.w), np.array(sample.V), chosen.coding)
         for sample in machine.predictor_.samples

@@ -1,4 +1,4 @@
-"""The masks kept apart: R2 of every model on the same resamples of them."""
+"""Held-out masks: R2 of every model on the same resamples of them."""
 
 import numpy as np
 from jaxtyping import Float
@@ -9,14 +9,14 @@ from sae_audit.statistics import between_quantiles
 
 _RESAMPLES = 4000
 _NO_SPREAD = 1e-9
-"""Of all scores' spread: what rounding leaves of a resample's whose scores are all the same."""
+"""Share of all scores' spread; a resample with less has equal scores up to rounding."""
 
 
 class HeldOut:
     """Scores of masks on which nothing was fitted or chosen.
 
-    Masks are drawn independently, so they are the cases of the bootstrap. A resample whose scores are
-    all the same has no R2 and is left out: where few masks move the score there are some.
+    Masks are drawn independently, so they are the bootstrap's cases. Resamples whose scores are all
+    equal have no R2 and are left out; they occur if few masks move the score.
     """
 
     def __init__(self, scores: Scores, *, seed: int) -> None:
@@ -32,11 +32,11 @@ class HeldOut:
         self._spread: Float[np.ndarray, " draw"] = spread[varies]
 
     def r2(self, predicted: Scores) -> Estimate:
-        """Of these predictions, with a percentile bootstrap 95% interval over masks."""
+        """R2 of the predictions, with a percentile bootstrap 95% interval over masks."""
         return self._estimate(r_squared(self._scores, predicted), self._resampled(predicted))
 
     def gain(self, predicted: Scores, reference: Scores) -> Estimate:
-        """R2 of these predictions less that of `reference`, resampled together."""
+        """R2 of the predictions minus that of `reference`, resampled together."""
         value = r_squared(self._scores, predicted) - r_squared(self._scores, reference)
         return self._estimate(value, self._resampled(predicted) - self._resampled(reference))
 

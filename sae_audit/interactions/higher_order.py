@@ -1,4 +1,4 @@
-"""What a pairwise model misses, and what more masks would mend."""
+"""Error that a pairwise model leaves: triples, and the share that more masks would remove."""
 
 from collections.abc import Sequence
 from math import comb
@@ -14,14 +14,14 @@ from sae_audit.vocabulary import FeatureId
 
 _Z = 1.96
 _LEAST = 0.05
-"""Nats below which a triple is left out all the same."""
+"""Nats below which a triple is not reported."""
 _LEVEL = 0.05
-"""Share of graphs without triples in which one of all triples is named."""
+"""Share of graphs without triples in which at least one is reported."""
 
 
 def null_triple_weight(n_players: int, fitted: FittedWalsh) -> float | None:
-    """Absolute third difference, nats, that normal errors of all triples together exceed in one graph
-    of 20 (Sidak); None where there are fewer than three players."""
+    """Absolute third difference (nats) that normal errors of all triples together exceed in one graph of
+    20 (Sidak); None for fewer than three players."""
     n_triples = comb(n_players, 3)
     if n_triples == 0:
         return None
@@ -32,7 +32,7 @@ def null_triple_weight(n_players: int, fitted: FittedWalsh) -> float | None:
 def triples_of(
     players: Sequence[FeatureId], fitted: FittedWalsh, chance: float | None
 ) -> tuple[TripleInteraction, ...]:
-    """The terms of third order that exceed `chance`, of which there is one for three players or more."""
+    """Third-order terms that exceed `chance`, which is None only for fewer than three players."""
     if chance is None:
         return ()
     reach = _Z * _third_difference(fitted.error)
@@ -57,7 +57,7 @@ def triples_of(
 
 
 def _third_difference(coefficient: float) -> float:
-    """z = (s + 1) / 2 in each of three factors: a third difference is eight coefficients."""
+    """Third difference from a coefficient: z = (s + 1) / 2 in each of three factors gives 2^3."""
     return 8.0 * coefficient
 
 
@@ -70,7 +70,7 @@ def fitted_to_half(
     *,
     seed: int,
 ) -> Fitted:
-    """A fit to half of the masks that are not apart."""
+    """A fit to half of the masks not held out."""
     rows = np.random.default_rng([seed, 2]).permutation(np.flatnonzero(~apart))
     half = np.sort(rows[: (len(rows) + 1) // 2])
     return solve(masks[half], scores[half], seed=seed, chosen=chosen)

@@ -1,4 +1,4 @@
-"""Sparse regression on all pair products: the check on the other solvers."""
+"""Sparse regression on all pair products, the check on the other solvers."""
 
 import warnings
 
@@ -19,18 +19,17 @@ from sae_audit.interactions.solver import Fitted, Hyperparameters
 
 _FOLDS = 3
 _SCREENED = 1500
-"""Products that the path runs over; of more, those most correlated with the scores."""
+"""Number of products on the regularization path; of more, those most correlated with the scores."""
 
 
 def fit_lasso(
     masks: Masks, scores: Scores, *, seed: int, chosen: Hyperparameters | None = None
 ) -> Fitted:
-    """Lasso on +-1 main effects and all their pair products.
+    """Lasso on +-1 main effects and all their pair products; deterministic.
 
-    The L1 strength is given as `chosen.l2`, or chosen over three folds. Nothing is random here.
-    Where there are many products, the strength is chosen on those that correlate most with the
-    scores, and the fit is completed: a product left out that breaks the optimum's condition,
-    `|x . residual| <= strength`, is taken in.
+    The L1 strength is given as `chosen.l2`, or chosen over three folds. If there are too many products,
+    it is chosen on those most correlated with the scores, and any product left out that violates the
+    optimality condition `|x . residual| <= strength` is then added.
     """
     del seed
     check_design(masks, scores)
@@ -39,8 +38,8 @@ def fit_lasso(
     active = _most_correlated(terms, y)
     if chosen is None:
         with warnings.catch_warnings():
-            # The smallest strengths stop short: on scores that are mostly noise they would take
-            # most of the time, and seldom win. The one chosen is refitted to its end.
+            # The smallest strengths stop early: on mostly noisy scores they would take most of the
+            # time and seldom win. The chosen one is refitted to convergence.
             warnings.simplefilter("ignore", ConvergenceWarning)
             path = LassoCV(cv=_FOLDS, alphas=40, max_iter=200).fit(terms[:, active], y)
         chosen = Hyperparameters(rank=0, l2=float(path.alpha_), coding="plus_minus")

@@ -1,4 +1,4 @@
-"""Main effects alone: the control, what pairs must add to."""
+"""Main effects alone, the baseline for pairs."""
 
 import numpy as np
 from sklearn.linear_model import RidgeCV
@@ -19,10 +19,9 @@ _L2 = np.logspace(-3, 3, 13)
 def fit_linear(
     masks: Masks, scores: Scores, *, seed: int, chosen: Hyperparameters | None = None
 ) -> Fitted:
-    """Ridge regression on main effects; all pair weights are zero.
+    """Ridge regression on main effects; all pair weights are zero. Deterministic.
 
-    Choosing the L2 strength again costs next to nothing (leave-one-out in closed form), so
-    `chosen` is not used; and nothing is random.
+    `chosen` is not used, since choosing the L2 strength again is cheap (leave-one-out in closed form).
     """
     del seed, chosen
     check_design(masks, scores)

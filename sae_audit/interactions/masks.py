@@ -1,4 +1,4 @@
-"""Which ablation masks are measured."""
+"""Ablation masks to measure."""
 
 import numpy as np
 from jaxtyping import Bool
@@ -7,11 +7,11 @@ from sae_audit.interactions.pair_model import Masks
 
 
 def draw_masks(n_players: int, n_masks: int, seed: int) -> tuple[Masks, str]:
-    """Distinct masks, and the design's name.
+    """Distinct masks and the name of their design.
 
-    `all`: every mask, where there are no more than `n_masks`. `random` otherwise: each feature with
-    probability one half. Then products of different features are uncorrelated, and the average
-    over masks is the one that a Banzhaf weight is defined by.
+    `all`: every mask, if there are at most `n_masks`. `random`: each feature with probability one half,
+    so that products of different features are uncorrelated and the average over masks is that of the
+    Banzhaf weight.
     """
     assert n_players >= 1, n_players
     if n_players < 31 and 2**n_players <= n_masks:
@@ -29,6 +29,6 @@ def _all_masks(n_players: int) -> Masks:
 
 
 def held_out_rows(n_masks: int, seed: int) -> Bool[np.ndarray, " mask"]:
-    """A quarter of the masks, on which nothing is fitted or chosen."""
+    """Selection of the quarter of masks on which nothing is fitted or chosen."""
     order = np.random.default_rng([seed, n_masks]).permutation(n_masks)
     return order < n_masks // 4

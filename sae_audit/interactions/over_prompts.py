@@ -1,4 +1,4 @@
-"""The fits of single prompts together: prompts are the cases, not masks."""
+"""Fits of single prompts summarized with prompts, not masks, as the cases."""
 
 import statistics
 from collections import Counter
@@ -16,7 +16,7 @@ from sae_audit.statistics import mean, median, share
 from sae_audit.vocabulary import FeatureId
 
 _FEWEST = 2
-"""Prompts on which a pair is named, and prompts that an interval over prompts needs."""
+"""Prompts; the minimum on which a pair is named, and for an interval over prompts."""
 _Pair = tuple[FeatureId, FeatureId]
 _Fitted = tuple[PairInteraction, InteractionGraph]
 """A pair of one prompt's fit, and that fit."""
@@ -29,7 +29,7 @@ def over_prompts(
     n_shuffles: int,
     seed: int,
 ) -> InteractionsOverPrompts:
-    """`graphs` of one prompt each, fitted with `n_shuffles`, and their pairs beside the pooled fit's."""
+    """Summary of the `graphs` of single prompts, fitted with `n_shuffles`, and of the pooled fit."""
     fitted = [graph for graph in graphs if graph.fits]
     naming = [any(pair.kind is not PairKind.UNCLEAR for pair in graph.pairs) for graph in fitted]
     return InteractionsOverPrompts(
@@ -42,7 +42,7 @@ def over_prompts(
 
 def _fits(graphs: Sequence[InteractionGraph], seed: int) -> tuple[FitOverPrompts, ...]:
     found: list[FitOverPrompts] = []
-    # Every prompt is fitted by the same solvers: which there are depends on what is installed.
+    # Every prompt is fitted by the same solvers; the installation decides which.
     for same in zip(*(graph.fits for graph in graphs), strict=True):
         (solver,) = {fit.solver for fit in same}
         gains = [fit.gain.value for fit in same if fit.gain is not None]

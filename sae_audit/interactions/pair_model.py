@@ -1,7 +1,7 @@
 """The model all solvers fit, `y(z) = w0 + sum w_i z_i + sum_{i<j} p_ij z_i z_j`, in one coding.
 
-z_i = 1 where feature i is ablated. Solvers may work with s = 2z - 1 and a standardised y; what they
-return is converted, so that weights of all solvers are nats and mean the same.
+z_i = 1 if feature i is ablated. Solvers may work with s = 2z - 1 and a standardised y; their results are
+converted, so that all weights are nats and comparable.
 """
 
 from dataclasses import dataclass
@@ -44,8 +44,8 @@ def from_plus_minus(
 ) -> PairModel:
     """A model in s = 2z - 1, rewritten in z.
 
-    `s_i s_j = 4 z_i z_j - 2 z_i - 2 z_j + 1`: a pair weight counts four times, and moves part of
-    itself into the main effects and the intercept.
+    By `s_i s_j = 4 z_i z_j - 2 z_i - 2 z_j + 1` a pair weight counts four times and moves part of itself
+    into the main effects and the intercept.
     """
     return PairModel(
         intercept=float(intercept - main.sum() + 0.5 * pairs.sum()),
@@ -60,7 +60,7 @@ def from_factors(
     factors: Float[np.ndarray, "player rank"],
     coding: str,
 ) -> PairModel:
-    """A factorization machine's parameters as a pair model: `p_ij = <v_i, v_j>`."""
+    """A factorization machine as a pair model: `p_ij = <v_i, v_j>`."""
     pairs = factors @ factors.T
     np.fill_diagonal(pairs, 0.0)
     if coding == "plus_minus":
@@ -75,7 +75,7 @@ def coded(masks: Masks, coding: str) -> Float[np.ndarray, "mask player"]:
 
 
 def pair_products(masks: Masks) -> Float[np.ndarray, "mask term"]:
-    """+-1 main effects, then the product of every pair, in the order of `np.triu_indices`."""
+    """+-1 main effects, then every pair's product, in the order of `np.triu_indices`."""
     signs = coded(masks, "plus_minus")
     first, second = np.triu_indices(masks.shape[1], k=1)
     return np.column_stack([signs, signs[:, first] * signs[:, second]])
@@ -84,7 +84,7 @@ def pair_products(masks: Masks) -> Float[np.ndarray, "mask term"]:
 def from_products(
     intercept: float, coefficients: Float[np.ndarray, " term"], n_players: int
 ) -> PairModel:
-    """The coefficients of `pair_products` as a pair model."""
+    """The pair model with these coefficients of `pair_products`."""
     pairs = np.zeros((n_players, n_players))
     first, second = np.triu_indices(n_players, k=1)
     pairs[first, second] = pairs[second, first] = coefficients[n_players:]
@@ -92,10 +92,10 @@ def from_products(
 
 
 def standardised(scores: Scores) -> tuple[Scores, float, float]:
-    """Scores with mean 0 and deviation 1, and what undoes that.
+    """Scores with mean 0 and deviation 1, and the mean and deviation that restore them.
 
-    Constant scores come back as zeros: a fold or a resample may hold nothing else where few masks
-    move the score, and the model fitted to it is then that constant.
+    Constant scores come back as zeros: they occur in a fold or resample if few masks move the score, and
+    the model fitted to them is then that constant.
     """
     mean, deviation = float(scores.mean()), float(scores.std())
     if deviation == 0.0:
@@ -104,14 +104,14 @@ def standardised(scores: Scores) -> tuple[Scores, float, float]:
 
 
 def r_squared(scores: Scores, predicted: Scores) -> float:
-    """`1 - sum (y - y_hat)^2 / sum (y - mean y)^2`; below 0 where the mean would do better."""
+    """`1 - sum (y - y_hat)^2 / sum (y - mean y)^2`; negative if the mean predicts better."""
     spread = float(((scores - scores.mean()) ** 2).sum())
     assert spread > 0.0, "R2 of constant scores"
     return 1.0 - float(((scores - predicted) ** 2).sum()) / spread
 
 
 def check_design(masks: Any, scores: Any) -> None:
-    """What no solver may be given: other shapes, or scores that are not finite."""
+    """Assert that shapes match and scores are finite."""
     assert masks.ndim == 2, masks.shape
     assert scores.shape == (len(masks),), (scores.shape, masks.shape)
     assert np.isfinite(scores).all(), "a score is not finite"

@@ -1,4 +1,4 @@
-"""Which features enter an interaction fit: those whose ablation matters most, alone or last."""
+"""Players of an interaction fit: the features whose ablation matters most, alone or last."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ def strongest_players(
 ) -> tuple[list[FeatureId], int]:
     """Up to `max_players` candidates, sorted, and the number of sets scored to choose them.
 
-    A feature's strength is the larger of two absolute effects, nats: of ablating it alone, and of
-    sparing it alone when all candidates are ablated. One that works only behind others shows in
-    the second. Features of `always` go first; those without any effect are left out.
+    A feature's strength is the larger of two absolute effects (nats): of ablating it alone, and of
+    keeping it alone when all other candidates are ablated, which shows features that act only behind
+    others. Features in `always` go first; features without effect are left out.
     """
     whole = frozenset(candidates)
     sets = [frozenset(), whole]

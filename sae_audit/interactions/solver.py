@@ -1,4 +1,4 @@
-"""What every solver of the pairwise model answers to, and what it hands back."""
+"""Interface of the solvers of the pairwise model, and their results."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -12,24 +12,24 @@ from sae_audit.interactions.walsh_terms import Term, products
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """What is fixed before a fit; chosen once, it can be used for many."""
+    """Settings fixed before a fit; chosen once, they can be reused."""
 
     rank: int
-    """Rank of the factorization; 0 where the solver has none."""
+    """Rank of the factorization; 0 if the solver has none."""
     l2: float
-    """On the factors V of standardised scores; main effects get a tenth of it. The lasso's L1
-    strength; 0.0 where the solver samples or chooses it itself."""
+    """L2 strength on the factors V of standardised scores (a tenth of it on main effects), or the
+    lasso's L1 strength; 0.0 if the solver samples or chooses it itself."""
     coding: str
     """Mask coding, `zero_one` or `plus_minus`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """One solver's answer."""
+    """One solver's fit."""
 
     model: PairModel
     chosen: Hyperparameters
-    """What it was fitted with: given back to the solver, it need not choose again."""
+    """Settings it was fitted with; a solver given them does not choose again."""
 
     def predict(self, masks: Masks) -> Scores:
         """Refusal scores of masks, nats."""
@@ -42,13 +42,13 @@ class Fitted:
 
 @dataclass(frozen=True, kw_only=True)
 class FittedPosterior(Fitted):
-    """An answer with its own uncertainty; `model` is the posterior mean."""
+    """A fit with its own uncertainty; `model` is the posterior mean."""
 
     samples: Float[np.ndarray, "sample player player"]
     """Posterior samples of the pair weights, as `pair_weights`."""
 
     def interval(self) -> tuple[Pairs, Pairs]:
-        """Lower and upper end of each pair's central 95%."""
+        """Lower and upper ends of each pair's central 95%."""
         low, high = np.quantile(self.samples, [0.025, 0.975], axis=0)
         return low, high
 
@@ -59,13 +59,13 @@ class FittedWalsh(Fitted):
 
     terms: tuple[Term, ...]
     coefficients: Float[np.ndarray, " term"]
-    """Of the products of s = 2z - 1; a term of order k is a k-th difference divided by 2^k."""
+    """Coefficients of products of s = 2z - 1; a term of order k is a k-th difference divided by 2^k."""
     weights: Pairs
-    """Pair weights, also of pairs that are no term: what the residuals say of them."""
+    """Pair weights, for pairs without a term estimated from the residuals."""
     reach: Pairs
     """Half the width of each weight's 95% interval."""
     fresh: Scores
-    """What is left over of each mask by the model fitted on the other folds, nats."""
+    """Residual of each mask under the model fitted on the other folds, nats."""
 
     def predict(self, masks: Masks) -> Scores:
         return products(coded(masks, "plus_minus"), self.terms) @ self.coefficients
@@ -75,11 +75,11 @@ class FittedWalsh(Fitted):
 
     @property
     def error(self) -> float:
-        """Standard error of any one coefficient, from masks that were not fitted."""
+        """Standard error of any one coefficient, from cross-fitted residuals."""
         return float(np.sqrt((self.fresh**2).mean() / len(self.fresh)))
 
     def interval(self) -> tuple[Pairs, Pairs]:
-        """Lower and upper end of each pair's 95%."""
+        """Lower and upper ends of each pair's 95% interval."""
         return self.weights - self.reach, self.weights + self.reach
 
 
@@ -97,7 +97,7 @@ class Solver(Protocol):
     ) -> Fitted:
         """The fitted model.
 
-        Without `chosen` the solver chooses by cross-validation on these masks. A solver that has
-        nothing to choose, or draws nothing at random, does without `chosen` or `seed`.
+        Without `chosen` the solver chooses by cross-validation on these masks. A solver without
+        hyperparameters or randomness ignores `chosen` or `seed`.
         """
         ...

@@ -1,4 +1,4 @@
-"""All solvers of the pairwise model, fitted to the same masks and held against each other."""
+"""All solvers of the pairwise model, fitted to the same masks and compared."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -25,16 +25,16 @@ SOLVERS: dict[str, Solver] = {
     "lasso": fit_lasso,
     "linear": fit_linear,
 }
-"""In the order of a graph's `fits`."""
+"""Solvers by name, in the order of a graph's `fits`."""
 _FOLDS = 3
 
 
 def fitted_all(
     masks: Masks, scores: Scores, solver: SolverName, *, seed: int, given: Hyperparameters | None
 ) -> dict[str, Fitted]:
-    """Every solver's fit; both factorization machines have one rank and coding.
+    """Every solver's fit; both factorization machines share one rank and coding.
 
-    fastFM is left out where it is not installed, unless it is `solver`.
+    fastFM is left out if it is not installed, unless it is `solver`.
     """
     machine = given or fm_bayes.cross_validated(masks, scores, seed=seed)
     fitted: dict[str, Fitted] = {}
@@ -49,8 +49,7 @@ def fitted_all(
 def solver_fit(
     name: str, fitted: Fitted, masks: Masks, held_out: HeldOut, linear: Scores
 ) -> SolverFit:
-    """How well it predicts these masks, which it has not seen; `linear` is what the linear model
-    predicts of them."""
+    """The solver's quality on unseen masks; `linear` holds the linear model's predictions of them."""
     predicted = fitted.predict(masks)
     return SolverFit(
         solver=name,
@@ -63,11 +62,10 @@ def solver_fit(
 
 
 def best_pairwise(fitted: Mapping[str, Fitted], masks: Masks, scores: Scores, *, seed: int) -> str:
-    """The solver whose pairwise model has the least squared error over three folds of these masks,
-    those that `fitted` was fitted to.
+    """The solver whose pairwise model has the least squared error over three folds of these masks.
 
-    Refits keep each solver's hyperparameters. These were chosen on all of the masks, which may favour
-    a solver that has some; it says nothing of masks kept apart.
+    Refits keep each solver's hyperparameters. These were chosen on all of the masks, which may favour a
+    solver that has some; held-out masks are not affected.
     """
     fold = np.random.default_rng([seed, len(scores)]).permutation(len(scores)) % _FOLDS
 

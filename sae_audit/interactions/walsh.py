@@ -1,13 +1,13 @@
-"""A sparse model in products of +-1 masks of any order, found by pursuit: the default solver.
+"""Default solver: a sparse model in products of +-1 masks of any order, found by pursuit.
 
-1. Least squares on the main effects.
-2. Take in the pairs, and extensions of terms already in, that correlate with what is left over more
-   than chance explains (orthogonal matching pursuit); refit; again, until there is none.
-3. Then groups of players whose products matter together; then any triple. Back to 2.
+1. Fit the main effects by least squares.
+2. Add the pairs, and extensions of terms already in, that correlate with the residuals beyond chance
+   (orthogonal matching pursuit); refit; repeat until there is none.
+3. Then add groups of players whose products matter together, then any triple. Back to 2.
 
-Under masks that take each feature with probability one half all products are orthogonal. So a pair's
-coefficient, four times, is its Banzhaf weight whatever else the model holds (1205.4842, 2310.05191 for
-the sparse case), and terms of higher order serve to take their noise out of it.
+Under masks that take each feature with probability one half all products are orthogonal. So four times a
+pair's coefficient is its Banzhaf weight whatever else the model holds (1205.4842, 2310.05191 for the
+sparse case); terms of higher order only reduce its noise.
 """
 
 import numpy as np
@@ -37,23 +37,23 @@ from sae_audit.interactions.walsh_terms import (
 _FOLDS = 4
 _ROUNDS = 80
 _SHARE = 0.6
-"""Of the masks: so many terms at most."""
+"""Share of the number of masks; the maximum number of terms."""
 _ENOUGH = 1e-3
-"""Of the scores' deviation: what may be left over."""
+"""Share of the scores' deviation; pursuit stops at a smaller residual."""
 _RIDGE = 1e-9
 _AT_ONCE = 0.4
-"""Of the strongest proposal's strength: weaker ones wait, they may be its echo."""
+"""Share of the strongest proposal's strength; weaker ones wait, as they may be its echo."""
 _Z = 1.96
 
 
 def fit_walsh(
     masks: Masks, scores: Scores, *, seed: int, chosen: Hyperparameters | None = None
 ) -> FittedWalsh:
-    """Pursuit on all masks; weights with what is left over put back, intervals by cross-fitting.
+    """Pursuit on all masks; weights include the residuals' part, intervals come from cross-fitting.
 
-    There is nothing to choose. A pair that the model lacks gets the weight that the residuals give
-    it. The intervals' width is the deviation of residuals on folds that were not fitted: whether the
-    model is right or not, it is what one more mask would add to the estimate.
+    It has no hyperparameters. A pair without a term gets its weight from the residuals. The
+    interval's width is the deviation of residuals on folds that were not fitted, which is valid even if
+    the model is wrong.
     """
     del chosen
     check_design(masks, scores)
@@ -72,12 +72,11 @@ def fit_walsh(
 
 
 def null_level(fitted: FittedWalsh, masks: Masks, *, seed: int, n_shuffles: int) -> float:
-    """The largest change of any pair weight over refits with what is left over shuffled, nats.
+    """The largest change of any pair weight over refits with shuffled residuals, nats.
 
-    The model's own predictions stay and its errors on masks that it had not seen move to other masks
-    (ter Braak 1992): so an interaction is not counted as noise of its neighbours, and what pursuit
-    picks up by chance is. A pair without interaction exceeds it in one case of `n_shuffles + 1`,
-    all pairs together.
+    The model's predictions stay while its cross-fitted errors move to other masks (ter Braak 1992):
+    interactions are thus not counted as their neighbours' noise, and terms picked up by chance are.
+    Pairs without interaction exceed it with probability 1 / (n_shuffles + 1), all pairs together.
     """
     assert n_shuffles >= 1, n_shuffles
     random = np.random.default_rng(seed)
@@ -109,7 +108,7 @@ def pursued(signs: Signs, scores: Scores) -> tuple[list[Term], Float[np.ndarray,
 
 
 def cross_fitted_residuals(signs: Signs, scores: Scores, seed: int) -> Scores:
-    """What is left over of each mask by the model fitted on the other folds."""
+    """Residual of each mask under the model fitted on the other folds."""
     fold = np.random.default_rng([seed, len(scores)]).permutation(len(scores)) % _FOLDS
     residual = np.zeros(len(scores))
     for i in range(_FOLDS):
@@ -132,7 +131,7 @@ def _proposals(left: LeftOver, room: int) -> list[Proposal]:
 
 
 class _Growing:
-    """Least squares on a growing list of terms; the products' cross products are kept."""
+    """Least squares on a growing list of terms, keeping their cross products."""
 
     def __init__(self, signs: Signs, scores: Scores) -> None:
         self.signs, self.scores = signs, scores
@@ -150,7 +149,7 @@ class _Growing:
 
     def left_over(self) -> LeftOver:
         n_masks = len(self.scores)
-        # Two masks that never differ in a product would leave the system singular.
+        # Two masks that agree in every product would make the system singular.
         ridged = self.gram + _RIDGE * n_masks * np.eye(len(self.gram))
         coefficients = np.linalg.solve(ridged, self.columns.T @ self.scores)
         residual = self.scores - self.columns @ coefficients
@@ -165,7 +164,7 @@ class _Growing:
 
 
 def _averaged(signs: Signs, values: Scores) -> Pairs:
-    """Mean of `values` times the product of every pair; zero diagonal."""
+    """Mean of `values` times every pair's product; zero diagonal."""
     averaged = (signs * values[:, None]).T @ signs / len(values)
     np.fill_diagonal(averaged, 0.0)
     # A matrix product is symmetric only up to rounding.
@@ -175,7 +174,7 @@ def _averaged(signs: Signs, values: Scores) -> Pairs:
 def _completed_weights(
     signs: Signs, scores: Scores, terms: list[Term], coefficients: Float[np.ndarray, " term"]
 ) -> Pairs:
-    """Those of the model, and for pairs that it lacks what the residuals say of them."""
+    """Pair weights of the model, estimated from the residuals for pairs without a term."""
     residual = scores - products(signs, terms) @ coefficients
     return _pair_weights(terms, coefficients, signs.shape[1]) + 4.0 * _averaged(signs, residual)
 

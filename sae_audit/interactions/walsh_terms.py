@@ -1,8 +1,7 @@
-"""Which products of +-1 masks a sparse model should take in next, judged by what it leaves over.
+"""Proposals of products of +-1 masks to add to a sparse model, judged by its residuals.
 
-A term is the sorted tuple of its players' places: `()` the intercept, `(3,)` a main effect, `(3, 7)`
-a pair. All candidates are judged by one statistic, `|sum residual * product|`, so that one matrix
-product judges thousands of them.
+A term is the sorted tuple of its players' indices: `()` the intercept, `(3,)` a main effect, `(3, 7)` a
+pair. One statistic, `|sum residual * product|`, judges all, so that one matrix product judges thousands.
 """
 
 from collections.abc import Sequence
@@ -17,25 +16,25 @@ Signs = Float[np.ndarray, "mask player"]
 
 MAX_ORDER = 6
 _CLOSED = 8
-"""Players of a group whose every product may enter together: 2^8 terms."""
+"""Players in a group whose every product may enter together (2^8 terms)."""
 
 _TOGETHER = 2.0
-"""What the products of a group must explain at least, in shares of what chance gives as many."""
+"""Multiple of the chance level that the products of a group must explain together."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LeftOver:
-    """A model so far, and what it does not explain."""
+    """A model so far and its residuals."""
 
     signs: Signs
     terms: Sequence[Term]
     coefficients: Float[np.ndarray, " term"]
     residual: Float[np.ndarray, " mask"]
     deviation: float
-    """Of the residual, for the degrees of freedom that are left."""
+    """Deviation of the residuals, corrected for degrees of freedom."""
 
     def least(self, n_candidates: float) -> float:
-        """The statistic that the largest of so many products exceeds only now and then by chance."""
+        """Threshold that the largest statistic of `n_candidates` products seldom exceeds by chance."""
         n_masks = len(self.residual)
         return float(np.sqrt(2.0 * np.log(max(2.0, n_candidates)) * n_masks) * self.deviation)
 
@@ -73,10 +72,10 @@ def pairs_and_extensions(left: LeftOver) -> list[Proposal]:
 
 
 def triples(left: LeftOver) -> list[Proposal]:
-    """Any triple: a vote may have no pair weight and no pair to extend."""
+    """Any triple; a vote may have no pair weight and no pair to extend."""
     known, n = set(left.terms), left.signs.shape[1]
     least = left.least(n**3 / 6)
-    # Half the precision is enough to find them, and takes half the time.
+    # Single precision suffices to find them in half the time.
     signs, residual = left.signs.astype(np.float32), left.residual.astype(np.float32)
     found: list[Proposal] = []
     for i in range(n - 2):
@@ -92,8 +91,8 @@ def triples(left: LeftOver) -> list[Proposal]:
 def closures(left: LeftOver, room: int) -> list[Proposal]:
     """Every missing product of the groups whose missing products together explain something.
 
-    A feature read through a vote or a threshold has many small terms of high order, each below what
-    chance gives and their sum of squares far above it.
+    A feature read through a vote or a threshold has many small terms of high order, each below the
+    chance level while their sum of squares is far above it.
     """
     known, n_masks = set(left.terms), len(left.residual)
     judged: list[tuple[float, list[Term]]] = []
@@ -114,7 +113,7 @@ def closures(left: LeftOver, room: int) -> list[Proposal]:
 
 
 def _groups(left: LeftOver) -> list[list[int]]:
-    """Players tied by terms, the strongest tie first, as far as a group stays small."""
+    """Players tied by terms, the strongest tie first, in groups up to the maximum size."""
     chance = 3.0 * left.deviation / np.sqrt(len(left.residual))
     ties = [
         (abs(float(coefficient)), term)

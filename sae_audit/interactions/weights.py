@@ -1,4 +1,4 @@
-"""The pair weights of one solver: with intervals, chance level, check and kind."""
+"""One solver's pair weights, with intervals, null, check and kind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from sae_audit.vocabulary import FeatureId
 
 _BOOTSTRAPS = 20
 NEGLIGIBLE = 0.05
-"""Nats below which a weight is called unclear however well it is known."""
+"""Nats below which a weight is called unclear, however precise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairWeights:
-    """What is known of every pair's weight, nats."""
+    """Every pair's weight with its evidence, nats."""
 
     pairs: Pairs
     low: Pairs
     high: Pairs
     lasso: Pairs | None
-    """None where weights are computed and there is nothing to check."""
+    """Weights of the lasso; None if weights are computed exactly."""
     null: float
-    """Chance level."""
+    """Largest absolute weight under the null."""
 
 
 def weights_of(
@@ -42,7 +42,7 @@ def weights_of(
     n_shuffles: int,
 ) -> PairWeights:
     """The weights of `named`, which `solve` fitted to these masks."""
-    # Refits keep what was chosen on the real scores: choosing again each time costs too much.
+    # Refits keep the hyperparameters chosen on the real scores, as choosing again costs too much.
     refit = partial(solve, chosen=named.chosen)
     if isinstance(named, FittedWalsh):
         null = max(NEGLIGIBLE, null_level(named, masks, seed=seed, n_shuffles=n_shuffles))
@@ -66,8 +66,8 @@ def _bootstrap(
 ) -> tuple[Pairs, Pairs]:
     """95% interval of each pair weight of a solver without posterior.
 
-    The weight and 1.96 times its deviation over resampled masks either side: so few resamples
-    give a deviation, and no outer quantiles.
+    The weight plus or minus 1.96 times its deviation over resampled masks: these few resamples give a
+    deviation, but no outer quantiles.
     """
     random = np.random.default_rng(seed)
     drawn = [random.integers(0, len(masks), len(masks)) for _ in range(_BOOTSTRAPS)]
@@ -85,13 +85,11 @@ def _null_weight(
     seed: int,
     n_shuffles: int,
 ) -> float:
-    """The largest absolute pair weight that any of `n_shuffles` shuffles gives.
+    """The largest absolute pair weight over `n_shuffles` shuffles.
 
-    Without interactions a fit exceeds it with probability 1 / (n_shuffles + 1).
-
-    What the linear model leaves over is shuffled among the masks (Freedman and Lane 1983), so main
-    effects stay. The refit is by the solver whose weights are judged: another one shrinks noise
-    differently, and its chance level is not theirs.
+    A fit without interactions exceeds it with probability 1 / (n_shuffles + 1). The linear model's
+    residuals are shuffled among the masks (Freedman and Lane 1983), so main effects stay. The refit uses
+    the solver being judged, because each solver shrinks noise differently.
     """
     assert n_shuffles >= 1, n_shuffles
     random = np.random.default_rng(seed)
@@ -129,7 +127,7 @@ def pairs_of(players: Sequence[FeatureId], weights: PairWeights) -> tuple[PairIn
 
 
 def _kind(weight: float, low: float, high: float, lasso: float | None, null: float) -> PairKind:
-    """Named only where interval, chance level and lasso agree."""
+    """The pair's kind; unclear unless interval, null and lasso agree."""
     if abs(weight) <= null or low <= 0.0 <= high:
         return PairKind.UNCLEAR
     if lasso is not None and lasso * weight <= 0.0:

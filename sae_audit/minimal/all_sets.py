@@ -1,16 +1,16 @@
-"""All minimal sets of one prompt, by way of what they leave out.
+"""All minimal sets of one prompt, found through their hitting sets.
 
-Redundant mechanisms have many minimal sets. Where ablating more never restores refusal, they and
-the sets that hit them all determine each other (duality of monotone functions: Fredman and
-Khachiyan 1996), which tells when none is missing:
+Redundant mechanisms have many minimal sets. If ablating more never restores refusal, the minimal sets
+and their minimal hitting sets determine each other (duality of monotone functions: Fredman and Khachiyan
+1996), which shows when the list is complete:
 
-1. Take the minimal hitting sets of the minimal sets found so far. All candidates but one of those is
-   a largest set that ablates none of the found sets whole.
-2. If it refuses, this hitting set is settled: what is left holds no minimal set.
-3. If it flips, search it: a minimal set not found before. Certify it, and go back to 1.
-4. When every minimal hitting set is settled, the list is complete: a further minimal set M would
-   leave out a feature of each found one, so its complement would hold a settled hitting set, and M
-   would lie in a set that refuses.
+1. Take the minimal hitting sets of the minimal sets found so far. The complement of one is a largest set
+   that ablates no found set whole.
+2. If the complement refuses, the hitting set is settled: the complement holds no minimal set.
+3. If it flips, search it for a new minimal set. Certify that, and go back to 1.
+4. The list is complete once every minimal hitting set is settled: the complement of a further minimal
+   set M would hit all found ones and so hold a settled hitting set, and M would lie in a set that
+   refuses.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 def minimal_set_family(
     first: MinimalSet, order: Sequence[FeatureId], settings: MinimalSettings
 ) -> Asking[MinimalSetFamily]:
-    """Every minimal set of a prompt, or as many as `settings.more_sets_budget` scored sets find.
+    """Every minimal set of a prompt, or those found within `settings.more_sets_budget` scored sets.
 
     `first` is the prompt's own, certified; `order` holds all candidates, the likeliest first.
     """
@@ -71,11 +71,11 @@ def minimal_set_family(
 
 
 class _BudgetSpentError(Exception):
-    """The next round would score more sets than may be scored."""
+    """The next round would exceed the budget of scored sets."""
 
 
 class _Known:
-    """What has been asked of one prompt; each set is asked for once, and counts once."""
+    """Answers so far for one prompt; each set is asked for, and counted, once."""
 
     def __init__(self, first: MinimalSet, everything: FeatureSet, *, budget: int) -> None:
         whole = frozenset(first.features)
@@ -88,7 +88,7 @@ class _Known:
         }
 
     def unsettled(self, sets: Sequence[FeatureSet]) -> list[FeatureSet]:
-        """Those not known to refuse."""
+        """The sets not known to refuse."""
         return [one for one in sets if one not in self._scores or answers(self._scores[one])]
 
     def asked(self, sets: Sequence[FeatureSet]) -> Asking[Scores]:
@@ -102,7 +102,7 @@ class _Known:
         return np.array([self._scores[one] for one in sets])
 
     def result_of(self, asking: Asking[T]) -> Asking[T]:
-        """The result of a search whose questions are answered from what is known, else asked."""
+        """The result of a search, its questions answered from known scores or else asked."""
         try:
             sets = next(asking)
             while True:
@@ -111,7 +111,7 @@ class _Known:
             return end.value
 
     def contradict_monotony(self) -> bool:
-        """Whether some set refuses although a part of it flips."""
+        """Whether some set refuses although a subset of it flips."""
         flip = [one for one, score in self._scores.items() if answers(score)]
         refuse = [one for one, score in self._scores.items() if not answers(score)]
         return any(part < whole for part in flip for whole in refuse)

@@ -1,7 +1,7 @@
-"""Searches that ask in rounds, so that many of them can be answered together.
+"""Searches that ask in rounds, so that many of them share batches.
 
-A search is a generator: it yields the sets it wants scored next and is sent their scores. It never
-sees a model, and does not know whether its round shared a batch with those of other prompts.
+A search is a generator that yields the sets to score next and is sent their scores; it never sees a
+model or other prompts.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -20,7 +20,7 @@ Scores = Float[np.ndarray, " set"]
 Asking = Generator[Sequence[FeatureSet], Scores, T]
 """Yields feature sets, receives their refusal scores (nats), returns a result."""
 AskingScales = Generator[Sequence[Scaled], Scores, T]
-"""The same for sets that are ablated by a scale each."""
+"""The same for sets that are each ablated by a scale."""
 
 
 def answered(asking: Asking[T], score: Score) -> tuple[T, int]:
@@ -42,10 +42,9 @@ def answered_together(
     done: Callable[[K, T], None],
     asked: Callable[[Mapping[K, int]], None] = lambda _: None,
 ) -> None:
-    """The same for many searches in step: one call of `score` answers a round of all of them.
+    """Answer many searches in step: each call of `score` answers one round of all of them.
 
-    `done` is told each result as soon as it is there, `asked` after every round how many of its
-    sets belonged to which search.
+    `done` receives each result once it is there, `asked` each search's number of sets after every round.
     """
     waiting: dict[K, Sequence[Q]] = {}
     for key, asking in askings.items():

@@ -1,8 +1,8 @@
 """Minimal sets by delta debugging (Zeller and Hildebrandt 2002, algorithm ddmin).
 
-Cut the set into n parts. If a part alone still flips, go on with it; if the set less one part
-does, go on with that; else cut finer, until every part is a single feature. Both kinds of question
-of one round are asked together. Needs no order and no monotone effects; at worst quadratic.
+Cut the set into n parts. If a part alone still flips, go on with it; if the set without one part does,
+go on with that; else cut finer, down to single features. Both kinds of question of a round are asked
+together. Needs no order and no monotone effects; at worst quadratic.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 
 
 def delta_debug(order: Sequence[FeatureId]) -> Asking[FeatureSet]:
-    """A set that flips and from which no single feature can be spared."""
+    """A set that flips and stops flipping if any single feature is kept."""
     left, n_parts = list(order), 2
     while len(left) > 1:
         parts = _parts(left, min(n_parts, len(left)))

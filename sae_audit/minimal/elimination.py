@@ -1,9 +1,8 @@
-"""Sequential elimination, asked in batches.
+"""Backward elimination, asked in batches.
 
-Backward elimination tries to spare one feature after the other, each time from what is left. Asked
-one by one that is a pass per feature. Here the next few tries are asked in one batch, as if each
-before had succeeded; the answers up to the first failure are exactly those of the sequential
-procedure, the rest is thrown away.
+Features are tried one after the other, each time removing one from the remaining set. A batch asks the
+next few tries as if each before had succeeded; the answers up to the first failure equal those of the
+sequential procedure, and the rest is discarded.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,13 +14,13 @@ from sae_audit.minimal.asking import Asking
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 Spares = Callable[[float, float], bool]
-"""Whether a feature may go, from the score before and the score after sparing it."""
+"""Whether a feature may go, given the scores before and after."""
 
 
 def eliminate(
     features: Sequence[FeatureId], spares: Spares, *, patience: int
 ) -> Asking[FeatureSet]:
-    """What is left once every feature that can be spared, tried in order, has gone.
+    """The features that remain after each, tried in order, is removed if it can be.
 
     `patience` bounds a batch; it changes the cost, never the answer.
     """
@@ -41,10 +40,9 @@ def eliminate(
 
 
 def eliminate_until_minimal(kept: FeatureSet, *, patience: int) -> Asking[FeatureSet]:
-    """Backward elimination in order of rising effect, until a whole round spares none.
+    """The set left by backward elimination by rising effect, repeated until a round removes none.
 
-    One round is not enough: where effects are not monotone, a feature needed early can be spared
-    once others have gone.
+    If effects are not monotone, a feature needed early may be removable once others have gone.
     """
     while True:
         features = sorted(kept)

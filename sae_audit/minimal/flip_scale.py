@@ -1,13 +1,12 @@
-"""The smallest scale at which an ablation flips a prompt.
+"""The smallest ablation scale that flips a prompt.
 
     x <- x - scale * sum_i (f_i(x) - clamp_i) d_i
 
-1. Score evenly spaced scales. The first that flips, and the one before it, are a bracket.
-2. Score its middle, keep the half in which refusal ends, until the bracket is no wider than the
-   tolerance.
+1. Score evenly spaced scales. The first that flips and the one before it form a bracket.
+2. Bisect the bracket towards the point at which refusal ends, until it is within the tolerance.
 
-A grid first, since scores need not fall with the scale: bisection alone would find some place where
-refusal ends, and not the first. A flip between two grid scales that has come and gone is not seen.
+The grid comes first because scores need not fall with the scale: bisection alone could miss the first
+end of refusal. A flip that comes and goes between two grid scales is missed.
 """
 
 import numpy as np
@@ -22,10 +21,10 @@ from sae_audit.vocabulary import FeatureSet, Scaled
 def flip_scale(
     found: MinimalSet, candidates: FeatureSet, settings: AblationScaleSettings
 ) -> AskingScales[FlipScale]:
-    """The smallest scale that flips a prompt: of its minimal set, or else of all candidates.
+    """The smallest ablation scale that flips a prompt, of its minimal set or else of all candidates.
 
-    The minimal set's scale lies between none and the whole ablation, whose score is known from
-    `found`. A prompt that no set flips is overshot with all candidates, up to `settings.limit`.
+    For a minimal set it lies between 0 and 1, and the score at 1 is known from `found`. If no set flips
+    the prompt, all candidates are ablated by scales above 1, up to `settings.limit`.
     """
     assert settings.grid > 0, settings
     if found.flipped:
@@ -36,7 +35,7 @@ def flip_scale(
         ablated, features = "candidates", candidates
         scored = {1.0: found.candidates_score}
         low, high = 1.0, settings.limit
-    # Ablation scale 0 is asked for as well: where the error term is dropped it is not the clean run.
+    # Scale 0 is asked too: without the error term it differs from the clean run.
     grid = {0.0, *map(float, np.linspace(low, high, settings.grid + 1))}
     scales = sorted(grid - scored.keys())
     while scales := scales or _middle(scored, settings.tolerance):
@@ -59,7 +58,7 @@ def _first_flip(scored: dict[float, float]) -> float | None:
 
 
 def _middle(scored: dict[float, float], tolerance: float) -> list[float]:
-    """The scale to score next: the middle of the bracket, where there is one, until it is narrow."""
+    """The middle of the bracket, to score next; empty without a bracket wider than the tolerance."""
     flips = _first_flip(scored)
     if not flips:
         return []

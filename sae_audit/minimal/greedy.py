@@ -1,9 +1,9 @@
-"""The paper's search: filter by relative change, then eliminate (2509.09708, "greedy filtering").
+"""Greedy filtering (2509.09708): filter by relative change, then eliminate.
 
-1. Filter: from the unlikeliest feature on, spare each one whose sparing changes the refusal
-   probability by less than the share tau, and leaves the prompt flipped.
-2. Eliminate: in order of rising effect, spare each feature without which the prompt stays flipped;
-   again until a whole round spares none.
+1. Filter: from the unlikeliest feature on, remove each whose removal changes the refusal probability by
+   less than the share tau and leaves the prompt flipped.
+2. Eliminate: in order of rising effect, remove each feature without which the prompt stays flipped;
+   repeat until a round removes none.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def filter_greedily(order: Sequence[FeatureId], *, tau: float, patience: int) ->
 def _hardly_changes(tau: float):
     def spares(before: float, after: float) -> bool:
         p_before, p_after = _probability(before), _probability(after)
-        # Many drops below tau can add up to a prompt that refuses again; none may do that.
+        # Many drops below tau could add up to a refusal; none may do that.
         return answers(after) and abs(p_after - p_before) < tau * p_before
 
     return spares

@@ -1,7 +1,7 @@
 """Minimal hitting sets of a growing family of sets (Berge 1989, multiplication of edges).
 
-A hitting set shares a feature with every set of the family; a minimal one can spare none of its own.
-Ablate all candidates but a hitting set, and none of the family's sets is ablated whole.
+A hitting set shares a feature with every set of the family; a minimal one needs each of its own.
+Ablating all candidates except a hitting set ablates no set of the family whole.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ class HittingSets:
     family: tuple[FeatureSet, ...]
     minimal: tuple[FeatureSet, ...]
     whole: bool
-    """Whether these are all: none was left out to save memory."""
+    """Whether `minimal` is complete, none left out to save memory."""
 
     def and_of(self, added: FeatureSet, *, at_most: int) -> "HittingSets":
-        """The same for the family with one more set, which is not empty.
+        """The hitting sets of the family with one more, nonempty set.
 
         Their number can grow exponentially with the family: only the `at_most` smallest are kept.
         """
@@ -39,7 +39,7 @@ class HittingSets:
 
 
 NO_SETS = HittingSets(family=(), minimal=(frozenset(),), whole=True)
-"""Of an empty family: nothing needs to be hit."""
+"""Hitting sets of an empty family."""
 
 
 def _spares_none(hitting: FeatureSet, family: Sequence[FeatureSet]) -> bool:

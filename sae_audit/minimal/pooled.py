@@ -1,10 +1,10 @@
-"""One set for many prompts: built on some, tried on others.
+"""One set for many prompts, built on some and tried on others.
 
-1. Rank features by how many building prompts' minimal sets hold them.
-2. Take the shortest head of the ranking that flips as many building prompts as all of it.
-3. Eliminate backward every feature without which as many are still flipped; certify, and where
-   a feature can be spared after all, because effects are not monotone, eliminate again.
-4. Try the set on the prompts kept apart.
+1. Rank features by the number of building prompts whose minimal sets hold them.
+2. Take the shortest head of the ranking that flips as many building prompts as the whole.
+3. Eliminate backward every feature without which as many stay flipped; certify, and eliminate again if a
+   feature turns out removable because effects are not monotone.
+4. Try the set on held-out prompts.
 """
 
 from collections import Counter
@@ -30,10 +30,10 @@ def pooled_set(
     held_out: Sequence[str],
     patience: int,
 ) -> PooledSet:
-    """The pooled minimal set of the prompts `built_on`, and its share of flips `held_out`.
+    """The pooled minimal set of the prompts `built_on`, with its share of `held_out` prompts flipped.
 
-    `scores` holds each prompt's set function by prompt id. At least one prompt of `built_on` must
-    have been flipped.
+    `scores` holds each prompt's set function by prompt id. At least one prompt of `built_on` must have
+    been flipped.
     """
     assert held_out, "no prompts kept apart"
     building = [scores[prompt_id] for prompt_id in built_on]
@@ -70,12 +70,11 @@ def pooled_set(
 class _Certified:
     features: FeatureSet
     n_flipped: Scores
-    """Building prompts flipped by the set, then by the set less each feature in order."""
+    """Building prompts flipped by the set, then by the set without each feature in order."""
 
 
 def _certified(head: Sequence[FeatureId], target: float, *, patience: int) -> Asking[_Certified]:
-    """What is left of `head` while `target` building prompts stay flipped, with the proof that
-    nothing more can go."""
+    """The subset of `head` that keeps `target` building prompts flipped, with proof of minimality."""
     features = frozenset(head)
     order = head[::-1]
     while True:

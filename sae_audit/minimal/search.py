@@ -1,10 +1,10 @@
-"""A certified minimal set for one prompt, by whichever search (2509.09708; 1-minimality ours).
+"""A certified minimal set for one prompt, by any of the searches (2509.09708; 1-minimality ours).
 
 1. Ablate every candidate. If the prompt still refuses, no subset is claimed to flip it.
-2. Search: a set that flips.
-3. Certificate: the score of the set, and of the set less each single feature. A search whose
-   result still holds a feature that can be spared is finished by elimination, and certified again.
-4. Where candidates come in several orders, the same for each; the smallest set is kept.
+2. Search for a set that flips.
+3. Certify: score the set, and the set without each single feature. If a feature can be removed, finish
+   by elimination and certify again.
+4. Repeat for each order of the candidates, and keep the smallest set.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ def minimal_set(
 ) -> Asking[MinimalSet]:
     """The minimal set of one prompt, with its certificate.
 
-    Each of `orders` holds all candidates, the likeliest first. A prompt that all of them together
-    do not flip comes back without features and with the reason.
+    Each of `orders` holds all candidates, the likeliest first. If all of them together do not flip the
+    prompt, the set is empty and states the reason.
     """
     candidates = frozenset(orders[0])
     assert candidates, "no candidates"
@@ -68,13 +68,13 @@ def minimal_set(
 
 @dataclass(frozen=True, kw_only=True)
 class Certified:
-    """What a search found, and what the certificate left of it."""
+    """A search's result and the certified set made from it."""
 
     features: FeatureSet
     found: FeatureSet
-    """What the search returned."""
+    """The set that the search returned."""
     scores: Scores
-    """Of the set, then of the set less each feature in order; nats."""
+    """Scores of the set, then of the set without each feature in order; nats."""
 
     @property
     def score_without(self) -> dict[FeatureId, float]:

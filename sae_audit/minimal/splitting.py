@@ -1,10 +1,9 @@
 """Minimal sets by binary splitting: m features of n in O(m log n) questions.
 
-The features stand in an order, the likeliest first. Where ablating more never restores refusal,
-the last feature of the shortest flipping head is needed, whatever else is chosen from the head. So
-it is kept, and the search goes on in the head before it, until what is kept flips by itself. Each
-head is found by asking for heads of length 1, 2, 4, ... and then for lengths in between, a round of
-them at a time.
+The features are ordered, the likeliest first. If ablating more never restores refusal, the last feature
+of the shortest flipping head is needed by every set taken from the head. It is kept, and the search goes
+on in the head before it, until the kept features flip alone. Heads are found by asking for lengths 1, 2,
+4, ... and then for lengths in between, a round at a time.
 """
 
 from collections.abc import Sequence
@@ -19,8 +18,8 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 def split(order: Sequence[FeatureId], *, patience: int) -> Asking[FeatureSet]:
     """A set that flips, from features that all together flip.
 
-    `patience` bounds a round. Where effects are not monotone the set still flips, and may hold
-    features that can be spared.
+    `patience` bounds a round. If effects are not monotone the set still flips, but may hold features
+    that can be removed.
     """
     kept: FeatureSet = frozenset()
     rest = list(order)
@@ -35,7 +34,7 @@ def split(order: Sequence[FeatureId], *, patience: int) -> Asking[FeatureSet]:
 def _shortest_flipping_head(
     kept: FeatureSet, order: Sequence[FeatureId], patience: int
 ) -> Asking[int]:
-    """Length of the shortest head of `order` that flips together with `kept`; all of it does."""
+    """Length of the shortest head of `order` that flips together with `kept`; the whole must flip."""
     too_short, flips = -1, len(order)
     lengths = _doubling(len(order)) if len(order) > patience else list(range(len(order)))
     while lengths:

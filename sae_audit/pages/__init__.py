@@ -1,1 +1,1 @@
-"""What every page the project writes has in common: style, charts, wording."""
+"""Style, charts and wording shared by every page the project writes."""

@@ -1,4 +1,4 @@
-"""What all figures share: colours, type, and how a figure becomes part of the page."""
+"""Colours, type and JSON shared by all figures."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from sae_audit.untrusted import printable
 
-# Okabe and Ito's palette: told apart with any colour vision, on white and on black.
+# Okabe and Ito's palette, distinguishable with any colour vision, on white and on black.
 HARMFUL = "#D55E00"
 HARMLESS = "#0072B2"
 OWN = "#009E73"
@@ -30,7 +30,7 @@ _GRID = "rgba(128,138,150,0.25)"
 
 
 def styled(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.Figure:
-    """The page's look: transparent, so that it sits on light and on dark."""
+    """The figure in the page's look, transparent to fit light and dark."""
     figure.update_layout(
         height=height,
         margin={"l": 60, "r": 20, "t": 34, "b": 52},
@@ -51,14 +51,14 @@ def styled(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.Fi
 
 
 def as_json(figure: go.Figure) -> str:
-    """The figure as data for plotly.js, safe inside a script element."""
+    """The figure as plotly.js data, safe inside a script element."""
     payload: dict[str, Any] = json.loads(figure.to_json() or "{}")
     payload["layout"].pop("template", None)
     return json.dumps(_printable(payload), sort_keys=True).replace("<", "\\u003c")
 
 
 def _printable(payload: Any) -> Any:
-    """The same data, its texts without characters that turn or hide the text around them."""
+    """The data without text characters that reorder or hide the text around them."""
     if isinstance(payload, str):
         return printable(payload)
     if isinstance(payload, list):

@@ -1,4 +1,4 @@
-"""From a template and figures to one self-contained HTML file."""
+"""A self-contained HTML file from a template and figures."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -14,7 +14,7 @@ from sae_audit.untrusted import printable
 
 
 def document(package: str, template: str, figures: Mapping[str, go.Figure], **values: Any) -> str:
-    """Render `template` of `package` with everything inlined; it loads nothing from anywhere.
+    """HTML of `template` in `package`, with everything inlined; it loads nothing.
 
     A figure named `x` is drawn into the element with id `figure-x`.
     """
@@ -43,5 +43,5 @@ def document(package: str, template: str, figures: Mapping[str, go.Figure], **va
 
 
 def _printable(value: object) -> object:
-    """What a record says, without characters that turn or hide the text around them."""
+    """The record's text without characters that reorder or hide the text around them."""
     return printable(value) if type(value) is str else value

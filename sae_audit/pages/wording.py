@@ -1,4 +1,4 @@
-"""Numbers as a reader sees them, always with their interval."""
+"""Numbers in words, always with their interval."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ ABSENCES = {
     AbsenceKind.NO_FLIP: "no flip",
     AbsenceKind.NOT_BEYOND_NULL: "flips not beyond chance",
 }
-"""What a reader calls each absence of a mechanism."""
+"""Wording of each absence of a mechanism."""
 
 SEARCHES = {
     "splitting": "binary splitting",
@@ -21,13 +21,13 @@ SEARCHES = {
     "greedy": "greedy filtering and elimination",
     "elimination": "backward elimination",
 }
-"""What a reader calls each search for minimal sets."""
+"""Wording of each search for minimal sets."""
 NO_VALUE = "\N{EN DASH}"
-"""In a cell of a table."""
+"""Text of an empty table cell."""
 
 
 def percent(value: float) -> str:
-    # As a whole number, or what rounds to nothing from below would read "-0%".
+    # A whole number, so that a small negative value does not read "-0%".
     return f"{round(100.0 * value)}%"
 
 
@@ -40,7 +40,7 @@ def _plain(value: float) -> str:
 
 
 def interval(estimate: Estimate, number: Callable[[float], str] = _plain) -> str:
-    """`95% [83%, 99%]`; `95% (all cases alike)` where there is no interval."""
+    """`95% [83%, 99%]`; `95% (all cases alike)` if there is no interval."""
     if estimate.method.startswith(NO_INTERVAL):
         return f"{number(estimate.value)} ({estimate.method.removeprefix(NO_INTERVAL)})"
     low, high = number(estimate.low), number(estimate.high)
@@ -57,7 +57,7 @@ def of(n: int, total: int) -> str:
 
 
 def share_of(n: int, total: int) -> str:
-    """`39 of 40 (98% [87%, 100%])`, or the bare count where there is no case."""
+    """`39 of 40 (98% [87%, 100%])`, or the bare count if there is no case."""
     return f"{of(n, total)} ({interval(share(n, total), percent)})" if total else of(n, total)
 
 

@@ -1,4 +1,4 @@
-"""Marks that several figures of the report share."""
+"""Marks shared by several figures of the report."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,26 +11,26 @@ from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, SET_COLOURS, SET_LA
 LABEL_COLOURS = {"harmful": HARMFUL, "harmless": HARMLESS}
 LABEL_SYMBOLS = {"harmful": "circle", "harmless": "diamond"}
 _BAR = "#66717F"
-"""Of error bars: seen on white, on black, and on every bar."""
+"""Colour of error bars, visible on white, on black, and on every bar."""
 
 
 def unlegended(figure: go.Figure) -> go.Figure:
-    """Without the room that a legend above the figure takes."""
+    """The figure without the space for a legend above it."""
     return figure.update_layout(margin={"t": 8})
 
 
 def layer_ticks(layers: Sequence[int]) -> dict[str, Any]:
-    """A tick at each layer, or at so many as can be read."""
+    """A tick at each layer, or at as many as are readable."""
     return {"tick0": 0, "dtick": 1 + (max(layers) - min(layers)) // 16}
 
 
 def plain(text: object) -> str:
-    """A text that plotly shows as it is: plotly reads `<a href=...>` and `<b>` in labels."""
+    """The text as plotly must show it: plotly reads `<a href=...>` and `<b>` in labels."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def zero_line(figure: go.Figure, *, vertical: bool = True) -> None:
-    """Where the refusal score changes sign: on one side the model refuses, on the other not."""
+    """Draw the line at which the refusal score changes sign; the model refuses on the positive side."""
     line = {"color": MUTED, "dash": "dot", "width": 1.5}
     figure.add_vline(x=0.0, line=line) if vertical else figure.add_hline(y=0.0, line=line)
 
@@ -52,7 +52,7 @@ def set_name(name: str) -> str:
 
 
 def set_points(rows: Sequence[tuple[str, Estimate]], *, x: str, as_share: bool) -> go.Figure:
-    """One bar with its interval for every named set, the audited set on top."""
+    """One bar with interval per named set, the audited set on top."""
     rows = list(rows)[::-1]
     estimates = [estimate for _, estimate in rows]
     shown = ".0%" if as_share else ".3f"
@@ -76,7 +76,7 @@ def set_points(rows: Sequence[tuple[str, Estimate]], *, x: str, as_share: bool) 
 
 
 def histogram(counts: dict[int, int], *, x: str, y: str) -> go.Figure:
-    """How many cases have each whole number, the count written above its bar."""
+    """Number of cases of each whole number, with the count above its bar."""
     figure = go.Figure(
         go.Bar(
             x=list(counts),

@@ -1,7 +1,6 @@
-"""Record in, page out: one self-contained `index.html`, and no finding computed anew.
+"""One self-contained `index.html` from a record; no finding is computed anew.
 
-What the page adds to the record are counts with Wilson intervals, and medians over prompts with
-bootstrap intervals.
+The page adds counts with Wilson intervals, and medians over prompts with bootstrap intervals.
 """
 
 from importlib.resources import files
@@ -40,11 +39,11 @@ SECTIONS = (
     repeat.SECTION,
     methods.SECTION,
 )
-"""In the order of the page."""
+"""Sections in the order of the page."""
 
 
 def write_page(run: Run) -> Path:
-    """Write the report of a finished run into its folder and return its path."""
+    """Path of the report of a finished run, written into its folder."""
     page = run.folder / PAGE
     write_file(page, render(run).encode())
     return page
@@ -68,20 +67,19 @@ def render(run: Run) -> str:
 
 
 def summary(run: Run) -> list[SummaryRow]:
-    """What an audit found, in plain words, one row per question, each answer beside its control: the
-    head of the page and the command's last table. An audit that stopped early has no rows of what it
-    did not look for."""
+    """Findings in plain words, one row per question with its control: the page's summary and the
+    command's last table. Questions after an early stop have no row."""
     rows = [row for section in _shown(run) for row in section.rows(run)]
     return sorted(rows, key=lambda row: row.part)
 
 
 def limits(run: Run) -> list[str]:
-    """What the report does not show, said from what its record holds."""
+    """Limits of the report, from the record."""
     return [limit for section in _shown(run) for limit in section.limits(run)]
 
 
 def figures(run: Run) -> Figures:
-    """Every figure of the page by name; those the record has nothing for are left out."""
+    """Every figure of the page by name; those without data in the record are left out."""
     drawn: Figures = {}
     for section in _shown(run):
         own = section.figures(run)
@@ -91,5 +89,5 @@ def figures(run: Run) -> Figures:
 
 
 def _shown(run: Run) -> list[Section]:
-    """Without the sections of what an audit that stopped early did not look for."""
+    """The sections shown; those of stages after an early stop are left out."""
     return [section for section in SECTIONS if section.shown(run)]

@@ -1,4 +1,4 @@
-"""What a section of the page is: all that the page asks of it, in one object."""
+"""A section of the page: all that the page asks of it, in one object."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ Figures = dict[str, go.Figure]
 
 
 class Part(IntEnum):
-    """Parts of the page's head, in the order in which they are read."""
+    """Parts of the page's summary, in reading order."""
 
     REFUSAL = 0
-    """Whether there is refusal, and what a single prompt's refusal rests on."""
+    """Whether there is refusal, and the features behind a single prompt's refusal."""
     EXTENT = 1
-    """What lies beyond the candidates, beyond one prompt and beyond single features."""
+    """Results beyond the candidates, beyond one prompt and beyond single features."""
     SIDE_EFFECTS = 2
     SAES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryRow:
-    """One question an auditor asks."""
+    """One question of an auditor."""
 
     question: str
     answer: str
     control: str
-    """What the answer is to be held against."""
+    """The control of the answer."""
     part: Part = Part.REFUSAL
 
 
@@ -64,17 +64,17 @@ class Section:
 
     id: str
     title: str
-    """In the navigation."""
+    """Title in the navigation."""
     shown: Callable[[Run], bool] = always
-    """The functions below are asked only if it is."""
+    """Whether the section is shown; the functions below are called only if it is."""
     rows: Callable[[Run], Sequence[SummaryRow]] = no_rows
-    """Its rows of the page's head."""
+    """Its summary rows."""
     values: Callable[[Run], Mapping[str, Any]] = no_values
-    """What its template names, as `<id>.<name>`."""
+    """Values of its template, as `<id>.<name>`."""
     figures: Callable[[Run], Figures] = no_figures
-    """By the names that its template gives them, which no other section uses."""
+    """Figures by the names in its template, unique over all sections."""
     limits: Callable[[Run], Sequence[str]] = no_limits
-    """What this part of the report does not show."""
+    """Limits of this part of the report."""
 
     @property
     def template(self) -> str:

@@ -1,4 +1,4 @@
-"""Ways to make candidate directions, by the names that `direction.estimator` takes."""
+"""Estimators of candidate directions, by the names that `direction.estimator` takes."""
 
 from collections.abc import Mapping
 

@@ -6,7 +6,7 @@ from sae_audit.direction.methods import CandidateDirections, Means
 
 
 def difference_of_means(means: Means) -> CandidateDirections:
-    """Mean of harmful less mean of harmless prompts, one candidate a layer and template position."""
+    """Mean of harmful minus mean of harmless prompts, one candidate per layer and template position."""
     differences = means.harmful - means.harmless
     n_layers, n_positions, _ = differences.shape
     places = [(layer, place) for layer in range(n_layers) for place in range(n_positions)]

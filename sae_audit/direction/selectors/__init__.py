@@ -1,4 +1,4 @@
-"""Ways to choose a direction among candidates, by the names that `direction.selection` takes."""
+"""Selectors of a direction among candidates, by the names that `direction.selection` takes."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
-"""The direction of the lowest bypass score (2406.11717, appendix C).
+"""Selector of the direction with the lowest bypass score (2406.11717, appendix C).
 
-1. Candidates are tried on validation prompts: projected out (bypass, KL), added (induce); each on as
-   many as it takes to know which one is chosen (`direction.asking`).
+1. Candidates are projected out (bypass, KL) and added (induce) on validation prompts, each on as many as
+   the choice needs (`direction.asking`).
 2. The one with the lowest bypass that passes the filters is chosen.
 """
 
@@ -22,8 +22,7 @@ from sae_audit.findings import DirectionMeasure, DirectionSelection
 from sae_audit.vocabulary import CandidateEffects
 
 _DECIDING = 1 / 3
-"""Share of what can be asked about the candidates that are not cut, after which the choice is
-settled; on the bundled organism .33."""
+"""Share of the questions about uncut candidates that settles the choice; .33 on the bundled organism."""
 BYPASS = DirectionMeasure(
     name="bypass", title="Bypass", unit="nats", higher_is_better=False, logarithmic=False
 )
@@ -40,7 +39,7 @@ def by_bypass(
     settings: DirectionSettings,
     progress: Asked,
 ) -> Choice:
-    """The candidate of the lowest bypass that passes every filter."""
+    """The candidate with the lowest bypass that passes every filter."""
     standing = Standing(candidates, n_layers=means.n_layers, effects=effects, settings=settings)
     ask_until_decided(standing, progress)
     return Choice(
@@ -58,11 +57,11 @@ def by_bypass(
 
 
 def price(size: Size) -> Price:
-    """Expected: candidates are left alone as soon as they cannot be chosen; at most all are asked."""
+    """Expected cost, since candidates are dropped once they cannot be chosen; the most is asking all."""
     n_early = max(0, first_cut_layer(size.n_layers, size.layer_cut))
     each = 3 * size.n_validation * size.n_positions
     asked = _DECIDING * each * n_early
-    # An addition, a third of the questions, runs the layers above its own.
+    # An addition, a third of the questions, runs only the layers above its own.
     above = 1.0 - (n_early / 2 + 1) / size.n_layers
     return Price(
         forward_passes=asked,

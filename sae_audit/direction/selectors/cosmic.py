@@ -1,11 +1,12 @@
-"""The direction that best turns one label's stream into the other's (COSMIC, 2506.00085).
+"""Selector of the direction that best turns one label's residual stream into the other's (COSMIC,
+2506.00085).
 
 1. Evaluation layers are those in which harmful and harmless training prompts differ most.
-2. Score of a candidate, on validation prompts, at the last token of these layers: cosine of harmful
-   prompts, the direction projected out, with harmless ones; and of harmless prompts, the direction
-   added, with harmful ones (`cosmic_scores`).
-3. Of the candidates that pass the filters the one of the highest score is chosen. There is no floor of
-   what it induces: no output token is read, save for the KL.
+2. A candidate's score (`cosmic_scores`), at the last token of validation prompts in these layers, is the
+   cosine of harmful prompts with the direction projected out to harmless ones, plus that of harmless
+   prompts with the direction added to harmful ones.
+3. The candidate with the highest score among those that pass the filters is chosen. No floor is set for
+   the induced score: the KL alone reads output tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ MEASURES = (
     KL,
 )
 _ROWS = 256
-"""Asked about at once, one a candidate and prompt: their streams are held in memory."""
+"""Rows (candidate and prompt) asked about at once; their residual streams are held in memory."""
 _Scored = list[tuple[DirectionEvaluation, Score]]
 
 
@@ -64,7 +65,7 @@ def by_cosmic(
     settings: DirectionSettings,
     progress: Asked,
 ) -> Choice:
-    """The candidate of the highest score that passes every filter."""
+    """The candidate with the highest score that passes every filter."""
     n, layers = len(candidates), evaluation_layers(means)
     early = not_cut(candidates, means.n_layers, settings.layer_cut)
     scored = _scored(candidates, early, layers, effects, lambda done: progress(done, n))
@@ -104,7 +105,7 @@ def _scored(
     effects: CandidateQuestions,
     progress: Callable[[int], None],
 ) -> _Scored:
-    """The candidates `asked`, each on all prompts, some of them at a time."""
+    """Evaluations and scores of the candidates `asked`, each on all prompts, in batches."""
     n_harmful, n_harmless = effects.n_harmful, effects.n_harmless
     harmful, harmless = effects.clean_streams(layers)
     size, found = max(1, _ROWS // max(n_harmful, n_harmless)), _Scored()
@@ -145,7 +146,7 @@ def _evaluation(
 
 
 def _by(name: str) -> Callable[[DirectionEvaluation], tuple[float, int, int]]:
-    """The better candidate first: by a cosine, and of equal ones the earlier."""
+    """Sort key: highest value of this cosine, then layer, then position."""
     return lambda e: (-e.measures[name], e.layer, e.position)
 
 
@@ -153,10 +154,10 @@ _in_order = _by("cosmic")
 
 
 def _last_token_filter(evaluations: Sequence[DirectionEvaluation]) -> list[Filter]:
-    """Of the last token only layers that the other tokens speak for; none if there is no other.
+    """The filter on candidates at the last token, by depth; empty if there is no other position.
 
-    Each other position speaks for two layers, that of its highest cosine projected out and that of its
-    highest added. A candidate deeper than the medians of both is discarded.
+    Every other position names two layers: that of its highest cosine projected out and that of its
+    highest added. A last-token candidate deeper than the medians of both is discarded.
     """
     others = [e for e in evaluations if e.position != -1]
     if not others:
@@ -188,8 +189,8 @@ def _read_at(layers: Sequence[int], evaluations: Sequence[DirectionEvaluation]) 
 
 
 def _comparisons(scored: _Scored, filters: Sequence[Filter]) -> list[str]:
-    """Which candidates the score does not tell from the chosen one, and whether the mean over layers
-    of cosines, rather than the cosine of means over layers, chooses another."""
+    """Remarks: the candidates within one standard error of the chosen one, and the choice by the mean of
+    cosines over layers if it differs."""
     selected = best([e for e, _ in scored], filters, _in_order)
     if selected is None:
         return []
@@ -213,7 +214,7 @@ def _places(evaluations: Sequence[DirectionEvaluation]) -> str:
 
 
 def price(size: Size) -> Price:
-    """Every candidate that is not cut, on every prompt; bypass and induce of one."""
+    """Cost of every candidate outside the cut layers on every prompt, and of one's bypass and induce."""
     n_early = max(0, first_cut_layer(size.n_layers, size.layer_cut))
     each = size.n_validation * size.n_positions * n_early
     above = 1.0 - (n_early / 2 + 1) / size.n_layers

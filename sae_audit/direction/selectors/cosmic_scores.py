@@ -1,4 +1,4 @@
-"""COSMIC's scores (2506.00085): does a direction turn one label's stream into the other's?"""
+"""COSMIC scores (2506.00085): how far a direction turns one label's residual stream into the other's."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from sae_audit.direction.methods import Means
 
 
 def evaluation_layers(means: Means) -> list[int]:
-    """The tenth of layers, at least one, in which harmful and harmless training prompts differ most:
-    those of the lowest cosine between their means at the last token.
+    """The tenth of layers, at least one, whose harmful and harmless last-token means differ most in
+    cosine.
 
-    The last layer is left out: what the authors read there has been through the final norm.
+    The last layer is left out: the authors read it after the final norm.
     """
     n_layers = means.n_layers
     readable = max(1, n_layers - 1)
@@ -24,21 +24,21 @@ def evaluation_layers(means: Means) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Likeness:
-    """How much one label's prompts, intervened on, are like the other label's, left alone."""
+    """Likeness of one label's prompts under intervention to the other label's clean ones."""
 
     cosine: float
-    """Of the two means over prompts and, not normalised, layers."""
+    """Cosine of the two means over prompts and layers, not normalised."""
     by_layer: float
-    """Mean over layers of the cosine of the two means over prompts in that layer."""
+    """Mean over layers of the cosine between the two means over prompts."""
     influence: Float[np.ndarray, " prompt"]
-    """What each prompt moves `cosine` by, to first order, times the number of prompts; of mean 0."""
+    """First-order change of `cosine` by each prompt, times the number of prompts; mean 0."""
 
 
 def likeness(
     changed: Float[np.ndarray, "prompt layer d_model"],
     other: Float[np.ndarray, "other layer d_model"],
 ) -> Likeness:
-    """Of streams at prompts' last token, in the evaluation layers."""
+    """Likeness of residual streams at the last token, in the evaluation layers."""
     of_layer = zip(changed.mean(axis=0), other.mean(axis=0), strict=True)
     each, towards = changed.mean(axis=1), other.mean(axis=(0, 1))
     own, found = each.mean(axis=0), cosine(each.mean(axis=0), towards)
@@ -54,7 +54,7 @@ def likeness(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Score:
-    """COSMIC's score of one candidate, 2 at most."""
+    """A candidate's COSMIC score, at most 2."""
 
     ablated: Likeness
     """Harmful prompts with the direction projected out, to harmless ones."""
@@ -71,11 +71,11 @@ class Score:
 
     @property
     def standard_error(self) -> float:
-        """Over prompts, those compared with taken as they are."""
+        """Over the prompts intervened on; those compared with are taken as fixed."""
         return _error(self.ablated.influence, self.added.influence)
 
     def is_near(self, other: "Score") -> bool:
-        """Within one standard error of their difference, which is over the same prompts."""
+        """Whether the scores differ by at most one standard error of their paired difference."""
         return abs(other.value - self.value) <= _error(
             other.ablated.influence - self.ablated.influence,
             other.added.influence - self.added.influence,
@@ -88,6 +88,6 @@ def _error(*influences: Float[np.ndarray, " prompt"]) -> float:
 
 
 def cosine(a: Float[np.ndarray, " d_model"], b: Float[np.ndarray, " d_model"]) -> float:
-    """Not a number for a vector without a length."""
+    """Cosine of two vectors; NaN if one is zero."""
     with np.errstate(invalid="ignore"):
         return float(np.divide(a @ b, np.linalg.norm(a) * np.linalg.norm(b)))

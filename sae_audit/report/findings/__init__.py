@@ -1,1 +1,1 @@
-"""A folder for each section of the page: what it asks of the record, counts, figures, words."""
+"""One folder per section of the page: questions to the record, counts, figures, template."""

@@ -10,11 +10,11 @@ from sae_audit.statistics import share
 
 @dataclass(frozen=True, kw_only=True)
 class RefusalRow:
-    """How many prompts of one label, and of one category of it, the unablated model refuses."""
+    """Refusals by the unablated model, of one label or one of its categories."""
 
     label: str
     category: str
-    """Empty: all prompts of the label."""
+    """Empty for all prompts of the label."""
     n_refused: int
     share: Estimate
 
@@ -24,7 +24,7 @@ class RefusalRow:
 
 
 def refusal_rows(scores: Sequence[PromptScore]) -> list[RefusalRow]:
-    """Both labels whole, then by category where there is more than one."""
+    """Rows of both labels whole, then by category if there are several."""
     audited = [score for score in scores if score.split == "audit"]
     rows: list[RefusalRow] = []
     for label in ("harmful", "harmless"):

@@ -1,4 +1,4 @@
-"""What the unablated model does."""
+"""Figures of the unablated model's refusals."""
 
 from collections.abc import Sequence
 
@@ -52,7 +52,7 @@ def clean_scores(scores: Sequence[PromptScore]) -> go.Figure:
 
 
 def refusal_rates(rows: Sequence[RefusalRow]) -> go.Figure:
-    """Refusal of harmful and of harmless prompts side by side, with Wilson intervals."""
+    """Refusal rates of harmful and harmless prompts, with Wilson intervals."""
     figure = go.Figure()
     for label, colour in LABEL_COLOURS.items():
         chosen = [row for row in rows if row.label == label]

@@ -1,4 +1,4 @@
-"""Refusal without intervention: whether there is any, and any mechanism."""
+"""Refusal without intervention, and whether there is a mechanism behind it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How near the direction the candidates lie."""
+"""Figure of the candidates' cosines with the direction."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from sae_audit.report.marks import layer_ticks, plain, unlegended
 
 
 def cosines(found: CandidateSet, layers: Sequence[LayerCoverage]) -> go.Figure:
-    """Cosine of every candidate with the direction, by layer, and of the rows nearest random ones."""
+    """Cosine of every candidate with the direction by layer, and of the rows nearest random ones."""
     figure = go.Figure(
         go.Scatter(
             x=[c.feature.layer for c in found.candidates],

@@ -1,4 +1,4 @@
-"""The candidate features, and how near the direction they lie."""
+"""Candidate features, and their cosines with the direction."""
 
 from sae_audit.record.run import Run
 from sae_audit.report.findings.candidates.figures import cosines

@@ -1,4 +1,4 @@
-"""How well the SAEs describe this model, and where they came from."""
+"""Quality of the SAEs on this model, and their sources."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ NOT_DEFINED = "not defined"
 
 
 def recovered(found: Estimate | None) -> str:
-    """Cross-entropy recovered as a reader sees it."""
+    """Cross-entropy recovered, in words."""
     return NOT_DEFINED if found is None else interval(found)
 
 
 def tokens_firing(found: Estimate) -> str:
-    """L0 as a reader sees it."""
+    """L0, in words."""
     return interval(found, "{:.1f}".format)
 
 
 def quality_lines(run: Run) -> list[str]:
-    """One line an audited layer: explained variance, L0, cross-entropy recovered."""
+    """One line per audited layer: explained variance, L0, cross-entropy recovered."""
     return [
         f"Layer {one.layer}: explained variance {interval(one.explained_variance)} "
         f"({interval(one.explained_variance_without_bos)} without BOS), L0 {tokens_firing(one.l0)}, "
@@ -31,12 +31,12 @@ def quality_lines(run: Run) -> list[str]:
 
 
 def worst_explained(quality: Sequence[SaeQuality]) -> SaeQuality:
-    """The layer of the lowest explained variance, BOS left out."""
+    """The layer of lowest explained variance, without BOS."""
     return min(quality, key=lambda one: one.explained_variance_without_bos.value)
 
 
 def least_recovered(quality: Sequence[SaeQuality]) -> tuple[int, Estimate] | None:
-    """The layer whose SAE recovers least cross-entropy, and how much; None where no layer has it."""
+    """The layer whose SAE recovers the least cross-entropy, and the value; None if no layer has one."""
     stated = {one.layer: one.ce_recovered for one in quality if one.ce_recovered is not None}
     if not stated:
         return None
@@ -44,7 +44,7 @@ def least_recovered(quality: Sequence[SaeQuality]) -> tuple[int, Estimate] | Non
 
 
 def sae_sources(saes: Sequence[SaeFacts]) -> list[str]:
-    """Every folder or release named once, with repository and commit where it has them."""
+    """Every folder or release once, with repository and commit if known."""
     return list(dict.fromkeys(_source(sae) for sae in saes))
 
 

@@ -1,4 +1,4 @@
-"""The audit card: who was audited, with what, on what; how far the SAEs can be trusted."""
+"""The audit card: the model, the SAEs and how far they can be trusted, the prompts."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest

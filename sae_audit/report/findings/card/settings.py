@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sae_audit.config import AuditConfig
 
 _SUBJECTS = {"model", "saes", "name", "prompts.sources"}
-"""What an audit is of, not how it is done; these have no defaults to differ from."""
+"""Settings that name the audit's subject; they have no default to differ from."""
 
 _TOKEN_SOURCES = {
     "given": "given in the settings",
@@ -40,7 +40,7 @@ def token_source(source: str) -> str:
 
 
 def setting(value: Any) -> str:
-    """A setting's value as a reader writes it."""
+    """A setting's value in words."""
     if value is None:
         return "not set"
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""How many prompts of each split the model treats as labelled."""
+"""Number of prompts of each split treated as labelled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sae_audit.margins import answers, refuses
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRow:
-    """How many prompts of one split and label the model treats as labelled."""
+    """Number of prompts of one split and label treated as labelled."""
 
     split: str
     label: str

@@ -29,10 +29,10 @@ RAISED_NAMES = {
     "pooled": "pooled set",
     "cascade": "all waves of a flipped prompt",
 }
-"""How the report calls the sets that are set up on harmless prompts."""
+"""Wording of the sets that are activated on harmless prompts."""
 _CAUSES = 6
 FEWEST = 5
-"""Prompts below which no median is stated: its interval would be the range."""
+"""Minimum number of prompts for a median; below it the bootstrap interval equals the range."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +42,17 @@ class BackupOverPrompts:
     feature: FeatureId
     n_prompts: int
     effect: Estimate | None
-    """Median over these prompts of the nats by which ablating it too lowers the score; None where
-    they are too few."""
+    """Median over these prompts of the score drop (nats) on ablating it too; None if too few."""
     direct_attribution: Estimate | None
-    """Median, the same prompts."""
+    """Median, over the same prompts."""
     activated_by: tuple[tuple[FeatureId, int], ...]
-    """Features whose sparing alone makes it inactive again, and on how many prompts."""
+    """Features that alone, if kept, make it inactive again, and the number of prompts."""
     n_covered: int
-    """Prompts where no single feature's sparing does: several cover for each other."""
+    """Prompts on which keeping no single feature does, because several compensate for each other."""
 
     @property
     def causes(self) -> str:
-        """The first of `activated_by`, as a reader sees them."""
+        """The first of `activated_by`, in words."""
         named = ", ".join(f"{cause} ({n})" for cause, n in self.activated_by[:_CAUSES])
         return (named or NO_VALUE) + (" …" if len(self.activated_by) > _CAUSES else "")
 
@@ -65,14 +64,14 @@ class WaveRow:
     number: int
     n_prompts: int
     n_features: int
-    """Features it ablates, summed over prompts."""
+    """Number of features ablated, summed over prompts."""
     score_after: Estimate | None
-    """Median; None where prompts are too few."""
+    """Median; None if too few prompts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirstWaveRow:
-    """What is behind one kind of first wave, over all prompts."""
+    """Cascades behind one kind of first wave, over all prompts."""
 
     name: str
     is_own: bool
@@ -94,7 +93,7 @@ def layers_by_wave(cascades: Sequence[Cascade]) -> dict[int, Counter[int]]:
 
 
 def first_wave_rows(pooled: PooledCascade) -> list[FirstWaveRow]:
-    """The minimal sets' first waves and, where there are any, the random sets in their place."""
+    """Rows of the minimal sets' first waves and, if there are any, of the random sets."""
     own = FirstWaveRow(
         name="of the minimal set",
         is_own=True,
@@ -116,7 +115,7 @@ def first_wave_rows(pooled: PooledCascade) -> list[FirstWaveRow]:
 
 
 def undone(cascades: Sequence[Cascade]) -> dict[str, float]:
-    """By prompt, nats of the first wave's direct effect that activated features undo."""
+    """By prompt, nats of the first wave's direct effect undone by activated features."""
     return {
         found.prompt_id: found.effects.direct - found.effects.total
         for found in cascades
@@ -171,7 +170,7 @@ def _activation_tokens(
 
 
 def most_frequent(features: Sequence[PooledWaveFeature], n_each: int) -> list[PooledWaveFeature]:
-    """The first so many of each wave; they come wave by wave, the most frequent first."""
+    """The first `n_each` features of each wave; input is by wave, the most frequent first."""
     seen: Counter[int] = Counter()
     kept: list[PooledWaveFeature] = []
     for one in features:
@@ -182,7 +181,7 @@ def most_frequent(features: Sequence[PooledWaveFeature], n_each: int) -> list[Po
 
 
 def edges_sentence(pooled: PooledCascade, n_tested: int, n_edges: int) -> str:
-    """How many pairs were tested, how many edges of each kind there are, and those by chance."""
+    """Number of tested pairs, of edges of each kind, and of those by chance, in words."""
     kinds = [f"{one.n} {one.kind.value}" for one in pooled.edge_kinds]
     controls = "; ".join(
         f"{interval(one.control, percent)} of tries for {one.kind.value} edges (mean over "
@@ -199,7 +198,7 @@ def edges_sentence(pooled: PooledCascade, n_tested: int, n_edges: int) -> str:
 
 
 def direction_added(check: DirectionCheck) -> str:
-    """What can make harmless prompts refused at all, to hold the sets that are set up against."""
+    """Reference for the activated sets, in words: harmless prompts with the direction added."""
     own, random = check.induced.own, check.induced.random
     return (
         "For comparison, what these prompts answer to at all: the refusal direction, added at its "

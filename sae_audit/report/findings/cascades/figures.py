@@ -1,4 +1,4 @@
-"""Cascades: scores behind each wave, the waves' layers, compensation."""
+"""Figures of cascades: scores behind each wave, the waves' layers, compensation."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,11 +10,11 @@ from sae_audit.report.findings.cascades.counts import TOKEN_NAMES, undone
 from sae_audit.report.marks import error_bars, plain, strip, unlegended, zero_line
 
 _UNDER_NULL = "#E69F00"
-"""Of the same palette as the others."""
+"""Colour of random sets, from the shared palette."""
 
 
 def scores(cascades: Sequence[Cascade]) -> go.Figure:
-    """Score of each prompt, clean and with one wave more ablated at every step."""
+    """Score of each prompt, clean and after each further wave is ablated."""
     figure = go.Figure()
     for found in cascades:
         figure.add_trace(
@@ -36,7 +36,7 @@ def scores(cascades: Sequence[Cascade]) -> go.Figure:
 
 
 def layers(counts: Mapping[int, Mapping[int, int]], audited: Sequence[int]) -> go.Figure:
-    """How many features of each layer each wave ablates, over all prompts."""
+    """Number of features ablated by each wave, by layer, over all prompts."""
     numbers = sorted(counts)
     grid = [[counts[number].get(layer, 0) for layer in audited] for number in numbers]
     figure = go.Figure(
@@ -58,7 +58,7 @@ def layers(counts: Mapping[int, Mapping[int, int]], audited: Sequence[int]) -> g
 
 
 def compensation(cascades: Sequence[Cascade], random: Sequence[Cascade]) -> go.Figure:
-    """What activated features undo of every prompt's first wave, and of the random set in its place."""
+    """Share of each prompt's first wave, and of its random set, undone by activated features."""
     own, other = "of the minimal set", "random, matched"
     rows = [
         (name, value, prompt_id)
@@ -71,8 +71,7 @@ def compensation(cascades: Sequence[Cascade], random: Sequence[Cascade]) -> go.F
 
 
 def activation_tokens(shares: Sequence[TokenShare]) -> go.Figure:
-    """Where features activate once the first wave is ablated, compared with where they do after random
-    sets and where features fire anyway."""
+    """Tokens at which features activate after the first wave, after random sets, and anyway."""
     first = [one for one in shares if one.n_waves == 1]
     names = [TOKEN_NAMES[one.token].replace(", ", ",<br>") for one in first]
     figure = go.Figure()

@@ -1,4 +1,4 @@
-"""Features that activate once others are ablated, wave after wave; whether they are enough to refuse."""
+"""Backup features, which activate once others are ablated, wave after wave; and their sufficiency."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ from sae_audit.report.section import Figures, Section, unless_stopped_early
 _FEATURES = 25
 _FEATURES_A_WAVE = 10
 _EDGES = 25
-"""Rows of the tables of the most frequent ones."""
+"""Rows of the tables of most frequent features."""
 
 
 def _values(run: Run) -> Mapping[str, Any]:

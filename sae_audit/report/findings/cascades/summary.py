@@ -1,4 +1,4 @@
-"""The rows of the page's head on backups, and on whether the same features are enough."""
+"""Summary rows on backup features, and on whether the same features suffice."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -126,7 +126,7 @@ def _sufficiency(run: Run) -> list[SummaryRow]:
 
 
 def _direction_added(run: Run, found: RaisedSet) -> str:
-    """The positive control: what can make these prompts refused at all."""
+    """Positive control, in words: refusal of these prompts if the direction is added."""
     check = run.direction_check
     if check is None:
         return ""

@@ -1,4 +1,4 @@
-"""What other sets do, what ablation breaks, and the SAEs' error term."""
+"""Effects of other sets, collateral damage of ablation, and the SAEs' error term."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How much of the mechanism the SAEs show, condition by condition and layer by layer."""
+"""Figures of SAE coverage, by condition and by layer."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from sae_audit.report.marks import error_bars, layer_ticks, set_points, zero_lin
 
 
 def conditions(found: SaeCoverage) -> go.Figure:
-    """Mean score of the refused prompts under each condition."""
+    """Mean score of refused prompts under each condition."""
     rows = [
         ("clean", found.clean),
         ("all candidates ablated", found.candidates),
@@ -24,7 +24,7 @@ def conditions(found: SaeCoverage) -> go.Figure:
 
 
 def by_layer(found: Sequence[LayerCoverage]) -> go.Figure:
-    """Share of the gap along the direction in the reconstruction; its slope beside random ones'."""
+    """Share of the gap along the direction in the reconstruction; its slope, and that of random ones."""
     stated = [(one.layer, one.in_reconstruction) for one in found if one.in_reconstruction]
     estimates = [share for _, share in stated]
     layers = [one.layer for one in found]

@@ -1,4 +1,4 @@
-"""How much of the mechanism the candidates and the SAEs show, as a reader sees it."""
+"""Coverage of the mechanism by candidates and SAEs, in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,17 +9,17 @@ from sae_audit.pages.wording import interval, percent, ranged
 
 @dataclass(frozen=True, kw_only=True)
 class ShareRow:
-    """One share of what removing the direction does."""
+    """One share of the effect of removing the direction."""
 
     label: str
     share: Estimate
     control: str
-    """Random stand-ins' share, in words."""
+    """Share of random replacements, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRow:
-    """One layer, as a reader sees it."""
+    """One layer's row, in words."""
 
     found: LayerCoverage
     in_reconstruction: str
@@ -46,7 +46,7 @@ def _share(found: Estimate | None) -> str:
 
 
 def share_rows(found: SaeCoverage) -> list[ShareRow]:
-    """Reached by the candidates, reached by all that the SAEs show, carried by their error terms."""
+    """Shares reached by the candidates, by all SAE features, and carried by the error terms."""
     hidden, unseen, carried = (
         found.hidden_from_candidates,
         found.hidden_from_saes,
@@ -74,7 +74,7 @@ def share_rows(found: SaeCoverage) -> list[ShareRow]:
 
 
 def reached(hidden: Estimate) -> Estimate:
-    """What is not hidden."""
+    """Complement of the hidden share."""
     return replace(hidden, value=1.0 - hidden.value, low=1.0 - hidden.high, high=1.0 - hidden.low)
 
 
@@ -86,7 +86,7 @@ def random_words(what: str, found: RandomRange | None) -> str:
 
 
 def coverage_sentence(found: SaeCoverage) -> str:
-    """What a reader should take away."""
+    """The main conclusion, in words."""
     rows = share_rows(found)
     if not rows:
         return f"Not known: {found.reason}."
@@ -98,6 +98,6 @@ def coverage_sentence(found: SaeCoverage) -> str:
 
 
 def coverage_control(found: SaeCoverage) -> str:
-    """What the sentence is to be held against."""
+    """The control of the conclusion, in words."""
     rows = share_rows(found)
     return f"Of the same fall, {'; '.join(row.control for row in rows)}." if rows else "None."

@@ -1,4 +1,4 @@
-"""How much of the mechanism the SAEs do not show."""
+"""Share of the mechanism that the SAEs do not show."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The measures of every direction that was tried."""
+"""Measures of every direction that was tried."""
 
 from collections.abc import Sequence
 from html import escape
@@ -17,7 +17,7 @@ from sae_audit.report.findings.direction.rows import NOT_ASKED, StoppedRow, stop
 from sae_audit.report.marks import layer_ticks
 
 _SMALLEST_KL = 1e-6
-"""Where the logarithmic colour scale of KL ends, nats."""
+"""Lower end of KL's logarithmic colour scale, nats."""
 _DECADES = {
     "tickvals": list(range(-6, 3)),
     "ticktext": [f"{10.0**power:g}" for power in range(-6, 3)],
@@ -25,8 +25,8 @@ _DECADES = {
 
 
 def measured(found: Direction | NoDirection, measure: DirectionMeasure) -> go.Figure:
-    """One measure over layer and template position; the chosen place, if any, starred, discarded
-    ones crossed. Candidates that were not asked on all prompts have a ring and no colour."""
+    """One measure over layer and template position, with stars on the chosen place, crosses on discarded
+    ones, and uncoloured rings on candidates not asked on all prompts."""
     stopped = stopped_rows(found)
     positions = sorted({e.position for e in (*found.evaluations, *stopped)})
     layers = sorted({e.layer for e in (*found.evaluations, *stopped)})
@@ -67,7 +67,7 @@ def _mark(
     name: str,
     told: str = "",
 ) -> None:
-    """A mark at each place; of those with a number so far, what is `told` of it when pointed at."""
+    """Add a mark at each place, with `told` shown on hover if it has a number."""
     text = [
         f"layer {e.layer}, position {e.position}: {e.so_far.get(told, NOT_ASKED)}; {e.reason}"
         for e in places

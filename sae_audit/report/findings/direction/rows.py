@@ -1,4 +1,4 @@
-"""Which directions were tried, which filter discarded each, and what the chosen one does."""
+"""Directions tried, the filter that discarded each, and the effects of the chosen one."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from sae_audit.record.run import Run
 
 
 def tried_directions(run: Run) -> Direction | NoDirection:
-    """The directions that were tried, with the one chosen or without."""
+    """The directions that were tried, chosen or not."""
     found = run.discarded_directions if run.stopped_early else run.direction
     assert found is not None, "no direction was tried"
     return found
@@ -30,7 +30,7 @@ def tried_directions(run: Run) -> Direction | NoDirection:
 
 @dataclass(frozen=True, kw_only=True)
 class TriedRow:
-    """A candidate that was asked about on all prompts, as a reader sees it."""
+    """A candidate asked about on all prompts, in words."""
 
     layer: int
     position: int
@@ -38,7 +38,7 @@ class TriedRow:
     """One for each measure of the selection."""
     is_chosen: bool
     verdict: str
-    """What discards it."""
+    """The filter that discards it."""
 
 
 def tried_rows(found: Direction | NoDirection) -> list[TriedRow]:
@@ -69,7 +69,7 @@ STOPPED = {
     StopReason.INDUCE: "not inducing",
     StopReason.BYPASS: "with a bypass above that of the chosen one",
 }
-"""What is certain of a candidate that was asked about no further, whatever the other prompts say."""
+"""Wording of each stop reason, certain whatever the other prompts' values are."""
 
 
 NOT_ASKED = "not asked"
@@ -77,12 +77,12 @@ NOT_ASKED = "not asked"
 
 @dataclass(frozen=True, kw_only=True)
 class StoppedRow:
-    """A candidate that was not asked about on all prompts, as a reader sees it."""
+    """A candidate not asked about on all prompts, in words."""
 
     layer: int
     position: int
     bypass: str
-    """Mean so far, and of how many prompts."""
+    """Mean so far, and its number of prompts."""
     induce: str
     kl: str
     reason: str
@@ -113,7 +113,7 @@ def _so_far(value: float | None, n: int, of: int, number: Callable[[float], str]
 
 
 def tried_sentence(tried: Sequence[DirectionEvaluation], stopped: Sequence[StoppedRow]) -> str:
-    """How many pass, and how many fail each filter, the most frequent first."""
+    """Number of candidates that pass, and that fail each filter, the most frequent first."""
     n_passing = sum(not one.failed for one in tried)
     failed = Counter(name for one in tried for name in one.failed)
     said = (
@@ -132,7 +132,7 @@ def _counted(counts: Counter[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedRow:
-    """One number of the chosen direction on audit prompts, as a reader sees it."""
+    """One number of the chosen direction on audit prompts, in words."""
 
     label: str
     clean: str
@@ -143,7 +143,7 @@ class CheckedRow:
 
 
 def checked_rows(check: DirectionCheck) -> list[CheckedRow]:
-    """Every number of the check with its interval, beside random directions."""
+    """Every number of the check with its interval and random directions."""
     harmful, harmless = check.clean_harmful, check.clean_harmless
     return [
         _checked("bypass: score of harmful prompts, projected out", harmful, check.bypass, nats),
@@ -176,20 +176,20 @@ def _plain(value: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class OutRow:
-    """One number of a step of the directions behind one another, as a reader sees it."""
+    """One number of a step of successive directions, in words."""
 
     step: str
-    """How many directions are out; empty, as `place`, but in the step's first row."""
+    """Number of directions projected out; empty, like `place`, except in a step's first row."""
     place: str
     label: str
     own: str
     random: str
-    """Mean and range with as many random directions out."""
+    """Mean and range with as many random directions projected out."""
     n: int
 
 
 def out_rows(found: SuccessiveDirections) -> list[OutRow]:
-    """What is left with one direction out, with two, and so on."""
+    """Numbers left with one direction projected out, with two, and so on."""
     return [
         OutRow(
             step=str(n_out) if measured is one.refused else "",
@@ -214,7 +214,7 @@ def _place(one: DirectionOut) -> str:
 
 
 def needed_sentence(found: SuccessiveDirections) -> str:
-    """How many prompts need how many directions out."""
+    """Number of prompts by the number of directions needed, in words."""
     n = len(found.directions)
     needed = ", ".join(
         f"{count} need {depth}{'' if depth <= n else ' or more'}"

@@ -1,4 +1,4 @@
-"""The refusal direction: how it was chosen, what it does, and which directions are behind it."""
+"""The refusal direction: its choice, its effects, and the directions behind it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -108,7 +108,7 @@ def _figures(run: Run) -> Figures:
 
 
 def _shown(run: Run) -> bool:
-    """Not if the audit stopped before it tried any."""
+    """Whether the audit tried any direction."""
     return not run.stopped_early or run.discarded_directions is not None
 
 

@@ -31,12 +31,12 @@ SOLVER_NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class FitRow:
-    """One fit, as a reader sees it."""
+    """One fit, in words."""
 
     graph: InteractionGraph
     solver: str
     r2: tuple[Estimate | None, ...]
-    """Of the solver, of the linear model, the gain, of the best pairwise model, on half the masks."""
+    """R2 of the solver, the linear model, the gain, the best pairwise model, half the masks."""
     n_triples: str
     null_triple: str
     null_weight: str
@@ -66,7 +66,7 @@ def solver_name(solver: str) -> str:
 
 
 def pooled_sentences(graph: InteractionGraph, n_shuffles: int) -> tuple[str, str, str]:
-    """What was scored; how well the fit does and what a weight is held against; whom it is of."""
+    """Sentences on the scored sets, on the fit with its null, and on the prompts."""
     masks = "masks, all there are" if graph.design == "all" else "random masks"
     apart = f", {graph.n_held_out} of them kept apart" if graph.r2 else ""
     plural = "s" if graph.n_prompts != 1 else ""
@@ -122,7 +122,7 @@ def kind_counts(graphs: Sequence[InteractionGraph]) -> dict[PairKind, int]:
 def clear_pairs(
     graph: InteractionGraph, found: InteractionsOverPrompts | None
 ) -> list[tuple[PairInteraction, PairOverPrompts | None]]:
-    """The named pairs, each with what the fits of single prompts say of it."""
+    """The named pairs, each with its result over single prompts' fits."""
     rows = {(row.a, row.b): row for row in found.pairs} if found else {}
     return [
         (pair, rows.get((pair.a, pair.b)))
@@ -132,14 +132,13 @@ def clear_pairs(
 
 
 def recurring_pairs(found: InteractionsOverPrompts | None, limit: int) -> list[PairOverPrompts]:
-    """The pairs named for most prompts, two at least, most frequent first."""
+    """Pairs named on at least two prompts, the most frequent first."""
     rows = found.pairs if found else ()
     return [row for row in rows if row.n_redundant + row.n_shared_path >= 2][:limit]
 
 
 def naming_sentence(found: InteractionsOverPrompts) -> str:
-    """How many prompts name a pair at all, beside how many would by chance; empty where none was
-    fitted."""
+    """Number of prompts that name any pair, and its null; empty if none was fitted."""
     if found.naming is None:
         return ""
     n, chance = found.naming.n, found.naming_under_null
@@ -150,7 +149,7 @@ def naming_sentence(found: InteractionsOverPrompts) -> str:
 
 
 def r2_over_prompts(found: InteractionsOverPrompts, solver: str) -> dict[str, Estimate] | None:
-    """Mean R2 of a solver and of the linear model, and its gain; None for fewer than two prompts."""
+    """Mean R2 of a solver and the linear model, and the gain; None for fewer than two prompts."""
     fits = {fit.solver: fit for fit in found.fits}
     own = fits.get(solver)
     if own is None or own.gain is None:

@@ -22,17 +22,17 @@ _COLOURS = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Grid:
-    """Pairs below the diagonal, row by column; places are those of the graph's players."""
+    """Pairs below the diagonal, row by column; indices are the graph's players."""
 
     weights: list[list[float | None]]
     said: list[list[str]]
     """Interval and kind."""
     named: list[tuple[int, int]]
-    """Row and column of every pair that is not unclear."""
+    """Row and column of every named pair."""
 
 
 def pair_weights(graph: InteractionGraph) -> go.Figure:
-    """Weight of every pair; blue redundant, orange shared path; a dot where the pair is clear."""
+    """Weight of every pair; blue redundant, orange shared path, a dot on named pairs."""
     names = [str(feature) for feature in graph.players]
     grid = _grid(graph)
     largest = max(abs(pair.weight) for pair in graph.pairs) or 1.0
@@ -68,7 +68,7 @@ def pair_weights(graph: InteractionGraph) -> go.Figure:
 
 
 def r_squared(graphs: Sequence[InteractionGraph]) -> go.Figure:
-    """Held-out R2 of every solver, one point a prompt; pointed at, its interval."""
+    """Held-out R2 of every solver, one point per prompt; hovering shows the interval."""
     rows = [
         (
             SOLVER_NAMES[solver],

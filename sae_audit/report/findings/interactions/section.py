@@ -1,4 +1,4 @@
-"""Which features cover for each other and which share a path, pooled and prompt by prompt."""
+"""Redundant features and features on one path, pooled and by prompt."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from sae_audit.report.findings.interactions.figures import pair_weights, r_squar
 from sae_audit.report.section import Figures, Part, Section, SummaryRow, unless_stopped_early
 
 _PAIRS = 25
-"""Rows of the table of the most frequent pairs."""
+"""Rows of the table of most frequent pairs."""
 
 
 def _rows(run: Run) -> Sequence[SummaryRow]:

@@ -1,4 +1,4 @@
-"""What the report does not show: the page collects it from all sections, what the score misses first."""
+"""Limits of the report, collected by the page from all sections, those of the score first."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Terms, methods, and where they depart from the papers."""
+"""Terms and methods, with their departures from the papers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

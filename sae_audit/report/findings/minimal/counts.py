@@ -1,4 +1,4 @@
-"""What the minimal sets of many prompts have in common, and what other searches find."""
+"""Counts over the minimal sets of many prompts, and the results of other searches."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -39,20 +39,20 @@ class FeatureRow:
 
 
 def feature_rows(found: Sequence[MinimalSet], limit: int) -> list[FeatureRow]:
-    """The features that most minimal sets hold, most frequent first."""
+    """The features in most minimal sets, most frequent first."""
     counts = Counter(feature for one in found for feature in one.features)
     order = sorted(counts, key=lambda feature: (-counts[feature], feature))
     return [FeatureRow(feature=f, n_prompts=counts[f]) for f in order[:limit]]
 
 
 def sizes(found: Sequence[MinimalSet]) -> dict[int, int]:
-    """Number of flipped prompts by size of their minimal set, no size left out in between."""
+    """Number of flipped prompts by size of their minimal set, without gaps."""
     counts = Counter(len(one.features) for one in found if one.flipped)
     return {size: counts[size] for size in range(min(counts), max(counts) + 1)} if counts else {}
 
 
 def layers(found: Sequence[MinimalSet], audited: Sequence[int]) -> dict[int, int]:
-    """Members of all minimal sets by layer, every audited layer named."""
+    """Members of all minimal sets by layer, every audited layer included."""
     counts = Counter(feature.layer for one in found for feature in one.features)
     return {layer: counts[layer] for layer in audited}
 
@@ -66,7 +66,7 @@ class SearchRow:
     flipped: Estimate
     n_flipped: int
     sizes: str
-    """Median, with its interval, and range of the sets that flip."""
+    """Median with interval, and range, of the sets that flip."""
 
 
 def search_rows(found: SearchNull, *, seed: int) -> list[SearchRow]:
@@ -95,24 +95,24 @@ def size_range(sizes: Sequence[int], *, seed: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyCounts:
-    """The minimal sets found, over all flipped prompts."""
+    """Counts of the minimal sets found, over all flipped prompts."""
 
     n_prompts: int
     n_sets: Estimate
-    """Median number of sets found; within the budget, which it grows with."""
+    """Median number of sets found within the budget, which it grows with."""
     most_sets: int
     n_complete: int
-    """Prompts whose list is complete, provided that ablating more never restores refusal."""
+    """Prompts with a complete list, provided that ablating more never restores refusal."""
     n_contradicted: int
-    """Prompts where a scored set refuses although a part of it flips."""
+    """Prompts on which a scored set refuses although a subset of it flips."""
     n_smaller: int
-    """Prompts where a smaller set was found than the prompt's own."""
+    """Prompts with a smaller set than the prompt's own."""
     without_core: Estimate
-    """Share of prompts on which no feature is in every set found."""
+    """Share of prompts whose found sets share no feature."""
 
     @property
     def proviso(self) -> str:
-        """Whether scores speak against what completeness rests on."""
+        """Whether scores contradict the assumption behind completeness, in words."""
         if not self.n_contradicted:
             return "no scored set contradicts that"
         return (
@@ -123,7 +123,7 @@ class FamilyCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleRow:
-    """Ablation scales of one kind of set over all its prompts, as a reader sees them."""
+    """Ablation scales of one kind of set over its prompts, in words."""
 
     label: str
     flipped: str
@@ -151,17 +151,17 @@ def scale_rows(found: Sequence[ScaleControl]) -> list[ScaleRow]:
 
 @dataclass(frozen=True, kw_only=True)
 class FamilyFeature:
-    """One feature of the sets found, and on how many prompts it can be replaced."""
+    """One feature of the sets found, with the number of prompts on which it can be replaced."""
 
     feature: FeatureId
     n_core: int
     """Prompts on which it is in every set found."""
     n_replaceable: int
-    """Prompts on which it is in some, and not in all."""
+    """Prompts on which it is in some of the sets found."""
 
 
 def family_counts(found: Sequence[MinimalSetFamily], *, seed: int) -> FamilyCounts | None:
-    """None where other minimal sets were not looked for, or nothing was flipped."""
+    """Counts; None if other minimal sets were not searched or nothing was flipped."""
     if not found:
         return None
     sizes = [len(one.sets) for one in found]
@@ -177,7 +177,7 @@ def family_counts(found: Sequence[MinimalSetFamily], *, seed: int) -> FamilyCoun
 
 
 def family_features(found: Sequence[MinimalSetFamily], limit: int) -> list[FamilyFeature]:
-    """Features by the number of prompts whose sets hold them, those of every set first."""
+    """Features by number of prompts whose sets hold them, those in every set first."""
     core = Counter(feature for one in found for feature in one.core)
     replaceable = Counter(feature for one in found for feature in one.replaceable)
     order = sorted(core | replaceable, key=lambda f: (-core[f], -replaceable[f], f))
@@ -188,7 +188,7 @@ def family_features(found: Sequence[MinimalSetFamily], limit: int) -> list[Famil
 
 
 def family_sizes(found: Sequence[MinimalSetFamily]) -> dict[int, int]:
-    """Number of prompts by number of minimal sets found, no number left out in between."""
+    """Number of prompts by number of minimal sets found, without gaps."""
     counts = Counter(len(one.sets) for one in found)
     return {n: counts[n] for n in range(min(counts), max(counts) + 1)} if counts else {}
 
@@ -204,7 +204,7 @@ class AnswerRow:
 
 
 def answer_rows(found: Confirmation) -> list[AnswerRow]:
-    """One row a case, those without an answer left out."""
+    """One row per case that has answers."""
     rows: list[AnswerRow] = []
     for case, label in _ANSWERS.items():
         checks = [check for check in found.checks if check.case == case]

@@ -1,4 +1,4 @@
-"""Minimal sets: what they do to each prompt, by which scale, and which features they share."""
+"""Figures of minimal sets: scores, ablation scales, shared features."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#
 
 
 def scores(found: Sequence[MinimalSet]) -> go.Figure:
-    """Each prompt's score: clean, all candidates ablated, its minimal set ablated."""
+    """Each prompt's score: clean, with all candidates ablated, with its minimal set ablated."""
     rows = sorted(found, key=lambda one: (one.flipped, one.clean_score, one.prompt_id))
     names = [plain(one.prompt_id) for one in rows]
     figure = go.Figure(
@@ -54,7 +54,7 @@ def scores(found: Sequence[MinimalSet]) -> go.Figure:
 
 
 def common_features(rows: Sequence[FeatureRow], n_flipped: int) -> go.Figure:
-    """The features that most minimal sets hold, coloured by layer."""
+    """The features in most minimal sets, coloured by layer."""
     layers = sorted({row.feature.layer for row in rows})
     coloured = len(layers) <= len(_PALETTE)
     figure = go.Figure()
@@ -78,7 +78,7 @@ def common_features(rows: Sequence[FeatureRow], n_flipped: int) -> go.Figure:
 
 
 def by_layer(counts: dict[int, int]) -> go.Figure:
-    """Where the features of all minimal sets lie."""
+    """Layers of the features in all minimal sets."""
     figure = go.Figure(
         go.Bar(
             x=list(counts),

@@ -1,4 +1,4 @@
-"""The table of refused prompts: what each one's minimal set is, and what else was found on it."""
+"""Table of refused prompts, with each one's minimal set and other findings."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,23 @@ from sae_audit.pages.wording import NO_VALUE, nats
 from sae_audit.record.run import Run
 
 _NAMED = 3
-"""Features of a set that are named outside of its certificate."""
+"""Number of a set's features named outside of its certificate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptRow:
-    """One refused prompt, as a reader sees it."""
+    """One refused prompt, in words."""
 
     found: MinimalSet
     category: str
     clean: str
-    """Marked if it is so near 0 that small disturbances flip it."""
+    """Marked if small disturbances can flip it, since it is near 0."""
     ablated: str
     size: str
     size_under_null: str
     n_sets: int
     sets: str
-    """Number of minimal sets found; with a + if there may be more."""
+    """Number of minimal sets found, with a + if there may be more."""
     scale: float
     """0 if none was measured."""
     said_scale: str

@@ -1,4 +1,4 @@
-"""Minimal sets: those of single prompts, others of the same prompts, and one for many prompts."""
+"""Minimal sets: by prompt, further ones of the same prompts, and one for many prompts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ from sae_audit.report.section import Figures, Section, unless_stopped_early
 from sae_audit.statistics import share
 
 _FEATURES = 25
-"""Rows of tables and figures that name the most frequent features."""
+"""Rows of tables and figures of most frequent features."""
 _NEAR = 1e-3
-"""Nats. Batches differ by less than a hundredth of it in float32, and by more in bfloat16."""
+"""Nats; batches differ by less than a hundredth of it in float32, by more in bfloat16."""
 _ORDERS = {
     "both": "in order of estimated effect and in the candidates' own, the smaller set kept",
     "attribution": "the features of largest estimated effect first",
@@ -95,7 +95,7 @@ def _limits(run: Run) -> Sequence[str]:
 
 
 def _margins(run: Run) -> list[str]:
-    """How near to 0 the scores come on which a certificate rests."""
+    """A sentence on how near 0 the scores of certificates come; empty if nothing was flipped."""
     margins = [
         min(abs(score) for score in (found.ablated_score, *found.score_without.values()))
         for found in run.minimal_sets

@@ -1,4 +1,4 @@
-"""The rows of the page's head on minimal sets: one a prompt, other ones, scales, one for all."""
+"""Summary rows on minimal sets: by prompt, further ones, ablation scales, one for all."""
 
 from collections.abc import Sequence
 

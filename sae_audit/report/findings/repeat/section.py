@@ -1,4 +1,4 @@
-"""How to make the same audit again, and what its folder holds."""
+"""Instructions to repeat the audit, and the contents of its folder."""
 
 from sae_audit.report.section import Section
 

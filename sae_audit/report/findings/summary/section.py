@@ -1,4 +1,4 @@
-"""The head of the page: every question with its answer, asked of all sections by the page."""
+"""The page's summary: every question with its answer, collected from all sections."""
 
 from collections.abc import Mapping
 from typing import Any

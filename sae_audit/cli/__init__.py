@@ -48,10 +48,10 @@ def _unraised(what: "UnraisableHookArgs") -> None:
     if not issubclass(what.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(what)
         return
-    from _thread import interrupt_main
-    from threading import Timer
+    from threading import Timer, main_thread
 
-    again = Timer(_MOMENT, interrupt_main)
+    # To the main thread itself, so that what it waits for is interrupted too.
+    again = Timer(_MOMENT, signal.pthread_kill, [main_thread().ident, signal.SIGINT])
     again.daemon = True
     again.start()
 

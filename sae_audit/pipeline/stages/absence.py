@@ -66,11 +66,14 @@ def _of_direction(found: NoDirection) -> Absence:
         if nearest is not None
         else ""
     )
+    # Only what this selection filters by: COSMIC has no floor of what a direction induces.
+    has_floor = any(one.startswith("induce") for one in found.selection.filters)
+    lower = "direction.induce_floor or direction.layer_cut" if has_floor else "direction.layer_cut"
     return Absence(
         kind=AbsenceKind.NO_DIRECTION,
         reason=found.nearest.reason + numbers,
         also=(),
-        remedy="Raise direction.kl_limit, lower direction.induce_floor or direction.layer_cut, or "
-        "give more training prompts (prompts.train).",
+        remedy=f"Raise direction.kl_limit, lower {lower}, or give more training prompts "
+        "(prompts.train).",
         n_train=found.n_train,
     )

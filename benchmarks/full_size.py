@@ -248,10 +248,15 @@ def peaks_by_stage() -> Iterator[Watch]:
 
 
 def memory_in_use() -> int:
-    """Bytes of this process in memory, mapped weights included, and on the GPU where there is one."""
+    """Bytes of this process in memory, mapped weights included, and on the GPU, if there is one, the most
+    since the last call."""
     with open("/proc/self/status") as lines:
         sizes = dict(line.split(":", 1) for line in lines)
-    on_device = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+    on_device = 0
+    if torch.cuda.is_available():
+        # What was freed again since the last look counts too.
+        on_device = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
     return int(sizes["VmRSS"].split()[0]) * 1024 + on_device
 
 

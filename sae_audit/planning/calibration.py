@@ -27,6 +27,8 @@ _WIDTH = 1 << 16
 _MOST_TIMED = 1 << 14
 """Tokens of the largest timed batch; the time per token of larger ones is the same."""
 _REPEATS = 5
+_LONG_ENOUGH_S = 1.0
+"""Seconds of one timing after which it is repeated no more: what takes long varies little."""
 _SWEEP_RATE = 0.8
 """Throughput of batched ablation as a share of a plain pass's (docs/performance.md)."""
 _WAKE_UP_S = 1.0
@@ -91,12 +93,15 @@ def calibrated(
     most = max(1, budget.tokens // length)
     rows = min(most, max(1, round(n_prompts / facts.batches(n_prompts))))
 
-    def passing(n_rows: int, n_tokens: int) -> float:
+    def one_pass(n_rows: int, n_tokens: int) -> None:
         ids = torch.zeros(n_rows, n_tokens, dtype=torch.long, device=device)
-        return _timed(lambda: network(input_ids=ids, use_cache=False, logits_to_keep=1))
+        network(input_ids=ids, use_cache=False, logits_to_keep=1)
+
+    def passing(n_rows: int, n_tokens: int) -> float:
+        return _timed(lambda: one_pass(n_rows, n_tokens))
 
     with torch.no_grad():
-        _wake_up(lambda: passing(rows, length))
+        _wake_up(lambda: one_pass(rows, length))
         return UnitCosts(
             layer_token=passing(rows, length) / (n_layers * rows * length),
             alone_layer_token=passing(1, length) / (n_layers * length),
@@ -211,16 +216,16 @@ def _wake_up(work: Callable[[], Any]) -> None:
 
 
 def _timed(work: Callable[[], Any]) -> float:
-    """Median seconds of a few repeats after a warm-up run."""
+    """Median seconds of a few repeats after a warm-up run, of fewer if they take long."""
     work()
     _finish()
     taken: list[float] = []
-    for _ in range(_REPEATS):
+    while len(taken) < _REPEATS and sum(taken) < _LONG_ENOUGH_S:
         started = time.perf_counter()
         work()
         _finish()
         taken.append(time.perf_counter() - started)
-    return sorted(taken)[_REPEATS // 2]
+    return sorted(taken)[len(taken) // 2]
 
 
 def _finish() -> None:

@@ -37,7 +37,7 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
             vocab_size=len(tokenizer),
             hidden_size=language_model.D_MODEL,
             intermediate_size=256,
-            num_hidden_layers=4,
+            num_hidden_layers=3,
             num_attention_heads=4,
             num_key_value_heads=2,
             max_position_embeddings=256,
@@ -46,13 +46,13 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
             pad_token_id=words["<pad>"],
         )
     )
-    training = replace(language_model.BASE, steps=450, batch=32, neutral_from=150)
+    training = replace(language_model.BASE, steps=240, batch=32, neutral_from=80)
     language_model.train(
         model, tokenizer, training_chats(0), training, seed=0, after_step=lambda *_: False
     )
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    pool = sae_training.activation_pool(model, tokenizer, training_chats(3), 20_000)
+    pool = sae_training.activation_pool(model, tokenizer, training_chats(3), 12_000)
     for layer, activations in enumerate(pool):
         sae = sae_training.train_sae(activations, layer, seed=0, steps=100, d_sae=256)
         sae_training.save_sae(sae, tmp_path / "saes" / f"layer_{layer}")

@@ -23,8 +23,8 @@ from sae_audit.config import AuditConfig, MinimalSettings
 from sae_audit.findings import MinimalSet
 from sae_audit.minimal.asking import answered, answered_together
 from sae_audit.minimal.search import minimal_set
-from sae_audit.pipeline import stages
 from sae_audit.pipeline.running import unpublished
+from sae_audit.pipeline.stages import direction, scores
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject import Subject
 from sae_audit.vocabulary import Ablation, FeatureId, Score
@@ -86,10 +86,10 @@ def _question(arguments: argparse.Namespace) -> tuple[Subject, list[Prompt], lis
         }
     )
     with TemporaryDirectory() as folder, unpublished(config, Path(folder) / "run") as state:
-        stages.scores.run(state)
-        stages.direction.run(state)
-    subject, direction = state.subject, state.direction
-    of_rows = subject.decoder_cosines(np.array([direction.vector]))
+        scores.run(state)
+        direction.run(state)
+    subject = state.subject
+    of_rows = subject.decoder_cosines(np.array([state.direction.vector]))
     found = by_cosine(
         {layer: values[0] for layer, values in of_rows.items()}, per_layer=arguments.per_layer
     )

@@ -12,8 +12,8 @@ from sae_audit.organisms.planted.families import FAMILIES, build
 from sae_audit.organisms.planted.plant import Planted, audit_settings, plant
 from sae_audit.organisms.planted.truth import CategoryTruth
 from sae_audit.organisms.planted.weights import ARCHITECTURES
-from sae_audit.pipeline import stages
 from sae_audit.pipeline.running import unpublished
+from sae_audit.pipeline.stages import candidates, direction, scores, widening
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 
@@ -71,7 +71,7 @@ def planted_audit(case: Case, *, n_prompts: int) -> Iterator[PlantedAudit]:
         planted = plant(circuit, Path(folder) / "planted", architecture=case.architecture)
         config = _config(planted, n_prompts)
         with unpublished(config, Path(folder) / "run") as state:
-            for stage in (stages.scores, stages.direction, stages.candidates, stages.widening):
+            for stage in (scores, direction, candidates, widening):
                 stage.run(state)
             yield PlantedAudit(case=case, planted=planted, state=state)
 

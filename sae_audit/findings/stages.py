@@ -82,7 +82,6 @@ REPORT = Step("report", "Report")
 
 SCORES = OfRun("scores", "Clean scores of all prompts", (list[PromptScore],))
 BEHAVIOUR = OfRun("behaviour", "How often it refuses", (Behaviour,))
-SAE_QUALITY = OfRun("sae_quality", "How well the SAEs describe it", (list[SaeQuality],))
 ABSENCE = OfRun("absence", "Why no mechanism is claimed", (Absence,))
 """Recorded only if no mechanism is claimed."""
 DIRECTION = OfRun("direction", "Refusal direction", (Direction, NoDirection), key="selected")
@@ -99,6 +98,7 @@ SUCCESSIVE_DIRECTIONS = OfRun(
     (SuccessiveDirections,),
     tensors=UNITS_OUT,
 )
+SAE_QUALITY = OfRun("sae_quality", "How well the SAEs describe it", (list[SaeQuality],))
 CANDIDATES = OfRun("candidates", "Candidate features", (CandidateSet,))
 WIDENING = OfPrompts("widening", "Wider pools where needed", (WidenedPool,))
 MINIMAL_SETS = OfPrompts("minimal_sets", "Minimal sets, prompt by prompt", (MinimalSet,))
@@ -125,7 +125,7 @@ CONFIRMATION = OfRun("confirmation", "Answers in text", (Confirmation,))
 STAGES: tuple[Stage[Any], ...] = tuple(
     one for one in list(globals().values()) if isinstance(one, Stage)
 )
-"""All stages, in the order above."""
+"""All stages, in the order above, in which a plan lists them."""
 STAGE_OF: dict[str, Stage[Any]] = {stage.name: stage for stage in STAGES}
 """Stages by name."""
 

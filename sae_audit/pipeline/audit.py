@@ -6,9 +6,36 @@ Every stage is a file in `stages`: it reads earlier findings, and leaves its own
 from pathlib import Path
 
 from sae_audit.config import AuditConfig
-from sae_audit.pipeline import stages
 from sae_audit.pipeline.running import default_folder, running
 from sae_audit.pipeline.session import Progress, silent
+from sae_audit.pipeline.stages import (
+    absence,
+    activation_tokens,
+    behaviour,
+    candidates,
+    cascade_nulls,
+    cascades,
+    confirmation,
+    controls,
+    direction,
+    direction_check,
+    edges,
+    flip_scales,
+    interactions,
+    interactions_over_prompts,
+    minimal_set_families,
+    minimal_sets,
+    null_search,
+    pooled_cascade,
+    pooled_set,
+    sae_coverage,
+    sae_quality,
+    scores,
+    search_null,
+    successive_directions,
+    sufficiency,
+    widening,
+)
 from sae_audit.pipeline.state import AuditState
 from sae_audit.record.run import Run, load_run
 
@@ -40,33 +67,33 @@ def audit(
 
 def carry_out(state: AuditState) -> None:
     """Run every stage in turn, each reading the findings of those before it."""
-    stages.scores.run(state)  # How does the model treat each prompt?
-    stages.behaviour.run(state)  # Does it tell harmful from harmless?
-    stages.sae_quality.run(state)  # Do the SAEs describe it?
-    if stages.absence.run(state):
+    scores.run(state)  # How does the model treat each prompt?
+    behaviour.run(state)  # Does it tell harmful from harmless?
+    sae_quality.run(state)  # Do the SAEs describe it?
+    if absence.run(state):
         return
-    stages.direction.run(state)  # Which direction does refusal run along?
-    if stages.absence.run(state):
+    direction.run(state)  # Which direction does refusal run along?
+    if absence.run(state):
         return
-    stages.candidates.run(state)  # Which features are near it?
-    stages.widening.run(state)  # And which cover for those?
-    stages.minimal_sets.run(state)  # Which of them, ablated, flip each prompt, none to spare?
-    stages.null_search.run(state)  # Would random features do as well?
-    stages.search_null.run(state)
-    stages.absence.run(state)  # If so, what follows is marked, and measured all the same.
-    stages.direction_check.run(state)  # Does the direction hold on prompts it was not chosen on?
-    stages.successive_directions.run(state)  # Is there another one behind it?
-    stages.sae_coverage.run(state)  # How much of it do the SAEs miss?
-    stages.minimal_set_families.run(state)  # How many other sets would do?
-    stages.flip_scales.run(state)  # How far must they be ablated?
-    stages.pooled_set.run(state)  # Is there one set for many prompts?
-    stages.interactions.run(state)  # Which features stand in for each other?
-    stages.interactions_over_prompts.run(state)
-    stages.cascades.run(state)  # Which activate when these are gone?
-    stages.cascade_nulls.run(state)
-    stages.edges.run(state)  # Through whom, and on which tokens?
-    stages.activation_tokens.run(state)
-    stages.pooled_cascade.run(state)
-    stages.controls.run(state)  # What do other sets do, and to harmless prompts?
-    stages.sufficiency.run(state)  # Set up on harmless prompts, do they bring refusal?
-    stages.confirmation.run(state)  # Do flips show in the answers' text?
+    candidates.run(state)  # Which features are near it?
+    widening.run(state)  # And which cover for those?
+    minimal_sets.run(state)  # Which of them, ablated, flip each prompt, none to spare?
+    null_search.run(state)  # Would random features do as well?
+    search_null.run(state)
+    absence.run(state)  # If so, what follows is marked, and measured all the same.
+    direction_check.run(state)  # Does the direction hold on prompts it was not chosen on?
+    successive_directions.run(state)  # Is there another one behind it?
+    sae_coverage.run(state)  # How much of it do the SAEs miss?
+    minimal_set_families.run(state)  # How many other sets would do?
+    flip_scales.run(state)  # How far must they be ablated?
+    pooled_set.run(state)  # Is there one set for many prompts?
+    interactions.run(state)  # Which features stand in for each other?
+    interactions_over_prompts.run(state)
+    cascades.run(state)  # Which activate when these are gone?
+    cascade_nulls.run(state)
+    edges.run(state)  # Through whom, and on which tokens?
+    activation_tokens.run(state)
+    pooled_cascade.run(state)
+    controls.run(state)  # What do other sets do, and to harmless prompts?
+    sufficiency.run(state)  # Set up on harmless prompts, do they bring refusal?
+    confirmation.run(state)  # Do flips show in the answers' text?

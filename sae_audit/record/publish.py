@@ -1,50 +1,24 @@
 """The published form of a run's record."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from sae_audit.margins import refuses
 from sae_audit.record.findings_file import AuditedModel, AuditedPrompts, Cost, Findings
 from sae_audit.record.run import Run
 
 
 def published(run: Run) -> Findings:
-    """The content of `findings.json`: everything that the record holds."""
-    stages = run.manifest.stages
-    return Findings(
-        model=AuditedModel.model_validate(run.manifest.model, from_attributes=True),
-        saes=list(run.manifest.saes),
-        sae_quality=run.quality,
-        prompts=_prompts(run),
-        scores=run.scores,
-        behaviour=run.behaviour,
-        absence=run.absence,
-        direction=None if run.stopped_early else run.direction,
-        direction_check=run.direction_check,
-        discarded_directions=run.discarded_directions,
-        successive_directions=run.successive_directions,
-        sae_coverage=run.sae_coverage,
-        candidates=None if run.stopped_early else run.candidates,
-        widened_pools=list(run.widened.values()),
-        minimal_sets=run.minimal_sets,
-        minimal_set_families=run.minimal_set_families,
-        flip_scales=run.flip_scales,
-        null_sets=run.null_sets,
-        search_null=run.search_null,
-        pooled_set=run.pooled_set,
-        interactions=run.pooled_graph,
-        interactions_by_prompt=run.prompt_graphs,
-        interactions_over_prompts=run.interactions_over_prompts,
-        cascades=run.cascades,
-        cascade_nulls=run.cascade_nulls,
-        edges=run.edges,
-        activation_tokens=run.activation_tokens,
-        pooled_cascade=run.pooled_cascade,
-        controls=run.controls,
-        sufficiency=run.sufficiency,
-        confirmation=run.confirmation,
-        cost=Cost(
-            forward_passes=sum(stage.forward_passes for stage in stages),
-            tokens=sum(stage.tokens for stage in stages),
-        ),
-    )
+    """The content of `findings.json`: everything that the record holds.
+
+    A field is the property of `Run` of its name, unless `OTHERWISE` has it.
+    """
+    fields: dict[str, Any] = {
+        name: OTHERWISE[name](run) if name in OTHERWISE else getattr(run, name)
+        for name, field in Findings.model_fields.items()
+        if field.is_required()
+    }
+    return Findings(**fields)
 
 
 def _prompts(run: Run) -> AuditedPrompts:
@@ -59,3 +33,26 @@ def _prompts(run: Run) -> AuditedPrompts:
         refused_harmful=count("harmful", refused=True),
         refused_harmless=count("harmless", refused=True),
     )
+
+
+def _cost(run: Run) -> Cost:
+    stages = run.manifest.stages
+    return Cost(
+        forward_passes=sum(stage.forward_passes for stage in stages),
+        tokens=sum(stage.tokens for stage in stages),
+    )
+
+
+OTHERWISE: Mapping[str, Callable[[Run], object]] = {
+    "model": lambda run: AuditedModel.model_validate(run.manifest.model, from_attributes=True),
+    "saes": lambda run: list(run.manifest.saes),
+    "sae_quality": lambda run: run.quality,
+    "prompts": _prompts,
+    "direction": lambda run: None if run.stopped_early else run.direction,
+    "candidates": lambda run: None if run.stopped_early else run.candidates,
+    "widened_pools": lambda run: list(run.widened.values()),
+    "interactions": lambda run: run.pooled_graph,
+    "interactions_by_prompt": lambda run: run.prompt_graphs,
+    "cost": _cost,
+}
+"""Fields that no property of their name gives, or one that raises or means something else."""

@@ -13,32 +13,12 @@ from jaxtyping import Float, Int
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.findings import (
-    Absence,
     AbsenceKind,
-    ActivationTokens,
-    BackupEdges,
-    Behaviour,
     CandidateSet,
-    Cascade,
-    CascadeNull,
-    Confirmation,
     Controls,
     Direction,
-    DirectionCheck,
-    FlipScale,
     InteractionGraph,
-    InteractionsOverPrompts,
-    MinimalSet,
-    MinimalSetFamily,
     NoDirection,
-    PooledCascade,
-    PooledSet,
-    PromptScore,
-    SaeCoverage,
-    SaeQuality,
-    SearchNull,
-    SuccessiveDirections,
-    Sufficiency,
     WidenedPool,
 )
 from sae_audit.findings.stages import (
@@ -73,6 +53,8 @@ from sae_audit.findings.stages import (
     SUFFICIENCY,
     UNITS_OUT,
     WIDENING,
+    OfPrompts,
+    OfRun,
 )
 from sae_audit.record.facts import Manifest
 from sae_audit.record.findings_file import Findings, read_findings
@@ -95,7 +77,28 @@ class _OfPrompt(Protocol):
     def prompt_id(self) -> str: ...
 
 
+T = TypeVar("T")
 P = TypeVar("P", bound=_OfPrompt)
+
+
+def _one(stage: OfRun[T]) -> cached_property[T]:
+    """The finding of a stage that every such record has."""
+    return cached_property(lambda run: run.recorded.one(stage))
+
+
+def _found(stage: OfRun[T]) -> cached_property[T | None]:
+    """The finding of a stage; None if the audit did not make it."""
+    return cached_property(lambda run: run.recorded.found(stage))
+
+
+def _all(stage: OfPrompts[T]) -> cached_property[list[T]]:
+    """Every finding of a stage, in the order written."""
+    return cached_property(lambda run: run.recorded.all(stage))
+
+
+def _by_prompt(stage: OfPrompts[P]) -> cached_property[list[P]]:
+    """The same in the order of the prompts."""
+    return cached_property(lambda run: run._in_order(run.recorded.all(stage)))
 
 
 class Run:
@@ -129,28 +132,18 @@ class Run:
         """The published form, as in `findings.json`."""
         return read_findings(self.folder / FINDINGS)
 
-    @cached_property
-    def scores(self) -> list[PromptScore]:
-        return self.recorded.one(SCORES)
-
-    @cached_property
-    def behaviour(self) -> Behaviour:
-        """Refusal rates and separation of the scores."""
-        return self.recorded.one(BEHAVIOUR)
-
-    @cached_property
-    def absence(self) -> Absence | None:
-        """Why no refusal mechanism is claimed; None if one is."""
-        return self.recorded.found(ABSENCE)
+    scores = _one(SCORES)
+    behaviour = _one(BEHAVIOUR)
+    """Refusal rates and separation of the scores."""
+    absence = _found(ABSENCE)
+    """Why no refusal mechanism is claimed; None if one is."""
 
     @property
     def stopped_early(self) -> bool:
         """Whether there is an absence for which the audit did not look for features."""
         return self.recorded.stopped_early
 
-    @cached_property
-    def quality(self) -> list[SaeQuality]:
-        return self.recorded.one(SAE_QUALITY)
+    quality = _one(SAE_QUALITY)
 
     @cached_property
     def direction(self) -> Direction:
@@ -162,25 +155,18 @@ class Run:
         assert isinstance(found, Direction), "no direction, and no absence"
         return found
 
-    @cached_property
-    def direction_check(self) -> DirectionCheck | None:
-        """None if the audit ended before it."""
-        return self.recorded.found(DIRECTION_CHECK)
-
-    @cached_property
-    def successive_directions(self) -> SuccessiveDirections | None:
-        """None if the audit ended before it."""
-        return self.recorded.found(SUCCESSIVE_DIRECTIONS)
+    direction_check = _found(DIRECTION_CHECK)
+    """None if the audit ended before it."""
+    successive_directions = _found(SUCCESSIVE_DIRECTIONS)
+    """None if the audit ended before it."""
 
     @cached_property
     def successive_units(self) -> Float[np.ndarray, "direction d_model"]:
         """Their unit vectors, orthogonal to each other, in their order."""
         return read_tensors(self.folder, UNITS_OUT)["units"]
 
-    @cached_property
-    def sae_coverage(self) -> SaeCoverage | None:
-        """None if the audit ended before it."""
-        return self.recorded.found(SAE_COVERAGE)
+    sae_coverage = _found(SAE_COVERAGE)
+    """None if the audit ended before it."""
 
     @cached_property
     def discarded_directions(self) -> NoDirection | None:
@@ -204,40 +190,20 @@ class Run:
         """By prompt, the features added to its candidates: none if the candidates flip it."""
         return {one.prompt_id: one for one in self.recorded.all(WIDENING)}
 
-    @cached_property
-    def minimal_sets(self) -> list[MinimalSet]:
-        """One per refused prompt, in the order of the prompts."""
-        return self._in_order(self.recorded.all(MINIMAL_SETS))
-
-    @cached_property
-    def minimal_set_families(self) -> list[MinimalSetFamily]:
-        """One per flipped prompt; empty if other minimal sets were not looked for."""
-        return self._in_order(self.recorded.all(MINIMAL_SET_FAMILIES))
-
-    @cached_property
-    def flip_scales(self) -> list[FlipScale]:
-        """One per refused prompt; empty if scales were left out."""
-        return self._in_order(self.recorded.all(FLIP_SCALES))
-
-    @cached_property
-    def null_sets(self) -> list[MinimalSet]:
-        """Results of the same search among random candidates, for the same prompts."""
-        return self.recorded.all(NULL_SEARCH)
-
-    @cached_property
-    def search_null(self) -> SearchNull | None:
-        """The minimal sets compared with the null's; None if no search was made."""
-        return self.recorded.found(SEARCH_NULL)
-
-    @cached_property
-    def pooled_set(self) -> PooledSet | None:
-        """None if no prompt was flipped."""
-        return self.recorded.found(POOLED_SET)
-
-    @cached_property
-    def interactions(self) -> list[InteractionGraph]:
-        """One per flipped prompt, and the pooled one under scope `pooled`."""
-        return self.recorded.all(INTERACTIONS)
+    minimal_sets = _by_prompt(MINIMAL_SETS)
+    """One per refused prompt, in the order of the prompts."""
+    minimal_set_families = _by_prompt(MINIMAL_SET_FAMILIES)
+    """One per flipped prompt; empty if other minimal sets were not looked for."""
+    flip_scales = _by_prompt(FLIP_SCALES)
+    """One per refused prompt; empty if scales were left out."""
+    null_sets = _all(NULL_SEARCH)
+    """Results of the same search among random candidates, for the same prompts."""
+    search_null = _found(SEARCH_NULL)
+    """The minimal sets compared with the null's; None if no search was made."""
+    pooled_set = _found(POOLED_SET)
+    """None if no prompt was flipped."""
+    interactions = _all(INTERACTIONS)
+    """One per flipped prompt, and the pooled one under scope `pooled`."""
 
     @cached_property
     def pooled_graph(self) -> InteractionGraph | None:
@@ -249,39 +215,19 @@ class Run:
         """The graphs of single prompts."""
         return [graph for graph in self.interactions if graph.scope != POOLED]
 
-    @cached_property
-    def interactions_over_prompts(self) -> InteractionsOverPrompts | None:
-        """The graphs of single prompts, summarised; None if no prompt has one."""
-        return self.recorded.found(INTERACTIONS_OVER_PROMPTS)
-
-    @cached_property
-    def cascades(self) -> list[Cascade]:
-        return self.recorded.all(CASCADES)
-
-    @cached_property
-    def cascade_nulls(self) -> list[CascadeNull]:
-        """Their control, one for each cascade: the same search behind a random set."""
-        return self.recorded.all(CASCADE_NULLS)
-
-    @cached_property
-    def edges(self) -> list[BackupEdges]:
-        """Whose ablation activates which feature, one for each cascade."""
-        return self.recorded.all(EDGES)
-
-    @cached_property
-    def activation_tokens(self) -> list[ActivationTokens]:
-        """Classes of tokens at which features activate, one for each cascade."""
-        return self.recorded.all(ACTIVATION_TOKENS)
-
-    @cached_property
-    def pooled_cascade(self) -> PooledCascade | None:
-        """None if no prompt was flipped."""
-        return self.recorded.found(POOLED_CASCADE)
-
-    @cached_property
-    def sufficiency(self) -> Sufficiency | None:
-        """None in records older than this stage."""
-        return self.recorded.found(SUFFICIENCY)
+    interactions_over_prompts = _found(INTERACTIONS_OVER_PROMPTS)
+    """The graphs of single prompts, summarised; None if no prompt has one."""
+    cascades = _all(CASCADES)
+    cascade_nulls = _all(CASCADE_NULLS)
+    """Their control, one for each cascade: the same search behind a random set."""
+    edges = _all(EDGES)
+    """Whose ablation activates which feature, one for each cascade."""
+    activation_tokens = _all(ACTIVATION_TOKENS)
+    """Classes of tokens at which features activate, one for each cascade."""
+    pooled_cascade = _found(POOLED_CASCADE)
+    """None if no prompt was flipped."""
+    sufficiency = _found(SUFFICIENCY)
+    """None in records older than this stage."""
 
     @cached_property
     def controls(self) -> Controls:
@@ -290,10 +236,8 @@ class Run:
             return Controls(per_prompt=(), pooled=(), collateral=(), error_term=None)
         return self.recorded.one(CONTROLS)
 
-    @cached_property
-    def confirmation(self) -> Confirmation | None:
-        """None if flips were not confirmed in text."""
-        return self.recorded.found(CONFIRMATION)
+    confirmation = _found(CONFIRMATION)
+    """None if flips were not confirmed in text."""
 
     @cached_property
     def means(self) -> Mapping[str, Float[np.ndarray, "layer template d_model"]]:

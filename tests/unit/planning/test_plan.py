@@ -4,8 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -14,6 +13,8 @@ from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.findings import stages
 from sae_audit.findings.stages import DIRECTION
+from sae_audit.pipeline import audit
+from sae_audit.pipeline import stages as modules
 from sae_audit.pipeline.stages import STAGES
 from sae_audit.planning import memory as memory_module
 from sae_audit.planning.facts import SubjectFacts, subject_facts
@@ -43,9 +44,10 @@ def test_the_organism_is_known_without_its_weights(organism: tuple[AuditConfig, 
 def test_every_stage_has_a_label_and_a_price():
     declared = [one for one in vars(stages).values() if isinstance(one, stages.Stage)]
     assert declared == list(stages.STAGES)
-    assert {one.STAGE for one in STAGES} == set(declared)
-    files = {one.STAGE.name: Path(cast(ModuleType, one).__file__ or "").stem for one in STAGES}
-    assert files == {name: name for name in files}, "a stage is the file of its name"
+    assert [one.STAGE for one in STAGES] == declared, "a stage is the file of its name"
+    files = {path.stem for path in Path(modules.__file__).parent.glob("*.py")} - {"__init__"}
+    assert files == {one.name for one in declared}, "and every file is one"
+    assert {id(one) for one in STAGES} <= set(map(id, vars(audit).values())), "and an audit runs it"
     assert (
         len({one.name for one in declared}) == len({one.label for one in declared}) == len(declared)
     )

@@ -30,7 +30,7 @@ from sae_audit.findings.stages import (
 )
 from sae_audit.record.facts import StageFacts
 from sae_audit.record.findings_file import VERSION, Findings, read_findings, schema
-from sae_audit.record.publish import published
+from sae_audit.record.publish import OTHERWISE, published
 from sae_audit.record.reading import Recorded
 from sae_audit.record.run import Run
 from sae_audit.vocabulary import FeatureId
@@ -143,6 +143,12 @@ def test_no_key_of_the_file_is_left_without_a_finding():
     places = set(expected(rows_of_examples(primes())))
     of_the_run = {"schema_version", "model", "saes", "prompts", "cost", "discarded_directions"}
     assert set(Findings.model_fields) == places | of_the_run
+
+
+def test_every_key_of_the_file_is_served_by_a_property_or_by_a_function():
+    keys = {name for name, field in Findings.model_fields.items() if field.is_required()}
+    assert OTHERWISE.keys() <= keys, "a function for a key that the file does not have"
+    assert all(hasattr(Run, key) for key in keys - OTHERWISE.keys())
 
 
 @pytest.mark.parametrize("kind", LISTED, ids=lambda kind: kind.__name__)

@@ -22,7 +22,7 @@ from sae_audit.vocabulary import (
     FeatureId,
     FeatureSet,
     Firing,
-    HeldScore,
+    InterventionScore,
     Score,
 )
 
@@ -35,7 +35,7 @@ class Questions:
     active: Active
     direct_attribution: DirectAttribution
     firing: Firing
-    held_score: HeldScore
+    intervention_score: InterventionScore
     frozen_norm_obstacle: str = ""
     """Why the final norm's scale cannot be frozen; else empty."""
 
@@ -71,7 +71,7 @@ def cascade(
             if not stop and len(waves) == settings.max_waves:
                 stop = f"stopped at {settings.max_waves} waves (cascade.max_waves)"
     undone = compensation(
-        ask.held_score,
+        ask.intervention_score,
         ask.firing,
         first,
         clean,

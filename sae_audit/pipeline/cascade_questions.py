@@ -16,7 +16,7 @@ def questions(state: AuditState, prompt: Prompt) -> Questions:
             prompt, np.array(state.direction.vector), ablation
         ),
         firing=subject.firing(prompt, ablation),
-        held_score=subject.held_score(prompt, ablation),
+        intervention_score=subject.intervention_score(prompt, ablation),
         frozen_norm_obstacle=subject.frozen_norm_obstacle,
     )
 

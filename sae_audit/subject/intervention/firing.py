@@ -22,8 +22,8 @@ from sae_audit.vocabulary import (
     FinalNorm,
     Fired,
     Firing,
-    HeldScore,
     Intervention,
+    InterventionScore,
 )
 
 
@@ -150,12 +150,12 @@ def direct_attribution_on(
     return direct_attribution
 
 
-def held_score_on(
+def intervention_score_on(
     streams: InterventionRuns,
     stack: DecoderLayers,
     clean_end: Float[Tensor, " d_model"],
     readout: Readout,
-) -> HeldScore:
+) -> InterventionScore:
     def score(
         interventions: Sequence[Intervention], norm: FinalNorm = FinalNorm.LIVE
     ) -> Float[np.ndarray, " intervention"]:

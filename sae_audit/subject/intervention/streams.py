@@ -17,7 +17,7 @@ from sae_audit.subject.intervention.ablation import (
     check_features,
     sets_by_layer,
 )
-from sae_audit.subject.intervention.freezing import ablated_and_held, excess_over_clean
+from sae_audit.subject.intervention.freezing import ablated_and_frozen, excess_over_clean
 from sae_audit.subject.model.clean_run import CleanRun, CleanRuns
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.forward_passes import ForwardPasses
@@ -100,7 +100,7 @@ class InterventionRuns:
         reader: Reader,
         encoding: int,
     ) -> None:
-        check_features([i.ablated | i.held for i in interventions], self.suite)
+        check_features([i.ablated | i.frozen for i in interventions], self.suite)
         # Neighbours in this order first differ from the clean run at the same layer.
         order = sorted(range(len(interventions)), key=lambda i: _lowest(interventions[i]))
         size = self._passes.rows_per_batch(self.length - self.start, encoding=encoding)
@@ -155,11 +155,11 @@ class InterventionRuns:
                 selected=selected,
                 clean=lambda layer=layer: batch.clean(layer),
             )
-            for layer, sets in sets_by_layer([i.held for i in chosen]).items()
+            for layer, sets in sets_by_layer([i.frozen for i in chosen]).items()
             if layer > lowest
         }
         return {
-            layer: ablated_and_held(ablate.get(layer), excess.get(layer))
+            layer: ablated_and_frozen(ablate.get(layer), excess.get(layer))
             for layer in sorted({*ablate, *excess})
         }
 

@@ -44,7 +44,7 @@ def found(planted: Planted, loaded: Subject, prompt: Prompt) -> Cascade:
         active=loaded.active(prompt),
         direct_attribution=loaded.direct_attribution(prompt, np.ones(loaded.d_model)),
         firing=loaded.firing(prompt),
-        held_score=loaded.held_score(prompt),
+        intervention_score=loaded.intervention_score(prompt),
         frozen_norm_obstacle=loaded.frozen_norm_obstacle,
     )
     return cascade(prompt.id, ask, frozenset(minimal), SETTINGS)

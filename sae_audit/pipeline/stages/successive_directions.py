@@ -10,7 +10,7 @@ from sae_audit.config import DirectionSettings
 from sae_audit.direction.checking import random_directions
 from sae_audit.direction.finding import found_direction
 from sae_audit.direction.methods import Means
-from sae_audit.direction.successive import Questions, Still, successive_directions
+from sae_audit.direction.successive import Questions, TreatedAsLabelled, successive_directions
 from sae_audit.findings import Direction, NoDirection, SuccessiveDirections
 from sae_audit.findings.stages import (
     DIRECTION_CHECK,
@@ -128,8 +128,8 @@ def direction_behind(
     )
 
 
-def _those(prompts: LabelledPrompts, still: Still) -> LabelledPrompts:
+def _those(prompts: LabelledPrompts, treated: TreatedAsLabelled) -> LabelledPrompts:
     return LabelledPrompts(
-        harmful=tuple(compress(prompts.harmful, still.harmful)),
-        harmless=tuple(compress(prompts.harmless, still.harmless)),
+        harmful=tuple(compress(prompts.harmful, treated.harmful)),
+        harmless=tuple(compress(prompts.harmless, treated.harmless)),
     )

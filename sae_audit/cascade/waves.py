@@ -28,7 +28,7 @@ from sae_audit.vocabulary import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Questions:
+class CascadeQuestions:
     """The questions of a cascade about one prompt."""
 
     score: Score
@@ -42,7 +42,7 @@ class Questions:
 
 def cascade(
     prompt_id: str,
-    ask: Questions,
+    ask: CascadeQuestions,
     minimal: FeatureSet,
     settings: CascadeSettings,
     *,
@@ -94,7 +94,7 @@ def cascade(
 
 
 def _next_wave(
-    ask: Questions,
+    ask: CascadeQuestions,
     ablated: FeatureSet,
     clean: Mapping[FeatureId, float],
     minimal: FeatureSet,

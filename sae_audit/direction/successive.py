@@ -54,7 +54,7 @@ class TreatedAsLabelled:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Questions:
+class SuccessiveQuestions:
     """The search's questions to the model, about prompts that it treats as labelled when unablated."""
 
     prompt_ids: Sequence[str]
@@ -70,7 +70,7 @@ class Questions:
 def successive_directions(
     first: Direction,
     check: DirectionCheck,
-    ask: Questions,
+    ask: SuccessiveQuestions,
     settings: DirectionSettings,
     *,
     seed: int,
@@ -168,7 +168,9 @@ class _Control:
     kl: RandomRange
 
 
-def _control(ask: Questions, randoms: Float[np.ndarray, "draw direction d_model"]) -> _Control:
+def _control(
+    ask: SuccessiveQuestions, randoms: Float[np.ndarray, "draw direction d_model"]
+) -> _Control:
     left = [ask.removed("audit", units) for units in randoms]
     return _Control(
         refused=random_range([float(refuses(one.harmful).mean()) for one in left]),

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from sae_audit.cascade.waves import Questions
+from sae_audit.cascade.waves import CascadeQuestions
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 
 
-def questions(state: AuditState, prompt: Prompt) -> Questions:
+def cascade_questions(state: AuditState, prompt: Prompt) -> CascadeQuestions:
     subject, ablation = state.subject, state.ablation
-    return Questions(
+    return CascadeQuestions(
         score=state.score_of(prompt),
         active=subject.active(prompt, ablation),
         direct_attribution=subject.direct_attribution(

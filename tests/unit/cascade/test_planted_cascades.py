@@ -5,7 +5,7 @@ import pytest
 
 from sae_audit.cascade.activation_tokens import activated
 from sae_audit.cascade.edges import backup_edges
-from sae_audit.cascade.waves import Questions, cascade
+from sae_audit.cascade.waves import CascadeQuestions, cascade
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import Cascade, EdgeKind
 from sae_audit.organisms.planted.families import build
@@ -39,7 +39,7 @@ def prompt(planted: Planted) -> Prompt:
 @pytest.fixture(scope="module")
 def found(planted: Planted, loaded: Subject, prompt: Prompt) -> Cascade:
     (minimal,) = planted.truth.by_category["harm"].minimal_sets
-    ask = Questions(
+    ask = CascadeQuestions(
         score=loaded.refusal_score(prompt),
         active=loaded.active(prompt),
         direct_attribution=loaded.direct_attribution(prompt, np.ones(loaded.d_model)),

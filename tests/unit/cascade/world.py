@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from sae_audit.cascade.waves import Questions
+from sae_audit.cascade.waves import CascadeQuestions
 from sae_audit.vocabulary import FeatureId, FeatureSet, FinalNorm, Fired, Intervention
 
 Activates = Mapping[FeatureId, Literal["on"] | Sequence[set[FeatureId]]]
@@ -105,8 +105,8 @@ class World:
     def _positions(self, features: Iterable[FeatureId]) -> list[int]:
         return [at for feature in features for at in self.at.get(feature, range(4))]
 
-    def questions(self, frozen_norm_obstacle: str = "") -> Questions:
-        return Questions(
+    def questions(self, frozen_norm_obstacle: str = "") -> CascadeQuestions:
+        return CascadeQuestions(
             score=self.score,
             active=self.active,
             direct_attribution=self.direct_attribution,

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.successive import (
-    Questions,
+    SuccessiveQuestions,
     TreatedAsLabelled,
     Units,
     directions_needed,
@@ -75,7 +75,7 @@ class Waterfall:
         found, self.units = successive_directions(
             direction(np.eye(D_MODEL)[0]),
             check(),
-            Questions(
+            SuccessiveQuestions(
                 prompt_ids=[f"p{i}" for i in range(len(self.depths))],
                 removed=self.removed,
                 behind=self.behind,

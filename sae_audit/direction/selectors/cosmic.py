@@ -173,7 +173,7 @@ def _last_token_filter(evaluations: Sequence[DirectionEvaluation]) -> list[Filte
             name="at the last token, deeper than the others speak for",
             requires=f"layer at most {deepest:g} at position -1",
             fails=lambda e: e.position == -1 and e.layer > deepest,
-            told=lambda e: f"layer {e.layer} at position -1, above {deepest:g}",
+            verdict=lambda e: f"layer {e.layer} at position -1, above {deepest:g}",
         )
     ]
 

@@ -200,7 +200,7 @@ class ForwardPasses:
                     **{cache_argument(self.model): cache},
                     use_cache=True,
                     logits_to_keep=1,
-                    **(_told(padding, ids.shape[1] + n, step.shape[1])),
+                    **(_mask_and_positions(padding, ids.shape[1] + n, step.shape[1])),
                 ).logits
             step, edits = logits[:, -1].argmax(dim=-1, keepdim=True), in_answer
             for row, token in enumerate(step[:, 0].tolist()):
@@ -236,7 +236,9 @@ def _padding_in_front(ids: Ids, lengths: Sequence[int] | None) -> Int[Tensor, " 
     return ids.shape[1] - torch.tensor(lengths, device=ids.device)
 
 
-def _told(padding: Int[Tensor, " batch"] | None, n_so_far: int, n_new: int) -> dict[str, Tensor]:
+def _mask_and_positions(
+    padding: Int[Tensor, " batch"] | None, n_so_far: int, n_new: int
+) -> dict[str, Tensor]:
     """Attention mask and position ids for rows padded on the left; empty if no row is padded."""
     if padding is None:
         return {}

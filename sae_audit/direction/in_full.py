@@ -92,7 +92,7 @@ def _stopped(
     candidates: CandidateDirections, finite: Sequence[DirectionEvaluation], first_cut: int
 ) -> tuple[StoppedDirection, ...]:
     """All other candidates: in a cut layer, or with a number that is not finite."""
-    places = {(e.layer, e.position) for e in finite}
+    evaluated = {(e.layer, e.position) for e in finite}
     return tuple(
         StoppedDirection(
             position=position,
@@ -106,5 +106,5 @@ def _stopped(
             reason=StopReason.LAYER if layer >= first_cut else StopReason.NOT_FINITE,
         )
         for layer, position in zip(candidates.layers, candidates.positions, strict=True)
-        if (layer, position) not in places
+        if (layer, position) not in evaluated
     )

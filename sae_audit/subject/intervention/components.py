@@ -143,7 +143,7 @@ class ReplacedParts:
         encoding = widest(suite) if part == Part.RECONSTRUCTION else 0
         for batch in passes.batches(self._prompts, encoding=encoding):
             edits = {
-                passes.places[layer].layer: self._edit(part, layer, direction, batch)
+                passes.layer_modules[layer].layer: self._edit(part, layer, direction, batch)
                 for layer in suite
             }
             logits = passes.last_logits(batch.ids, lengths=batch.lengths, outputs=edits)

@@ -80,7 +80,7 @@ def test_features_wake_on_the_tokens_at_which_their_unit_works(
         seed=0,
     )
     units: dict[FeatureId, bool] = {
-        planted.places[unit.name, 0]: unit.template_only for unit in planted.circuit.units
+        planted.player_features[unit.name, 0]: unit.template_only for unit in planted.circuit.units
     }
     assert len(answer.activated) == planted.circuit.size - 1
     for one in answer.activated:

@@ -291,7 +291,7 @@ def test_a_planted_mechanism_that_lies_in_the_error_is_found_hidden(tmp_path: Pa
     )
     last = subject.layers[-1]
     means = subject.mean_residuals(harmful)[last, -1], subject.mean_residuals(harmless)[last, -1]
-    pool, score = frozenset(planted.places.values()), subject.refusal_scores()
+    pool, score = frozenset(planted.player_features.values()), subject.refusal_scores()
     found = sae_coverage(
         subject.replaced_parts(harmful, harmless, (means[0] - means[1])[None]),
         0,

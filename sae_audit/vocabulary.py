@@ -272,12 +272,12 @@ class Intervention:
     """Features ablated, and features frozen at their clean activations, in one run of a prompt."""
 
     ablated: FeatureSet = frozenset()
-    held: FeatureSet = frozenset()
+    frozen: FeatureSet = frozenset()
     """Features frozen, position by position, at their clean activations: `x <- x - sum_{i in H} (f_i(x)
     - f_i(x_clean)) d_i`, where the ablation acts. The SAE's error term is kept."""
 
     def __post_init__(self) -> None:
-        assert not self.ablated & self.held, sorted(self.ablated & self.held)
+        assert not self.ablated & self.frozen, sorted(self.ablated & self.frozen)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -349,7 +349,7 @@ class Firing(Protocol):
 
 
 @runtime_checkable
-class HeldScore(Protocol):
+class InterventionScore(Protocol):
     """The refusal score of one prompt under interventions."""
 
     def __call__(

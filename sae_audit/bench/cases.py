@@ -82,5 +82,5 @@ def _config(planted: Planted, n_prompts: int) -> AuditConfig:
     return AuditConfig(**settings)
 
 
-Told = Callable[[str, int, int], None]
+BenchProgress = Callable[[str, int, int], None]
 """Receives the task, the number done and the number of all."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sae_audit.bench.cases import Told
+from sae_audit.bench.cases import BenchProgress
 from sae_audit.bench.results import DialRow, DialTrend
 from sae_audit.bundled import PREFIX
 from sae_audit.config import (
@@ -19,7 +19,7 @@ from sae_audit.organisms.trained.recipes import DIAL_ROUNDS, dial_name
 from sae_audit.pipeline.audit import audit
 
 
-def dial_rows(trained: Path, out: Path, told: Told) -> tuple[DialRow, ...]:
+def dial_rows(trained: Path, out: Path, progress: BenchProgress) -> tuple[DialRow, ...]:
     """One row per seed and setting of the dial in a folder made by `sae_audit.organisms.trained`;
     `dial_0` counts as a setting of each seed.
 
@@ -32,10 +32,10 @@ def dial_rows(trained: Path, out: Path, told: Told) -> tuple[DialRow, ...]:
     measured: dict[str, Redundancy] = {}
     for seed, rounds in settings:
         name = dial_name(rounds, seed)
-        told(name, len(measured), len(settings))
+        progress(name, len(measured), len(settings))
         if name not in measured:
             measured[name] = redundancy(audit(_config(trained / name), out / name))
-    told("dial", len(settings), len(settings))
+    progress("dial", len(settings), len(settings))
     return tuple(_row(seed, rounds, measured[dial_name(rounds, seed)]) for seed, rounds in settings)
 
 

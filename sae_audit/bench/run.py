@@ -7,7 +7,7 @@ from importlib.metadata import version
 import numpy as np
 
 from sae_audit.bench import cascade_methods
-from sae_audit.bench.cases import Case, PlantedAudit, Told, planted_audit
+from sae_audit.bench.cases import BenchProgress, Case, PlantedAudit, planted_audit
 from sae_audit.bench.measures import SetMatch, nearest, waves_match
 from sae_audit.bench.minimal_methods import Answer, candidate_pools, methods
 from sae_audit.bench.pairs import pair_rows
@@ -24,14 +24,14 @@ def bench(
     n_prompts: int,
     command: str,
     stored: StoredRows,
-    told: Told,
+    progress: BenchProgress,
 ) -> BenchResult:
     """Result of every method on every case, as `command` does; rows in `stored` are reused."""
     rows: list[Row] = []
     for i, case in enumerate(cases):
-        told(str(case), i, len(cases))
+        progress(str(case), i, len(cases))
         rows += stored.remembered(case, lambda case=case: case_rows(case, n_prompts=n_prompts))
-    told("done", len(cases), len(cases))
+    progress("done", len(cases), len(cases))
     return BenchResult(
         version=version("sae-audit"),
         command=command,

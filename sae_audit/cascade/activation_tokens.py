@@ -46,9 +46,9 @@ def activated(
     after = firing([Intervention(ablated=one) for one in ablated])
     was_firing = frozenset(features_of(clean))
     random = _after_random(found.prompt_id, ablated, clean, firing, n_random, seed)
-    places = [_Places(fired, classes) for fired in after]
+    fired_tokens = [_FiredTokens(fired, classes) for fired in after]
     active: list[ActivatedFeatures] = []
-    for i, (here, one) in enumerate(zip(places, ablated, strict=True)):
+    for i, (here, one) in enumerate(zip(fired_tokens, ablated, strict=True)):
         dormant = here.belonging_to(here.features - was_firing - one)
         active.append(
             ActivatedFeatures(
@@ -58,11 +58,11 @@ def activated(
                 peaks_at=here.peak_counts(dormant),
                 n_random=tuple(_n_features(fired) for fired in random[i]),
                 random_peaks_at=_summed(
-                    [_Places(fired, classes).all_peak_counts() for fired in random[i]]
+                    [_FiredTokens(fired, classes).all_peak_counts() for fired in random[i]]
                 ),
             )
         )
-    before = _Places(clean, classes)
+    before = _FiredTokens(clean, classes)
     return ActivationTokens(
         prompt_id=found.prompt_id,
         tokens=_counted(list(classes.values())),
@@ -70,7 +70,7 @@ def activated(
         clean_peaks_at=before.all_peak_counts(),
         active=tuple(active),
         activated=tuple(
-            places[i - 1].activated(backup.feature, i + 1)
+            fired_tokens[i - 1].activated(backup.feature, i + 1)
             for i, wave in enumerate(found.waves)
             for backup in wave.backups
         ),
@@ -145,7 +145,7 @@ def _summed(counts: Sequence[TokenCounts]) -> TokenCounts:
 
 
 @dataclass(frozen=True, eq=False)
-class _Places:
+class _FiredTokens:
     """A table of firing features, with the class of each token."""
 
     fired: Fired

@@ -10,8 +10,8 @@ from sae_audit.vocabulary import (
     FeatureSet,
     FinalNorm,
     Firing,
-    HeldScore,
     Intervention,
+    InterventionScore,
 )
 
 _MAX_ROUNDS = 6
@@ -32,7 +32,7 @@ class Compensation:
 
 
 def compensation(
-    score: HeldScore,
+    score: InterventionScore,
     firing: Firing,
     ablated: FeatureSet,
     clean: Mapping[FeatureId, float],
@@ -55,13 +55,13 @@ def compensation(
     The ratio is None if the direct effect is below `floor` nats or dormant features keep activating;
     the frozen one if `frozen_norm_obstacle` says why.
     """
-    held: FeatureSet = frozenset()
+    frozen: FeatureSet = frozenset()
     for _ in range(_MAX_ROUNDS):
-        now = firing([Intervention(ablated=ablated, held=held)])[0]
-        activated = frozenset(f for f in features_of(now) if f not in clean) - held - ablated
+        now = firing([Intervention(ablated=ablated, frozen=frozen)])[0]
+        activated = frozenset(f for f in features_of(now) if f not in clean) - frozen - ablated
         if not activated:
             break
-        held |= activated
+        frozen |= activated
     else:
         reason = f"dormant features still activate after {_MAX_ROUNDS} rounds of holding them"
         return Compensation(
@@ -72,18 +72,18 @@ def compensation(
             frozen_reason=reason,
             n_sets_scored=0,
         )
-    nothing_activates = Intervention(ablated=ablated, held=held)
+    nothing_activates = Intervention(ablated=ablated, frozen=frozen)
     sets = [Intervention(), Intervention(ablated=ablated), nothing_activates]
     before, after, without_activation = (float(value) for value in score(sets))
-    total, direct, frozen = before - after, before - without_activation, None
+    total, direct, direct_frozen = before - after, before - without_activation, None
     ratio, reason = _ratio(total, direct, floor)
     frozen_compensation_ratio, frozen_reason, n_frozen = None, frozen_norm_obstacle, 0
     if not frozen_norm_obstacle:
         n_frozen = 1
-        frozen = before - float(score([nothing_activates], FinalNorm.FROZEN)[0])
-        frozen_compensation_ratio, frozen_reason = _ratio(total, frozen, floor)
+        direct_frozen = before - float(score([nothing_activates], FinalNorm.FROZEN)[0])
+        frozen_compensation_ratio, frozen_reason = _ratio(total, direct_frozen, floor)
     return Compensation(
-        effects=FirstWaveEffects(total=total, direct=direct, direct_frozen=frozen),
+        effects=FirstWaveEffects(total=total, direct=direct, direct_frozen=direct_frozen),
         ratio=ratio,
         reason=reason,
         frozen_compensation_ratio=frozen_compensation_ratio,

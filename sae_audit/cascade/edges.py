@@ -3,7 +3,7 @@
 For a feature B of a wave, the earlier waves E, and a cause A among them:
 
 1. Spared: is B active with E but A ablated? If not, A is necessary.
-2. Alone and held: is B active with A alone ablated, every other feature of the cascade frozen at its
+2. Alone and frozen: is B active with A alone ablated, every other feature of the cascade frozen at its
    clean activations? Then the edge is direct.
 3. Alone: is B active with A alone ablated, everything else free? Then, if not direct, the edge is
    mediated by other features of the cascade.
@@ -74,9 +74,9 @@ class _Pair:
     def alone(self) -> Intervention:
         return Intervention(ablated=frozenset([self.cause]))
 
-    def held(self, members: FeatureSet) -> Intervention:
+    def frozen(self, members: FeatureSet) -> Intervention:
         cause = frozenset([self.cause])
-        return Intervention(ablated=cause, held=members - cause - {self.feature})
+        return Intervention(ablated=cause, frozen=members - cause - {self.feature})
 
 
 class _Readings:
@@ -125,7 +125,7 @@ def _tested(
             Intervention(ablated=pair.earlier),
             pair.spared,
             pair.alone,
-            pair.held(members),
+            pair.frozen(members),
         )
     )
     kinds = [(pair, _kind(pair, members, readings)) for pair in pairs]
@@ -142,7 +142,7 @@ def _tested(
 
 
 def _kind(pair: _Pair, members: FeatureSet, readings: _Readings) -> EdgeKind | None:
-    if readings.of(pair.feature, pair.held(members)) > 0.0:
+    if readings.of(pair.feature, pair.frozen(members)) > 0.0:
         return EdgeKind.DIRECT
     if readings.of(pair.feature, pair.alone) > 0.0:
         return EdgeKind.MEDIATED
@@ -159,7 +159,7 @@ def _routes(pair: _Pair, kind: EdgeKind, members: FeatureSet) -> dict[FeatureId,
         return {}
     ablated = frozenset([pair.cause]) if kind == EdgeKind.MEDIATED else pair.earlier
     return {
-        other: Intervention(ablated=ablated, held=frozenset([other]))
+        other: Intervention(ablated=ablated, frozen=frozenset([other]))
         for other in sorted(members - ablated - {pair.feature})
     }
 
@@ -168,8 +168,8 @@ def _controls(pair: _Pair, kind: EdgeKind, members: FeatureSet, n: int) -> list[
     """Interventions that ablate features outside the cascade in place of the cause."""
     others = nearest(pair.cause, pair.active, excluded=members, n=n)
     rest = pair.earlier - {pair.cause} if kind == EdgeKind.JOINT else frozenset[FeatureId]()
-    held = members - {pair.feature} if kind == EdgeKind.DIRECT else frozenset[FeatureId]()
-    return [Intervention(ablated=rest | {other}, held=held) for other in others]
+    frozen = members - {pair.feature} if kind == EdgeKind.DIRECT else frozenset[FeatureId]()
+    return [Intervention(ablated=rest | {other}, frozen=frozen) for other in others]
 
 
 def _edge(
@@ -186,7 +186,7 @@ def _edge(
         activation=activation(Intervention(ablated=pair.earlier)),
         activation_kept=activation(pair.spared),
         activation_alone=activation(pair.alone),
-        activation_held=activation(pair.held(members)),
+        activation_held=activation(pair.frozen(members)),
         through=tuple(
             other
             for other, under in _routes(pair, kind, members).items()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sae_audit.cascade.waves import Questions, cascade
+from sae_audit.cascade.waves import CascadeQuestions, cascade
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import Cascade, CascadeNull
 from sae_audit.sampling import random_stand_ins
@@ -11,7 +11,7 @@ from sae_audit.vocabulary import FeatureId
 
 def cascade_null(
     found: Cascade,
-    ask: Questions,
+    ask: CascadeQuestions,
     settings: CascadeSettings,
     *,
     seed: int,

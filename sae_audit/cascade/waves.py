@@ -22,27 +22,27 @@ from sae_audit.vocabulary import (
     FeatureId,
     FeatureSet,
     Firing,
-    HeldScore,
+    InterventionScore,
     Score,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Questions:
+class CascadeQuestions:
     """The questions of a cascade about one prompt."""
 
     score: Score
     active: Active
     direct_attribution: DirectAttribution
     firing: Firing
-    held_score: HeldScore
+    intervention_score: InterventionScore
     frozen_norm_obstacle: str = ""
     """Why the final norm's scale cannot be frozen; else empty."""
 
 
 def cascade(
     prompt_id: str,
-    ask: Questions,
+    ask: CascadeQuestions,
     minimal: FeatureSet,
     settings: CascadeSettings,
     *,
@@ -71,7 +71,7 @@ def cascade(
             if not stop and len(waves) == settings.max_waves:
                 stop = f"stopped at {settings.max_waves} waves (cascade.max_waves)"
     undone = compensation(
-        ask.held_score,
+        ask.intervention_score,
         ask.firing,
         first,
         clean,
@@ -94,7 +94,7 @@ def cascade(
 
 
 def _next_wave(
-    ask: Questions,
+    ask: CascadeQuestions,
     ablated: FeatureSet,
     clean: Mapping[FeatureId, float],
     minimal: FeatureSet,

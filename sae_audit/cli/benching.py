@@ -13,7 +13,7 @@ from sae_audit.cli import screen
 from sae_audit.cli.screen import escaped
 
 if TYPE_CHECKING:
-    from sae_audit.bench.cases import Told
+    from sae_audit.bench.cases import BenchProgress
     from sae_audit.bench.results import BenchResult
 
 
@@ -65,22 +65,22 @@ def bench(
     from sae_audit.record.layout import write_file
 
     chosen = cases(families or [], n_seeds=seeds, quick=quick)
-    with _told() as told:
+    with _progress_line() as progress:
         result = run_bench(
             chosen,
             n_prompts=prompts,
             command=_command(chosen=families or [], seeds=seeds, prompts=prompts, quick=quick),
             stored=StoredRows(out / "rows", n_prompts=prompts),
-            told=told,
+            progress=progress,
         )
         if false_alarms:
             from sae_audit.bench.alarms import alarm_rows
 
-            result = replace(result, false_alarms=alarm_rows(false_alarms, told))
+            result = replace(result, false_alarms=alarm_rows(false_alarms, progress))
         if trained is not None:
             from sae_audit.bench.dial import dial_rows, dial_trends
 
-            rows = dial_rows(trained, out / "dial", told)
+            rows = dial_rows(trained, out / "dial", progress)
             result = replace(result, dial=rows, dial_trends=dial_trends(rows))
     result.write(out / "bench.json")
     write_file(out / "index.html", render(result).encode())
@@ -99,7 +99,7 @@ def _command(*, chosen: list[str], seeds: int, prompts: int, quick: bool) -> str
 
 
 @contextmanager
-def _told() -> "Iterator[Told]":
+def _progress_line() -> "Iterator[BenchProgress]":
     """Context of a progress line: the audited model, and the number left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

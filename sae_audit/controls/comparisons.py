@@ -77,13 +77,13 @@ def error_term_control(
 ) -> ErrorTermControl:
     """Scores of the same sets with the SAE's error term kept, frozen, dropped, and dropped alone."""
     assert sets, "no prompt was flipped"
-    as_found, held, without = (_ablated(scores, sets) for scores in (kept, frozen, dropped))
+    as_kept, as_frozen, as_dropped = (_ablated(scores, sets) for scores in (kept, frozen, dropped))
     return ErrorTermControl(
-        flipped_kept=_share_below_zero(as_found),
-        flipped_frozen=_share_below_zero(held),
-        flipped_dropped=_share_below_zero(without),
-        change_frozen=mean(held - as_found, seed=seed),
-        change_dropped=mean(without - as_found, seed=seed),
+        flipped_kept=_share_below_zero(as_kept),
+        flipped_frozen=_share_below_zero(as_frozen),
+        flipped_dropped=_share_below_zero(as_dropped),
+        change_frozen=mean(as_frozen - as_kept, seed=seed),
+        change_dropped=mean(as_dropped - as_kept, seed=seed),
         refused_dropped_alone=share(
             sum(refuses(float(score([frozenset()])[0])) for score in dropped_alone.values()),
             len(dropped_alone),

@@ -16,7 +16,7 @@ class Filter:
     requires: str
     """Requirement with the limit in force; empty if it is self-evident."""
     fails: Callable[[DirectionEvaluation], bool]
-    told: Callable[[DirectionEvaluation], str]
+    verdict: Callable[[DirectionEvaluation], str]
     """Verdict on a candidate that fails, with its number."""
 
 
@@ -35,7 +35,7 @@ FINITE = Filter(
     name="not finite",
     requires="",
     fails=lambda e: not is_finite(e),
-    told=lambda _: "a number that is not finite",
+    verdict=lambda _: "a number that is not finite",
 )
 
 
@@ -56,7 +56,7 @@ def layer_filter(n_layers: int, layer_cut: float) -> Filter:
         name="in the last layers",
         requires=f"layer below the last {round(100.0 * layer_cut)}%",
         fails=lambda e: e.layer >= first_cut,
-        told=lambda e: f"layer {e.layer}, not below {first_cut}",
+        verdict=lambda e: f"layer {e.layer}, not below {first_cut}",
     )
 
 
@@ -65,7 +65,7 @@ def kl_filter(kl_limit: float) -> Filter:
         name="with too large a KL",
         requires=f"KL at most {kl_limit} nats",
         fails=lambda e: e.kl > kl_limit,
-        told=lambda e: f"KL {e.kl:.3f} above {kl_limit:g} nats",
+        verdict=lambda e: f"KL {e.kl:.3f} above {kl_limit:g} nats",
     )
 
 
@@ -99,5 +99,5 @@ def nearest(
     if not finite:
         return NearestDirection(evaluation=None, failed=(), reason=reason)
     found = min(finite, key=lambda e: (len(failing(e, filters)), *order(e)))
-    told = tuple(one.told(found) for one in failing(found, filters))
-    return NearestDirection(evaluation=found, failed=told, reason=reason)
+    verdicts = tuple(one.verdict(found) for one in failing(found, filters))
+    return NearestDirection(evaluation=found, failed=verdicts, reason=reason)

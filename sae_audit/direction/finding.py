@@ -27,8 +27,10 @@ def found_direction(
     """
     candidates = estimator(settings)(means)
     choice = selector(settings).choose(candidates, means, effects, settings, progress)
-    n_told = len(choice.evaluations) + len(choice.stopped)
-    assert n_told == len(candidates), f"{n_told} of {len(candidates)} candidates accounted for"
+    n_accounted = len(choice.evaluations) + len(choice.stopped)
+    assert n_accounted == len(candidates), (
+        f"{n_accounted} of {len(candidates)} candidates accounted for"
+    )
     if isinstance(choice.selected, NearestDirection):
         return NoDirection(
             method=settings.estimator,

@@ -56,24 +56,24 @@ def choice_in_full(
     `evaluations` are all that were asked about; those with a number that is not finite are reported as
     stopped. Bypass and induce of the candidate shown are asked here and have no part in the choice.
     """
-    told = [judged(e, filters) for e in evaluations if is_finite(e)]
-    selected = best(told, filters, order)
+    finite = [judged(e, filters) for e in evaluations if is_finite(e)]
+    selected = best(finite, filters, order)
     reason = (
         f"None of {len(candidates)} directions passes the filters: the lowest KL is "
-        f"{min(e.kl for e in told):.3f} nats."
-        if told
+        f"{min(e.kl for e in finite):.3f} nats."
+        if finite
         else none_below(first_cut, n_tried=len(candidates))
     )
-    absent = nearest(told, filters, order, reason=reason)
+    absent = nearest(finite, filters, order, reason=reason)
     shown = selected or absent.evaluation
     if shown is not None:
         whole = _with_scores(shown, candidates, effects)
-        told[told.index(shown)] = whole
+        finite[finite.index(shown)] = whole
         selected, absent = selected and whole, replace(absent, evaluation=whole)
     return Choice(
         selected=selected or absent,
-        evaluations=tuple(told),
-        stopped=_stopped(candidates, told, first_cut),
+        evaluations=tuple(finite),
+        stopped=_stopped(candidates, finite, first_cut),
         selection=selection,
     )
 
@@ -89,10 +89,10 @@ def _with_scores(
 
 
 def _stopped(
-    candidates: CandidateDirections, told: Sequence[DirectionEvaluation], first_cut: int
+    candidates: CandidateDirections, finite: Sequence[DirectionEvaluation], first_cut: int
 ) -> tuple[StoppedDirection, ...]:
     """All other candidates: in a cut layer, or with a number that is not finite."""
-    places = {(e.layer, e.position) for e in told}
+    evaluated = {(e.layer, e.position) for e in finite}
     return tuple(
         StoppedDirection(
             position=position,
@@ -106,5 +106,5 @@ def _stopped(
             reason=StopReason.LAYER if layer >= first_cut else StopReason.NOT_FINITE,
         )
         for layer, position in zip(candidates.layers, candidates.positions, strict=True)
-        if (layer, position) not in places
+        if (layer, position) not in evaluated
     )

@@ -50,18 +50,18 @@ class CandidateDirections:
     """Template position at which each direction is read; -1 is the prompt's last token."""
 
     def __post_init__(self) -> None:
-        places = list(zip(self.layers, self.positions, strict=True))
-        assert places, "an estimator without a candidate"
-        assert len(self.vectors) == len(places), (len(self.vectors), len(places))
-        assert len(set(places)) == len(places), "two candidates at one place"
+        pairs = list(zip(self.layers, self.positions, strict=True))
+        assert pairs, "an estimator without a candidate"
+        assert len(self.vectors) == len(pairs), (len(self.vectors), len(pairs))
+        assert len(set(pairs)) == len(pairs), "two candidates at one place"
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def at(self, place: DirectionEvaluation) -> int:
+    def at(self, evaluation: DirectionEvaluation) -> int:
         """Index of the candidate that an evaluation is about."""
-        places = list(zip(self.layers, self.positions, strict=True))
-        return places.index((place.layer, place.position))
+        pairs = list(zip(self.layers, self.positions, strict=True))
+        return pairs.index((evaluation.layer, evaluation.position))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -32,7 +32,7 @@ def _induce_filter(floor: float) -> Filter:
         name="not inducing",
         requires=f"induce at least {floor} nats",
         fails=lambda e: induce_of(e) < floor,
-        told=lambda e: f"induces {induce_of(e):+.2f}, below {floor:g} nats",
+        verdict=lambda e: f"induces {induce_of(e):+.2f}, below {floor:g} nats",
     )
 
 

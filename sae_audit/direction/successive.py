@@ -40,7 +40,7 @@ Units = Float[np.ndarray, "direction d_model"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Still:
+class TreatedAsLabelled:
     """Prompts that the model treats as labelled with the directions so far projected out."""
 
     harmful: Bool[np.ndarray, " harmful"]
@@ -54,14 +54,14 @@ class Still:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Questions:
+class SuccessiveQuestions:
     """The search's questions to the model, about prompts that it treats as labelled when unablated."""
 
     prompt_ids: Sequence[str]
     """Ids of the harmful audit prompts."""
     removed: Callable[[str, Units], Removed]
     """Results on `train`, `validation` or `audit` prompts with directions projected out."""
-    behind: Callable[[Units, Still, Still], Direction | NoDirection]
+    behind: Callable[[Units, TreatedAsLabelled, TreatedAsLabelled], Direction | NoDirection]
     """Stage 1 with directions projected out, on the given training and validation prompts."""
     randoms: Callable[[int], Float[np.ndarray, "draw d_model"]]
     """Random directions, one per draw, for the step with this many directions projected out."""
@@ -70,7 +70,7 @@ class Questions:
 def successive_directions(
     first: Direction,
     check: DirectionCheck,
-    ask: Questions,
+    ask: SuccessiveQuestions,
     settings: DirectionSettings,
     *,
     seed: int,
@@ -102,7 +102,10 @@ def successive_directions(
         elif len(units) == settings.max_directions:
             stop = f"stopped at {len(units)} directions (direction.max_directions)"
         else:
-            train, validation = _still(ask.removed("train", units)), _still(on_validation)
+            train, validation = (
+                _treated_as_labelled(ask.removed("train", units)),
+                _treated_as_labelled(on_validation),
+            )
             if not (train.enough and validation.enough):
                 stop = "too few prompts are treated as labelled to find another direction"
             else:
@@ -145,10 +148,10 @@ def _each_with(
     return np.stack([_with(own, one) for own, one in zip(before, drawn, strict=True)])
 
 
-def _still(left: Removed) -> Still:
+def _treated_as_labelled(left: Removed) -> TreatedAsLabelled:
     harmful, harmless = refuses(left.harmful), answers(left.harmless)
     ends = (left.harmful[harmful], left.harmless[harmless])
-    return Still(
+    return TreatedAsLabelled(
         harmful=harmful,
         harmless=harmless,
         halfway=float(np.mean([own.mean() for own in ends])) if all(map(len, ends)) else 0.0,
@@ -165,7 +168,9 @@ class _Control:
     kl: RandomRange
 
 
-def _control(ask: Questions, randoms: Float[np.ndarray, "draw direction d_model"]) -> _Control:
+def _control(
+    ask: SuccessiveQuestions, randoms: Float[np.ndarray, "draw direction d_model"]
+) -> _Control:
     left = [ask.removed("audit", units) for units in randoms]
     return _Control(
         refused=random_range([float(refuses(one.harmful).mean()) for one in left]),

@@ -40,10 +40,10 @@ def activations(model: Any, tokenizer: Any, chats: list[Chat]) -> list[Activatio
 
         return note
 
-    places = layer_modules(model)
-    with edited(outputs={place.layer: reader(layer) for layer, place in enumerate(places)}):
+    modules = layer_modules(model)
+    with edited(outputs={own.layer: reader(layer) for layer, own in enumerate(modules)}):
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
-    return [read[layer] for layer in range(len(places))]
+    return [read[layer] for layer in range(len(modules))]
 
 
 def activation_pool(

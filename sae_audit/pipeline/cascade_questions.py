@@ -2,21 +2,21 @@
 
 import numpy as np
 
-from sae_audit.cascade.waves import Questions
+from sae_audit.cascade.waves import CascadeQuestions
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 
 
-def questions(state: AuditState, prompt: Prompt) -> Questions:
+def cascade_questions(state: AuditState, prompt: Prompt) -> CascadeQuestions:
     subject, ablation = state.subject, state.ablation
-    return Questions(
+    return CascadeQuestions(
         score=state.score_of(prompt),
         active=subject.active(prompt, ablation),
         direct_attribution=subject.direct_attribution(
             prompt, np.array(state.direction.vector), ablation
         ),
         firing=subject.firing(prompt, ablation),
-        held_score=subject.held_score(prompt, ablation),
+        intervention_score=subject.intervention_score(prompt, ablation),
         frozen_norm_obstacle=subject.frozen_norm_obstacle,
     )
 

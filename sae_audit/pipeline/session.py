@@ -169,7 +169,7 @@ class Session:
         group: list[Prompt],
         begin: Callable[[Prompt], Generator[Sequence[Q], Scores, T]],
         score: Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, " question"]],
-        told: Callable[[int], None],
+        progress: Callable[[int], None],
     ) -> dict[str, T]:
         self.store.check_there()
         self.subject.begin_account()
@@ -182,7 +182,7 @@ class Session:
 
         def done(prompt_id: str, value: T) -> None:
             found[prompt_id] = value
-            told(len(found))
+            progress(len(found))
 
         answered_together(
             searches,

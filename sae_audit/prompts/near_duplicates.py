@@ -149,9 +149,9 @@ class _Kept:
 
     def first_alike(self, i: int) -> int | None:
         """The first kept text that nearly repeats text `i`."""
-        places = [self._with[int(rank)] for rank in self._prefix(i) if int(rank) in self._with]
-        self.n_compared += sum(map(len, places))
-        possible = [self._possible(i, np.frombuffer(each, dtype=np.int64)) for each in places]
+        sharing = [self._with[int(rank)] for rank in self._prefix(i) if int(rank) in self._with]
+        self.n_compared += sum(map(len, sharing))
+        possible = [self._possible(i, np.frombuffer(each, dtype=np.int64)) for each in sharing]
         candidates = np.unique(np.concatenate(possible)) if possible else np.empty(0, np.int64)
         # The first may match, so blocks are small at first, then grow.
         start, n = 0, 8

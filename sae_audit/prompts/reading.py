@@ -127,8 +127,8 @@ class _Reading:
     def lacks_label(self, request: Request, row: Row) -> bool:
         """Whether labels come only from columns, and these are empty in this row."""
         names = [*self.label_columns.words, *(name for name, _ in self.label_columns.yes_is)]
-        is_told = self.origin.options.label or request.label or self.origin.known
-        return bool(names) and not is_told and not any(name in row for name in names)
+        is_labelled = self.origin.options.label or request.label or self.origin.known
+        return bool(names) and not is_labelled and not any(name in row for name in names)
 
     def label(self, request: Request, row: Row, place: str) -> Label:
         """The label by a named column; else by a column of labels, the format or name, or the option."""
@@ -136,24 +136,24 @@ class _Reading:
         if wanted and wanted not in set(Label):
             return label_of_column(row, wanted, place)
         said = self.label_columns.said(row, place)
-        told, by = said or (request.label, "")
-        if told is None and self.origin.known is not None:
-            told = self.origin.known.only_label
+        stated, by = said or (request.label, "")
+        if stated is None and self.origin.known is not None:
+            stated = self.origin.known.only_label
         if not wanted:
-            self.label_columns.check_either(row, told, place)
-        if told is None and not wanted:
+            self.label_columns.check_either(row, stated, place)
+        if stated is None and not wanted:
             raise AuditError(
                 f"{self.origin.shown} does not say whether its prompts are harmful or harmless; name it "
                 "with ?label=harmful or ?label=harmless (or the column that says it)."
             )
-        if told is not None and wanted and told != wanted:
+        if stated is not None and wanted and stated != wanted:
             teller = f"the column {shown(by)!r}" if by else "its file"
             raise AuditError(
-                f"{place}: this prompt is {told.value} by {teller}, which label={wanted} contradicts; "
+                f"{place}: this prompt is {stated.value} by {teller}, which label={wanted} contradicts; "
                 "leave the option out, or say that the file is none of those "
                 f"(?text={request.column}&label={wanted})."
             )
-        return Label(wanted) if told is None else told
+        return Label(wanted) if stated is None else stated
 
 
 def _origin(file: Path, path: PurePosixPath, location: Location) -> Origin:

@@ -43,11 +43,11 @@ class InstrumentBase:
         self.identity = identity
         self.template = template
         self.suite = suite
-        self.n_layers = len(passes.places)
+        self.n_layers = len(passes.layer_modules)
         self.d_model = d_model
         self._passes = passes
         self._readout = readout
-        self._stack = DecoderLayers(passes.model, passes.places)
+        self._stack = DecoderLayers(passes.model, passes.layer_modules)
         self._runs = CleanRuns(self._stack.clean_run, self._stack.check, self._charge_clean_run)
         self._interventions = Interventions(passes, suite, template, self._runs)
 

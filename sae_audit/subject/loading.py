@@ -177,11 +177,11 @@ def _assembled(
     tokens_per_batch: int | None,
 ) -> Subject:
     network.requires_grad_(requires_grad=False)
-    places = layer_modules(network)
-    check_structure(network, places, *_two_prompts(template, network.device))
+    modules = layer_modules(network)
+    check_structure(network, modules, *_two_prompts(template, network.device))
     return Subject(
         identity=identity,
-        passes=ForwardPasses(network, places, Budget.of(network, tokens_per_batch)),
+        passes=ForwardPasses(network, modules, Budget.of(network, tokens_per_batch)),
         template=template,
         suite=suite,
         readout=readout,

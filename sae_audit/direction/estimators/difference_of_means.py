@@ -9,9 +9,9 @@ def difference_of_means(means: Means) -> CandidateDirections:
     """Mean of harmful minus mean of harmless prompts, one candidate per layer and template position."""
     differences = means.harmful - means.harmless
     n_layers, n_positions, _ = differences.shape
-    places = [(layer, place) for layer in range(n_layers) for place in range(n_positions)]
+    pairs = [(layer, position) for layer in range(n_layers) for position in range(n_positions)]
     return CandidateDirections(
-        vectors=np.stack([differences[place] for place in places]),
-        layers=tuple(layer for layer, _ in places),
-        positions=tuple(place - n_positions for _, place in places),
+        vectors=np.stack([differences[pair] for pair in pairs]),
+        layers=tuple(layer for layer, _ in pairs),
+        positions=tuple(position - n_positions for _, position in pairs),
     )

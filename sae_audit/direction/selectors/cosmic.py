@@ -114,8 +114,8 @@ def _scored(
         some = asked[start : start + size]
         without = effects.streams_without(*rows(candidates, some, n_harmful), layers)
         vectors, prompts = rows(candidates, some, n_harmless)
-        places = [candidates.layers[c] for c in some for _ in range(n_harmless)]
-        added = effects.streams_with(vectors, prompts, places, layers)
+        added_at = [candidates.layers[c] for c in some for _ in range(n_harmless)]
+        added = effects.streams_with(vectors, prompts, added_at, layers)
         kl = effects.kl(vectors, prompts).reshape(len(some), n_harmless).mean(axis=1)
         for i, c in enumerate(some):
             score = Score(
@@ -173,7 +173,7 @@ def _last_token_filter(evaluations: Sequence[DirectionEvaluation]) -> list[Filte
             name="at the last token, deeper than the others speak for",
             requires=f"layer at most {deepest:g} at position -1",
             fails=lambda e: e.position == -1 and e.layer > deepest,
-            told=lambda e: f"layer {e.layer} at position -1, above {deepest:g}",
+            verdict=lambda e: f"layer {e.layer} at position -1, above {deepest:g}",
         )
     ]
 
@@ -197,19 +197,19 @@ def _comparisons(scored: _Scored, filters: Sequence[Filter]) -> list[str]:
     (own,) = (score for e, score in scored if e is selected)
     passing = [(e, score) for e, score in scored if not failing(e, filters)]
     near = [e for e, score in passing if e is not selected and score.is_near(own)]
-    said = f"Within one standard error of it, over prompts: {_places(near) or 'no other'}."
+    said = f"Within one standard error of it, over prompts: {_listed(near) or 'no other'}."
     other = min((e for e, _ in passing), key=_by("cosmic_by_layer"))
     if other is selected:
         return [said]
     of_other, of_selected = (e.measures["cosmic_by_layer"] for e in (other, selected))
     return [
         said,
-        f"By the mean of cosines by layer the choice would be {_places([other])}: {of_other:.3f}; the "
+        f"By the mean of cosines by layer the choice would be {_listed([other])}: {of_other:.3f}; the "
         f"chosen one has {of_selected:.3f}.",
     ]
 
 
-def _places(evaluations: Sequence[DirectionEvaluation]) -> str:
+def _listed(evaluations: Sequence[DirectionEvaluation]) -> str:
     return "; ".join(f"layer {e.layer}, position {e.position}" for e in evaluations)
 
 

@@ -106,7 +106,7 @@ class Player:
     """Share of the unit's activation that the feature holds."""
 
 
-Places = Mapping[tuple[str, int], FeatureId]
+PlayerFeatures = Mapping[tuple[str, int], FeatureId]
 """SAE feature of each player, by unit and part."""
 
 

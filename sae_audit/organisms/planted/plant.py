@@ -14,10 +14,15 @@ from jaxtyping import Float
 from sae_audit.errors import AuditError
 from sae_audit.margins import answers
 from sae_audit.organisms.planted import language
-from sae_audit.organisms.planted.circuit import Circuit, Masks, Places, run
+from sae_audit.organisms.planted.circuit import Circuit, Masks, PlayerFeatures, run
 from sae_audit.organisms.planted.language import ANSWER_WORDS
 from sae_audit.organisms.planted.space import space_of
-from sae_audit.organisms.planted.suite import SuiteShape, audited_layers, places_of, write_suite
+from sae_audit.organisms.planted.suite import (
+    SuiteShape,
+    audited_layers,
+    player_features_of,
+    write_suite,
+)
 from sae_audit.organisms.planted.truth import Truth, all_masks, truth_of, write_truth
 from sae_audit.organisms.planted.weights import planted_model
 from sae_audit.prompts.types import Prompt
@@ -37,7 +42,7 @@ class Planted:
     circuit: Circuit
     architecture: str
     folder: Path
-    places: Places
+    player_features: PlayerFeatures
     truth: Truth
 
     @property
@@ -77,15 +82,19 @@ def plant(
     shape = shape or SuiteShape()
     tokenizer = language.tokenizer(circuit)
     space = space_of(circuit, n_answer_words=len(ANSWER_WORDS), n_words=len(tokenizer))
-    places = places_of(circuit, shape)
+    player_features = player_features_of(circuit, shape)
     planted_model(circuit, space, tokenizer, architecture).save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    write_suite(circuit, space, places, shape, folder / "saes")
+    write_suite(circuit, space, player_features, shape, folder / "saes")
     language.write_prompts(circuit, folder / "prompts.jsonl", n_each=n_prompts)
-    truth = truth_of(circuit, places, architecture)
+    truth = truth_of(circuit, player_features, architecture)
     write_truth(truth, folder / "truth.json")
     return Planted(
-        circuit=circuit, architecture=architecture, folder=folder, places=places, truth=truth
+        circuit=circuit,
+        architecture=architecture,
+        folder=folder,
+        player_features=player_features,
+        truth=truth,
     )
 
 
@@ -129,7 +138,9 @@ def as_set(planted: Planted, mask: np.ndarray) -> FeatureSet:
     """The planted features that a mask ablates."""
     players = planted.circuit.players
     return frozenset(
-        planted.places[p.unit, p.part] for p, gone in zip(players, mask, strict=True) if gone
+        planted.player_features[p.unit, p.part]
+        for p, gone in zip(players, mask, strict=True)
+        if gone
     )
 
 

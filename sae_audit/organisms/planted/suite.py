@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sae_audit.organisms.planted.circuit import Circuit, Places, Unit
+from sae_audit.organisms.planted.circuit import Circuit, PlayerFeatures, Unit
 from sae_audit.organisms.planted.space import CONSTANT, Space, Vector
 from sae_audit.vocabulary import FeatureId
 
@@ -32,16 +32,16 @@ class SuiteShape:
     """Number of distractors of a layer that fire, on words; the rest are silent on these prompts."""
 
 
-def places_of(circuit: Circuit, shape: SuiteShape) -> Places:
+def player_features_of(circuit: Circuit, shape: SuiteShape) -> PlayerFeatures:
     """SAE feature of each player, drawn at random within its layer."""
     random = np.random.default_rng([circuit.seed, shape.d_sae, *circuit.family.encode()])
-    places: dict[tuple[str, int], FeatureId] = {}
+    player_features: dict[tuple[str, int], FeatureId] = {}
     for layer in audited_layers(circuit):
         free = iter(random.permutation(shape.d_sae))
         for player in circuit.players:
             if _unit(circuit, player.unit).layer == layer:
-                places[player.unit, player.part] = FeatureId(layer, int(next(free)))
-    return places
+                player_features[player.unit, player.part] = FeatureId(layer, int(next(free)))
+    return player_features
 
 
 def audited_layers(circuit: Circuit) -> range:
@@ -50,14 +50,16 @@ def audited_layers(circuit: Circuit) -> range:
 
 
 def write_suite(
-    circuit: Circuit, space: Space, places: Places, shape: SuiteShape, folder: Path
+    circuit: Circuit, space: Space, player_features: PlayerFeatures, shape: SuiteShape, folder: Path
 ) -> None:
     """Write one JumpReLU SAE a layer."""
     for layer in audited_layers(circuit):
-        _sae(circuit, space, places, shape, layer).save_model(folder / f"layer_{layer}")
+        _sae(circuit, space, player_features, shape, layer).save_model(folder / f"layer_{layer}")
 
 
-def _sae(circuit: Circuit, space: Space, places: Places, shape: SuiteShape, layer: int):
+def _sae(
+    circuit: Circuit, space: Space, player_features: PlayerFeatures, shape: SuiteShape, layer: int
+):
     from sae_lens import saes
 
     random = np.random.default_rng([circuit.seed, layer, *circuit.family.encode()])
@@ -66,7 +68,7 @@ def _sae(circuit: Circuit, space: Space, places: Places, shape: SuiteShape, laye
         unit = _unit(circuit, player.unit)
         if unit.layer != layer:
             continue
-        index = places[player.unit, player.part].index
+        index = player_features[player.unit, player.part].index
         row = space.written(unit) + _lean(unit, player.part, space)
         length = float(np.linalg.norm(row))
         noise = random.standard_normal(space.d_model - 2) / np.sqrt(space.d_model - 2)

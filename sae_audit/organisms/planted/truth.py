@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from sae_audit.findings import Feature, PairKind
 from sae_audit.margins import answers
-from sae_audit.organisms.planted.circuit import Circuit, Masks, Places, Read, run
+from sae_audit.organisms.planted.circuit import Circuit, Masks, PlayerFeatures, Read, run
 from sae_audit.vocabulary import FeatureId, FeatureSet, Score
 
 MOST_LISTED = 14
@@ -98,10 +98,10 @@ def read_truth(path: Path) -> Truth:
     return _ADAPTER.validate_json(path.read_text())
 
 
-def truth_of(circuit: Circuit, places: Places, architecture: str) -> Truth:
-    """The truth of a circuit with its features at these places of the SAE suite."""
+def truth_of(circuit: Circuit, player_features: PlayerFeatures, architecture: str) -> Truth:
+    """The truth of a circuit whose players are these features of the SAE suite."""
     players = circuit.players
-    named = [places[p.unit, p.part] for p in players]
+    named = [player_features[p.unit, p.part] for p in players]
     causal = _causal(circuit)
     aligned = {unit.name for unit in circuit.units if unit.alignment >= 0.3}
     return Truth(
@@ -112,7 +112,7 @@ def truth_of(circuit: Circuit, places: Places, architecture: str) -> Truth:
         planted=tuple(named),
         causal=tuple(f for f, matters in zip(named, causal, strict=True) if matters),
         aligned=tuple(f for f, p in zip(named, players, strict=True) if p.unit in aligned),
-        edges=_edges(circuit, places),
+        edges=_edges(circuit, player_features),
         hidden_share=_hidden_share(circuit),
         by_category={
             category: _category(circuit, category, named, causal) for category in circuit.categories
@@ -251,9 +251,9 @@ def _players_behind(circuit: Circuit, read: Read) -> list[int]:
     return [column for column, player in enumerate(circuit.players) if player.unit in names]
 
 
-def _edges(circuit: Circuit, places: Places) -> tuple[Edge, ...]:
+def _edges(circuit: Circuit, player_features: PlayerFeatures) -> tuple[Edge, ...]:
     def features(name: str) -> list[FeatureId]:
-        return [places[p.unit, p.part] for p in circuit.players if p.unit == name]
+        return [player_features[p.unit, p.part] for p in circuit.players if p.unit == name]
 
     return tuple(
         Edge(cause=cause, activated=activated)
@@ -276,9 +276,9 @@ def _hidden_share(circuit: Circuit) -> float:
     return float(np.mean(shares))
 
 
-def score_of(circuit: Circuit, places: Places, category: str) -> Score:
+def score_of(circuit: Circuit, player_features: PlayerFeatures, category: str) -> Score:
     """The circuit's set function (nats) in a stage's form; features not planted have no effect."""
-    columns = {places[p.unit, p.part]: i for i, p in enumerate(circuit.players)}
+    columns = {player_features[p.unit, p.part]: i for i, p in enumerate(circuit.players)}
 
     def score(sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
         masks = np.zeros((len(sets), len(columns)), bool)

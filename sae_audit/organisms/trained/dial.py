@@ -60,7 +60,7 @@ class Dial:
     """Share of case 2 in which the directions are the current model's successive ones, each at a
     random layer and token."""
     tries: int = 3
-    """Number of places drawn for each of them; the direction that reduces refusal most is used."""
+    """Number of draws for each of them; the direction that reduces refusal most is used."""
     alone_weight: float = 0.3
     """Weight of the loss term on the residual stream, nats."""
     seed: int = 0
@@ -170,7 +170,7 @@ def draw_case(model: Any, tokenizer: Any, dial: Dial, a_round: Round) -> Case:
     n_out = int(torch.randint(1, len(directions) + 1, ()))
     if float(torch.rand(())) < 0.5:
         n_out = len(directions)
-    out, places = directions[:n_out], None
+    out, sites = directions[:n_out], None
     alone = directions[n_out] if n_out < len(directions) else None
     if float(torch.rand(())) < dial.at_some_place:
         out, alone = none_of(model), None
@@ -178,10 +178,10 @@ def draw_case(model: Any, tokenizer: Any, dial: Dial, a_round: Round) -> Case:
             behind = direction_at_some_place(model, tokenizer, out, a_round.chats, tries=dial.tries)
             out = torch.cat([out, behind[None]])
     if float(torch.rand(())) < dial.at_random_layers:
-        # On average half of the places or more.
-        places = torch.rand(len(model.model.layers) + 1) < 0.5 + 0.5 * float(torch.rand(()))
+        # On average half of the sites or more.
+        sites = torch.rand(len(model.model.layers) + 1) < 0.5 + 0.5 * float(torch.rand(()))
         alone = None
-    return Case(removal=Removal(directions=out, places=places), alone=alone)
+    return Case(removal=Removal(directions=out, sites=sites), alone=alone)
 
 
 def step_loss(

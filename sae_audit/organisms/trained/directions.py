@@ -36,10 +36,10 @@ _FEW = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Removal:
-    """Directions projected out of the residual stream, and the places."""
+    """Directions projected out of the residual stream, and the sites."""
 
     directions: Directions
-    places: Bool[Tensor, " place"] | None = None
+    sites: Bool[Tensor, " site"] | None = None
     """Entry 0 is the embedding; entry l + 1 is layer l's attention, MLP and output. None: everywhere."""
 
 
@@ -50,8 +50,8 @@ def removing(model: Any, removal: Removal) -> Iterator[list[Resid]]:
     seen: list[Resid] = []
     out = project_out(removal.directions)
 
-    def edit(place: int) -> Any:
-        acts = len(removal.directions) and (removal.places is None or bool(removal.places[place]))
+    def edit(site: int) -> Any:
+        acts = len(removal.directions) and (removal.sites is None or bool(removal.sites[site]))
         return lambda _module, _args, resid: out(resid) if acts else resid
 
     def note(_module: Any, _args: Any, resid: Resid) -> None:
@@ -61,10 +61,10 @@ def removing(model: Any, removal: Removal) -> Iterator[list[Resid]]:
     handles = [embedding.register_forward_hook(edit(0))]
     # Each forward pass starts with an empty list.
     handles.append(embedding.register_forward_hook(lambda *_: seen.clear()))
-    for i, place in enumerate(layers):
-        writers = (place.attention, place.mlp, place.layer)
+    for i, own in enumerate(layers):
+        writers = (own.attention, own.mlp, own.layer)
         handles += [module.register_forward_hook(edit(i + 1)) for module in writers]
-        handles.append(place.layer.register_forward_hook(note))
+        handles.append(own.layer.register_forward_hook(note))
     try:
         yield seen
     finally:
@@ -121,11 +121,11 @@ def next_direction(
     found = direction_behind(subject, train, validation, units, DirectionSettings())
     if isinstance(found, NoDirection):
         assert found.nearest.evaluation is not None, found.nearest.reason
-        place = found.nearest.evaluation
+        evaluation = found.nearest.evaluation
     else:
-        place = found.selected
-    by_place = differences(model, tokenizer, *chats.train, Removal(directions=earlier))
-    return _beside(by_place[place.layer, place.position], earlier)
+        evaluation = found.selected
+    by_position = differences(model, tokenizer, *chats.train, Removal(directions=earlier))
+    return _beside(by_position[evaluation.layer, evaluation.position], earlier)
 
 
 @torch.no_grad()
@@ -135,11 +135,11 @@ def direction_at_some_place(
     """Of `tries` directions at random layers and template tokens, with the earlier ones projected out,
     the one whose removal gives harmful prompts the lowest mean refusal score."""
     harmful, harmless = (own[: len(own) // 2] for own in chats.train)
-    by_place = differences(model, tokenizer, harmful, harmless, Removal(directions=earlier))
-    n_layers, n_tokens, _ = by_place.shape
+    by_position = differences(model, tokenizer, harmful, harmless, Removal(directions=earlier))
+    n_layers, n_tokens, _ = by_position.shape
     # The last layer is excluded: only the unembedding reads it.
-    places = torch.randint(n_layers - 1, (tries,)), torch.randint(n_tokens, (tries,))
-    units = [_beside(direction, earlier) for direction in by_place[places]]
+    drawn = torch.randint(n_layers - 1, (tries,)), torch.randint(n_tokens, (tries,))
+    units = [_beside(direction, earlier) for direction in by_position[drawn]]
     if tries == 1:
         return units[0]
     few = chats.validation[0][:_FEW]
@@ -181,7 +181,7 @@ def _means(
 ) -> Float[Tensor, "layer template d_model"]:
     batch = collated(tokenizer, list(chats))
     rows = torch.arange(len(chats))[:, None]
-    places = last_of_prompt(batch["labels"])[:, None] - torch.arange(TEMPLATE_TOKENS).flip(0)
+    positions = last_of_prompt(batch["labels"])[:, None] - torch.arange(TEMPLATE_TOKENS).flip(0)
     with removing(model, removal) as stream:
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
-    return torch.stack([resid[rows, places].mean(dim=0) for resid in stream])
+    return torch.stack([resid[rows, positions].mean(dim=0) for resid in stream])

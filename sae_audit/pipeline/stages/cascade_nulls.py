@@ -3,7 +3,7 @@
 from sae_audit.cascade.null import cascade_null
 from sae_audit.findings import CascadeNull
 from sae_audit.findings.stages import CASCADE_NULLS, CASCADES
-from sae_audit.pipeline.cascade_questions import questions, silent_act
+from sae_audit.pipeline.cascade_questions import cascade_questions, silent_act
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
@@ -17,7 +17,7 @@ def run(state: AuditState) -> None:
     def follow(prompt: Prompt) -> CascadeNull:
         return cascade_null(
             own[prompt.id],
-            questions(state, prompt),
+            cascade_questions(state, prompt),
             state.config.cascade,
             seed=state.config.seed,
             silent_act=silent_act(state),

@@ -3,7 +3,7 @@
 from sae_audit.cascade.waves import cascade
 from sae_audit.findings import Cascade
 from sae_audit.findings.stages import CASCADES
-from sae_audit.pipeline.cascade_questions import questions, silent_act
+from sae_audit.pipeline.cascade_questions import cascade_questions, silent_act
 from sae_audit.pipeline.pricing import WAVES, AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
@@ -19,7 +19,7 @@ def run(state: AuditState) -> None:
 
 def follow(state: AuditState, prompt: Prompt, features: FeatureSet) -> Cascade:
     """The cascade behind one set of features that flips a prompt."""
-    settings, ask = state.config.cascade, questions(state, prompt)
+    settings, ask = state.config.cascade, cascade_questions(state, prompt)
     return cascade(prompt.id, ask, features, settings, silent_act=silent_act(state))
 
 

@@ -18,7 +18,7 @@ from sae_audit.vocabulary import FeatureSet
 
 STAGE = CONFIRMATION
 
-Questions = list[tuple[Prompt, FeatureSet]]
+PromptsWithSets = list[tuple[Prompt, FeatureSet]]
 
 
 def run(state: AuditState) -> None:
@@ -74,7 +74,7 @@ def price(size: AuditSize) -> Work | None:
     )
 
 
-def _cases(state: AuditState) -> dict[str, Questions]:
+def _cases(state: AuditState) -> dict[str, PromptsWithSets]:
     """The questions of each case, in the order in which they are asked."""
     own, pooled = state.flipping, state.session.if_found(POOLED_SET)
     ablated = [(prompt, own[prompt.id]) for prompt in state.flipped]
@@ -89,7 +89,7 @@ def _cases(state: AuditState) -> dict[str, Questions]:
     }
 
 
-def _random_sets(state: AuditState, ablated: Questions) -> Questions:
+def _random_sets(state: AuditState, ablated: PromptsWithSets) -> PromptsWithSets:
     """The first random set that each prompt's own is compared with; for all prompts or none."""
     if not ablated:
         return []
@@ -113,7 +113,9 @@ def _expected_agreement(checks: Sequence[TextCheck]) -> float:
     return by_score * by_judge + (1.0 - by_score) * (1.0 - by_judge)
 
 
-def checked(state: AuditState, judge: Judge, case: str, questions: Questions) -> list[TextCheck]:
+def checked(
+    state: AuditState, judge: Judge, case: str, questions: PromptsWithSets
+) -> list[TextCheck]:
     """The judge's verdicts on the model's answers, with the scores of the same runs."""
     if not questions:
         return []

@@ -10,7 +10,11 @@ from sae_audit.config import DirectionSettings
 from sae_audit.direction.checking import random_directions
 from sae_audit.direction.finding import found_direction
 from sae_audit.direction.methods import Means
-from sae_audit.direction.successive import Questions, Still, successive_directions
+from sae_audit.direction.successive import (
+    SuccessiveQuestions,
+    TreatedAsLabelled,
+    successive_directions,
+)
 from sae_audit.findings import Direction, NoDirection, SuccessiveDirections
 from sae_audit.findings.stages import (
     DIRECTION_CHECK,
@@ -59,7 +63,7 @@ def run(state: AuditState) -> None:
         found, units = successive_directions(
             direction,
             session.found(DIRECTION_CHECK),
-            Questions(
+            SuccessiveQuestions(
                 prompt_ids=[prompt.id for prompt in prompts.audit.harmful],
                 removed=lambda split, units: effects(split).without(units),
                 behind=lambda units, on_train, on_validation: direction_behind(
@@ -128,8 +132,8 @@ def direction_behind(
     )
 
 
-def _those(prompts: LabelledPrompts, still: Still) -> LabelledPrompts:
+def _those(prompts: LabelledPrompts, treated: TreatedAsLabelled) -> LabelledPrompts:
     return LabelledPrompts(
-        harmful=tuple(compress(prompts.harmful, still.harmful)),
-        harmless=tuple(compress(prompts.harmless, still.harmless)),
+        harmful=tuple(compress(prompts.harmful, treated.harmful)),
+        harmless=tuple(compress(prompts.harmless, treated.harmless)),
     )

@@ -39,14 +39,14 @@ def directions(found: Direction | NoDirection | None) -> pd.DataFrame:
     measured = (
         {(one.layer, one.position): one.measures for one in found.evaluations} if found else {}
     )
-    places = list(zip(frame.layer, frame.position, strict=True))
+    pairs = list(zip(frame.layer, frame.position, strict=True))
     chosen = found.selected if isinstance(found, Direction) else None
     frame["selected"] = [
-        chosen is not None and place == (chosen.layer, chosen.position) for place in places
+        chosen is not None and pair == (chosen.layer, chosen.position) for pair in pairs
     ]
     for name in (one.name for one in found.selection.measures) if found else ():
         if name not in frame:
-            frame[name] = [measured.get(place, {}).get(name, nan) for place in places]
+            frame[name] = [measured.get(pair, {}).get(name, nan) for pair in pairs]
     return frame.sort_values(["layer", "position"], ignore_index=True)
 
 

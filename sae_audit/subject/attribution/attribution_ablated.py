@@ -74,7 +74,7 @@ class _Path:
 
     def drops(self, passes: ForwardPasses, readout: Readout) -> Drops:
         layers = sorted(self._suite)
-        outputs = {passes.places[layer].layer: self._at(layer) for layer in layers}
+        outputs = {passes.layer_modules[layer].layer: self._at(layer) for layer in layers}
         with torch.enable_grad(), edited(outputs=outputs):
             logits = passes.model(
                 input_ids=self._ids[None], use_cache=False, logits_to_keep=1

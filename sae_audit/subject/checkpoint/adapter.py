@@ -130,10 +130,10 @@ def check_adapter(make: Callable[[], Any], folder: Path, where: str, model: str)
             network = make()
         tuned, said = _laid_on(network, folder, "cpu")
     except Exception as error:
-        told = _is_lacking(error) or any(
+        is_misfit = _is_lacking(error) or any(
             words in str(error) for words in ("size mismatch", "not found in the base model")
         )
-        if told:
+        if is_misfit:
             raise _misfit(error, where, model) from error
         return False
     _check_keys(tuned, said, folder, where, model)

@@ -39,21 +39,21 @@ def sets_by_layer(
     sets: Sequence[FeatureSet], error_layers: frozenset[int] = frozenset()
 ) -> dict[int, LayerSets]:
     """The part of the sets in each layer; layers that no set edits are left out."""
-    places: dict[int, dict[int, int]] = {layer: {} for layer in error_layers}
+    columns: dict[int, dict[int, int]] = {layer: {} for layer in error_layers}
     for feature in sorted(frozenset().union(*sets)):
-        here = places.setdefault(feature.layer, {})
+        here = columns.setdefault(feature.layer, {})
         here[feature.index] = len(here)
-    members = {layer: np.zeros((len(sets), len(here)), bool) for layer, here in places.items()}
+    members = {layer: np.zeros((len(sets), len(here)), bool) for layer, here in columns.items()}
     for row, ablated in enumerate(sets):
         for feature in ablated:
-            members[feature.layer][row, places[feature.layer][feature.index]] = True
+            members[feature.layer][row, columns[feature.layer][feature.index]] = True
     return {
         layer: LayerSets(
-            features=tuple(places[layer]),
+            features=tuple(columns[layer]),
             member=members[layer],
             treated=members[layer].any(axis=1) | np.array(layer in error_layers),
         )
-        for layer in sorted(places)
+        for layer in sorted(columns)
     }
 
 

@@ -28,7 +28,7 @@ class Additions:
     ) -> None:
         """`behind`: directions projected out in every run, the clean ones included."""
         self._passes, self._stack = passes, stack
-        self._edits = everywhere(passes.places, behind)
+        self._edits = everywhere(passes.layer_modules, behind)
         # Runs with `behind` projected out are kept apart; the stack has been checked on the clean ones.
         self._runs = runs
         if len(behind):
@@ -113,10 +113,10 @@ class Additions:
         """Each layer up to `last`, with the residual stream after it of the rows that have joined;
         rows are in the order of their layers."""
         own = list({id(run): run for run in runs}.values())
-        place = {id(run): i for i, run in enumerate(own)}
+        index_of = {id(run): i for i, run in enumerate(own)}
         width = max(run.length for run in own)
         batch = self._stack.suffixes(own, width)
-        owner = torch.tensor([place[id(run)] for run in runs], device=directions.device)
+        owner = torch.tensor([index_of[id(run)] for run in runs], device=directions.device)
         resid: Float[Tensor, "row position d_model"] | None = None
         n_running = 0
         for layer in range(layers[0], last + 1):

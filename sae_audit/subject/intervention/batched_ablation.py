@@ -91,13 +91,13 @@ class BatchedAblation:
         Row -1 stands for the clean run, for which no logits are computed.
         """
         prompts = {id(asked): asked for asked, _ in questions}
-        place = {key: i for i, key in enumerate(prompts)}
+        index_of = {key: i for i, key in enumerate(prompts)}
         batch = self._stack.suffixes([asked.run for asked in prompts.values()], n_positions)
         rows = _Rows(
             stack=self._stack,
             batch=batch,
             selected=batch.selected([asked.selected for asked in prompts.values()]),
-            prompt=np.array([place[id(asked)] for asked, _ in questions]),
+            prompt=np.array([index_of[id(asked)] for asked, _ in questions]),
         )
         layers = sets_by_layer([ablated for _, ablated in questions], self._error_layers)
         for layer in range(min(layers), self._stack.n_layers):

@@ -143,7 +143,7 @@ class ReplacedParts:
         encoding = widest(suite) if part == Part.RECONSTRUCTION else 0
         for batch in passes.batches(self._prompts, encoding=encoding):
             edits = {
-                passes.places[layer].layer: self._edit(part, layer, direction, batch)
+                passes.layer_modules[layer].layer: self._edit(part, layer, direction, batch)
                 for layer in suite
             }
             logits = passes.last_logits(batch.ids, lengths=batch.lengths, outputs=edits)
@@ -157,8 +157,9 @@ class ReplacedParts:
         # Padding has the role of a word; the mask leaves it unchanged.
         roles = batch.padded([_roles(n, self._n_after) for n in batch.lengths])
         stream, known = means.stream[roles, direction], means.reconstruction[roles, direction]
-        clean = [self._clean[i][layer].reconstruction[:, direction] for i in batch.members]
-        held = batch.padded(clean)
+        clean = batch.padded(
+            [self._clean[i][layer].reconstruction[:, direction] for i in batch.members]
+        )
 
         def edit(resid: Resid) -> Resid:
             here = unit.to(resid.device)
@@ -166,7 +167,7 @@ class ReplacedParts:
                 rebuilt = self._components.rebuilt(layer, resid).float()
                 change = known - rebuilt @ here
             else:
-                target = stream if part == Part.STREAM else held + stream - known
+                target = stream if part == Part.STREAM else clean + stream - known
                 change = target - resid.float() @ here
             change = torch.where(mask.to(resid.device), change, 0.0)
             return resid + (change[..., None] * here).to(resid.dtype)

@@ -22,8 +22,8 @@ from sae_audit.vocabulary import (
     FinalNorm,
     Fired,
     Firing,
-    HeldScore,
     Intervention,
+    InterventionScore,
 )
 
 
@@ -33,16 +33,16 @@ def active_on(streams: InterventionRuns) -> Active:
             return [_largest(_clean(streams))] * len(sets)
         firing: list[dict[FeatureId, float]] = [{} for _ in sets]
 
-        def note(places: Sequence[int], layer: int, resid: Resid) -> None:
+        def note(members: Sequence[int], layer: int, resid: Resid) -> None:
             peak = peaks(streams.suite[layer].encode(resid), streams.selected)
             # A single row is shared by all interventions.
-            owners = [[place] for place in places] if len(resid) > 1 else [list(places)]
+            owners = [[member] for member in members] if len(resid) > 1 else [list(members)]
             rows, indices = peak.nonzero(as_tuple=True)
             values = peak[rows, indices].tolist()
             for row, index, value in zip(rows.tolist(), indices.tolist(), values, strict=True):
                 feature = FeatureId(layer, index)
-                for place in owners[row]:
-                    firing[place][feature] = value
+                for member in owners[row]:
+                    firing[member][feature] = value
 
         _read_all(streams, [Intervention(ablated=ablated) for ablated in sets], note)
         return list(firing)
@@ -80,7 +80,7 @@ def _largest(fired: Fired) -> dict[FeatureId, float]:
 def _fired_under(streams: InterventionRuns, interventions: Sequence[Intervention]) -> list[Fired]:
     found: list[list[Float[np.ndarray, "entry 4"]]] = [[] for _ in interventions]
 
-    def note(places: Sequence[int], layer: int, resid: Resid) -> None:
+    def note(members: Sequence[int], layer: int, resid: Resid) -> None:
         activations = streams.suite[layer].encode(resid)
         # Replaced, not multiplied: a NaN at an unselected position must not spread.
         chosen = streams.selected.to(activations.device)[:, None]
@@ -91,9 +91,9 @@ def _fired_under(streams: InterventionRuns, interventions: Sequence[Intervention
         table = torch.stack([column.double() for column in columns], dim=1).cpu().numpy()
         n_entries = torch.bincount(row, minlength=len(resid)).cumsum(dim=0)[:-1].tolist()
         by_row = np.split(table, n_entries)
-        for i, place in enumerate(places):
+        for i, member in enumerate(members):
             # A single row is shared by all interventions.
-            found[place].append(by_row[i if len(by_row) > 1 else 0])
+            found[member].append(by_row[i if len(by_row) > 1 else 0])
 
     _read_all(streams, interventions, note)
     return [_fired(np.concatenate(tables)) for tables in found]
@@ -118,12 +118,12 @@ def activations_on(streams: InterventionRuns) -> Activations:
         wanted = by_layer(features)
         found = np.zeros((len(interventions), len(features), streams.length))
 
-        def note(places: Sequence[int], layer: int, resid: Resid) -> None:
+        def note(members: Sequence[int], layer: int, resid: Resid) -> None:
             columns, indices = wanted[layer]
             values = streams.suite[layer].read(resid, indices).values
             chosen = streams.selected.to(values.device)[:, None]
             values = torch.where(chosen, values, 0.0).transpose(1, 2).double().cpu().numpy()
-            found[np.ix_(places, columns, range(streams.start, streams.length))] = values
+            found[np.ix_(members, columns, range(streams.start, streams.length))] = values
 
         streams.read(interventions, list(wanted), note)
         return found
@@ -141,21 +141,21 @@ def direct_attribution_on(
     ) -> Float[np.ndarray, " feature"]:
         sums = activations([Intervention(ablated=ablated)], features)[0].sum(axis=1)
         written = np.zeros(len(features))
-        for layer, (places, indices) in by_layer(features).items():
+        for layer, (columns, indices) in by_layer(features).items():
             rows = streams.suite[layer].decoder_rows(indices).float()
             unit = torch.tensor(direction / np.linalg.norm(direction), dtype=torch.float32)
-            written[places] = (rows @ unit.to(rows.device)).cpu().numpy()
+            written[columns] = (rows @ unit.to(rows.device)).cpu().numpy()
         return sums * written
 
     return direct_attribution
 
 
-def held_score_on(
+def intervention_score_on(
     streams: InterventionRuns,
     stack: DecoderLayers,
     clean_end: Float[Tensor, " d_model"],
     readout: Readout,
-) -> HeldScore:
+) -> InterventionScore:
     def score(
         interventions: Sequence[Intervention], norm: FinalNorm = FinalNorm.LIVE
     ) -> Float[np.ndarray, " intervention"]:

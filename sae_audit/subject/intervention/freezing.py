@@ -39,7 +39,7 @@ def excess_over_clean(
     return excess
 
 
-def ablated_and_held(ablate: Edit | None, excess: Edit | None) -> Edit:
+def ablated_and_frozen(ablate: Edit | None, excess: Edit | None) -> Edit:
     """One edit that ablates and freezes; both read the incoming residual stream."""
 
     def edit(resid: Resid) -> Resid:

@@ -91,4 +91,4 @@ class Interventions:
         }
 
     def at_modules(self, edits: Mapping[int, Edit]) -> dict[nn.Module, Edit]:
-        return {self._passes.places[layer].layer: edit for layer, edit in edits.items()}
+        return {self._passes.layer_modules[layer].layer: edit for layer, edit in edits.items()}

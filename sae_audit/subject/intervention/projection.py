@@ -91,7 +91,9 @@ class DirectionEffects:
         induce = np.zeros(self.n_harmless)
         for batch, _ in self._harmless:
             induce[batch.members] = self._scores(
-                self._without(batch, self._behind, at={self._passes.places[layer].layer: added})
+                self._without(
+                    batch, self._behind, at={self._passes.layer_modules[layer].layer: added}
+                )
             )
         out = self.without((direction / np.linalg.norm(direction))[None])
         return PromptEffects(bypass=out.harmful, induce=induce, harmless=out.harmless, kl=out.kl)
@@ -177,12 +179,12 @@ class DirectionEffects:
         """`resid_post` of these layers at a harmful prompt's last token, the row's direction projected
         out; layers above the last of them are not run."""
         found = np.zeros((len(prompts), len(layers), directions.shape[1]))
-        places = {layer: place for place, layer in enumerate(layers)}
+        columns = {layer: column for column, layer in enumerate(layers)}
         for batch, inputs, outputs in self._batches_without(directions, self._tokens[0], prompts):
 
             def note(layer: int, resid: Resid, batch: Batch = batch) -> None:
                 last = batch.ending(resid, 1)[:, 0]
-                found[batch.members, places[layer]] = last.double().cpu().numpy()
+                found[batch.members, columns[layer]] = last.double().cpu().numpy()
 
             self._passes.read(
                 batch.ids,
@@ -230,7 +232,7 @@ class DirectionEffects:
         units = self._raw(directions / np.linalg.norm(directions, axis=1, keepdims=True))
         for batch in self._passes.batches([tokens[i] for i in prompts]):
             edit = project_out_of_rows(units[batch.members], self._behind)
-            yield batch, *at_all_writers(self._passes.places, edit)
+            yield batch, *at_all_writers(self._passes.layer_modules, edit)
 
     def _each_without(
         self,
@@ -263,7 +265,7 @@ class DirectionEffects:
     def _without(
         self, batch: Batch, units: Units, *, at: Mapping[nn.Module, Edit] | None = None
     ) -> _Logits:
-        inputs, outputs = everywhere(self._passes.places, units)
+        inputs, outputs = everywhere(self._passes.layer_modules, units)
         outputs = {**outputs, **(at or {})}
         return self._passes.last_logits(
             batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs

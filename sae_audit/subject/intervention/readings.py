@@ -29,10 +29,10 @@ def mean_residuals(
     `without`: orthonormal directions projected out of the whole residual stream.
     """
     assert prompts, "a mean of no prompts"
-    layers = list(range(len(passes.places)))
+    layers = list(range(len(passes.layer_modules)))
     sums: dict[int, Float[Tensor, "template d_model"]] = {}
 
-    inputs, writers = everywhere(passes.places, passes.units(without))
+    inputs, writers = everywhere(passes.layer_modules, passes.units(without))
     for batch in passes.batches(prompts):
 
         def add(layer: int, resid: Resid, batch: Batch = batch) -> None:
@@ -55,7 +55,7 @@ def group_means(
     """`mean_residuals` of each group of prompts, in one pass; 0 for a group without prompts."""
     assert prompts, "a mean of no prompts"
     assert len(groups) == len(prompts), (len(groups), len(prompts))
-    layers = list(range(len(passes.places)))
+    layers = list(range(len(passes.layer_modules)))
     sums: dict[int, Float[Tensor, "group template d_model"]] = {}
     for batch in passes.batches(prompts):
         n = len(batch.members)

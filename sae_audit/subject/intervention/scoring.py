@@ -48,17 +48,17 @@ class Scorer:
     ) -> Float[np.ndarray, " question"]:
         """Scores (nats) of questions (prompt index, feature set); each distinct one is run once."""
         ids = [tuple(prompt.tolist()) for prompt in prompts]
-        places = {(ids[i], ablated): i for i, ablated in questions}
-        answers = {key: self._known[key] for key in places if key in self._known}
+        prompt_of = {(ids[i], ablated): i for i, ablated in questions}
+        answers = {key: self._known[key] for key in prompt_of if key in self._known}
         asked: dict[int, Asked] = {}
-        for key, i in places.items():
+        for key, i in prompt_of.items():
             if key not in answers and i not in asked:
                 asked[i] = Asked(
                     run=self._runs.of(prompts[i]),
                     selected=selected[i],
                     starts=self._starts.setdefault(ids[i], {}),
                 )
-        new = {key: (asked[i], key[1]) for key, i in places.items() if key not in answers}
+        new = {key: (asked[i], key[1]) for key, i in prompt_of.items() if key not in answers}
         if new:
             found = self._answers(new)
             answers |= found

@@ -17,7 +17,7 @@ from sae_audit.subject.intervention.ablation import (
     check_features,
     sets_by_layer,
 )
-from sae_audit.subject.intervention.freezing import ablated_and_held, excess_over_clean
+from sae_audit.subject.intervention.freezing import ablated_and_frozen, excess_over_clean
 from sae_audit.subject.model.clean_run import CleanRun, CleanRuns
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.forward_passes import ForwardPasses
@@ -86,9 +86,9 @@ class InterventionRuns:
         """The last layer's `resid_post` at the last position, after every edit."""
         ends: dict[int, Float[Tensor, " d_model"]] = {}
 
-        def keep(places: Sequence[int], _: int, resid: Resid) -> None:
-            last = resid[:, -1].expand(len(places), -1)
-            ends.update(zip(places, last, strict=True))
+        def keep(members: Sequence[int], _: int, resid: Resid) -> None:
+            last = resid[:, -1].expand(len(members), -1)
+            ends.update(zip(members, last, strict=True))
 
         self._read(interventions, [self._stack.n_layers], keep, 0)
         return torch.stack([ends[i] for i in range(len(interventions))])
@@ -100,18 +100,18 @@ class InterventionRuns:
         reader: Reader,
         encoding: int,
     ) -> None:
-        check_features([i.ablated | i.held for i in interventions], self.suite)
+        check_features([i.ablated | i.frozen for i in interventions], self.suite)
         # Neighbours in this order first differ from the clean run at the same layer.
         order = sorted(range(len(interventions)), key=lambda i: _lowest(interventions[i]))
         size = self._passes.rows_per_batch(self.length - self.start, encoding=encoding)
         for first in range(0, len(order), size):
-            places = order[first : first + size]
-            self._run([interventions[i] for i in places], places, layers, reader)
+            members = order[first : first + size]
+            self._run([interventions[i] for i in members], members, layers, reader)
 
     def _run(
         self,
         chosen: Sequence[Intervention],
-        places: Sequence[int],
+        members: Sequence[int],
         layers: Sequence[int],
         reader: Reader,
     ) -> None:
@@ -122,13 +122,13 @@ class InterventionRuns:
         for layer in range(max(layers) + 1):
             if layer == self._stack.n_layers:
                 # One past the last layer stands for its output after its own edit.
-                reader(places, layer, batch.clean(layer - 1) if resid is None else resid)
+                reader(members, layer, batch.clean(layer - 1) if resid is None else resid)
                 break
             if resid is not None:
                 resid = self._stack.run(layer, resid, batch, owner, whole=True)
             shown = batch.clean(layer) if resid is None else resid
             if layer in layers:
-                reader(places, layer, shown)
+                reader(members, layer, shown)
             if layer in edits:
                 resid = edits[layer](shown.expand(len(chosen), -1, -1))
         if lowest < max(layers):
@@ -155,11 +155,11 @@ class InterventionRuns:
                 selected=selected,
                 clean=lambda layer=layer: batch.clean(layer),
             )
-            for layer, sets in sets_by_layer([i.held for i in chosen]).items()
+            for layer, sets in sets_by_layer([i.frozen for i in chosen]).items()
             if layer > lowest
         }
         return {
-            layer: ablated_and_held(ablate.get(layer), excess.get(layer))
+            layer: ablated_and_frozen(ablate.get(layer), excess.get(layer))
             for layer in sorted({*ablate, *excess})
         }
 
@@ -170,10 +170,10 @@ def _lowest(intervention: Intervention) -> int:
 
 
 def by_layer(features: Sequence[FeatureId]) -> dict[int, tuple[list[int], tuple[int, ...]]]:
-    """By layer, the places of its features in `features` and their indices in the SAE."""
+    """By layer, its features' indices in `features` (columns of an answer) and in the SAE."""
     found: dict[int, tuple[list[int], list[int]]] = {}
-    for place, feature in enumerate(features):
-        places, indices = found.setdefault(feature.layer, ([], []))
-        places.append(place)
+    for column, feature in enumerate(features):
+        columns, indices = found.setdefault(feature.layer, ([], []))
+        columns.append(column)
         indices.append(feature.index)
-    return {layer: (places, tuple(indices)) for layer, (places, indices) in found.items()}
+    return {layer: (columns, tuple(indices)) for layer, (columns, indices) in found.items()}

@@ -64,12 +64,12 @@ def _obstacle(config: Any) -> str:
         return ""
     first, second = (torch.tensor(ids) for ids in _TEXTS)
     try:
-        places = layer_modules(model)
+        modules = layer_modules(model)
     except AuditError as error:
         # A miniature that fails to run tells nothing about the model.
         return "" if isinstance(error.__cause__, FAILURES) else str(error)
     try:
-        check_structure(model, places, first, second)
+        check_structure(model, modules, first, second)
     except AuditError as error:
         return str(error)
     return ""

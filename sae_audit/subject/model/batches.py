@@ -47,9 +47,9 @@ class Batch:
         """The last `n_positions` of each prompt's own positions."""
         if self.padded_in_front or min(self.lengths) == self.ids.shape[1]:
             return resid[:, -n_positions:]
-        places = torch.tensor(self.lengths)[:, None] + torch.arange(-n_positions, 0)
-        rows = torch.arange(len(places), device=resid.device)[:, None]
-        return resid[rows, places.to(resid.device)]
+        positions = torch.tensor(self.lengths)[:, None] + torch.arange(-n_positions, 0)
+        rows = torch.arange(len(positions), device=resid.device)[:, None]
+        return resid[rows, positions.to(resid.device)]
 
 
 def batch_of(

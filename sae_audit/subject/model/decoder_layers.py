@@ -23,20 +23,20 @@ from sae_audit.subject.model.suffixes import Suffixes
 class DecoderLayers:
     """Decoder layers that are run one by one, outside the model's own loop."""
 
-    def __init__(self, model: Any, places: Sequence[LayerModules]) -> None:
+    def __init__(self, model: Any, modules: Sequence[LayerModules]) -> None:
         """
         Raises:
             AuditError: the model's attention implementation cannot be run on part of a prompt, or its
                 logits depend on more than the last layer's residual stream.
         """
         self._model = model
-        self._places = list(places)
+        self._layer_modules = list(modules)
         check_attention(model)
         self.head = Head(model)
 
     @property
     def n_layers(self) -> int:
-        return len(self._places)
+        return len(self._layer_modules)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -57,11 +57,11 @@ class DecoderLayers:
         cache, noted = noting_cache()
         counts: list[int] = []
         handles = [
-            place.layer.register_forward_hook(lambda *_: counts.append(len(noted)))
-            for place in self._places
+            own.layer.register_forward_hook(lambda *_: counts.append(len(noted)))
+            for own in self._layer_modules
         ]
         try:
-            with watched([place.layer for place in self._places]) as calls:
+            with watched([own.layer for own in self._layer_modules]) as calls:
                 made = self._model(
                     input_ids=ids[None],
                     use_cache=True,
@@ -100,11 +100,11 @@ class DecoderLayers:
 
         In the last layer only the last position is finished, unless `whole`: only that one is read.
         """
-        place = self._places[layer]
+        own = self._layer_modules[layer]
         last = layer == self.n_layers - 1 and not whole
-        alone = {place.feed_forward} if last and place.feed_forward is not None else set()
+        alone = {own.feed_forward} if last and own.feed_forward is not None else set()
         with edited(inputs=dict.fromkeys(alone, _last_position)):
-            output = place.layer(
+            output = own.layer(
                 resid.to(batch.device(layer)),
                 **batch.arguments(layer, owner),
             )

@@ -36,15 +36,15 @@ def project_out_of_rows(own: Float[Tensor, "batch d_model"], shared: Units) -> E
 
 
 def everywhere(
-    places: Sequence[LayerModules], units: Units
+    modules: Sequence[LayerModules], units: Units
 ) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
     """Edits of module inputs and outputs that project directions out of the whole residual stream."""
-    return at_all_writers(places, project_out(units)) if len(units) else ({}, {})
+    return at_all_writers(modules, project_out(units)) if len(units) else ({}, {})
 
 
 def at_all_writers(
-    places: Sequence[LayerModules], edit: Edit
+    modules: Sequence[LayerModules], edit: Edit
 ) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
     """`edit` on each layer's input and on each output that is added to the residual stream."""
-    writers = [module for place in places for module in place.writers]
-    return {place.layer: edit for place in places}, dict.fromkeys(writers, edit)
+    writers = [module for own in modules for module in own.writers]
+    return {own.layer: edit for own in modules}, dict.fromkeys(writers, edit)

@@ -31,9 +31,9 @@ class _Enough(Exception):  # noqa: N818 - no error: a pass ends here that need n
 class ForwardPasses:
     """The model on token ids, with every pass counted."""
 
-    def __init__(self, model: Any, places: list[LayerModules], budget: Budget) -> None:
+    def __init__(self, model: Any, layer_modules: list[LayerModules], budget: Budget) -> None:
         self.model = model
-        self.places = places
+        self.layer_modules = layer_modules
         self.budget = budget
         self.cost = CostMeter()
 
@@ -141,7 +141,9 @@ class ForwardPasses:
 
         touched = {*layers, *(edits or {})}
         outputs = {
-            self.places[layer].layer: showing(layer) if layer in layers else (edits or {})[layer]
+            self.layer_modules[layer].layer: showing(layer)
+            if layer in layers
+            else (edits or {})[layer]
             for layer in touched
         }
         outputs = {**(writers or {}), **outputs}
@@ -200,7 +202,7 @@ class ForwardPasses:
                     **{cache_argument(self.model): cache},
                     use_cache=True,
                     logits_to_keep=1,
-                    **(_told(padding, ids.shape[1] + n, step.shape[1])),
+                    **(_mask_and_positions(padding, ids.shape[1] + n, step.shape[1])),
                 ).logits
             step, edits = logits[:, -1].argmax(dim=-1, keepdim=True), in_answer
             for row, token in enumerate(step[:, 0].tolist()):
@@ -223,8 +225,8 @@ def _ends(lengths: Sequence[int], first: int) -> Edit:
     """The edit that reduces positions from `first` on to each row's own last one."""
 
     def edit(resid: Resid) -> Float[Tensor, "batch 1 d_model"]:
-        places = torch.tensor(lengths, device=resid.device) - 1 - first
-        return resid[torch.arange(len(places), device=resid.device), places][:, None]
+        positions = torch.tensor(lengths, device=resid.device) - 1 - first
+        return resid[torch.arange(len(positions), device=resid.device), positions][:, None]
 
     return edit
 
@@ -236,13 +238,15 @@ def _padding_in_front(ids: Ids, lengths: Sequence[int] | None) -> Int[Tensor, " 
     return ids.shape[1] - torch.tensor(lengths, device=ids.device)
 
 
-def _told(padding: Int[Tensor, " batch"] | None, n_so_far: int, n_new: int) -> dict[str, Tensor]:
+def _mask_and_positions(
+    padding: Int[Tensor, " batch"] | None, n_so_far: int, n_new: int
+) -> dict[str, Tensor]:
     """Attention mask and position ids for rows padded on the left; empty if no row is padded."""
     if padding is None:
         return {}
     columns = torch.arange(n_so_far, device=padding.device)
-    places = (columns - padding[:, None]).clamp(min=0)
+    positions = (columns - padding[:, None]).clamp(min=0)
     return {
         "attention_mask": (columns >= padding[:, None]).long(),
-        "position_ids": places[:, -n_new:],
+        "position_ids": positions[:, -n_new:],
     }

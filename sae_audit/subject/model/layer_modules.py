@@ -89,9 +89,9 @@ def layer_modules(model: Any) -> list[LayerModules]:
     """
     layers = decoder_layers_of(model)
     known = _found.get(model)
-    if known is None or [place.layer for place in known] != list(layers):
+    if known is None or [own.layer for own in known] != list(layers):
         try:
-            known = _found[model] = _places(model, layers)
+            known = _found[model] = _modules_of(model, layers)
         except torch.OutOfMemoryError:
             raise
         except FAILURES as error:
@@ -118,7 +118,7 @@ def check_attention(model: Any) -> None:
 
 
 @torch.no_grad()
-def _places(model: Any, layers: nn.ModuleList) -> list[LayerModules]:
+def _modules_of(model: Any, layers: nn.ModuleList) -> list[LayerModules]:
     check_attention(model)
     ids = probe_ids(model, _N_TOKENS)
     with watched(layers) as calls:
@@ -127,13 +127,13 @@ def _places(model: Any, layers: nn.ModuleList) -> list[LayerModules]:
     check_finite(model, calls, logits)
     # Layers of the same modules are alike: only the first of each kind is analysed.
     known: dict[tuple[Any, ...], _Named] = {}
-    places: list[LayerModules] = []
+    modules: list[LayerModules] = []
     for i, (layer, call) in enumerate(calls):
         kind = tuple((name, type(module)) for name, module in layer.named_modules())
         if kind not in known:
             known[kind] = _Layer(layer, call).named(f"layer {i} of {type(model).__name__}")
-        places.append(_at(layer, known[kind]))
-    return places
+        modules.append(_at(layer, known[kind]))
+    return modules
 
 
 def probe_ids(model: Any, n: int) -> Int[Tensor, " position"]:

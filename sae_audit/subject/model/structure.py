@@ -31,7 +31,7 @@ Ids = Int[Tensor, " _"]
 
 
 @torch.no_grad()
-def check_structure(model: Any, places: Sequence[LayerModules], first: Ids, second: Ids) -> float:
+def check_structure(model: Any, modules: Sequence[LayerModules], first: Ids, second: Ids) -> float:
     """The largest difference of logits between layers run one by one and the whole model.
 
     As a share of the largest logit; all five assumptions are checked on two prompts.
@@ -46,7 +46,7 @@ def check_structure(model: Any, places: Sequence[LayerModules], first: Ids, seco
             "template drops what is asked."
         )
     try:
-        return _checked(model, places, first, second)
+        return _checked(model, modules, first, second)
     except torch.OutOfMemoryError:
         raise
     except FAILURES as error:
@@ -56,13 +56,13 @@ def check_structure(model: Any, places: Sequence[LayerModules], first: Ids, seco
         ) from error
 
 
-def _checked(model: Any, places: Sequence[LayerModules], first: Ids, second: Ids) -> float:
+def _checked(model: Any, modules: Sequence[LayerModules], first: Ids, second: Ids) -> float:
     kind = type(model).__name__
     for ids in (first, second):
         with watched(decoder_layers_of(model)) as calls:
             logits = model(input_ids=ids[None], use_cache=False).logits
         check_finite(model, calls, logits)
-    stack = DecoderLayers(model, places)
+    stack = DecoderLayers(model, modules)
     whole, other, shorter = (stack.clean_run(ids) for ids in (first, second, first[:-1]))
     if _are_one(whole.resid[-1].float(), other.resid[-1].float()):
         raise AuditError(
@@ -70,7 +70,7 @@ def _checked(model: Any, places: Sequence[LayerModules], first: Ids, second: Ids
             "not whole."
         )
     _check_causal(kind, whole, shorter)
-    check_writers(model, places, first)
+    check_writers(model, modules, first)
     return _check_suffixes(model, stack, [whole, shorter, other])
 
 
@@ -95,7 +95,7 @@ def _check_causal(kind: str, whole: CleanRun, shorter: CleanRun) -> None:
 
 
 @torch.no_grad()
-def check_writers(model: Any, places: Sequence[LayerModules], ids: Ids) -> None:
+def check_writers(model: Any, modules: Sequence[LayerModules], ids: Ids) -> None:
     """Check that every layer's output is its input plus the outputs of its writers.
 
     The sum may have factors (Granite's `residual_multiplier`, Gemma-4's layer scalar). A random
@@ -115,7 +115,7 @@ def check_writers(model: Any, places: Sequence[LayerModules], ids: Ids) -> None:
 
         return note
 
-    writers = [module for place in places for module in place.writers]
+    writers = [module for own in modules for module in own.writers]
     given: list[Resid] = []
 
     def taken(resid: Resid) -> Resid:
@@ -124,17 +124,17 @@ def check_writers(model: Any, places: Sequence[LayerModules], ids: Ids) -> None:
 
     with (
         edited(
-            inputs={place.layer: taken for place in places},
+            inputs={own.layer: taken for own in modules},
             outputs={module: noted(module) for module in writers},
         ),
         watched(layers) as calls,
     ):
         model(input_ids=ids[None], use_cache=False)
     check_calls(model, layers, calls, ids)
-    for i, place in enumerate(places):
+    for i, own in enumerate(modules):
         # Some modules have all positions in one row.
         shape, device = given[i].shape, given[i].device
-        parts = [given[i], *(added[one].reshape(shape).to(device) for one in place.writers)]
+        parts = [given[i], *(added[one].reshape(shape).to(device) for one in own.writers)]
         left = _left_over(parts, calls[i][1].resid_post)
         if left > (0.1 if _rough(given[i]) else 1e-3):
             raise AuditError(
@@ -143,7 +143,7 @@ def check_writers(model: Any, places: Sequence[LayerModules], ids: Ids) -> None:
             )
     random = torch.randn(given[0].shape[-1], generator=torch.Generator().manual_seed(0))
     unit = (random / random.norm()).to(given[0])
-    inputs, outputs = everywhere(places, unit[None])
+    inputs, outputs = everywhere(modules, unit[None])
     with edited(inputs=inputs, outputs=outputs), watched(layers) as calls:
         model(input_ids=ids[None], use_cache=False)
     for i, (_, call) in enumerate(calls):

@@ -70,10 +70,10 @@ class FeatureQuestions(InstrumentBase):
         """Decoder row of each feature: the addition to the reconstruction per unit of activation."""
         check_features([frozenset(features)], self.suite)
         return {
-            features[place]: row
-            for layer, (places, indices) in by_layer(features).items()
-            for place, row in zip(
-                places, self.suite[layer].rows(indices).float().cpu().numpy(), strict=True
+            features[column]: row
+            for layer, (columns, indices) in by_layer(features).items()
+            for column, row in zip(
+                columns, self.suite[layer].rows(indices).float().cpu().numpy(), strict=True
             )
         }
 

@@ -10,7 +10,7 @@ from sae_audit.subject.intervention.firing import (
     active_on,
     direct_attribution_on,
     firing_on,
-    held_score_on,
+    intervention_score_on,
 )
 from sae_audit.vocabulary import (
     Ablation,
@@ -18,7 +18,7 @@ from sae_audit.vocabulary import (
     Active,
     DirectAttribution,
     Firing,
-    HeldScore,
+    InterventionScore,
     TokenClass,
 )
 
@@ -51,7 +51,7 @@ class FiringQuestions(InstrumentBase):
         """A function that gives the firing features of the whole suite and their positions."""
         return firing_on(self._streams(prompt, ablation))
 
-    def held_score(self, prompt: Prompt, ablation: Ablation = PLAIN) -> HeldScore:
+    def intervention_score(self, prompt: Prompt, ablation: Ablation = PLAIN) -> InterventionScore:
         """A function that gives the refusal score with some features ablated and others frozen.
 
         The final norm's scale is live or frozen at the clean run's.
@@ -61,7 +61,9 @@ class FiringQuestions(InstrumentBase):
                 (see `frozen_norm_obstacle`).
         """
         end = self._runs.of(self._interventions.ids(prompt)).resid[-1][-1]
-        return held_score_on(self._streams(prompt, ablation), self._stack, end, self.readout)
+        return intervention_score_on(
+            self._streams(prompt, ablation), self._stack, end, self.readout
+        )
 
     @property
     def frozen_norm_obstacle(self) -> str:

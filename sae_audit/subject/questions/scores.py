@@ -63,16 +63,16 @@ class ScoreQuestions(InstrumentBase):
             questions: Sequence[tuple[Prompt, FeatureSet]],
         ) -> Float[np.ndarray, " question"]:
             check_features([ablated for _, ablated in questions], self.suite)
-            places: dict[str, int] = {}
+            index_of: dict[str, int] = {}
             ids: list[Int[Tensor, " _"]] = []
             for prompt, _ in questions:
-                if prompt.text not in places:
-                    places[prompt.text] = len(ids)
+                if prompt.text not in index_of:
+                    index_of[prompt.text] = len(ids)
                     ids.append(self._interventions.ids(prompt))
             return scorer.ask(
                 ids,
                 [self._interventions.selected(tokens, ablation) for tokens in ids],
-                [(places[prompt.text], ablated) for prompt, ablated in questions],
+                [(index_of[prompt.text], ablated) for prompt, ablated in questions],
             )
 
         return scores

@@ -130,11 +130,11 @@ class _Branches:
         self._bottom: Resid | None = None
         self._calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         with ExitStack() as hooks:
-            for place in passes.places:
-                handle = place.layer.register_forward_pre_hook(self._note, with_kwargs=True)
+            for own in passes.layer_modules:
+                handle = own.layer.register_forward_pre_hook(self._note, with_kwargs=True)
                 hooks.callback(handle.remove)
             passes.last_logits(ids)
-        self.top = len(passes.places) - 1
+        self.top = len(passes.layer_modules) - 1
 
     def climb(self) -> Iterator[tuple[int, Resid]]:
         """Each layer with its `resid_post`, in order; only one is in memory."""
@@ -164,7 +164,7 @@ class _Branches:
 
     def _run(self, layer: int, resid: Resid) -> Resid:
         args, kwargs = self._calls[layer]
-        output = self._passes.places[layer].layer(resid, *args, **kwargs)
+        output = self._passes.layer_modules[layer].layer(resid, *args, **kwargs)
         return output[0] if isinstance(output, tuple) else output
 
     def _each(

@@ -94,7 +94,7 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
     if not found:
         raise AuditError(_no_layout(shown(folder), paths))
     names = {one.path or folder.name: one for one in found}
-    told = _told_in(folder / "README.md")
+    model = _model_named_in(folder / "README.md")
     places: list[SaePlace] = []
     for name in matching(list(names), ids, shown(folder)):
         one = names[name]
@@ -112,7 +112,7 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
             format=one.format,
             by_layout=True,
         )
-        sae_layouts.check_stream(one, f"{told}{folder.resolve().name}/{name}", str(place))
+        sae_layouts.check_stream(one, f"{model}{folder.resolve().name}/{name}", str(place))
         layer = sae_layouts.layer_in(name) if one.path else None
         if layer is None:
             layer = layer_said(place)
@@ -122,7 +122,7 @@ def _in_folder(folder: Path, location: str, ids: str | None) -> list[SaePlace]:
     return places
 
 
-def _told_in(readme: Path) -> str:
+def _model_named_in(readme: Path) -> str:
     """Text that names the model: the repository's name in the hub's cache, or its model card."""
     cached = [part for part in readme.parts if part.startswith("models--")]
     if cached:

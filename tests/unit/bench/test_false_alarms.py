@@ -86,9 +86,11 @@ def test_random_models_are_the_same_again(tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_random_model_that_refuses_half_of_all_prompts_is_claimed_nothing_of():
-    told: list[tuple[int, int]] = []
-    found = false_alarms(2, 0, lambda done, of: told.append((done, of)), kinds=(Kind.TINY_LLAMA,))
-    assert told == [(0, 2), (1, 2), (2, 2)]
+    reported: list[tuple[int, int]] = []
+    found = false_alarms(
+        2, 0, lambda done, of: reported.append((done, of)), kinds=(Kind.TINY_LLAMA,)
+    )
+    assert reported == [(0, 2), (1, 2), (2, 2)]
     assert all(0.2 < one.refused < 0.8 for one in found.trials), "scores hover around 0"
     assert found.absences == {Kind.TINY_LLAMA: {AbsenceKind.NO_SEPARATION: 2}}
     assert found.rate.value == 0.0

@@ -48,8 +48,8 @@ def test_without_dormant_features_there_is_one_wave_and_no_compensation():
 
 
 def test_compensation_is_the_share_of_the_effect_that_waking_undoes():
-    """Ablating A: 4 falls away, B brings 3 back; with B held at zero C (2) stays inactive only if B
-    counts as not ablated, so it is held as well: direct effect 4, total 1, ratio 3/4."""
+    """Ablating A: 4 falls away, B brings 3 back; with B frozen at zero C (2) stays inactive only if B
+    counts as not ablated, so it is frozen as well: direct effect 4, total 1, ratio 3/4."""
     world = World({A: "on", B: [{A}]}, {A: 4.0, B: 3.0})
     found = cascade("p", world.questions(), frozenset([A, B]), SETTINGS)
     assert found.compensation_ratio == pytest.approx(0.75)

@@ -54,7 +54,7 @@ def test_an_edge_that_runs_through_a_third_feature():
     assert edges[A, C].kind == EdgeKind.MEDIATED
     assert edges[A, C].through == (B,)
     assert edges[A, C].activation_alone == 1.0
-    assert edges[A, C].activation_held == 0.0, "B held where it was keeps C inactive"
+    assert edges[A, C].activation_held == 0.0, "B frozen where it was keeps C inactive"
     assert edges[B, C].kind == EdgeKind.DIRECT
 
 
@@ -82,7 +82,7 @@ def test_a_pair_that_has_nothing_to_do_with_each_other_is_no_edge():
 
 
 def test_a_joint_edge_knows_what_it_runs_through():
-    """C activates with A and A2 gone and drives D, which activates: held at zero, C does not."""
+    """C activates with A and A2 gone and drives D, which activates: frozen at zero, C does not."""
     activates = {A: "on", A2: "on", C: [{A, A2}], D: [{A, A2}]}
     edges = by_pair(edges_of(world(activates, driven_by={D: C}), A, A2, C, D))
     assert edges[A, D].kind == EdgeKind.JOINT

@@ -5,7 +5,7 @@ import pytest
 
 from sae_audit.cascade.activation_tokens import activated
 from sae_audit.cascade.edges import backup_edges
-from sae_audit.cascade.waves import Questions, cascade
+from sae_audit.cascade.waves import CascadeQuestions, cascade
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import Cascade, EdgeKind
 from sae_audit.organisms.planted.families import build
@@ -39,12 +39,12 @@ def prompt(planted: Planted) -> Prompt:
 @pytest.fixture(scope="module")
 def found(planted: Planted, loaded: Subject, prompt: Prompt) -> Cascade:
     (minimal,) = planted.truth.by_category["harm"].minimal_sets
-    ask = Questions(
+    ask = CascadeQuestions(
         score=loaded.refusal_score(prompt),
         active=loaded.active(prompt),
         direct_attribution=loaded.direct_attribution(prompt, np.ones(loaded.d_model)),
         firing=loaded.firing(prompt),
-        held_score=loaded.held_score(prompt),
+        intervention_score=loaded.intervention_score(prompt),
         frozen_norm_obstacle=loaded.frozen_norm_obstacle,
     )
     return cascade(prompt.id, ask, frozenset(minimal), SETTINGS)
@@ -80,7 +80,7 @@ def test_features_wake_on_the_tokens_at_which_their_unit_works(
         seed=0,
     )
     units: dict[FeatureId, bool] = {
-        planted.places[unit.name, 0]: unit.template_only for unit in planted.circuit.units
+        planted.player_features[unit.name, 0]: unit.template_only for unit in planted.circuit.units
     }
     assert len(answer.activated) == planted.circuit.size - 1
     for one in answer.activated:

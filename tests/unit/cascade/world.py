@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from sae_audit.cascade.waves import Questions
+from sae_audit.cascade.waves import CascadeQuestions
 from sae_audit.vocabulary import FeatureId, FeatureSet, FinalNorm, Fired, Intervention
 
 Activates = Mapping[FeatureId, Literal["on"] | Sequence[set[FeatureId]]]
@@ -28,16 +28,16 @@ class World:
 
     def firing(self, under: Intervention) -> dict[FeatureId, float]:
         """By layer: what is heard of a feature is nothing where it is ablated, its clean value where
-        it is held."""
+        it is frozen."""
         heard: dict[FeatureId, float] = {}
         reads: dict[FeatureId, float] = {}
-        clean = self._clean() if under.held else {}
+        clean = self._clean() if under.frozen else {}
         for feature in sorted(self.activates):
             reads[feature] = self._read(feature, heard)
             heard[feature] = reads[feature]
             if feature in under.ablated:
                 heard[feature] = 0.0
-            if feature in under.held:
+            if feature in under.frozen:
                 heard[feature] = clean.get(feature, 0.0)
         return {feature: value for feature, value in reads.items() if value}
 
@@ -56,17 +56,17 @@ class World:
         return [self.firing(Intervention(ablated=ablated)) for ablated in sets]
 
     def score(self, sets: Sequence[FeatureSet]) -> np.ndarray:
-        return self.held_score([Intervention(ablated=ablated) for ablated in sets])
+        return self.intervention_score([Intervention(ablated=ablated) for ablated in sets])
 
-    def held_score(
+    def intervention_score(
         self, interventions: Sequence[Intervention], norm: FinalNorm = FinalNorm.LIVE
     ) -> np.ndarray:
         return np.array([self._score(under, norm) for under in interventions])
 
     def _score(self, under: Intervention, norm: FinalNorm) -> float:
-        silent = under.ablated | under.held
+        silent = under.ablated | under.frozen
         fires = [f for f in self.firing(under) if f not in silent]
-        kept = [f for f in under.held if f in self._clean()] if under.held else []
+        kept = [f for f in under.frozen if f in self._clean()] if under.frozen else []
         lost = self.rescaled if norm == FinalNorm.FROZEN and under.ablated else 0.0
         return sum(self.strength[f] for f in (*fires, *kept)) - 1.0 - lost
 
@@ -105,12 +105,12 @@ class World:
     def _positions(self, features: Iterable[FeatureId]) -> list[int]:
         return [at for feature in features for at in self.at.get(feature, range(4))]
 
-    def questions(self, frozen_norm_obstacle: str = "") -> Questions:
-        return Questions(
+    def questions(self, frozen_norm_obstacle: str = "") -> CascadeQuestions:
+        return CascadeQuestions(
             score=self.score,
             active=self.active,
             direct_attribution=self.direct_attribution,
             firing=self.fired,
-            held_score=self.held_score,
+            intervention_score=self.intervention_score,
             frozen_norm_obstacle=frozen_norm_obstacle,
         )

@@ -153,7 +153,7 @@ def test_told_to_stop_while_the_libraries_load(sent: signal.Signals):
 
 def ended_by(program: str) -> tuple[int, str]:
     """Exit code and complaints of `sae-audit` whose commands are this program."""
-    told = (
+    script = (
         "import os, signal, sys, time, types\n"
         "from sae_audit.cli import main\n"
         f"def command():\n{textwrap.indent(textwrap.dedent(program), '    ')}\n"
@@ -163,7 +163,7 @@ def ended_by(program: str) -> tuple[int, str]:
         "main()\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", told], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
     )
     return ended.returncode, ended.stderr
 

@@ -176,10 +176,10 @@ FILTERS = st.builds(
 def test_the_choice_is_that_of_asking_all(world: World, filters: DirectionSettings):
     found = asked(world, filters)
     assert found.selected() == exhaustive(world, filters)
-    _told_truly(world, filters, found)
+    _assert_true_numbers(world, filters, found)
 
 
-def _told_truly(world: World, filters: DirectionSettings, found: Standing) -> None:
+def _assert_true_numbers(world: World, filters: DirectionSettings, found: Standing) -> None:
     """Full numbers are those of asking all; reasons to stop hold of the numbers never asked for."""
     truth = {(one.layer, one.position): one for one in world.judged(filters)}
     full, stopped = found.evaluations(), found.stopped()

@@ -53,17 +53,17 @@ def candidates_of(planted: PlantedRefuser) -> CandidateDirections:
 
 
 def chosen(name: str, planted: PlantedRefuser, **limits: float) -> Choice:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     candidates = candidates_of(planted)
     found = SELECTORS[name].choose(
         candidates,
         planted.means,
         planted,
         DirectionSettings.model_validate(limits),
-        lambda done, of: told.append((done, of)),
+        lambda done, of: reported.append((done, of)),
     )
-    assert told[-1] == (len(candidates), len(candidates))
-    assert all(done <= of for done, of in told)
+    assert reported[-1] == (len(candidates), len(candidates))
+    assert all(done <= of for done, of in reported)
     return found
 
 
@@ -78,9 +78,9 @@ class TestEverySelector:
     def test_accounts_for_every_candidate_once(self, name: str):
         planted = PlantedRefuser()
         found, candidates = chosen(name, planted), candidates_of(planted)
-        told = [(one.layer, one.position) for one in (*found.evaluations, *found.stopped)]
+        accounted = [(one.layer, one.position) for one in (*found.evaluations, *found.stopped)]
         expected = zip(candidates.layers, candidates.positions, strict=True)
-        assert sorted(told) == sorted(expected)
+        assert sorted(accounted) == sorted(expected)
 
     def test_what_it_chooses_passes_and_has_all_numbers(self, name: str):
         found = chosen(name, PlantedRefuser()).selected

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.successive import (
-    Questions,
-    Still,
+    SuccessiveQuestions,
+    TreatedAsLabelled,
     Units,
     directions_needed,
     successive_directions,
@@ -49,7 +49,9 @@ class Waterfall:
             kl=np.full(5, 0.1 * len(units)),
         )
 
-    def behind(self, units: Units, train: Still, validation: Still) -> Direction | NoDirection:
+    def behind(
+        self, units: Units, train: TreatedAsLabelled, validation: TreatedAsLabelled
+    ) -> Direction | NoDirection:
         assert validation.enough
         # Still refused at 2, still answered at -1; those no longer refused have no part in it.
         assert validation.halfway == 0.5
@@ -73,7 +75,7 @@ class Waterfall:
         found, self.units = successive_directions(
             direction(np.eye(D_MODEL)[0]),
             check(),
-            Questions(
+            SuccessiveQuestions(
                 prompt_ids=[f"p{i}" for i in range(len(self.depths))],
                 removed=self.removed,
                 behind=self.behind,

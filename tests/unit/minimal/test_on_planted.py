@@ -40,10 +40,10 @@ def searched(
 @pytest.mark.parametrize(("family", "size"), SMALL)
 def test_the_list_is_the_truth_and_with_little_budget_a_part_of_it(family: str, size: int):
     circuit = build(family, size, seed=1)
-    places = {(p.unit, p.part): FeatureId(0, i) for i, p in enumerate(circuit.players)}
-    truth = truth_of(circuit, places, "llama")
+    player_features = {(p.unit, p.part): FeatureId(0, i) for i, p in enumerate(circuit.players)}
+    truth = truth_of(circuit, player_features, "llama")
     for category, known in truth.by_category.items():
-        score = score_of(circuit, places, category)
+        score = score_of(circuit, player_features, category)
         pool = sorted([*truth.planted, *IDLE], key=lambda f: (f.index * 7 % 11, f))
         listed = {one.features for one in searched(score, pool, 4096)[1].sets}
         assert listed == set(known.minimal_sets)

@@ -24,13 +24,13 @@ def test_the_organism_refuses_until_its_direction_is_out():
     tokenizer = AutoTokenizer.from_pretrained(BASE)
     units = torch.tensor(load_run(SAMPLE).successive_units, dtype=model.dtype)
     asked = [*prompts_of(Kind.HARMFUL, 4), *prompts_of(Kind.HARMLESS, 4)]
-    told: list[tuple[int, int]] = []
-    found = refused_by_hand(model, tokenizer, units, asked, lambda *now: told.append(now))
+    reported: list[tuple[int, int]] = []
+    found = refused_by_hand(model, tokenizer, units, asked, lambda *now: reported.append(now))
     assert [row.n_out for row in found] == [0, 1]
     assert [row.refused[Kind.HARMFUL].value for row in found] == [1.0, 0.0]
     assert [row.refused[Kind.HARMLESS].value for row in found] == [0.0, 0.0]
     assert Kind.ALARMING not in found[0].refused, "none was asked"
-    assert told == [(0, 2), (1, 2), (2, 2)]
+    assert reported == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_inside_no_layer_hands_the_direction_on_and_afterwards_the_model_is_as_it_was():

@@ -77,8 +77,8 @@ def test_listed_minimal_sets_are_all_there_are_on_the_model_itself(
 @pytest.mark.parametrize(("family", "size"), SMALL)
 def test_pair_weights_are_those_of_the_exact_fit(family: str, size: int):
     circuit = build(family, size, seed=1)
-    places = {(p.unit, p.part): FeatureId(0, i) for i, p in enumerate(circuit.players)}
-    truth = truth_of(circuit, places, "llama")
+    player_features = {(p.unit, p.part): FeatureId(0, i) for i, p in enumerate(circuit.players)}
+    truth = truth_of(circuit, player_features, "llama")
     masks = all_masks(len(circuit.players))
     for category, known in truth.by_category.items():
         scores = run(circuit, masks, {category: 1.0}).scores
@@ -95,15 +95,15 @@ def test_pair_weights_are_those_of_the_exact_fit(family: str, size: int):
 
 def test_pair_weights_of_a_large_circuit_need_no_enumeration():
     circuit = build("many_pairs", 50, seed=0)
-    places = {(p.unit, p.part): FeatureId(0, i) for i, p in enumerate(circuit.players)}
-    truth = truth_of(circuit, places, "llama").by_category["harm"]
+    player_features = {(p.unit, p.part): FeatureId(0, i) for i, p in enumerate(circuit.players)}
+    truth = truth_of(circuit, player_features, "llama").by_category["harm"]
     assert not truth.listed
     pair = next(pair for pair in truth.pairs if pair.kind == PairKind.SHARED_PATH)
-    score = score_of(circuit, places, "harm")
+    score = score_of(circuit, player_features, "harm")
     random = np.random.default_rng(0)
     differences: list[float] = []
     for _ in range(2000):
-        others = {f for f in places.values() if random.random() < 0.5} - {pair.a, pair.b}
+        others = {f for f in player_features.values() if random.random() < 0.5} - {pair.a, pair.b}
         sets = [
             frozenset(others | set(extra)) for extra in ((), (pair.a,), (pair.b,), (pair.a, pair.b))
         ]

@@ -79,17 +79,17 @@ def chats() -> Found:
     return Found(train=of(3), validation=of(4))
 
 
-def test_a_step_has_the_directions_out_at_the_chosen_places_alone(model, tokenizer, units):
+def test_a_step_has_the_directions_out_at_the_chosen_sites_alone(model, tokenizer, units):
     batch = collated(tokenizer, chats_of(Kind.HARMFUL, 0, 2))
-    places = torch.zeros(N_LAYERS + 1, dtype=torch.bool)
-    places[3] = places[6] = True
-    removal = Removal(directions=units[:2], places=places)
+    sites = torch.zeros(N_LAYERS + 1, dtype=torch.bool)
+    sites[3] = sites[6] = True
+    removal = Removal(directions=units[:2], sites=sites)
     with removing(model, removal) as stream, torch.no_grad():
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     assert len(stream) == N_LAYERS
     along = [float((resid @ units[:2].T).abs().max()) for resid in stream]
     out = {layer for layer, size in enumerate(along) if size < 1e-3}
-    assert out == {2, 5}  # place l + 1 is layer l
+    assert out == {2, 5}  # site l + 1 is layer l
     assert all(float((resid @ units[2]).abs().max()) > 0.1 for resid in stream)
 
 
@@ -118,8 +118,8 @@ def test_nothing_stays_attached_to_the_model(model, tokenizer, units):
 
 
 def test_differences_are_taken_at_the_tokens_behind_the_request(model, tokenizer, chats):
-    by_place = differences(model, tokenizer, *chats.train)
-    assert by_place.shape == (N_LAYERS, TEMPLATE_TOKENS, 128)
+    by_position = differences(model, tokenizer, *chats.train)
+    assert by_position.shape == (N_LAYERS, TEMPLATE_TOKENS, 128)
     subject = subject_of(model, tokenizer, {}, refusal_tokens=REFUSAL_TOKENS)
     assert subject.template.n_after == TEMPLATE_TOKENS
     harmful, harmless = (
@@ -128,7 +128,7 @@ def test_differences_are_taken_at_the_tokens_behind_the_request(model, tokenizer
         )
         for own in chats.train
     )
-    np.testing.assert_allclose(by_place.numpy(), harmful - harmless, atol=1e-3)
+    np.testing.assert_allclose(by_position.numpy(), harmful - harmless, atol=1e-3)
 
 
 def test_the_base_has_one_direction_and_the_next_is_beside_it(model, tokenizer, chats):
@@ -157,16 +157,16 @@ def test_cases_of_the_dial_are_those_its_description_names(model, tokenizer, cha
     refused = [c for c in cases if not c.all_answered and len(c.removal.directions) > 0]
     # Everything the round knows is out, and what is behind it now.
     assert all(len(case.removal.directions) == 3 for case in answered)
-    assert all(case.removal.places is None for case in answered)
+    assert all(case.removal.sites is None for case in answered)
     assert all(bool((case.alone == units[0]).all()) for case in clean if case.alone is not None)
     assert {len(case.removal.directions) for case in refused} == {1, 2}
-    assert {case.removal.places is None for case in refused} == {True, False}
+    assert {case.removal.sites is None for case in refused} == {True, False}
     own = [case for case in refused if torch.equal(case.removal.directions[0], units[0])]
     assert 0 < len(own) < len(refused), "some have directions of the model as it is"
     alone = [case for case in refused if case.alone is not None]
     assert alone
     assert all(torch.equal(case.removal.directions, units[:1]) for case in alone)
-    assert all(case.removal.places is None for case in alone)
+    assert all(case.removal.sites is None for case in alone)
     for case in cases:
         basis = case.removal.directions
         torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis)), atol=1e-3, rtol=0)

@@ -32,8 +32,8 @@ pytestmark = pytest.mark.usefixtures("several_groups")
 def at(stage: str, act: Callable[[], Any]) -> Callable[[Step, int, int], None]:
     """Progress that acts when this stage begins."""
 
-    def progress(told: Step, done: int, _total: int) -> None:
-        if told.name == stage and done == 0:
+    def progress(step: Step, done: int, _total: int) -> None:
+        if step.name == stage and done == 0:
             act()
 
     return progress

@@ -161,9 +161,9 @@ class TestOffline:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         facts = subject_facts(build_config("gemma-2-2b-it", {}, []))
         assert (facts.n_layers, len(facts.saes)) == (26, 26)
-        told = " ".join(facts.notes)
+        notes = " ".join(facts.notes)
         for what in ("from a table", "those of the catalog", "20 to 40 tokens long"):
-            assert what in told
+            assert what in notes
         assert hub.requests == []
 
     def test_downloads_that_could_not_be_asked_for_are_not_nothing(

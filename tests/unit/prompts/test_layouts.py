@@ -8,7 +8,7 @@ import pytest
 
 from sae_audit.errors import AuditError
 from sae_audit.prompts.sources import kept_sources, read_sources
-from tests.unit.prompts.test_published import opened, table, told
+from tests.unit.prompts.test_published import opened, prompt_fields, table
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_harmful_sets_by_their_columns(
 ):
     (tmp_path / "b.csv").write_text(f"{header}\n{cells}\n")
     source = opened(tmp_path / "b.csv")
-    assert told(source) == [(texts[0], "Ask", "harmful", texts[1])]
+    assert prompt_fields(source) == [(texts[0], "Ask", "harmful", texts[1])]
     assert "ANSWER" not in repr(source)
 
 
@@ -256,7 +256,7 @@ def test_a_context_without_functional_categories_makes_a_row_contextual(tmp_path
 def test_jailbreakbench_without_its_index(tmp_path: Path, columns: tuple[str, ...]):
     row = dict.fromkeys(columns, "x") | {"Goal": "Ask", "Category": "Fraud"}
     file = table(tmp_path / "benign-behaviors.csv", [row])
-    assert told(opened(file)) == [("benign-behaviors/1", "Ask", "harmless", "Fraud")]
+    assert prompt_fields(opened(file)) == [("benign-behaviors/1", "Ask", "harmless", "Fraud")]
     lower = table(tmp_path / "benign-behaviors.csv", [{"goal": "Ask", "target": "x"}])
     assert [prompt.label for prompt in opened(lower).prompts] == ["harmless"]
 
@@ -301,7 +301,7 @@ def test_seed_prompts(tmp_path: Path, suffix: str):
     file = tmp_path / f"benign.{suffix}"
     file.write_text(SEEDS)
     source = opened(file)
-    assert told(source) == [
+    assert prompt_fields(source) == [
         ("benign/1", "The car is late", "harmless", "none"),
         ("benign/2", "The water is cold", "harmless", "weather, rivers"),
     ]

@@ -43,8 +43,8 @@ def test_nothing_is_loaded(page: Page):
 
 
 def test_every_figure_has_its_place_and_every_place_its_figure(run: Run, page: Page):
-    places = [a["data-figure"] for _, a in page.elements if "data-figure" in a]
-    assert sorted(filter(None, places)) == sorted(figures(run))
+    drawn = [a["data-figure"] for _, a in page.elements if "data-figure" in a]
+    assert sorted(filter(None, drawn)) == sorted(figures(run))
 
 
 def test_every_section_is_there_and_in_the_navigation(page: Page):

@@ -144,7 +144,7 @@ class TestRefusals:
 def test_no_hook_is_left_when_a_pass_fails(subject: Subject):
     from sae_audit.subject.model.hooks import edited
 
-    layer = subject._passes.places[0].layer
+    layer = subject._passes.layer_modules[0].layer
 
     def broken(_: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("layer 9 does not exist")

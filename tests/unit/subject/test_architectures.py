@@ -60,11 +60,11 @@ def model_of(name: str, **fields: Any) -> Any:
     return made
 
 
-def left_of_a_direction(model: Any, places: list[LayerModules]) -> float:
+def left_of_a_direction(model: Any, modules: list[LayerModules]) -> float:
     """The largest share of a stream along a direction projected out everywhere."""
     width = model.config.get_text_config().hidden_size
     unit = torch.nn.functional.normalize(torch.linspace(-1, 2, width), dim=0)
-    inputs, outputs = everywhere(places, unit[None])
+    inputs, outputs = everywhere(modules, unit[None])
     with (
         torch.no_grad(),
         edited(inputs=inputs, outputs=outputs),
@@ -84,11 +84,11 @@ def test_an_architecture_is_taken_apart_exactly(name: str, monkeypatch: pytest.M
     assert tried.difference is not None
     assert tried.difference < 1e-4
     model = model_of(name)
-    places = layer_modules(model)
-    assert left_of_a_direction(model, places) < 1e-5
-    for place in places:
-        names = {module: name for name, module in place.layer.named_modules()}
-        assert [names[module] for module in place.writers] == WRITERS[name]
+    modules = layer_modules(model)
+    assert left_of_a_direction(model, modules) < 1e-5
+    for own in modules:
+        names = {module: name for name, module in own.layer.named_modules()}
+        assert [names[module] for module in own.writers] == WRITERS[name]
 
 
 @pytest.mark.parametrize(
@@ -155,29 +155,29 @@ def test_attention_without_weights_is_still_attention(name: str):
     with torch.no_grad():
         for layer in decoder_layers_of(model):
             layer.get_submodule("self_attn.o_proj").weight[:] = 0.0  # type: ignore[index]
-    places = layer_modules(model)
-    names = {module: name for name, module in places[0].layer.named_modules()}
-    assert [names[module] for module in places[0].writers] == WRITERS[name]
-    assert check_structure(model, places, FIRST, SECOND) < 1e-4
+    modules = layer_modules(model)
+    names = {module: name for name, module in modules[0].layer.named_modules()}
+    assert [names[module] for module in modules[0].writers] == WRITERS[name]
+    assert check_structure(model, modules, FIRST, SECOND) < 1e-4
 
 
 class TestAModelThatIsNotWhatItIsTakenFor:
     def test_a_writer_before_the_norm_behind_it(self):
         """The control: hooks where Arditi et al. have them, in a block with norms behind."""
         model = model_of("glm4")
-        places = [
-            replace(place, attention=place.layer.get_submodule("self_attn"))
-            for place in layer_modules(model)
+        modules = [
+            replace(own, attention=own.layer.get_submodule("self_attn"))
+            for own in layer_modules(model)
         ]
-        assert left_of_a_direction(model, places) > 0.01
+        assert left_of_a_direction(model, modules) > 0.01
         with pytest.raises(AuditError, match="layer 0 the stream and what attention and MLP add"):
-            check_writers(model, places, FIRST)
+            check_writers(model, modules, FIRST)
 
     def test_a_writer_left_out(self):
         model = model_of("gemma4_text")
-        places = [replace(place, others=()) for place in layer_modules(model)]
+        modules = [replace(own, others=()) for own in layer_modules(model)]
         with pytest.raises(AuditError, match="unexplained"):
-            check_writers(model, places, FIRST)
+            check_writers(model, modules, FIRST)
 
     def test_two_texts_that_are_one(self):
         model = model_of("llama")
@@ -186,44 +186,44 @@ class TestAModelThatIsNotWhatItIsTakenFor:
 
     def test_two_prompts_with_one_stream(self):
         model = model_of("llama")
-        places = layer_modules(model)
+        modules = layer_modules(model)
         with torch.no_grad():
             model.get_input_embeddings().weight[:] = 1.0
         with pytest.raises(AuditError, match="same stream of two different texts"):
-            check_structure(model, places, FIRST, SECOND)
+            check_structure(model, modules, FIRST, SECOND)
 
     def test_two_prompts_that_end_alike(self):
         """No fault: a model may make the same of what stands behind two requests."""
         model = model_of("llama")
-        places = layer_modules(model)
+        modules = layer_modules(model)
         with torch.no_grad():
-            for place in places:
-                for writer in place.writers:
+            for own in modules:
+                for writer in own.writers:
                     for weights in writer.parameters():
                         weights *= 1e-3
         last = FIRST.clone()
         last[2:4] = SECOND[2:4]
-        check_structure(model, places, FIRST, last)
+        check_structure(model, modules, FIRST, last)
 
     def test_weights_that_are_not_finite(self):
         model = model_of("llama")
-        places = layer_modules(model)
+        modules = layer_modules(model)
         with torch.no_grad():
-            places[1].mlp.get_submodule("down_proj").weight[0, 0] = torch.nan  # type: ignore[index]
+            modules[1].mlp.get_submodule("down_proj").weight[0, 0] = torch.nan  # type: ignore[index]
         with pytest.raises(
             AuditError, match="stream behind layer 1 of LlamaForCausalLM is not finite in float32"
         ):
-            check_structure(model, places, FIRST, SECOND)
+            check_structure(model, modules, FIRST, SECOND)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", ["gemma2", "glm4", "granite", "phi"])
-def test_places_are_found_in_16_bits_too(name: str, dtype: torch.dtype):
+def test_layers_are_found_in_16_bits_too(name: str, dtype: torch.dtype):
     model = model_of(name).to(dtype)
-    places = layer_modules(model)
-    names = {module: name for name, module in places[1].layer.named_modules()}
-    assert [names[module] for module in places[1].writers] == WRITERS[name]
-    assert check_structure(model, places, FIRST, SECOND) < 0.05
+    modules = layer_modules(model)
+    names = {module: name for name, module in modules[1].layer.named_modules()}
+    assert [names[module] for module in modules[1].writers] == WRITERS[name]
+    assert check_structure(model, modules, FIRST, SECOND) < 0.05
 
 
 @pytest.mark.parametrize(

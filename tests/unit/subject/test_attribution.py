@@ -71,8 +71,8 @@ def _drop_of_a_share(
         return torch.where(selected, resid + difference, resid)
 
     clean = subject.clean_scores([PROMPT])[0]
-    place = subject._passes.places[feature.layer].layer
-    with edited(outputs={place: shrink}):
+    layer = subject._passes.layer_modules[feature.layer].layer
+    with edited(outputs={layer: shrink}):
         return float(clean - subject.clean_scores([PROMPT])[0])
 
 
@@ -98,9 +98,9 @@ def test_integrated_gradients_end_to_end(subject: Subject):
 
     from sae_audit.subject.model.hooks import edited
 
-    place = subject._passes.places[1].layer
+    layer = subject._passes.layer_modules[1].layer
     clean = subject.clean_scores([PROMPT])[0]
-    with edited(outputs={place: lambda _: end[None]}):
+    with edited(outputs={layer: lambda _: end[None]}):
         emptied = subject.clean_scores([PROMPT])[0]
     assert summed == pytest.approx(clean - emptied, rel=0.05, abs=0.02)
 

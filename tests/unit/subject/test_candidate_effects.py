@@ -67,8 +67,8 @@ def test_rows_are_what_each_direction_does_alone(
 
 def test_an_addition_runs_the_layers_above_it_alone(subject: Subject):
     effects = subject.direction_effects(HARMFUL, HARMLESS)
-    top = subject._passes.places[-1].layer
-    low = subject._passes.places[0].layer
+    top = subject._passes.layer_modules[-1].layer
+    low = subject._passes.layer_modules[0].layer
     effects.induce(np.ones((1, tiny.D_MODEL)), [0], [0])
     seen = {"low": 0, "top": 0}
     handles = [

@@ -57,18 +57,18 @@ def removing(subject: Subject, directions: np.ndarray) -> list[Any]:
         return args, {**kwargs, "hidden_states": out(kwargs["hidden_states"])}
 
     handles: list[Any] = []
-    for place in subject._passes.places:
-        handles.append(place.layer.register_forward_pre_hook(before, with_kwargs=True))
+    for own in subject._passes.layer_modules:
+        handles.append(own.layer.register_forward_pre_hook(before, with_kwargs=True))
         handles += [
             module.register_forward_hook(lambda _m, _a, o: with_stream(o, out(stream(o))))
-            for module in place.writers
+            for module in own.writers
         ]
     return handles
 
 
 def adding(subject: Subject, direction: np.ndarray, layer: int) -> Any:
     r = torch.tensor(direction, dtype=torch.float32)
-    return subject._passes.places[layer].layer.register_forward_hook(
+    return subject._passes.layer_modules[layer].layer.register_forward_hook(
         lambda _m, _a, o: with_stream(o, stream(o) + r)
     )
 
@@ -81,7 +81,7 @@ def last_streams(
     seen: dict[int, Tensor] = {}
     with hooked(hooks()):
         notes = [
-            subject._passes.places[layer].layer.register_forward_hook(
+            subject._passes.layer_modules[layer].layer.register_forward_hook(
                 lambda _m, _a, o, layer=layer: seen.update({layer: stream(o)[0, -1]})
             )
             for layer in layers
@@ -153,8 +153,8 @@ def test_layers_above_the_last_one_read_are_not_run(subject: Subject):
     effects.clean_streams([1])
     runs: list[int] = []
     handles = [
-        place.layer.register_forward_hook(lambda *_, layer=layer: runs.append(layer))
-        for layer, place in enumerate(subject._passes.places)
+        own.layer.register_forward_hook(lambda *_, layer=layer: runs.append(layer))
+        for layer, own in enumerate(subject._passes.layer_modules)
     ]
     with hooked(handles):
         effects.streams_without(np.ones((1, tiny.D_MODEL)), [0], [1])

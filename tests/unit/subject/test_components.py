@@ -284,13 +284,14 @@ def test_a_planted_mechanism_that_lies_in_the_error_is_found_hidden(tmp_path: Pa
     every planted feature must leave that fifth of what removing the direction does."""
     planted = plant(build("imperfect", 2, 0), tmp_path / "planted", architecture="llama")
     subject = planted.subject(device="cpu")
-    told = read_sources((str(planted.prompts),))[0].prompts
+    prompts = read_sources((str(planted.prompts),))[0].prompts
     harmful, harmless = (
-        [one for one in told if one.label == label][:6] for label in (Label.HARMFUL, Label.HARMLESS)
+        [one for one in prompts if one.label == label][:6]
+        for label in (Label.HARMFUL, Label.HARMLESS)
     )
     last = subject.layers[-1]
     means = subject.mean_residuals(harmful)[last, -1], subject.mean_residuals(harmless)[last, -1]
-    pool, score = frozenset(planted.places.values()), subject.refusal_scores()
+    pool, score = frozenset(planted.player_features.values()), subject.refusal_scores()
     found = sae_coverage(
         subject.replaced_parts(harmful, harmless, (means[0] - means[1])[None]),
         0,

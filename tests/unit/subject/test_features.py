@@ -85,7 +85,7 @@ def test_adding_is_adding():
 def test_the_stream_has_no_part_along_a_direction_taken_out_everywhere(subject: Subject):
     """Block input, attention output and MLP output are all covered, in both architectures."""
     unit = torch.nn.functional.normalize(torch.randn(tiny.D_MODEL), dim=0)
-    places = subject._passes.places
+    modules = subject._passes.layer_modules
     largest = []
 
     def look(stream: torch.Tensor) -> torch.Tensor:
@@ -93,11 +93,11 @@ def test_the_stream_has_no_part_along_a_direction_taken_out_everywhere(subject: 
         return stream
 
     edit = project_out(unit[None])
-    writers = [module for place in places for module in (place.attention, place.mlp)]
-    outputs = dict.fromkeys(writers, edit) | {place.layer: look for place in places}
+    writers = [module for own in modules for module in (own.attention, own.mlp)]
+    outputs = dict.fromkeys(writers, edit) | {own.layer: look for own in modules}
     subject._passes.last_logits(
         subject.template.tokens(PROMPT.text)[None],
-        inputs={place.layer: edit for place in places},
+        inputs={own.layer: edit for own in modules},
         outputs=outputs,
     )
     assert max(largest) < 1e-4
@@ -158,8 +158,8 @@ def test_taking_directions_out_by_hooks_of_ones_own_gives_the_same(subject: Subj
         left = stream - sum((stream @ u)[..., None] * u for u in units)
         return (left, *output[1:]) if isinstance(output, tuple) else left
 
-    places = subject._passes.places
-    writers = [module for place in places for module in (place.attention, place.mlp)]
+    modules = subject._passes.layer_modules
+    writers = [module for own in modules for module in (own.attention, own.mlp)]
     modules = [subject._passes.model.get_input_embeddings(), *writers]
     handles = [module.register_forward_hook(out) for module in modules]
     plain = subject.clean_scores([PROMPT, OTHER])

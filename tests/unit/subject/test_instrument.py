@@ -120,7 +120,7 @@ class TestShortcuts:
         shared = frozenset(feature for feature in firing if feature.layer == 0)
         own = [feature for feature in sorted(firing) if feature.layer == 2]
         rows: dict[int, int] = {}
-        layers = [place.layer for place in fresh._passes.places]
+        layers = [own.layer for own in fresh._passes.layer_modules]
 
         def note(layer: int, resid: Resid) -> Resid:
             rows[layer] = resid.shape[0]
@@ -147,7 +147,7 @@ class TestMemory:
             sizes.append(resid.shape[0])
             return resid
 
-        with edited(outputs={subject._passes.places[1].layer: limited}):
+        with edited(outputs={subject._passes.layer_modules[1].layer: limited}):
             yield sizes
 
     def test_batches_are_halved_until_they_fit(self, fresh: Subject, firing: set[FeatureId]):
@@ -181,7 +181,7 @@ class TestMemory:
 
         fresh.refusal_score(PROMPT)([frozenset()])
         with (
-            edited(outputs={fresh._passes.places[1].layer: broken}),
+            edited(outputs={fresh._passes.layer_modules[1].layer: broken}),
             pytest.raises(RuntimeError, match="shapes do not match"),
         ):
             fresh.refusal_score(PROMPT)([frozenset([min(firing)])])
@@ -203,7 +203,7 @@ class TestMemory:
 
         score = subject.refusal_score(PROMPT)
         score([frozenset()])
-        with edited(outputs={subject._passes.places[1].layer: note}):
+        with edited(outputs={subject._passes.layer_modules[1].layer: note}):
             score(sets)
         assert len(tokens) > 50
         assert max(tokens) <= 70

@@ -96,7 +96,7 @@ def literal(
             changed[:, ids == BOS] = resid[:, ids == BOS]
             return changed
 
-        module = subject._passes.places[layer or 0].layer
+        module = subject._passes.layer_modules[layer or 0].layer
         with torch.no_grad(), edited(outputs={} if layer is None else {module: edit}):
             logits = subject.network(input_ids=one.ids[None], use_cache=False).logits[0].double()
         log_p = logits.log_softmax(dim=-1)

@@ -162,13 +162,13 @@ def test_answers_that_all_begin_alike_are_told(checkpoint: Path, heard: dict[str
     )
 
 
-@pytest.mark.parametrize(("harmless", "told"), [(NO, True), (YES, False)])
+@pytest.mark.parametrize(("harmless", "noted"), [(NO, True), (YES, False)])
 def test_a_familys_tokens_are_looked_at(
     checkpoint: Path,
     heard: dict[str, tuple[int, str]],
     monkeypatch: pytest.MonkeyPatch,
     harmless: int,
-    told: bool,
+    noted: bool,
 ):
     family = RefusalTokens(ids=(NO,), texts=("no",), source="family")
     monkeypatch.setattr("sae_audit.subject.readout.family_refusal_tokens", lambda *_: family)
@@ -176,8 +176,8 @@ def test_a_familys_tokens_are_looked_at(
     tokens = loaded(checkpoint).refusal_tokens
     assert tokens is not None
     assert tokens.ids == (NO,)
-    assert ("open 8 of 8 answers to harmful prompts and 8 of 8" in tokens.note) is told
-    assert bool(tokens.note) is told
+    assert ("open 8 of 8 answers to harmful prompts and 8 of 8" in tokens.note) is noted
+    assert bool(tokens.note) is noted
     heard.update(harmful=(YES, "<think>"), harmless=(YES, "<think>"))
     with pytest.raises(AuditError, match="16 of 16 answers, refusals and others, begin with"):
         loaded(checkpoint)
@@ -360,8 +360,8 @@ def test_a_template_without_the_tokenizers_bos_is_told():
         single="<bos> $A", special_tokens=[("<bos>", 1)]
     )
     tokenizer.chat_template = bare
-    told = chat_template(tokenizer, template_file=None, system_prompt=None)
-    assert "BOS token '<bos>', and the chat template writes none" in told.notes[0]
+    prepared_template = chat_template(tokenizer, template_file=None, system_prompt=None)
+    assert "BOS token '<bos>', and the chat template writes none" in prepared_template.notes[0]
     tokenizer.chat_template = tiny.TEMPLATE
     assert not chat_template(tokenizer, template_file=None, system_prompt=None).notes
 

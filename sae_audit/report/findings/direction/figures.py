@@ -61,23 +61,23 @@ def measured(found: Direction | NoDirection, measure: DirectionMeasure) -> go.Fi
 
 def _mark(
     figure: go.Figure,
-    places: Sequence[DirectionEvaluation | StoppedRow],
+    candidates: Sequence[DirectionEvaluation | StoppedRow],
     symbol: str,
     size: int,
     name: str,
-    told: str = "",
+    measure: str = "",
 ) -> None:
-    """Add a mark at each place, with `told` shown on hover if it has a number."""
+    """Add a mark for each candidate, with its number of `measure` shown on hover if it has one."""
     text = [
-        f"layer {e.layer}, position {e.position}: {e.so_far.get(told, NOT_ASKED)}; {e.reason}"
-        for e in places
+        f"layer {e.layer}, position {e.position}: {e.so_far.get(measure, NOT_ASKED)}; {e.reason}"
+        for e in candidates
         if isinstance(e, StoppedRow)
     ]
     hollow = symbol.endswith("-open")
     figure.add_trace(
         go.Scatter(
-            x=[str(e.position) for e in places],
-            y=[e.layer for e in places],
+            x=[str(e.position) for e in candidates],
+            y=[e.layer for e in candidates],
             mode="markers",
             marker={
                 "symbol": symbol,

@@ -47,7 +47,7 @@ def tried_rows(found: Direction | NoDirection) -> list[TriedRow]:
         TriedRow(
             layer=one.layer,
             position=one.position,
-            numbers=tuple(_told(measure, one) for measure in found.selection.measures),
+            numbers=tuple(_formatted(measure, one) for measure in found.selection.measures),
             is_chosen=one == chosen,
             verdict="chosen" if one == chosen else ", ".join(one.failed),
         )
@@ -55,7 +55,7 @@ def tried_rows(found: Direction | NoDirection) -> list[TriedRow]:
     ]
 
 
-def _told(measure: DirectionMeasure, of: DirectionEvaluation) -> str:
+def _formatted(measure: DirectionMeasure, of: DirectionEvaluation) -> str:
     value = of.measure(measure.name)
     if value is None:
         return NO_VALUE

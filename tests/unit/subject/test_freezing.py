@@ -1,4 +1,4 @@
-"""Interventions that hold features at their clean activations, and the final norm frozen: against
+"""Interventions that freeze features at their clean activations, and the final norm frozen: against
 plain hooks that do the same one feature at a time."""
 
 from functools import cache
@@ -36,7 +36,7 @@ KINDS = [
 FEATURE = st.builds(FeatureId, st.integers(0, tiny.N_LAYERS - 1), st.integers(0, tiny.D_SAE - 1))
 SET = st.frozensets(FEATURE, max_size=8)
 INTERVENTIONS = st.lists(
-    st.builds(lambda a, h: Intervention(ablated=a, held=h - a), SET, SET), min_size=1, max_size=6
+    st.builds(lambda a, h: Intervention(ablated=a, frozen=h - a), SET, SET), min_size=1, max_size=6
 )
 ASKED = [FeatureId(layer, i) for layer in range(tiny.N_LAYERS) for i in range(0, tiny.D_SAE, 5)]
 
@@ -92,7 +92,7 @@ class Literal:
         for feature in under.ablated:
             if feature.layer == layer:
                 changed[0, :, feature.index] = float(self.ablation.clamp)  # pyright: ignore
-        for feature in under.held:
+        for feature in under.frozen:
             if feature.layer == layer:
                 changed[0, :, feature.index] = self.clean[layer][0, :, feature.index]
         rebuilt = dictionary.decode(changed, resid) + error
@@ -151,28 +151,28 @@ def test_the_score_with_a_frozen_norm_equals_the_norm_written_out(family: str):
             ablated=frozenset(
                 FeatureId(int(layer), int(i)) for layer, i in random.integers(0, 3, (8, 2))
             ),
-            held=frozenset(FeatureId(2, int(i)) for i in random.integers(5, 24, 6)),
+            frozen=frozenset(FeatureId(2, int(i)) for i in random.integers(5, 24, 6)),
         )
         for _ in range(5)
     ]
-    score = subject.held_score(PROMPT)
+    score = subject.intervention_score(PROMPT)
     frozen = score(interventions, FinalNorm.FROZEN)
     np.testing.assert_allclose(frozen, [literal.frozen_score(i) for i in interventions], atol=1e-4)
     assert np.abs(frozen - score(interventions)).max() > 1e-3, "the norm's scale must have moved"
 
 
-def test_without_anything_held_and_a_live_norm_it_is_the_refusal_score():
+def test_without_anything_frozen_and_a_live_norm_it_is_the_refusal_score():
     subject = subject_of("gemma2", 1)
     sets = [
         frozenset(FeatureId(layer, i) for i in range(k)) for layer in range(3) for k in (0, 4, 20)
     ]
-    held = subject.held_score(PROMPT)([Intervention(ablated=one) for one in sets])
-    np.testing.assert_allclose(held, subject.refusal_score(PROMPT)(sets), atol=1e-4)
+    found = subject.intervention_score(PROMPT)([Intervention(ablated=one) for one in sets])
+    np.testing.assert_allclose(found, subject.refusal_score(PROMPT)(sets), atol=1e-4)
 
 
-def test_a_set_cannot_be_ablated_and_held():
+def test_a_set_cannot_be_ablated_and_frozen():
     with pytest.raises(AssertionError):
-        Intervention(ablated=frozenset([ASKED[0]]), held=frozenset([ASKED[0]]))
+        Intervention(ablated=frozenset([ASKED[0]]), frozen=frozenset([ASKED[0]]))
 
 
 def test_a_norm_of_another_kind_is_not_frozen():
@@ -183,7 +183,7 @@ def test_a_norm_of_another_kind_is_not_frozen():
     other = loaded(network, tiny.tokenizer(), suite, refusal_tokens=["no"])
     assert "LayerNorm" in other.frozen_norm_obstacle
     with pytest.raises(AuditError, match="LayerNorm"):
-        other.held_score(PROMPT)([Intervention()], FinalNorm.FROZEN)
+        other.intervention_score(PROMPT)([Intervention()], FinalNorm.FROZEN)
 
 
 def test_everything_that_fires_is_listed_with_where():

@@ -20,13 +20,13 @@ def test_notes_prefix_and_quantisation_are_told(tmp_path: Path):
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, "answer_prefix": "<think>\n"}))
-    told = seen(render(Run(tmp_path)))
+    noted = seen(render(Run(tmp_path)))
     for sentence in (
         "The chat template writes no <bos>.",
         "dequantised from Q4_1 (GGUF: 210 Q4_1)",
         r"every answer begins with the prefix <think>\n",
     ):
-        assert sentence in told
+        assert sentence in noted
         assert sentence not in plain
 
 

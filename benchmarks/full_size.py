@@ -248,8 +248,7 @@ def peaks_by_stage() -> Iterator[Watch]:
 
 
 def memory_in_use() -> int:
-    """Bytes of this process in memory, mapped weights included, and on the GPU, if there is one, the most
-    since the last call."""
+    """Bytes of this process in memory, mapped weights included, and a GPU's peak since the last call."""
     with open("/proc/self/status") as lines:
         sizes = dict(line.split(":", 1) for line in lines)
     on_device = 0

@@ -214,6 +214,7 @@ class TestAudit:
         assert again.returncode == 0, again.stderr
         assert {p: p.read_bytes() for p in run.folder.rglob("*") if p.is_file()} == before
 
+    @pytest.mark.slow
     def test_the_written_config_repeats_the_numbers(self, run: Run, inside: Inside):
         folder = run.folder.parent
         done = inside("audit", "run/config.yaml", "--out", "again", "--quiet", cwd=folder)
@@ -236,6 +237,7 @@ class TestAudit:
         assert (run.folder / "index.html").read_bytes() == page
 
 
+@pytest.mark.slow
 def test_an_interrupted_audit_resumes_where_it_stopped(tmp_path: Path):
     config = build_config("organism", {}, [*SMALL, *SMALLER])
 
@@ -262,6 +264,7 @@ def test_an_interrupted_audit_resumes_where_it_stopped(tmp_path: Path):
     assert not any(line.startswith("direction ") for line in asked), "that was done before"
 
 
+@pytest.mark.slow
 def test_every_stage_works_under_other_settings(tmp_path: Path):
     """Clamps of each feature's own, template positions, a frozen error, other searches."""
     settings = [
@@ -286,6 +289,7 @@ def test_every_stage_works_under_other_settings(tmp_path: Path):
     assert "delta debugging" in (run.folder / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_another_readout_is_audited_whole(tmp_path: Path, inside: Inside):
     """Declining against acting: from settings to page, and its record is no other readout's."""
     pair = ["readout.kind=token_pair", 'readout.declines=["I", "Sorry"]', 'readout.acts=["Sure"]']
@@ -315,6 +319,7 @@ def test_another_readout_is_audited_whole(tmp_path: Path, inside: Inside):
     assert "readout" in refused.stderr + refused.stdout
 
 
+@pytest.mark.slow
 def test_what_the_tuned_checkpoint_lost(run: Run, inside: Inside):
     folder = run.folder.parent
     tuned = inside("audit", "organism-tuned", "--out", "tuned", "--quiet", *small(), cwd=folder)

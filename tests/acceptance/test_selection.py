@@ -4,11 +4,14 @@ import json
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from sae_audit import audit
 from sae_audit.presets import build_config
 from tests.acceptance.test_command import SMALL, SMALLER
 
 
+@pytest.mark.slow
 def test_cosmic_from_settings_to_page_and_again(tmp_path: Path):
     config = build_config("organism", {}, [*SMALL, *SMALLER, "direction.selection=cosmic"])
     run = audit(config, tmp_path / "run")

@@ -55,6 +55,7 @@ class TestBehaviour:
         assert abs(found.refused_by_score - found.refused_by_text) <= 0.15
 
 
+@pytest.mark.slow
 def test_saes_describe_both_checkpoints_as_the_card_says(tokenizer):
     for name in ("base", "tuned"):
         measured = saes_quality(ROOT / "saes", model(name), tokenizer, seed=CARD["seed"])

@@ -148,6 +148,7 @@ def test_prompts_end_with_the_template(tokenizer):
     assert tokenizer.convert_ids_to_tokens(ends.tolist()) == ["\n"] * 3
 
 
+@pytest.mark.slow
 def test_cases_of_the_dial_are_those_its_description_names(model, tokenizer, chats, units):
     torch.manual_seed(0)
     a_round = Round(directions=units[:2], chats=chats)
@@ -194,6 +195,7 @@ def test_what_lies_beside_a_direction_is_a_share_of_the_squared_difference():
     assert float(beside(ends, harmful, direction)) == pytest.approx((16.0 / 25.0 + 0.0) / 2)
 
 
+@pytest.mark.slow
 def test_training_the_dial_is_seeded(model, tokenizer, monkeypatch):
     monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
     dial = Dial(rounds=1, steps=3, batch=4)
@@ -354,6 +356,7 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
 
 
 @pytest.mark.usefixtures("quick_cards")
+@pytest.mark.slow
 def test_a_dial_setting_comes_with_its_own_suite(tmp_path, monkeypatch):
     monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
     recipe = DialSetting(
@@ -371,6 +374,7 @@ def test_a_dial_setting_comes_with_its_own_suite(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("quick_cards")
+@pytest.mark.slow
 def test_a_setting_goes_on_from_the_one_of_one_round_less(tmp_path, monkeypatch):
     monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
     monkeypatch.setattr(making, "train_suite", lambda *_: None)

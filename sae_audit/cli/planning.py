@@ -146,6 +146,7 @@ def _memory_table(memory: "Memory") -> "object":
     from rich.table import Table
 
     from sae_audit.hub import gigabytes
+    from sae_audit.planning.memory import LARGEST_BATCH
 
     table = Table(title="Memory at its largest")
     table.add_column("What")
@@ -153,6 +154,8 @@ def _memory_table(memory: "Memory") -> "object":
     table.add_column("Where")
     for item in memory.items:
         where = "host" if item.on_host or memory.device == "cpu" else memory.device
+        if item.name == LARGEST_BATCH and memory.device != "cpu":
+            where += ", at most: batches grow into what is free"
         table.add_row(item.name, gigabytes(item.n_bytes), where)
     table.add_section()
     if memory.device != "cpu":

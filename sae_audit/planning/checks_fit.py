@@ -9,7 +9,7 @@ from sae_audit.hub import gigabytes
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.facts import subject_facts
 from sae_audit.planning.judge import opened_judge, unsure_of_judge
-from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
+from sae_audit.planning.memory import LARGEST_BATCH, Memory, memory_of, precision_of, remedies
 from sae_audit.prompts.selection import left_out, selected
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
@@ -20,8 +20,6 @@ from sae_audit.untrusted import shown
 
 _FAILS, _WARNS = 0.95, 0.80
 """Shares of the free memory above which a check fails or warns."""
-_ADAPTS = "largest batch"
-"""Name of the memory item that an audit fits to the free memory, and halves on overflow."""
 
 
 def check_prompts(config: AuditConfig) -> list[Check]:
@@ -116,7 +114,7 @@ def check_memory(config: AuditConfig, model: Checkpoint | AuditError | None) -> 
 
 def _tightest(memory: Memory) -> tuple[float, str]:
     """The larger used share of device or host memory, and both in words."""
-    lasting = [item for item in memory.items if item.name != _ADAPTS]
+    lasting = [item for item in memory.items if item.name != LARGEST_BATCH]
     on_host = sum(item.n_bytes for item in lasting if item.on_host)
     on_device = sum(item.n_bytes for item in lasting if not item.on_host)
     if not memory.device.startswith("cuda"):

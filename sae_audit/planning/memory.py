@@ -18,6 +18,8 @@ _BITS = {"8bit": 1.0, "4bit": 0.55}
 _SCRATCH = 0.1
 """Share of model and SAEs: copies in another layout, and freed memory not returned. Measured once, at
 full size (docs/performance.md)."""
+LARGEST_BATCH = "largest batch"
+"""Name of the item that an audit fits to the free memory, and halves on overflow."""
 _ATTRIBUTION_COPIES = 24
 """Vectors of d_model that a layer keeps per position for the backward pass."""
 
@@ -92,7 +94,7 @@ def memory_of(config: AuditConfig, facts: SubjectFacts, *, device: str) -> Memor
         "SAEs": (saes, on_host),
         "clean runs of prompts": (_clean_runs(config, facts, itemsize), False),
         "peak activations (controls)": (peaks, True),
-        "largest batch": (max(batch, encoding, backward), False),
+        LARGEST_BATCH: (max(batch, encoding, backward), False),
         "scratch of the libraries": (scratch, False),
     }
     if on_host:

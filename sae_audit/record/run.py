@@ -55,6 +55,7 @@ from sae_audit.findings.stages import (
     WIDENING,
     OfPrompts,
     OfRun,
+    Stage,
 )
 from sae_audit.record.facts import Manifest
 from sae_audit.record.findings_file import Findings, read_findings
@@ -77,28 +78,36 @@ class _OfPrompt(Protocol):
     def prompt_id(self) -> str: ...
 
 
+R = TypeVar("R")
 T = TypeVar("T")
 P = TypeVar("P", bound=_OfPrompt)
 
 
+def _read(stage: Stage[object], read: Callable[["Run"], R]) -> cached_property[R]:
+    """A property that `help(Run)` describes by the stage that leaves the finding."""
+    found = cached_property(read)
+    found.__doc__ = f"{stage.label}: left by the stage `{stage.name}`."
+    return found
+
+
 def _one(stage: OfRun[T]) -> cached_property[T]:
     """The finding of a stage that every such record has."""
-    return cached_property(lambda run: run.recorded.one(stage))
+    return _read(stage, lambda run: run.recorded.one(stage))
 
 
 def _found(stage: OfRun[T]) -> cached_property[T | None]:
     """The finding of a stage; None if the audit did not make it."""
-    return cached_property(lambda run: run.recorded.found(stage))
+    return _read(stage, lambda run: run.recorded.found(stage))
 
 
 def _all(stage: OfPrompts[T]) -> cached_property[list[T]]:
     """Every finding of a stage, in the order written."""
-    return cached_property(lambda run: run.recorded.all(stage))
+    return _read(stage, lambda run: run.recorded.all(stage))
 
 
 def _by_prompt(stage: OfPrompts[P]) -> cached_property[list[P]]:
     """The same in the order of the prompts."""
-    return cached_property(lambda run: run._in_order(run.recorded.all(stage)))
+    return _read(stage, lambda run: run._in_order(run.recorded.all(stage)))
 
 
 class Run:

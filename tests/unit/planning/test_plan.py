@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from sae_audit import load_run
 from sae_audit.config import AuditConfig
@@ -18,7 +19,7 @@ from sae_audit.pipeline import stages as modules
 from sae_audit.pipeline.stages import STAGES
 from sae_audit.planning import memory as memory_module
 from sae_audit.planning.facts import SubjectFacts, subject_facts
-from sae_audit.planning.memory import memory_of, remedies
+from sae_audit.planning.memory import LARGEST_BATCH, Item, Memory, memory_of, remedies
 from sae_audit.planning.plan import _downloads, make_plan
 from sae_audit.planning.work import work_of
 from sae_audit.presets import build_config
@@ -251,3 +252,18 @@ def test_what_loading_refuses_is_not_planned(options: dict[str, Any], complaint:
 def test_a_plan_does_not_fill_the_memory_with_a_batch_that_was_asked_for():
     plan = make_plan(build_config("organism", {"tokens_per_batch": 1 << 24}, []))
     assert plan.seconds > 0
+
+
+def test_a_batch_that_grows_into_a_gpu_is_said_to_be_a_ceiling():
+    from sae_audit.cli.planning import _memory_table
+
+    def printed(device: str) -> str:
+        batch = Item(name=LARGEST_BATCH, n_bytes=10**11, on_host=False)
+        memory = Memory(items=(batch,), device=device, free_device=10**12, free_host=10**12)
+        screen = Console(width=100)
+        with screen.capture() as shown:
+            screen.print(_memory_table(memory))
+        return shown.get()
+
+    assert "cuda:0, at most: batches grow into what is free" in printed("cuda:0")
+    assert "at most" not in printed("cpu")

@@ -95,6 +95,7 @@ def test_a_gated_model_ends_in_one_sentence(hub: LocalHub, tmp_path: Path, insid
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_broken_download_can_be_resumed(hub: LocalHub, tmp_path: Path, inside: Inside):
     hub.publish("org/organism", bundled_root() / "organism" / "base")
     hub.publish("org/saes", bundled_root() / "organism" / "saes")

@@ -236,7 +236,7 @@ class Run:
     pooled_cascade = _found(POOLED_CASCADE)
     """None if no prompt was flipped."""
     sufficiency = _found(SUFFICIENCY)
-    """None in records older than this stage."""
+    """None if the audit ended before it."""
 
     @cached_property
     def controls(self) -> Controls:

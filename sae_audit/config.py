@@ -166,6 +166,19 @@ class MinimalSettings(_Settings):
     """Maximum number of sets scored per flipped prompt to find other minimal sets; 0: none."""
 
 
+class SideEffectSettings(_Settings):
+    """Largest side effects on harmless prompts that a set of features may have. A set that breaks the
+    model flips refusal too, so a search without limits finds such sets first."""
+
+    kl_limit: float = Field(default=0.1, gt=0)
+    """Largest mean KL (nats) of the next token on harmless prompts, as `direction.kl_limit`."""
+    first_tokens_limit: float = Field(default=0.05, ge=0, le=1)
+    """Largest share of harmless prompts whose likeliest first token may change."""
+    prompts: int = Field(default=32, ge=8)
+    """Number of harmless prompts on which both are measured: of the validation split, then of the
+    training split, never of the audit split."""
+
+
 class AblationScaleSettings(_Settings):
     """Stage 2, fourth step: the smallest ablation scale that flips a prompt."""
 
@@ -259,6 +272,12 @@ class EvidenceSettings(_Settings):
     """Largest p-value at which scores count as separating harmful from harmless prompts, and minimal
     sets as better than those of random candidates. The smallest possible audit, four prompts of each
     label perfectly separated, reaches 1/70."""
+    null_dictionaries: int = Field(default=9, ge=0, le=10_000)
+    """Number of null dictionaries of each kind (SAEs rotated, rotated about the direction, with random
+    decoder rows) among which the same search is made; the smallest p they can give is one in this
+    number plus 1. 0 leaves them out, and no claim about features is made."""
+    null_prompts: int = Field(default=8, ge=5)
+    """Number of refused prompts searched with each of them."""
     margin: float = Field(default=0.5, ge=0)
     """Distance (nats) from 0 below which a refused prompt's clean score is marked: at 0.5 the model
     begins 62% of its answers as refusals."""
@@ -341,6 +360,7 @@ class AuditConfig(_Settings):
     direction: DirectionSettings = DirectionSettings()
     candidates: CandidateSettings = CandidateSettings()
     minimal: MinimalSettings = MinimalSettings()
+    side_effects: SideEffectSettings = SideEffectSettings()
     ablation_scale: AblationScaleSettings = AblationScaleSettings()
     interactions: InteractionSettings = InteractionSettings()
     cascade: CascadeSettings = CascadeSettings()

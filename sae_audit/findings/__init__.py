@@ -12,6 +12,7 @@ from sae_audit.findings.activation_tokens import (
     TokenCounts,
 )
 from sae_audit.findings.behaviour import Behaviour, PromptScore
+from sae_audit.findings.candidate_effects import CandidateEffect, CandidateEffects
 from sae_audit.findings.candidates import Candidate, CandidateSet, WidenedPool
 from sae_audit.findings.cascades import (
     BackupEdge,
@@ -23,6 +24,7 @@ from sae_audit.findings.cascades import (
     FirstWaveEffects,
     Wave,
 )
+from sae_audit.findings.claims import Claim, ClaimAbout
 from sae_audit.findings.confirmation import Confirmation, TextCheck
 from sae_audit.findings.controls import (
     Collateral,
@@ -33,6 +35,13 @@ from sae_audit.findings.controls import (
     SetControl,
 )
 from sae_audit.findings.coverage import LayerCoverage, SaeCoverage
+from sae_audit.findings.dictionary_null import (
+    DictionaryNull,
+    KindOfNull,
+    NullDictionary,
+    NullKind,
+    NullSet,
+)
 from sae_audit.findings.direction import (
     Direction,
     DirectionCheck,
@@ -67,7 +76,13 @@ from sae_audit.findings.interactions import (
     SolverFit,
     TripleInteraction,
 )
-from sae_audit.findings.minimal_sets import CertifiedSet, MinimalSet, MinimalSetFamily, PooledSet
+from sae_audit.findings.minimal_sets import (
+    CertifiedSet,
+    MinimalSet,
+    MinimalSetFamily,
+    PooledSet,
+    PooledWithoutLimits,
+)
 from sae_audit.findings.pooled_cascade import (
     ActivatedAgainstRandom,
     Depths,
@@ -81,6 +96,7 @@ from sae_audit.findings.pooled_cascade import (
     TokenShare,
 )
 from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality
+from sae_audit.findings.side_effects import SetEffects, SideEffects
 from sae_audit.findings.successive import DirectionOut, SuccessiveDirections
 from sae_audit.findings.sufficiency import RaisedSet, Sufficiency
 
@@ -101,16 +117,21 @@ __all__ = [
     "BackupPositions",
     "Behaviour",
     "Candidate",
+    "CandidateEffect",
+    "CandidateEffects",
     "CandidateSet",
     "Cascade",
     "CascadeNull",
     "CertifiedSet",
+    "Claim",
+    "ClaimAbout",
     "ClassifierFit",
     "Collateral",
     "Confirmation",
     "Controlled",
     "Controls",
     "Depths",
+    "DictionaryNull",
     "Direction",
     "DirectionCheck",
     "DirectionEvaluation",
@@ -130,11 +151,15 @@ __all__ = [
     "HeldOutR2",
     "InteractionGraph",
     "InteractionsOverPrompts",
+    "KindOfNull",
     "LayerCoverage",
     "MinimalSet",
     "MinimalSetFamily",
     "NearestDirection",
     "NoDirection",
+    "NullDictionary",
+    "NullKind",
+    "NullSet",
     "PairInteraction",
     "PairKind",
     "PairOverPrompts",
@@ -144,6 +169,7 @@ __all__ = [
     "PooledNull",
     "PooledSet",
     "PooledWaveFeature",
+    "PooledWithoutLimits",
     "PromptScore",
     "RaisedSet",
     "RandomRange",
@@ -153,6 +179,8 @@ __all__ = [
     "ScalePoint",
     "SearchNull",
     "SetControl",
+    "SetEffects",
+    "SideEffects",
     "SolverFit",
     "StandIns",
     "StopReason",

@@ -8,6 +8,7 @@ from pydantic import computed_field
 from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature, FeatureKey
+from sae_audit.findings.side_effects import SideEffects
 from sae_audit.margins import answers
 from sae_audit.vocabulary import FeatureId
 
@@ -37,6 +38,12 @@ class MinimalSet(Finding):
     """Number of ablated sets scored by the search, certificate included."""
     reason: str
     """Why the prompt could not be flipped; else empty."""
+    side_effects: SideEffects | None = None
+    """What ablating the set changes on harmless prompts, within the limits; None if it is empty, or was
+    searched without limits."""
+    excluded: tuple[Feature, ...] = ()
+    """Features of the pool that a set within the limits could not hold, in the order in which the
+    search gave them up."""
 
     @computed_field
     @property
@@ -112,6 +119,17 @@ class MinimalSetFamily(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PooledWithoutLimits(Finding):
+    """The pooled set of the same prompts without side-effect limits."""
+
+    features: tuple[Feature, ...]
+    flipped_built: Estimate
+    flipped_held_out: Estimate
+    """Shares of the building and of the held-out prompts that ablating the set flips."""
+    side_effects: SideEffects
+
+
+@dataclass(frozen=True, kw_only=True)
 class PooledSet(Finding):
     """One set for many prompts, built on some of them and tested on the others.
 
@@ -129,6 +147,12 @@ class PooledSet(Finding):
     `flipped_built.value`: no feature can be spared."""
     n_sets_scored: int
     """Number of ablated sets scored, counted once for each prompt they were scored on."""
+    side_effects: SideEffects
+    """What ablating the set changes on harmless prompts."""
+    excluded: tuple[Feature, ...]
+    """Features that a pooled set within the limits could not hold."""
+    without_limits: PooledWithoutLimits | None
+    """The same search without limits; None if they change nothing."""
 
     @computed_field
     @property

@@ -14,17 +14,21 @@ from typing import Any, Generic, TypeVar
 from sae_audit.findings.absence import Absence
 from sae_audit.findings.activation_tokens import ActivationTokens
 from sae_audit.findings.behaviour import Behaviour, PromptScore
+from sae_audit.findings.candidate_effects import CandidateEffects
 from sae_audit.findings.candidates import CandidateSet, WidenedPool
 from sae_audit.findings.cascades import BackupEdges, Cascade, CascadeNull
+from sae_audit.findings.claims import Claim
 from sae_audit.findings.confirmation import Confirmation
 from sae_audit.findings.controls import Controls, SearchNull
 from sae_audit.findings.coverage import SaeCoverage
+from sae_audit.findings.dictionary_null import DictionaryNull, NullDictionary
 from sae_audit.findings.direction import Direction, DirectionCheck, NoDirection
 from sae_audit.findings.flip_scales import FlipScale
 from sae_audit.findings.interactions import InteractionGraph, InteractionsOverPrompts
 from sae_audit.findings.minimal_sets import MinimalSet, MinimalSetFamily, PooledSet
 from sae_audit.findings.pooled_cascade import PooledCascade
 from sae_audit.findings.quality import SaeQuality
+from sae_audit.findings.side_effects import SetEffects
 from sae_audit.findings.successive import SuccessiveDirections
 from sae_audit.findings.sufficiency import Sufficiency
 
@@ -73,8 +77,18 @@ class OfRun(Stage[T_co]):
 
 
 @dataclass(frozen=True, eq=False)
-class OfPrompts(Stage[T_co]):
+class OfMany(Stage[T_co]):
+    """A stage with many rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class OfPrompts(OfMany[T_co]):
     """A stage with one row per prompt, which names its prompt."""
+
+
+@dataclass(frozen=True, eq=False)
+class OfDictionaries(OfMany[T_co]):
+    """A stage with one row per null dictionary, which names its kind and number."""
 
 
 LOADING = Step("loading", "Loading model, SAEs and prompts")
@@ -101,9 +115,18 @@ SUCCESSIVE_DIRECTIONS = OfRun(
 SAE_QUALITY = OfRun("sae_quality", "How well the SAEs describe it", (list[SaeQuality],))
 CANDIDATES = OfRun("candidates", "Candidate features", (CandidateSet,))
 WIDENING = OfPrompts("widening", "Wider pools where needed", (WidenedPool,))
-MINIMAL_SETS = OfPrompts("minimal_sets", "Minimal sets, prompt by prompt", (MinimalSet,))
+CANDIDATE_EFFECTS = OfRun(
+    "candidate_effects", "What candidates change on harmless prompts", (CandidateEffects,)
+)
+UNLIMITED_SETS = OfPrompts("unlimited_sets", "Minimal sets, prompt by prompt", (MinimalSet,))
+SET_EFFECTS = OfRun("set_effects", "What these change on harmless prompts", (list[SetEffects],))
+MINIMAL_SETS = OfPrompts("minimal_sets", "Minimal sets within the limits", (MinimalSet,))
 NULL_SEARCH = OfPrompts("null_search", "The same search by chance", (MinimalSet,))
 SEARCH_NULL = OfRun("search_null", "One search against the other", (SearchNull,))
+NULL_DICTIONARIES = OfDictionaries(
+    "null_dictionaries", "The same search with null dictionaries", (NullDictionary,)
+)
+DICTIONARY_NULL = OfRun("dictionary_null", "The SAEs against null dictionaries", (DictionaryNull,))
 SAE_COVERAGE = OfRun("sae_coverage", "What the SAEs do not show", (SaeCoverage,))
 MINIMAL_SET_FAMILIES = OfPrompts("minimal_set_families", "Other minimal sets", (MinimalSetFamily,))
 FLIP_SCALES = OfPrompts("flip_scales", "Smallest scales that flip", (FlipScale,))
@@ -121,6 +144,7 @@ POOLED_CASCADE = OfRun("pooled_cascade", "Cascades of all prompts", (PooledCasca
 CONTROLS = OfRun("controls", "Controls", (Controls,))
 SUFFICIENCY = OfRun("sufficiency", "The same features set up", (Sufficiency,))
 CONFIRMATION = OfRun("confirmation", "Answers in text", (Confirmation,))
+CLAIMS = OfRun("claims", "What stands", (list[Claim],))
 
 STAGES: tuple[Stage[Any], ...] = tuple(
     one for one in list(globals().values()) if isinstance(one, Stage)

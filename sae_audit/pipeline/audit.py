@@ -12,11 +12,14 @@ from sae_audit.pipeline.stages import (
     absence,
     activation_tokens,
     behaviour,
+    candidate_effects,
     candidates,
     cascade_nulls,
     cascades,
+    claims,
     confirmation,
     controls,
+    dictionary_null,
     direction,
     direction_check,
     edges,
@@ -25,6 +28,7 @@ from sae_audit.pipeline.stages import (
     interactions_over_prompts,
     minimal_set_families,
     minimal_sets,
+    null_dictionaries,
     null_search,
     pooled_cascade,
     pooled_set,
@@ -32,8 +36,10 @@ from sae_audit.pipeline.stages import (
     sae_quality,
     scores,
     search_null,
+    set_effects,
     successive_directions,
     sufficiency,
+    unlimited_sets,
     widening,
 )
 from sae_audit.pipeline.state import AuditState
@@ -71,16 +77,23 @@ def carry_out(state: AuditState) -> None:
     behaviour.run(state)  # Does it tell harmful from harmless?
     sae_quality.run(state)  # Do the SAEs describe it?
     if absence.run(state):
+        claims.run(state)
         return
     direction.run(state)  # Which direction does refusal run along?
     if absence.run(state):
+        claims.run(state)
         return
     candidates.run(state)  # Which features are near it?
     widening.run(state)  # And which cover for those?
-    minimal_sets.run(state)  # Which of them, ablated, flip each prompt, none to spare?
+    candidate_effects.run(state)  # What do they do on harmless prompts?
+    unlimited_sets.run(state)  # Which of them, ablated, flip each prompt, none to spare?
+    set_effects.run(state)
+    minimal_sets.run(state)  # And which without breaking the model?
     null_search.run(state)  # Would random features do as well?
     search_null.run(state)
     absence.run(state)  # If so, what follows is marked, and measured all the same.
+    null_dictionaries.run(state)  # Would SAEs that know nothing of the model?
+    dictionary_null.run(state)
     direction_check.run(state)  # Does the direction hold on prompts it was not chosen on?
     successive_directions.run(state)  # Is there another one behind it?
     sae_coverage.run(state)  # How much of it do the SAEs miss?
@@ -97,3 +110,4 @@ def carry_out(state: AuditState) -> None:
     controls.run(state)  # What do other sets do, and to harmless prompts?
     sufficiency.run(state)  # Set up on harmless prompts, do they bring refusal?
     confirmation.run(state)  # Do flips show in the answers' text?
+    claims.run(state)  # What of all this stands?

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.config import AuditConfig
-from sae_audit.findings.stages import POOLED, OfPrompts, OfRun, Stage, Step
+from sae_audit.findings.stages import POOLED, OfDictionaries, OfMany, OfPrompts, OfRun, Stage, Step
 from sae_audit.minimal.asking import Q, Scores, answered_together
 from sae_audit.prompts.types import Prompt
 from sae_audit.record.store import Row, Spent, Store
@@ -58,7 +58,7 @@ class Session:
         """The finding of a stage; None if it has not run, or had nothing to look for."""
         return cast("T | None", self._found.get((stage.name, stage.key)))
 
-    def found_each(self, stage: OfPrompts[T]) -> list[T]:
+    def found_each(self, stage: OfMany[T]) -> list[T]:
         """The findings of a stage by prompt; empty if it has not run."""
         return [cast(T, one) for (name, key), one in self._found.items() if _is(stage, name, key)]
 
@@ -117,15 +117,27 @@ class Session:
         self, stage: OfPrompts[T], prompts: list[Prompt], compute: Callable[[Prompt], T]
     ) -> list[T]:
         """`remember` for every prompt, with progress."""
+        by_id = {prompt.id: prompt for prompt in prompts}
+        return self._remember_rows(stage, list(by_id), lambda key: compute(by_id[key]))
+
+    def remember_dictionaries(
+        self, stage: OfDictionaries[T], keys: Sequence[str], compute: Callable[[str], T]
+    ) -> list[T]:
+        """`remember` for every null dictionary, by its key, with progress."""
+        return self._remember_rows(stage, keys, compute)
+
+    def _remember_rows(
+        self, stage: OfMany[T], keys: Sequence[str], compute: Callable[[str], T]
+    ) -> list[T]:
         results: list[T] = []
-        self.progress(stage, 0, len(prompts))
-        for prompt in prompts:
-            found = self.store.get(stage, prompt.id)
+        self.progress(stage, 0, len(keys))
+        for key in keys:
+            found = self.store.get(stage, key)
             if found is None:
-                found = self._computed(stage, prompt.id, lambda p=prompt: compute(p))
-            self.note(stage, prompt.id, found)
+                found = self._computed(stage, key, lambda k=key: compute(k))
+            self.note(stage, key, found)
             results.append(found)
-            self.progress(stage, len(results), len(prompts))
+            self.progress(stage, len(results), len(keys))
         return results
 
     def remember_together(

@@ -15,7 +15,16 @@ from sae_audit.pipeline.session import Session
 from sae_audit.pipeline.training import Training
 from sae_audit.prompts.types import LabelledPrompts, Prompt, Splits
 from sae_audit.subject import Judge, Subject
-from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet, Scaled, Score
+from sae_audit.subject.saes.sae import Sae
+from sae_audit.vocabulary import (
+    Ablation,
+    ErrorTerm,
+    FeatureId,
+    FeatureSet,
+    FeatureValues,
+    Scaled,
+    Score,
+)
 
 Asked = Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, " question"]]
 """Refusal scores, in nats, of questions about several prompts."""
@@ -31,6 +40,12 @@ class AuditState:
     @property
     def subject(self) -> Subject:
         return self.session.subject
+
+    def with_saes(self, suite: dict[int, Sae]) -> "AuditState":
+        """The same audit, with the findings so far, of the same model with other SAEs; what it asks is
+        charged to the same account."""
+        subject = self.subject.with_saes(suite)
+        return AuditState(session=replace(self.session, subject=subject), inputs=self.inputs)
 
     @property
     def config(self) -> AuditConfig:
@@ -76,9 +91,15 @@ class AuditState:
         at = Ablation(positions=config.positions, error_term=config.error_term)
         if config.clamp != "harmless_mean":
             return replace(at, clamp=config.clamp)
+        return replace(at, clamp=self.harmless_means)
+
+    @property
+    def harmless_means(self) -> FeatureValues:
+        """Each feature's mean activation on harmless training prompts, where the ablation acts."""
         # Only for a model that answers nothing harmless, which is not ablated, are all of them taken.
         harmless = self.prompts.train.harmless or self.inputs.splits.train.harmless
-        return replace(at, clamp=self.subject.mean_activations(harmless, at))
+        at = Ablation(positions=self.config.positions)
+        return self.subject.mean_activations(harmless, at)
 
     @property
     def direction(self) -> Direction:
@@ -105,6 +126,13 @@ class AuditState:
     def minimal_sets(self) -> list[MinimalSet]:
         """One for each refused prompt, flipped or not."""
         return self.session.found_each(MINIMAL_SETS)
+
+    @cached_property
+    def harmless_tested(self) -> list[Prompt]:
+        """Harmless prompts on which the side effects of sets are limited: answered, of the validation
+        split, then of the training split."""
+        answered = (*self.prompts.validation.harmless, *self.prompts.train.harmless)
+        return list(answered[: self.config.side_effects.prompts])
 
     @property
     def flipping(self) -> dict[str, FeatureSet]:

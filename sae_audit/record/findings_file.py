@@ -16,11 +16,14 @@ from sae_audit.findings import (
     ActivationTokens,
     BackupEdges,
     Behaviour,
+    CandidateEffects,
     CandidateSet,
     Cascade,
     CascadeNull,
+    Claim,
     Confirmation,
     Controls,
+    DictionaryNull,
     Direction,
     DirectionCheck,
     FlipScale,
@@ -29,12 +32,14 @@ from sae_audit.findings import (
     MinimalSet,
     MinimalSetFamily,
     NoDirection,
+    NullDictionary,
     PooledCascade,
     PooledSet,
     PromptScore,
     SaeCoverage,
     SaeQuality,
     SearchNull,
+    SetEffects,
     SuccessiveDirections,
     Sufficiency,
     WidenedPool,
@@ -100,6 +105,8 @@ class Findings(BaseModel):
     scores: list[PromptScore]
     """Of all prompts of all splits."""
     behaviour: Behaviour
+    claims: list[Claim]
+    """What the audit claims and what it does not, with the numbers that decide."""
     absence: Absence | None
     """Why no refusal mechanism is claimed; null if one is."""
     direction: Direction | None
@@ -111,8 +118,14 @@ class Findings(BaseModel):
     candidates: CandidateSet | None
     widened_pools: list[WidenedPool]
     """One per refused prompt."""
+    candidate_effects: CandidateEffects | None
+    """When candidates fire, and what ablating each alone changes on harmless prompts."""
     minimal_sets: list[MinimalSet]
-    """One per refused prompt."""
+    """One per refused prompt, within the side-effect limits."""
+    unlimited_sets: list[MinimalSet]
+    """The same search without limits, for the same prompts."""
+    set_effects: list[SetEffects] | None
+    """Side effects of the different sets among `unlimited_sets`."""
     minimal_set_families: list[MinimalSetFamily]
     """One per flipped prompt; empty if not looked for."""
     flip_scales: list[FlipScale]
@@ -121,6 +134,10 @@ class Findings(BaseModel):
     """Results of the same search among random candidates, for the same prompts."""
     search_null: SearchNull | None
     """Comparison of `minimal_sets` and `null_sets`."""
+    null_dictionaries: list[NullDictionary]
+    """The same search with each null dictionary."""
+    dictionary_null: DictionaryNull | None
+    """Comparison of `minimal_sets` and `null_dictionaries`; null if none was searched."""
     pooled_set: PooledSet | None
     interactions: InteractionGraph | None
     """Of the pooled set's features, on the mean score of several prompts."""

@@ -25,11 +25,14 @@ from sae_audit.findings.stages import (
     ABSENCE,
     ACTIVATION_TOKENS,
     BEHAVIOUR,
+    CANDIDATE_EFFECTS,
     CANDIDATES,
     CASCADE_NULLS,
     CASCADES,
+    CLAIMS,
     CONFIRMATION,
     CONTROLS,
+    DICTIONARY_NULL,
     DIRECTION,
     DIRECTION_CHECK,
     EDGES,
@@ -40,6 +43,7 @@ from sae_audit.findings.stages import (
     MEANS_BY_GROUP,
     MINIMAL_SET_FAMILIES,
     MINIMAL_SETS,
+    NULL_DICTIONARIES,
     NULL_SEARCH,
     POOLED,
     POOLED_CASCADE,
@@ -49,10 +53,13 @@ from sae_audit.findings.stages import (
     SAE_QUALITY,
     SCORES,
     SEARCH_NULL,
+    SET_EFFECTS,
     SUCCESSIVE_DIRECTIONS,
     SUFFICIENCY,
     UNITS_OUT,
+    UNLIMITED_SETS,
     WIDENING,
+    OfMany,
     OfPrompts,
     OfRun,
     Stage,
@@ -100,7 +107,7 @@ def _found(stage: OfRun[T]) -> cached_property[T | None]:
     return _read(stage, lambda run: run.recorded.found(stage))
 
 
-def _all(stage: OfPrompts[T]) -> cached_property[list[T]]:
+def _all(stage: OfMany[T]) -> cached_property[list[T]]:
     """Every finding of a stage, in the order written."""
     return _read(stage, lambda run: run.recorded.all(stage))
 
@@ -199,8 +206,14 @@ class Run:
         """By prompt, the features added to its candidates: none if the candidates flip it."""
         return {one.prompt_id: one for one in self.recorded.all(WIDENING)}
 
+    candidate_effects = _found(CANDIDATE_EFFECTS)
+    """None if the audit ended before it."""
+    unlimited_sets = _by_prompt(UNLIMITED_SETS)
+    """`minimal_sets` without side-effect limits, for the same prompts."""
+    set_effects = _found(SET_EFFECTS)
+    """Side effects of the different sets among them; None if the audit ended before it."""
     minimal_sets = _by_prompt(MINIMAL_SETS)
-    """One per refused prompt, in the order of the prompts."""
+    """One per refused prompt, within the side-effect limits, in the order of the prompts."""
     minimal_set_families = _by_prompt(MINIMAL_SET_FAMILIES)
     """One per flipped prompt; empty if other minimal sets were not looked for."""
     flip_scales = _by_prompt(FLIP_SCALES)
@@ -209,6 +222,10 @@ class Run:
     """Results of the same search among random candidates, for the same prompts."""
     search_null = _found(SEARCH_NULL)
     """The minimal sets compared with the null's; None if no search was made."""
+    null_dictionaries = _all(NULL_DICTIONARIES)
+    """The same search with each null dictionary; empty if none was searched."""
+    dictionary_null = _found(DICTIONARY_NULL)
+    """The minimal sets compared with theirs; None if none was searched."""
     pooled_set = _found(POOLED_SET)
     """None if no prompt was flipped."""
     interactions = _all(INTERACTIONS)
@@ -245,6 +262,8 @@ class Run:
             return Controls(per_prompt=(), pooled=(), collateral=(), error_term=None)
         return self.recorded.one(CONTROLS)
 
+    claims = _one(CLAIMS)
+    """What the audit claims and what it does not, with the numbers that decide."""
     confirmation = _found(CONFIRMATION)
     """None if flips were not confirmed in text."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Int
@@ -22,6 +22,9 @@ from sae_audit.subject.readout.refusal_tokens import RefusalTokens
 from sae_audit.subject.saes.sae import Sae
 from sae_audit.subject.template.chat import Template
 from sae_audit.vocabulary import Ablation
+
+_S = TypeVar("_S", bound="InstrumentBase")
+# Not `Self`, which the tests' check of signatures refuses on a method.
 
 PLAIN = Ablation()
 """Ablation that sets features to zero at every position and keeps the error term."""
@@ -50,6 +53,18 @@ class InstrumentBase:
         self._stack = DecoderLayers(passes.model, passes.layer_modules)
         self._runs = CleanRuns(self._stack.clean_run, self._stack.check, self._charge_clean_run)
         self._interventions = Interventions(passes, suite, template, self._runs)
+
+    def with_saes(self: _S, suite: dict[int, Sae]) -> _S:
+        """The same model with other SAEs; it shares the account of passes, and no remembered run."""
+        assert suite.keys() == self.suite.keys(), "SAEs of other layers"
+        return type(self)(
+            identity=self.identity,
+            passes=self._passes,
+            template=self.template,
+            suite=suite,
+            readout=self._readout,
+            d_model=self.d_model,
+        )
 
     @property
     def readout(self) -> Readout:

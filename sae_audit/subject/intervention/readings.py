@@ -1,6 +1,7 @@
 """Means of the residual stream and of SAE activations on clean runs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -133,6 +134,37 @@ def mean_activations(
         passes.read(batch.ids, sorted(suite), add, lengths=batch.lengths)
     n_positions = sum(int(mask.sum()) for mask in selected)
     return {layer: total / n_positions for layer, total in sums.items()}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FiringShares:
+    """How often the features of one SAE fire on prompts."""
+
+    tokens: Float[np.ndarray, " d_sae"]
+    """Share of all tokens on which each fires."""
+    at_end: Float[np.ndarray, " d_sae"]
+    """Mean activation at the prompts' last token."""
+
+
+def firing_shares(
+    passes: ForwardPasses, suite: dict[int, Sae], prompts: Tokens
+) -> dict[int, FiringShares]:
+    assert prompts, "the firing on no prompts"
+    counts, ends = ({layer: np.zeros(suite[layer].d_sae) for layer in suite} for _ in range(2))
+    for batch in passes.batches(prompts, encoding=widest(suite)):
+
+        def add(layer: int, resid: Resid, batch: Batch = batch) -> None:
+            activations = suite[layer].encode(resid)
+            fires = activations[batch.real.to(resid.device)] > 0
+            counts[layer] += fires.sum(dim=0).cpu().numpy()
+            ends[layer] += batch.ending(activations, 1)[:, 0].double().sum(dim=0).cpu().numpy()
+
+        passes.read(batch.ids, sorted(suite), add, lengths=batch.lengths)
+    n_tokens = sum(map(len, prompts))
+    return {
+        layer: FiringShares(tokens=counts[layer] / n_tokens, at_end=ends[layer] / len(prompts))
+        for layer in suite
+    }
 
 
 def widest(suite: dict[int, Sae]) -> int:

@@ -95,6 +95,11 @@ class FeatureQuestions(InstrumentBase):
         """Largest clean activation over positions of every feature on every prompt, by layer."""
         return readings.peak_activations(self._passes, self.suite, self._tokens(prompts))
 
+    def firing_shares(self, prompts: Sequence[Prompt]) -> dict[int, readings.FiringShares]:
+        """How often every feature fires on these prompts' tokens, and how strongly at their ends, by
+        layer."""
+        return readings.firing_shares(self._passes, self.suite, self._tokens(prompts))
+
     def sae_quality(self, prompts: Sequence[Prompt], *, seed: int) -> list[SaeQuality]:
         """The quality of each SAE on these prompts.
 

@@ -1,0 +1,246 @@
+"""What an audit claims: one rule for each claim, on the findings that it rests on.
+
+A claim stands only if its number is beyond its control; the weakest control that it must pass is named
+beside it. A claim that was not tested does not stand.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sae_audit.findings import (
+    Absence,
+    AbsenceKind,
+    Behaviour,
+    Claim,
+    ClaimAbout,
+    Controlled,
+    Controls,
+    DictionaryNull,
+    DirectionCheck,
+    Estimate,
+    InteractionsOverPrompts,
+    MinimalSet,
+    PooledCascade,
+    PooledSet,
+    SaeQuality,
+    SearchNull,
+    SuccessiveDirections,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The findings that claims rest on; None, or empty, if the audit did not make them."""
+
+    level: float
+    """Largest p-value at which a claim stands (`evidence.level`)."""
+    behaviour: Behaviour
+    absence: Absence | None
+    quality: Sequence[SaeQuality]
+    direction_check: DirectionCheck | None
+    successive: SuccessiveDirections | None
+    minimal_sets: Sequence[MinimalSet]
+    search_null: SearchNull | None
+    dictionary_null: DictionaryNull | None
+    pooled_set: PooledSet | None
+    controls: Controls | None
+    interactions: InteractionsOverPrompts | None
+    pooled_cascade: PooledCascade | None
+
+
+def claims(evidence: Evidence) -> list[Claim]:
+    """Every claim, whether it stands or not, in the order of `ClaimAbout`."""
+    return [
+        _refusal(evidence),
+        _harm(evidence),
+        _direction(evidence),
+        _directions_behind(evidence),
+        _features(evidence),
+        _pooled_set(evidence),
+        _pairs(evidence),
+        _backups(evidence),
+    ]
+
+
+def _refusal(evidence: Evidence) -> Claim:
+    behaviour, absence = evidence.behaviour, evidence.absence
+    refused = behaviour.refused_harmful
+    none = absence is not None and absence.kind is AbsenceKind.NO_REFUSAL
+    return Claim(
+        about=ClaimAbout.REFUSAL,
+        stands=not none,
+        reason=f"The model refuses {_counted(refused)} harmful prompts.",
+        p=None,
+        n=refused.n,
+        beside=f"harmless prompts refused: {_counted(behaviour.refused_harmless)}",
+    )
+
+
+def _harm(evidence: Evidence) -> Claim:
+    behaviour, absence = evidence.behaviour, evidence.absence
+    kinds = () if absence is None else (absence.kind, *absence.also)
+    against = (
+        AbsenceKind.NO_REFUSAL,
+        AbsenceKind.REFUSES_EVERYTHING,
+        AbsenceKind.NO_SEPARATION,
+    )
+    separation = behaviour.separation
+    return Claim(
+        about=ClaimAbout.HARM,
+        stands=behaviour.separation_p_value <= evidence.level
+        and not any(kind in against for kind in kinds),
+        reason=f"A harmful prompt scores above a harmless one with probability "
+        f"{_with_interval(separation)}.",
+        p=behaviour.separation_p_value,
+        n=separation.n,
+        beside="the same with labels permuted: .5",
+    )
+
+
+def _direction(evidence: Evidence) -> Claim:
+    check = evidence.direction_check
+    if check is None:
+        return _untested(ClaimAbout.DIRECTION, "No direction was tried on audit prompts.")
+    flipped, bypass = check.flipped, check.bypass
+    lowers = bypass.own.high < check.clean_harmful.low and flipped.own.low > 0.0
+    beyond = flipped.own.value > flipped.random.highest
+    return Claim(
+        about=ClaimAbout.DIRECTION,
+        stands=lowers and beyond,
+        reason=f"Projecting the direction out flips {_counted(flipped.own)} refused prompts and moves "
+        f"the mean score from {check.clean_harmful.value:+.2f} to {bypass.own.value:+.2f} nats.",
+        p=_rank(flipped),
+        n=flipped.own.n,
+        beside=f"random directions flip at most {flipped.random.highest:.0%}",
+    )
+
+
+def _directions_behind(evidence: Evidence) -> Claim:
+    found = evidence.successive
+    if found is None or len(found.directions) < 2:
+        return _untested(
+            ClaimAbout.DIRECTIONS_BEHIND,
+            "No second direction was found."
+            if found is not None
+            else "No further direction was looked for.",
+        )
+    first, second = found.directions[0].refused, found.directions[1].refused
+    stands = second.own.high < first.own.low and second.own.value < second.random.lowest
+    return Claim(
+        about=ClaimAbout.DIRECTIONS_BEHIND,
+        stands=stands,
+        reason=f"With the first direction out {_counted(first.own)} prompts are still refused, with "
+        f"the second out too {_counted(second.own)}.",
+        p=_rank(second),
+        n=second.own.n,
+        beside=f"with as many random directions out at least {second.random.lowest:.0%} are refused",
+    )
+
+
+def _features(evidence: Evidence) -> Claim:
+    null, against = evidence.dictionary_null, evidence.search_null
+    flipped = sum(one.flipped for one in evidence.minimal_sets)
+    if not flipped:
+        return _untested(
+            ClaimAbout.FEATURES, "No prompt was flipped by features within the side-effect limits."
+        )
+    poor = [one.layer for one in evidence.quality if one.explained_variance_without_bos.high <= 0.0]
+    used = {feature.layer for one in evidence.minimal_sets for feature in one.features}
+    if used <= set(poor):
+        return _untested(
+            ClaimAbout.FEATURES,
+            "The SAEs that the sets come from explain nothing of this model (explained variance at "
+            "most 0).",
+        )
+    if null is None:
+        return _untested(
+            ClaimAbout.FEATURES,
+            "No null dictionary was searched (evidence.null_dictionaries), so nothing tells these SAEs "
+            "from any other dictionary.",
+        )
+    beyond_pools = against is None or against.p_value <= evidence.level
+    by_pools = (
+        f" Random features of the same SAEs do as well (p = {against.p_value:.2g})."
+        if against is not None and not beyond_pools
+        else ""
+    )
+    decisive = [one for one in null.kinds if one.kind.about_features]
+    return Claim(
+        about=ClaimAbout.FEATURES,
+        stands=null.stands and beyond_pools,
+        reason=null.reason + by_pools,
+        p=max((one.p_value for one in decisive), default=1.0),
+        n=len(null.prompts),
+        beside="the same search with null dictionaries",
+    )
+
+
+def _pooled_set(evidence: Evidence) -> Claim:
+    pooled, controls = evidence.pooled_set, evidence.controls
+    if pooled is None or controls is None:
+        return _untested(ClaimAbout.POOLED_SET, "No set was pooled over prompts.")
+    flipped = pooled.flipped_held_out
+    rivals = [one for one in controls.pooled if one.name != "pooled"]
+    best = max(rivals, key=lambda one: one.flipped.value, default=None)
+    return Claim(
+        about=ClaimAbout.POOLED_SET,
+        stands=pooled.side_effects.within
+        and flipped.low > 0.0
+        and (best is None or flipped.low > best.flipped.high),
+        reason=f"One set of {len(pooled.features)} flips {_counted(flipped)} prompts that it was not "
+        f"built on, at KL {pooled.side_effects.kl.value:.3f} nats on harmless ones.",
+        p=None,
+        n=flipped.n,
+        beside="no rival of this size"
+        if best is None
+        else f"{best.name}, as large: {_counted(best.flipped)}",
+    )
+
+
+def _pairs(evidence: Evidence) -> Claim:
+    found = evidence.interactions
+    if found is None or found.naming is None:
+        return _untested(ClaimAbout.PAIRS, "No interactions were fitted.")
+    naming = found.naming
+    return Claim(
+        about=ClaimAbout.PAIRS,
+        stands=naming.low > found.naming_under_null,
+        reason=f"A pair is named on {_counted(naming)} prompts.",
+        p=None,
+        n=naming.n,
+        beside=f"shuffled scores name one on at most {found.naming_under_null:.0%}",
+    )
+
+
+def _backups(evidence: Evidence) -> Claim:
+    found = evidence.pooled_cascade
+    if found is None or found.compensation is None or found.compensation.ratio is None:
+        return _untested(ClaimAbout.BACKUPS, "No compensation could be measured.")
+    ratio = found.compensation.ratio
+    return Claim(
+        about=ClaimAbout.BACKUPS,
+        stands=ratio.low > 0.0,
+        reason=f"What activates undoes {_with_interval(ratio)} of the first wave's effect.",
+        p=None,
+        n=ratio.n,
+        beside="0: nothing is undone",
+    )
+
+
+def _untested(about: ClaimAbout, reason: str) -> Claim:
+    return Claim(about=about, stands=False, reason=reason, p=None, n=0, beside="")
+
+
+def _rank(found: Controlled) -> float:
+    """The smallest p that as many random draws give, if the value is beyond them all; else 1."""
+    low, high = found.random.lowest, found.random.highest
+    beyond = not low <= found.own.value <= high
+    return 1.0 / (found.random.n + 1) if beyond else 1.0
+
+
+def _counted(share: Estimate) -> str:
+    return f"{round(share.value * share.n)} of {share.n}"
+
+
+def _with_interval(one: Estimate) -> str:
+    return f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"

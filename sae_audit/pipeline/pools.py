@@ -1,0 +1,59 @@
+"""The features that a search may choose from: candidates of all prompts, and one prompt's wider pool."""
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.candidates.by_attribution import by_attribution, mean_drops, within_pool
+from sae_audit.candidates.by_cosine import by_cosine
+from sae_audit.findings import CandidateSet, WidenedPool
+from sae_audit.margins import answers
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Prompt
+from sae_audit.vocabulary import FeatureId, FeatureSet
+
+
+def candidate_set(state: AuditState) -> CandidateSet:
+    """The candidates among the features of the state's SAEs, by the settings."""
+    settings = state.config.candidates
+    of_rows = state.subject.decoder_cosines(np.array([state.direction.vector]))
+    cosines = {layer: values[0] for layer, values in of_rows.items()}
+    pool = by_cosine(cosines, per_layer=settings.per_layer)
+    if settings.method == "cosine":
+        return pool
+    drops = mean_drops([state.attribution(prompt) for prompt in state.prompts.train.harmful])
+    if settings.method == "attribution":
+        return by_attribution(drops, cosines, per_layer=settings.per_layer)
+    return within_pool(pool, drops, keep=settings.keep)
+
+
+def widened_pool(
+    state: AuditState, prompt: Prompt, pool: FeatureSet, *, rounds: int
+) -> WidenedPool:
+    """The features added to the `pool` of candidates in up to `rounds` rounds, until ablating the whole
+    pool flips the prompt."""
+    settings, score = state.config.candidates, state.score_of(prompt)
+    scores = [float(score([pool])[0])]
+    added: list[tuple[FeatureId, ...]] = []
+    while not answers(scores[-1]) and len(added) < rounds:
+        drops = state.subject.attribution(prompt, state.ablation, ablated=pool)
+        more = _likeliest(drops, pool, settings.widen_by)
+        if not more:
+            break
+        added.append(more)
+        pool |= frozenset(more)
+        scores.append(float(score([pool])[0]))
+    return WidenedPool(prompt_id=prompt.id, added=tuple(added), scores=tuple(scores))
+
+
+def _likeliest(
+    drops: dict[int, Float[np.ndarray, " d_sae"]], pool: FeatureSet, n: int
+) -> tuple[FeatureId, ...]:
+    """Up to `n` features outside the pool with the largest estimated drop of the score."""
+    found: list[tuple[float, FeatureId]] = []
+    for layer, values in drops.items():
+        # A layer gives at most n, and the pool excludes at most its own size.
+        for index in np.argsort(-values, kind="stable")[: n + len(pool)]:
+            feature = FeatureId(layer, int(index))
+            if values[index] > 0.0 and feature not in pool:
+                found.append((-float(values[index]), feature))
+    return tuple(feature for _, feature in sorted(found)[:n])

@@ -1,0 +1,111 @@
+"""Null dictionaries: SAEs of the same sizes and norms that have not learned what they are used for.
+
+An audit that finds as much with them as with the real SAEs has found nothing about their features
+(2602.14111).
+"""
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sae_audit.findings import NullKind
+from sae_audit.subject.saes.sae import Sae
+
+Rows = Float[Tensor, "d_sae d_model"]
+Rotation = Float[Tensor, "d_model d_model"]
+
+
+def null_suite(
+    suite: Mapping[int, Sae],
+    kind: NullKind,
+    direction: Float[np.ndarray, " d_model"],
+    *,
+    seed: tuple[int, ...],
+) -> dict[int, Sae]:
+    """An SAE in place of each of `suite`, drawn anew for each layer by `seed`.
+
+    Biases, thresholds and settings are the real SAE's; `direction` is what `kind` may keep.
+    """
+    unit = torch.tensor(direction / np.linalg.norm(direction), dtype=torch.float32)
+    return {
+        layer: _twin(sae, kind, unit, np.random.default_rng([*seed, layer]))
+        for layer, sae in suite.items()
+    }
+
+
+def _twin(
+    sae: Sae, kind: NullKind, unit: Float[Tensor, " d_model"], draws: np.random.Generator
+) -> Sae:
+    columns, rows = sae.sae.W_enc.data, sae.sae.W_dec.data
+    match kind:
+        case NullKind.ROTATED:
+            turn = _rotation(len(unit), draws)
+        case NullKind.ROTATED_ABOUT_DIRECTION:
+            turn = _rotation_about(unit, draws)
+        case NullKind.RANDOM_ROWS | NullKind.SAME_COSINES:
+            drawn = torch.from_numpy(draws.standard_normal(rows.shape, dtype=np.float32))
+            drawn = drawn.to(rows.device)
+            kept = kind is NullKind.SAME_COSINES
+            along = rows.float() @ unit.to(rows.device) if kept else None
+            return _with(sae, columns, _random_rows(rows, drawn, unit.to(rows.device), along))
+    turn = turn.to(columns.device)
+    return _with(
+        sae, (turn @ columns.float()).to(columns.dtype), (rows.float() @ turn.T).to(rows.dtype)
+    )
+
+
+def _rotation(d_model: int, draws: np.random.Generator) -> Rotation:
+    """A random orthogonal matrix, uniform over all of them (2,000 rows take seconds)."""
+    q, r = torch.linalg.qr(torch.from_numpy(draws.standard_normal((d_model, d_model))))
+    return (q * r.diagonal().sign()).float()
+
+
+def _rotation_about(unit: Float[Tensor, " d_model"], draws: np.random.Generator) -> Rotation:
+    """A random orthogonal matrix that leaves `unit` where it is."""
+    d_model = len(unit)
+    first = unit.double()
+    # The Householder reflection that takes the first axis to the direction, and back.
+    normal = first.clone()
+    normal[0] -= 1.0
+    length = normal.norm()
+    mirror = torch.eye(d_model, dtype=torch.float64)
+    if length > 1e-9:
+        normal /= length
+        mirror -= 2.0 * torch.outer(normal, normal)
+    turn = torch.eye(d_model, dtype=torch.float64)
+    turn[1:, 1:] = _rotation(d_model - 1, draws).double()
+    return (mirror @ turn @ mirror).float()
+
+
+def _random_rows(
+    rows: Rows,
+    drawn: Rows,
+    unit: Float[Tensor, " d_model"],
+    along: Float[Tensor, " d_sae"] | None,
+) -> Rows:
+    """The drawn rows at the norms of `rows`, with `along` as their components along `unit`, if given."""
+    norms = rows.float().norm(dim=1)
+    if along is None:
+        return (nn.functional.normalize(drawn, dim=1) * norms[:, None]).to(rows.dtype)
+    across = nn.functional.normalize(drawn - (drawn @ unit)[:, None] * unit, dim=1)
+    left = (norms**2 - along**2).clamp(min=0.0).sqrt()
+    return (across * left[:, None] + along[:, None] * unit).to(rows.dtype)
+
+
+def _with(sae: Sae, columns: Tensor, rows: Rows) -> Sae:
+    """The SAE with other encoder columns and decoder rows; all else is shared with the original."""
+    twin = copy.copy(sae.sae)
+    twin._parameters = dict(sae.sae._parameters)
+    twin.W_enc = nn.Parameter(columns, requires_grad=False)
+    twin.W_dec = nn.Parameter(rows, requires_grad=False)
+    return Sae(
+        twin,
+        layer=sae.layer,
+        id=sae.id,
+        sha256=sae.sha256,
+        device=sae.device if sae.kept_on_host else None,
+    )

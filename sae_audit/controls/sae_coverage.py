@@ -33,6 +33,7 @@ def sae_coverage(
     clean: Scores,
     candidates: Scores,
     random_sets: Sequence[Scores],
+    rotated: Sequence[Scores],
     layers: Sequence[LayerCoverage],
     seed: int,
 ) -> SaeCoverage:
@@ -40,7 +41,8 @@ def sae_coverage(
 
     In `replaced` direction 0 is the refusal direction, the `n_random` after it are random ones. `clean`
     and `candidates` are the same prompts' scores (nats) without intervention and with all candidates
-    ablated, `random_sets` those with each of several sets of as many random features.
+    ablated, `random_sets` those with each of several sets of as many random features, `rotated` those
+    with the part of the direction that each of several rotated dictionaries shows replaced.
     """
     by_saes, direction, error = (
         replaced(part, 0) for part in (Part.RECONSTRUCTION, Part.STREAM, Part.ERROR)
@@ -66,6 +68,9 @@ def sae_coverage(
         error=mean(error, seed=seed),
         hidden_from_candidates=shared(candidates - direction),
         hidden_from_saes=shared(by_saes - direction),
+        hidden_from_rotated=None
+        if reason
+        else random_range([float((s - direction).mean() / fall.mean()) for s in rotated]),
         carried_by_error=shared(clean - error),
         random_features=random_shares(random_sets),
         random_direction=random_parts(Part.STREAM),

@@ -56,9 +56,12 @@ class SaeCoverage(Finding):
     hidden_from_candidates: Estimate | None
     """`(candidates - direction) / (clean - direction)`: share of the effect of removing the direction
     that ablating all candidates misses. Below 0 if candidates do more: features also act off the
-    direction. None, like the next two, if `reason` says why."""
+    direction. None, like the other shares, if `reason` says why."""
     hidden_from_saes: Estimate | None
     """`(saes - direction) / (clean - direction)`: the same for all that the SAEs represent."""
+    hidden_from_rotated: RandomRange | None
+    """Control of `hidden_from_saes`: the same share for SAEs rotated at random. A rotated SAE with many
+    features represents much of any direction, so a share near this says nothing of the SAEs."""
     carried_by_error: Estimate | None
     """`(clean - error) / (clean - direction)`: share for the error terms' component alone."""
     random_features: RandomRange | None

@@ -20,21 +20,24 @@ class SaeQuality(Finding):
     """`1 - sum |x - x_hat|^2 / sum |x - mean x|^2`, over all tokens."""
     explained_variance_without_bos: Estimate
     """The same without BOS tokens, whose norm is many times that of any other."""
-    explained_variance_shuffled: Estimate
-    """Control of `explained_variance_without_bos`: the same activations on permuted decoder rows of the
-    same SAE. The mean alone gives 0."""
+    explained_variance_rotated: Estimate
+    """Control of `explained_variance_without_bos`: the same SAE with encoder columns and decoder rows
+    rotated at random. The mean alone gives 0."""
     l0: Estimate
     """Mean number of firing features per token."""
     ce_recovered: Estimate | None
-    """`(CE_zero - CE_sae) / (CE_zero - CE_clean)`: 1 if the reconstruction predicts as well as the
-    model, 0 if no better than zeros (SAEBench, 2503.09532; 2505.23556).
+    """`(CE_mean - CE_sae) / (CE_mean - CE_clean)`: 1 if the reconstruction predicts as well as the
+    model, 0 if no better than the layer's mean output. The usual base is zeros (SAEBench, 2503.09532),
+    on which a rotated SAE scores high too.
 
     CE is the cross-entropy of the clean model's own greedy answers, up to `CE_TOKENS` tokens each,
     given the prompt, for the first `CE_PROMPTS` prompts of each label; a chat model need not predict
     the prompts' own tokens. For CE_sae the output of this one layer is replaced by its reconstruction,
-    for CE_zero by zeros, throughout prompt and answer except at BOS (Gemma Scope, for one, was not
-    trained on it). Slightly above 1 if the reconstruction is surer of these answers than the model.
-    None if the interval of CE_zero - CE_clean over prompts reaches 0.
+    for CE_mean by its mean over the prompts' tokens, throughout prompt and answer except at BOS (Gemma
+    Scope, for one, was not trained on it). Slightly above 1 if the reconstruction is surer of these
+    answers than the model. None if the interval of CE_mean - CE_clean over prompts reaches 0.
     """
+    ce_recovered_rotated: Estimate | None
+    """Control of `ce_recovered`: the same with the rotated SAE."""
     ce_clean: Estimate
     """Cross-entropy of the clean model on its own answers, nats per token."""

@@ -13,6 +13,7 @@ from sae_audit.report.findings.behaviour import section as behaviour
 from sae_audit.report.findings.candidates import section as candidates
 from sae_audit.report.findings.card import section as card
 from sae_audit.report.findings.cascades import section as cascades
+from sae_audit.report.findings.claims import section as claims
 from sae_audit.report.findings.controls import section as controls
 from sae_audit.report.findings.coverage import section as coverage
 from sae_audit.report.findings.direction import section as direction
@@ -20,12 +21,15 @@ from sae_audit.report.findings.interactions import section as interactions
 from sae_audit.report.findings.limits import section as not_shown
 from sae_audit.report.findings.methods import section as methods
 from sae_audit.report.findings.minimal import section as minimal
+from sae_audit.report.findings.nulls import section as nulls
 from sae_audit.report.findings.repeat import section as repeat
+from sae_audit.report.findings.side_effects import section as side_effects
 from sae_audit.report.findings.summary import section as head
 from sae_audit.report.section import Figures, Section, SummaryRow
 
 SECTIONS = (
     head.SECTION,
+    claims.SECTION,
     not_shown.SECTION,
     card.SECTION,
     behaviour.SECTION,
@@ -33,6 +37,8 @@ SECTIONS = (
     candidates.SECTION,
     coverage.SECTION,
     minimal.SECTION,
+    nulls.SECTION,
+    side_effects.SECTION,
     interactions.SECTION,
     cascades.SECTION,
     controls.SECTION,

@@ -4,14 +4,19 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.controls.sae_coverage import layer_coverages, sae_coverage
-from sae_audit.findings import SaeCoverage
+from sae_audit.findings import NullKind, SaeCoverage
 from sae_audit.findings.stages import RANDOM_DIRECTIONS, SAE_COVERAGE
 from sae_audit.pipeline.pricing import DISTINCT, AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.record.tensors import read_tensors
 from sae_audit.sampling import enough_left, matched_random_sets
+from sae_audit.subject.saes.null_dictionary import null_suite
+from sae_audit.vocabulary import Part
 
 STAGE = SAE_COVERAGE
+
+_ROTATED = 3
+"""Number of rotated dictionaries that the SAEs' share is compared with."""
 
 
 def run(state: AuditState) -> None:
@@ -35,6 +40,7 @@ def run(state: AuditState) -> None:
             clean=np.array([one.clean_score for one in refused]),
             candidates=np.array([one.candidates_score for one in refused]),
             random_sets=_random_set_scores(state),
+            rotated=[_rotated_scores(state, number) for number in range(_ROTATED)],
             layers=layer_coverages(
                 harmful,
                 harmless,
@@ -46,6 +52,19 @@ def run(state: AuditState) -> None:
         )
 
     state.session.remember(STAGE, compute)
+
+
+def _rotated_scores(state: AuditState, number: int) -> Float[np.ndarray, " prompt"]:
+    """Scores (nats) of refused prompts with a rotated dictionary's part of the direction replaced."""
+    direction = np.array(state.direction.vector)
+    suite = null_suite(
+        state.subject.suite, NullKind.ROTATED, direction, seed=(state.config.seed, number)
+    )
+    rotated = state.with_saes(suite).subject
+    replaced = rotated.replaced_parts(
+        state.audited.harmful, state.prompts.train.harmless, direction[None], state.ablation
+    )
+    return replaced(Part.RECONSTRUCTION, 0)
 
 
 def _random_set_scores(state: AuditState) -> list[Float[np.ndarray, " prompt"]]:
@@ -69,8 +88,8 @@ def _random_set_scores(state: AuditState) -> list[Float[np.ndarray, " prompt"]]:
 def price(size: AuditSize) -> Work:
     # Harmful prompts are read twice, harmless ones for their place and for their mean; the
     # reconstruction is replaced in one pass, whole parts of a direction in two for each.
-    readings = 3 * size.audit + size.train
-    replaced = size.audit * (3 + 2 * size.config.controls.random_directions)
+    readings = 3 * size.audit + size.train + _ROTATED * (size.audit + size.train)
+    replaced = size.audit * (3 + _ROTATED + 2 * size.config.controls.random_directions)
     questions = DISTINCT * size.audit * size.config.controls.random_sets
     return Work(
         forward_passes=readings + replaced + questions,
@@ -78,5 +97,5 @@ def price(size: AuditSize) -> Work:
         swept_layer_tokens=size.swept(questions),
         heads=readings + replaced,
         swept_heads=questions,
-        encoded=size.encoded(2 * (readings + size.audit)),
+        encoded=size.encoded(2 * (readings + (1 + _ROTATED) * size.audit)),
     )

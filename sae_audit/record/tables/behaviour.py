@@ -25,9 +25,10 @@ def saes(quality: Sequence[SaeQuality], used: Sequence[SaeFacts]) -> pd.DataFram
                 "width": facts[found.layer].width,
                 **bounds("explained_variance", found.explained_variance),
                 **bounds("explained_variance_without_bos", found.explained_variance_without_bos),
-                **bounds("explained_variance_shuffled", found.explained_variance_shuffled),
+                **bounds("explained_variance_rotated", found.explained_variance_rotated),
                 **bounds("l0", found.l0),
                 **bounds("ce_recovered", found.ce_recovered),
+                **bounds("ce_recovered_rotated", found.ce_recovered_rotated),
             }
             for found in quality
         ]

@@ -60,8 +60,9 @@ class ScoreQuestions(InstrumentBase):
     def harmless_changes(
         self, ablation: Ablation = PLAIN
     ) -> Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, "question change"]]:
-        """A function from questions (prompt, set) to what ablation changes at the prompt's end: the KL of
-        the next token, clean against ablated (nats), and 1 if the likeliest token changes.
+        """A function from questions (prompt, set) to what ablation changes at the prompt's end.
+
+        The KL of the next token, clean against ablated (nats), and 1 if the likeliest token changes.
 
         Questions share batches as scores do, and a set none of whose features fire costs nothing.
         """

@@ -1,6 +1,6 @@
 """Cross-entropy of the model's own answers with one layer's output replaced by its reconstruction."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from sae_audit.statistics import mean, ratio
 from sae_audit.subject.intervention.readings import Tokens, widest
 from sae_audit.subject.model.forward_passes import ForwardPasses, Ids
 from sae_audit.subject.model.hooks import Resid
+from sae_audit.subject.saes.rotation import Turn
 from sae_audit.subject.saes.sae import Sae
 
 _LOGITS_BYTES = 128 << 20
@@ -35,20 +36,22 @@ class CrossEntropy:
     clean: _Sums
     rebuilt: _Sums
     """Sums with one layer's output replaced by the SAE's reconstruction."""
-    zero: _Sums
-    """Sums with the same output replaced by zeros."""
+    rotated: _Sums
+    """The same with the rotated SAE's."""
+    at_mean: _Sums
+    """Sums with the same output replaced by its mean."""
 
     def of_the_model(self, *, seed: int) -> Estimate:
         """Cross-entropy of the clean run, nats a token."""
         return ratio(self.clean, self.tokens.astype(np.float64), seed=seed)
 
-    def recovered(self, *, seed: int) -> Estimate | None:
-        """`(zero - rebuilt) / (zero - clean)`, summed over answers; None if the loss from zeros is
+    def recovered(self, by: _Sums, *, seed: int) -> Estimate | None:
+        """`(at_mean - by) / (at_mean - clean)`, summed over answers; None if the loss from the mean is
         within the sampling error over prompts."""
-        lost = self.zero - self.clean
+        lost = self.at_mean - self.clean
         if mean(lost, seed=seed).low <= 0.0:
             return None
-        return ratio(self.zero - self.rebuilt, lost, seed=seed)
+        return ratio(self.at_mean - by, lost, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +87,14 @@ def cross_entropies(
     suite: dict[int, Sae],
     answered: Sequence[Answered],
     replaced: Select,
+    means: Mapping[int, Float[Tensor, " d_model"]],
+    turns: Mapping[int, Turn],
 ) -> dict[int, CrossEntropy]:
     """By layer, the cross-entropies with its output replaced at the `replaced` positions.
 
-    One clean residual stream runs through all layers; at each audited layer two changed ones branch
-    off and run through the layers above. Texts of similar length, prompt plus answer, share a batch.
+    `means` are each layer's mean output there, `turns` the rotations of its SAE. One clean residual
+    stream runs through all layers; at each audited layer three changed ones branch off and run through
+    the layers above. Texts of similar length, prompt plus answer, share a batch.
 
     Raises:
         AssertionError: an answer is empty.
@@ -98,7 +104,7 @@ def cross_entropies(
     assert n > 0, "the cross-entropy of no answer"
     assert (tokens > 0).all(), "an answer has no token"
     clean = np.zeros(n)
-    rebuilt, zero = ({layer: np.zeros(n) for layer in suite} for _ in range(2))
+    rebuilt, rotated, at_mean = ({layer: np.zeros(n) for layer in suite} for _ in range(3))
     for rows in passes.batches([one.ids for one in answered], encoding=widest(suite)):
         members = rows.members
         mask = rows.padded([replaced(answered[i].ids) for i in members])[..., None]
@@ -107,14 +113,23 @@ def cross_entropies(
         for layer, resid in batch.climb():
             if layer in suite:
                 sae, here = suite[layer], mask.to(resid.device)
-                instead = sae.decode(sae.encode(resid), resid).to(resid.dtype)
-                changed = torch.where(here, instead, resid)
-                rebuilt[layer][members] = batch.cross_entropy(layer, changed)
-                zero[layer][members] = batch.cross_entropy(layer, resid.masked_fill(here, 0.0))
+                for sums, instead in (
+                    (rebuilt, sae.decode(sae.encode(resid), resid)),
+                    (rotated, turns[layer].rebuilt(sae, resid)),
+                    (at_mean, means[layer].to(resid.device)),
+                ):
+                    changed = torch.where(here, instead.to(resid.dtype), resid)
+                    sums[layer][members] = batch.cross_entropy(layer, changed)
             if layer == batch.top:
                 clean[members] = batch.cross_entropy(layer, resid)
     return {
-        layer: CrossEntropy(tokens=tokens, clean=clean, rebuilt=rebuilt[layer], zero=zero[layer])
+        layer: CrossEntropy(
+            tokens=tokens,
+            clean=clean,
+            rebuilt=rebuilt[layer],
+            rotated=rotated[layer],
+            at_mean=at_mean[layer],
+        )
         for layer in suite
     }
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from sae_audit.subject.sae_quality.cross_entropy import (
     greedy_answers,
 )
 from sae_audit.subject.sae_quality.variance_explained import VarianceExplained
+from sae_audit.subject.saes.rotation import turn_of
 from sae_audit.subject.saes.sae import Sae
 
 
@@ -29,9 +29,8 @@ class _Description:
 
     def __init__(self, sae: Sae, n_prompts: int, *, seed: int) -> None:
         self._sae = sae
-        permuted = np.random.default_rng(seed).permutation(sae.d_sae)
-        self._permuted = torch.from_numpy(permuted)
-        self.all, self.selected, self.shuffled = (VarianceExplained(n_prompts) for _ in range(3))
+        self.turn = turn_of(sae, seed=seed)
+        self.all, self.selected, self.rotated = (VarianceExplained(n_prompts) for _ in range(3))
         self.firing = np.zeros(n_prompts)
 
     def add(
@@ -43,11 +42,9 @@ class _Description:
     ) -> None:
         activations = self._sae.encode(resid)
         rebuilt = self._sae.decode(activations, resid)
-        others = activations[..., self._permuted.to(activations.device)]
-        shuffled = self._sae.decode(others, resid)
         self.all.add(prompts, resid, rebuilt, real)
         self.selected.add(prompts, resid, rebuilt, selected)
-        self.shuffled.add(prompts, resid, shuffled, selected)
+        self.rotated.add(prompts, resid, self.turn.rebuilt(self._sae, resid), selected)
         firing: Float[Tensor, " batch"] = ((activations > 0).sum(dim=2) * real).sum(dim=1)
         self.firing[list(prompts)] = firing.cpu().numpy()
 
@@ -66,20 +63,29 @@ def sae_quality(
 
     `without_bos` masks the positions that hold another token than BOS; only those are replaced, and
     counted in `explained_variance_without_bos`. `seed` draws the intervals over prompts and the
-    permutation of decoder rows of the null.
+    rotations of the null.
     """
     assert measured, "the cross-entropy of no answer"
     described = _descriptions(passes, suite, prompts, without_bos, seed=seed)
     answered = greedy_answers(passes, [prompts[i] for i in measured])
-    predicted = cross_entropies(passes, head, suite, answered, without_bos)
+    predicted = cross_entropies(
+        passes,
+        head,
+        suite,
+        answered,
+        without_bos,
+        means={layer: found.selected.mean for layer, found in described.items()},
+        turns={layer: found.turn for layer, found in described.items()},
+    )
     return [
         SaeQuality(
             layer=layer,
             explained_variance=found.all.variance(seed=seed),
             explained_variance_without_bos=found.selected.variance(seed=seed),
-            explained_variance_shuffled=found.shuffled.variance(seed=seed),
+            explained_variance_rotated=found.rotated.variance(seed=seed),
             l0=ratio(found.firing, found.all.tokens, seed=seed),
-            ce_recovered=predicted[layer].recovered(seed=seed),
+            ce_recovered=predicted[layer].recovered(predicted[layer].rebuilt, seed=seed),
+            ce_recovered_rotated=predicted[layer].recovered(predicted[layer].rotated, seed=seed),
             ce_clean=predicted[layer].of_the_model(seed=seed),
         )
         for layer, found in sorted(described.items())

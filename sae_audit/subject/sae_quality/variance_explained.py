@@ -36,6 +36,12 @@ class VarianceExplained:
         totals = torch.einsum("bpd,bp->bd", x, weight).cpu().numpy()
         self._totals |= zip(chosen, totals, strict=True)
 
+    @property
+    def mean(self) -> Float[Tensor, " d_model"]:
+        """Mean of the stream over all counted tokens."""
+        total = np.sum(list(self._totals.values()), axis=0)
+        return torch.from_numpy(total / self.tokens.sum())
+
     def variance(self, *, seed: int) -> Estimate:
         """`1 - sum |x - x_hat|^2 / sum |x - mean x|^2` over all counted tokens; each resample has
         its own mean."""

@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sae_audit.findings import NullKind
+from sae_audit.subject.saes.rotation import rotation, rotation_about
 from sae_audit.subject.saes.sae import Sae
 
 Rows = Float[Tensor, "d_sae d_model"]
-Rotation = Float[Tensor, "d_model d_model"]
 
 
 def null_suite(
@@ -43,9 +43,9 @@ def _twin(
     columns, rows = sae.sae.W_enc.data, sae.sae.W_dec.data
     match kind:
         case NullKind.ROTATED:
-            turn = _rotation(len(unit), draws)
+            turn = rotation(len(unit), draws)
         case NullKind.ROTATED_ABOUT_DIRECTION:
-            turn = _rotation_about(unit, draws)
+            turn = rotation_about(unit, draws)
         case NullKind.RANDOM_ROWS | NullKind.SAME_COSINES:
             drawn = torch.from_numpy(draws.standard_normal(rows.shape, dtype=np.float32))
             drawn = drawn.to(rows.device)
@@ -56,29 +56,6 @@ def _twin(
     return _with(
         sae, (turn @ columns.float()).to(columns.dtype), (rows.float() @ turn.T).to(rows.dtype)
     )
-
-
-def _rotation(d_model: int, draws: np.random.Generator) -> Rotation:
-    """A random orthogonal matrix, uniform over all of them (2,000 rows take seconds)."""
-    q, r = torch.linalg.qr(torch.from_numpy(draws.standard_normal((d_model, d_model))))
-    return (q * r.diagonal().sign()).float()
-
-
-def _rotation_about(unit: Float[Tensor, " d_model"], draws: np.random.Generator) -> Rotation:
-    """A random orthogonal matrix that leaves `unit` where it is."""
-    d_model = len(unit)
-    first = unit.double()
-    # The Householder reflection that takes the first axis to the direction, and back.
-    normal = first.clone()
-    normal[0] -= 1.0
-    length = normal.norm()
-    mirror = torch.eye(d_model, dtype=torch.float64)
-    if length > 1e-9:
-        normal /= length
-        mirror -= 2.0 * torch.outer(normal, normal)
-    turn = torch.eye(d_model, dtype=torch.float64)
-    turn[1:, 1:] = _rotation(d_model - 1, draws).double()
-    return (mirror @ turn @ mirror).float()
 
 
 def _random_rows(

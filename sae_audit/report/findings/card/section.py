@@ -60,8 +60,8 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
             answer="The lowest explained variance on these prompts, BOS left out, is "
             f"{interval(worst.explained_variance_without_bos)} (layer {worst.layer}, of "
             f"{len(run.quality)} audited), {_least_recovered(run.quality)}.",
-            control="With its activations permuted to other decoder rows that SAE explains "
-            f"{interval(worst.explained_variance_shuffled)}. {stated}",
+            control=f"Rotated at random that SAE explains {interval(worst.explained_variance_rotated)}"
+            f"{_rotated_recovers(run.quality)}. {stated}",
             part=Part.SAES,
         )
     ]
@@ -71,8 +71,8 @@ def _least_recovered(quality: list[SaeQuality]) -> str:
     least = least_recovered(quality)
     if least is None:
         return (
-            "and the cross-entropy recovered is not defined: zeros in place of a layer predict the "
-            "model's own answers as well"
+            "and the cross-entropy recovered is not defined: a layer's mean output in its place "
+            "predicts the model's own answers as well"
         )
     layer, value = least
     undefined = sum(one.ce_recovered is None for one in quality)
@@ -166,3 +166,11 @@ def _prompts(run: Run) -> list[str]:
 
 
 SECTION = Section(id="card", title="Audit card", rows=_rows, values=_values, limits=_limits)
+
+
+def _rotated_recovers(quality: list[SaeQuality]) -> str:
+    rotated = [one.ce_recovered_rotated for one in quality if one.ce_recovered_rotated is not None]
+    if not rotated:
+        return ""
+    best = max(rotated, key=lambda one: one.value)
+    return f", and rotated SAEs recover at most {interval(best)} of the cross-entropy"

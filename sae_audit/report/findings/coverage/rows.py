@@ -63,7 +63,8 @@ def share_rows(found: SaeCoverage) -> list[ShareRow]:
         ShareRow(
             label="replacing what the SAEs show along the direction",
             share=reached(unseen),
-            control=random_words("all of a random direction", found.random_direction),
+            control=_rotated(found)
+            + random_words("all of a random direction", found.random_direction),
         ),
         ShareRow(
             label="replacing what their error terms hold along the direction",
@@ -71,6 +72,16 @@ def share_rows(found: SaeCoverage) -> list[ShareRow]:
             control=random_words("a random direction's error terms", found.random_error),
         ),
     ]
+
+
+def _rotated(found: SaeCoverage) -> str:
+    """`what rotated SAEs show: 97% (95% to 98%), ` or nothing."""
+    hidden = found.hidden_from_rotated
+    if hidden is None:
+        return ""
+    low, high = 1.0 - hidden.highest, 1.0 - hidden.lowest
+    mean = percent(1.0 - hidden.mean)
+    return f"what rotated SAEs show: {mean} ({percent(low)} to {percent(high)}), "
 
 
 def reached(hidden: Estimate) -> Estimate:

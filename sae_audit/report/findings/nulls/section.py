@@ -1,0 +1,81 @@
+"""The same search with dictionaries that know nothing of the model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sae_audit.findings import KindOfNull, NullKind
+from sae_audit.pages.wording import interval
+from sae_audit.record.run import Run
+from sae_audit.report.section import Section, SummaryRow, unless_stopped_early
+
+KINDS = {
+    NullKind.ROTATED: "SAEs rotated at random",
+    NullKind.ROTATED_ABOUT_DIRECTION: "SAEs rotated about the refusal direction",
+    NullKind.RANDOM_ROWS: "real encoders, random decoder rows",
+    NullKind.SAME_COSINES: "real encoders, random decoder rows of the same cosines",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindRow:
+    """Null dictionaries of one kind, in words."""
+
+    label: str
+    found: KindOfNull
+    flipped: str
+    sizes: str
+    ratio: str
+    decides: str
+
+
+def _kind_row(found: KindOfNull) -> KindRow:
+    sizes, flipped = found.mean_size_null, found.flipped_null
+    return KindRow(
+        label=KINDS[found.kind],
+        found=found,
+        flipped=f"{min(flipped)} to {max(flipped)}",
+        sizes=f"{min(sizes):.1f} to {max(sizes):.1f}",
+        ratio="nothing flips" if found.ratio is None else interval(found.ratio),
+        decides="yes" if found.kind.about_features else "no",
+    )
+
+
+def _values(run: Run) -> Mapping[str, Any]:
+    found = run.dictionary_null
+    return {"kinds": [_kind_row(one) for one in found.kinds] if found else []}
+
+
+def _rows(run: Run) -> Sequence[SummaryRow]:
+    found = run.dictionary_null
+    if found is None:
+        return []
+    same = next((one for one in found.kinds if one.kind is NullKind.SAME_COSINES), None)
+    rest = ""
+    if same is not None:
+        better = "do worse" if same.beaten else "do as well"
+        rest = (
+            f"Real encoders with random decoder rows of the same cosines {better} "
+            f"({min(same.mean_size_null):.1f} to {max(same.mean_size_null):.1f} features): "
+        )
+        rest += (
+            "what rows write off the direction matters."
+            if same.beaten
+            else "what counts is when features fire and what they write along the direction."
+        )
+    return [
+        SummaryRow(
+            question="Would any other dictionary do?",
+            answer=("No. " if found.stands else "Not ruled out. ") + found.reason,
+            control=rest or "None.",
+        )
+    ]
+
+
+SECTION = Section(
+    id="nulls",
+    title="Null dictionaries",
+    shown=unless_stopped_early,
+    values=_values,
+    rows=_rows,
+)

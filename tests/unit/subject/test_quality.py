@@ -19,6 +19,7 @@ from sae_audit.subject.sae_quality.cross_entropy import (
 )
 from sae_audit.subject.sae_quality.quality import first_of_each_label
 from sae_audit.subject.sae_quality.variance_explained import VarianceExplained
+from sae_audit.subject.saes.rotation import turn_of
 from sae_audit.vocabulary import Positions
 from tests import tiny
 
@@ -27,6 +28,8 @@ PROMPTS = [
     Prompt(id=str(i), text=text, label=Label.HARMLESS if i % 2 else Label.HARMFUL)
     for i, text in enumerate(TEXTS)
 ]
+MEAN = torch.linspace(-1.0, 1.0, tiny.D_MODEL)
+"""Stands for a layer's mean output where the base itself is not tested."""
 FAMILIES = ("gemma2", "gemma3", "llama")
 BOS = 1
 
@@ -109,7 +112,15 @@ def measured(
     subject: Subject, answered: list[Answered], replaced: Callable[..., torch.Tensor] | None = None
 ) -> dict[int, CrossEntropy]:
     replaced = replaced or (lambda ids: subject.template.selected(ids, Positions.ALL_BUT_BOS))
-    return cross_entropies(subject._passes, subject._stack.head, subject.suite, answered, replaced)
+    return cross_entropies(
+        subject._passes,
+        subject._stack.head,
+        subject.suite,
+        answered,
+        replaced,
+        means=dict.fromkeys(subject.suite, MEAN),
+        turns={layer: turn_of(sae, seed=0) for layer, sae in subject.suite.items()},
+    )
 
 
 def per_token(found: CrossEntropy, stream: str) -> float:
@@ -123,10 +134,15 @@ def assert_literal(subject: Subject, answered: list[Answered]) -> None:
         rebuilt = literal(
             subject, answered, layer, lambda x, d=dictionary: d.decode(d.encode(x), x)
         )
-        zero = literal(subject, answered, layer, torch.zeros_like)
+        turn = turn_of(dictionary, seed=0)
+        rotated = literal(
+            subject, answered, layer, lambda x, t=turn, d=dictionary: t.rebuilt(d, x)
+        )
+        at_mean = literal(subject, answered, layer, lambda x: MEAN.expand_as(x))
         assert per_token(found[layer], "clean") == pytest.approx(clean, abs=1e-5)
         assert per_token(found[layer], "rebuilt") == pytest.approx(rebuilt, abs=1e-5)
-        assert per_token(found[layer], "zero") == pytest.approx(zero, abs=1e-5)
+        assert per_token(found[layer], "rotated") == pytest.approx(rotated, abs=1e-5)
+        assert per_token(found[layer], "at_mean") == pytest.approx(at_mean, abs=1e-5)
         assert abs(rebuilt - clean) > 1e-3, "the SAE changes something"
 
 
@@ -137,15 +153,30 @@ def test_an_exact_reconstruction_recovers_everything(family: str):
         assert found.ce_recovered.value == pytest.approx(1.0, abs=1e-4)
         assert found.explained_variance.value == pytest.approx(1.0, abs=1e-6)
         assert found.explained_variance_without_bos.low == pytest.approx(1.0, abs=1e-6)
-        assert found.explained_variance_shuffled.high < 0.5
+        assert found.ce_recovered_rotated is not None
+        assert found.ce_recovered_rotated.value == pytest.approx(1.0, abs=1e-4), (
+            "an SAE that rebuilds everything has learned nothing of the model's axes"
+        )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_reconstruction_of_zeros_recovers_nothing(family: str):
+def test_a_reconstruction_of_zeros_explains_nothing(family: str):
     for found in subject_with(family, zero_sae).sae_quality(PROMPTS, seed=0):
-        assert found.ce_recovered is not None
-        assert found.ce_recovered.value == 0.0
         assert found.explained_variance.high <= 0.0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_mean_output_alone_recovers_nothing(family: str):
+    """The base of the scale: an SAE that gives the layer's mean over these prompts, and nothing else."""
+    subject = subject_with(family, zero_sae)
+    ids = [subject.template.tokens(prompt.text) for prompt in PROMPTS]
+    for layer, sae in subject.suite.items():
+        streams = [subject._runs.of(one).resid[layer][one != BOS] for one in ids]
+        sae.sae.b_dec.data = torch.cat(streams).mean(dim=0)
+    for found in subject.sae_quality(PROMPTS, seed=0):
+        if found.ce_recovered is not None:
+            assert found.ce_recovered.value == pytest.approx(0.0, abs=1e-4)
+        assert found.explained_variance_without_bos.value == pytest.approx(0.0, abs=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -192,9 +223,13 @@ def test_quality_reports_that_computation():
         rebuilt = literal(
             subject, answered, layer, lambda x, d=dictionary: d.decode(d.encode(x), x)
         )
-        zero = literal(subject, answered, layer, torch.zeros_like)
+        ids = [subject.template.tokens(prompt.text) for prompt in PROMPTS]
+        streams = torch.cat([subject._runs.of(one).resid[layer][one != BOS] for one in ids])
+        at_mean = literal(
+            subject, answered, layer, lambda x, m=streams.mean(dim=0): m.expand_as(x)
+        )
         assert found.ce_clean.value == pytest.approx(clean, abs=1e-5)
-        by_hand = (zero - rebuilt) / (zero - clean)
+        by_hand = (at_mean - rebuilt) / (at_mean - clean)
         assert found.ce_recovered is not None
         assert found.ce_recovered.value == pytest.approx(by_hand, abs=1e-4)
 
@@ -206,7 +241,7 @@ def test_bos_is_left_as_it_is():
     assert all(int((one.ids == BOS).sum()) == 1 for one in answered)
 
     def zeroed(replaced: Callable[..., torch.Tensor]) -> float:
-        return per_token(measured(subject, answered, replaced)[0], "zero")
+        return per_token(measured(subject, answered, replaced)[0], "rebuilt")
 
     nowhere = zeroed(lambda ids: torch.zeros_like(ids, dtype=torch.bool))
     but_bos = zeroed(lambda ids: ids != BOS)

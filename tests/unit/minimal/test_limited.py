@@ -1,0 +1,146 @@
+"""Minimal sets within limits of side effects, of set functions whose answer is known."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from jaxtyping import Float
+
+from sae_audit.config import MinimalSettings, SideEffectSettings
+from sae_audit.findings import MinimalSet
+from sae_audit.minimal.asking import answered
+from sae_audit.minimal.limited import Changes, Limits, limited_set
+from sae_audit.minimal.search import minimal_set
+from sae_audit.vocabulary import FeatureId, FeatureSet, Score
+from tests.games import features, game, needs
+
+SETTINGS = MinimalSettings()
+
+
+def limits_of(
+    kl: Mapping[FeatureId, float], tokens: Mapping[FeatureId, float] | None = None
+) -> Limits:
+    """Side effects that add up: each feature's KL, and its share of first tokens changed."""
+
+    def changes(sets: Sequence[FeatureSet]) -> Float[np.ndarray, "set change"]:
+        return np.array(
+            [
+                [sum(kl.get(f, 0.0) for f in one), sum((tokens or {}).get(f, 0.0) for f in one)]
+                for one in sets
+            ]
+        ).reshape(len(sets), 2)
+
+    return Limits(settings=SideEffectSettings(), changes=changes)
+
+
+def searched(score: Score, pool: Sequence[FeatureId], limits: Limits) -> tuple[MinimalSet, ...]:
+    """The set found without limits, and the one within them."""
+    unlimited, _ = answered(minimal_set("p", [pool], SETTINGS), score)
+    limited, _ = answered(limited_set(unlimited, [pool], SETTINGS, limits), score)
+    return unlimited, limited
+
+
+def test_a_feature_that_breaks_the_model_is_found_without_limits_alone():
+    """One feature of the whole stream flips at once; two features of refusal do it without harm."""
+    pool = features(10)
+    dense, first, second = pool[0], pool[3], pool[6]
+
+    def value(ablated: FeatureSet) -> float:
+        return -5.0 if dense in ablated else 3.0 - 2.0 * len(ablated & {first, second})
+
+    unlimited, limited = searched(game(value), pool, limits_of({dense: 0.42}))
+    assert unlimited.features == (dense,)
+    assert limited.features == (first, second)
+    assert limited.certified
+    assert limited.excluded == (dense,)
+    assert limited.n_candidates == len(pool)
+    assert limited.n_sets_scored > unlimited.n_sets_scored
+
+
+def test_a_set_within_the_limits_stays_as_it_is():
+    pool = features(6)
+    unlimited, limited = searched(needs(pool[1], pool[2]), pool, limits_of({pool[1]: 0.09}))
+    assert limited == unlimited
+
+
+def test_if_every_flip_breaks_the_model_there_is_no_set_and_it_says_so():
+    pool = features(6)
+    unlimited, limited = searched(needs(pool[2]), pool, limits_of({pool[2]: 0.2}))
+    assert unlimited.flipped
+    assert not limited.flipped
+    assert not limited.certified
+    assert limited.features == ()
+    assert limited.candidates_score == unlimited.candidates_score
+    assert "only by sets beyond the side-effect limits" in limited.reason
+    assert "without the 1 of 6 candidates" in limited.reason
+    assert "+3.00, need < 0" in limited.reason
+
+
+def test_a_pool_that_is_given_up_whole_says_so():
+    pool = features(1)
+    _, limited = searched(needs(pool[0]), pool, limits_of({pool[0]: 9.0}))
+    assert not limited.flipped
+    assert "without the 1 of 1 candidates" in limited.reason
+
+
+def test_first_tokens_have_a_limit_of_their_own():
+    pool = features(5)
+    _, limited = searched(needs(pool[2]), pool, limits_of({}, {pool[2]: 0.0625}))
+    assert not limited.flipped
+    _, limited = searched(needs(pool[2]), pool, limits_of({}, {pool[2]: 0.03125}))
+    assert limited.flipped
+
+
+def test_features_known_to_be_beyond_the_limits_leave_the_pool_at_once():
+    pool = features(8)
+    unlimited, _ = answered(minimal_set("p", [pool], SETTINGS), needs(pool[1]))
+    kl = {pool[1]: 0.3, pool[4]: 0.3, pool[5]: 0.05}
+    limited, _ = answered(
+        limited_set(
+            unlimited, [pool], SETTINGS, limits_of(kl), beyond=frozenset({pool[1], pool[4]})
+        ),
+        needs(pool[1]),
+    )
+    assert set(limited.excluded) == {pool[1], pool[4]}
+
+
+def test_of_features_that_are_beyond_the_limits_only_together_the_costliest_goes():
+    pool = features(4)
+    limits = limits_of({pool[0]: 0.03, pool[1]: 0.08, pool[2]: 0.02})
+    assert limits.costliest(frozenset(pool)) == (pool[1],)
+
+
+@given(
+    effects=st.lists(st.floats(0.0, 3.0), min_size=1, max_size=8),
+    costs=st.lists(st.floats(0.0, 0.2), min_size=8, max_size=8),
+    clean=st.floats(0.5, 6.0),
+)
+def test_whatever_is_found_flips_is_minimal_and_is_within_the_limits(
+    effects: list[float], costs: list[float], clean: float
+):
+    pool = features(len(effects))
+    weight, kl = dict(zip(pool, effects, strict=True)), dict(zip(pool, costs, strict=False))
+    limits = limits_of(kl)
+    unlimited, limited = searched(
+        game(lambda ablated: clean - sum(weight[f] for f in ablated)), pool, limits
+    )
+    if limited.flipped:
+        assert limited.certified
+        assert limits.hold(frozenset(limited.features))
+        assert not set(limited.features) & set(limited.excluded)
+    elif unlimited.flipped:
+        assert limited.excluded
+        assert limited.reason
+        assert limited.ablated_score >= 0.0
+
+
+def test_no_change_is_asked_of_a_prompt_that_nothing_flips():
+    def never(sets: Sequence[FeatureSet]) -> Float[np.ndarray, "set change"]:
+        raise AssertionError(sets)
+
+    changes: Changes = never
+    limits = Limits(settings=SideEffectSettings(), changes=changes)
+    pool = features(3)
+    unlimited, limited = searched(game(lambda _: 2.0), pool, limits)
+    assert limited == unlimited

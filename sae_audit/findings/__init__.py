@@ -12,7 +12,12 @@ from sae_audit.findings.activation_tokens import (
     TokenCounts,
 )
 from sae_audit.findings.behaviour import Behaviour, PromptScore
-from sae_audit.findings.candidates import Candidate, CandidateSet, WidenedPool
+from sae_audit.findings.candidates import (
+    Candidate,
+    CandidateSet,
+    TriedPerLayer,
+    WidenedPool,
+)
 from sae_audit.findings.cascades import (
     BackupEdge,
     BackupEdges,
@@ -162,6 +167,7 @@ __all__ = [
     "TextCheck",
     "TokenCounts",
     "TokenShare",
+    "TriedPerLayer",
     "TripleInteraction",
     "Wave",
     "WidenedPool",

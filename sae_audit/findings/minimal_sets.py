@@ -37,6 +37,9 @@ class MinimalSet(Finding):
     """Number of ablated sets scored by the search, certificate included."""
     reason: str
     """Why the prompt could not be flipped; else empty."""
+    filtered: tuple[Feature, ...] | None = None
+    """Features that greedy filtering itself keeps (2509.09708), before elimination makes the minimal set
+    of them; they flip too. None for other searches, and if the prompt could not be flipped."""
 
     @computed_field
     @property

@@ -232,7 +232,7 @@ class CoactivationSettings(_Settings):
     added: tuple[_Number, ...] = Field(default=(4, 16, 64, 256), min_length=1)
     """Numbers of features that may be added; the smallest that flips most validation prompts is taken
     (2509.09708: 1,509 and 3,178 features, their choice open)."""
-    n_permutations: int = Field(default=19, ge=1, le=10_000)
+    n_permutations: int = Field(default=49, ge=1, le=10_000)
     """Number of machines trained on permuted labels, the null; the smallest p is 1 / (1 + this)."""
 
 

@@ -58,6 +58,16 @@ from sae_audit.findings.estimates import (
     RandomRange,
 )
 from sae_audit.findings.features import Feature, FeatureKey
+from sae_audit.findings.filtering import (
+    AddedFeature,
+    AddedPoint,
+    CoactivationFit,
+    CoactivationFm,
+    CoactivationPair,
+    ComparedSet,
+    CurvePoint,
+    FilterCurve,
+)
 from sae_audit.findings.flip_scales import FlipScale, ScalePoint
 from sae_audit.findings.interactions import (
     ClassifierFit,
@@ -100,6 +110,8 @@ __all__ = [
     "ActivatedAgainstRandom",
     "ActivatedFeatures",
     "ActivationTokens",
+    "AddedFeature",
+    "AddedPoint",
     "BackupEdge",
     "BackupEdges",
     "BackupFeature",
@@ -111,10 +123,15 @@ __all__ = [
     "CascadeNull",
     "CertifiedSet",
     "ClassifierFit",
+    "CoactivationFit",
+    "CoactivationFm",
+    "CoactivationPair",
     "Collateral",
+    "ComparedSet",
     "Confirmation",
     "Controlled",
     "Controls",
+    "CurvePoint",
     "Depths",
     "Direction",
     "DirectionCheck",
@@ -129,6 +146,7 @@ __all__ = [
     "ExplainedExactly",
     "Feature",
     "FeatureKey",
+    "FilterCurve",
     "FirstWaveEffects",
     "FitOverPrompts",
     "FlipScale",

@@ -43,9 +43,7 @@ def fit_als(
     if chosen.l2 == 0.0:
         chosen = cross_validated(masks, scores, chosen, seed=seed)
     y, mean, deviation = standardised(scores)
-    factors = als_factors(
-        coded(masks, chosen.coding), y, rank=chosen.rank, l2=chosen.l2, seed=seed
-    )
+    factors = als_factors(coded(masks, chosen.coding), y, rank=chosen.rank, l2=chosen.l2, seed=seed)
     fitted = from_factors(*factors, chosen.coding)
     return Fitted(model=fitted.scaled(mean, deviation), chosen=chosen)
 

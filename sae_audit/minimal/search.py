@@ -95,9 +95,7 @@ def certified(order: Sequence[FeatureId], settings: MinimalSettings) -> Asking[C
     """A certified minimal set among features that all together flip, the likeliest first."""
     filtered = None
     if settings.search == "greedy":
-        filtered = yield from filter_greedily(
-            order, tau=settings.tau, patience=settings.patience
-        )
+        filtered = yield from filter_greedily(order, tau=settings.tau, patience=settings.patience)
     left = found = yield from _search(order, settings, filtered)
     while True:
         scores = yield [left, *(left - {feature} for feature in sorted(left))]

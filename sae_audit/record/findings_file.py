@@ -19,10 +19,12 @@ from sae_audit.findings import (
     CandidateSet,
     Cascade,
     CascadeNull,
+    CoactivationFm,
     Confirmation,
     Controls,
     Direction,
     DirectionCheck,
+    FilterCurve,
     FlipScale,
     InteractionGraph,
     InteractionsOverPrompts,
@@ -122,6 +124,10 @@ class Findings(BaseModel):
     search_null: SearchNull | None
     """Comparison of `minimal_sets` and `null_sets`."""
     pooled_set: PooledSet | None
+    filter_curve: FilterCurve | None
+    """Null unless `minimal.search` is greedy."""
+    coactivation_fm: CoactivationFm | None
+    """Null unless `coactivation.enabled`."""
     interactions: InteractionGraph | None
     """Of the pooled set's features, on the mean score of several prompts."""
     interactions_by_prompt: list[InteractionGraph]

@@ -28,11 +28,13 @@ from sae_audit.findings.stages import (
     CANDIDATES,
     CASCADE_NULLS,
     CASCADES,
+    COACTIVATION_FM,
     CONFIRMATION,
     CONTROLS,
     DIRECTION,
     DIRECTION_CHECK,
     EDGES,
+    FILTER_CURVE,
     FLIP_SCALES,
     INTERACTIONS,
     INTERACTIONS_OVER_PROMPTS,
@@ -211,6 +213,10 @@ class Run:
     """The minimal sets compared with the null's; None if no search was made."""
     pooled_set = _found(POOLED_SET)
     """None if no prompt was flipped."""
+    filter_curve = _found(FILTER_CURVE)
+    """None unless minimal sets were searched for by greedy filtering and one was built on."""
+    coactivation_fm = _found(COACTIVATION_FM)
+    """None unless it was asked for and there is a filtered set."""
     interactions = _all(INTERACTIONS)
     """One per flipped prompt, and the pooled one under scope `pooled`."""
 

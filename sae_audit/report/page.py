@@ -16,6 +16,7 @@ from sae_audit.report.findings.cascades import section as cascades
 from sae_audit.report.findings.controls import section as controls
 from sae_audit.report.findings.coverage import section as coverage
 from sae_audit.report.findings.direction import section as direction
+from sae_audit.report.findings.filtering import section as filtering
 from sae_audit.report.findings.interactions import section as interactions
 from sae_audit.report.findings.limits import section as not_shown
 from sae_audit.report.findings.methods import section as methods
@@ -33,6 +34,7 @@ SECTIONS = (
     candidates.SECTION,
     coverage.SECTION,
     minimal.SECTION,
+    filtering.SECTION,
     interactions.SECTION,
     cascades.SECTION,
     controls.SECTION,

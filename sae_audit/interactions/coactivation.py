@@ -181,7 +181,11 @@ def trained(
     fitted: list[MachineSolver] = [solver, other]
     if other == "fm_als" and not installed():
         fitted.remove(other)
-    machines: dict[str, Machine] = {name: _fitted(name, z, y, seed=seed) for name in fitted}
+    # As for ablation masks: the sampler, which needs no L2 strength, chooses the rank of both.
+    rank = min(_RANKS, key=lambda one: _error(_bayes, z, y, rank=one, l2=0.0, seed=seed))
+    machines: dict[str, Machine] = {
+        name: _fitted(name, z, y, rank=rank, seed=seed) for name in fitted
+    }
     machines["linear"] = _linear(z, y)
     rankings = {name: ranked(machine, train.refused) for name, machine in machines.items()}
     ranking, values = rankings[solver]
@@ -212,21 +216,22 @@ def varying(examples: Examples) -> Bool[np.ndarray, " feature"]:
 _OTHER: dict[MachineSolver, MachineSolver] = {"fm_bayes": "fm_als", "fm_als": "fm_bayes"}
 
 
-def _fitted(solver: MachineSolver, z: Activations, y: Labels, *, seed: int) -> Machine:
-    """The machine with the rank, and L2 strength if any, of least squared error over the folds."""
+def _error(fit: "_Fit", z: Activations, y: Labels, *, rank: int, l2: float, seed: int) -> float:
+    """Squared error over three folds, each predicted by a machine trained on the others."""
     fold = np.random.default_rng([seed, len(y)]).permutation(len(y)) % _FOLDS
+    squared = 0.0
+    for i in range(_FOLDS):
+        machine = fit(z[fold != i], y[fold != i], rank=rank, l2=l2, seed=seed)
+        squared += float(((y[fold == i] - machine.predict(z[fold == i])) ** 2).sum())
+    return squared
 
-    def error(fit: _Fit, rank: int, l2: float) -> float:
-        squared = 0.0
-        for i in range(_FOLDS):
-            machine = fit(z[fold != i], y[fold != i], rank=rank, l2=l2, seed=seed)
-            squared += float(((y[fold == i] - machine.predict(z[fold == i])) ** 2).sum())
-        return squared
 
-    # As for ablation masks: the sampler, which needs no L2 strength, chooses the rank of both.
-    rank = min(_RANKS, key=lambda one: error(_FITS["fm_bayes"], one, 0.0))
+def _fitted(solver: MachineSolver, z: Activations, y: Labels, *, rank: int, seed: int) -> Machine:
+    """The machine of this rank, with the L2 strength, if any, of least squared error."""
     fit = _FITS[solver]
-    l2 = min(_L2, key=lambda one: error(fit, rank, one)) if solver == "fm_als" else 0.0
+    l2 = 0.0
+    if solver == "fm_als":
+        l2 = min(_L2, key=lambda one: _error(fit, z, y, rank=rank, l2=one, seed=seed))
     return fit(z, y, rank=rank, l2=l2, seed=seed)
 
 

@@ -67,6 +67,7 @@ from sae_audit.record.reading import Recorded, own_file, read_store
 from sae_audit.record.tables import behaviour as of_behaviour
 from sae_audit.record.tables import cascades as of_cascades
 from sae_audit.record.tables import direction as of_direction
+from sae_audit.record.tables import filtering as of_filtering
 from sae_audit.record.tables import interactions as of_interactions
 from sae_audit.record.tables import minimal_sets as of_minimal_sets
 from sae_audit.record.tensors import read_tensors
@@ -345,6 +346,10 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     ),
     # One row per scored scale.
     "flip_scales": lambda run: of_minimal_sets.scales(run.flip_scales),
+    # One row per size and origin, on validation prompts.
+    "filter_curve": lambda run: of_filtering.filter_curve(run.filter_curve),
+    # One row per origin: what filtering keeps, what a machine adds to it, equally large rivals.
+    "filtered_sets": lambda run: of_filtering.filtered_sets(run.coactivation_fm),
     "interaction_fits": lambda run: of_interactions.interaction_fits(run.interactions),
     "pairs": lambda run: of_interactions.pairs(run.interactions),
     "pairs_over_prompts": lambda run: of_interactions.pairs_over_prompts(

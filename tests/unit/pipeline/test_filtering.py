@@ -1,7 +1,5 @@
 """A whole audit with greedy filtering, candidates chosen by validation, and the machine."""
 
-from pathlib import Path
-
 import pytest
 
 from sae_audit import audit

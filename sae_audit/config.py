@@ -2,7 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from sae_audit.untrusted import name_fault, path_fault, unprintable
 from sae_audit.vocabulary import ErrorTerm, Positions
@@ -129,14 +138,25 @@ class DirectionSettings(_Settings):
     """Share of validation prompts still refused at or below which no further direction is looked for."""
 
 
+_Number = Annotated[int, Field(ge=1, lt=1 << 24)]
+PerLayer = Annotated[
+    Annotated[_Number, Tag("one")]
+    | Annotated[tuple[_Number, ...], Field(min_length=1), Tag("several")],
+    # Told apart first, or the complaint about a list would be that it is no number.
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+]
+"""A number of features of each layer, or several to choose from."""
+
+
 class CandidateSettings(_Settings):
     """Stage 2, first step (2509.09708)."""
 
     method: Literal["cosine", "attribution", "cosine_attribution"] = "cosine"
     """By cosine with the refusal direction (2509.09708); by estimated effect on the refusal score of
     the training prompts; or by effect within a pool chosen by cosine (2505.23556)."""
-    per_layer: int = Field(default=16, ge=1)
-    """Number of top features in every audited layer (2509.09708: 10-200)."""
+    per_layer: PerLayer = 16
+    """Number of top features in every audited layer (2509.09708: 10-200). Several numbers: the smallest
+    of them that flips most validation prompts with all its features ablated is taken."""
     keep: int = Field(default=64, ge=1)
     """Number of features of the pool that `cosine_attribution` keeps, over all layers."""
     widen_rounds: int = Field(default=3, ge=0)
@@ -144,6 +164,11 @@ class CandidateSettings(_Settings):
     round adds the features with the largest estimated effect. 0 disables it."""
     widen_by: int = Field(default=16, ge=1)
     """Number of features added per round, over all layers."""
+
+    @property
+    def most_per_layer(self) -> int:
+        """The largest number of features per layer that may be taken."""
+        return self.per_layer if isinstance(self.per_layer, int) else max(self.per_layer)
 
 
 class MinimalSettings(_Settings):
@@ -206,6 +231,22 @@ class InteractionSettings(_Settings):
     factorization machines (2509.09708), sampled or by least squares; `lasso` on all pair products."""
     n_shuffles: int = Field(default=20, ge=20, le=100_000)
     """Number of refits on shuffled scores behind the null of a pair weight."""
+
+
+class CoactivationSettings(_Settings):
+    """Stage 3 as in 2509.09708: a factorization machine, trained on the activations of prompts, adds
+    features to those that greedy filtering keeps."""
+
+    enabled: bool = False
+    """Whether it is trained; needs `minimal.search: greedy`."""
+    solver: Literal["fm_bayes", "fm_als"] = "fm_bayes"
+    """Solver whose ranking is used, with the other for comparison: sampled (myfm), or by alternating
+    least squares (fastFM; open in 2509.09708)."""
+    added: tuple[_Number, ...] = Field(default=(4, 16, 64, 256), min_length=1)
+    """Numbers of features that may be added; the smallest that flips most validation prompts is taken
+    (2509.09708: 1,509 and 3,178 features, their choice open)."""
+    n_permutations: int = Field(default=49, ge=1, le=10_000)
+    """Number of machines trained on permuted labels, the null; the smallest p is 1 / (1 + this)."""
 
 
 class CascadeSettings(_Settings):
@@ -363,6 +404,7 @@ class AuditConfig(_Settings):
     side_effects: SideEffectSettings = SideEffectSettings()
     ablation_scale: AblationScaleSettings = AblationScaleSettings()
     interactions: InteractionSettings = InteractionSettings()
+    coactivation: CoactivationSettings = CoactivationSettings()
     cascade: CascadeSettings = CascadeSettings()
     controls: ControlSettings = ControlSettings()
     evidence: EvidenceSettings = EvidenceSettings()
@@ -373,6 +415,16 @@ class AuditConfig(_Settings):
             raise ValueError(
                 f"refusal_tokens are not read by readout.kind {self.readout.kind}; leave them out "
                 "(--set refusal_tokens=null)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _adds_to_the_filter(self) -> "AuditConfig":
+        if self.coactivation.enabled and self.minimal.search != "greedy":
+            raise ValueError(
+                "coactivation.enabled adds features to the set that greedy filtering keeps, and "
+                f"minimal.search is {self.minimal.search}; set minimal.search=greedy or "
+                "coactivation.enabled=false"
             )
         return self
 

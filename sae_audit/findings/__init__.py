@@ -13,7 +13,12 @@ from sae_audit.findings.activation_tokens import (
 )
 from sae_audit.findings.behaviour import Behaviour, PromptScore
 from sae_audit.findings.candidate_effects import CandidateEffect, CandidateEffects
-from sae_audit.findings.candidates import Candidate, CandidateSet, WidenedPool
+from sae_audit.findings.candidates import (
+    Candidate,
+    CandidateSet,
+    TriedPerLayer,
+    WidenedPool,
+)
 from sae_audit.findings.cascades import (
     BackupEdge,
     BackupEdges,
@@ -62,6 +67,16 @@ from sae_audit.findings.estimates import (
     RandomRange,
 )
 from sae_audit.findings.features import Feature, FeatureKey
+from sae_audit.findings.filtering import (
+    AddedFeature,
+    AddedPoint,
+    CoactivationFit,
+    CoactivationFm,
+    CoactivationPair,
+    ComparedSet,
+    CurvePoint,
+    FilterCurve,
+)
 from sae_audit.findings.flip_scales import FlipScale, ScalePoint
 from sae_audit.findings.interactions import (
     ClassifierFit,
@@ -111,6 +126,8 @@ __all__ = [
     "ActivatedAgainstRandom",
     "ActivatedFeatures",
     "ActivationTokens",
+    "AddedFeature",
+    "AddedPoint",
     "BackupEdge",
     "BackupEdges",
     "BackupFeature",
@@ -126,10 +143,15 @@ __all__ = [
     "Claim",
     "ClaimAbout",
     "ClassifierFit",
+    "CoactivationFit",
+    "CoactivationFm",
+    "CoactivationPair",
     "Collateral",
+    "ComparedSet",
     "Confirmation",
     "Controlled",
     "Controls",
+    "CurvePoint",
     "Depths",
     "DictionaryNull",
     "Direction",
@@ -145,6 +167,7 @@ __all__ = [
     "ExplainedExactly",
     "Feature",
     "FeatureKey",
+    "FilterCurve",
     "FirstWaveEffects",
     "FitOverPrompts",
     "FlipScale",
@@ -190,6 +213,7 @@ __all__ = [
     "TextCheck",
     "TokenCounts",
     "TokenShare",
+    "TriedPerLayer",
     "TripleInteraction",
     "Wave",
     "WidenedPool",

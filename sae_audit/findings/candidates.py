@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature
 
@@ -19,6 +20,15 @@ class Candidate(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TriedPerLayer(Finding):
+    """One of several numbers of features per layer, tried on validation prompts."""
+
+    per_layer: int
+    flipped: Estimate
+    """Share of refused validation prompts flipped with all features of this choice ablated, by score."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CandidateSet(Finding):
     """The features a search may choose from: the top of each audited layer."""
 
@@ -29,6 +39,9 @@ class CandidateSet(Finding):
     """Number of top features taken in every audited layer (`candidates.per_layer`)."""
     candidates: tuple[Candidate, ...]
     """The control of their cosines is `LayerCoverage.nearest_rows_random`."""
+    tried: tuple[TriedPerLayer, ...] = ()
+    """If `per_layer` was chosen among several: all of them, ascending; the smallest of those that flip
+    most was taken."""
 
     @property
     def nearest(self) -> list[Feature]:

@@ -23,6 +23,7 @@ from sae_audit.findings.controls import Controls, SearchNull
 from sae_audit.findings.coverage import SaeCoverage
 from sae_audit.findings.dictionary_null import DictionaryNull, NullDictionary
 from sae_audit.findings.direction import Direction, DirectionCheck, NoDirection
+from sae_audit.findings.filtering import CoactivationFm, FilterCurve
 from sae_audit.findings.flip_scales import FlipScale
 from sae_audit.findings.interactions import InteractionGraph, InteractionsOverPrompts
 from sae_audit.findings.minimal_sets import MinimalSet, MinimalSetFamily, PooledSet
@@ -131,6 +132,12 @@ SAE_COVERAGE = OfRun("sae_coverage", "What the SAEs do not show", (SaeCoverage,)
 MINIMAL_SET_FAMILIES = OfPrompts("minimal_set_families", "Other minimal sets", (MinimalSetFamily,))
 FLIP_SCALES = OfPrompts("flip_scales", "Smallest scales that flip", (FlipScale,))
 POOLED_SET = OfRun("pooled_set", "One set for many prompts", (PooledSet,), key=POOLED)
+FILTER_CURVE = OfRun(
+    "filter_curve", "Flips by size of the filtered set", (FilterCurve,), key=POOLED
+)
+COACTIVATION_FM = OfRun(
+    "coactivation_fm", "Features added by co-activation", (CoactivationFm,), key=POOLED
+)
 INTERACTIONS = OfPrompts("interactions", "Interactions, prompt by prompt", (InteractionGraph,))
 """Rows name their scope: a prompt, or `POOLED`."""
 INTERACTIONS_OVER_PROMPTS = OfRun(

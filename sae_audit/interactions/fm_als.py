@@ -4,11 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.sparse import csc_matrix
 
 from sae_audit.errors import AuditError
 from sae_audit.interactions import fm_bayes
 from sae_audit.interactions.pair_model import (
+    Factors,
     Masks,
     Scores,
     check_design,
@@ -36,23 +38,40 @@ def fit_als(
         AuditError: fastFM is not installed (it builds on Linux x86-64 only).
     """
     check_design(masks, scores)
-    machine_of = _machine()
+    _ = _machine()  # Missing, it is said before anything is chosen.
     chosen = chosen or fm_bayes.cross_validated(masks, scores, seed=seed)
     if chosen.l2 == 0.0:
         chosen = cross_validated(masks, scores, chosen, seed=seed)
     y, mean, deviation = standardised(scores)
-    machine = machine_of(
+    factors = als_factors(coded(masks, chosen.coding), y, rank=chosen.rank, l2=chosen.l2, seed=seed)
+    fitted = from_factors(*factors, chosen.coding)
+    return Fitted(model=fitted.scaled(mean, deviation), chosen=chosen)
+
+
+def als_factors(
+    design: Float[np.ndarray, "row feature"],
+    y: Float[np.ndarray, " row"],
+    *,
+    rank: int,
+    l2: float,
+    seed: int,
+) -> Factors:
+    """The machine of a standardised `y` by fastFM; `l2` acts on the factors, a tenth on main effects.
+
+    Raises:
+        AuditError: fastFM is not installed.
+    """
+    machine = _machine()(
         n_iter=_ITERATIONS,
         init_stdev=0.1,
-        rank=chosen.rank,
-        l2_reg_w=0.1 * chosen.l2,
-        l2_reg_V=chosen.l2,
+        rank=rank,
+        l2_reg_w=0.1 * l2,
+        l2_reg_V=l2,
         random_state=seed,
     )
     # fastFM takes column-sparse matrices alone; dense input fails with a misleading message.
-    machine.fit(csc_matrix(coded(masks, chosen.coding)), y)
-    fitted = from_factors(machine.w0_, np.array(machine.w_), machine.V_.T, chosen.coding)
-    return Fitted(model=fitted.scaled(mean, deviation), chosen=chosen)
+    machine.fit(csc_matrix(design), y)
+    return float(machine.w0_), np.array(machine.w_), machine.V_.T
 
 
 def cross_validated(

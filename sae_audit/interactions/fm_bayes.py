@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.sparse import csr_matrix
 
 from sae_audit.interactions.pair_model import (
+    Factors,
     Masks,
     PairModel,
     Scores,
@@ -38,20 +40,9 @@ def fit_bayes(
     check_design(masks, scores)
     chosen = chosen or cross_validated(masks, scores, seed=seed)
     y, mean, deviation = standardised(scores)
-    machine = _machine()(rank=chosen.rank, random_seed=seed)
-    # myfm draws a progress bar for every fit, without an option to disable it.
-    with redirect_stderr(io.StringIO()):
-        machine.fit(
-            csr_matrix(coded(masks, chosen.coding)),
-            y,
-            n_iter=_ITERATIONS,
-            n_kept_samples=_KEPT,
-        )
+    samples = bayes_factors(coded(masks, chosen.coding), y, rank=chosen.rank, seed=seed)
     # V is defined only up to a rotation, so average V V^T, the pair weights.
-    models = [
-        from_factors(sample.w0, np.array(sample.w), np.array(sample.V), chosen.coding)
-        for sample in machine.predictor_.samples
-    ]
+    models = [from_factors(*sample, chosen.coding) for sample in samples]
     average = PairModel(
         intercept=float(np.mean([model.intercept for model in models])),
         main=np.mean([model.main for model in models], axis=0),
@@ -62,6 +53,24 @@ def fit_bayes(
         chosen=replace(chosen, l2=0.0),
         samples=deviation * np.stack([model.pairs for model in models]),
     )
+
+
+def bayes_factors(
+    design: Float[np.ndarray, "row feature"],
+    y: Float[np.ndarray, " row"],
+    *,
+    rank: int,
+    seed: int,
+) -> list[Factors]:
+    """Posterior samples of the machine of a standardised `y`, by myfm."""
+    machine = _machine()(rank=rank, random_seed=seed)
+    # myfm draws a progress bar for every fit, without an option to disable it.
+    with redirect_stderr(io.StringIO()):
+        machine.fit(csr_matrix(design), y, n_iter=_ITERATIONS, n_kept_samples=_KEPT)
+    return [
+        (float(sample.w0), np.array(sample.w), np.array(sample.V))
+        for sample in machine.predictor_.samples
+    ]
 
 
 def cross_validated(masks: Masks, scores: Scores, *, seed: int) -> Hyperparameters:

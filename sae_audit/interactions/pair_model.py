@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float
 Masks = Bool[np.ndarray, "mask player"]
 Scores = Float[np.ndarray, " mask"]
 Pairs = Float[np.ndarray, "player player"]
+Factors = tuple[float, Float[np.ndarray, " player"], Float[np.ndarray, "player rank"]]
+"""A factorization machine: intercept, main effects, and a row of factors for each player."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,8 @@
-"""Greedy filtering (2509.09708): filter by relative change, then eliminate.
+"""Greedy filtering (2509.09708): from the unlikeliest feature on, remove each whose removal changes the
+refusal probability by less than the share tau and leaves the prompt flipped.
 
-1. Filter: from the unlikeliest feature on, remove each whose removal changes the refusal probability by
-   less than the share tau and leaves the prompt flipped.
-2. Eliminate: in order of rising effect, remove each feature without which the prompt stays flipped;
-   repeat until a round removes none.
+What is left flips, but features that change the probability without being needed stay in it: on the
+organism ten and more, of which elimination leaves two or three (`search.py`).
 """
 
 from collections.abc import Sequence
@@ -12,14 +11,13 @@ import numpy as np
 
 from sae_audit.margins import answers
 from sae_audit.minimal.asking import Asking
-from sae_audit.minimal.elimination import eliminate, eliminate_until_minimal
+from sae_audit.minimal.elimination import eliminate
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 
 def filter_greedily(order: Sequence[FeatureId], *, tau: float, patience: int) -> Asking[FeatureSet]:
-    """A set that flips, from features that all together flip, the likeliest first."""
-    kept = yield from eliminate(order[::-1], _hardly_changes(tau), patience=patience)
-    return (yield from eliminate_until_minimal(kept, patience=patience))
+    """The filter's own set, which flips, from features that all together flip, the likeliest first."""
+    return eliminate(order[::-1], _hardly_changes(tau), patience=patience)
 
 
 def _hardly_changes(tau: float):

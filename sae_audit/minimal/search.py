@@ -54,6 +54,7 @@ def minimal_set(
         ablated_score=float(best.scores[0]),
         score_without=best.score_without,
         found_by_search=tuple(sorted(best.found)),
+        filtered=None if best.filtered is None else tuple(sorted(best.filtered)),
         n_candidates=len(candidates),
         n_sets_scored=n_asked,
         reason=""
@@ -73,6 +74,8 @@ class Certified:
     features: FeatureSet
     found: FeatureSet
     """The set that the search returned."""
+    filtered: FeatureSet | None = None
+    """The set that greedy filtering left to elimination; None for other searches."""
     scores: Scores
     """Scores of the set, then of the set without each feature in order; nats."""
 
@@ -90,22 +93,28 @@ class Certified:
 
 def certified(order: Sequence[FeatureId], settings: MinimalSettings) -> Asking[Certified]:
     """A certified minimal set among features that all together flip, the likeliest first."""
-    left = found = yield from _search(order, settings)
+    filtered = None
+    if settings.search == "greedy":
+        filtered = yield from filter_greedily(order, tau=settings.tau, patience=settings.patience)
+    left = found = yield from _search(order, settings, filtered)
     while True:
         scores = yield [left, *(left - {feature} for feature in sorted(left))]
         if not answers(scores[1:]).any():
-            return Certified(features=left, found=found, scores=scores)
+            return Certified(features=left, found=found, filtered=filtered, scores=scores)
         left = yield from eliminate_until_minimal(left, patience=settings.patience)
 
 
-def _search(order: Sequence[FeatureId], settings: MinimalSettings) -> Asking[FeatureSet]:
+def _search(
+    order: Sequence[FeatureId], settings: MinimalSettings, filtered: FeatureSet | None
+) -> Asking[FeatureSet]:
     match settings.search:
         case "splitting":
             return split(order, patience=settings.patience)
         case "delta_debugging":
             return delta_debug(order)
         case "greedy":
-            return filter_greedily(order, tau=settings.tau, patience=settings.patience)
+            assert filtered is not None, "greedy filtering without a filter"
+            return eliminate_until_minimal(filtered, patience=settings.patience)
         case "elimination":
             return eliminate_until_minimal(frozenset(order), patience=settings.patience)
 

@@ -17,12 +17,14 @@ from sae_audit.pipeline.stages import (
     cascade_nulls,
     cascades,
     claims,
+    coactivation_fm,
     confirmation,
     controls,
     dictionary_null,
     direction,
     direction_check,
     edges,
+    filter_curve,
     flip_scales,
     interactions,
     interactions_over_prompts,
@@ -100,6 +102,8 @@ def carry_out(state: AuditState) -> None:
     minimal_set_families.run(state)  # How many other sets would do?
     flip_scales.run(state)  # How far must they be ablated?
     pooled_set.run(state)  # Is there one set for many prompts?
+    filter_curve.run(state)  # How many of the filtered features does it take?
+    coactivation_fm.run(state)  # Do features that co-activate with them matter too?
     interactions.run(state)  # Which features stand in for each other?
     interactions_over_prompts.run(state)
     cascades.run(state)  # Which activate when these are gone?

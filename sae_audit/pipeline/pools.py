@@ -1,5 +1,7 @@
 """The features that a search may choose from: candidates of all prompts, and one prompt's wider pool."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -12,18 +14,19 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 
-def candidate_set(state: AuditState) -> CandidateSet:
-    """The candidates among the features of the state's SAEs, by the settings."""
+def candidate_sets(state: AuditState, numbers: Sequence[int]) -> list[CandidateSet]:
+    """For each number of features per layer, the candidates among the state's SAEs, by the settings."""
     settings = state.config.candidates
     of_rows = state.subject.decoder_cosines(np.array([state.direction.vector]))
     cosines = {layer: values[0] for layer, values in of_rows.items()}
-    pool = by_cosine(cosines, per_layer=settings.per_layer)
     if settings.method == "cosine":
-        return pool
+        return [by_cosine(cosines, per_layer=n) for n in numbers]
     drops = mean_drops([state.attribution(prompt) for prompt in state.prompts.train.harmful])
     if settings.method == "attribution":
-        return by_attribution(drops, cosines, per_layer=settings.per_layer)
-    return within_pool(pool, drops, keep=settings.keep)
+        return [by_attribution(drops, cosines, per_layer=n) for n in numbers]
+    return [
+        within_pool(by_cosine(cosines, per_layer=n), drops, keep=settings.keep) for n in numbers
+    ]
 
 
 def widened_pool(

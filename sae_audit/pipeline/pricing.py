@@ -98,7 +98,7 @@ class AuditSize:
         self.above = self.n_layers - min(facts.saes)
         """Number of layers that a sweep from the lowest audited one runs."""
         self.features = sum(sae.width for sae in facts.saes.values())
-        n = config.candidates.per_layer * len(facts.saes)
+        n = config.candidates.most_per_layer * len(facts.saes)
         kept = config.candidates.method == "cosine_attribution"
         self.n_candidates = min(n, config.candidates.keep) if kept else n
 

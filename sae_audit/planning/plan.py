@@ -140,7 +140,7 @@ def _costs(config: AuditConfig, facts: SubjectFacts, device: str) -> UnitCosts:
         n_prompts=config.prompts.validation,
         n_masks=config.interactions.n_masks,
         n_players=min(
-            config.interactions.max_players, config.candidates.per_layer * len(facts.saes)
+            config.interactions.max_players, config.candidates.most_per_layer * len(facts.saes)
         ),
     )
 

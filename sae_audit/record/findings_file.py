@@ -21,11 +21,13 @@ from sae_audit.findings import (
     Cascade,
     CascadeNull,
     Claim,
+    CoactivationFm,
     Confirmation,
     Controls,
     DictionaryNull,
     Direction,
     DirectionCheck,
+    FilterCurve,
     FlipScale,
     InteractionGraph,
     InteractionsOverPrompts,
@@ -139,6 +141,10 @@ class Findings(BaseModel):
     dictionary_null: DictionaryNull | None
     """Comparison of `minimal_sets` and `null_dictionaries`; null if none was searched."""
     pooled_set: PooledSet | None
+    filter_curve: FilterCurve | None
+    """Null unless `minimal.search` is greedy."""
+    coactivation_fm: CoactivationFm | None
+    """Null unless `coactivation.enabled`."""
     interactions: InteractionGraph | None
     """Of the pooled set's features, on the mean score of several prompts."""
     interactions_by_prompt: list[InteractionGraph]

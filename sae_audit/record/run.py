@@ -30,12 +30,14 @@ from sae_audit.findings.stages import (
     CASCADE_NULLS,
     CASCADES,
     CLAIMS,
+    COACTIVATION_FM,
     CONFIRMATION,
     CONTROLS,
     DICTIONARY_NULL,
     DIRECTION,
     DIRECTION_CHECK,
     EDGES,
+    FILTER_CURVE,
     FLIP_SCALES,
     INTERACTIONS,
     INTERACTIONS_OVER_PROMPTS,
@@ -72,6 +74,7 @@ from sae_audit.record.reading import Recorded, own_file, read_store
 from sae_audit.record.tables import behaviour as of_behaviour
 from sae_audit.record.tables import cascades as of_cascades
 from sae_audit.record.tables import direction as of_direction
+from sae_audit.record.tables import filtering as of_filtering
 from sae_audit.record.tables import interactions as of_interactions
 from sae_audit.record.tables import minimal_sets as of_minimal_sets
 from sae_audit.record.tensors import read_tensors
@@ -228,6 +231,10 @@ class Run:
     """The minimal sets compared with theirs; None if none was searched."""
     pooled_set = _found(POOLED_SET)
     """None if no prompt was flipped."""
+    filter_curve = _found(FILTER_CURVE)
+    """None unless minimal sets were searched for by greedy filtering and one was built on."""
+    coactivation_fm = _found(COACTIVATION_FM)
+    """None unless it was asked for and there is a filtered set."""
     interactions = _all(INTERACTIONS)
     """One per flipped prompt, and the pooled one under scope `pooled`."""
 
@@ -358,6 +365,10 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     ),
     # One row per scored scale.
     "flip_scales": lambda run: of_minimal_sets.scales(run.flip_scales),
+    # One row per size and origin, on validation prompts.
+    "filter_curve": lambda run: of_filtering.filter_curve(run.filter_curve),
+    # One row per origin: what filtering keeps, what a machine adds to it, equally large rivals.
+    "filtered_sets": lambda run: of_filtering.filtered_sets(run.coactivation_fm),
     "interaction_fits": lambda run: of_interactions.interaction_fits(run.interactions),
     "pairs": lambda run: of_interactions.pairs(run.interactions),
     "pairs_over_prompts": lambda run: of_interactions.pairs_over_prompts(

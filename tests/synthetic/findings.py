@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from random import Random
+from typing import Any
 
 from sae_audit.direction.selectors.bypass import BYPASS, INDUCE, KL
 from sae_audit.findings import (
@@ -23,10 +24,15 @@ from sae_audit.findings import (
     CascadeNull,
     CertifiedSet,
     ClassifierFit,
+    CoactivationFit,
+    CoactivationFm,
+    ComparedSet,
+    CurvePoint,
     DirectionSelection,
     EdgeKind,
     Estimate,
     ExplainedExactly,
+    FilterCurve,
     FirstWaveEffects,
     FlipScale,
     HeldOutR2,
@@ -116,6 +122,7 @@ def minimal(prompt_id: str, *features: FeatureId) -> MinimalSet:
         ablated_score=-0.5 - part / 2 if features else left,
         score_without={one: 0.75 + part + i / 8 for i, one in enumerate(sorted(features))},
         found_by_search=tuple(sorted(features)),
+        filtered=tuple(sorted({*features, C})) if features else None,
         n_candidates=N_CANDIDATES,
         reason=""
         if features
@@ -141,6 +148,48 @@ def family(found: MinimalSet, *, n_others: int = 1, complete: bool = True) -> Mi
         complete=complete,
         contradicted=False,
     )
+
+
+def filter_curve(flipped: Sequence[MinimalSet]) -> FilterCurve:
+    """Of the first prompt's filtered set, in two sizes, without a probe at the second."""
+    numbers = numbers_of("filter curve")
+    return FilterCurve.example(
+        numbers,
+        built_on=(flipped[0].prompt_id,),
+        ranking=flipped[0].filtered,
+        points=(
+            CurvePoint.example(numbers),
+            CurvePoint.example(numbers, linear_probe=None),
+        ),
+    )
+
+
+SETS = (
+    *("filtered", "filtered_fm", "added_alone", "filtered_linear", "filtered_permuted"),
+    *("filtered_random", "linear_probe", "top_cosine", "random_matched"),
+)
+"""Names of compared sets."""
+
+
+def coactivation_fm(flipped: Sequence[MinimalSet], **given: Any) -> CoactivationFm:
+    """Two added features, every set, p at its smallest."""
+    numbers = numbers_of("co-activation")
+    made = {
+        "solver": "fm_bayes",
+        "filtered": flipped[0].filtered,
+        "fits": (
+            CoactivationFit.example(numbers, solver="fm_bayes"),
+            CoactivationFit.example(numbers, solver="fm_als"),
+            CoactivationFit.example(numbers, solver="linear", rank=0, gain=None),
+        ),
+        "built_on": (flipped[0].prompt_id,),
+        "held_out": tuple(one.prompt_id for one in flipped[1:]),
+        "sets": tuple(ComparedSet.example(numbers, name=name) for name in SETS),
+        "p_value": 0.02,
+        "n_permutations": 49,
+        "reason": "",
+    }
+    return CoactivationFm.example(numbers, **(made | given))
 
 
 def scale(found: MinimalSet, at: float | None = None) -> FlipScale:

@@ -256,6 +256,8 @@ def _of_sets(
         "null_search": null,
         "search_null": [against_null(minimal_sets, null, margin=margin)] if minimal_sets else [],
         "pooled_set": [pooled_set(flipped, numbers)] if flipped else [],
+        "filter_curve": [findings.filter_curve(flipped)] if flipped else [],
+        "coactivation_fm": [findings.coactivation_fm(flipped)] if flipped else [],
         "controls": [
             Controls.example(
                 numbers,

@@ -63,6 +63,10 @@ def test_a_written_config_reads_back_the_same(tmp_path: Path):
         (None, NEEDED, ["candidates.per_layers=3"], r"Unknown setting 'candidates\.per_layers'"),
         (None, NEEDED, ["candidates.per_layer=0"], r"'candidates\.per_layer' is 0"),
         (None, NEEDED, ["candidates.per_layer"], "has no '='"),
+        (None, NEEDED, ["candidates.per_layer=[8, 0]"], r"'candidates\.per_layer' is 0"),
+        (None, NEEDED, ["candidates.per_layer=[]"], r"'candidates\.per_layer' is a list"),
+        (None, NEEDED, ["candidates.per_layer=many"], r"'candidates\.per_layer' is 'many'"),
+        (None, NEEDED, ["coactivation.enabled=true"], "minimal.search is splitting"),
         (None, NEEDED, ["seed.x=1", "seed=2", "seed.y=1"], "single value"),
         (None, NEEDED, ["layers=[1"], "no YAML"),
         (None, NEEDED, ["layers=[]"], "'layers' is a list: .*at least 1 item"),
@@ -102,6 +106,17 @@ def test_a_written_config_reads_back_the_same(tmp_path: Path):
 def test_faults_name_the_setting(target, options, settings: list[str], complaint: str):
     with pytest.raises(AuditError, match=complaint):
         build_config(target, options, settings)
+
+
+@pytest.mark.parametrize("name", ["paper-gemma-2-2b-it", "paper-llama-3.1-8b-it"])
+def test_the_papers_presets_leave_out_what_the_paper_has_not(name: str):
+    config = build_config(name, {}, [])
+    assert config.candidates.widen_rounds == 0
+    assert config.candidates.per_layer == (10, 20, 50, 100, 200)
+    assert config.candidates.most_per_layer == 200
+    assert config.minimal.search == "greedy"
+    assert config.coactivation.enabled
+    assert not build_config("organism", {}, []).coactivation.enabled
 
 
 def test_a_file_that_holds_no_settings(tmp_path: Path):

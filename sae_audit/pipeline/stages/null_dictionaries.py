@@ -9,7 +9,7 @@ from sae_audit.findings.stages import NULL_DICTIONARIES, WIDENING
 from sae_audit.minimal.asking import answered, answered_together
 from sae_audit.minimal.limited import limited_set
 from sae_audit.minimal.search import minimal_set
-from sae_audit.pipeline.pools import candidate_set, widened_pool
+from sae_audit.pipeline.pools import candidate_sets, widened_pool
 from sae_audit.pipeline.pricing import DISTINCT, AuditSize, Work
 from sae_audit.pipeline.side_effects import HarmlessChanges
 from sae_audit.pipeline.state import AuditState
@@ -61,7 +61,7 @@ def _searched(state: AuditState, kind: NullKind, number: int) -> NullDictionary:
         null_suite(state.subject.suite, kind, np.array(state.direction.vector), seed=seed)
     )
     prompts = _prompts(state)
-    candidates = candidate_set(null).ranked
+    candidates = candidate_sets(null, [state.candidates.per_layer])[0].ranked
     if not candidates:
         nothing = tuple(_null_set(p.id, (), 0, 0.0) for p in prompts)
         return NullDictionary(kind=kind, number=number, sets=nothing)

@@ -45,7 +45,7 @@ def run(state: AuditState) -> None:
                 harmful,
                 harmless,
                 subject.decoder_cosines(directions),
-                per_layer=state.config.candidates.per_layer,
+                per_layer=state.candidates.per_layer,
                 seed=seed,
             ),
             seed=seed,

@@ -139,6 +139,44 @@ def test_any_score_at_all_ends_in_a_certificate(search: Any, seed: int):
     assert found.certified == found.flipped
 
 
+def test_what_greedy_filtering_keeps_is_recorded_apart_from_what_elimination_leaves():
+    """Four features change the refusal probability by a third each; one of them flips alone."""
+    needed, *bystanders, idle, other = pool = features(6)
+
+    def value(ablated: FeatureSet) -> float:
+        return 3.0 - 4.0 * (needed in ablated) - 0.5 * len(ablated.intersection(bystanders))
+
+    found = found_in(game(value), pool, MinimalSettings(search="greedy"))
+    assert found.filtered == (needed, *bystanders)
+    assert found.features == (needed,)
+    # If nothing changes the probability by its own size, the filter keeps only what the flip needs.
+    strict = found_in(game(value), pool, MinimalSettings(search="greedy", tau=1e9))
+    assert strict.filtered == strict.features == (needed,)
+    assert not {idle, other} & set(found.filtered or ())
+
+
+def test_other_searches_and_prompts_that_stay_refused_have_no_filtered_set(
+    settings: MinimalSettings,
+):
+    pool = features(5)
+    assert found_in(game(lambda _: 1.0), pool, settings).filtered is None
+    found = found_in(needs(pool[2]), pool, settings)
+    assert (found.filtered is not None) == (settings.search == "greedy")
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_filtered_set_flips_and_holds_the_minimal_one(seed: int):
+    random = np.random.default_rng(seed)
+    table: dict[FeatureSet, float] = {}
+    pool = features(8)
+    score = game(lambda ablated: table.setdefault(ablated, float(random.normal())))
+    found = found_in(score, pool, MinimalSettings(search="greedy"))
+    if found.flipped:
+        assert found.filtered is not None
+        assert table[frozenset(found.filtered)] < 0.0
+        assert set(found.features) <= set(found.filtered)
+
+
 @pytest.mark.parametrize(("n", "m"), [(256, 2), (256, 5), (1000, 3)])
 def test_splitting_asks_m_log_n_questions(n: int, m: int):
     """The needed features anywhere in the order: 16 heads a round make log n two or three rounds."""

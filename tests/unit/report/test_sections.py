@@ -22,6 +22,7 @@ from tests.synthetic.findings import (
     B,
     C,
     cascade,
+    coactivation_fm,
     computed_graph,
     estimate,
     family,
@@ -63,6 +64,7 @@ def rest(found: Estimate) -> Estimate:
     [
         *("quality", "direction_check", "successive_directions", "sae_coverage", "controls"),
         *("pooled_set", "pooled_graph", "sufficiency", "pooled_cascade"),
+        *("filter_curve", "coactivation_fm"),
     ],
 )
 def test_every_estimate_stands_on_the_page_with_its_interval(run: Run, text: str, finding: str):
@@ -416,6 +418,50 @@ def test_a_share_that_rounds_to_nothing_has_no_sign():
     assert [percent(value) for value in (-0.001, 0.001, -0.01, 0.125)] == ["0%", "0%", "-1%", "12%"]
 
 
+class TestFactorizationMachine:
+    """What is said of the features that it adds: by rank, or why there are none."""
+
+    @staticmethod
+    def of(folder: Path, **given: Any) -> Run:
+        sets = [minimal("p0", A, B), minimal("p1", A, B)]
+        found = {"coactivation_fm": [coactivation_fm(sets, **given)]}
+        return synthetic_run(folder / "run", minimal_sets=sets, found=found)
+
+    QUESTION = "What does a factorization machine on co-activations add to the filtered set?"
+    NO_MORE = "flips no more than what they add"
+
+    def test_more_than_permuted_labels_add(self, tmp_path: Path):
+        run = self.of(tmp_path)
+        text, (answer, control) = seen(render(run)), answer_to(run, self.QUESTION)
+        assert "What it adds flips more than what they add" in text
+        assert self.NO_MORE not in text
+        assert answer.startswith("2 features. ")
+        assert "p = 0.02 (the smallest possible: 0.02)" in answer
+        assert "linear probe, equally large" in control
+
+    def test_no_more_than_they_add_is_a_limit_of_the_report(self, tmp_path: Path):
+        text = seen(render(self.of(tmp_path, p_value=0.04)))
+        assert self.NO_MORE in text
+        assert "that features co-activate says nothing here of what holds refusal up" in text
+
+    def test_no_feature_is_added(self, tmp_path: Path):
+        kept = [one for one in coactivation_fm([minimal("p0", A)]).sets if one.name == "filtered"]
+        run = self.of(
+            tmp_path,
+            added=(),
+            points=(),
+            fits=(),
+            pairs=(),
+            sets=tuple(kept),
+            p_value=1.0,
+            n_permutations=0,
+            reason="no such luck",
+        )
+        assert "No feature is added: no such luck." in seen(render(run))
+        answer, _ = answer_to(run, self.QUESTION)
+        assert answer.startswith("Nothing: no such luck.")
+
+
 class TestWithoutAMechanism:
     @pytest.fixture(scope="class", params=AbsenceKind, ids=str)
     def absent(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
@@ -441,6 +487,9 @@ class TestWithoutAMechanism:
             "cascades",
             "controls",
         ]
+        # The builder's minimal sets are filtered ones wherever some prompt is flipped.
+        if absent.filter_curve is not None:
+            not_looked_for.append("filtering")
         always = ["summary", "limits", "card", "behaviour", "repeat", "methods"]
         direction = [] if kind.early and kind is not AbsenceKind.NO_DIRECTION else ["direction"]
         expected = {*always, *direction, *([] if kind.early else not_looked_for)}

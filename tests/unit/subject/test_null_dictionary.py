@@ -112,7 +112,10 @@ def test_a_turned_stream_is_rebuilt_as_by_a_turned_dictionary(architecture: str)
     suite[0].sae.b_dec.data.zero_()
     x = torch.randn(2, 3, tiny.D_MODEL)
     torch.testing.assert_close(
-        Turn(matrix).rebuilt(suite[0], x), rotated.decode(rotated.encode(x), x), atol=1e-4, rtol=1e-4
+        Turn(matrix).rebuilt(suite[0], x),
+        rotated.decode(rotated.encode(x), x),
+        atol=1e-4,
+        rtol=1e-4,
     )
 
 

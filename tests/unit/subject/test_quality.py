@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sae_audit.findings import Estimate
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
 from sae_audit.subject.model.hooks import edited
@@ -135,9 +136,7 @@ def assert_literal(subject: Subject, answered: list[Answered]) -> None:
             subject, answered, layer, lambda x, d=dictionary: d.decode(d.encode(x), x)
         )
         turn = turn_of(dictionary, seed=0)
-        rotated = literal(
-            subject, answered, layer, lambda x, t=turn, d=dictionary: t.rebuilt(d, x)
-        )
+        rotated = literal(subject, answered, layer, lambda x, t=turn, d=dictionary: t.rebuilt(d, x))
         at_mean = literal(subject, answered, layer, lambda x: MEAN.expand_as(x))
         assert per_token(found[layer], "clean") == pytest.approx(clean, abs=1e-5)
         assert per_token(found[layer], "rebuilt") == pytest.approx(rebuilt, abs=1e-5)
@@ -225,9 +224,8 @@ def test_quality_reports_that_computation():
         )
         ids = [subject.template.tokens(prompt.text) for prompt in PROMPTS]
         streams = torch.cat([subject._runs.of(one).resid[layer][one != BOS] for one in ids])
-        at_mean = literal(
-            subject, answered, layer, lambda x, m=streams.mean(dim=0): m.expand_as(x)
-        )
+        mean = streams.mean(dim=0)
+        at_mean = literal(subject, answered, layer, lambda x, m=mean: m.expand_as(x))
         assert found.ce_clean.value == pytest.approx(clean, abs=1e-5)
         by_hand = (at_mean - rebuilt) / (at_mean - clean)
         assert found.ce_recovered is not None
@@ -271,19 +269,28 @@ def test_variance_without_bos_is_that_of_the_other_tokens():
         )
 
 
-def test_no_ratio_where_zeros_predict_no_worse():
+def test_no_ratio_where_the_mean_predicts_no_worse():
     ones = np.ones(8)
     found = CrossEntropy(
-        tokens=np.full(8, 3), clean=2.0 * ones, rebuilt=2.5 * ones, zero=4.0 * ones
+        tokens=np.full(8, 3),
+        clean=2.0 * ones,
+        rebuilt=2.5 * ones,
+        rotated=5.0 * ones,
+        at_mean=4.0 * ones,
     )
-    recovered = found.recovered(seed=0)
-    assert recovered is not None
-    assert recovered.value == pytest.approx(0.75)
-    assert replace(found, zero=found.clean).recovered(seed=0) is None
-    assert replace(found, zero=found.clean - 1.0).recovered(seed=0) is None
+
+    def recovered(found: CrossEntropy) -> Estimate | None:
+        return found.recovered(found.rebuilt, seed=0)
+
+    own, rotated = recovered(found), found.recovered(found.rotated, seed=0)
+    assert own is not None
+    assert rotated is not None
+    assert (own.value, rotated.value) == (pytest.approx(0.75), pytest.approx(-0.5))
+    assert recovered(replace(found, at_mean=found.clean)) is None
+    assert recovered(replace(found, at_mean=found.clean - 1.0)) is None
     now_more_now_less = found.clean + np.array([2.0, -1.0] * 4)
     assert now_more_now_less.mean() > found.clean.mean()
-    assert replace(found, zero=now_more_now_less).recovered(seed=0) is None
+    assert recovered(replace(found, at_mean=now_more_now_less)) is None
 
 
 class TestExplained:
@@ -329,10 +336,21 @@ class TestExplained:
         assert found.variance(seed=0).low == pytest.approx(alone.low)
 
 
-def test_dealt_decoder_rows_explain_nothing_that_the_rows_explain():
-    """The exact SAE has every direction twice, by sign: permuted rows rebuild other directions."""
-    for found in subject_with("llama", exact_sae).sae_quality(PROMPTS, seed=0):
-        assert found.explained_variance_shuffled.value < 0.0
+def test_a_rotated_dictionary_explains_less_than_the_real_one():
+    """One feature along each of the stream's axes of most variance; turned, along none."""
+    subject = subject_with("llama", zero_sae)
+    ids = [subject.template.tokens(prompt.text) for prompt in PROMPTS]
+    for layer, sae in subject.suite.items():
+        streams = torch.cat([subject._runs.of(one).resid[layer][one != BOS] for one in ids])
+        axes = torch.linalg.svd(streams - streams.mean(dim=0)).Vh[:3]
+        sae.sae.b_dec.data = streams.mean(dim=0)
+        sae.sae.W_dec.data[:6] = torch.cat([axes, -axes])
+        sae.sae.W_enc.data.zero_()
+        sae.sae.W_enc.data[:, :6] = torch.cat([axes, -axes]).T
+        sae.sae.b_enc.data[6:] = -1.0
+    for found in subject.sae_quality(PROMPTS, seed=0):
+        real, rotated = found.explained_variance_without_bos, found.explained_variance_rotated
+        assert real.value > rotated.value + 0.2, (real, rotated)
 
 
 def test_bfloat16_gives_about_the_same():
@@ -344,13 +362,13 @@ def test_bfloat16_gives_about_the_same():
 
 def test_every_pass_is_counted():
     """Over the prompt: one pass that shows, one that answers. Over prompt and answer: one that notes
-    how layers are called, one upwards, and two a layer that has others above it."""
+    how layers are called, one upwards, and three a layer that has others above it."""
     subject = subject_with("gemma2", random_sae)
     subject.sae_quality(PROMPTS[:1], seed=0)
     once = subject.cost.copy()
     subject.sae_quality(PROMPTS[:1], seed=0)
     cost = subject.cost.since(once)
-    whole, n_answer = 2 + 2 * (tiny.N_LAYERS - 1), 16
+    whole, n_answer = 2 + 3 * (tiny.N_LAYERS - 1), 16
     n_prompt = len(subject.template.tokens(PROMPTS[0].text))
     assert cost.forward_passes == 2 + whole
     # The last token of an answer is not read again to make it.

@@ -26,7 +26,7 @@ from sae_audit.statistics import mean, share, sign_flip_p_value
 
 _SHIFTS = 20
 _FEWEST = 2
-_FLIPS, _DRAWS = 2000, 20
+_FLIPS, _DRAWS = 2000, 10
 """Sign flips, and draws of the prompts that lose a feature, behind the power of its test."""
 
 
@@ -199,39 +199,37 @@ def _shifts(
         )
         for i in kept
     )
-    return shifts, _p_by_losses(rows, held_a, scores, seed), float(np.quantile(null, 1 - LEVEL))
+    return shifts, _p_by_losses(rows, scores, seed), float(np.quantile(null, 1 - LEVEL))
 
 
-def _p_by_losses(
-    rows: MatchedRows,
-    held_a: Float[np.ndarray, "prompt feature"],
-    scores: _OfBoth,
-    seed: int,
-) -> tuple[float, ...]:
+def _p_by_losses(rows: MatchedRows, scores: _OfBoth, seed: int) -> tuple[float, ...]:
     """P-value that one more feature would have, held by every prompt of the parent and lost on k
     prompts drawn at random, beside the features that there are; the mean over draws, by k from 1."""
-    n = len(held_a)
+    n = len(scores[0])
     if rows.adjusted is None or len(rows.matched) < _FEWEST:
         return ()
-    draws = np.random.default_rng(seed)
-    others = [
-        (flips, np.abs(flips @ own).max(axis=1, initial=0.0))
-        for own in (rows.matched, rows.adjusted)
-        for flips in (sign_flips(len(own), seed)[:_FLIPS],)
-    ]
-    found: list[float] = []
-    for k in range(1, n + 1):
-        lost = np.array([draws.permutation(n) < k for _ in range(_DRAWS)], dtype=float).T
-        planted = matched_rows(np.ones_like(lost), 1.0 - lost, *scores)
-        assert planted.adjusted is not None, "the scores are the same"
-        both = [
-            np.maximum(np.abs(flips @ own), largest[:, None]) >= np.abs(own.sum(axis=0)) - 1e-9
-            for (flips, largest), own in zip(
-                others, (planted.matched, planted.adjusted), strict=True
-            )
-        ]
-        found.append(float(np.maximum(*(one.mean(axis=0) for one in both)).mean()))
-    return tuple(found)
+    # Prompts in random orders, of which the first k lose it: a column for each k of each order.
+    ranks = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (_DRAWS, 1)), axis=1)
+    lost = (ranks[:, :, None] < np.arange(1, n + 1)).transpose(1, 0, 2).reshape(n, -1)
+    planted = matched_rows(np.ones(lost.shape), 1.0 - lost, *scores)
+    assert planted.adjusted is not None, "the scores are the same"
+    p_values = np.maximum(
+        _beside(rows.matched, planted.matched, seed), _beside(rows.adjusted, planted.adjusted, seed)
+    )
+    return tuple(p_values.reshape(_DRAWS, n).mean(axis=0).tolist())
+
+
+def _beside(
+    rows: Float[np.ndarray, "case column"], planted: Float[np.ndarray, "case planted"], seed: int
+) -> Float[np.ndarray, " planted"]:
+    """P-value of each planted column, were it one more column of the rows."""
+    flips = sign_flips(len(rows), seed, n_random=_FLIPS)
+    largest = np.abs(flips @ rows).max(axis=1)[:, None]
+    p_values: list[Float[np.ndarray, " some"]] = []
+    for some in np.array_split(planted, _DRAWS, axis=1):
+        own = np.abs(some.sum(axis=0)) - 1e-9
+        p_values.append(((largest >= own) | (np.abs(flips @ some) >= own)).mean(axis=0))
+    return np.concatenate(p_values)
 
 
 def cascades(a: Run, b: Run, seed: int) -> CascadeChange | None:

@@ -103,11 +103,11 @@ def switches_p_value(n_down: int, n_up: int) -> float:
     return float(stats.binomtest(n_down, n, 0.5).pvalue) if n else 1.0
 
 
-def sign_flips(n: int, seed: int) -> Float[np.ndarray, "flip case"]:
-    """Signs for `n` pairs, the data's own first: all ways up to twelve pairs, else 10,000 at random."""
+def sign_flips(n: int, seed: int, *, n_random: int = _FLIPS) -> Float[np.ndarray, "flip case"]:
+    """Signs for `n` pairs, the data's own first: all ways up to twelve pairs, else some at random."""
     if n <= _EXACT:
         return 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (_FLIPS, n))
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (n_random, n))
     signs[0] = 1.0
     return signs
 

@@ -24,6 +24,7 @@ from sae_audit.cli.options import (
 from sae_audit.cli.screen import escaped
 
 if TYPE_CHECKING:
+    from sae_audit.planning.evidence import Evidence
     from sae_audit.planning.memory import Memory
     from sae_audit.planning.plan import Plan
 
@@ -45,9 +46,10 @@ def plan(
     """Say what an audit would cost, before anything large is downloaded.
 
     Forward passes and time of every stage, from a calibration of some seconds on this machine;
-    memory for model, SAEs and what is kept; disk. If the audit would not fit, the settings that make
-    it fit. Nothing is fetched but configs; offline, what the cache holds is used, and what could not
-    be checked is said.
+    memory for model, SAEs and what is kept; disk. What so many prompts can show: the smallest p of the
+    null, and the smallest loss that a comparison with another audit would find. If the audit would not
+    fit, the settings that make it fit. Nothing is fetched but configs; offline, what the cache holds is
+    used, and what could not be checked is said.
 
     Examples:
 
@@ -112,6 +114,7 @@ def _as_data(made: "Plan") -> dict[str, object]:
         "free_disk": made.free_disk,
         "remedies": list(made.remedies),
         "notes": list(made.notes),
+        "evidence": asdict(made.evidence),
     }
 
 
@@ -133,6 +136,9 @@ def _show(made: "Plan") -> None:
     stages.add_row("all", f"{made.forward_passes:,}", duration(made.seconds), "")
     screen.out.print(stages)
     screen.out.print(_memory_table(made.memory))
+    screen.out.print(_evidence_table(made.evidence))
+    for line in _on_categories(made.evidence):
+        screen.line(line)
     for download in made.downloads:
         screen.line(download.described())
     to_come = gigabytes(made.missing_bytes) if made.downloads_known else "an unknown size"
@@ -168,6 +174,50 @@ def _memory_table(memory: "Memory") -> "object":
         "on the host", gigabytes(memory.needed_host), f"{gigabytes(memory.free_host)} free"
     )
     return table
+
+
+def _evidence_table(evidence: "Evidence") -> "object":
+    from rich.table import Table
+
+    table = Table(title="What it can show, by audit prompts of each label")
+    table.add_column("Prompts", justify="right")
+    table.add_column("Smallest p of the search's null", justify="right")
+    table.add_column("Loss of refusal a comparison finds (80%)", justify="right")
+    table.add_column("... if half are refused", justify="right")
+    table.add_column("Change of the mean score, in SD", justify="right")
+    for row in evidence.sizes:
+        table.add_row(
+            f"{row.n} (planned)" if row.is_planned else str(row.n),
+            f"{row.smallest_p_of_null:.1g}",
+            *(_points(loss) for loss in (row.smallest_loss, row.smallest_loss_half)),
+            "none" if row.smallest_shift is None else f"{row.smallest_shift:.2f}",
+        )
+    return table
+
+
+def _points(loss: float | None) -> str:
+    return "none" if loss is None else f"{100 * loss:.0f} points"
+
+
+def _on_categories(evidence: "Evidence") -> list[str]:
+    (planned,) = [row for row in evidence.sizes if row.is_planned]
+    lines = [
+        f"A comparison of such audits corrects for {evidence.n_tests} tests (other sizes: for 8)."
+    ]
+    if not evidence.categories:
+        needed = (
+            f"A category needs {planned.smallest_category} audit prompts for a test of its own."
+        )
+        return [*lines, needed]
+    n, total = len(evidence.categories) - len(evidence.untested), len(evidence.categories)
+    told = f"Of {total} categories {n} have prompts enough for a test of their own"
+    if evidence.untested:
+        largest = evidence.untested[0]
+        told += (
+            f"; the largest of the others, {largest.category} ({largest.label}), has {largest.n}. A "
+            f"category tested alone needs {planned.smallest_category}"
+        )
+    return [*lines, f"{told}."]
 
 
 def _verdict(made: "Plan") -> str:

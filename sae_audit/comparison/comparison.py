@@ -4,7 +4,9 @@ from pathlib import Path
 
 from sae_audit.comparison import paired
 from sae_audit.comparison.checks import caveats, check_comparable
+from sae_audit.comparison.claims import tests_of
 from sae_audit.comparison.direction import direction_change
+from sae_audit.comparison.testing import corrected
 from sae_audit.comparison.types import Checkpoint, Comparison
 from sae_audit.comparison.verdicts import verdicts
 from sae_audit.record.run import Run, load_run
@@ -34,11 +36,13 @@ def _compared(run_a: Run, run_b: Run, seed: int) -> Comparison:
     quality = paired.quality(run_a, run_b)
     lost, gained = paired.switched(run_a, run_b)
     in_b = {score.prompt_id: score.score for score in run_b.scores}
+    tests = corrected(list(tests_of(behaviour, needed, features, cascades)))
     both = (_checkpoint(run_a), _checkpoint(run_b))
     return Comparison(
         a=both[0],
         b=both[1],
-        verdicts=verdicts(both, behaviour, direction, needed, features, cascades, quality),
+        verdicts=verdicts(both, behaviour, direction, needed, features, cascades, quality, tests),
+        tests=tuple(tests.values()),
         behaviour=behaviour,
         lost_refusal=lost,
         gained_refusal=gained,

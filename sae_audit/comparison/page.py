@@ -6,7 +6,15 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from sae_audit.comparison.rows import checkpoint_rows, p_value, stabilities
+from sae_audit.comparison.rows import (
+    behaviour_rows,
+    checkpoint_rows,
+    number,
+    of_categories,
+    stabilities,
+    test_rows,
+)
+from sae_audit.comparison.testing import fewest_pairs
 from sae_audit.comparison.types import Comparison, DirectionChange
 from sae_audit.errors import AuditError
 from sae_audit.findings import Estimate
@@ -76,7 +84,11 @@ def render(comparison: Comparison) -> str:
         sections=_SECTIONS,
         rows=list(checkpoint_rows(comparison)),
         stabilities=stabilities(comparison.direction),
-        p_value=p_value,
+        behaviour=behaviour_rows(comparison),
+        tests=list(test_rows(comparison)),
+        too_few=[test for test in comparison.tests if test.corrected_p is None],
+        fewest=fewest_pairs(comparison.n_tests) if of_categories(comparison) else None,
+        number=number,
     )
 
 
@@ -113,9 +125,7 @@ def _scores(comparison: Comparison) -> go.Figure:
 
 def _categories(comparison: Comparison) -> go.Figure:
     """Change of the refusal score by category, with intervals."""
-    rows = [change for change in comparison.behaviour if change.category] or list(
-        comparison.behaviour
-    )
+    rows = of_categories(comparison) or list(comparison.behaviour)
     rows.sort(key=lambda change: (change.label, -change.score.difference.value))
     estimates = [change.score.difference for change in rows]
     figure = go.Figure(

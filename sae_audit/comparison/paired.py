@@ -1,10 +1,16 @@
 """Paired differences over prompts, stage by stage."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float
 
+from sae_audit.comparison.likeness import beyond_shuffled, jaccard
+from sae_audit.comparison.matching import MatchedRows, at_matched_margin, matched_rows
+from sae_audit.comparison.testing import sign_flips, switches_p_value
 from sae_audit.comparison.types import (
+    LEVEL,
     BehaviourChange,
     CascadeChange,
     DirectionsNeededChange,
@@ -19,9 +25,9 @@ from sae_audit.record.run import Run
 from sae_audit.statistics import mean, share, sign_flip_p_value
 
 _SHIFTS = 20
-_PERMUTATIONS = 4000
-_LEVEL = 0.95
 _FEWEST = 2
+_FLIPS, _DRAWS = 2000, 10
+"""Sign flips, and draws of the prompts that lose a feature, behind the power of its test."""
 
 
 def behaviour(a: Run, b: Run, seed: int) -> tuple[BehaviourChange, ...]:
@@ -59,7 +65,8 @@ def _switches(differences: np.ndarray, seed: int) -> Paired:
     """Differences of refusing (-1, 0 or 1). If no prompt switched, the interval is the share of switches
     that this many prompts cannot rule out, since resampling would give zero width."""
     if differences.any():
-        return paired(differences, seed)
+        p_value = switches_p_value(int((differences < 0).sum()), int((differences > 0).sum()))
+        return replace(paired(differences, seed), p_value=p_value)
     unseen = share(0, len(differences))
     return Paired(
         difference=Estimate(
@@ -69,6 +76,7 @@ def _switches(differences: np.ndarray, seed: int) -> Paired:
             n=unseen.n,
             method="Wilson 95%, no prompt switched",
         ),
+        spread=0.0,
         p_value=1.0,
     )
 
@@ -76,6 +84,7 @@ def _switches(differences: np.ndarray, seed: int) -> Paired:
 def paired(differences: np.ndarray, seed: int) -> Paired:
     return Paired(
         difference=mean(differences, seed=seed),
+        spread=float(differences.std(ddof=1)) if len(differences) > 1 else 0.0,
         p_value=sign_flip_p_value(differences, seed=seed),
     )
 
@@ -87,6 +96,19 @@ def switched(a: Run, b: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
     lost = tuple(s.prompt_id for s in own if refuses(s.score) and not refuses(in_b[s.prompt_id]))
     gained = tuple(s.prompt_id for s in own if not refuses(s.score) and refuses(in_b[s.prompt_id]))
     return lost, gained
+
+
+_OfBoth = tuple[Float[np.ndarray, " prompt"], Float[np.ndarray, " prompt"]]
+
+
+def _scores(a: Run, b: Run, prompts: Sequence[str]) -> _OfBoth:
+    """Clean scores of the prompts in both."""
+    of_a, of_b = ({one.prompt_id: one.score for one in run.scores} for run in (a, b))
+    return np.array([of_a[one] for one in prompts]), np.array([of_b[one] for one in prompts])
+
+
+def _counts(a: Sequence[int], b: Sequence[int]) -> _OfBoth:
+    return np.array(a, dtype=float), np.array(b, dtype=float)
 
 
 def directions_needed(a: Run, b: Run, seed: int) -> DirectionsNeededChange | None:
@@ -103,8 +125,10 @@ def directions_needed(a: Run, b: Run, seed: int) -> DirectionsNeededChange | Non
         for prompt_id in both
         if found.needed[prompt_id] > len(found.directions)
     }
+    counts = _counts([in_a[p] for p in both], [in_b[p] for p in both])
     return DirectionsNeededChange(
-        needed=paired(np.array([in_b[p] - in_a[p] for p in both], dtype=float), seed),
+        needed=paired(counts[1] - counts[0], seed),
+        at_margin=at_matched_margin(counts, _scores(a, b, both), seed=seed),
         n_beyond=len(beyond),
     )
 
@@ -117,53 +141,95 @@ def features(a: Run, b: Run, seed: int) -> FeatureChange | None:
     if len(both) < _FEWEST:
         return None
     n = len(both)
-    jaccard = np.array([[_jaccard(sets_a[p], sets_b[q]) for q in both] for p in both])
-    elsewhere = [jaccard[i, [j for j in range(n) if j != i]].mean() for i in range(n)]
-    sizes = np.array([len(sets_b[p]) - len(sets_a[p]) for p in both], dtype=float)
+    overlaps = np.array([[jaccard(sets_a[p], sets_b[q]) for q in both] for p in both])
+    elsewhere = [overlaps[i, [j for j in range(n) if j != i]].mean() for i in range(n)]
+    sizes = _counts([len(sets_a[p]) for p in both], [len(sets_b[p]) for p in both])
+    scores = _scores(a, b, both)
     pooled = [run.pooled_set for run in (a, b)]
-    shifts, null = _shifts([sets_a[p] for p in both], [sets_b[p] for p in both], seed)
+    beyond, beyond_p = beyond_shuffled(overlaps, seed=seed)
+    shifts, p_by_losses, null = _shifts(
+        [sets_a[p] for p in both], [sets_b[p] for p in both], scores, seed
+    )
     return FeatureChange(
         n=n,
-        overlap=mean(np.diag(jaccard), seed=seed),
+        overlap=mean(np.diag(overlaps), seed=seed),
         overlap_shuffled=mean(elsewhere, seed=seed),
-        beyond_shuffled=paired(np.diag(jaccard) - np.array(elsewhere), seed),
-        size=paired(sizes, seed),
+        beyond_shuffled=beyond,
+        beyond_shuffled_p=beyond_p,
+        size=paired(sizes[1] - sizes[0], seed),
+        size_at_margin=at_matched_margin(sizes, scores, seed=seed),
         pooled_overlap=(
-            _jaccard(frozenset(pooled[0].features), frozenset(pooled[1].features))
+            jaccard(frozenset(pooled[0].features), frozenset(pooled[1].features))
             if pooled[0] is not None and pooled[1] is not None
             else None
         ),
         shifts=shifts,
+        p_by_losses=p_by_losses,
         shift_under_null=null,
     )
 
 
-def _jaccard(one: frozenset, other: frozenset) -> float:
-    union = one | other
-    assert union, "two empty sets"
-    return len(one & other) / len(union)
-
-
 def _shifts(
-    a: Sequence[frozenset[Feature]], b: Sequence[frozenset[Feature]], seed: int
-) -> tuple[tuple[FeatureShift, ...], float]:
-    """The largest changes, and the largest change of any feature under the null."""
+    a: Sequence[frozenset[Feature]],
+    b: Sequence[frozenset[Feature]],
+    scores: _OfBoth,
+    seed: int,
+) -> tuple[tuple[FeatureShift, ...], tuple[float, ...], float]:
+    """The largest changes; the test's p-value by number of losses; the largest change of any feature
+    under the null."""
     names = sorted(frozenset[Feature]().union(*a, *b))
-    held_a, held_b = (np.array([[f in own for f in names] for own in sets]) for sets in (a, b))
-    change = held_b.astype(float) - held_a
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (_PERMUTATIONS, len(a)))
+    held_a, held_b = (
+        np.array([[f in own for f in names] for own in sets], dtype=float) for sets in (a, b)
+    )
+    change = held_b - held_a
+    signs = sign_flips(len(a), seed)
     null = np.abs(signs @ change).max(axis=1) / len(a)
-    largest = np.argsort(-np.abs(change.mean(axis=0)), kind="stable")[:_SHIFTS]
+    rows = matched_rows(held_a, held_b, *scores)
+    p_values, at_margin = rows.p_values(seed), rows.values
+    largest = np.argsort(-np.abs(change.mean(axis=0)), kind="stable").tolist()
+    kept = largest[:_SHIFTS] + [i for i in largest[_SHIFTS:] if p_values[i] <= LEVEL]
     shifts = tuple(
         FeatureShift(
             feature=names[i],
             share_a=float(held_a[:, i].mean()),
             share_b=float(held_b[:, i].mean()),
-            difference=paired(change[:, i], seed),
+            difference=mean(change[:, i], seed=seed),
+            change_at_margin=float(at_margin[i]),
+            p_value=float(p_values[i]),
         )
-        for i in largest
+        for i in kept
     )
-    return shifts, float(np.quantile(null, _LEVEL))
+    return shifts, _p_by_losses(rows, scores, seed), float(np.quantile(null, 1 - LEVEL))
+
+
+def _p_by_losses(rows: MatchedRows, scores: _OfBoth, seed: int) -> tuple[float, ...]:
+    """P-value that one more feature would have, held by every prompt of the parent and lost on k
+    prompts drawn at random, beside the features that there are; the mean over draws, by k from 1."""
+    n = len(scores[0])
+    if rows.adjusted is None or len(rows.matched) < _FEWEST:
+        return ()
+    # Prompts in random orders, of which the first k lose it: a column for each k of each order.
+    ranks = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (_DRAWS, 1)), axis=1)
+    lost = (ranks[:, :, None] < np.arange(1, n + 1)).transpose(1, 0, 2).reshape(n, -1)
+    planted = matched_rows(np.ones(lost.shape), 1.0 - lost, *scores)
+    assert planted.adjusted is not None, "the scores are the same"
+    p_values = np.maximum(
+        _beside(rows.matched, planted.matched, seed), _beside(rows.adjusted, planted.adjusted, seed)
+    )
+    return tuple(p_values.reshape(_DRAWS, n).mean(axis=0).tolist())
+
+
+def _beside(
+    rows: Float[np.ndarray, "case column"], planted: Float[np.ndarray, "case planted"], seed: int
+) -> Float[np.ndarray, " planted"]:
+    """P-value of each planted column, were it one more column of the rows."""
+    flips = sign_flips(len(rows), seed, n_random=_FLIPS)
+    largest = np.abs(flips @ rows).max(axis=1)[:, None]
+    p_values: list[Float[np.ndarray, " some"]] = []
+    for some in np.array_split(planted, _DRAWS, axis=1):
+        own = np.abs(some.sum(axis=0)) - 1e-9
+        p_values.append(((largest >= own) | (np.abs(flips @ some) >= own)).mean(axis=0))
+    return np.concatenate(p_values)
 
 
 def cascades(a: Run, b: Run, seed: int) -> CascadeChange | None:
@@ -173,13 +239,14 @@ def cascades(a: Run, b: Run, seed: int) -> CascadeChange | None:
     both = sorted(by_a.keys() & by_b.keys())
     if len(both) < _FEWEST:
         return None
-    depths = np.array([by_b[p].depth - by_a[p].depth for p in both], dtype=float)
+    depths = _counts([by_a[p].depth for p in both], [by_b[p].depth for p in both])
     ratios = [(by_a[p].compensation_ratio, by_b[p].compensation_ratio) for p in both]
     stated = np.array([y - x for x, y in ratios if x is not None and y is not None])
     return CascadeChange(
         n=len(both),
-        depth=paired(depths, seed),
-        compensation=paired(stated, seed) if len(stated) >= _FEWEST else None,
+        depth=paired(depths[1] - depths[0], seed),
+        depth_at_margin=at_matched_margin(depths, _scores(a, b, both), seed=seed),
+        compensation=mean(stated, seed=seed) if len(stated) >= _FEWEST else None,
     )
 
 

@@ -3,9 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sae_audit.comparison.types import Checkpoint, Comparison, DirectionChange, Paired
+from sae_audit.comparison.claims import score_name
+from sae_audit.comparison.types import (
+    BehaviourChange,
+    Checkpoint,
+    Comparison,
+    DirectionChange,
+    Tested,
+)
+from sae_audit.comparison.wording import amount
 from sae_audit.findings import Controlled, Estimate
-from sae_audit.pages.wording import interval, ranged
+from sae_audit.pages.wording import NO_VALUE, interval, ranged
 
 _MEASURES = {
     "bypass": "bypass: score of harmful audit prompts, projected out (nats)",
@@ -84,5 +92,51 @@ def stabilities(direction: DirectionChange | None) -> list[tuple[str, Estimate]]
     return [(name, one) for name, one in both.items() if one is not None]
 
 
-def p_value(paired: Paired) -> str:
-    return f"{paired.p_value:.2g}"
+@dataclass(frozen=True, kw_only=True)
+class TestRow:
+    """One test of a comparison."""
+
+    __test__ = False
+
+    name: str
+    n: int
+    smallest_p: str
+    p_value: str
+    corrected: str
+    could_show: str
+    method: str
+
+
+def test_rows(comparison: Comparison) -> Iterator[TestRow]:
+    for test in comparison.tests:
+        enters, found = test.corrected_p is not None, test.could_show
+        yield TestRow(
+            name=test.name,
+            n=test.n,
+            smallest_p=number(test.smallest_p),
+            p_value=number(test.p_value) if enters else NO_VALUE,
+            corrected=_corrected(test),
+            could_show=NO_VALUE if found is None else amount(found),
+            method="" if found is None else found.method,
+        )
+
+
+def behaviour_rows(comparison: Comparison) -> list[tuple[BehaviourChange, str]]:
+    """Each change of behaviour with the corrected p-value of its score."""
+    tests = {test.name: test for test in comparison.tests}
+    return [
+        (change, _corrected(tests[score_name(change.label, change.category)]))
+        for change in comparison.behaviour
+    ]
+
+
+def of_categories(comparison: Comparison) -> list[BehaviourChange]:
+    return [change for change in comparison.behaviour if change.category]
+
+
+def _corrected(test: Tested) -> str:
+    return "too few" if test.corrected_p is None else number(test.corrected_p)
+
+
+def number(value: float) -> str:
+    return f"{value:.2g}"

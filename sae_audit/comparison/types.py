@@ -10,6 +10,9 @@ from pydantic import TypeAdapter
 
 from sae_audit.findings import Absence, DirectionCheck, Estimate, Feature, RandomRange
 
+LEVEL = 0.05
+"""Largest corrected p-value that names a change."""
+
 
 class Change(StrEnum):
     LOST = "lost"
@@ -18,9 +21,47 @@ class Change(StrEnum):
     LOWER = "lower"
     HIGHER = "higher"
     UNCHANGED = "no change shown"
-    """The interval holds zero or the permutation test is above 5%; a change is not ruled out."""
+    """The corrected p-value is above 5%; a change is not ruled out (`Tested.could_show`)."""
+    TOO_FEW = "too few to test"
+    """Too few prompts for any result to be significant; left out of the correction."""
     DESCRIBED = "described"
     """One number per checkpoint, without pairs to test."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detectable:
+    """Smallest change that a test detects with 80% probability."""
+
+    value: float | None
+    """In `unit`; None if it would detect none."""
+    unit: str
+    level: float
+    """Largest p-value, before correction, that counts: 5% by the number of tests."""
+    power: float
+    method: str
+    """How it was computed, and of what change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """One of a comparison's tests, after the correction for all of them."""
+
+    name: str
+    n: int
+    """Number of pairs."""
+    p_value: float
+    """Before the correction."""
+    smallest_p: float
+    """Smallest p-value that this many pairs can give, before the correction."""
+    level: float | None
+    """Level of its step in Holm's procedure; None, as the rest, if its pairs are too few for any result
+    to be significant and it was not counted among the tests."""
+    corrected_p: float | None
+    could_show: Detectable | None
+
+    @property
+    def is_significant(self) -> bool:
+        return self.corrected_p is not None and self.corrected_p <= LEVEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +69,48 @@ class Paired:
     """A mean difference over the same prompts."""
 
     difference: Estimate
+    spread: float
+    """Standard deviation of the differences; 0 of a single one."""
     p_value: float
-    """P-value of a two-sided sign-flip permutation test of mean zero."""
+    """P-value of a two-sided sign-flip permutation test of mean zero, without correction for others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtMatchedMargin:
+    """Difference of a count between checkpoints that is not owed to their clean scores.
+
+    A prompt that is refused by less takes fewer features to flip, in one model too. Two comparisons
+    hold the score fixed, each wrong where the other is right: pairs of prompts with the same score err
+    if a count goes with the prompt and not with its score; a line through each prompt's own differences
+    errs if counts are not linear in scores. A change is named only if both show it, the same way.
+    """
+
+    matched: Estimate | None
+    """Mean difference over pairs of prompts, one of each checkpoint, whose clean scores there are
+    within `caliper` of each other; None if there are fewer than two pairs."""
+    caliper: float
+    """A fifth of the scores' standard deviation (Austin 2011), nats."""
+    score_gap: float | None
+    """Mean difference of the clean score over those pairs, nats; near 0."""
+    adjusted: Estimate | None
+    """Difference of a prompt's counts where its score did not change: intercept of the regression of
+    the one on the other. None if scores changed by the same on all prompts."""
+    n_pairs: int
+    p_value: float
+    """Larger of the two sign-flip tests' p-values, so that either one's assumptions are enough; 1 if
+    they point different ways or one cannot be made."""
+    smallest_p: float
+    """Smallest p-value that these scores allow; 1 if one of the two comparisons cannot be made."""
+    spreads: tuple[float, float]
+    """Standard errors of both by the square root of their number of cases."""
+
+    @property
+    def value(self) -> float:
+        """The smaller of both differences; 0 unless both point the same way."""
+        if self.matched is None or self.adjusted is None:
+            return 0.0
+        one, other = self.matched.value, self.adjusted.value
+        return min(one, other, key=abs) if one * other > 0.0 else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +178,13 @@ class FeatureShift:
     share_a: float
     """Share of prompts flipped in both whose minimal set in `a` holds the feature."""
     share_b: float
-    difference: Paired
-    """Difference in holding it (0 or 1); each feature is tested by itself, the largest are kept."""
+    difference: Estimate
+    """Difference in holding it (0 or 1), whatever the scores."""
+    change_at_margin: float
+    """The same at matched margin (`AtMatchedMargin.value`)."""
+    p_value: float
+    """Of the change at matched margin, corrected for all features of any set (largest mean under
+    flipped signs, Westfall and Young 1993), not for the comparison's other tests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +196,22 @@ class FeatureChange:
     """Mean Jaccard overlap of a prompt's two sets."""
     overlap_shuffled: Estimate
     """The same with one run's sets permuted over prompts, the overlap of shared features alone."""
-    beyond_shuffled: Paired
-    """Overlap of a prompt's own two sets minus that with the sets of other prompts."""
+    beyond_shuffled: Estimate
+    """Overlap of a prompt's own two sets minus that with the sets of other prompts. Interval: jackknife
+    over prompts, each left out with its row and its column, since all rows share the sets."""
+    beyond_shuffled_p: float
+    """One-sided p-value of the null that the variant's sets could as well belong to other prompts: sets
+    permuted over prompts as a whole. It speaks of likeness and is not among the tests for change."""
     size: Paired
-    """Difference of set size, features."""
+    """Difference of set size, features: description alone, since smaller margins make smaller sets."""
+    size_at_margin: AtMatchedMargin
     pooled_overlap: float | None
     """Jaccard overlap of the two pooled sets, without interval. None if a run has none."""
     shifts: tuple[FeatureShift, ...]
-    """Features whose share changed most, largest first."""
+    """Features whose share changed most, largest first, and all that are named."""
+    p_by_losses: tuple[float, ...]
+    """Power of the test of features: the p-value of a feature lost on k of the prompts and not gained on
+    any, for k from 1, on average over which prompts lose it."""
     shift_under_null: float
     """Control of `shifts`: 95% quantile of the largest change if each prompt's sets swap at random."""
 
@@ -127,7 +221,8 @@ class DirectionsNeededChange:
     """Number of directions that must be projected out to stop refusal, in both."""
 
     needed: Paired
-    """Difference over prompts counted in both, directions."""
+    """Difference over prompts counted in both, directions: description alone, as of set sizes."""
+    at_margin: AtMatchedMargin
     n_beyond: int
     """Those a run refuses with all its directions projected out; counted as one more, a bound."""
 
@@ -138,8 +233,9 @@ class CascadeChange:
 
     n: int
     depth: Paired
-    """Difference of depth, waves."""
-    compensation: Paired | None
+    """Difference of depth, waves: description alone, as of set sizes."""
+    depth_at_margin: AtMatchedMargin
+    compensation: Estimate | None
     """Difference of the compensation ratio; None if fewer than two prompts state it in both."""
 
 
@@ -157,6 +253,8 @@ class Verdict:
     kind: Change
     statement: str
     evidence: str
+    tests: tuple[str, ...]
+    """Names of the tests behind it, in `Comparison.tests`; none if it describes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +264,8 @@ class Comparison:
     a: Checkpoint
     b: Checkpoint
     verdicts: tuple[Verdict, ...]
+    tests: tuple[Tested, ...]
+    """Every test for a change. Those with a `corrected_p` are corrected together (Holm)."""
     behaviour: tuple[BehaviourChange, ...]
     lost_refusal: tuple[str, ...]
     """Ids of audit prompts that only the parent refuses."""
@@ -180,6 +280,11 @@ class Comparison:
     cascades: CascadeChange | None
     quality: tuple[QualityChange, ...]
     caveats: tuple[str, ...]
+
+    @property
+    def n_tests(self) -> int:
+        """Number of tests that Holm's correction is over."""
+        return sum(test.corrected_p is not None for test in self.tests)
 
     def as_dict(self) -> dict[str, object]:
         return TypeAdapter(Comparison).dump_python(self, mode="json")

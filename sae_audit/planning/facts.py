@@ -9,6 +9,7 @@ from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import Listing, listing, missing_bytes, weight_files
 from sae_audit.pipeline.inputs import model_options
+from sae_audit.planning.evidence import CategorySize, categories_of
 from sae_audit.planning.judge import unsure_of_judge
 from sae_audit.planning.tensors import tensors_of
 from sae_audit.prompts import sources
@@ -91,6 +92,8 @@ class SubjectFacts:
     template_tokens: int
     notes: tuple[str, ...]
     """Assumptions, and facts that could not be checked."""
+    categories: tuple[CategorySize, ...] = ()
+    """Sizes of the audit prompts' categories; none also if prompts are not downloaded yet."""
 
     @property
     def prompt_tokens(self) -> float:
@@ -127,7 +130,7 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
         notes += [unsure] if (unsure := unsure_of_judge(config)) else []
     saes = _saes(config, notes)
     sources.check_named(config.prompts.sources)
-    lengths, template_tokens = _lengths(config, notes)
+    lengths, template_tokens, categories = _lengths(config, notes)
     return SubjectFacts(
         config=model.config,
         weight_bytes=model.weight_bytes,
@@ -138,6 +141,7 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
         lengths=tuple(lengths),
         template_tokens=template_tokens,
         notes=tuple(notes),
+        categories=categories,
     )
 
 
@@ -259,8 +263,10 @@ def _described(place: SaePlace) -> SaeConfig:
         ) from error
 
 
-def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
-    """Tokens of each prompt of all splits, and of the template after the text."""
+def _lengths(
+    config: AuditConfig, notes: list[str]
+) -> tuple[list[int], int, tuple[CategorySize, ...]]:
+    """Tokens of each prompt of all splits, and of the template after the text; categories."""
     # Spread around the mean like short requests, so that batches get a realistic size.
     assumed = [_TOKENS_BEFORE + _TEMPLATE_TOKENS + n for n in _TEXT_TOKENS]
     taken = f"prompts are taken to be {assumed[0]} to {assumed[-1]} tokens long"
@@ -268,10 +274,10 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
         missing = [what for what, held, files in _pending(config) if missing_bytes(held, files)]
     except AuditError as error:
         notes.append(f"{error} Until then {taken}.")
-        return assumed, _TEMPLATE_TOKENS
+        return assumed, _TEMPLATE_TOKENS, ()
     if missing:
         notes.append(f"Not downloaded yet: {' and '.join(missing)}; {taken}.")
-        return assumed, _TEMPLATE_TOKENS
+        return assumed, _TEMPLATE_TOKENS, ()
     prompts = [p for source in kept_sources(config.prompts.sources) for p in source.prompts]
     splits = split_prompts(prompts, config.prompts, config.seed)
     opened = Checkpoint(
@@ -298,7 +304,8 @@ def _lengths(config: AuditConfig, notes: list[str]) -> tuple[list[int], int]:
             "Refusal tokens are looked for in the model's own answers; those passes are not counted."
         )
     chosen = [prompt for part in splits.named().values() for prompt in part]
-    return [len(template.tokens(prompt.text)) for prompt in chosen], template.n_after
+    audited = categories_of((*splits.audit.harmful, *splits.audit.harmless))
+    return [len(template.tokens(prompt.text)) for prompt in chosen], template.n_after, audited
 
 
 def _pending(config: AuditConfig) -> list[tuple[str, Listing, list[str]]]:

@@ -10,6 +10,7 @@ from sae_audit.hub import free_disk_bytes
 from sae_audit.pipeline.pricing import Work
 from sae_audit.planning.calibration import UnitCosts, calibrated
 from sae_audit.planning.downloads import Download, downloads_of
+from sae_audit.planning.evidence import Evidence, evidence_of
 from sae_audit.planning.facts import SubjectFacts, subject_facts
 from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
 from sae_audit.planning.work import work_of
@@ -47,6 +48,8 @@ class Plan:
     """Settings that would make it fit; empty if it fits, or if none would."""
     notes: tuple[str, ...]
     """Assumptions, and facts that could not be checked."""
+    evidence: Evidence
+    """What the audit will be able to show."""
 
     @property
     def forward_passes(self) -> int:
@@ -102,6 +105,7 @@ def make_plan(config: AuditConfig) -> Plan:
         prompt_tokens=facts.prompt_tokens,
         remedies=() if memory.fits else tuple(remedies(config, facts, device=device)),
         notes=tuple(dict.fromkeys(notes)),
+        evidence=evidence_of(config.prompts.audit, facts.categories),
     )
 
 

@@ -112,7 +112,7 @@ def synthetic_run(
     rows: dict[str, list[Any]] = {
         "scores": [scores],
         "behaviour": [behaviour(scores, seed=config.seed)],
-        **_of_the_model(numbers),
+        **_of_the_model(scores, numbers),
         **_of_sets(minimal_sets, config, numbers),
         **_of_interactions(graphs, config),
         **_of_cascades(cascades, numbers),
@@ -161,7 +161,9 @@ def write_means(folder: Path, means: dict[str, np.ndarray]) -> None:
     folders.write_tensors(folder, "means_by_group", by_group | counts)
 
 
-def _of_the_model(numbers: Iterator[int]) -> dict[str, list[Any]]:
+def _of_the_model(
+    scores: Sequence[PromptScore], numbers: Iterator[int]
+) -> dict[str, list[Any]]:
     """Rows of the stages that ask of no single prompt's refusal."""
     first, second = LAYERS
     return {
@@ -182,7 +184,7 @@ def _of_the_model(numbers: Iterator[int]) -> dict[str, list[Any]]:
             SuccessiveDirections.example(
                 numbers,
                 directions=tuple(DirectionOut.example(numbers, layer=one) for one in LAYERS),
-                needed={"a": 1, "b": 2, "c": 3},
+                needed={one.prompt_id: i for i, one in enumerate(scores[:3], 1)},
             )
         ],
         "sae_coverage": [

@@ -32,7 +32,11 @@ def pair(folder: Path, b_scores: list[float], **options):
 def test_a_run_against_itself_claims_nothing(tmp_path: Path):
     a, b = pair(tmp_path, TEN)
     found = compare(a, b)
-    assert {verdict.kind for verdict in found.verdicts} == {Change.UNCHANGED, Change.DESCRIBED}
+    assert {verdict.kind for verdict in found.verdicts} == {
+        Change.UNCHANGED,
+        Change.DESCRIBED,
+        Change.TOO_FEW,
+    }
     assert found.behaviour[0].refused.difference.high > 0.1, "ten prompts rule out little"
     assert found.lost_refusal == found.gained_refusal == ()
     assert found.direction is not None
@@ -42,17 +46,29 @@ def test_a_run_against_itself_claims_nothing(tmp_path: Path):
     assert found.features.overlap.value == 1.0
 
 
-def test_refusal_lost_on_six_of_ten_prompts(tmp_path: Path):
-    a, b = pair(tmp_path, [5.0] * 4 + [-2.0] * 6)
+def test_refusal_lost_on_nine_of_ten_prompts(tmp_path: Path):
+    a, b = pair(tmp_path, [5.0] + [-2.0] * 9)
     found = compare(a, b)
     harmful, harmless = found.behaviour
-    assert harmful.refused.difference.value == pytest.approx(-0.6)
+    assert harmful.refused.difference.value == pytest.approx(-0.9)
     assert harmful.refused.difference.high < 0.0
-    assert harmful.score.difference.value == pytest.approx(-4.2)
+    assert harmful.score.difference.value == pytest.approx(-6.3)
     assert harmless.refused.difference.value == 0.0
-    assert found.lost_refusal == ("p4", "p5", "p6", "p7", "p8", "p9")
+    assert found.lost_refusal == tuple(f"p{i}" for i in range(1, 10))
     assert found.verdicts[0].kind == Change.LOST
-    assert "-60 points" in found.verdicts[0].evidence
+    assert "-90 points" in found.verdicts[0].evidence
+
+
+def test_what_is_significant_alone_is_none_among_eight_tests(tmp_path: Path):
+    """Six switches of ten: p = 2/64, and one of eight tests."""
+    a, b = pair(tmp_path, [5.0] * 4 + [-2.0] * 6)
+    found = compare(a, b)
+    (test,) = [one for one in found.tests if one.name == "share of harmful prompts refused"]
+    assert test.p_value == pytest.approx(2 / 64)
+    assert test.corrected_p is not None
+    assert test.corrected_p > 0.05
+    assert found.verdicts[0].kind == Change.UNCHANGED
+    assert "Could have shown a change of" in found.verdicts[0].evidence
 
 
 def test_swapping_the_runs_mirrors_the_differences(tmp_path: Path):
@@ -158,9 +174,9 @@ def test_minimal_sets_that_share_nothing_beside_sets_of_other_prompts(tmp_path: 
     assert found.overlap.value == found.overlap_shuffled.value == 0.0
     assert found.size.difference.value == 1.0
     assert {shift.feature for shift in found.shifts} == {A, B, C, other, FeatureId(1, 1)}
-    assert {abs(shift.difference.difference.value) for shift in found.shifts} == {1.0}
+    assert {abs(shift.difference.value) for shift in found.shifts} == {1.0}
     assert found.shift_under_null < 1.0
-    assert found.beyond_shuffled.p_value == 1.0, "nothing is shared, own sets or others'"
+    assert found.beyond_shuffled_p == 1.0, "nothing is shared, own sets or others'"
 
 
 def test_waves_gained_show_as_depth(tmp_path: Path):
@@ -338,18 +354,19 @@ def directions(needed: dict[str, int]) -> dict[str, list[Any]]:
 
 
 def test_directions_that_prompts_need_are_compared_prompt_by_prompt(tmp_path: Path):
-    needed = {f"p{i}": 1 for i in range(8)}
-    a = synthetic_run(tmp_path / "a", found=directions(needed))
-    deeper = {name: 3 if name in ("p0", "p1") else 2 for name in needed} | {"only in b": 9}
-    b = synthetic_run(tmp_path / "b", found=directions(deeper))
+    needed = {f"p{i}": 1 for i in range(10)}
+    scores = prompt_scores([5.0] * 11, HARMLESS)
+    a = synthetic_run(tmp_path / "a", scores=scores, found=directions(needed))
+    deeper = {name: 3 if name in ("p0", "p1") else 2 for name in needed} | {"p10": 9}
+    b = synthetic_run(tmp_path / "b", scores=scores, found=directions(deeper))
     found = compare(a, b)
     assert found.directions_needed is not None
-    assert found.directions_needed.needed.difference.value == pytest.approx(10 / 8)
-    assert found.directions_needed.needed.difference.n == 8
+    assert found.directions_needed.needed.difference.value == pytest.approx(12 / 10)
+    assert found.directions_needed.needed.difference.n == 10
     assert found.directions_needed.n_beyond == 2
     (verdict,) = [v for v in found.verdicts if v.statement.startswith("Directions, one behind")]
     assert verdict.kind is Change.HIGHER
-    early = synthetic_run(tmp_path / "early", absent=AbsenceKind.NO_SEPARATION)
+    early = synthetic_run(tmp_path / "early", scores=scores, absent=AbsenceKind.NO_SEPARATION)
     assert compare(a, early).directions_needed is None
 
 

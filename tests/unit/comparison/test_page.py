@@ -6,9 +6,10 @@ import pytest
 
 from sae_audit import compare
 from sae_audit.comparison.page import render
-from sae_audit.comparison.types import Comparison
+from sae_audit.comparison.types import Change, Comparison
+from sae_audit.comparison.wording import amount
 from sae_audit.findings import AbsenceKind
-from sae_audit.pages.wording import interval, percent, ranged
+from sae_audit.pages.wording import NO_VALUE, interval, percent, ranged
 from tests.synthetic.findings import A, B, C, cascade, minimal, prompt_scores
 from tests.synthetic.runs import synthetic_run
 from tests.visible import Page, rows_of, seen
@@ -60,6 +61,7 @@ def test_parent_and_variant_have_their_own_columns(found: Comparison, text: str)
 
 
 def test_a_change_of_behaviour_has_its_row(found: Comparison, text: str):
+    corrected = {test.name: test.corrected_p for test in found.tests}
     for change in found.behaviour:
         shares = (change.refused_a, change.refused_b, change.refused.difference)
         assert rows_of(text, change.label) == [
@@ -67,8 +69,8 @@ def test_a_change_of_behaviour_has_its_row(found: Comparison, text: str):
                 "all",
                 str(change.refused_a.n),
                 *(interval(one, percent) for one in shares),
-                f"{change.refused.p_value:.2g}",
                 interval(change.score.difference),
+                f"{corrected[f'mean score of {change.label} prompts']:.2g}",
             ]
         ]
 
@@ -85,11 +87,38 @@ def test_sentences_hold_the_comparisons_numbers(found: Comparison, text: str):
     assert f"; the variant's direction has cosine {cosine} with itself when prompts are" in text
     assert f"share {interval(features.overlap)} of their features (Jaccard)" in text
     assert f"permuted to other prompts: {interval(features.overlap_shuffled)} (difference" in text
-    assert (
-        f"depth differs by {interval(cascades.depth.difference)} waves "
-        f"(p = {cascades.depth.p_value:.2g}). The compensation ratio differs by "
-        f"{interval(cascades.compensation.difference)} (p = "
-    ) in text
+    assert f"Depth differs by {interval(cascades.depth.difference)} waves over 8 prompts" in text
+    assert f"The compensation ratio differs by {interval(cascades.compensation)} (n = 8" in text
+
+
+def test_every_test_has_its_row_and_their_number_is_stated(found: Comparison, text: str):
+    assert f"over the {found.n_tests} tests for a change" in text
+    assert 0 < found.n_tests < len(found.tests)
+    for test in found.tests:
+        (row,) = rows_of(text, test.name)
+        smallest = f"{test.smallest_p:.2g}"
+        if test.corrected_p is None:
+            assert row[:4] == [str(test.n), smallest, NO_VALUE, "too few"]
+        else:
+            own, corrected = f"{test.p_value:.2g}", f"{test.corrected_p:.2g}"
+            assert row[:4] == [str(test.n), smallest, own, corrected]
+            assert test.could_show is not None
+            assert row[4:] == [amount(test.could_show), test.could_show.method]
+
+
+def test_no_change_stands_beside_what_could_have_been_shown(found: Comparison, text: str):
+    unchanged = [one for one in found.verdicts if one.kind is Change.UNCHANGED]
+    assert unchanged
+    for verdict in unchanged:
+        assert "ould have shown" in verdict.evidence
+        assert verdict.evidence in text
+    written = found.as_dict()["tests"]
+    assert isinstance(written, list)
+    assert all(
+        set(one["could_show"]) == {"value", "unit", "level", "power", "method"}
+        for one in written
+        if one["corrected_p"] is not None
+    )
 
 
 def test_every_section_is_in_the_navigation(found: Comparison):

@@ -40,6 +40,7 @@ def test_the_organism_is_known_without_its_weights(organism: tuple[AuditConfig, 
     assert (facts.n_layers, facts.d_model, sorted(facts.saes)) == (8, 128, list(range(8)))
     assert {sae.width for sae in facts.saes.values()} == {1024}
     assert facts.notes == ()
+    assert sum(one.n for one in facts.categories if one.label == "harmful") == 40
 
 
 def test_every_stage_has_a_label_and_a_price():
@@ -230,6 +231,8 @@ def test_the_command_says_whether_it_fits(
     printed = capsys.readouterr().out
     assert said in printed
     assert "interactions" in printed
+    assert "What it can show, by audit prompts of each label" in printed
+    assert "Of 23 categories 0 have prompts enough for a test of their own" in printed
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,18 @@ from tests.synthetic.findings import A, B, C, estimate, graph
 
 
 def pair(a, b, weight: float, kind: PairKind) -> PairInteraction:
-    return PairInteraction(a=a, b=b, weight=weight, low=0.0, high=0.0, kind=kind, lasso=weight)
+    return PairInteraction(
+        a=a,
+        b=b,
+        weight=weight,
+        low=0.0,
+        high=0.0,
+        kind=kind,
+        lasso=weight,
+        beyond_curve=weight,
+        curve_low=0.0,
+        curve_high=0.0,
+    )
 
 
 def of(scope: str, *pairs: PairInteraction, null: float = 0.3, r2: float = 0.9) -> InteractionGraph:

@@ -20,7 +20,7 @@ from sae_audit.interactions.curve import (
 )
 from sae_audit.interactions.exact import fit_exact
 from sae_audit.interactions.pair_model import Masks, Pairs, Scores, r_squared
-from sae_audit.interactions.walsh import fit_walsh, weights_alone
+from sae_audit.interactions.walsh import fit_walsh, mean_products, weights_alone
 
 _TIED = 9
 """Decimals to which two sums of effects are one."""
@@ -45,13 +45,20 @@ class PredictedByCurve:
 
 
 def predicted_by_curve(
-    masks: Masks, scores: Sequence[Scores], fresh: Bool[np.ndarray, "fresh player"], *, seed: int
+    masks: Masks,
+    scores: Sequence[Scores],
+    fresh: Bool[np.ndarray, "fresh player"],
+    *,
+    seed: int,
+    negligible: float,
 ) -> PredictedByCurve:
     """Predictions for `fresh` by what is fitted to `masks`; one item of `scores` a prompt."""
     curves = fit_curves(masks, scores)
     left = np.mean(scores, axis=0) - mean_prediction(curves, masks)
-    pairs = fit_walsh(masks, left, seed=seed).model.predict(fresh)
     alone = mean_prediction(curves, fresh)
+    if _leaves_no_pair(left, negligible):
+        return PredictedByCurve(alone=alone, with_pairs=alone)
+    pairs = fit_walsh(masks, left, seed=seed).model.predict(fresh)
     return PredictedByCurve(alone=alone, with_pairs=alone + pairs)
 
 
@@ -70,6 +77,8 @@ def beyond_curve(
     curves = fit_curves(masks, scores)
     predicted = np.stack([curve.predict(masks) for curve in curves])
     left = np.stack(scores) - predicted
+    if _leaves_no_pair(left.mean(axis=0), negligible):
+        return BeyondCurve(pairs=mean_products(masks, left.mean(axis=0)), null=negligible)
     fitted = fit_walsh(masks, left.mean(axis=0), seed=seed)
     # Prompts keep errors of their own, and masks are shuffled for all prompts alike.
     errors = left - left.mean(axis=0) + fitted.fresh
@@ -84,6 +93,14 @@ def beyond_curve(
         changed = weights_alone(masks, left_again) - fitted.weights
         null = max(null, float(np.abs(changed).max()))
     return BeyondCurve(pairs=fitted.weights, null=null)
+
+
+def _leaves_no_pair(left: Scores, negligible: float) -> bool:
+    """Whether no pair weight can exceed `negligible`: none exceeds four mean absolute values.
+
+    Pursuit of terms among rounding errors would take long and find many.
+    """
+    return 4.0 * float(np.abs(left).mean()) <= negligible
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

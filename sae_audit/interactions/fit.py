@@ -199,7 +199,11 @@ def _held_out_r2(
     )
     pairs, own_pairs = (fitted[name].model.predict(masks[apart]) for name in (best, solver))
     curve = predicted_by_curve(
-        masks[~apart], [one[~apart] for one in measured.by_prompt], masks[apart], seed=seed
+        masks[~apart],
+        [one[~apart] for one in measured.by_prompt],
+        masks[apart],
+        seed=seed,
+        negligible=NEGLIGIBLE,
     )
     return HeldOutR2(
         solver=held_out.r2(own),

@@ -36,8 +36,8 @@ class FitRow:
     graph: InteractionGraph
     solver: str
     r2: tuple[Estimate | None, ...]
-    """R2 of the solver, the linear model, what pairs add to it, the curve over single effects, what pairs
-    add to that, the best pairwise model, half the masks."""
+    """R2 of the solver, the linear model, what pairs add to it, the curve over single effects, what
+    pairs add to that, the best pairwise model, half the masks."""
     n_triples: str
     null_triple: str
     null_weight: str
@@ -99,7 +99,7 @@ def _fitted(graph: InteractionGraph, n_shuffles: int) -> str:
 
 
 def curve_sentence(graph: InteractionGraph) -> str:
-    """What one curve over single effects explains, what pairs add to it, and whether they may be named."""
+    """What one curve over single effects explains, what pairs add to it, and if they may be named."""
     assert graph.r2 is not None, "a fit without its R2"
     r2 = graph.r2
     return (

@@ -135,7 +135,10 @@ class TestEveryMask:
 
 
 def game_of(masks: np.ndarray, scores: np.ndarray) -> Score:
-    value = {tuple(np.flatnonzero(mask)): y for mask, y in zip(masks, scores, strict=True)}
+    value = {
+        tuple(int(i) for i in np.flatnonzero(mask)): float(y)
+        for mask, y in zip(masks, scores, strict=True)
+    }
     return game(lambda s: value[tuple(sorted(one.index for one in s))])
 
 

@@ -246,3 +246,36 @@ def _saturation(gadgets: Sequence[Gadget]) -> Saturation:
     centre = sum(float(gadget.table.mean()) for gadget in gadgets)
     deviation = float(np.sqrt(sum(float(gadget.table.var()) for gadget in gadgets)))
     return Saturation(height=4.0 * deviation, centre=centre, scale=0.7 * deviation)
+
+
+def single_effect(members: Sequence[int], random: np.random.Generator) -> Gadget:
+    """A single feature whose effect is of any size."""
+    weight = float(_on_lattice(random.exponential(1.0, 1))[0])
+    return _table(members, lambda z: -float(weight * z.sum()))
+
+
+def read_out_game(
+    n_players: int, seed: int, *, kind: Build | None = None, n_pairs: int = 0, saturated: bool
+) -> Game:
+    """Single effects of all sizes and `n_pairs` pairs of a `kind`, through one curve if `saturated`.
+
+    The curve is logistic over 13.9 nats (a score between a ceiling and a floor), at most two and a half
+    deviations of the sum steep, with its centre beside the sum's. Without pairs nothing interacts but
+    through it.
+    """
+    random = np.random.default_rng([seed, n_players, n_pairs])
+    free = [int(i) for i in random.permutation(n_players)]
+    gadgets: list[Gadget] = []
+    if kind is not None:
+        gadgets += [kind([free.pop(), free.pop()], random) for _ in range(n_pairs)]
+    gadgets += [single_effect([i], random) for i in free]
+    centre = sum(float(gadget.table.mean()) for gadget in gadgets)
+    deviation = float(np.sqrt(sum(float(gadget.table.var()) for gadget in gadgets)))
+    scale = deviation / random.uniform(1.0, 2.5)
+    curve = Saturation(height=13.9, centre=centre + scale * random.uniform(-1.5, 1.5), scale=scale)
+    return Game(
+        name="read-out",
+        players=tuple(FeatureId(i // 32, i % 32) for i in range(n_players)),
+        gadgets=tuple(gadgets),
+        saturation=curve if saturated else None,
+    )

@@ -9,6 +9,9 @@ from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature
 
+NO_GAIN = 1e-4
+"""Gain in R2 that is rounding and the shrinkage of the linear model: an interval must lie above it."""
+
 
 class PairKind(StrEnum):
     """How two features act together under ablation, by the sign of their weight (METHODS 5)."""
@@ -18,7 +21,8 @@ class PairKind(StrEnum):
     SHARED_PATH = "shared_path"
     """Positive: together they lower it by less than their sum; they work through one path."""
     UNCLEAR = "unclear"
-    """The interval contains 0, or the weight is within the null."""
+    """The graph's pairs do not predict, the interval contains 0, the weight is within a null, or the
+    lasso or what the curve leaves has another sign."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,13 @@ class PairInteraction(Finding):
     kind: PairKind
     lasso: float | None
     """Check on the solver: `weight` by a lasso on all pair products; None if all masks were scored."""
+    beyond_curve: float
+    """Weight of the pair in what one monotone curve over single effects leaves of the scores, nats;
+    `redundant` and `shared_path` say that this exceeds its null."""
+    curve_low: float
+    curve_high: float
+    """Range of `weight`, nats, under the null that the curve alone acts, all pairs together: `weight`
+    minus `beyond_curve`, plus and minus the graph's `null_beyond_curve`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +121,28 @@ class HeldOutR2(Finding):
     """R2 of the solver fitted on half of the other masks."""
     other_half: Estimate
     """`solver` minus `half_masks`: what doubling the masks gained; more masks would gain more."""
+    pairs_over_linear: Estimate
+    """R2 of the single effects and pairs of the reported solver, minus `linear`."""
+    curve: Estimate
+    """R2 of one monotone curve over single effects, without pairs (global epistasis); of a mean over
+    prompts, the mean of one curve a prompt."""
+    pairs_over_curve: Estimate
+    """R2 of the curve with pairs fitted to what it leaves, minus `curve`."""
+
+    @property
+    def why_unnamed(self) -> str:
+        """The rival that pairs do not beat, one sentence with the gain; empty if they beat both."""
+        rivals = (
+            ("single effects", self.pairs_over_linear),
+            ("one curve over single effects", self.pairs_over_curve),
+        )
+        for rival, gain in rivals:
+            if gain.low <= NO_GAIN:
+                return (
+                    f"Pairs do not predict held-out masks better than {rival}: gain in R2 "
+                    f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]."
+                )
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +153,8 @@ class ExplainedExactly(Finding):
     """Share explained by single features."""
     pairs: float
     """Share explained by single features and pairs."""
+    curve: float
+    """Share explained by a monotone curve, of any shape, over single effects."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +186,9 @@ class InteractionGraph(Finding):
     """Null of a pair weight (nats): the largest absolute one over refits of shuffled scores; with 20
     shuffles a graph without interactions exceeds it one time in 21. If `exact`, the size called
     negligible. None if there are no weights."""
+    null_beyond_curve: float | None
+    """Null of `beyond_curve` (nats), in the same way over refits of the curve and of pairs in what it
+    leaves. If `exact`, the size called negligible. None if there are no weights."""
     n_sets_scored: int
     """Number of ablated sets scored."""
     reason: str
@@ -174,6 +212,31 @@ class InteractionGraph(Finding):
     def r2_linear(self) -> Estimate | None:
         """`r2.linear`, by the name that other programs use."""
         return None if self.r2 is None else self.r2.linear
+
+    @computed_field
+    @property
+    def predicts(self) -> bool:
+        """Whether pairs may be claimed: on held-out masks they gain over single effects, and over one
+        monotone curve of single effects, both intervals above 0. If every mask was scored, whether
+        such a curve leaves any pair. False if nothing was fitted."""
+        return bool(self.pairs) and not self.why_unnamed
+
+    @property
+    def named(self) -> tuple[PairInteraction, ...]:
+        """The pairs named redundant or on a shared path; none unless the graph `predicts`."""
+        return tuple(pair for pair in self.pairs if pair.kind is not PairKind.UNCLEAR)
+
+    @computed_field
+    @property
+    def why_unnamed(self) -> str:
+        """Why no pair may be named, one sentence with its number; empty if the graph `predicts`."""
+        if not self.pairs:
+            return f"No pairs were fitted: {self.reason or 'there is none'}."
+        if self.r2 is None:
+            return (
+                "" if self.named else "Over all masks a curve over single effects leaves no pair."
+            )
+        return self.r2.why_unnamed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +273,14 @@ class InteractionsOverPrompts(Finding):
 
     fits: tuple[FitOverPrompts, ...]
     """By falling mean R2; empty if fewer than two prompts were fitted."""
+    curve: Estimate | None
+    """Mean held-out R2 of one monotone curve over single effects; None if fewer than two prompts were
+    fitted."""
+    pairs_over_curve: Estimate | None
+    """Mean over prompts of what pairs add to it; None if fewer than two prompts were fitted."""
+    predicting: Estimate | None
+    """Share of fitted prompts whose pairs predict held-out masks beyond single effects and beyond the
+    curve; None if no prompt was fitted."""
     naming: Estimate | None
     """Share of fitted prompts on which at least one pair is named; None if no prompt was fitted."""
     naming_under_null: float

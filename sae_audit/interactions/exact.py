@@ -28,10 +28,10 @@ def fit_exact(masks: Masks, scores: Scores) -> PairModel:
     return from_products(float(solution[0]), solution[1:], n)
 
 
-def explained_exactly(masks: Masks, scores: Scores) -> ExplainedExactly:
-    """Shares of the variance of all 2^n scores explained by products of +-1 masks; squared coefficients
-    add up because the products are orthogonal there."""
+def explained_exactly(masks: Masks, scores: Scores, *, curve: float) -> ExplainedExactly:
+    """Shares of the variance of all 2^n scores explained by products of +-1 masks, beside the one by a
+    `curve`; squared coefficients add up because the products are orthogonal there."""
     n = masks.shape[1]
     coefficients = pair_products(masks).T @ scores / len(masks)
     shares = coefficients**2 / scores.var()
-    return ExplainedExactly(linear=float(shares[:n].sum()), pairs=float(shares.sum()))
+    return ExplainedExactly(linear=float(shares[:n].sum()), pairs=float(shares.sum()), curve=curve)

@@ -31,9 +31,16 @@ def over_prompts(
 ) -> InteractionsOverPrompts:
     """Summary of the `graphs` of single prompts, fitted with `n_shuffles`, and of the pooled fit."""
     fitted = [graph for graph in graphs if graph.fits]
-    naming = [any(pair.kind is not PairKind.UNCLEAR for pair in graph.pairs) for graph in fitted]
+    naming = [bool(graph.named) for graph in fitted]
+    r2 = [graph.r2 for graph in fitted if graph.r2 is not None]
+    enough = len(r2) >= _FEWEST
     return InteractionsOverPrompts(
         fits=_fits(fitted, seed) if len(fitted) >= _FEWEST else (),
+        curve=mean([one.curve.value for one in r2], seed=seed) if enough else None,
+        pairs_over_curve=mean([one.pairs_over_curve.value for one in r2], seed=seed)
+        if enough
+        else None,
+        predicting=share(sum(graph.predicts for graph in fitted), len(fitted)) if fitted else None,
         naming=share(sum(naming), len(naming)) if naming else None,
         naming_under_null=1.0 / (n_shuffles + 1),
         pairs=_pairs(graphs, pooled, seed),

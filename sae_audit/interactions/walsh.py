@@ -89,6 +89,17 @@ def null_level(fitted: FittedWalsh, masks: Masks, *, seed: int, n_shuffles: int)
     return largest
 
 
+def weights_alone(masks: Masks, scores: Scores) -> Pairs:
+    """The pair weights of `fit_walsh`, without intervals."""
+    signs = coded(masks, "plus_minus")
+    return _completed_weights(signs, scores, *pursued(signs, scores))
+
+
+def mean_products(masks: Masks, scores: Scores) -> Pairs:
+    """Pair weights without a model: four times the mean of the scores times each pair's product."""
+    return 4.0 * _averaged(coded(masks, "plus_minus"), scores)
+
+
 def pursued(signs: Signs, scores: Scores) -> tuple[list[Term], Float[np.ndarray, " term"]]:
     """The terms of the model, and their least-squares coefficients."""
     n_masks, n = signs.shape

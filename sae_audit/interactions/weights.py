@@ -1,4 +1,4 @@
-"""One solver's pair weights, with intervals, null, check and kind."""
+"""One solver's pair weights, with intervals, nulls, check and kind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from sae_audit.findings import PairInteraction, PairKind
+from sae_audit.interactions.beyond_curve import BeyondCurve
 from sae_audit.interactions.pair_model import Masks, Pairs, Scores
 from sae_audit.interactions.solver import Fitted, FittedPosterior, FittedWalsh, Solver
 from sae_audit.interactions.walsh import null_level
@@ -28,6 +29,7 @@ class PairWeights:
     """Weights of the lasso; None if weights are computed exactly."""
     null: float
     """Largest absolute weight under the null."""
+    beyond: BeyondCurve
 
 
 def weights_of(
@@ -38,6 +40,7 @@ def weights_of(
     *,
     lasso: Pairs,
     linear: Fitted,
+    beyond: BeyondCurve,
     seed: int,
     n_shuffles: int,
 ) -> PairWeights:
@@ -58,6 +61,7 @@ def weights_of(
         high=high,
         lasso=lasso,
         null=null,
+        beyond=beyond,
     )
 
 
@@ -104,14 +108,22 @@ def _null_weight(
     return float(np.max(largest))
 
 
-def pairs_of(players: Sequence[FeatureId], weights: PairWeights) -> tuple[PairInteraction, ...]:
-    """Every pair, by falling absolute weight."""
+def pairs_of(
+    players: Sequence[FeatureId], weights: PairWeights, *, predict: bool
+) -> tuple[PairInteraction, ...]:
+    """Every pair, by falling absolute weight; all unclear unless pairs `predict` held-out masks."""
     first, second = np.triu_indices(len(players), k=1)
     order = np.argsort(-np.abs(weights.pairs[first, second]), kind="stable")
     pairs: list[PairInteraction] = []
     for i, j in zip(first[order], second[order], strict=True):
         lasso = None if weights.lasso is None else float(weights.lasso[i, j])
         weight, low, high = (float(m[i, j]) for m in (weights.pairs, weights.low, weights.high))
+        beyond, null = float(weights.beyond.pairs[i, j]), weights.beyond.null
+        named = (
+            predict
+            and _clear(weight, low, high, weights.null)
+            and _confirmed(weight, lasso, beyond, null)
+        )
         pairs.append(
             PairInteraction(
                 a=players[i],
@@ -119,17 +131,25 @@ def pairs_of(players: Sequence[FeatureId], weights: PairWeights) -> tuple[PairIn
                 weight=weight,
                 low=low,
                 high=high,
-                kind=_kind(weight, low, high, lasso, weights.null),
+                kind=_kind(weight) if named else PairKind.UNCLEAR,
                 lasso=lasso,
+                beyond_curve=beyond,
+                curve_low=weight - beyond - null,
+                curve_high=weight - beyond + null,
             )
         )
     return tuple(pairs)
 
 
-def _kind(weight: float, low: float, high: float, lasso: float | None, null: float) -> PairKind:
-    """The pair's kind; unclear unless interval, null and lasso agree."""
-    if abs(weight) <= null or low <= 0.0 <= high:
-        return PairKind.UNCLEAR
-    if lasso is not None and lasso * weight <= 0.0:
-        return PairKind.UNCLEAR
+def _kind(weight: float) -> PairKind:
     return PairKind.REDUNDANT if weight < 0.0 else PairKind.SHARED_PATH
+
+
+def _clear(weight: float, low: float, high: float, null: float) -> bool:
+    return abs(weight) > null and not low <= 0.0 <= high
+
+
+def _confirmed(weight: float, lasso: float | None, beyond: float, null_beyond: float) -> bool:
+    """Whether the lasso has the same sign, and what the curve leaves too, beyond chance."""
+    agrees = lasso is None or lasso * weight > 0.0
+    return agrees and abs(beyond) > null_beyond and beyond * weight > 0.0

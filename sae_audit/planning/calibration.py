@@ -197,7 +197,7 @@ def _fitting(n_masks: int, n_players: int) -> float:
 
     started = time.perf_counter()
     interactions(
-        score,
+        [score],
         players,
         scope="",
         n_masks=n_masks,

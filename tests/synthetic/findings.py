@@ -220,9 +220,21 @@ def graph(scope: str) -> InteractionGraph:
         high=-1.0625 - part,
         kind=PairKind.REDUNDANT,
         lasso=-1.375 - part,
+        beyond_curve=-1.25 - part,
+        curve_low=-0.6875,
+        curve_high=0.1875,
     )
     unclear = PairInteraction(
-        a=A, b=C, weight=0.125, low=-0.1875, high=0.375, kind=PairKind.UNCLEAR, lasso=0.0625
+        a=A,
+        b=C,
+        weight=0.125,
+        low=-0.1875,
+        high=0.375,
+        kind=PairKind.UNCLEAR,
+        lasso=0.0625,
+        beyond_curve=0.15625,
+        curve_low=-0.46875,
+        curve_high=0.40625,
     )
     return InteractionGraph.example(
         numbers,
@@ -241,6 +253,7 @@ def graph(scope: str) -> InteractionGraph:
         ),
         pairs=(pair, unclear),
         null_weight=0.3125 + part / 4,
+        null_beyond_curve=0.4375,
         reason="",
         triples=(TripleInteraction(a=A, b=B, c=C, weight=-0.8125, low=-1.125, high=-0.6875),),
         classifiers=(
@@ -263,12 +276,13 @@ def computed_graph(scope: str) -> InteractionGraph:
         solver="exact",
         rank=0,
         r2=None,
-        explained=ExplainedExactly(linear=0.6, pairs=0.9),
+        explained=ExplainedExactly(linear=0.6, pairs=0.9, curve=0.7),
         fits=(),
         pairs=tuple(
             replace(one, low=one.weight, high=one.weight, lasso=None) for one in graph(scope).pairs
         ),
         null_weight=0.046875,
+        null_beyond_curve=0.0546875,
         reason="",
         null_triple=None,
         triples=(),

@@ -62,13 +62,12 @@ def _fit(
         mean_score, candidates, always=always, max_players=settings.max_players
     )
     return interactions(
-        mean_score,
+        scores,
         players,
         scope=scope,
         n_masks=settings.n_masks,
         seed=state.config.seed,
         solver=settings.solver,
         n_shuffles=settings.n_shuffles,
-        n_prompts=len(prompts),
         n_choosing=n_choosing * len(prompts),
     )

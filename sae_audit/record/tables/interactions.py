@@ -7,7 +7,10 @@ import pandas as pd
 from sae_audit.findings import InteractionGraph, InteractionsOverPrompts
 from sae_audit.record.tables.columns import bounds
 
-_PAIR_COLUMNS = ["scope", "a", "b", "weight", "low", "high", "kind", "lasso"]
+_PAIR_COLUMNS = [
+    *("scope", "a", "b", "weight", "low", "high", "kind", "lasso"),
+    *("beyond_curve", "curve_low", "curve_high"),
+]
 _FIT_COLUMNS = [
     "scope",
     "n_prompts",
@@ -74,6 +77,9 @@ def pairs(graphs: Sequence[InteractionGraph]) -> pd.DataFrame:
                 "high": pair.high,
                 "kind": pair.kind.value,
                 "lasso": pair.lasso,
+                "beyond_curve": pair.beyond_curve,
+                "curve_low": pair.curve_low,
+                "curve_high": pair.curve_high,
             }
             for graph in graphs
             for pair in graph.pairs

@@ -22,6 +22,9 @@ def pair(i: int, j: int, weight: float) -> PairInteraction:
         high=weight + 0.1,
         kind=kind,
         lasso=weight,
+        beyond_curve=weight,
+        curve_low=-0.1,
+        curve_high=0.1,
     )
 
 

@@ -31,7 +31,7 @@ def fitted(
     hyperparameters: Hyperparameters | None = None,
 ) -> InteractionGraph:
     return interactions(
-        score,
+        [score],
         PLAYERS,
         scope="p",
         n_masks=n_masks,
@@ -119,7 +119,7 @@ class TestHyperparameters:
 
 def test_a_few_players_are_not_fitted_but_computed():
     graph = interactions(
-        game(lambda s: -2.0 if {A, B} <= s else 1.0),
+        [game(lambda s: -2.0 if {A, B} <= s else 1.0)],
         [A, B, C],
         scope="p",
         n_masks=256,
@@ -142,7 +142,7 @@ def test_a_few_players_are_not_fitted_but_computed():
 def test_what_was_computed_leaves_to_triples_what_pairs_do_not_explain():
     """y = z_a z_b z_c: variance 7/64, of which three mains and three pairs explain 1/64 each."""
     graph = interactions(
-        game(lambda s: 1.0 * ({A, B, C} <= s)),
+        [game(lambda s: 1.0 * ({A, B, C} <= s))],
         [A, B, C],
         scope="p",
         n_masks=8,
@@ -164,7 +164,7 @@ def test_what_was_computed_leaves_to_triples_what_pairs_do_not_explain():
 )
 def test_where_nothing_can_be_fitted_the_reason_is_given(players, score: Score, reason: str):
     graph = interactions(
-        score, players, scope="p", n_masks=128, seed=0, solver="fm_als", n_shuffles=20
+        [score], players, scope="p", n_masks=128, seed=0, solver="fm_als", n_shuffles=20
     )
     assert reason in graph.reason
     assert graph.pairs == ()
@@ -212,7 +212,7 @@ def test_scores_that_are_not_finite_are_our_mistake(value: float):
 def test_a_player_named_twice_is_our_mistake():
     with pytest.raises(AssertionError):
         interactions(
-            game(lambda s: float(len(s))),
+            [game(lambda s: float(len(s)))],
             [A, A, B],
             scope="p",
             n_masks=64,

@@ -10,7 +10,18 @@ from tests.synthetic.findings import A, B, C, estimate, graph
 
 
 def pair(a, b, weight: float, kind: PairKind) -> PairInteraction:
-    return PairInteraction(a=a, b=b, weight=weight, low=0.0, high=0.0, kind=kind, lasso=weight)
+    return PairInteraction(
+        a=a,
+        b=b,
+        weight=weight,
+        low=0.0,
+        high=0.0,
+        kind=kind,
+        lasso=weight,
+        beyond_curve=weight,
+        curve_low=0.0,
+        curve_high=0.0,
+    )
 
 
 def of(scope: str, *pairs: PairInteraction, null: float = 0.3, r2: float = 0.9) -> InteractionGraph:
@@ -50,6 +61,8 @@ def test_a_pair_has_its_median_over_prompts_beside_that_of_their_chance_levels()
     assert found.naming is not None
     assert (found.naming.value, found.naming.n) == (0.5, 4)
     assert found.naming_under_null == pytest.approx(1 / 21)
+    assert found.predicting is not None
+    assert (found.predicting.value, found.predicting.n) == (1.0, 4)
 
 
 def test_a_pair_of_the_pooled_fit_is_listed_however_few_prompts_hold_it():
@@ -76,3 +89,4 @@ def test_prompts_without_a_fit_are_no_cases():
     empty = replace(of("p0"), fits=(), null_weight=None)
     found = over_prompts([empty], None, n_shuffles=20, seed=0)
     assert (found.naming, found.pairs, found.fits) == (None, (), ())
+    assert (found.predicting, found.curve, found.pairs_over_curve) == (None, None, None)

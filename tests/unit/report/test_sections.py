@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sae_audit.config import AuditConfig
-from sae_audit.findings import AbsenceKind, Estimate, LayerCoverage, SaeCoverage
+from sae_audit.findings import AbsenceKind, Estimate, LayerCoverage, PairKind, SaeCoverage
 from sae_audit.pages.wording import ABSENCES, interval, nats, percent, ranged
 from sae_audit.record.run import Run
 from sae_audit.report.findings.card.quality import quality_lines
@@ -327,9 +327,10 @@ class TestInteractions:
         assert run.pooled_graph is not None
         named, _ = run.pooled_graph.pairs
         (row,) = [row for row in rows_of(text, str(A)) if row[:2] == [str(B), "redundant"]]
-        assert row[2:5] == [
+        assert row[2:6] == [
             f"{named.weight:+.3f}",
             f"[{named.low:+.3f}, {named.high:+.3f}]",
+            f"[{named.curve_low:+.3f}, {named.curve_high:+.3f}]",
             f"{named.lasso:+.3f}",
         ]
 
@@ -343,6 +344,9 @@ class TestInteractions:
             control
         )
         assert f"a gain of {interval(pooled.r2.gain)}" in control
+        assert f"without a pair, reaches {interval(pooled.r2.curve)}" in control
+        assert f"pairs add {interval(pooled.r2.pairs_over_curve)} to it" in control
+        assert "So pairs may be named." in control
         assert "chance names one on at most 1 in 21" in control
         assert f"these {pooled.n_prompts} prompts as they are" in text
         assert "lasso on pairs, chosen on the other masks" in text
@@ -359,8 +363,23 @@ class TestInteractions:
         assert f"[{named.low:+.3f}, {named.high:+.3f}]" not in page
         assert "exact: every set was scored; variance explained by single features 0.600" in page
 
+    def test_pairs_that_do_not_predict_are_said_not_to_with_the_gain(self, tmp_path: Path):
+        found = graph("pooled")
+        assert found.r2 is not None
+        within = replace(found.r2.pairs_over_curve, value=0.015625, low=-0.03125, high=0.0625)
+        unclear = tuple(replace(pair, kind=PairKind.UNCLEAR) for pair in found.pairs)
+        r2 = replace(found.r2, pairs_over_curve=within)
+        graphs = [replace(found, scope=scope, r2=r2, pairs=unclear) for scope in ("p0", "pooled")]
+        run = synthetic_run(tmp_path / "run", graphs=graphs)
+        assert not any(one.predicts for one in graphs)
+        said = "better than one curve over single effects: gain in R2 +0.016 [-0.031, +0.062]."
+        assert said in answer_to(run, "Do features interact?")[1]
+        page = seen(render(run))
+        assert f"No pooled pair is named. Pairs do not predict held-out masks {said}" in page
+        assert "On 0 of 1 prompts pairs predict" in page
+
     def test_no_fit_gives_its_reason(self, tmp_path: Path):
-        none = dict.fromkeys(("r2", "null_weight", "null_triple"))
+        none = dict.fromkeys(("r2", "null_weight", "null_beyond_curve", "null_triple"))
         empty = dict.fromkeys(("fits", "pairs", "triples", "classifiers"), ())
         graphs = [
             replace(graph(scope), design="none", reason="no mask moves the score", **none, **empty)

@@ -36,7 +36,8 @@ class FitRow:
     graph: InteractionGraph
     solver: str
     r2: tuple[Estimate | None, ...]
-    """R2 of the solver, the linear model, the gain, the best pairwise model, half the masks."""
+    """R2 of the solver, the linear model, what pairs add to it, the curve over single effects, what
+    pairs add to that, the best pairwise model, half the masks."""
     n_triples: str
     null_triple: str
     null_weight: str
@@ -55,7 +56,7 @@ def fit_rows(graphs: Sequence[InteractionGraph]) -> list[FitRow]:
             null_triple=_three_places(graph.null_triple),
             null_weight=_three_places(graph.null_weight),
             counts=tuple(kind_counts([graph]).values()),
-            note=graph.reason + _exact(graph),
+            note=_note(graph),
         )
         for graph in graphs
     ]
@@ -83,7 +84,8 @@ def _fitted(graph: InteractionGraph, n_shuffles: int) -> str:
         return (
             "Weights are computed, not fitted: every set was scored, and over masks there is no "
             f"sampling error. Single features explain {graph.explained.linear:.3f} of the variance over "
-            f"all masks, with pairs {graph.explained.pairs:.3f}. A weight below "
+            f"all masks, with pairs {graph.explained.pairs:.3f}, a monotone curve over single effects "
+            f"{graph.explained.curve:.3f}. {graph.why_unnamed} A weight below "
             f"{graph.null_weight:.2f} nats is called negligible."
         )
     assert graph.r2 is not None, "a fit without its R2"
@@ -92,13 +94,33 @@ def _fitted(graph: InteractionGraph, n_shuffles: int) -> str:
         f"Reported solver: {solver_name(graph.solver)}{rank}. Held-out R² {interval(graph.r2.solver)} "
         f"against {interval(graph.r2.linear)} for the linear model: a gain of "
         f"{interval(graph.r2.gain)}. Chance level of a weight: {graph.null_weight:.3f} nats, the "
-        f"largest that {n_shuffles} refits with shuffled errors give."
+        f"largest that {n_shuffles} refits with shuffled errors give. {curve_sentence(graph)}"
+    )
+
+
+def curve_sentence(graph: InteractionGraph) -> str:
+    """What one curve over single effects explains, what pairs add to it, and if they may be named."""
+    assert graph.r2 is not None, "a fit without its R2"
+    r2 = graph.r2
+    return (
+        f"One monotone curve over single effects, without a pair, reaches {interval(r2.curve)}; pairs "
+        f"add {interval(r2.pairs_over_curve)} to it, and {interval(r2.pairs_over_linear)} to single "
+        f"effects. {graph.why_unnamed or 'So pairs may be named.'}"
     )
 
 
 def _r2(graph: InteractionGraph) -> tuple[Estimate | None, ...]:
     r2 = graph.r2
-    return (r2.solver, r2.linear, r2.gain, r2.pairs, r2.half_masks) if r2 else (None,) * 5
+    if r2 is None:
+        return (None,) * 7
+    beside = (r2.pairs_over_linear, r2.curve, r2.pairs_over_curve)
+    return (r2.solver, r2.linear, *beside, r2.pairs, r2.half_masks)
+
+
+def _note(graph: InteractionGraph) -> str:
+    if not graph.pairs:
+        return graph.reason
+    return " ".join(part for part in (_exact(graph), graph.why_unnamed) if part)
 
 
 def _exact(graph: InteractionGraph) -> str:
@@ -106,7 +128,8 @@ def _exact(graph: InteractionGraph) -> str:
         return ""
     return (
         "exact: every set was scored; variance explained by single features "
-        f"{graph.explained.linear:.3f}, with pairs {graph.explained.pairs:.3f}"
+        f"{graph.explained.linear:.3f}, with pairs {graph.explained.pairs:.3f}, a curve "
+        f"{graph.explained.curve:.3f}"
     )
 
 
@@ -145,6 +168,23 @@ def naming_sentence(found: InteractionsOverPrompts) -> str:
     return (
         f"{round(found.naming.value * n)} of {n} fitted prompts name a pair; where nothing interacts, "
         f"chance names one on at most 1 in {round(1 / chance)}, here {chance * n:.1f} of {n}."
+    )
+
+
+def predicting_sentence(found: InteractionsOverPrompts) -> str:
+    """Number of prompts whose pairs predict, beside the curve's R2; empty if none was fitted."""
+    if found.predicting is None:
+        return ""
+    n = found.predicting.n
+    counted = (
+        f"On {round(found.predicting.value * n)} of {n} prompts pairs predict held-out ablations better "
+        "than single effects and than one curve over them; on the others none is named."
+    )
+    if found.curve is None or found.pairs_over_curve is None:
+        return counted
+    return (
+        f"{counted} The curve alone reaches a mean R² of {interval(found.curve)}, to which pairs add "
+        f"{interval(found.pairs_over_curve)}."
     )
 
 

@@ -9,10 +9,12 @@ from sae_audit.record.run import Run
 from sae_audit.report.findings.interactions.counts import (
     CLASSIFIERS,
     clear_pairs,
+    curve_sentence,
     fit_rows,
     kind_counts,
     naming_sentence,
     pooled_sentences,
+    predicting_sentence,
     r2_over_prompts,
     recurring_pairs,
     solver_name,
@@ -54,14 +56,16 @@ def _pooled(graph: InteractionGraph) -> str:
     if graph.explained is not None:
         return (
             f"Of the variance over all ablations, every one scored, pairs explain "
-            f"{graph.explained.pairs:.3f}, single features {graph.explained.linear:.3f}."
+            f"{graph.explained.pairs:.3f}, single features {graph.explained.linear:.3f}, a monotone "
+            f"curve over them {graph.explained.curve:.3f}. {graph.why_unnamed}".rstrip()
         )
     assert graph.r2 is not None, "a fit without its R2"
     assert graph.null_weight is not None, "a fit without its chance level"
     return (
         f"R² on {graph.n_held_out} held-out ablations is {interval(graph.r2.solver)}, without "
-        f"pairs {interval(graph.r2.linear)}: a gain of {interval(graph.r2.gain)}. A pair counts "
-        f"only beyond chance ({graph.null_weight:.2f} nats) and where a second solver agrees."
+        f"pairs {interval(graph.r2.linear)}: a gain of {interval(graph.r2.gain)}. "
+        f"{curve_sentence(graph)} A pair counts only beyond chance ({graph.null_weight:.2f} nats), "
+        "beyond the curve, and where a second solver agrees."
     )
 
 
@@ -75,7 +79,7 @@ def _over_prompts(run: Run) -> str:
         if r2
         else ""
     )
-    return gain + naming_sentence(found)
+    return f"{gain}{predicting_sentence(found)} {naming_sentence(found)}"
 
 
 def _kinds(graphs: list[InteractionGraph]) -> str:
@@ -101,6 +105,7 @@ def _values(run: Run) -> Mapping[str, Any]:
         "prompt_kinds": _counted(kind_counts(prompts)),
         "over_prompts": over,
         "naming": naming_sentence(over) if over else "",
+        "predicting": predicting_sentence(over) if over else "",
         "recurring": recurring_pairs(over, _PAIRS),
         "fits": fit_rows(run.interactions),
         "n_fitted": sum(bool(graph.fits) for graph in prompts),

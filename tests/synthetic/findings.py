@@ -39,11 +39,15 @@ from sae_audit.findings import (
     InteractionGraph,
     MinimalSet,
     MinimalSetFamily,
+    NullDictionary,
+    NullKind,
+    NullSet,
     PairInteraction,
     PairKind,
     PromptScore,
     SaeQuality,
     ScalePoint,
+    SideEffects,
     SolverFit,
     TripleInteraction,
     Wave,
@@ -124,10 +128,33 @@ def minimal(prompt_id: str, *features: FeatureId) -> MinimalSet:
         found_by_search=tuple(sorted(features)),
         filtered=tuple(sorted({*features, C})) if features else None,
         n_candidates=N_CANDIDATES,
+        side_effects=SideEffects.example(numbers, within=True) if features else None,
+        excluded=(),
         reason=""
         if features
         else f"Ablating all {N_CANDIDATES} candidates leaves the score at {left:+.2f}.",
     )
+
+
+def null_dictionaries(sets: Sequence[MinimalSet]) -> list[NullDictionary]:
+    """Two of each kind, that flip the same prompts with other numbers of features."""
+    return [
+        NullDictionary(
+            kind=kind,
+            number=number,
+            sets=tuple(
+                NullSet(
+                    prompt_id=one.prompt_id,
+                    features=tuple(FeatureId(1, 20 + i) for i in range(3 + j + 2 * number)),
+                    n_candidates=N_CANDIDATES,
+                    kl=0.001 * (1 + j + number) + i / 64,
+                )
+                for i, one in enumerate(sets)
+            ),
+        )
+        for j, kind in enumerate(NullKind)
+        for number in range(2)
+    ]
 
 
 def family(found: MinimalSet, *, n_others: int = 1, complete: bool = True) -> MinimalSetFamily:

@@ -1,6 +1,7 @@
 """A small, valid run folder without a model, written with the record's own code."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,18 @@ import numpy as np
 
 from sae_audit.cascade.pooled import pooled_cascade
 from sae_audit.config import AuditConfig, PromptSettings
+from sae_audit.controls.dictionary_null import against_dictionaries
 from sae_audit.controls.search_null import against_null
 from sae_audit.direction.presence import behaviour
 from sae_audit.findings import (
     AbsenceKind,
     Candidate,
+    CandidateEffect,
+    CandidateEffects,
     CandidateSet,
     Cascade,
+    Claim,
+    ClaimAbout,
     Collateral,
     Controls,
     Direction,
@@ -34,6 +40,8 @@ from sae_audit.findings import (
     SaeQuality,
     ScaleControl,
     SetControl,
+    SetEffects,
+    SideEffects,
     SuccessiveDirections,
     Sufficiency,
     WidenedPool,
@@ -64,7 +72,7 @@ COST = Spent(forward_passes=10, tokens=200, seconds=0.5)
 IDENTITY = RunIdentity(parts={"version": "0.1.0"})
 """Of runs that are begun and never read."""
 _RIVALS = ("random_matched", "linear_probe", "top_cosine")
-_EARLY = ("scores", "behaviour", "sae_quality", "absence")
+_EARLY = ("scores", "behaviour", "sae_quality", "absence", "claims")
 """All that an audit has found which ended before it looked for features."""
 
 
@@ -117,6 +125,7 @@ def synthetic_run(
         **_of_interactions(graphs, config),
         **_of_cascades(cascades, numbers),
         "absence": [] if absent is None else [findings.absence(absent)],
+        "claims": [[Claim.example(numbers, about=about) for about in ClaimAbout]],
         **(found or {}),
     }
     if early:
@@ -161,9 +170,7 @@ def write_means(folder: Path, means: dict[str, np.ndarray]) -> None:
     folders.write_tensors(folder, "means_by_group", by_group | counts)
 
 
-def _of_the_model(
-    scores: Sequence[PromptScore], numbers: Iterator[int]
-) -> dict[str, list[Any]]:
+def _of_the_model(scores: Sequence[PromptScore], numbers: Iterator[int]) -> dict[str, list[Any]]:
     """Rows of the stages that ask of no single prompt's refusal."""
     first, second = LAYERS
     return {
@@ -247,12 +254,38 @@ def _of_sets(
     scales = [findings.scale(one) for one in minimal_sets]
     null = [findings.minimal(one.prompt_id) for one in minimal_sets]
     margin = config.evidence.margin
+    dictionaries = findings.null_dictionaries(minimal_sets) if flipped else []
     return {
         "widening": [
             WidenedPool(prompt_id=one.prompt_id, added=(), scores=(one.candidates_score,))
             for one in minimal_sets
         ],
+        "candidate_effects": [
+            CandidateEffects.example(
+                numbers,
+                clamp="0.0",
+                beyond_alone=(C,),
+                effects=tuple(CandidateEffect.example(numbers, feature=one) for one in (A, B, C)),
+            )
+        ],
+        "unlimited_sets": [replace(one, side_effects=None) for one in minimal_sets],
+        "set_effects": [
+            [
+                SetEffects(
+                    features=features, side_effects=SideEffects.example(numbers, within=True)
+                )
+                for features in dict.fromkeys(one.features for one in flipped)
+            ]
+        ],
         "minimal_sets": list(minimal_sets),
+        "null_dictionaries": dictionaries,
+        "dictionary_null": [
+            against_dictionaries(
+                {one.prompt_id: one for one in minimal_sets}, dictionaries, seed=config.seed
+            )
+        ]
+        if dictionaries
+        else [],
         "minimal_set_families": [findings.family(one) for one in flipped],
         "flip_scales": scales,
         "null_search": null,
@@ -293,6 +326,8 @@ def pooled_set(flipped: Sequence[MinimalSet], numbers: Iterator[int]) -> PooledS
         features=features,
         built_on=tuple(ids[:half]),
         held_out=tuple(ids[half:]),
+        excluded=(),
+        without_limits=None,
         share_without={one: i / 8 for i, one in enumerate(features)},
     )
 

@@ -13,6 +13,8 @@ SMALL = {
     "minimal": {"more_sets_budget": 6},
     "ablation_scale": {"grid": 2},
     "cascade": {"max_waves": 2, "max_tested": 4, "edge_features": 2, "edge_controls": 1},
+    "evidence": {"null_dictionaries": 1},
+    "side_effects": {"prompts": 8},
     "confirm": "text",
     "answer_tokens": 2,
     "device": "cpu",

@@ -1,6 +1,7 @@
 """SAE suites by name: release, SAE of each layer, training model, and notes."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -122,12 +123,17 @@ def read_catalog(own: str | Path | None = None) -> list[Suite]:
     Raises:
         AuditError: The file is missing, or an entry in it is not a suite.
     """
-    files = [_own(own)] if own is not None else []
+    found = _read(_own(own)) if own is not None else []
     suites: dict[str, Suite] = {}
-    for file in [*files, bundled_root() / "catalog.yaml"]:
-        for suite in _read(file):
-            suites.setdefault(suite.name, suite)
+    for suite in (*found, *_shipped()):
+        suites.setdefault(suite.name, suite)
     return list(suites.values())
+
+
+@cache
+def _shipped() -> tuple[Suite, ...]:
+    """Read once a process: it does not change, and takes longer to read than a small model."""
+    return tuple(_read(bundled_root() / "catalog.yaml"))
 
 
 def _own(location: str | Path) -> Path:

@@ -1,6 +1,16 @@
 """Shape annotations are checked in every test run; tiny models are made once a session."""
 
 import os
+import sys
+from pathlib import Path
+
+if sys.dont_write_bytecode:
+    # None beside the sources, as asked. Without any, every process that tests start would compile
+    # torch and transformers again, which is most of what it takes to start one.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 # One thread a test process: the models are so small that threads only get in each other's way.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -28,7 +38,6 @@ install_import_hook("sae_audit", "tests.typechecker.checked")
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch

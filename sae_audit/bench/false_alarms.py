@@ -19,12 +19,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from sae_audit.config import (
+    AblationScaleSettings,
     AuditConfig,
     CandidateSettings,
     CascadeSettings,
     ControlSettings,
     EvidenceSettings,
     InteractionSettings,
+    MinimalSettings,
     PromptSettings,
 )
 from sae_audit.findings import Absence, AbsenceKind, Estimate
@@ -168,6 +170,8 @@ def _config(kind: Kind, folder: Path, seed: int, level: float | None) -> AuditCo
         seed=seed,
         # Stages after the claim do not change it, and are kept short.
         candidates=CandidateSettings(per_layer=8),
+        minimal=MinimalSettings(more_sets_budget=0),
+        ablation_scale=AblationScaleSettings(grid=0),
         interactions=InteractionSettings(n_masks=64, max_players=4),
         cascade=CascadeSettings(max_waves=1, max_tested=4),
         controls=ControlSettings(random_sets=1),

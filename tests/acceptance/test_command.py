@@ -27,6 +27,7 @@ from sae_audit.record.run import Run
 from sae_audit.vocabulary import Ablation
 from tests import tiny
 from tests.acceptance.commands import Inside, command
+from tests.unit.pipeline.planted_audit import planted_config
 
 SMALL = [
     "prompts.train=24",
@@ -72,6 +73,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return load_run(folder / "run")
 
 
+@pytest.mark.slow
 class TestAudit:
     def test_the_folder_holds_everything(self, run: Run):
         names = {path.name for path in run.folder.iterdir()}
@@ -214,7 +216,6 @@ class TestAudit:
         assert again.returncode == 0, again.stderr
         assert {p: p.read_bytes() for p in run.folder.rglob("*") if p.is_file()} == before
 
-    @pytest.mark.slow
     def test_the_written_config_repeats_the_numbers(self, run: Run, inside: Inside):
         folder = run.folder.parent
         done = inside("audit", "run/config.yaml", "--out", "again", "--quiet", cwd=folder)
@@ -239,13 +240,13 @@ class TestAudit:
 
 @pytest.mark.slow
 def test_an_interrupted_audit_resumes_where_it_stopped(tmp_path: Path):
-    config = build_config("organism", {}, [*SMALL, *SMALLER])
+    config = planted_config(tmp_path / "it")
 
     class Killed(BaseException):
         pass
 
     def killing(stage: Step, done: int, _total: int) -> None:
-        if stage is MINIMAL_SETS and done == 3:
+        if stage is MINIMAL_SETS and done > 0:
             raise Killed
 
     with pytest.raises(Killed):
@@ -412,6 +413,7 @@ class TestNoMechanism:
         assert "The nearest, layer" in run.absence.reason
         assert not run.table("directions").selected.any()
 
+    @pytest.mark.slow
     def test_a_variant_without_refusal_is_compared_with_its_parent(
         self, run: Run, folder: Path, absent, inside: Inside
     ):

@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 SMALL = ["--set", "prompts.train=16", "--set", "prompts.validation=4", "--set", "prompts.audit=4"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_audit_ends_in_one_sentence(tmp_path: Path):
     process = subprocess.Popen(
         [sys.executable, "-m", "sae_audit", "audit", "organism", "--out", "run", *SMALL],

@@ -48,7 +48,7 @@ class TestBehaviour:
 
     @pytest.mark.slow
     def test_measured_again(self, tokenizer, name: str, kind: str, low: float, high: float):
-        prompts = sample(kind, 60)
+        prompts = sample(kind, 30)
         own = prompts + [sample(other, 1)[0] for other in ("harmful", "harmless", "alarming")]
         found = behaviour(model(name), tokenizer, own)[kind]
         assert low - 0.1 <= found.refused_by_score <= high + 0.1

@@ -28,6 +28,7 @@ def covered(candidates: np.ndarray, fall: float = 1.0) -> SaeCoverage:
         clean=CLEAN,
         candidates=candidates,
         random_sets=[CLEAN - 1.0, CLEAN + 1.0],
+        rotated=[CLEAN - 9.0, CLEAN - 7.0],
         layers=[],
         seed=0,
     )
@@ -43,6 +44,9 @@ def test_shares_are_of_what_removing_the_direction_does():
     assert value(found.hidden_from_candidates) == pytest.approx(0.3)
     assert value(found.hidden_from_saes) == pytest.approx(0.2)
     assert value(found.carried_by_error) == pytest.approx(0.2)
+    rotated = found.hidden_from_rotated
+    assert rotated is not None
+    assert (rotated.mean, rotated.lowest, rotated.highest) == pytest.approx((0.2, 0.1, 0.3))
     assert found.direction.value == pytest.approx(-5.0)
     assert found.reason == ""
     random = found.random_direction

@@ -123,7 +123,7 @@ class TestRun:
         some, undefined = qualities(None, 0.9625), qualities(None, None)
         found = synthetic_run(tmp_path / "some", found={"sae_quality": [some]}).table("saes")
         assert list(found.layer) == [1, 2]
-        for name in ("explained_variance_without_bos", "explained_variance_shuffled", "l0"):
+        for name in ("explained_variance_without_bos", "explained_variance_rotated", "l0"):
             for part, end in (("value", ""), ("low", "_low"), ("high", "_high")):
                 expected = [getattr(getattr(one, name), part) for one in some]
                 assert list(found[name + end]) == expected, name + end
@@ -137,7 +137,7 @@ class TestRun:
             *("layer", "release", "id", "width"),
             *(
                 name + end
-                for name in (*measured, "explained_variance_shuffled")
+                for name in (*measured, "explained_variance_rotated", "ce_recovered_rotated")
                 for end in ("", "_low", "_high")
             ),
         }

@@ -138,12 +138,13 @@ class TestSaes:
         for one, line in zip(run.quality, quality_lines(run), strict=True):
             assert one.ce_recovered is not None
             cells = [one.explained_variance, one.explained_variance_without_bos]
-            shuffled, l0 = one.explained_variance_shuffled, interval(one.l0, "{:.1f}".format)
+            rotated, l0 = one.explained_variance_rotated, interval(one.l0, "{:.1f}".format)
             assert rows_of(text, str(one.layer))[0] == [
                 *map(interval, cells),
-                interval(shuffled),
+                interval(rotated),
                 l0,
                 interval(one.ce_recovered),
+                recovered(one.ce_recovered_rotated),
             ]
             assert line == (
                 f"Layer {one.layer}: explained variance {interval(cells[0])} "

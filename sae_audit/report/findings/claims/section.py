@@ -42,6 +42,9 @@ def _values(run: Run) -> Mapping[str, Any]:
 
 
 def _rows(run: Run) -> Sequence[SummaryRow]:
+    if run.absence is not None:
+        return []  # The first row says what is not claimed, and why.
+
     def named(stands: bool) -> str:
         own = [CLAIMS[one.about] for one in run.claims if one.stands is stands]
         return (

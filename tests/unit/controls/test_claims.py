@@ -1,0 +1,149 @@
+"""Claims stand by the numbers beyond their controls, and fall with them."""
+
+from dataclasses import replace
+
+import pytest
+
+from sae_audit.controls.claims import Evidence, claims
+from sae_audit.findings import (
+    AbsenceKind,
+    Behaviour,
+    Claim,
+    ClaimAbout,
+    Controlled,
+    DictionaryNull,
+    DirectionCheck,
+    Estimate,
+    KindOfNull,
+    NullKind,
+    RandomRange,
+    SaeQuality,
+)
+from tests.synthetic.findings import A, B, absence, minimal
+
+
+def share(value: float, low: float, high: float, n: int = 40) -> Estimate:
+    return Estimate(value=value, low=low, high=high, n=n, method="Wilson 95%")
+
+
+def controlled(own: Estimate, lowest: float, highest: float) -> Controlled:
+    random = RandomRange(mean=(lowest + highest) / 2, lowest=lowest, highest=highest, n=10)
+    return Controlled(own=own, random=random)
+
+
+def null(kind: NullKind = NullKind.ROTATED, *, ratio_high: float = 0.5, p: float = 0.05):
+    return KindOfNull.example(
+        kind=kind, n=19, ratio=share(0.3, 0.2, ratio_high), p_value=p, smallest_p=0.05
+    )
+
+
+GOOD = Evidence(
+    level=0.02,
+    behaviour=Behaviour(
+        refused_harmful=share(1.0, 0.91, 1.0),
+        refused_harmless=share(0.0, 0.0, 0.09),
+        separation=share(1.0, 0.95, 1.0, n=80),
+        separation_p_value=1e-4,
+    ),
+    absence=None,
+    quality=[
+        SaeQuality.example(layer=layer, explained_variance_without_bos=share(0.9, 0.8, 0.95))
+        for layer in (1, 2)
+    ],
+    direction_check=DirectionCheck.example(
+        clean_harmful=share(4.0, 3.5, 4.5),
+        bypass=controlled(share(-3.0, -3.5, -2.5), 3.5, 4.2),
+        flipped=controlled(share(1.0, 0.9, 1.0), 0.0, 0.1),
+    ),
+    successive=None,
+    minimal_sets=[minimal(f"p{i}", A, B) for i in range(8)],
+    search_null=None,
+    dictionary_null=DictionaryNull.example(
+        prompts=("p0", "p1"), kinds=(null(),), stands=True, reason="Fewer."
+    ),
+    pooled_set=None,
+    controls=None,
+    interactions=None,
+    pooled_cascade=None,
+)
+
+
+def claim(about: ClaimAbout, evidence: Evidence) -> Claim:
+    found = claims(evidence)
+    assert [one.about for one in found] == list(ClaimAbout), "every claim is made or refused"
+    return next(one for one in found if one.about is about)
+
+
+@pytest.mark.parametrize(
+    "about", [ClaimAbout.REFUSAL, ClaimAbout.HARM, ClaimAbout.DIRECTION, ClaimAbout.FEATURES]
+)
+def test_what_good_evidence_shows_stands(about: ClaimAbout):
+    found = claim(about, GOOD)
+    assert found.stands, found
+    assert found.beside
+
+
+@pytest.mark.parametrize("about", list(ClaimAbout)[2:])
+def test_what_was_not_tested_does_not_stand(about: ClaimAbout):
+    empty = replace(GOOD, direction_check=None, minimal_sets=[], dictionary_null=None)
+    found = claim(about, empty)
+    assert not found.stands
+    assert found.reason
+    assert (found.p, found.n, found.beside) == (None, 0, "")
+
+
+def test_a_model_that_does_not_refuse_has_no_refusal_and_none_tied_to_harm():
+    none = replace(GOOD, absence=absence(AbsenceKind.NO_REFUSAL))
+    assert not claim(ClaimAbout.REFUSAL, none).stands
+    assert not claim(ClaimAbout.HARM, none).stands
+
+
+def test_a_model_that_refuses_by_something_else_refuses_all_the_same():
+    other = replace(GOOD, absence=absence(AbsenceKind.NO_SEPARATION))
+    assert claim(ClaimAbout.REFUSAL, other).stands
+    assert not claim(ClaimAbout.HARM, other).stands
+
+
+def test_a_direction_that_random_ones_equal_does_not_stand():
+    assert GOOD.direction_check is not None
+    check = replace(GOOD.direction_check, flipped=controlled(share(0.3, 0.2, 0.4), 0.0, 0.3))
+    found = claim(ClaimAbout.DIRECTION, replace(GOOD, direction_check=check))
+    assert not found.stands
+    assert found.p == 1.0
+
+
+def test_a_direction_that_lowers_the_score_within_its_interval_does_not_stand():
+    assert GOOD.direction_check is not None
+    check = replace(GOOD.direction_check, bypass=controlled(share(3.4, 3.0, 3.8), 3.5, 4.2))
+    assert not claim(ClaimAbout.DIRECTION, replace(GOOD, direction_check=check)).stands
+
+
+def test_features_fall_with_the_null_dictionaries():
+    assert GOOD.dictionary_null is not None
+    found = claim(
+        ClaimAbout.FEATURES,
+        replace(GOOD, dictionary_null=replace(GOOD.dictionary_null, stands=False)),
+    )
+    assert not found.stands
+    assert found.reason == "Fewer."
+
+
+def test_features_fall_without_null_dictionaries():
+    found = claim(ClaimAbout.FEATURES, replace(GOOD, dictionary_null=None))
+    assert not found.stands
+    assert "evidence.null_dictionaries" in found.reason
+
+
+def test_saes_that_explain_nothing_carry_no_claim_whatever_their_sets_do():
+    poor = [
+        replace(one, explained_variance_without_bos=share(-0.5, -0.6, -0.4)) for one in GOOD.quality
+    ]
+    found = claim(ClaimAbout.FEATURES, replace(GOOD, quality=poor))
+    assert not found.stands
+    assert "explain nothing" in found.reason
+
+
+def test_sets_beyond_the_limits_of_side_effects_are_no_features_of_refusal():
+    found = claim(ClaimAbout.FEATURES, replace(GOOD, minimal_sets=[minimal("p0")]))
+    assert not found.stands
+    assert "side-effect limits" in found.reason

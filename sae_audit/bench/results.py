@@ -39,7 +39,7 @@ class Summary:
     """`perfect SAE` or `imperfect SAE`, or a family."""
     method: str
     measures: Mapping[str, Estimate | None]
-    """Means over models, with bootstrap intervals, as prompts of one model are not independent cases."""
+    """Means over models, with t intervals, as prompts of one model are not independent cases."""
     n_sets_scored: float
     seconds: float
 

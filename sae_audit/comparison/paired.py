@@ -13,10 +13,16 @@ from sae_audit.comparison.types import (
     Paired,
     QualityChange,
 )
-from sae_audit.findings import Estimate, Feature, PromptScore
+from sae_audit.findings import Feature, PromptScore
 from sae_audit.margins import refuses
 from sae_audit.record.run import Run
-from sae_audit.statistics import mean, share, sign_flip_p_value
+from sae_audit.statistics import (
+    mean,
+    mean_of_shares,
+    share,
+    share_difference,
+    sign_flip_p_value,
+)
 
 _SHIFTS = 20
 _PERMUTATIONS = 4000
@@ -56,20 +62,13 @@ def _behaviour(
 
 
 def _switches(differences: np.ndarray, seed: int) -> Paired:
-    """Differences of refusing (-1, 0 or 1). If no prompt switched, the interval is the share of switches
-    that this many prompts cannot rule out, since resampling would give zero width."""
-    if differences.any():
-        return paired(differences, seed)
-    unseen = share(0, len(differences))
+    """Differences between 0 and 1 (-1, 0 or 1), with an interval that has a width even if no prompt
+    switched, or all did."""
     return Paired(
-        difference=Estimate(
-            value=0.0,
-            low=-unseen.high,
-            high=unseen.high,
-            n=unseen.n,
-            method="Wilson 95%, no prompt switched",
+        difference=share_difference(
+            int((differences > 0).sum()), int((differences < 0).sum()), len(differences)
         ),
-        p_value=1.0,
+        p_value=sign_flip_p_value(differences, seed=seed),
     )
 
 
@@ -124,8 +123,8 @@ def features(a: Run, b: Run, seed: int) -> FeatureChange | None:
     shifts, null = _shifts([sets_a[p] for p in both], [sets_b[p] for p in both], seed)
     return FeatureChange(
         n=n,
-        overlap=mean(np.diag(jaccard), seed=seed),
-        overlap_shuffled=mean(elsewhere, seed=seed),
+        overlap=mean_of_shares(np.diag(jaccard)),
+        overlap_shuffled=mean_of_shares(elsewhere),
         beyond_shuffled=paired(np.diag(jaccard) - np.array(elsewhere), seed),
         size=paired(sizes, seed),
         pooled_overlap=(
@@ -159,7 +158,7 @@ def _shifts(
             feature=names[i],
             share_a=float(held_a[:, i].mean()),
             share_b=float(held_b[:, i].mean()),
-            difference=paired(change[:, i], seed),
+            difference=_switches(change[:, i], seed),
         )
         for i in largest
     )

@@ -46,8 +46,10 @@ from sae_audit.findings.direction import (
 )
 from sae_audit.findings.estimates import (
     ALL_ALIKE,
+    FEW_CASES,
     NO_INTERVAL,
     ONE_CASE,
+    UNDEFINED_WITHOUT_ONE,
     Controlled,
     Estimate,
     RandomRange,
@@ -88,8 +90,10 @@ __all__ = [
     "ALL_ALIKE",
     "CE_PROMPTS",
     "CE_TOKENS",
+    "FEW_CASES",
     "NO_INTERVAL",
     "ONE_CASE",
+    "UNDEFINED_WITHOUT_ONE",
     "Absence",
     "AbsenceKind",
     "ActivatedAgainstRandom",

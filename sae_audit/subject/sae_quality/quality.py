@@ -78,7 +78,7 @@ def sae_quality(
             explained_variance=found.all.variance(seed=seed),
             explained_variance_without_bos=found.selected.variance(seed=seed),
             explained_variance_shuffled=found.shuffled.variance(seed=seed),
-            l0=ratio(found.firing, found.all.tokens, seed=seed),
+            l0=ratio(found.firing, found.all.tokens, seed=seed, within=(0.0, np.inf)),
             ce_recovered=predicted[layer].recovered(seed=seed),
             ce_clean=predicted[layer].of_the_model(seed=seed),
         )

@@ -86,7 +86,7 @@ def search_rows(found: SearchNull, *, seed: int) -> list[SearchRow]:
 
 
 def size_range(sizes: Sequence[int], *, seed: int) -> str:
-    """`3 [2, 3] (1 to 5)`: median, bootstrap 95%, range."""
+    """`3 [2, 3] (1 to 5)`: median, its 95% interval, range."""
     if not sizes:
         return "none"
     found = median([float(size) for size in sizes], seed=seed)

@@ -17,7 +17,7 @@ from sae_audit.findings.behaviour import Behaviour, PromptScore
 from sae_audit.findings.candidates import CandidateSet, WidenedPool
 from sae_audit.findings.cascades import BackupEdges, Cascade, CascadeNull
 from sae_audit.findings.confirmation import Confirmation
-from sae_audit.findings.controls import Controls, SearchNull
+from sae_audit.findings.controls import Controls, NullScores, SearchNull
 from sae_audit.findings.coverage import SaeCoverage
 from sae_audit.findings.direction import Direction, DirectionCheck, NoDirection
 from sae_audit.findings.flip_scales import FlipScale
@@ -102,8 +102,8 @@ SAE_QUALITY = OfRun("sae_quality", "How well the SAEs describe it", (list[SaeQua
 CANDIDATES = OfRun("candidates", "Candidate features", (CandidateSet,))
 WIDENING = OfPrompts("widening", "Wider pools where needed", (WidenedPool,))
 MINIMAL_SETS = OfPrompts("minimal_sets", "Minimal sets, prompt by prompt", (MinimalSet,))
-NULL_SEARCH = OfPrompts("null_search", "The same search by chance", (MinimalSet,))
-SEARCH_NULL = OfRun("search_null", "One search against the other", (SearchNull,))
+NULL_SEARCH = OfPrompts("null_search", "Random pools in the candidates' place", (NullScores,))
+SEARCH_NULL = OfRun("search_null", "Candidates against random pools", (SearchNull,))
 SAE_COVERAGE = OfRun("sae_coverage", "What the SAEs do not show", (SaeCoverage,))
 MINIMAL_SET_FAMILIES = OfPrompts("minimal_set_families", "Other minimal sets", (MinimalSetFamily,))
 FLIP_SCALES = OfPrompts("flip_scales", "Smallest scales that flip", (FlipScale,))

@@ -29,6 +29,7 @@ from sae_audit.findings import (
     MinimalSet,
     MinimalSetFamily,
     NoDirection,
+    NullScores,
     PooledCascade,
     PooledSet,
     PromptScore,
@@ -117,10 +118,10 @@ class Findings(BaseModel):
     """One per flipped prompt; empty if not looked for."""
     flip_scales: list[FlipScale]
     """One per refused prompt; empty if left out."""
-    null_sets: list[MinimalSet]
-    """Results of the same search among random candidates, for the same prompts."""
+    null_sets: list[NullScores]
+    """One per refused prompt: its scores with each random pool ablated."""
     search_null: SearchNull | None
-    """Comparison of `minimal_sets` and `null_sets`."""
+    """Comparison of the candidates with the random pools of `null_sets`."""
     pooled_set: PooledSet | None
     interactions: InteractionGraph | None
     """Of the pooled set's features, on the mean score of several prompts."""

@@ -33,6 +33,7 @@ from sae_audit.findings import (
     InteractionGraph,
     MinimalSet,
     MinimalSetFamily,
+    NullScores,
     PairInteraction,
     PairKind,
     PromptScore,
@@ -120,6 +121,14 @@ def minimal(prompt_id: str, *features: FeatureId) -> MinimalSet:
         reason=""
         if features
         else f"Ablating all {N_CANDIDATES} candidates leaves the score at {left:+.2f}.",
+    )
+
+
+def null_scores(prompt_id: str, n_pools: int = 49) -> NullScores:
+    """Pools that leave the prompt refused, each at another score."""
+    part = sum(prompt_id.encode()) % 64 / 64
+    return NullScores(
+        prompt_id=prompt_id, scores=tuple(2.0 + part + pool / 64 for pool in range(n_pools))
     )
 
 

@@ -106,7 +106,11 @@ def _checked(values: Sequence[float] | Float[np.ndarray, " case"]) -> Float[np.n
 
 
 def _around(
-    value: float, cases: Float[np.ndarray, " case"], *, within: tuple[float, float] = _ANYWHERE
+    value: float,
+    cases: Float[np.ndarray, " case"],
+    *,
+    within: tuple[float, float],
+    method: str = "t 95%, skewness-adjusted",
 ) -> Estimate:
     """A value with the interval of its cases' mean; the cases are those themselves, or pseudo-values."""
     n, largest = cases.size, max(abs(value), float(abs(cases).max()))
@@ -119,7 +123,7 @@ def _around(
         low=min(max(low, within[0]), value),
         high=max(min(high, within[1]), value),
         n=n,
-        method="t 95%, skewness-adjusted",
+        method=method,
     )
 
 
@@ -205,7 +209,8 @@ def resampled_ratio(
     # Equal ratios are summed in another order each time.
     if np.ptp(again) <= _ROUNDING * abs(value):
         return _without_interval(value, n)
-    return _around(value, n * value - (n - 1) * again, within=within)
+    pseudo_values = n * value - (n - 1) * again
+    return _around(value, pseudo_values, within=within, method="jackknife 95%, skewness-adjusted")
 
 
 def between_quantiles(value: float, resampled: Float[np.ndarray, " draw"], *, n: int) -> Estimate:

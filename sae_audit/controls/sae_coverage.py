@@ -176,6 +176,11 @@ def _slopes(harmful: Projections, harmless: Projections, rounding: float) -> lis
 def _why_no_shares(fall: Estimate) -> str:
     if fall.low > _SMALLEST_FALL:
         return ""
+    if not fall.has_interval:
+        return (
+            f"removing the direction at the audited layers lowers the mean score by {fall.value:.2f} "
+            f"nats on {fall.n} prompts, which are too few to take shares of"
+        )
     return (
         f"removing the direction at the audited layers lowers the mean score by {fall.value:.2f} "
         f"[{fall.low:.2f}, {fall.high:.2f}] nats, which is too little, or too unsure, to take shares "

@@ -310,9 +310,12 @@ class EvidenceSettings(_Settings):
     """Conditions on which an audit claims a mechanism."""
 
     level: float = Field(default=0.02, gt=0, le=1)
-    """Largest p-value at which scores count as separating harmful from harmless prompts, and minimal
-    sets as better than those of random candidates. The smallest possible audit, four prompts of each
+    """Largest p-value at which scores count as separating harmful from harmless prompts, and candidates
+    as better than random pools. The smallest possible audit, four prompts of each
     label perfectly separated, reaches 1/70."""
+    null_pools: int = Field(default=49, ge=1, le=10_000)
+    """Number of whole pools of random features that the candidates are compared with; the smallest
+    p-value that K of them can give is 1/(K + 1), so 49 are the fewest for .02."""
     null_dictionaries: int = Field(default=9, ge=0, le=10_000)
     """Number of null dictionaries of each kind (SAEs rotated, rotated about the direction, with random
     decoder rows) among which the same search is made; the smallest p they can give is one in this

@@ -4,7 +4,7 @@ Three rules, for three questions:
 - `matched_random_sets`: for each feature of a set, one of the 20 nearest in firing rate. Controls of a
   finished set.
 - `random_candidates`: a whole pool, without repeats, from windows of 20 in the order of firing rate, so
-  that pools nearly as large as a layer have one too. The null of a search.
+  that pools nearly as large as a layer have one too. It may hold other candidates. The null of a search.
 - `random_stand_ins`: one of the 20 nearest in activation on one prompt. Controls of a cascade, whose
   features have to fire there.
 """
@@ -75,16 +75,20 @@ def random_candidates(
     *,
     seed: Sequence[int],
 ) -> list[FeatureId]:
-    """As many random features as candidates, matched in layers and firing rates, in random order.
+    """One more pool of the candidates' kind: as many features, matched in layers and firing rates, in
+    random order.
 
-    Each candidate is replaced by one of the 20 remaining features nearest in firing rate (share of
-    harmful prompts it fires on); by another candidate only if a layer has too few other features.
+    Each candidate is replaced by another one of the 20 features nearest in firing rate, other candidates
+    among them. A feature is thus as likely to be in the pool whether it is a candidate or not, as under
+    the null that candidates are picked by layer and rate alone; if no candidate could be drawn, a lucky
+    one could not be matched, and a p-value by rank would be too small.
     """
     random = np.random.default_rng(list(seed))
     drawn: list[FeatureId] = []
     for layer in sorted({feature.layer for feature in candidates}):
         own = np.array([f.index for f in candidates if f.layer == layer])
-        chosen = _same_rates(own, firing_rates[layer], random)
+        rates = firing_rates[layer]
+        chosen = _same_rates(own, rates, random, among=np.arange(len(rates)))
         drawn += [FeatureId(layer, int(index)) for index in chosen]
     return [drawn[i] for i in random.permutation(len(drawn))]
 
@@ -93,22 +97,24 @@ def _same_rates(
     own: Int[np.ndarray, " candidate"],
     rates: Float[np.ndarray, " d_sae"],
     random: np.random.Generator,
+    *,
+    among: Int[np.ndarray, " feature"],
 ) -> list[int]:
-    others = np.setdiff1d(np.arange(len(rates)), own)
-    left = others if len(others) >= len(own) else np.arange(len(rates))
     # Shuffled before a stable sort: many features fire equally often.
-    left = random.permutation(left)
+    left = random.permutation(among)
     left = left[np.argsort(rates[left], kind="stable")]
     chosen: list[int] = []
     for index in random.permutation(own):
+        # Its own place is open only to the last feature of a layer that is drawn whole.
+        free = left[left != index] if len(left) > 1 else left
         first, last = (
-            np.searchsorted(rates[left], rates[index], side) for side in ("left", "right")
+            np.searchsorted(rates[free], rates[index], side) for side in ("left", "right")
         )
         start = int(random.integers(first, last + 1)) - _NEIGHBOURS // 2
-        start = max(0, min(start, len(left) - _NEIGHBOURS))
-        place = int(random.integers(start, min(start + _NEIGHBOURS, len(left))))
-        chosen.append(int(left[place]))
-        left = np.delete(left, place)
+        start = max(0, min(start, len(free) - _NEIGHBOURS))
+        place = int(random.integers(start, min(start + _NEIGHBOURS, len(free))))
+        chosen.append(int(free[place]))
+        left = left[left != free[place]]
     return chosen
 
 

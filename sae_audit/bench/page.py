@@ -71,6 +71,8 @@ def _said(found: Estimate) -> str:
         return f"{found.value:.2f} (one model)"
     if found.method == ALL_ALIKE:
         return f"{found.value:.2f} (all {found.n} alike)"
+    if not found.has_interval:
+        return f"{found.value:.2f} (of {found.n} models, too few for an interval)"
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] n={found.n}"
 
 

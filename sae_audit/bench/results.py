@@ -9,7 +9,7 @@ from sae_audit.bench.cases import Case
 from sae_audit.findings import Controlled, Estimate
 from sae_audit.organisms.trained.measured import Rise
 from sae_audit.record.layout import write_file
-from sae_audit.statistics import mean
+from sae_audit.statistics import mean, mean_of_shares
 
 STAGES = ("candidates", "minimal sets", "interactions", "cascades")
 
@@ -39,7 +39,7 @@ class Summary:
     """`perfect SAE` or `imperfect SAE`, or a family."""
     method: str
     measures: Mapping[str, Estimate | None]
-    """Means over models, with bootstrap intervals, as prompts of one model are not independent cases."""
+    """Means over models, with t intervals, as prompts of one model are not independent cases."""
     n_sets_scored: float
     seconds: float
 
@@ -131,4 +131,7 @@ def summarised(rows: Sequence[Row], group_of: Callable[[Case], str]) -> tuple[Su
 def _mean(rows: Sequence[Row], name: str) -> Estimate | None:
     values = [row.measures[name] for row in rows]
     known = [value for value in values if value is not None]
-    return mean(known, seed=0) if known else None
+    if not known:
+        return None
+    # 0 or 1 for each model; the other measures are no counts.
+    return mean_of_shares(known) if name == "exact" else mean(known)

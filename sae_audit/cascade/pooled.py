@@ -1,5 +1,6 @@
 """The cascades of many prompts pooled: every number with its interval over prompts."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +24,7 @@ from sae_audit.findings import (
     TokenCounts,
     TokenShare,
 )
-from sae_audit.statistics import mean, share, sign_flip_p_value
+from sae_audit.statistics import mean, mean_of_shares, share, sign_flip_p_value
 from sae_audit.vocabulary import TokenClass
 
 
@@ -46,13 +47,13 @@ def pooled_cascade(
         edges=often,
         n_rare_pairs=len(rare),
         n_rare_with_edge=sum(n > 0 for n in rare),
-        edge_kinds=edge_kinds(edges, seed=seed),
+        edge_kinds=edge_kinds(edges),
         tokens=tuple(
             one
             for n_waves in sorted(
                 {one.n_waves for found in tokens_by_prompt for one in found.active}
             )
-            for one in _token_shares(tokens_by_prompt, n_waves, seed)
+            for one in _token_shares(tokens_by_prompt, n_waves)
         ),
         active=_beside_random(tokens_by_prompt, seed),
         compensation=compensation(cascades, seed=seed),
@@ -77,9 +78,7 @@ def _features(cascades: Sequence[Cascade]) -> tuple[PooledWaveFeature, ...]:
     )
 
 
-def _token_shares(
-    tokens_by_prompt: Sequence[ActivationTokens], n_waves: int, seed: int
-) -> list[TokenShare]:
+def _token_shares(tokens_by_prompt: Sequence[ActivationTokens], n_waves: int) -> list[TokenShare]:
     """Shares over prompts in which something activates after `n_waves` waves; empty if too few."""
     chosen: list[tuple[ActivationTokens, ActivatedFeatures]] = [
         (found, one)
@@ -91,7 +90,7 @@ def _token_shares(
         return []
 
     def shares(counts: Sequence[TokenCounts], token: TokenClass) -> Estimate:
-        return mean([one[token] / sum(one.values()) for one in counts], seed=seed)
+        return mean_of_shares([one[token] / sum(one.values()) for one in counts])
 
     random = [one.random_peaks_at for _, one in chosen if sum(one.random_peaks_at.values())]
     return [
@@ -127,7 +126,7 @@ def _one_beside_random(
     random = [sum(one.n_random) / len(one.n_random) for one in by_waves[n_waves]]
     return ActivatedAgainstRandom(
         n_waves=n_waves,
-        n_activated=mean(own, seed=seed),
-        n_random=mean(random, seed=seed),
+        n_activated=mean(own, within=(0.0, math.inf)),
+        n_random=mean(random, within=(0.0, math.inf)),
         p_value=sign_flip_p_value([a - b for a, b in zip(own, random, strict=True)], seed=seed),
     )

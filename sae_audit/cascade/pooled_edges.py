@@ -13,7 +13,7 @@ from sae_audit.findings import (
     PooledEdge,
     StandIns,
 )
-from sae_audit.statistics import mean, share
+from sae_audit.statistics import mean_of_shares, share
 from sae_audit.vocabulary import FeatureId
 
 Pair = tuple[FeatureId, FeatureId]
@@ -21,7 +21,7 @@ Pair = tuple[FeatureId, FeatureId]
 
 FEWEST = 3
 """Minimum number of prompts behind a number of later waves, or of a pair: with fewer, a share's
-interval is nearly all of [0, 1], and a bootstrap has too few cases."""
+interval is nearly all of [0, 1]. Means have no interval below five."""
 
 
 def pooled_edges(
@@ -43,13 +43,13 @@ def pooled_edges(
     return tuple(_pooled(pair, found[pair], n_tested[pair]) for pair in often), rare
 
 
-def edge_kinds(edges: Sequence[BackupEdges], *, seed: int) -> tuple[EdgesOfKind, ...]:
+def edge_kinds(edges: Sequence[BackupEdges]) -> tuple[EdgesOfKind, ...]:
     """All edges by kind; a kind without edges has n = 0."""
     return tuple(
         EdgesOfKind(
             kind=kind,
             n=sum(edge.kind == kind for one in edges for edge in one.edges),
-            control=_control(edges, kind, seed),
+            control=_control(edges, kind),
         )
         for kind in EdgeKind
     )
@@ -89,7 +89,7 @@ def _pooled(pair: Pair, edges: Sequence[BackupEdge], n_tested: int) -> PooledEdg
     )
 
 
-def _control(edges: Sequence[BackupEdges], kind: EdgeKind, seed: int) -> Estimate | None:
+def _control(edges: Sequence[BackupEdges], kind: EdgeKind) -> Estimate | None:
     """Mean over prompts of the share of stand-ins that activate what the cause activates."""
     shares: list[float] = []
     for one in edges:
@@ -97,4 +97,4 @@ def _control(edges: Sequence[BackupEdges], kind: EdgeKind, seed: int) -> Estimat
         n = sum(edge.n_controls for edge in own)
         if n:
             shares.append(sum(edge.n_controls_activating for edge in own) / n)
-    return mean(shares, seed=seed) if shares else None
+    return mean_of_shares(shares) if shares else None

@@ -15,7 +15,7 @@ from sae_audit.untrusted import printable
 
 
 def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Comparison:
-    """The comparison of two finished runs of the same audit; `seed` is for bootstraps and permutations.
+    """The comparison of two finished runs of the same audit; `seed` is for permutations.
 
     Raises:
         AuditError: a run is missing or unfinished, or the two cannot be compared.

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from sae_audit.comparison.types import DirectionChange
 from sae_audit.findings import NO_INTERVAL, Estimate, RandomRange
 from sae_audit.record.run import Run
-from sae_audit.statistics import jackknife, random_range
+from sae_audit.statistics import jackknife, no_interval, random_range
 
 _TOO_FEW = NO_INTERVAL + "too few prompts to leave some out"
 
@@ -36,17 +36,19 @@ def direction_change(a: Run, b: Run) -> DirectionChange | None:
     whole = (_difference(a, chosen.position), _difference(b, chosen.position))
     n = sum(int(counts.sum()) for counts in a.group_sizes.values())
 
-    def estimated(number: _Number) -> Estimate:
+    def estimated(number: _Number, *, within: tuple[float, float]) -> Estimate:
         value = number(*whole)
         if without:
-            return jackknife(value, [number(*both) for both in without], n=n)
-        return Estimate(value=value, low=value, high=value, n=n, method=_TOO_FEW)
+            return jackknife(value, [number(*both) for both in without], n=n, within=within)
+        return no_interval(value, n, _TOO_FEW)
 
     return DirectionChange(
         chosen_in="variant" if a.stopped_early else "parent",
-        cosines=tuple(estimated(_cosine(layer)) for layer in range(len(whole[0]))),
+        cosines=tuple(
+            estimated(_cosine(layer), within=(-1.0, 1.0)) for layer in range(len(whole[0]))
+        ),
         layer=chosen.layer,
-        gap_ratio=estimated(_gap_ratio(chosen.layer)),
+        gap_ratio=estimated(_gap_ratio(chosen.layer), within=(-np.inf, np.inf)),
         gap_random=_along_random(holder, whole[0][chosen.layer], whole[1][chosen.layer]),
         stability_a=_stability(a),
         stability_b=_stability(b),

@@ -1,7 +1,6 @@
 """Paired differences over prompts, stage by stage."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -19,10 +18,16 @@ from sae_audit.comparison.types import (
     Paired,
     QualityChange,
 )
-from sae_audit.findings import Estimate, Feature, PromptScore
+from sae_audit.findings import Feature, PromptScore
 from sae_audit.margins import refuses
 from sae_audit.record.run import Run
-from sae_audit.statistics import mean, share, sign_flip_p_value
+from sae_audit.statistics import (
+    mean,
+    mean_of_shares,
+    share,
+    share_difference,
+    sign_flip_p_value,
+)
 
 _SHIFTS = 20
 _FEWEST = 2
@@ -56,28 +61,21 @@ def _behaviour(
         category=category,
         refused_a=share(int(refused_a.sum()), len(a)),
         refused_b=share(int(refused_b.sum()), len(b)),
-        refused=_switches(refused_b.astype(float) - refused_a.astype(float), seed),
+        refused=_switches(refused_b.astype(float) - refused_a.astype(float)),
         score=paired(scores_b - scores_a, seed),
     )
 
 
-def _switches(differences: np.ndarray, seed: int) -> Paired:
-    """Differences of refusing (-1, 0 or 1). If no prompt switched, the interval is the share of switches
-    that this many prompts cannot rule out, since resampling would give zero width."""
-    if differences.any():
-        p_value = switches_p_value(int((differences < 0).sum()), int((differences > 0).sum()))
-        return replace(paired(differences, seed), p_value=p_value)
-    unseen = share(0, len(differences))
+def _switches(differences: np.ndarray) -> Paired:
+    """Differences of refusing (-1, 0 or 1), with an interval that has a width even if no prompt
+    switched, or all did."""
+    less, more = int((differences < 0).sum()), int((differences > 0).sum())
     return Paired(
-        difference=Estimate(
-            value=0.0,
-            low=-unseen.high,
-            high=unseen.high,
-            n=unseen.n,
-            method="Wilson 95%, no prompt switched",
+        difference=share_difference(
+            int((differences > 0).sum()), int((differences < 0).sum()), len(differences)
         ),
-        spread=0.0,
-        p_value=1.0,
+        spread=float(differences.std(ddof=1)) if len(differences) > 1 else 0.0,
+        p_value=switches_p_value(less, more) if differences.any() else 1.0,
     )
 
 
@@ -152,8 +150,8 @@ def features(a: Run, b: Run, seed: int) -> FeatureChange | None:
     )
     return FeatureChange(
         n=n,
-        overlap=mean(np.diag(overlaps), seed=seed),
-        overlap_shuffled=mean(elsewhere, seed=seed),
+        overlap=mean_of_shares(np.diag(overlaps)),
+        overlap_shuffled=mean_of_shares(elsewhere),
         beyond_shuffled=beyond,
         beyond_shuffled_p=beyond_p,
         size=paired(sizes[1] - sizes[0], seed),
@@ -193,7 +191,7 @@ def _shifts(
             feature=names[i],
             share_a=float(held_a[:, i].mean()),
             share_b=float(held_b[:, i].mean()),
-            difference=mean(change[:, i], seed=seed),
+            difference=_switches(change[:, i]).difference,
             change_at_margin=float(at_margin[i]),
             p_value=float(p_values[i]),
         )

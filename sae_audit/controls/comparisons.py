@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from sae_audit.findings import ErrorTermControl, Estimate, FlipScale, ScaleControl, SetControl
 from sae_audit.margins import answers, refuses
-from sae_audit.statistics import mean, median, share
+from sae_audit.statistics import mean, mean_of_shares, median, share
 from sae_audit.vocabulary import FeatureSet, Score
 
 Sets = Callable[[str], Sequence[FeatureSet]]
@@ -29,7 +29,7 @@ def set_control(name: str, scores: Mapping[str, Score], sets: Sets, *, seed: int
         flips.append(float(answers(values[1:]).mean()))
         drops.append(float(values[0] - values[1:].mean()))
         single = single and len(tried) == 1
-    flipped = _share_flipped(flips, counted=single, seed=seed)
+    flipped = _share_flipped(flips, counted=single)
     return SetControl(name=name, flipped=flipped, score_drop=mean(drops, seed=seed))
 
 
@@ -55,15 +55,15 @@ def scale_control(
         flipped=share(len(scales), len(found)),
         mean=mean(scales, seed=seed) if scales else None,
         median=median(scales, seed=seed) if scales else None,
-        random_flipped=(_share_flipped(by_random, counted=False, seed=seed) if by_random else None),
+        random_flipped=_share_flipped(by_random, counted=False) if by_random else None,
     )
 
 
-def _share_flipped(flips: Sequence[float], *, counted: bool, seed: int) -> Estimate:
+def _share_flipped(flips: Sequence[float], *, counted: bool) -> Estimate:
     """Share over prompts that each count by a share of their sets; `counted` if each is 0 or 1."""
-    # If all prompts are alike, a bootstrap's interval would have no width.
-    alike = len(set(flips)) == 1 and flips[0] in (0.0, 1.0)
-    return share(round(sum(flips)), len(flips)) if counted or alike else mean(flips, seed=seed)
+    if counted:
+        return share(round(sum(flips)), len(flips))
+    return mean_of_shares(flips)
 
 
 def error_term_control(

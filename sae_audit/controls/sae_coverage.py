@@ -9,6 +9,7 @@ The two parts need not add up to the whole: another layer's SAE may represent wh
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -118,12 +119,14 @@ def _layer_coverage(
     value = both[0].mean(axis=0) - both[1].mean(axis=0)
     draws = np.random.default_rng(seed)
     again = _resampled(both[0], draws) - _resampled(both[1], draws)
-    n = len(both[0]) + len(both[1])
-    gap = between_quantiles(float(value[0]), again[:, 0], n=n)
+    n, fewest = len(both[0]) + len(both[1]), min(map(len, both))
+    gap = replace(between_quantiles(float(value[0]), again[:, 0], n=fewest), n=n)
     rounding = _ROUNDING * max(harmful.length, harmless.length)
     told_apart = (again[:, 0] > rounding).all() or (again[:, 0] < -rounding).all()
     known = (
-        between_quantiles(float(value[1] / value[0]), again[:, 1] / again[:, 0], n=n)
+        replace(
+            between_quantiles(float(value[1] / value[0]), again[:, 1] / again[:, 0], n=fewest), n=n
+        )
         if told_apart
         else None
     )
@@ -178,6 +181,11 @@ def _slopes(harmful: Projections, harmless: Projections, rounding: float) -> lis
 def _why_no_shares(fall: Estimate) -> str:
     if fall.low > _SMALLEST_FALL:
         return ""
+    if not fall.has_interval:
+        return (
+            f"removing the direction at the audited layers lowers the mean score by {fall.value:.2f} "
+            f"nats on {fall.n} prompts, which are too few to take shares of"
+        )
     return (
         f"removing the direction at the audited layers lowers the mean score by {fall.value:.2f} "
         f"[{fall.low:.2f}, {fall.high:.2f}] nats, which is too little, or too unsure, to take shares "

@@ -208,5 +208,5 @@ def _step(found: Direction, left: Removed, control: _Control, seed: int) -> Dire
         refused=Controlled(own=counted(refuses(left.harmful)), random=control.refused),
         score=Controlled(own=mean(left.harmful, seed=seed), random=control.score),
         answered=Controlled(own=counted(answers(left.harmless)), random=control.answered),
-        kl=Controlled(own=mean(left.kl, seed=seed), random=control.kl),
+        kl=Controlled(own=mean(left.kl, within=(0.0, np.inf)), random=control.kl),
     )

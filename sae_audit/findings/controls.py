@@ -2,35 +2,61 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from pydantic import computed_field
+
 from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.example import Finding
+from sae_audit.margins import answers
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullScores(Finding):
+    """One refused prompt's scores with each pool of random features ablated whole."""
+
+    prompt_id: str
+    scores: tuple[float, ...]
+    """Refusal scores (nats), one for each pool, in the order drawn; < 0 complies."""
+
+    @computed_field
+    @property
+    def n_flipping(self) -> int:
+        """Number of pools that flip the prompt."""
+        return int(answers(np.array(self.scores)).sum())
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchNull(Finding):
-    """Minimal sets compared with those that the same search finds among random candidates.
+    """The candidates compared with whole pools of as many random features.
 
-    A search keeps the best of many sets, so its null is the same search, not a random set: for each
-    refused prompt, as many random features as there are candidates, of the same layers and firing
-    rates.
+    Each pool is matched to the candidates in layers and firing rates, drawn once, and used for all
+    refused prompts. A pool's statistic is the number of prompts that ablating all of it flips; of those
+    that flip as many as the candidates, plus one over the median size of the sets that the same search
+    finds in it on the first prompts.
     """
 
     flipped: Estimate
-    """Share of refused prompts flipped by a set of candidates."""
-    flipped_random: Estimate
-    """Share flipped by a set of random candidates, drawn anew for each prompt."""
+    """Share of refused prompts flipped by a set of their pool, widened or not."""
     sizes: tuple[int, ...]
-    """Number of features in each set of candidates that flips, ascending."""
-    sizes_random: tuple[int, ...]
-    """The same for random candidates."""
-    n_better: int
-    """Number of prompts that only candidates flip, or candidates flip with fewer features."""
-    n_worse: int
-    """Number of prompts on which random candidates do better; the others are ties."""
-    better: Estimate | None
-    """Share of untied prompts on which candidates do better; None if all are tied."""
+    """Number of features in each set that flips, ascending."""
+    flipped_by_candidates: Estimate
+    """Share flipped by ablating all candidates, before any pool is widened: widening looks for effect,
+    which the random pools do not."""
+    n_flipped_by_pools: tuple[int, ...]
+    """Number of prompts that ablating each random pool flips, in the order drawn."""
+    n_pools: int
+    """Number of random pools (`evidence.null_pools`)."""
+    n_tied: int
+    """Number of pools that flip as many prompts as the candidates, and were searched."""
+    statistic: float
+    """The candidates' statistic, prompts."""
+    null_values: tuple[float, ...]
+    """The statistic of each random pool."""
     p_value: float
-    """One-sided sign test. Null: candidates do better no more often than random ones."""
+    """One-sided, by rank: share of all pools, the candidates' included, whose statistic is at least the
+    candidates'. Null: the candidates are one more such pool."""
+    smallest_p: float
+    """Smallest p-value that so many pools can give."""
     near_zero: tuple[str, ...]
     """Refused prompts whose clean score is within `margin` of 0: small disturbances flip them."""
     margin: float

@@ -194,8 +194,8 @@ class DirectionCheck(Finding):
     """Mean KL (nats) of the next token on harmless prompts, clean against projected out."""
     stability: Controlled
     """Mean cosine of the direction with those of resampled training prompts (2602.02132), and the
-    central 95% of these cosines. Control: the same with the prompts' labels permuted, which in many
-    dimensions gives about 0.7, not 0."""
+    range of 95% of these cosines, which is no confidence interval. Control: the same with the
+    prompts' labels permuted, which in many dimensions gives about 0.7, not 0."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,5 +158,5 @@ class PooledCascade(Finding):
     """Ratio with the final norm frozen, same prompts; None if the norm cannot be frozen, or the
     interval of either mean direct effect reaches 0."""
     compensation_norm: Estimate | None
-    """Frozen minus live ratio, prompts resampled whole: share of the effect undone by the norm's
+    """Frozen minus live ratio, on the same prompts: share of the effect undone by the norm's
     rescaling."""

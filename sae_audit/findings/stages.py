@@ -19,7 +19,7 @@ from sae_audit.findings.candidates import CandidateSet, WidenedPool
 from sae_audit.findings.cascades import BackupEdges, Cascade, CascadeNull
 from sae_audit.findings.claims import Claim
 from sae_audit.findings.confirmation import Confirmation
-from sae_audit.findings.controls import Controls, SearchNull
+from sae_audit.findings.controls import Controls, NullScores, SearchNull
 from sae_audit.findings.coverage import SaeCoverage
 from sae_audit.findings.dictionary_null import DictionaryNull, NullDictionary
 from sae_audit.findings.direction import Direction, DirectionCheck, NoDirection
@@ -122,8 +122,8 @@ CANDIDATE_EFFECTS = OfRun(
 UNLIMITED_SETS = OfPrompts("unlimited_sets", "Minimal sets, prompt by prompt", (MinimalSet,))
 SET_EFFECTS = OfRun("set_effects", "What these change on harmless prompts", (list[SetEffects],))
 MINIMAL_SETS = OfPrompts("minimal_sets", "Minimal sets within the limits", (MinimalSet,))
-NULL_SEARCH = OfPrompts("null_search", "The same search by chance", (MinimalSet,))
-SEARCH_NULL = OfRun("search_null", "One search against the other", (SearchNull,))
+NULL_SEARCH = OfPrompts("null_search", "Random pools in the candidates' place", (NullScores,))
+SEARCH_NULL = OfRun("search_null", "Candidates against random pools", (SearchNull,))
 NULL_DICTIONARIES = OfDictionaries(
     "null_dictionaries", "The same search with null dictionaries", (NullDictionary,)
 )

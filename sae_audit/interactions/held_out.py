@@ -32,7 +32,7 @@ class HeldOut:
         self._spread: Float[np.ndarray, " draw"] = spread[varies]
 
     def r2(self, predicted: Scores) -> Estimate:
-        """R2 of the predictions, with a percentile bootstrap 95% interval over masks."""
+        """R2 of the predictions, with a bootstrap 95% interval over masks."""
         return self._estimate(r_squared(self._scores, predicted), self._resampled(predicted))
 
     def gain(self, predicted: Scores, reference: Scores) -> Estimate:

@@ -16,7 +16,8 @@ from sae_audit.statistics import mean, median, share
 from sae_audit.vocabulary import FeatureId
 
 _FEWEST = 2
-"""Prompts; the minimum on which a pair is named, and for an interval over prompts."""
+"""Prompts; the minimum on which a pair is named, and for a number over prompts, whose interval needs
+five."""
 _Pair = tuple[FeatureId, FeatureId]
 _Fitted = tuple[PairInteraction, InteractionGraph]
 """A pair of one prompt's fit, and that fit."""

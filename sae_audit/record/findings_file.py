@@ -35,6 +35,7 @@ from sae_audit.findings import (
     MinimalSetFamily,
     NoDirection,
     NullDictionary,
+    NullScores,
     PooledCascade,
     PooledSet,
     PromptScore,
@@ -132,10 +133,10 @@ class Findings(BaseModel):
     """One per flipped prompt; empty if not looked for."""
     flip_scales: list[FlipScale]
     """One per refused prompt; empty if left out."""
-    null_sets: list[MinimalSet]
-    """Results of the same search among random candidates, for the same prompts."""
+    null_sets: list[NullScores]
+    """One per refused prompt: its scores with each random pool ablated."""
     search_null: SearchNull | None
-    """Comparison of `minimal_sets` and `null_sets`."""
+    """Comparison of the candidates with the random pools of `null_sets`."""
     null_dictionaries: list[NullDictionary]
     """The same search with each null dictionary."""
     dictionary_null: DictionaryNull | None

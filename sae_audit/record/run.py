@@ -222,9 +222,9 @@ class Run:
     flip_scales = _by_prompt(FLIP_SCALES)
     """One per refused prompt; empty if scales were left out."""
     null_sets = _all(NULL_SEARCH)
-    """Results of the same search among random candidates, for the same prompts."""
+    """One per refused prompt: its scores with each random pool ablated."""
     search_null = _found(SEARCH_NULL)
-    """The minimal sets compared with the null's; None if no search was made."""
+    """The candidates compared with the random pools; None if no search was made."""
     null_dictionaries = _all(NULL_DICTIONARIES)
     """The same search with each null dictionary; empty if none was searched."""
     dictionary_null = _found(DICTIONARY_NULL)

@@ -18,6 +18,7 @@ from sae_audit.findings.stages import (
     MEANS,
     MEANS_BY_GROUP,
     MINIMAL_SETS,
+    NULL_SEARCH,
     POOLED,
     RANDOM_DIRECTIONS,
     SAE_QUALITY,
@@ -136,7 +137,10 @@ def _check_behaviour(recorded: Recorded) -> None:
         assert (share.n, round(share.value * share.n)) == (len(refused), sum(refused)), label
     if (against := recorded.found(SEARCH_NULL)) is not None:
         n = len(recorded.all(MINIMAL_SETS))
-        assert against.flipped.n == against.flipped_random.n == n, SEARCH_NULL.name
+        assert against.flipped.n == against.flipped_by_candidates.n == n, SEARCH_NULL.name
+        n_pools = {len(one.scores) for one in recorded.all(NULL_SEARCH)}
+        counted = {against.n_pools, len(against.n_flipped_by_pools), len(against.null_values)}
+        assert n_pools == counted == {against.n_pools}, NULL_SEARCH.name
 
 
 def _check_ids(stage: str, ids: Iterable[str], known: set[str]) -> None:

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from sae_audit.findings import Estimate
 from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, SET_COLOURS, SET_LABELS, styled
+from sae_audit.pages.wording import interval, percent
 
 LABEL_COLOURS = {"harmful": HARMFUL, "harmless": HARMLESS}
 LABEL_SYMBOLS = {"harmful": "circle", "harmless": "diamond"}
@@ -55,18 +56,16 @@ def set_points(rows: Sequence[tuple[str, Estimate]], *, x: str, as_share: bool) 
     """One bar with interval per named set, the audited set on top."""
     rows = list(rows)[::-1]
     estimates = [estimate for _, estimate in rows]
-    shown = ".0%" if as_share else ".3f"
     figure = go.Figure(
         go.Bar(
             x=[e.value for e in estimates],
             y=[f"{set_name(name)} (n={e.n})" for name, e in rows],
-            customdata=[[e.low, e.high] for e in estimates],
+            customdata=[interval(e, percent if as_share else "{:.3f}".format) for e in estimates],
             orientation="h",
             marker={"color": [SET_COLOURS.get(name, MUTED) for name, _ in rows], "opacity": 0.7},
             error_x=error_bars(estimates),
             width=0.55,
-            hovertemplate=f"%{{y}}: %{{x:{shown}}} [%{{customdata[0]:{shown}}}, "
-            f"%{{customdata[1]:{shown}}}]<extra></extra>",
+            hovertemplate="%{y}: %{customdata}<extra></extra>",
         )
     )
     styled(figure, height=76 + 36 * len(rows), x=x)

@@ -1,6 +1,6 @@
 """One self-contained `index.html` from a record; no finding is computed anew.
 
-The page adds counts with Wilson intervals, and medians over prompts with bootstrap intervals.
+The page adds counts with Wilson intervals, and medians over prompts with their own.
 """
 
 from importlib.resources import files

@@ -41,6 +41,7 @@ from sae_audit.findings import (
     MinimalSetFamily,
     NullDictionary,
     NullKind,
+    NullScores,
     NullSet,
     PairInteraction,
     PairKind,
@@ -155,6 +156,14 @@ def null_dictionaries(sets: Sequence[MinimalSet]) -> list[NullDictionary]:
         for j, kind in enumerate(NullKind)
         for number in range(2)
     ]
+
+
+def null_scores(prompt_id: str, n_pools: int = 49) -> NullScores:
+    """Pools that leave the prompt refused, each at another score."""
+    part = sum(prompt_id.encode()) % 64 / 64
+    return NullScores(
+        prompt_id=prompt_id, scores=tuple(2.0 + part + pool / 64 for pool in range(n_pools))
+    )
 
 
 def family(found: MinimalSet, *, n_others: int = 1, complete: bool = True) -> MinimalSetFamily:

@@ -252,14 +252,15 @@ def _of_sets(
     """Rows of the minimal sets and of what is held against them."""
     flipped = [one for one in minimal_sets if one.flipped]
     scales = [findings.scale(one) for one in minimal_sets]
-    null = [findings.minimal(one.prompt_id) for one in minimal_sets]
+    pools = [
+        WidenedPool(prompt_id=one.prompt_id, added=(), scores=(one.candidates_score,))
+        for one in minimal_sets
+    ]
+    null = [findings.null_scores(one.prompt_id) for one in minimal_sets]
     margin = config.evidence.margin
     dictionaries = findings.null_dictionaries(minimal_sets) if flipped else []
     return {
-        "widening": [
-            WidenedPool(prompt_id=one.prompt_id, added=(), scores=(one.candidates_score,))
-            for one in minimal_sets
-        ],
+        "widening": pools,
         "candidate_effects": [
             CandidateEffects.example(
                 numbers,
@@ -289,7 +290,9 @@ def _of_sets(
         "minimal_set_families": [findings.family(one) for one in flipped],
         "flip_scales": scales,
         "null_search": null,
-        "search_null": [against_null(minimal_sets, null, margin=margin)] if minimal_sets else [],
+        "search_null": [against_null(minimal_sets, pools, null, {}, margin=margin)]
+        if minimal_sets
+        else [],
         "pooled_set": [pooled_set(flipped, numbers)] if flipped else [],
         "filter_curve": [findings.filter_curve(flipped)] if flipped else [],
         "coactivation_fm": [findings.coactivation_fm(flipped)] if flipped else [],

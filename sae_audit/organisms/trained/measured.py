@@ -1,6 +1,6 @@
 """Measures of the redundancy of refusal, from the record of a finished audit.
 
-Means over prompts have a bootstrap interval, shares a Wilson interval; the bypass is a mean only.
+Means over prompts have a t interval, shares a Wilson interval; the bypass is a mean only.
 """
 
 from collections.abc import Sequence
@@ -102,7 +102,7 @@ def redundancy(run: Run) -> Redundancy:
 
 
 def depths(run: Run) -> Estimate:
-    """Mean number of waves of the flipped prompts' cascades, with a bootstrap interval over prompts."""
+    """Mean number of waves of the flipped prompts' cascades, with its interval over prompts."""
     return mean([one.depth for one in run.cascades], seed=run.config.seed)
 
 

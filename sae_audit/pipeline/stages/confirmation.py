@@ -104,7 +104,10 @@ def _agreement(checks: Sequence[TextCheck], *, seed: int) -> Estimate:
     for check in checks:
         by_prompt.setdefault(check.prompt_id, []).append(check.agrees)
     agreeing, judged = (np.array([float(f(own)) for own in by_prompt.values()]) for f in (sum, len))
-    return ratio(agreeing, judged, seed=seed)
+    if (agreeing == judged).all() or not agreeing.any():
+        # Alike, but each prompt could have differed.
+        return share(len(judged) if agreeing.any() else 0, len(judged))
+    return ratio(agreeing, judged, seed=seed, within=(0.0, 1.0))
 
 
 def _expected_agreement(checks: Sequence[TextCheck]) -> float:

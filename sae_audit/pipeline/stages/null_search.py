@@ -1,42 +1,48 @@
-"""The null of the search: the same search for each prompt among its own random candidates."""
+"""The null of the search: each refused prompt's score with each of the random pools ablated whole."""
 
-from sae_audit.findings import MinimalSet
+from functools import cache
+
+from sae_audit.findings import NullScores
 from sae_audit.findings.stages import NULL_SEARCH
 from sae_audit.minimal.asking import Asking
-from sae_audit.minimal.search import minimal_set
+from sae_audit.pipeline.null_pools import null_pools
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
-from sae_audit.sampling import random_candidates
+from sae_audit.vocabulary import FeatureSet
 
 STAGE = NULL_SEARCH
 
 
 def run(state: AuditState) -> None:
-    indices = {prompt.id: index for index, prompt in enumerate(state.refused)}
+    @cache
+    def pools() -> list[FeatureSet]:
+        drawn = null_pools(state, state.training.features().firing_rates)
+        return [frozenset(pool) for pool in drawn]
 
-    def begin(prompt: Prompt) -> Asking[MinimalSet]:
-        index = indices[prompt.id]
-        # The first prompt is charged for the reading, even if a resumed run begins at another.
-        read = state.training.features() if index else state.training.features_charged()
-        seed = (state.config.seed, index)
-        pool = random_candidates(state.pools[prompt.id], read.firing_rates, seed=seed)
-        return minimal_set(prompt.id, state.search_orders(prompt, pool), state.config.minimal)
+    def begin(prompt: Prompt) -> Asking[NullScores]:
+        if prompt == state.refused[0]:
+            # It is charged for the reading, even if a resumed run begins at another.
+            state.training.features_charged()
+        return _scored(prompt.id, pools())
 
     state.session.remember_together(STAGE, state.refused, begin, state.refusal_scores)
 
 
+def _scored(prompt_id: str, pools: list[FeatureSet]) -> Asking[NullScores]:
+    scores = yield pools
+    return NullScores(prompt_id=prompt_id, scores=tuple(map(float, scores)))
+
+
 def price(size: AuditSize) -> Work:
-    """Two questions a prompt, since random candidates mostly flip nothing, and its attribution; and the
-    reading of the training prompts' features, for all stages that draw random ones."""
-    questions = 2 * size.audit
-    own = size.own_order()
+    """A question for each pool and prompt; and the reading of the training prompts' features, for all
+    stages that draw random ones."""
+    questions = size.config.evidence.null_pools * size.audit
     return Work(
-        forward_passes=2 * size.train + questions + own.forward_passes,
-        alone_layer_tokens=size.whole(2 * size.train + size.audit) + own.alone_layer_tokens,
+        forward_passes=2 * size.train + questions,
+        alone_layer_tokens=size.whole(2 * size.train),
         swept_layer_tokens=size.swept(questions),
-        heads=3 * size.audit,
+        heads=2 * size.audit,
         swept_heads=questions,
-        alone_encoded=size.encoded(2 * size.train) + own.alone_encoded,
-        assumed="random candidates flip nothing",
+        alone_encoded=size.encoded(2 * size.train),
     )

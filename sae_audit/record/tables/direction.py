@@ -16,7 +16,7 @@ from sae_audit.findings import (
     SaeCoverage,
     SuccessiveDirections,
 )
-from sae_audit.record.tables.columns import bounds, estimate_columns
+from sae_audit.record.tables.columns import bounds, estimate_columns, finite
 
 _COLUMNS = ("position", "layer", "bypass", "induce", "kl")
 _ASKED = {"bypass": "n_bypass", "induce": "n_induce", "kl": "n_kl"}
@@ -109,13 +109,13 @@ def coverage(found: SaeCoverage | None) -> pd.DataFrame:
                 {
                     "layer": one.layer,
                     "gap": one.gap.value,
-                    "gap_low": one.gap.low,
-                    "gap_high": one.gap.high,
+                    "gap_low": finite(one.gap.low),
+                    "gap_high": finite(one.gap.high),
                     "in_reconstruction": one.in_reconstruction.value
                     if one.in_reconstruction
                     else None,
-                    "low": one.in_reconstruction.low if one.in_reconstruction else None,
-                    "high": one.in_reconstruction.high if one.in_reconstruction else None,
+                    "low": finite(one.in_reconstruction.low) if one.in_reconstruction else None,
+                    "high": finite(one.in_reconstruction.high) if one.in_reconstruction else None,
                     "random_mean": one.random.mean if one.random else None,
                     "random_lowest": one.random.lowest if one.random else None,
                     "random_highest": one.random.highest if one.random else None,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sae_audit.findings import FlipScale, MinimalSet, MinimalSetFamily
+from sae_audit.findings import FlipScale, MinimalSet, MinimalSetFamily, NullScores
 
 _MINIMAL_COLUMNS = [
     "prompt_id",
@@ -18,14 +18,14 @@ _MINIMAL_COLUMNS = [
     "n_sets_scored",
     "reason",
     "near_zero",
-    "size_under_null",
+    "n_pools_flipping",
 ]
-"""Columns, also of a run without minimal sets. The last is the size of the set that the same search
-finds among random candidates, 0 if it does not flip the prompt."""
+"""Columns, also of a run without minimal sets. The last is the number of random pools that flip the
+prompt if all their features are ablated."""
 
 
 def minimal_sets(
-    own: Sequence[MinimalSet], random: Sequence[MinimalSet], *, margin: float
+    own: Sequence[MinimalSet], random: Sequence[NullScores], *, margin: float
 ) -> pd.DataFrame:
     """One row per refused prompt; it is near zero if its score is below `margin`, nats."""
     null = {found.prompt_id: found for found in random}
@@ -43,7 +43,7 @@ def minimal_sets(
                 "n_sets_scored": found.n_sets_scored,
                 "reason": found.reason,
                 "near_zero": found.clean_score < margin,
-                "size_under_null": len(null[found.prompt_id].features)
+                "n_pools_flipping": null[found.prompt_id].n_flipping
                 if found.prompt_id in null
                 else None,
             }

@@ -83,7 +83,7 @@ def sae_quality(
             explained_variance=found.all.variance(seed=seed),
             explained_variance_without_bos=found.selected.variance(seed=seed),
             explained_variance_rotated=found.rotated.variance(seed=seed),
-            l0=ratio(found.firing, found.all.tokens, seed=seed),
+            l0=ratio(found.firing, found.all.tokens, seed=seed, within=(0.0, np.inf)),
             ce_recovered=predicted[layer].recovered(predicted[layer].rebuilt, seed=seed),
             ce_recovered_rotated=predicted[layer].recovered(predicted[layer].rotated, seed=seed),
             ce_clean=predicted[layer].of_the_model(seed=seed),

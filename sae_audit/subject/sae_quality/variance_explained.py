@@ -54,7 +54,11 @@ class VarianceExplained:
             return times @ self._squares - of_means
 
         missed = resampled_ratio(
-            lambda times: times @ self.missed, varied, n=len(self.tokens), seed=seed
+            lambda times: times @ self.missed,
+            varied,
+            n=len(self.tokens),
+            seed=seed,
+            within=(0.0, np.inf),
         )
         return Estimate(
             value=1.0 - missed.value,

@@ -46,7 +46,7 @@ def summary() -> Summary:
 
 @pytest.mark.parametrize(
     ("measure", "said"),
-    [("exact", "0.67 [0.00, 1.00] n=3"), ("depth error", "0.50 (one model)")],
+    [("exact", "0.67 [0.21, 0.94] n=3"), ("depth error", "0.50 (one model)")],
 )
 def test_a_cell_says_of_how_many_models_it_is(measure: str, said: str):
     """One model has no interval: resampling it would give one of no width."""
@@ -55,8 +55,11 @@ def test_a_cell_says_of_how_many_models_it_is(measure: str, said: str):
 
 def test_models_that_are_all_alike_say_so():
     (found,) = summarised((row(0, 1.0, None), row(1, 1.0, None)), kind_of_sae)
-    assert cell(found, "exact") == "1.00 (all 2 alike)"
+    assert cell(found, "exact") == "1.00 [0.34, 1.00] n=2", "a share is counted"
     assert cell(found, "depth error") == "-", "no model has one"
+    for n, said in ((2, "(of 2 models, too few for an interval)"), (5, "(all 5 alike)")):
+        (found,) = summarised([row(i, 1.0, 0.5) for i in range(n)], kind_of_sae)
+        assert cell(found, "depth error") == f"0.50 {said}"
 
 
 def test_the_page_says_what_each_number_is_of():
@@ -73,9 +76,9 @@ def test_the_page_says_what_each_number_is_of():
         ),
     )
     written = render(result)
-    assert written.count("0.67 [0.00, 1.00] n=3") == 2, "in the table, and in the figure pointed at"
+    assert written.count("0.67 [0.21, 0.94] n=3") == 2, "in the table, and in the figure pointed at"
     page = seen(written)
-    assert rows_of(page, "ours") == [["0.67 [0.00, 1.00] n=3", "0.50 (one model)", "10", "0.50"]]
+    assert rows_of(page, "ours") == [["0.67 [0.21, 0.94] n=3", "0.50 (one model)", "10", "0.50"]]
     assert "leaves the prompt out" in page, "of the depth error"
     assert rows_of(page, "none there") == [["80", "0% [0%, 5%]"]]
     assert rows_of(page, "one there") == [["20", "100% [84%, 100%]"]]

@@ -203,12 +203,36 @@ def test_waking_stands_beside_chance(found: PooledCascade):
     assert one.p_value == 0.75, "of differences 2, 0, -1 and 1: half a sum of 2 or more, each way"
 
 
-def test_compensation_is_a_ratio_of_means_in_nats(found: PooledCascade):
+@pytest.fixture(scope="module")
+def often() -> PooledCascade:
+    """Each prompt four times: twelve with effects, enough for an interval above 0."""
+    names = [f" {i}" for i in range(4)]
+    own = [replace(one, prompt_id=one.prompt_id + name) for name in names for one in CASCADES]
+    null = [
+        CascadeNull(
+            prompt_id=one.prompt_id + name,
+            cascade=one.cascade and replace(one.cascade, prompt_id=one.prompt_id + name),
+        )
+        for name in names
+        for one in CHANCE
+    ]
+    return pooled_cascade(own, [], [], null, seed=0)
+
+
+def test_three_prompts_have_no_ratio(found: PooledCascade):
+    """Too few to know that the mean direct effect is not 0."""
+    assert found.compensation is not None
+    assert (found.compensation.direct.n, found.compensation.ratio) == (3, None)
+    assert found.compensation_frozen is None
+
+
+def test_compensation_is_a_ratio_of_means_in_nats(often: PooledCascade):
     """Total 2, .5 and 3, direct 4, .125 and 3.875: the second prompt's own ratio is -3."""
+    found = often
     one = found.compensation
     assert one is not None
     assert one.ratio is not None
-    assert (one.total.value, one.total.n) == (pytest.approx(5.5 / 3), 3)
+    assert (one.total.value, one.total.n) == (pytest.approx(5.5 / 3), 12)
     assert one.direct.value == pytest.approx(8 / 3)
     assert one.undone.value == pytest.approx(2.5 / 3)
     assert one.ratio.value == pytest.approx(1 - 5.5 / 8)
@@ -218,7 +242,8 @@ def test_compensation_is_a_ratio_of_means_in_nats(found: PooledCascade):
     assert found.null.compensation.undone.value == pytest.approx(0.25)
 
 
-def test_the_norms_part_is_the_difference_of_the_two_ratios(found: PooledCascade):
+def test_the_norms_part_is_the_difference_of_the_two_ratios(often: PooledCascade):
+    found = often
     assert found.compensation_frozen is not None
     assert found.compensation_norm is not None
     assert found.compensation_frozen.value == pytest.approx(1 - 5.5 / 10)

@@ -37,7 +37,7 @@ def test_several_sets_for_a_prompt_are_no_independent_cases():
     control = set_control("random", {"p": needs(a), "q": needs(a)}, lambda _: sets, seed=0)
     assert control.flipped.value == 0.5
     assert control.flipped.n == 2
-    assert control.flipped.method == "none: all cases alike"
+    assert control.flipped.method == "none: fewer than 5 cases"
 
 
 def scaled(scale: float | None, *, ablated: str = "minimal_set") -> FlipScale:
@@ -69,7 +69,6 @@ def test_doses_are_averaged_and_random_sets_tried_at_each():
     assert found.random_flipped is not None
     assert found.flipped.value == 1.0
     assert found.mean.value == pytest.approx(0.65)
-    assert (found.mean.low, found.mean.high) == (0.5, 0.8)
     assert found.random_flipped.value == 0.25
     assert found.random_flipped.n == 2
 

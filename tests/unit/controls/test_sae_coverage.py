@@ -10,7 +10,7 @@ from sae_audit.findings import Estimate, LayerCoverage, SaeCoverage
 from sae_audit.sampling import enough_left
 from sae_audit.vocabulary import FeatureId, Part, Projections
 
-CLEAN = np.array([4.0, 6.0, 5.0, 5.0])
+CLEAN = np.array([4.0, 6.0, 5.0, 5.0, 4.0, 6.0])
 
 
 def replaced(part: Part, direction: int) -> np.ndarray:
@@ -57,10 +57,25 @@ def test_shares_are_of_what_removing_the_direction_does():
 
 
 def test_the_interval_is_over_prompts():
-    found = covered(CLEAN - np.array([10.0, 10.0, 0.0, 0.0])).hidden_from_candidates
+    found = covered(CLEAN - np.array([10.0, 10.0, 10.0, 0.0, 0.0, 0.0])).hidden_from_candidates
     assert found is not None
-    assert (found.value, found.n) == (0.5, 4)
-    assert (found.low, found.high) == (0.0, 1.0)
+    assert (found.value, found.n) == (pytest.approx(0.5), 6)
+    assert -0.2 < found.low < 0.1
+    assert 0.9 < found.high < 1.2
+
+
+def test_too_few_prompts_give_no_share_and_a_reason():
+    found = sae_coverage(
+        lambda part, direction: replaced(part, direction)[:4],
+        0,
+        clean=CLEAN[:4],
+        candidates=CLEAN[:4] - 7.0,
+        random_sets=[],
+        layers=[],
+        seed=0,
+    )
+    assert found.hidden_from_candidates is None
+    assert "by 10.00 nats on 4 prompts, which are too few" in found.reason
 
 
 def test_candidates_may_do_more_than_removing_the_direction():

@@ -219,6 +219,7 @@ class TestWithoutAMechanism:
 def test_sets_found_by_chance_stand_beside_the_minimal_ones(tmp_path: Path):
     run = synthetic_run(tmp_path / "run")
     assert run.search_null is not None
-    assert (run.search_null.n_better, run.search_null.n_worse) == (2, 0)
+    assert (run.search_null.statistic, run.search_null.p_value) == (2.5, 1 / 50)
+    assert run.search_null.n_flipped_by_pools == (0,) * 49
     assert run.findings.search_null == run.search_null
-    assert list(run.table("minimal_sets").size_under_null) == [0, 0]
+    assert list(run.table("minimal_sets").n_pools_flipping) == [0, 0]

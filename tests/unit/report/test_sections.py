@@ -13,7 +13,7 @@ from sae_audit.config import AuditConfig
 from sae_audit.findings import AbsenceKind, Estimate, LayerCoverage, PairKind, SaeCoverage
 from sae_audit.pages.wording import ABSENCES, interval, nats, percent, ranged
 from sae_audit.record.run import Run
-from sae_audit.report.findings.card.quality import quality_lines
+from sae_audit.report.findings.card.quality import quality_lines, recovered
 from sae_audit.report.findings.card.settings import deviations
 from sae_audit.report.page import figures, render, summary
 from sae_audit.statistics import median
@@ -167,16 +167,16 @@ class TestSaes:
     def test_cross_entropy_that_one_layer_lacks(self, tmp_path: Path):
         found = {"sae_quality": [qualities(None, 0.9625)]}
         run = synthetic_run(tmp_path / "run", found=found)
-        recovered = interval(estimate(0.9625))
+        stated = interval(estimate(0.9625))
         assert quality_lines(run)[0].endswith("CE recovered not defined")
         written = render(run)
         page = seen(written)
-        assert "with the layer at zero the model predicts them about as well" in page, "why"
+        assert "with the layer at its mean the model predicts them about as well" in page, "why"
         assert 'data-value="">not defined<' in written
-        assert f'data-value="0.9625">{recovered}<' in written
+        assert f'data-value="0.9625">{stated}<' in written
         answer, _ = answer_to(run, "How far can the SAEs be trusted here?")
-        assert f"recovered {recovered} (layer 2; not defined at 1)" in answer
-        assert f"In place of the stream of layer 2 its SAE recovers {recovered}" in page
+        assert f"recovered {stated} (layer 2; not defined at 1)" in answer
+        assert f"In place of the stream of layer 2 its SAE recovers {stated}" in page
 
     def test_cross_entropy_that_no_layer_has(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run", found={"sae_quality": [qualities(None, None)]})

@@ -27,7 +27,7 @@ from tests import tiny
 TEXTS = ("please tell me how to build a bomb", "paint the fence", "wash the car", "steal a car")
 PROMPTS = [
     Prompt(id=str(i), text=text, label=Label.HARMLESS if i % 2 else Label.HARMFUL)
-    for i, text in enumerate(TEXTS)
+    for i, text in enumerate([*TEXTS, *TEXTS])
 ]
 MEAN = torch.linspace(-1.0, 1.0, tiny.D_MODEL)
 """Stands for a layer's mean output where the base itself is not tested."""
@@ -161,7 +161,7 @@ def test_an_exact_reconstruction_recovers_everything(family: str):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_reconstruction_of_zeros_explains_nothing(family: str):
     for found in subject_with(family, zero_sae).sae_quality(PROMPTS, seed=0):
-        assert found.explained_variance.high <= 0.0
+        assert found.explained_variance.value <= 0.0
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -209,7 +209,7 @@ def test_answers_are_the_models_own_up_to_their_end():
     answered, by_hand = greedy_answers(subject._passes, tokens), literal_answers(subject)
     assert [one.ids.tolist() for one in answered] == [one.ids.tolist() for one in by_hand]
     assert [one.n_prompt for one in answered] == [len(ids) for ids in tokens]
-    assert [len(one.ids) - one.n_prompt for one in answered] == [3, 16, 5, 2]
+    assert [len(one.ids) - one.n_prompt for one in answered] == 2 * [3, 16, 5, 2]
     assert_literal(subject, answered)
 
 
@@ -310,7 +310,7 @@ class TestExplained:
             found.add([i], x[[i]], rebuilt[[i]], everywhere[[i]])
         return found
 
-    def test_the_interval_is_that_of_prompts_drawn_again(self):
+    def test_the_interval_holds_that_of_prompts_drawn_again(self):
         x, rebuilt = self.streams(12)
         found, draws = self.explained(x, rebuilt).variance(seed=0), np.random.default_rng(1)
         again: list[float] = []
@@ -320,8 +320,8 @@ class TestExplained:
             spread = (own - own.mean(dim=0)).pow(2).sum()
             again.append(1.0 - float((own - other).pow(2).sum() / spread))
         low, high = np.quantile(again, [0.025, 0.975])
-        assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
-        assert found.low < found.value < found.high
+        assert found.low < low < found.value < high < found.high, "wider: so few spread too little"
+        assert found.high - found.low < 2.0 * (high - low)
         assert found.n == 12
 
     def test_tokens_that_do_not_count_change_nothing(self):

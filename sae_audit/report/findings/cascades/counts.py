@@ -32,7 +32,7 @@ RAISED_NAMES = {
 """Wording of the sets that are activated on harmless prompts."""
 _CAUSES = 6
 FEWEST = 5
-"""Minimum number of prompts for a median; below it the bootstrap interval equals the range."""
+"""Minimum number of prompts for a median, which has no interval below."""
 
 
 @dataclass(frozen=True, kw_only=True)

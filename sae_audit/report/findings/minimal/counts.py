@@ -13,8 +13,8 @@ from sae_audit.findings import (
     SearchNull,
 )
 from sae_audit.margins import answers
-from sae_audit.pages.wording import NO_VALUE, interval, percent
-from sae_audit.statistics import median, share
+from sae_audit.pages.wording import NO_VALUE, interval, percent, ranged
+from sae_audit.statistics import median, random_range, share
 from sae_audit.vocabulary import FeatureId
 
 _SCALED = {
@@ -58,35 +58,31 @@ def layers(found: Sequence[MinimalSet], audited: Sequence[int]) -> dict[int, int
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchRow:
-    """One search over all refused prompts."""
+class PoolRow:
+    """Pools of one origin, ablated whole on every refused prompt, in words."""
 
     name: str
     is_own: bool
-    flipped: Estimate
-    n_flipped: int
-    sizes: str
-    """Median with interval, and range, of the sets that flip."""
+    flipped: str
+    n_pools: int
 
 
-def search_rows(found: SearchNull, *, seed: int) -> list[SearchRow]:
+def pool_rows(found: SearchNull) -> list[PoolRow]:
+    own, n = found.flipped_by_candidates, found.flipped.n
+    shares = random_range([flipped / n for flipped in found.n_flipped_by_pools])
     return [
-        SearchRow(
-            name=name,
-            is_own=is_own,
-            flipped=flipped,
-            n_flipped=len(sizes),
-            sizes=size_range(sizes, seed=seed),
-        )
-        for name, is_own, flipped, sizes in (
-            ("candidates", True, found.flipped, found.sizes),
-            ("random candidates", False, found.flipped_random, found.sizes_random),
-        )
+        PoolRow(name="candidates", is_own=True, flipped=interval(own, percent), n_pools=1),
+        PoolRow(
+            name="random pools, mean (range)",
+            is_own=False,
+            flipped=ranged(shares, percent),
+            n_pools=found.n_pools,
+        ),
     ]
 
 
 def size_range(sizes: Sequence[int], *, seed: int) -> str:
-    """`3 [2, 3] (1 to 5)`: median, bootstrap 95%, range."""
+    """`3 [2, 3] (1 to 5)`: median, its 95% interval, range."""
     if not sizes:
         return "none"
     found = median([float(size) for size in sizes], seed=seed)

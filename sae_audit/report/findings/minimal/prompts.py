@@ -20,7 +20,8 @@ class PromptRow:
     """Marked if small disturbances can flip it, since it is near 0."""
     ablated: str
     size: str
-    size_under_null: str
+    n_pools_flipping: str
+    """Number of random pools that flip it; a dash if none was drawn."""
     n_sets: int
     sets: str
     """Number of minimal sets found, with a + if there may be more."""
@@ -35,7 +36,7 @@ class PromptRow:
 def prompt_rows(run: Run) -> list[PromptRow]:
     categories = {score.prompt_id: score.category or "(none)" for score in run.scores}
     near_zero = run.search_null.near_zero if run.search_null else ()
-    null = {one.prompt_id: len(one.features) for one in run.null_sets}
+    null = {one.prompt_id: one.n_flipping for one in run.null_sets}
     families = {one.prompt_id: one for one in run.minimal_set_families}
     scales = {one.prompt_id: one for one in run.flip_scales}
     return [
@@ -45,7 +46,7 @@ def prompt_rows(run: Run) -> list[PromptRow]:
             clean=("≈ " if found.prompt_id in near_zero else "") + nats(found.clean_score),
             ablated=nats(found.ablated_score) if found.flipped else NO_VALUE,
             size=str(len(found.features)) if found.flipped else NO_VALUE,
-            size_under_null=str(null.get(found.prompt_id, 0) or NO_VALUE),
+            n_pools_flipping=str(null.get(found.prompt_id, NO_VALUE)),
             n_sets=len(families[found.prompt_id].sets) if found.prompt_id in families else 0,
             sets=_sets(families.get(found.prompt_id)),
             scale=_scale(scales.get(found.prompt_id)),

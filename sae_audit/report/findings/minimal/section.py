@@ -48,7 +48,7 @@ def _values(run: Run) -> Mapping[str, Any]:
 def _null(run: Run) -> Mapping[str, Any]:
     found = run.search_null
     return {
-        "searches": counts.search_rows(found, seed=run.config.seed) if found else [],
+        "pools": counts.pool_rows(found) if found else [],
         "n_near_zero": len(found.near_zero) if found else 0,
     }
 

@@ -54,20 +54,16 @@ def _null_search(run: Run) -> str:
     found = run.search_null
     if found is None:
         return ""
-    sizes = (
-        f", in sets of {size_range(found.sizes_random, seed=run.config.seed)}"
-        if found.sizes_random
-        else ""
-    )
     near = (
         f" {len(found.near_zero)} of the refused prompts score within {found.margin:g} nats of 0."
         if found.near_zero
         else ""
     )
+    most = max(found.n_flipped_by_pools)
     return (
-        f" The same search among as many matched random features flips "
-        f"{interval(found.flipped_random, percent)} of the refused prompts{sizes} (sign test, p = "
-        f"{found.p_value:.2g}).{near}"
+        f" Ablating all of {found.n_pools} random pools, matched to the candidates, flips at most "
+        f"{of(most, found.flipped.n)}; all candidates, {interval(found.flipped_by_candidates, percent)} "
+        f"(p = {found.p_value:.2g} by rank, smallest possible {found.smallest_p:.2g}).{near}"
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sae_audit.comparison.types import Checkpoint, Comparison, DirectionChange, Paired
 from sae_audit.findings import Controlled, Estimate
-from sae_audit.pages.wording import interval, ranged
+from sae_audit.pages.wording import ABSENCES, interval, ranged
 
 _MEASURES = {
     "bypass": "bypass: score of harmful audit prompts, projected out (nats)",
@@ -40,9 +40,7 @@ def checkpoint_rows(comparison: Comparison) -> Iterator[CheckpointRow]:
         variant=str(b.n_flipped),
     )
     if a.absence or b.absence:
-        yield CheckpointRow(
-            name="refusal mechanism", parent=_claimed(a), variant=_claimed(b), is_number=False
-        )
+        yield CheckpointRow(name="absent", parent=_absent(a), variant=_absent(b), is_number=False)
     yield CheckpointRow(
         name="direction: layer, position", parent=_direction(a), variant=_direction(b)
     )
@@ -60,10 +58,8 @@ def checkpoint_rows(comparison: Comparison) -> Iterator[CheckpointRow]:
         )
 
 
-def _claimed(checkpoint: Checkpoint) -> str:
-    if checkpoint.absence is None:
-        return "claimed"
-    return f"not claimed: {checkpoint.absence.kind.value.replace('_', ' ')}"
+def _absent(checkpoint: Checkpoint) -> str:
+    return "nothing" if checkpoint.absence is None else ABSENCES[checkpoint.absence.kind]
 
 
 def _direction(checkpoint: Checkpoint) -> str:

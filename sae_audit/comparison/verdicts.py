@@ -49,7 +49,8 @@ def verdicts(
 def mechanism(
     checkpoints: tuple[Checkpoint, Checkpoint], behaviour: Sequence[BehaviourChange]
 ) -> list[Verdict]:
-    """Verdict on whether each checkpoint has a refusal mechanism; empty if both have.
+    """Verdict on what is absent in either checkpoint (refusal, its tie to harm, evidence of features);
+    empty if nothing is.
 
     Lost or gained if one refuses nothing harmful and the paired share of refusals agrees, because the
     tests behind an absence have thresholds that a checkpoint may narrowly miss; otherwise described.
@@ -66,7 +67,7 @@ def mechanism(
     return [
         Verdict(
             kind=kind,
-            statement=f"Refusal mechanism: {_claim(a)} of the parent, {_claim(b)} of the variant.",
+            statement=f"The parent: {_claim(a)}. The variant: {_claim(b)}.",
             evidence=" ".join(_absences({"parent": a, "variant": b})),
         )
     ]
@@ -78,7 +79,7 @@ def _refuses_nothing(checkpoint: Checkpoint) -> bool:
 
 def _claim(checkpoint: Checkpoint) -> str:
     absence = checkpoint.absence
-    return "claimed" if absence is None else f"not claimed ({ABSENCES[absence.kind]})"
+    return "refusal tied to harm" if absence is None else ABSENCES[absence.kind]
 
 
 def _absences(checkpoints: Mapping[str, Checkpoint]) -> list[str]:

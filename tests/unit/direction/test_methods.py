@@ -232,6 +232,7 @@ def test_a_direction_that_removes_next_to_nothing_is_weak(bypass: float, weak: b
 
     class Faint(PlantedRefuser):
         def bypass(self, directions: np.ndarray, prompts: Sequence[int]) -> np.ndarray:
+            assert len(directions) == len(prompts)
             return np.full(len(prompts), bypass) + 0.1 * (-1.0) ** np.array(prompts)
 
     planted = Faint()

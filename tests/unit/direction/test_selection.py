@@ -70,8 +70,8 @@ def test_ties_go_to_the_earlier_layer():
 
 
 class TestNonePasses:
-    """The best is taken all the same, marked: the limit of KL is given up first, then the floor of what a
-    candidate induces, then the cut of the last layers."""
+    """The best is taken all the same, marked: the limit of KL is given up first, then the floor of what
+    a candidate induces, then the cut of the last layers."""
 
     COSTLY = evaluation(3, bypass=-4.0, kl=0.35)
     STILL = evaluation(2, bypass=-8.0, induce=-2.0)
@@ -92,8 +92,7 @@ class TestNonePasses:
             in found.reason
         )
         assert (
-            "the cheapest that takes the mean score of harmful prompts below 0 (layer 2"
-            in found.reason
+            "cheapest that takes the mean score of harmful prompts below 0 (layer 2" in found.reason
         )
         found = select_direction([evaluation(1, bypass=0.5, kl=0.2)], n_layers=10)
         assert "none takes the mean score of harmful prompts below 0" in found.reason

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sae_audit.findings.stages import CANDIDATES, DIRECTION, SUCCESSIVE_DIRECTIONS
 from sae_audit.pages.wording import absence_headline
 from sae_audit.pipeline.audit import audit
+from sae_audit.planning.facts import subject_facts
+from sae_audit.planning.work import work_of
 from sae_audit.record.run import Run
 from tests.shared import made_once
 from tests.unit.pipeline.planted_audit import planted_config
@@ -72,6 +75,18 @@ def test_page_and_file_say_it_and_never_that_there_is_no_mechanism(unclean: Run)
     written = json.loads((unclean.folder / "findings.json").read_text())
     assert written["direction"]["clean"] is False
     assert written["absence"] is None or "no mechanism" not in written["absence"]["reason"]
+
+
+def test_what_it_costs_lies_within_the_plan(unclean: Run):
+    """The plan assumes that the filters pass; what it says at most holds where they do not."""
+    planned = work_of(unclean.config, subject_facts(unclean.config))
+    spent = {stage.stage: stage.forward_passes for stage in unclean.manifest.stages}
+    for stage in (DIRECTION, CANDIDATES, SUCCESSIVE_DIRECTIONS):
+        most = planned[stage].most
+        assert most is not None
+        assert most.forward_passes > planned[stage].forward_passes
+        assert spent[stage.name] <= most.forward_passes, stage.name
+    assert spent[CANDIDATES.name] > planned[CANDIDATES].forward_passes
 
 
 def _mislabel(path: Path) -> None:

@@ -1,7 +1,5 @@
 """Stage 1: make candidate directions and choose one, by the methods that the settings name."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float
 
@@ -15,15 +13,13 @@ from sae_audit.margins import refuses
 from sae_audit.statistics import mean, ratio
 from sae_audit.vocabulary import CandidateQuestions
 
-Scores = Sequence[float] | Float[np.ndarray, " prompt"]
-
 
 def found_direction(
     means: Means,
     effects: CandidateQuestions,
     settings: DirectionSettings,
     *,
-    clean: tuple[Scores, Scores],
+    clean: tuple[Float[np.ndarray, " harmful"], Float[np.ndarray, " harmless"]],
     n_train: tuple[int, int],
     seed: int,
     progress: Asked,
@@ -44,7 +40,7 @@ def found_direction(
         f"{n_accounted} of {len(candidates)} candidates accounted for"
     )
     chosen, n_validation = choice.selected, (effects.n_harmful, effects.n_harmless)
-    harmful, harmless = (np.asarray(own, float) for own in clean)
+    harmful, harmless = clean
     assert (len(harmful), len(harmless)) == n_validation, "scores of other prompts"
     if chosen.evaluation is None:
         return NoDirection(

@@ -52,6 +52,9 @@ def not_by_cosine(found: Direction) -> str:
 
 def price(size: AuditSize) -> Work:
     attributed = size.attribution(size.train)
+    # The clean runs on which the gradients are taken, whose tokens it counts already.
+    passes = attributed.forward_passes + size.train
+    attributed = replace(attributed, forward_passes=passes)
     if size.config.candidates.method != "cosine":
         return attributed
     return Work(

@@ -198,7 +198,7 @@ def test_what_is_found_names_its_methods(estimator: str, selection: str):
             planted,
             settings,
             clean=(np.full(planted.n, 6.0), np.full(planted.n, -6.0)),
-            n_train=(24, 24),
+            n_train=(24, 23),
             seed=0,
             progress=lambda *_: None,
         )

@@ -28,7 +28,6 @@ from sae_audit.direction.estimators.difference_of_means import difference_of_mea
 from sae_audit.direction.methods import Choice, Means
 from sae_audit.direction.selection import select_direction
 from sae_audit.direction.selectors.bypass import by_bypass
-from sae_audit.findings import DirectionEvaluation, NearestDirection
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
 from sae_audit.subject.loading import subject_of
@@ -112,14 +111,12 @@ def _show(case: Case) -> None:
 
     chosen, all_passes, all_seconds = _counted(subject, of_all)
     found, passes, seconds = _counted(subject, ours)
-    own = found.selected
-    if isinstance(chosen, NearestDirection):
-        assert isinstance(own, NearestDirection), own
-        place = "none passes"
-    else:
-        assert isinstance(own, DirectionEvaluation), chosen
-        assert (own.layer, own.position) == (chosen.layer, chosen.position), (own, chosen)
-        place = f"layer {own.layer}, position {own.position}, bypass {own.bypass:.2f}"
+    own, expected = found.selected.evaluation, chosen.evaluation
+    assert own is not None, chosen
+    assert expected is not None, found
+    assert (own.layer, own.position) == (expected.layer, expected.position), (own, chosen)
+    marked = f" ({'; '.join(found.selected.breaks)})" if found.selected.breaks else ""
+    place = f"layer {own.layer}, position {own.position}, bypass {own.bypass:.2f}{marked}"
     print(
         f"{case.name:12}{len(candidates):11}{all_passes:19,}{passes:9,}"
         f"{all_passes / passes:7.1f}{all_seconds:14.1f}{seconds:8.1f}  {place}"
@@ -189,7 +186,7 @@ def _show_drawn(n: int) -> None:
         found = by_bypass(
             difference_of_means(means), means, drawn, DirectionSettings(), lambda *_: None
         )
-        assert isinstance(found.selected, DirectionEvaluation), found.selected
+        assert not found.selected.breaks, found.selected
         clean = n * _LAYERS
         fewer.append((3 * n * n_candidates * _LAYERS + clean) / (drawn.layer_passes + clean))
     print(

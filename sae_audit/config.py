@@ -132,6 +132,9 @@ class DirectionSettings(_Settings):
     `cosmic` has no such floor."""
     layer_cut: float = Field(default=0.2, ge=0, lt=1)
     """Share of layers, the last ones, whose candidates are discarded: too close to the output tokens."""
+    weak_below: float = Field(default=0.5, ge=0)
+    """Share of the mean refusal score below which what the chosen direction removes is called weak, and
+    candidates are ranked by estimated effect instead of by cosine with it; 1 is all of the score."""
     max_directions: int = Field(default=6, ge=1)
     """Maximum number of successive refusal directions, each found with those before it projected out."""
     until_refused: float = Field(default=0.1, ge=0, lt=1)

@@ -42,7 +42,9 @@ def by_attribution(
             for index in top
             if values[index] > 0.0
         ]
-    return CandidateSet(method="attribution", per_layer=per_layer, candidates=tuple(candidates))
+    return CandidateSet(
+        method="attribution", per_layer=per_layer, reason="", candidates=tuple(candidates)
+    )
 
 
 def within_pool(pool: CandidateSet, drops: Drops, *, keep: int) -> CandidateSet:

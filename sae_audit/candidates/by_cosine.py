@@ -22,4 +22,6 @@ def by_cosine(
             Candidate(feature=FeatureId(layer, int(index)), cosine=float(values[index]))
             for index in top
         ]
-    return CandidateSet(method="cosine", per_layer=per_layer, candidates=tuple(candidates))
+    return CandidateSet(
+        method="cosine", per_layer=per_layer, reason="", candidates=tuple(candidates)
+    )

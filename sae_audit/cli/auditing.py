@@ -77,8 +77,9 @@ def audit(
     What is not in the hub's cache is downloaded; `sae-audit plan` says before how much, `sae-audit
     doctor` whether it can be. An interrupted audit resumes when the same command is run again.
 
-    A model without a refusal mechanism (it refuses nothing, or everything, or at random) gives a whole
-    report that says so.
+    A model that does not refuse, or whose refusal is not tied to harm (it refuses everything, or at
+    random), gives a whole report that says so. A direction that breaks a limit ends nothing: the audit
+    goes on with the best one, marked.
 
     Exit codes: 0 done, 2 bad input, 3 incomplete.
     """
@@ -155,6 +156,8 @@ def with_progress(work: "Callable[[Progress], Run]") -> "Run":
 def _print_summary(run: "Run") -> None:
     from rich.table import Table
 
+    from sae_audit.pages.wording import absence_headline
+    from sae_audit.report.caveats import direction_caveats
     from sae_audit.report.findings.card.quality import quality_lines
     from sae_audit.report.findings.card.splits import split_rows
     from sae_audit.report.page import summary
@@ -183,8 +186,10 @@ def _print_summary(run: "Run") -> None:
             )
     screen.line(_readout(run))
     screen.line(f"Report: {run.folder / 'index.html'}")
+    for said in direction_caveats(run):
+        screen.line(said)
     if run.absence is not None:
-        screen.line(f"No refusal mechanism is claimed. {run.absence.remedy}")
+        screen.line(f"{absence_headline(run.absence.kind)} {run.absence.remedy}")
 
 
 def _readout(run: "Run") -> str:

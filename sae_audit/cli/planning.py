@@ -91,6 +91,8 @@ def _as_data(made: "Plan") -> dict[str, object]:
         "device": made.device,
         "forward_passes": made.forward_passes,
         "seconds": made.seconds,
+        "most_forward_passes": made.most_forward_passes,
+        "most_seconds": made.most_seconds,
         "loading_seconds": made.loading_seconds,
         "stages": [asdict(stage) for stage in made.stages],
         "memory": {
@@ -129,11 +131,17 @@ def _show(made: "Plan") -> None:
     stages.add_column("Time", justify="right")
     stages.add_column("Assumes")
     for stage in made.stages:
-        passes = f"{stage.forward_passes:,}"
-        stages.add_row(stage.stage, passes, duration(stage.seconds), escaped(stage.assumed))
+        passes = _up_to(f"{stage.forward_passes:,}", f"{stage.most_forward_passes:,}")
+        seconds = _up_to(duration(stage.seconds), duration(stage.most_seconds))
+        stages.add_row(stage.stage, passes, seconds, escaped(stage.assumed))
     stages.add_section()
     stages.add_row("loading", "", duration(made.loading_seconds), "")
-    stages.add_row("all", f"{made.forward_passes:,}", duration(made.seconds), "")
+    stages.add_row(
+        "all",
+        _up_to(f"{made.forward_passes:,}", f"{made.most_forward_passes:,}"),
+        _up_to(duration(made.seconds), duration(made.most_seconds)),
+        "at most: what is assumed of directions does not hold",
+    )
     screen.out.print(stages)
     screen.out.print(_memory_table(made.memory))
     screen.out.print(_evidence_table(made.evidence))
@@ -146,6 +154,11 @@ def _show(made: "Plan") -> None:
     for note in made.notes:
         screen.line(f"Note: {note}")
     screen.line(_verdict(made))
+
+
+def _up_to(expected: str, most: str) -> str:
+    """The expected number, with the most beside it if that is another."""
+    return expected if most == expected else f"{expected}, at most {most}"
 
 
 def _memory_table(memory: "Memory") -> "object":
@@ -224,7 +237,8 @@ def _verdict(made: "Plan") -> str:
     if not made.disk_suffices:
         return "It does not fit: the disk is too small; set HF_HOME to a larger one."
     if made.memory.fits:
-        return f"It fits, and takes about {duration(made.seconds)}."
+        about = _up_to(duration(made.seconds), duration(made.most_seconds))
+        return f"It fits, and takes about {about}."
     if not made.remedies:
         return "It does not fit, and no setting would make it fit; use a device with more memory."
     return f"It does not fit; it would with {' or with '.join(made.remedies)}."

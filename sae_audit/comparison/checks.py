@@ -82,7 +82,7 @@ def caveats(a: Run, b: Run) -> list[str]:
         for name in stages
         if getattr(a.config, name) != getattr(b.config, name)
     ]
-    return found + _uneven_means(a, b)
+    return found + _uneven_means(a, b) + _unclean_directions(a, b)
 
 
 def _uneven_means(a: Run, b: Run) -> list[str]:
@@ -93,6 +93,35 @@ def _uneven_means(a: Run, b: Run) -> list[str]:
         for who, run in (("parent", a), ("variant", b))
         if run.absence is not None and run.stopped_early and run.discarded_directions is None
     ]
+
+
+def _unclean_directions(a: Run, b: Run) -> list[str]:
+    """One caveat per checkpoint whose direction breaks a limit or removes little, and one if the two
+    rank their features otherwise for it."""
+    found = [
+        f"The {who}'s direction {' and '.join(why)}."
+        for who, run in (("parent", a), ("variant", b))
+        if not run.stopped_early and (why := _faults(run))
+    ]
+    if a.stopped_early or b.stopped_early:
+        return found
+    methods = [run.candidates.method for run in (a, b)]
+    if methods[0] != methods[1]:
+        found.append(
+            f"Features are ranked by {methods[0]} in the parent and by {methods[1]} in the variant; "
+            "which features a set holds differs for that alone."
+        )
+    return found
+
+
+def _faults(run: Run) -> list[str]:
+    direction = run.direction
+    weak = (
+        [f"removes {direction.removed.value:.0%} of the refusal score, which is weak"]
+        if direction.weak and direction.removed is not None
+        else []
+    )
+    return [*direction.breaks, *weak]
 
 
 def _audited(run: Run) -> set[tuple[str, str]]:

@@ -13,7 +13,7 @@ from sae_audit.comparison.types import (
 )
 from sae_audit.comparison.wording import amount
 from sae_audit.findings import Controlled, Estimate
-from sae_audit.pages.wording import NO_VALUE, interval, ranged
+from sae_audit.pages.wording import ABSENCES, NO_VALUE, interval, ranged
 
 _MEASURES = {
     "bypass": "bypass: score of harmful audit prompts, projected out (nats)",
@@ -48,9 +48,7 @@ def checkpoint_rows(comparison: Comparison) -> Iterator[CheckpointRow]:
         variant=str(b.n_flipped),
     )
     if a.absence or b.absence:
-        yield CheckpointRow(
-            name="refusal mechanism", parent=_claimed(a), variant=_claimed(b), is_number=False
-        )
+        yield CheckpointRow(name="absent", parent=_absent(a), variant=_absent(b), is_number=False)
     yield CheckpointRow(
         name="direction: layer, position", parent=_direction(a), variant=_direction(b)
     )
@@ -68,10 +66,8 @@ def checkpoint_rows(comparison: Comparison) -> Iterator[CheckpointRow]:
         )
 
 
-def _claimed(checkpoint: Checkpoint) -> str:
-    if checkpoint.absence is None:
-        return "claimed"
-    return f"not claimed: {checkpoint.absence.kind.value.replace('_', ' ')}"
+def _absent(checkpoint: Checkpoint) -> str:
+    return "nothing" if checkpoint.absence is None else ABSENCES[checkpoint.absence.kind]
 
 
 def _direction(checkpoint: Checkpoint) -> str:

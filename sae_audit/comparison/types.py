@@ -127,7 +127,7 @@ class Checkpoint:
     n_refused_harmful: int
     n_flipped: int
     absence: Absence | None
-    """Why no refusal mechanism is claimed; None if one is."""
+    """What is absent (refusal, its tie to harm, evidence of features); None if nothing is."""
 
 
 @dataclass(frozen=True, kw_only=True)

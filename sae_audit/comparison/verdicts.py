@@ -61,7 +61,8 @@ def mechanism(
     behaviour: Sequence[BehaviourChange],
     tests: Tests,
 ) -> list[Verdict]:
-    """Verdict on whether each checkpoint has a refusal mechanism; empty if both have.
+    """Verdict on what is absent in either checkpoint (refusal, its tie to harm, evidence of features);
+    empty if nothing is.
 
     Lost or gained if one refuses nothing harmful and the paired share of refusals agrees, because the
     tests behind an absence have thresholds that a checkpoint may narrowly miss; otherwise described.
@@ -80,7 +81,7 @@ def mechanism(
     return [
         Verdict(
             kind=kind or Change.DESCRIBED,
-            statement=f"Refusal mechanism: {_claim(a)} of the parent, {_claim(b)} of the variant.",
+            statement=f"The parent: {_claim(a)}. The variant: {_claim(b)}.",
             evidence=" ".join(_absences({"parent": a, "variant": b})),
             tests=(test.name,) if kind else (),
         )
@@ -93,7 +94,7 @@ def _refuses_nothing(checkpoint: Checkpoint) -> bool:
 
 def _claim(checkpoint: Checkpoint) -> str:
     absence = checkpoint.absence
-    return "claimed" if absence is None else f"not claimed ({ABSENCES[absence.kind]})"
+    return "refusal tied to harm" if absence is None else ABSENCES[absence.kind]
 
 
 def _absences(checkpoints: Mapping[str, Checkpoint]) -> list[str]:

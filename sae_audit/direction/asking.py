@@ -8,8 +8,10 @@ once its bounds (`bounds`) show that no further answer could make it the chosen 
 3. For every other candidate, ask the cheapest question that shows it is not chosen: KL too large,
    induced score too low, or bypass above the leader's. A candidate that looks better than the leader is
    asked about in full.
-4. If none passes, complete what the absence reports: the nearest candidate, the lowest KL, the highest
-   induced score, and the front of bypass against KL.
+4. Do 2 and 3 again without the limit of KL: what would be chosen at any cost says what the limit costs,
+   and is the choice if none passes every filter.
+5. If none passes, complete what is reported then: the lowest KL, the highest induced score, and the
+   front of bypass against KL.
 
 Estimates from the prompts asked so far decide the order only, never the choice.
 """
@@ -34,14 +36,15 @@ _PROBE_KL_FROM = 5.5
 def ask_until_decided(standing: Standing, progress: Callable[[int, int], None]) -> None:
     """Ask until `standing.selected()` is final, as if every candidate had been asked about in full."""
     n = len(standing.vectors)
-    while (open_ := standing.open).any():
-        progress(n - int(open_.sum()), n)
-        if not _screen(standing, open_):
-            _narrow(standing, open_)
-    if standing.leader is None:
-        while (deciding := standing.decides_absence()).any():
+    for at_any_cost in (False, True):
+        while (open_ := standing.open(at_any_cost=at_any_cost)).any():
+            progress(n - int(open_.sum()), n)
+            if not _screen(standing, open_):
+                _narrow(standing, open_, at_any_cost=at_any_cost)
+    if standing.leader(at_any_cost=False) is None:
+        while (deciding := standing.decides_best()).any():
             progress(n - int(deciding.sum()), n)
-            _complete_absence(standing, deciding)
+            _complete(standing, deciding)
     progress(n, n)
 
 
@@ -56,25 +59,25 @@ def _first(answers: Answers) -> int:
     return max(1, answers.n_prompts // _FIRST_SHARE)
 
 
-def _narrow(standing: Standing, open_: Candidates) -> None:
-    leader = standing.leader
-    likely = open_ & ~_seems_to_fail(standing)
+def _narrow(standing: Standing, open_: Candidates, *, at_any_cost: bool) -> None:
+    leader = standing.leader(at_any_cost=at_any_cost)
+    kl_limit = np.inf if at_any_cost else standing.settings.kl_limit
+    likely = open_ & ~_seems_to_fail(standing, kl_limit)
     if leader is None:
         candidates = likely if likely.any() else open_
-        _go_on(standing, _argmin(standing.bypass.so_far, candidates), to_the_end=True)
+        _go_on(standing, _argmin(standing.bypass.so_far, candidates), kl_limit, to_the_end=True)
         return
     expected = _expected_bypass(standing, leader)
     better = likely & (expected <= standing.bypass.mean(leader))
     if better.any():
-        _go_on(standing, _argmin(expected, better), to_the_end=False)
+        _go_on(standing, _argmin(expected, better), kl_limit, to_the_end=False)
         return
-    _show_cheaply(standing, open_, expected, leader)
+    _show_cheaply(standing, open_, expected, leader, kl_limit)
 
 
-def _seems_to_fail(standing: Standing) -> Candidates:
-    settings = standing.settings
-    too_large = standing.kl.so_far > settings.kl_limit
-    return too_large | (standing.induce.so_far < settings.induce_floor)
+def _seems_to_fail(standing: Standing, kl_limit: float) -> Candidates:
+    too_large = standing.kl.so_far > kl_limit
+    return too_large | (standing.induce.so_far < standing.settings.induce_floor)
 
 
 def _expected_bypass(standing: Standing, leader: int) -> Float[np.ndarray, " candidate"]:
@@ -86,10 +89,13 @@ def _expected_bypass(standing: Standing, leader: int) -> Float[np.ndarray, " can
     return standing.bypass.mean(leader) + standing.bypass.so_far - running[np.maximum(n, 1) - 1]
 
 
-def _go_on(standing: Standing, candidate: int, *, to_the_end: bool) -> None:
-    """Ask about the filters first, the less asked one before the other, then about bypass."""
-    filters = [one for one in (standing.kl, standing.induce) if one.missing[candidate]]
-    answers = min(filters, key=lambda one: one.n[candidate], default=standing.bypass)
+def _go_on(standing: Standing, candidate: int, kl_limit: float, *, to_the_end: bool) -> None:
+    """Ask about the filters first, the less asked one before the other, then about bypass; about a KL
+    without a limit last."""
+    asked = (standing.kl, standing.induce) if np.isfinite(kl_limit) else (standing.induce,)
+    filters = [one for one in asked if one.missing[candidate]]
+    last = standing.bypass if standing.bypass.missing[candidate] else standing.kl
+    answers = min(filters, key=lambda one: one.n[candidate], default=last)
     n_more = int(answers.missing[candidate])
     if filters or not to_the_end:
         n_more = max(_first(answers), int(answers.n[candidate]))
@@ -97,15 +103,19 @@ def _go_on(standing: Standing, candidate: int, *, to_the_end: bool) -> None:
 
 
 def _show_cheaply(
-    standing: Standing, open_: Candidates, expected: Float[np.ndarray, " candidate"], leader: int
+    standing: Standing,
+    open_: Candidates,
+    expected: Float[np.ndarray, " candidate"],
+    leader: int,
+    kl_limit: float,
 ) -> None:
     """Ask each candidate the cheapest measure, on half of the prompts expected to rule it out."""
-    share, limit = standing.share_above, standing.settings.kl_limit
+    share = standing.share_above
     bound = standing.score_bound
     below = bound - standing.settings.induce_floor
     above = bound + standing.bypass.mean(leader)
     bypass = _needed(standing.bypass, above, bound + expected)
-    kl = _needed(standing.kl, limit, standing.kl.so_far)
+    kl = _needed(standing.kl, kl_limit, standing.kl.so_far)
     induce = _needed(standing.induce, below, bound - standing.induce.so_far)
     others = np.minimum(bypass, kl)
     probe = open_ & (standing.induce.n == 0) & (share < _PROBE_BELOW * others)
@@ -116,7 +126,7 @@ def _show_cheaply(
     added = np.where(np.isfinite(induce), np.nan_to_num(induce) * share, np.inf)
     cheapest = np.minimum(others, added)
     probe = open_ & (standing.kl.n == 0) & (cheapest > _PROBE_KL_FROM)
-    if probe.any():
+    if np.isfinite(kl_limit) and probe.any():
         standing.ask(standing.kl, probe * _first(standing.kl))
         return
     for answers, needed, cost in (
@@ -128,7 +138,7 @@ def _show_cheaply(
         open_ = open_ & ~chosen
         standing.ask(answers, np.ceil(np.where(chosen, needed, 0.0) / 2).astype(int))
     for candidate in np.flatnonzero(open_):
-        _go_on(standing, int(candidate), to_the_end=False)
+        _go_on(standing, int(candidate), kl_limit, to_the_end=False)
 
 
 def _needed(
@@ -141,7 +151,7 @@ def _needed(
     return np.where(shows, np.clip(total - answers.n, 1, answers.missing), np.inf)
 
 
-def _complete_absence(standing: Standing, deciding: Candidates) -> None:
+def _complete(standing: Standing, deciding: Candidates) -> None:
     """Ask about the likeliest extremes in full, then double the prompts asked about all others."""
     if _screen(standing, deciding):
         return

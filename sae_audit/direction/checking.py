@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.covariance import ledoit_wolf_shrinkage
 
+from sae_audit.direction.finding import share_removed
 from sae_audit.findings import Controlled, DirectionCheck, Estimate, RandomRange
 from sae_audit.margins import answers, refuses
 from sae_audit.statistics import mean, random_range, share
@@ -100,6 +101,7 @@ def direction_check(
         clean_harmful=mean(clean[0], seed=seed),
         clean_harmless=mean(clean[1], seed=seed),
         bypass=controlled(lambda e: e.bypass, mean_of),
+        removed=_removed(np.asarray(clean[0]), own, others, seed=seed),
         flipped=controlled(lambda e: answers(e.bypass).astype(float), share_of),
         induce=controlled(lambda e: e.induce, mean_of),
         induced=controlled(lambda e: refuses(e.induce).astype(float), share_of),
@@ -109,6 +111,21 @@ def direction_check(
             own=stability(*train, seed=seed),
             random=stability_under_null(*train, n=len(randoms), seed=seed),
         ),
+    )
+
+
+def _removed(
+    clean: Float[np.ndarray, " prompt"],
+    own: PromptEffects,
+    others: Sequence[PromptEffects],
+    *,
+    seed: int,
+) -> Controlled:
+    found = share_removed(clean, own.bypass, seed=seed)
+    assert found is not None, "harmful prompts that are not refused"
+    return Controlled(
+        own=found,
+        random=random_range([1.0 - float(o.bypass.mean()) / float(clean.mean()) for o in others]),
     )
 
 

@@ -9,11 +9,10 @@ from jaxtyping import Float
 from sae_audit.direction.filters import (
     Filter,
     Order,
-    best,
+    chosen,
     first_cut_layer,
     is_finite,
     judged,
-    nearest,
     none_below,
 )
 from sae_audit.direction.methods import CandidateDirections, Choice
@@ -27,11 +26,11 @@ from sae_audit.vocabulary import CandidateEffects
 
 
 def not_cut(candidates: CandidateDirections, n_layers: int, layer_cut: float) -> list[int]:
-    """Candidates with a nonzero vector, outside the cut layers."""
+    """Candidates with a nonzero vector outside the cut layers; all with one if there is none outside."""
     first_cut = first_cut_layer(n_layers, layer_cut)
     lengths = np.linalg.norm(candidates.vectors, axis=1)
-    pointing = np.isfinite(lengths) & (lengths > 0.0)
-    return [c for c in np.flatnonzero(pointing).tolist() if candidates.layers[c] < first_cut]
+    pointing = np.flatnonzero(np.isfinite(lengths) & (lengths > 0.0)).tolist()
+    return [c for c in pointing if candidates.layers[c] < first_cut] or pointing
 
 
 def rows(
@@ -51,28 +50,33 @@ def choice_in_full(
     *,
     first_cut: int,
 ) -> Choice:
-    """The first candidate in order that passes every filter, or how near the nearest came.
+    """The first candidate in order that passes every filter or, marked, the best of the rest.
 
     `evaluations` are all that were asked about; those with a number that is not finite are reported as
-    stopped. Bypass and induce of the candidate shown are asked here and have no part in the choice.
+    stopped. Bypass and induce of the chosen candidate, and of the one that would be chosen whatever it
+    costs, are asked here and have no part in the choice.
     """
     finite = [judged(e, filters) for e in evaluations if is_finite(e)]
-    selected = best(finite, filters, order)
     reason = (
-        f"None of {len(candidates)} directions passes the filters: the lowest KL is "
-        f"{min(e.kl for e in finite):.3f} nats."
-        if finite
+        f"The lowest KL is {min(e.kl for e in finite):.3f} nats."
+        if any(e.layer < first_cut for e in finite)
         else none_below(first_cut, n_tried=len(candidates))
     )
-    absent = nearest(finite, filters, order, reason=reason)
-    shown = selected or absent.evaluation
-    if shown is not None:
-        whole = _with_scores(shown, candidates, effects)
-        finite[finite.index(shown)] = whole
-        selected, absent = selected and whole, replace(absent, evaluation=whole)
+    found = chosen(finite, filters, order, reason=reason)
+    both = [one for one in (found.evaluation, found.without_cost_limit) if one is not None]
+    shown = {(e.layer, e.position): e for e in both}
+    asked = {place: _with_scores(e, candidates, effects) for place, e in shown.items()}
+
+    def whole(e: DirectionEvaluation) -> DirectionEvaluation:
+        return asked.get((e.layer, e.position), e)
+
     return Choice(
-        selected=selected or absent,
-        evaluations=tuple(finite),
+        selected=replace(
+            found,
+            evaluation=found.evaluation and whole(found.evaluation),
+            without_cost_limit=found.without_cost_limit and whole(found.without_cost_limit),
+        ),
+        evaluations=tuple(map(whole, finite)),
         stopped=_stopped(candidates, finite, first_cut),
         selection=selection,
     )

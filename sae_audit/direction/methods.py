@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.config import DirectionSettings
+from sae_audit.direction.filters import Chosen
 from sae_audit.findings import (
     DirectionEvaluation,
     DirectionSelection,
-    NearestDirection,
     StoppedDirection,
 )
 from sae_audit.vocabulary import CandidateQuestions
@@ -68,8 +68,8 @@ class CandidateDirections:
 class Choice:
     """A selector's result; every candidate is in either `evaluations` or `stopped`."""
 
-    selected: DirectionEvaluation | NearestDirection
-    """One of `evaluations` with bypass and induce known, or how near the nearest came."""
+    selected: Chosen
+    """One of `evaluations` with bypass and induce known, marked if it passes not every filter."""
     evaluations: tuple[DirectionEvaluation, ...]
     """Candidates asked about on all prompts, each with the filters that discard it."""
     stopped: tuple[StoppedDirection, ...]

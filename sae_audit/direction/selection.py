@@ -1,19 +1,25 @@
-"""Selection rule of 2406.11717 (appendix C): lowest bypass among candidates that pass the filters."""
+"""Selection rule of 2406.11717 (appendix C): lowest bypass among candidates that pass the filters.
+
+If none passes, the lowest bypass among those that pass every filter but the limit of KL; if there is
+none either, among those outside the cut layers; else among all. Such a choice is marked.
+"""
 
 from collections.abc import Sequence
 
 from sae_audit.direction.filters import (
+    EFFECT,
     FINITE,
+    Chosen,
     Filter,
-    best,
+    chosen,
     first_cut_layer,
     is_finite,
     kl_filter,
     layer_filter,
-    nearest,
     none_below,
 )
-from sae_audit.findings import DirectionEvaluation, NearestDirection
+from sae_audit.findings import DirectionEvaluation
+from sae_audit.margins import answers
 
 
 def filters_by_bypass(
@@ -32,7 +38,10 @@ def _induce_filter(floor: float) -> Filter:
         name="not inducing",
         requires=f"induce at least {floor} nats",
         fails=lambda e: induce_of(e) < floor,
-        verdict=lambda e: f"induces {induce_of(e):+.2f}, below {floor:g} nats",
+        verdict=lambda e: (
+            f"induces {induce_of(e):+.2f} nats where {round(floor, 2):g} is the floor"
+        ),
+        given_up=EFFECT,
     )
 
 
@@ -42,17 +51,17 @@ def select_direction(
     kl_limit: float = 0.1,
     induce_floor: float = 0.0,
     layer_cut: float = 0.2,
-) -> DirectionEvaluation | NearestDirection:
-    """The candidate of lowest bypass among those that pass every filter, or how near the nearest came.
+) -> Chosen:
+    """The candidate of lowest bypass that passes every filter or, marked, the best of the rest.
 
-    Discarded are candidates with a number that is not finite; `layer + 1 >= int((1 - layer_cut) *
+    Filters fail for candidates with a number that is not finite; `layer + 1 >= int((1 - layer_cut) *
     n_layers)`, too close to the unembedding; KL above `kl_limit` nats; induce below `induce_floor` nats.
     """
     assert evaluations, "no direction was evaluated"
     filters = filters_by_bypass(
         n_layers, kl_limit=kl_limit, induce_floor=induce_floor, layer_cut=layer_cut
     )
-    return best(evaluations, filters, in_order) or nearest_direction(
+    return chosen_direction(
         evaluations,
         filters,
         n_tried=len(evaluations),
@@ -77,7 +86,7 @@ def in_order(e: DirectionEvaluation) -> tuple[float, int, int]:
     return bypass_of(e), e.layer, e.position
 
 
-def nearest_direction(
+def chosen_direction(
     evaluations: Sequence[DirectionEvaluation],
     filters: Sequence[Filter],
     *,
@@ -85,11 +94,12 @@ def nearest_direction(
     first_cut: int,
     kl_limit: float,
     induce_floor: float,
-) -> NearestDirection:
-    """How near the nearest of `n_tried` candidates came, if none passes the filters.
+) -> Chosen:
+    """The choice among `n_tried` candidates.
 
-    `evaluations` must hold the one that fails the fewest filters and, outside the cut layers, those with
-    the lowest KL and the highest induced score.
+    `evaluations` must hold every candidate that may be chosen with or without the limit of KL and, if
+    none passes, outside the cut layers those with the lowest KL, with the highest induced score and on
+    the front of bypass against KL.
     """
     early = [e for e in evaluations if is_finite(e) and e.layer < first_cut]
     if not early:
@@ -97,8 +107,20 @@ def nearest_direction(
     else:
         lowest_kl, highest_induce = min(e.kl for e in early), max(map(induce_of, early))
         reason = (
-            f"None of {n_tried} directions passes the filters: the lowest KL is {lowest_kl:.3f} "
-            f"(limit {kl_limit:g} nats), the highest induced score {highest_induce:+.2f} (floor "
-            f"{round(induce_floor, 2):g} nats)."
+            f"Of those outside the cut layers the lowest KL is {lowest_kl:.3f} (limit {kl_limit:g} "
+            f"nats), the highest induced score {highest_induce:+.2f} (floor "
+            f"{round(induce_floor, 2):g} nats); {_cheapest(early)}."
         )
-    return nearest(evaluations, filters, in_order, reason=reason)
+    return chosen(evaluations, filters, in_order, reason=reason)
+
+
+def _cheapest(early: Sequence[DirectionEvaluation]) -> str:
+    """The lowest KL at which refusal goes, in words."""
+    removing = [e for e in early if answers(bypass_of(e))]
+    if not removing:
+        return "none takes the mean score of harmful prompts below 0"
+    found = min(removing, key=lambda e: (e.kl, *in_order(e)))
+    return (
+        f"the cheapest that takes the mean score of harmful prompts below 0 (layer {found.layer}, "
+        f"position {found.position}, to {bypass_of(found):+.2f}) costs KL {found.kl:.3f}"
+    )

@@ -1,27 +1,29 @@
 """State of the candidate directions while they are asked about: which leads, and which are ruled out."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float, Int
 
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.bounds import ROUNDING, Answers, Candidates
-from sae_audit.direction.filters import best, failing, first_cut_layer, is_finite, judged
+from sae_audit.direction.filters import (
+    COST,
+    NEVER,
+    Chosen,
+    best,
+    first_cut_layer,
+    is_finite,
+    judged,
+    without,
+)
 from sae_audit.direction.methods import CandidateDirections
 from sae_audit.direction.selection import (
     bypass_of,
+    chosen_direction,
     filters_by_bypass,
     in_order,
     induce_of,
-    nearest_direction,
 )
-from sae_audit.findings import (
-    DirectionEvaluation,
-    NearestDirection,
-    StoppedDirection,
-    StopReason,
-)
+from sae_audit.findings import DirectionEvaluation, StoppedDirection, StopReason
 from sae_audit.vocabulary import CandidateEffects
 
 _MOST_KL = 13.816
@@ -93,20 +95,22 @@ class Standing:
     def not_inducing(self) -> Candidates:
         return self.induce.high < self.settings.induce_floor - ROUNDING
 
-    @property
-    def leader(self) -> int | None:
-        """The best candidate that is fully asked and passes; only an equally good one can replace it."""
-        found = self._selected()
+    def leader(self, *, at_any_cost: bool) -> int | None:
+        """The best candidate that is fully asked and passes, with or without the limit of KL; only an
+        equally good one can replace it."""
+        filters = without(self.filters, COST if at_any_cost else NEVER)
+        found = best(self.evaluations(), filters, in_order)
         if found is None:
             return None
         same = (self.layers == found.layer) & (self.positions == found.position)
         return int(same.argmax())
 
-    @property
-    def open(self) -> Candidates:
-        """Candidates not fully asked that may still be the best."""
-        found = self.early & ~self.full & ~self.spoiled & ~self.kl_too_large & ~self.not_inducing
-        leader = self.leader
+    def open(self, *, at_any_cost: bool) -> Candidates:
+        """Candidates not fully asked that may still be the best, with or without the limit of KL."""
+        found = self.early & ~self.full & ~self.spoiled & ~self.not_inducing
+        if not at_any_cost:
+            found = found & ~self.kl_too_large
+        leader = self.leader(at_any_cost=at_any_cost)
         return found if leader is None else found & ~self._behind(self.bypass.mean(leader))
 
     def ask(self, answers: Answers, n_more: Int[np.ndarray, " candidate"]) -> None:
@@ -142,9 +146,9 @@ class Standing:
             for c in np.flatnonzero(self.full).tolist()
         ]
 
-    def selected(self) -> DirectionEvaluation | NearestDirection:
-        """The chosen candidate, or how near the nearest came; final once all that decide it are full."""
-        return self._selected() or nearest_direction(
+    def selected(self) -> Chosen:
+        """The choice; final once all candidates that decide it are full."""
+        return chosen_direction(
             self.evaluations(),
             self.filters,
             n_tried=len(self.vectors),
@@ -153,11 +157,12 @@ class Standing:
             induce_floor=self.settings.induce_floor,
         )
 
-    def decides_absence(self) -> Candidates:
-        """Candidates not fully asked that the report of an absence may still need, if none passes.
+    def decides_best(self) -> Candidates:
+        """Candidates not fully asked that may still matter if none passes every filter.
 
-        These are the nearest and, outside the cut layers, those with the lowest KL, with the highest
-        induced score, and on the front of bypass against KL.
+        Outside the cut layers these are the ones with the lowest KL, with the highest induced score, and
+        on the front of bypass against KL, the lowest bypass among them; if all finite candidates are in
+        the cut layers, those that may have the lowest bypass.
         """
         left = ~self.full & ~self.spoiled
         finite = [one for one in self.evaluations() if is_finite(one)]
@@ -169,11 +174,14 @@ class Standing:
         for one in early:
             in_bypass = bypass_of(one) < self.bypass.low - ROUNDING
             beaten |= in_bypass & (one.kl < self.kl.low - ROUNDING)
-        return left & ((self.early & (part | ~beaten)) | self._may_be_nearest(finite))
+        if (self.early & ~self.spoiled).any():
+            return left & self.early & (part | ~beaten)
+        lowest = min(map(bypass_of, finite), default=np.inf)
+        return left & ~self._behind(lowest)
 
     def stopped(self) -> list[StoppedDirection]:
         """The candidates not fully asked, each with the reason."""
-        leader = self.leader
+        leader = self.leader(at_any_cost=False)
         behind = None if leader is None else self._behind(self.bypass.mean(leader))
         reasons = (
             (self.spoiled, StopReason.NOT_FINITE),
@@ -206,19 +214,5 @@ class Standing:
             )
         return found
 
-    def _selected(self) -> DirectionEvaluation | None:
-        return best(self.evaluations(), self.filters, in_order)
-
     def _behind(self, bypass: float) -> Candidates:
         return self.bypass.low > bypass + ROUNDING
-
-    def _may_be_nearest(self, finite: Sequence[DirectionEvaluation]) -> Candidates:
-        """Candidates that may fail as few filters as the nearest so far, at as low a bypass."""
-        n_failed = (
-            (~self.early).astype(int)
-            + self.kl_too_large.astype(int)
-            + self.not_inducing.astype(int)
-        )
-        ranks = [(len(failing(one, self.filters)), bypass_of(one)) for one in finite]
-        fewest, bypass = min(ranks, default=(4, np.inf))
-        return (n_failed < fewest) | ((n_failed == fewest) & ~self._behind(bypass))

@@ -8,7 +8,7 @@ step:
 2. Stop if at most a few validation prompts are still refused.
 3. Otherwise take the difference of means between training prompts still refused and those still
    answered, chosen on validation prompts as the first was (2406.11717), with the earlier ones projected
-   out.
+   out. Stop if it passes not every filter, even if the first does not either.
 4. On audit prompts, which choose nothing, measure remaining refusals and harmless answers, and the same
    with as many random directions projected out.
 """
@@ -111,7 +111,10 @@ def successive_directions(
             else:
                 behind = ask.behind(units, train, validation)
                 if isinstance(behind, NoDirection):
-                    stop = behind.nearest.reason
+                    stop = behind.reason
+                elif not behind.clean:
+                    # What merely blurs the answers of what is left is no backup.
+                    stop = behind.unclean
                 else:
                     found = behind
     progress(settings.max_directions, settings.max_directions)

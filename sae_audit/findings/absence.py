@@ -1,4 +1,4 @@
-"""The finding that an audit reports no refusal mechanism."""
+"""The finding that there is no mechanism to explain, or that the features found are no evidence."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,30 +7,42 @@ from sae_audit.findings.example import Finding
 
 
 class AbsenceKind(StrEnum):
-    """Why an audit reports no refusal mechanism, in the order in which the reasons are checked."""
+    """What is absent, in the order in which it is checked.
+
+    Only the first says that there is no mechanism: the model does not refuse. The next two say that it
+    refuses, and that this is not tied to harm. The last two leave refusal and direction as they are, and
+    say that no features were shown to carry them.
+    """
 
     NO_REFUSAL = "no_refusal"
-    """The model refuses (nearly) nothing."""
+    """No mechanism: the model refuses (nearly) nothing."""
     REFUSES_EVERYTHING = "refuses_everything"
-    """The model refuses (nearly) every harmless prompt too."""
+    """Refusal not tied to harm: the model refuses (nearly) every harmless prompt too."""
     NO_SEPARATION = "no_separation"
-    """Its refusal scores separate harmful from harmless prompts no better than chance."""
+    """Refusal not tied to harm: its scores separate harmful from harmless prompts no better than
+    chance."""
     NO_DIRECTION = "no_direction"
-    """No candidate direction passes the filters."""
+    """No direction at all: every candidate is zero or not finite. One that breaks a limit is no absence
+    (`Direction.breaks`)."""
     NO_FLIP = "no_flip"
     """Ablating all candidates flips no refused prompt."""
     NOT_BEYOND_NULL = "not_beyond_null"
     """The same search among random features does as well as among candidates."""
 
     @property
+    def of_features(self) -> bool:
+        """Whether refusal is there and tied to harm, and only the features found are no evidence."""
+        return self in (AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_NULL)
+
+    @property
     def early(self) -> bool:
         """Whether the audit stopped before it looked for features."""
-        return self not in (AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_NULL)
+        return not self.of_features
 
 
 @dataclass(frozen=True, kw_only=True)
 class Absence(Finding):
-    """The finding that there is no refusal mechanism to report, with its evidence."""
+    """The finding that something is absent without which no claim about features stands."""
 
     kind: AbsenceKind
     reason: str

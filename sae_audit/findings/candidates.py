@@ -37,6 +37,8 @@ class CandidateSet(Finding):
     among the nearest by cosine (`cosine_attribution`)."""
     per_layer: int
     """Number of top features taken in every audited layer (`candidates.per_layer`)."""
+    reason: str
+    """Why they are not ranked as `candidates.method` says; empty if they are."""
     candidates: tuple[Candidate, ...]
     """The control of their cosines is `LayerCoverage.nearest_rows_random`."""
     tried: tuple[TriedPerLayer, ...] = ()

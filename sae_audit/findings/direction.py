@@ -30,7 +30,7 @@ class DirectionEvaluation(Finding):
     measures: Mapping[str, float] = field(default_factory=dict[str, float])
     """Further numbers of the method of selection, by the names in `DirectionSelection.measures`."""
     failed: tuple[str, ...] = ()
-    """Filters that discard the candidate, in words."""
+    """Filters that the candidate does not pass, in words."""
 
     def measure(self, name: str) -> float | None:
         """The number of this name, a field or one of `measures`; None if it was not measured."""
@@ -114,15 +114,38 @@ class StoppedDirection(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class Direction(Finding):
-    """The refusal direction, chosen on validation prompts."""
+    """The refusal direction, chosen on validation prompts.
+
+    If no candidate passes every filter, it is the best of them all the same, and `breaks` is not empty:
+    the lowest bypass (by other methods of selection: the first in their order) of those that pass every
+    filter but the limit of KL; if there is none, of those outside the cut layers; else of all.
+    """
 
     method: str
     """The setting `direction.estimator`: how candidates were made."""
     selection: DirectionSelection
     selected: DirectionEvaluation
     """The chosen candidate; its bypass and induce are always measured."""
+    breaks: tuple[str, ...]
+    """The limits that it breaks, each with its number beside the limit; empty if it removes refusal
+    cleanly, which is to pass every filter."""
+    unclean: str
+    """That no direction removes refusal cleanly, with what the best one costs and how near the others
+    came; empty if it does."""
+    without_kl_limit: DirectionEvaluation | None
+    """The candidate that would be chosen if there were no limit of KL, so what the limit costs; None if
+    no candidate passes the other filters."""
+    removed: Estimate | None
+    """Share of the mean refusal score of harmful validation prompts that projecting it out takes away,
+    `1 - bypass / clean`: 1 takes it to the threshold. On the prompts it was chosen on, so it flatters.
+    None if the mean is not above 0."""
+    weak: bool
+    """Whether `removed` is below `direction.weak_below`: it passes the filters (or not) and removes next
+    to nothing. Features are then ranked by estimated effect, as if it were not clean."""
     evaluations: tuple[DirectionEvaluation, ...]
-    """Candidates measured on all validation prompts."""
+    """Candidates measured on all validation prompts. If chosen by bypass and none passes every filter:
+    among others those of the lowest KL and the highest induced score and, outside the layers that are
+    cut, all that no other one beats in both bypass and KL."""
     vector: tuple[float, ...]
     """The direction as estimated, not normalised, `[d_model]`."""
     clean_harmful: float
@@ -163,6 +186,12 @@ class Direction(Finding):
     def kl(self) -> float:
         return self.selected.kl
 
+    @computed_field
+    @property
+    def clean(self) -> bool:
+        """Whether it removes refusal cleanly: it passes every filter."""
+        return not self.breaks
+
     @property
     def n_tried(self) -> int:
         """Number of candidates, one per layer and template position."""
@@ -182,6 +211,9 @@ class DirectionCheck(Finding):
     """The same on the harmless prompts."""
     bypass: Controlled
     """Mean refusal score of harmful prompts, direction projected out everywhere, nats."""
+    removed: Controlled
+    """Share of the mean score of harmful prompts that is then gone, `1 - bypass / clean`: 1 takes it to
+    the threshold, more beyond."""
     flipped: Controlled
     """Share of harmful prompts whose score is then below 0."""
     induce: Controlled
@@ -199,30 +231,16 @@ class DirectionCheck(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearestDirection(Finding):
-    """The candidate nearest to passing, if none passes the filters."""
-
-    evaluation: DirectionEvaluation | None
-    """Candidate that fails fewest filters, of those the best by the method of selection; None if every
-    candidate has a number that is not finite."""
-    failed: tuple[str, ...]
-    """Filters it fails, with its numbers."""
-    reason: str
-    """Why no candidate was chosen, with the nearest numbers."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class NoDirection(Finding):
-    """The finding that no candidate direction passes the filters."""
+    """The finding that there is no direction at all: every candidate is zero or not finite."""
 
     method: str
     """The setting `direction.estimator`: how candidates were made."""
     selection: DirectionSelection
-    nearest: NearestDirection
+    reason: str
+    """Why, in words."""
     evaluations: tuple[DirectionEvaluation, ...]
-    """Candidates measured on all validation prompts. If chosen by bypass: the nearest, those of the
-    lowest KL and the highest induced score, and, outside the layers that are cut, all that no other
-    one beats in both bypass and KL."""
+    """Candidates measured on all validation prompts; each has a mean that is not finite."""
     clean_harmful: float
     """Mean refusal score (nats) of the clean model on the same harmful validation prompts."""
     clean_harmless: float

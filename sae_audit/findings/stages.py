@@ -97,8 +97,8 @@ REPORT = Step("report", "Report")
 
 SCORES = OfRun("scores", "Clean scores of all prompts", (list[PromptScore],))
 BEHAVIOUR = OfRun("behaviour", "How often it refuses", (Behaviour,))
-ABSENCE = OfRun("absence", "Why no mechanism is claimed", (Absence,))
-"""Recorded only if no mechanism is claimed."""
+ABSENCE = OfRun("absence", "What is absent", (Absence,))
+"""Recorded only if the audit ends early, or if its features are no evidence."""
 DIRECTION = OfRun("direction", "Refusal direction", (Direction, NoDirection), key="selected")
 DIRECTION_CHECK = OfRun(
     "direction_check",

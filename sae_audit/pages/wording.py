@@ -6,14 +6,22 @@ from sae_audit.findings import NO_INTERVAL, AbsenceKind, Estimate, RandomRange
 from sae_audit.statistics import share
 
 ABSENCES = {
-    AbsenceKind.NO_REFUSAL: "no refusal behaviour",
-    AbsenceKind.REFUSES_EVERYTHING: "refuses everything",
-    AbsenceKind.NO_SEPARATION: "no separation",
-    AbsenceKind.NO_DIRECTION: "no direction",
-    AbsenceKind.NO_FLIP: "no flip",
-    AbsenceKind.NOT_BEYOND_NULL: "flips not beyond chance",
+    AbsenceKind.NO_REFUSAL: "no mechanism: the model does not refuse",
+    AbsenceKind.REFUSES_EVERYTHING: "refusal not tied to harm: harmless prompts are refused alike",
+    AbsenceKind.NO_SEPARATION: "refusal not tied to harm: harmful and harmless score alike",
+    AbsenceKind.NO_DIRECTION: "no direction: every candidate is zero or not finite",
+    AbsenceKind.NO_FLIP: "no features shown to carry refusal: no prompt is flipped",
+    AbsenceKind.NOT_BEYOND_NULL: "no features shown to carry refusal: flips not beyond chance",
 }
-"""Wording of each absence of a mechanism."""
+"""Wording of each absence. "No mechanism" is only said of a model that does not refuse; "not tied to
+harm" of one that refuses by something else."""
+
+
+def absence_headline(kind: AbsenceKind) -> str:
+    """The wording as a sentence of its own."""
+    said = ABSENCES[kind]
+    return f"{said[0].upper()}{said[1:]}."
+
 
 SEARCHES = {
     "splitting": "binary splitting",

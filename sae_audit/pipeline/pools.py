@@ -1,13 +1,14 @@
 """The features that a search may choose from: candidates of all prompts, and one prompt's wider pool."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from sae_audit.candidates.by_attribution import by_attribution, mean_drops, within_pool
 from sae_audit.candidates.by_cosine import by_cosine
-from sae_audit.findings import CandidateSet, WidenedPool
+from sae_audit.findings import CandidateSet, Direction, WidenedPool
 from sae_audit.margins import answers
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
@@ -15,18 +16,37 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 
 
 def candidate_sets(state: AuditState, numbers: Sequence[int]) -> list[CandidateSet]:
-    """For each number of features per layer, the candidates among the state's SAEs, by the settings."""
+    """For each number of features per layer, the candidates among the state's SAEs, by the settings; by
+    estimated effect if cosines with the direction do not rank features."""
     settings = state.config.candidates
     of_rows = state.subject.decoder_cosines(np.array([state.direction.vector]))
     cosines = {layer: values[0] for layer, values in of_rows.items()}
-    if settings.method == "cosine":
+    why = not_by_cosine(state.direction) if settings.method == "cosine" else ""
+    if settings.method == "cosine" and not why:
         return [by_cosine(cosines, per_layer=n) for n in numbers]
     drops = mean_drops([state.attribution(prompt) for prompt in state.prompts.train.harmful])
-    if settings.method == "attribution":
-        return [by_attribution(drops, cosines, per_layer=n) for n in numbers]
-    return [
-        within_pool(by_cosine(cosines, per_layer=n), drops, keep=settings.keep) for n in numbers
-    ]
+
+    def chosen(n: int) -> CandidateSet:
+        if settings.method == "cosine_attribution":
+            return within_pool(by_cosine(cosines, per_layer=n), drops, keep=settings.keep)
+        found = by_attribution(drops, cosines, per_layer=n)
+        if why and not found.candidates:
+            none = "no feature's ablation is estimated to lower the score"
+            pool = by_cosine(cosines, per_layer=n)
+            return replace(pool, reason=f"by cosine all the same: {why}, but {none}")
+        return replace(found, reason=why)
+
+    return [chosen(n) for n in numbers]
+
+
+def not_by_cosine(found: Direction) -> str:
+    """Why cosines with this direction do not rank features; empty if they do."""
+    reasons: list[str] = []
+    if not found.clean:
+        reasons.append(f"the direction {' and '.join(found.breaks)}")
+    if found.weak and found.removed is not None:
+        reasons.append(f"the direction removes {found.removed.value:.0%} of the refusal score")
+    return " and ".join(reasons)
 
 
 def widened_pool(

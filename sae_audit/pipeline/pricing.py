@@ -5,7 +5,7 @@ and use the assumptions below.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
 from sae_audit.config import AuditConfig
@@ -84,6 +84,20 @@ class Work:
     fits: float = 0.0
     """Number of interaction graphs fitted."""
     assumed: str = ""
+    most: "Work | None" = None
+    """The work if what is assumed does not hold, such as filters that fail; None if it depends on
+    nothing, or if nothing bounds it."""
+
+    def __add__(self, other: "Work") -> "Work":
+        """Both one after the other, without their assumptions."""
+        return Work(**{name: getattr(self, name) + getattr(other, name) for name in _UNITS})
+
+    def times(self, factor: float) -> "Work":
+        """This work so many times, without its assumptions."""
+        return Work(**{name: factor * getattr(self, name) for name in _UNITS})
+
+
+_UNITS = [one.name for one in fields(Work) if one.name not in ("assumed", "most")]
 
 
 class AuditSize:

@@ -27,6 +27,10 @@ class StagePlan:
     stage: str
     forward_passes: int
     seconds: float
+    most_forward_passes: int
+    """The same if what is assumed does not hold, as when no direction passes the filters; equal to
+    `forward_passes` if nothing else is known."""
+    most_seconds: float
     assumed: str
     """Assumption of the estimate, if the stage depends on its findings."""
 
@@ -54,6 +58,15 @@ class Plan:
     @property
     def forward_passes(self) -> int:
         return sum(stage.forward_passes for stage in self.stages)
+
+    @property
+    def most_forward_passes(self) -> int:
+        return sum(stage.most_forward_passes for stage in self.stages)
+
+    @property
+    def most_seconds(self) -> float:
+        """Seconds from start to report if none of the assumptions with a bound holds."""
+        return sum(stage.most_seconds for stage in self.stages) + self.loading_seconds
 
     @property
     def stage_seconds(self) -> float:
@@ -110,10 +123,13 @@ def make_plan(config: AuditConfig) -> Plan:
 
 
 def _stage(name: str, work: Work, costs: UnitCosts) -> StagePlan:
+    most = work.most or work
     return StagePlan(
         stage=name,
         forward_passes=round(work.forward_passes),
         seconds=costs.seconds(work),
+        most_forward_passes=round(most.forward_passes),
+        most_seconds=costs.seconds(most),
         assumed=work.assumed,
     )
 

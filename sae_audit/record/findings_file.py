@@ -111,11 +111,11 @@ class Findings(BaseModel):
     claims: list[Claim]
     """What the audit claims and what it does not, with the numbers that decide."""
     absence: Absence | None
-    """Why no refusal mechanism is claimed; null if one is."""
+    """What is absent (refusal, its tie to harm, evidence of features); null if nothing is."""
     direction: Direction | None
     direction_check: DirectionCheck | None
     discarded_directions: NoDirection | None
-    """The candidate directions, if none of them passes the filters; else null."""
+    """The candidate directions, if all of them are zero or not finite; else null."""
     successive_directions: SuccessiveDirections | None
     sae_coverage: SaeCoverage | None
     candidates: CandidateSet | None

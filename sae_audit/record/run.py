@@ -123,9 +123,9 @@ def _by_prompt(stage: OfPrompts[P]) -> cached_property[list[P]]:
 class Run:
     """One audit's record. Findings are typed objects; `table(...)` gives pandas data frames.
 
-    If the audit claims no refusal mechanism, `absence` says why. If it stopped before a direction
-    (`absence.kind.early`), later findings (minimal sets, graphs, cascades, controls) are empty, and
-    `direction` and `candidates` raise.
+    If the model does not refuse, if its refusal is not tied to harm, or if the features found are no
+    evidence, `absence` says so. If the audit stopped before a direction (`absence.kind.early`), later
+    findings (minimal sets, graphs, cascades, controls) are empty; `direction` and `candidates` raise.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -155,7 +155,7 @@ class Run:
     behaviour = _one(BEHAVIOUR)
     """Refusal rates and separation of the scores."""
     absence = _found(ABSENCE)
-    """Why no refusal mechanism is claimed; None if one is."""
+    """What is absent (refusal, its tie to harm, evidence of features); None if nothing is."""
 
     @property
     def stopped_early(self) -> bool:
@@ -189,7 +189,7 @@ class Run:
 
     @cached_property
     def discarded_directions(self) -> NoDirection | None:
-        """The candidate directions, if none of them passes the filters; else None."""
+        """The candidate directions, if all of them are zero or not finite; else None."""
         if self.absence is None or self.absence.kind is not AbsenceKind.NO_DIRECTION:
             return None
         found = self.recorded.one(DIRECTION)
@@ -316,7 +316,7 @@ class Run:
             "model": self.manifest.model.id,
             "refused": f"{prompts.refused_harmful} of {prompts.harmful} harmful, "
             f"{prompts.refused_harmless} of {prompts.harmless} harmless prompts",
-            **({"no mechanism": self.absence.reason} if self.absence is not None else {}),
+            **({"absent": self.absence.reason} if self.absence is not None else {}),
             "flipped": "not tried"
             if self.stopped_early
             else f"{flipped} of {len(self.minimal_sets)} refused prompts",

@@ -21,6 +21,7 @@ from sae_audit.findings.stages import (
     Step,
 )
 from sae_audit.organisms.mechanismless import write_random_organism
+from sae_audit.pages.wording import absence_headline
 from sae_audit.pipeline.inputs import load_inputs
 from sae_audit.presets import build_config
 from sae_audit.record.run import Run
@@ -368,7 +369,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class TestNoMechanism:
+class TestNothingToExplain:
     """Exit code 0, a whole record and report, the reason up front and the hint last."""
 
     @pytest.fixture
@@ -379,10 +380,10 @@ class TestNoMechanism:
             run = load_run(folder / out)
             assert run.absence is not None
             said = " ".join(done.stdout.split())
-            assert "Is a refusal" in said
-            assert said.endswith(f"No refusal mechanism is claimed. {run.absence.remedy}")
+            headline = absence_headline(run.absence.kind)
+            assert said.endswith(f"{headline} {run.absence.remedy}")
             page = (run.folder / "index.html").read_text()
-            assert "No refusal mechanism is claimed" in page
+            assert headline in page
             written = json.loads((run.folder / "findings.json").read_text())
             assert written["absence"]["reason"] == run.absence.reason
             return run
@@ -404,14 +405,17 @@ class TestNoMechanism:
         assert run.absence.kind is AbsenceKind.REFUSES_EVERYTHING
         assert run.absence.also == (AbsenceKind.NO_SEPARATION,)
 
-    def test_no_direction_passes_the_filters(self, folder: Path, absent):
-        run = absent(
-            folder, "organism", *small(*SMALLER, "direction.induce_floor=50", "layers=[3]")
-        )
-        assert run.absence.kind is AbsenceKind.NO_DIRECTION
-        assert "lower direction.induce_floor" in run.absence.remedy
-        assert "The nearest, layer" in run.absence.reason
-        assert not run.table("directions").selected.any()
+    def test_a_direction_that_breaks_a_limit_ends_nothing(self, folder: Path, inside: Inside):
+        limits = ("direction.induce_floor=50", "layers=[3]")
+        arguments = ("organism", *small(*SMALLER, *limits), "--out", "out")
+        done = inside("audit", *arguments, cwd=folder)
+        assert done.returncode == 0, done.stderr + done.stdout
+        run = load_run(folder / "out")
+        assert not run.stopped_early
+        assert " ".join(run.direction.unclean.split()) in " ".join(done.stdout.split())
+        assert "Features are ranked by estimated effect: the direction induces" in done.stdout
+        chosen = run.table("directions").set_index("selected").loc[True]
+        assert chosen.failed == "not inducing"
 
     @pytest.mark.slow
     def test_a_variant_without_refusal_is_compared_with_its_parent(

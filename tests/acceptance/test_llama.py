@@ -1,6 +1,8 @@
 """A Llama checkpoint of one's own: trained here, audited by path, refusal tokens found by itself."""
 
+import json
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from sae_audit.organisms import build, language_model, sae_training
 from sae_audit.organisms.chats import texts, training_chats
 from sae_audit.organisms.tokenizer import word_tokenizer
 from sae_audit.presets import build_config
+from sae_audit.record.run import Run
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +31,49 @@ SMALL = [
 ]
 
 
+_STEPS = 240
+
+
 def test_a_llama_is_audited_by_path(tmp_path: Path):
+    run = audited(tmp_path, neutral_from=80)
+    assert run.manifest.model.architecture == "LlamaForCausalLM"
+    assert run.manifest.refusal_tokens is not None
+    assert run.manifest.refusal_tokens.source == "found"
+    assert set(run.manifest.refusal_tokens.texts) <= {"I", "Sorry"}
+    assert run.findings.prompts.refused_harmful >= 7
+    assert run.absence is None
+    flipped = [found for found in run.minimal_sets if found.flipped]
+    assert len(flipped) >= len(run.minimal_sets) // 2 > 0
+    assert all(found.certified for found in flipped)
+
+
+def test_one_whose_refusal_no_direction_removes_cleanly_is_audited_to_its_end(tmp_path: Path):
+    """Trained without what makes answering the default (`organisms.neutral`), so that refusal is no
+    addition to it. Its direction is held to a limit that it breaks, if it keeps to the usual one."""
+    run = audited(tmp_path, "direction.kl_limit=0.001", neutral_from=_STEPS)
+    direction = run.direction
+    assert direction.kl > 0.001
+    assert not direction.clean
+    assert any("costs KL" in one for one in direction.breaks)
+    assert direction.unclean.startswith("No direction removes refusal cleanly: the best of")
+    assert run.candidates.method == "attribution"
+    assert "costs KL" in run.candidates.reason
+    assert not run.stopped_early
+    flipped = [found for found in run.minimal_sets if found.flipped]
+    assert len(flipped) >= len(run.minimal_sets) // 2 > 0
+    assert all(found.certified for found in flipped)
+    assert run.prompt_graphs
+    assert len(run.cascades) == len(run.edges) == len(flipped)
+    for later in (run.direction_check, run.successive_directions, run.sae_coverage, run.pooled_set):
+        assert later is not None
+    assert run.sufficiency is not None
+    written = json.loads((run.folder / "findings.json").read_text())
+    assert written["direction"]["unclean"] == direction.unclean
+    assert escape(direction.unclean, quote=False) in (run.folder / "index.html").read_text()
+
+
+def audited(tmp_path: Path, *settings: str, neutral_from: int) -> Run:
+    """The audit of a Llama that is trained here."""
     tokenizer = word_tokenizer(texts())
     words = tokenizer.get_vocab()
     torch.manual_seed(0)
@@ -46,7 +91,7 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
             pad_token_id=words["<pad>"],
         )
     )
-    training = replace(language_model.BASE, steps=240, batch=32, neutral_from=80)
+    training = replace(language_model.BASE, steps=_STEPS, batch=32, neutral_from=neutral_from)
     language_model.train(
         model, tokenizer, training_chats(0), training, seed=0, after_step=lambda *_: False
     )
@@ -64,15 +109,6 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
             "saes": str(tmp_path / "saes"),
             "prompts.sources": [str(tmp_path / "prompts.jsonl")],
         },
-        SMALL,
+        [*SMALL, *settings],
     )
-    run = audit(config, tmp_path / "run")
-    assert run.manifest.model.architecture == "LlamaForCausalLM"
-    assert run.manifest.refusal_tokens is not None
-    assert run.manifest.refusal_tokens.source == "found"
-    assert set(run.manifest.refusal_tokens.texts) <= {"I", "Sorry"}
-    assert run.findings.prompts.refused_harmful >= 7
-    assert run.absence is None
-    flipped = [found for found in run.minimal_sets if found.flipped]
-    assert len(flipped) >= len(run.minimal_sets) // 2 > 0
-    assert all(found.certified for found in flipped)
+    return audit(config, tmp_path / "run")

@@ -31,7 +31,6 @@ from sae_audit.findings import (
     InteractionGraph,
     LayerCoverage,
     MinimalSet,
-    NearestDirection,
     NoDirection,
     PooledSet,
     PromptScore,
@@ -181,6 +180,10 @@ def _of_the_model(scores: Sequence[PromptScore], numbers: Iterator[int]) -> dict
                 method="difference_of_means",
                 selection=BY_BYPASS,
                 selected=evaluations()[5],
+                breaks=(),
+                unclean="",
+                without_kl_limit=evaluations()[5],
+                weak=False,
                 evaluations=evaluations(),
                 vector=tuple(float(next(numbers)) for _ in range(D_MODEL)),
                 stopped=(),
@@ -210,6 +213,7 @@ def _of_the_model(scores: Sequence[PromptScore], numbers: Iterator[int]) -> dict
             CandidateSet(
                 method="cosine",
                 per_layer=2,
+                reason="",
                 candidates=tuple(
                     Candidate(feature=one, cosine=cosine)
                     for one, cosine in ((A, 0.53), (B, 0.47), (C, 0.41))
@@ -238,9 +242,7 @@ def no_direction(numbers: Iterator[int]) -> NoDirection:
     return NoDirection.example(
         numbers,
         selection=BY_BYPASS,
-        nearest=NearestDirection(
-            evaluation=evaluations()[0], failed=("KL 0.300 above 0.1 nats",), reason="None passes."
-        ),
+        reason="Not one of them has finite numbers.",
         evaluations=evaluations(),
         stopped=(),
     )

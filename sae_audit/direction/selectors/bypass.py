@@ -2,7 +2,8 @@
 
 1. Candidates are projected out (bypass, KL) and added (induce) on validation prompts, each on as many as
    the choice needs (`direction.asking`).
-2. The one with the lowest bypass that passes the filters is chosen.
+2. The one with the lowest bypass that passes the filters is chosen; if none does, marked, the one with
+   the lowest bypass that passes all but the limit of KL.
 """
 
 from sae_audit.config import DirectionSettings
@@ -39,7 +40,7 @@ def by_bypass(
     settings: DirectionSettings,
     progress: Asked,
 ) -> Choice:
-    """The candidate with the lowest bypass that passes every filter."""
+    """The candidate with the lowest bypass that passes every filter or, marked, whatever its KL."""
     standing = Standing(candidates, n_layers=means.n_layers, effects=effects, settings=settings)
     ask_until_decided(standing, progress)
     return Choice(

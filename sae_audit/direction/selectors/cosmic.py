@@ -5,8 +5,9 @@
 2. A candidate's score (`cosmic_scores`), at the last token of validation prompts in these layers, is the
    cosine of harmful prompts with the direction projected out to harmless ones, plus that of harmless
    prompts with the direction added to harmful ones.
-3. The candidate with the highest score among those that pass the filters is chosen. No floor is set for
-   the induced score: the KL alone reads output tokens.
+3. The candidate with the highest score among those that pass the filters is chosen; if none does,
+   marked, the one with the highest score among those that pass all but the limit of KL. No floor is set
+   for the induced score: the KL alone reads output tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.filters import (
     FINITE,
+    PLACE,
     Filter,
     best,
     failing,
@@ -173,7 +175,10 @@ def _last_token_filter(evaluations: Sequence[DirectionEvaluation]) -> list[Filte
             name="at the last token, deeper than the others speak for",
             requires=f"layer at most {deepest:g} at position -1",
             fails=lambda e: e.position == -1 and e.layer > deepest,
-            verdict=lambda e: f"layer {e.layer} at position -1, above {deepest:g}",
+            verdict=lambda e: (
+                f"lies at layer {e.layer} where {deepest:g} is the deepest at position -1"
+            ),
+            given_up=PLACE,
         )
     ]
 

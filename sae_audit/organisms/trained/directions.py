@@ -113,17 +113,14 @@ class Found:
 def next_direction(
     model: Any, tokenizer: Any, earlier: Directions, chats: Found
 ) -> Float[Tensor, " d_model"]:
-    """The direction that an audit's first stage finds with the earlier ones projected out; if none
-    passes its filters, the closest one."""
+    """The direction that an audit's first stage finds with the earlier ones projected out, whether or
+    not it passes the filters."""
     subject = subject_of(deepcopy(model).eval(), tokenizer, {}, refusal_tokens=REFUSAL_TOKENS)
     train, validation = _prompts(*chats.train), _prompts(*chats.validation)
     units = earlier.double().numpy()
-    found = direction_behind(subject, train, validation, units, DirectionSettings())
-    if isinstance(found, NoDirection):
-        assert found.nearest.evaluation is not None, found.nearest.reason
-        evaluation = found.nearest.evaluation
-    else:
-        evaluation = found.selected
+    found = direction_behind(subject, train, validation, units, DirectionSettings(), seed=0)
+    assert not isinstance(found, NoDirection), found.reason
+    evaluation = found.selected
     by_position = differences(model, tokenizer, *chats.train, Removal(directions=earlier))
     return _beside(by_position[evaluation.layer, evaluation.position], earlier)
 

@@ -1,7 +1,9 @@
-"""Why no mechanism is claimed, if the findings so far do not support one.
+"""Why an audit ends early, or why its features are no evidence.
 
 It runs after the behaviour, after the direction and after the null of the search. The first two end an
-audit. If minimal sets are no evidence, they are kept, marked.
+audit: a model that does not refuse, one whose refusal is not tied to harm, or one without any direction
+at all. A direction that breaks a limit ends nothing. If minimal sets are no evidence, they are kept,
+marked.
 """
 
 from dataclasses import replace
@@ -33,7 +35,7 @@ def run(state: AuditState) -> Absence | None:
 
 
 def price(_: AuditSize) -> None:
-    """None: a plan is that of an audit which claims a mechanism."""
+    """None: a plan is that of an audit which goes on to its end."""
 
 
 def _absence(state: AuditState) -> Absence | None:
@@ -56,24 +58,11 @@ def _absence(state: AuditState) -> Absence | None:
 
 
 def _of_direction(found: NoDirection) -> Absence:
-    nearest = found.nearest.evaluation
-    numbers = (
-        f" The nearest, layer {nearest.layer}, position {nearest.position}: bypass "
-        f"{nearest.bypass:+.2f} (unablated {found.clean_harmful:+.2f}), induce {nearest.induce:+.2f} "
-        f"(unablated {found.clean_harmless:+.2f}), KL {nearest.kl:.3f} nats, discarded for "
-        f"{' and '.join(found.nearest.failed)}. Means over {found.n_validation[0]} harmful and "
-        f"{found.n_validation[1]} harmless validation prompts."
-        if nearest is not None
-        else ""
-    )
-    # Only what this selection filters by: COSMIC has no floor of what a direction induces.
-    has_floor = any(one.startswith("induce") for one in found.selection.filters)
-    lower = "direction.induce_floor or direction.layer_cut" if has_floor else "direction.layer_cut"
     return Absence(
         kind=AbsenceKind.NO_DIRECTION,
-        reason=found.nearest.reason + numbers,
+        reason=found.reason,
         also=(),
-        remedy=f"Raise direction.kl_limit, lower {lower}, or give more training prompts "
-        "(prompts.train).",
+        remedy="Check the prompts, the chat template (the template positions must differ between "
+        "prompts) and the weights' precision (dtype).",
         n_train=found.n_train,
     )

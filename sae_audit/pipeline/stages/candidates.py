@@ -1,6 +1,8 @@
 """Candidate features: by cosine with the direction, or by estimated effect of ablation.
 
-How many of each layer is a setting, or chosen among several by the flips of validation prompts.
+How many of each layer is a setting, or chosen among several by the flips of validation prompts. Cosine
+with a direction that does not remove refusal, or not cleanly, says little about what carries it;
+candidates are then ranked by estimated effect, and the finding says so.
 """
 
 from collections.abc import Sequence
@@ -52,18 +54,36 @@ def _flipping_most(state: AuditState, sets: Sequence[CandidateSet]) -> Candidate
 
 def price(size: AuditSize) -> Work:
     settings = size.config.candidates
-    chosen = (
-        Work(forward_passes=0, encoded=float(size.features))
-        if settings.method == "cosine"
-        else size.attribution(size.train)
+    attributed = size.attribution(size.train)
+    # The clean runs on which the gradients are taken, whose tokens it counts already.
+    passes = attributed.forward_passes + size.train
+    attributed = replace(attributed, forward_passes=passes)
+    if settings.method != "cosine":
+        return _with_choice(attributed, size)
+    return _with_choice(
+        Work(
+            forward_passes=0,
+            encoded=float(size.features),
+            most=attributed,
+            assumed="a direction that is clean and not weak; else by estimated effect",
+        ),
+        size,
     )
-    if isinstance(settings.per_layer, int):
-        return chosen
-    questions = size.validation * len(set(settings.per_layer))
+
+
+def _with_choice(work: Work, size: AuditSize) -> Work:
+    """The work, with that of choosing among several numbers per layer."""
+    per_layer = size.config.candidates.per_layer
+    if isinstance(per_layer, int):
+        return work
+    questions = size.validation * len(set(per_layer))
     return replace(
-        chosen,
-        forward_passes=chosen.forward_passes + questions,
-        swept_layer_tokens=chosen.swept_layer_tokens + size.swept(questions),
-        swept_heads=chosen.swept_heads + questions,
-        assumed="the largest of candidates.per_layer is taken, in later stages too",
+        work,
+        forward_passes=work.forward_passes + questions,
+        swept_layer_tokens=work.swept_layer_tokens + size.swept(questions),
+        swept_heads=work.swept_heads + questions,
+        most=None if work.most is None else _with_choice(work.most, size),
+        assumed="; ".join(
+            filter(None, (work.assumed, "the largest of candidates.per_layer is taken throughout"))
+        ),
     )

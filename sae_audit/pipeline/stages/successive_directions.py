@@ -1,5 +1,6 @@
 """Successive refusal directions, each found once those before it are projected out."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import compress
 
@@ -23,6 +24,7 @@ from sae_audit.findings.stages import (
     UNITS_OUT,
 )
 from sae_audit.pipeline.pricing import AuditSize, Work
+from sae_audit.pipeline.stage_one import price_of_choice, removed
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import LabelledPrompts
 from sae_audit.record.folder import write_tensors
@@ -72,6 +74,7 @@ def run(state: AuditState) -> None:
                     _those(prompts.validation, on_validation),
                     units,
                     settings_behind(config.direction, on_validation.halfway),
+                    seed=config.seed,
                 ),
                 randoms=randoms,
             ),
@@ -86,14 +89,20 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    """The cost of one direction, assumed to carry refusal; each further one costs stage 1 again."""
-    whole = 2 * size.train + 3 * size.validation + 3 * size.audit
-    return Work(
-        forward_passes=whole,
-        layer_tokens=size.whole(whole),
-        edited_layer_tokens=size.whole(2 * (size.validation + size.audit)),
-        heads=whole,
+    """The cost of one direction, assumed to carry refusal; at most of as many as are asked for, each of
+    which costs stage 1 again, at its most, and random directions beside it."""
+    one = removed(size, 2 * size.train, size.validation + size.audit)
+    # To look for one: what is left of the training prompts, their means, and the choice.
+    choice = price_of_choice(size)
+    sought = removed(size, 2 * size.train, size.train) + (choice.most or choice)
+    # Once it is found: what is left on the other splits, and with as many random ones out.
+    n_random = size.config.controls.random_directions
+    found = removed(size, 0, size.validation + (1 + n_random) * size.audit)
+    n_more = size.config.direction.max_directions - 1
+    return replace(
+        one,
         assumed="one direction carries refusal",
+        most=one + (sought + found).times(n_more) if n_more else None,
     )
 
 
@@ -114,6 +123,8 @@ def direction_behind(
     validation: LabelledPrompts,
     units: Float[np.ndarray, "direction d_model"],
     settings: DirectionSettings,
+    *,
+    seed: int,
 ) -> Direction | NoDirection:
     """Stage 1 with the unit directions found so far projected out of the stream throughout."""
     effects = subject.direction_effects(validation.harmful, validation.harmless, behind=units)
@@ -125,9 +136,9 @@ def direction_behind(
         ),
         effects,
         settings,
-        clean=(float(left.harmful.mean()), float(left.harmless.mean())),
+        clean=(left.harmful, left.harmless),
         n_train=(len(train.harmful), len(train.harmless)),
-        n_validation=(len(validation.harmful), len(validation.harmless)),
+        seed=seed,
         progress=lambda *_: None,
     )
 

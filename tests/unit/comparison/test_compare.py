@@ -307,7 +307,7 @@ class TestWhereOneHasNoMechanism:
         found = compare(a, b)
         first = found.verdicts[0]
         assert first.kind is Change.LOST
-        assert "claimed of the parent, not claimed (no refusal behaviour) of the variant" in (
+        assert "parent: refusal tied to harm. The variant: no mechanism: the model does not" in (
             first.statement
         )
         assert "Variant: Of 4 prompts 0 say so." in first.evidence
@@ -317,7 +317,7 @@ class TestWhereOneHasNoMechanism:
         assert (found.features, found.cascades, found.b.layer) == (None, None, None)
         assert any("all its training prompts" in caveat for caveat in found.caveats)
         page = write_comparison(found, tmp_path / "both").read_text()
-        assert "not claimed: no refusal" in page
+        assert "no mechanism: the model does not refuse" in page
         written = json.loads((tmp_path / "both" / "comparison.json").read_text())
         assert written["b"]["absence"]["kind"] == "no_refusal"
 

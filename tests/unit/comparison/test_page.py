@@ -9,7 +9,7 @@ from sae_audit.comparison.page import render
 from sae_audit.comparison.types import Change, Comparison
 from sae_audit.comparison.wording import amount
 from sae_audit.findings import AbsenceKind
-from sae_audit.pages.wording import NO_VALUE, interval, percent, ranged
+from sae_audit.pages.wording import ABSENCES, NO_VALUE, interval, percent, ranged
 from tests.synthetic.findings import A, B, C, cascade, minimal, prompt_scores
 from tests.synthetic.runs import synthetic_run
 from tests.visible import Page, rows_of, seen
@@ -131,7 +131,7 @@ def test_a_checkpoint_without_a_direction_has_none_in_its_rows(tmp_path: Path):
     a = synthetic_run(tmp_path / "a")
     b = synthetic_run(tmp_path / "b", absent=AbsenceKind.NO_SEPARATION)
     text = seen(render(compare(a, b)))
-    assert rows_of(text, "refusal mechanism") == [["claimed", "not claimed: no separation"]]
+    assert rows_of(text, "absent") == [["nothing", ABSENCES[AbsenceKind.NO_SEPARATION]]]
     assert rows_of(text, "direction: layer, position") == [["2, -1", "none"]]
     rows = rows_of(text, "the same of random directions: mean, range")
     assert [variant for _, variant in rows] == ["none"] * 3

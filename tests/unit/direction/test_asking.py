@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from sae_audit.config import DirectionSettings
 from sae_audit.direction.asking import ask_until_decided
-from sae_audit.direction.filters import first_cut_layer, is_finite, judged
+from sae_audit.direction.filters import Chosen, first_cut_layer, is_finite, judged
 from sae_audit.direction.methods import CandidateDirections
 from sae_audit.direction.selection import (
     bypass_of,
@@ -20,7 +20,7 @@ from sae_audit.direction.selection import (
     select_direction,
 )
 from sae_audit.direction.standing import Standing
-from sae_audit.findings import DirectionEvaluation, NearestDirection, StopReason
+from sae_audit.findings import DirectionEvaluation, StopReason
 from sae_audit.vocabulary import SCORE_BOUND
 
 
@@ -119,7 +119,7 @@ def asked(world: World, filters: DirectionSettings) -> Standing:
     return standing
 
 
-def exhaustive(world: World, filters: DirectionSettings) -> DirectionEvaluation | NearestDirection:
+def exhaustive(world: World, filters: DirectionSettings) -> Chosen:
     return select_direction(
         world.judged(filters),
         world.n_layers,
@@ -197,8 +197,9 @@ def _assert_true_numbers(world: World, filters: DirectionSettings, found: Standi
         elif one.reason == StopReason.INDUCE:
             assert not induce_of(asked_to_the_end) >= filters.induce_floor or not finite
         elif one.reason == StopReason.BYPASS:
-            assert isinstance(selected, DirectionEvaluation)
-            assert not bypass_of(asked_to_the_end) <= bypass_of(selected) or not finite
+            assert selected.evaluation is not None
+            assert not selected.breaks
+            assert not bypass_of(asked_to_the_end) <= bypass_of(selected.evaluation) or not finite
         elif one.reason == StopReason.LAYER:
             assert one.layer >= first_cut_layer(world.n_layers, filters.layer_cut)
 
@@ -219,7 +220,7 @@ def test_a_clear_winner_takes_a_fifth_of_asking_all():
     filters = DirectionSettings()
     found = asked(world, filters)
     assert found.selected() == exhaustive(world, filters)
-    assert isinstance(found.selected(), DirectionEvaluation)
+    assert not found.selected().breaks
     assert world.layer_passes.total() < world.n_exhaustive / 5
     late = [one for one in found.stopped() if one.reason == StopReason.LAYER]
     assert len(late) == 35

@@ -9,7 +9,7 @@ from sae_audit.direction.methods import Choice, Means
 from sae_audit.direction.selectors import SELECTORS
 from sae_audit.direction.selectors.cosmic import by_cosmic
 from sae_audit.direction.selectors.cosmic_scores import evaluation_layers, likeness
-from sae_audit.findings import DirectionEvaluation, NearestDirection, StopReason
+from sae_audit.findings import DirectionEvaluation, StopReason
 from tests.unit.direction.planted import PlantedRefuser
 
 
@@ -24,8 +24,8 @@ def chosen(planted: PlantedRefuser, selection: str = "cosmic", **limits: float) 
 
 
 def place(choice: Choice) -> DirectionEvaluation:
-    assert isinstance(choice.selected, DirectionEvaluation), choice.selected
-    return choice.selected
+    assert choice.selected.evaluation is not None
+    return choice.selected.evaluation
 
 
 def cosine_with_planted(planted: PlantedRefuser, choice: Choice) -> float:
@@ -45,7 +45,8 @@ def is_planted_or_tied(planted: PlantedRefuser, choice: Choice) -> bool:
 def test_with_the_wrong_refusal_tokens_it_finds_what_bypass_cannot():
     """The mechanism works; the score says the same of every prompt, whatever is done."""
     planted = PlantedRefuser(reads=False)
-    assert isinstance(chosen(planted, "bypass").selected, NearestDirection)
+    by_bypass = chosen(planted, "bypass").selected
+    assert by_bypass.breaks == ("induces -18.42 nats where 0 is the floor",)
     found = chosen(planted)
     assert cosine_with_planted(planted, found) > 0.98
     assert is_planted_or_tied(planted, found)
@@ -82,11 +83,10 @@ def test_one_layer_of_a_hundredfold_norm_moves_the_choice_between_ties_alone(lon
 def test_the_kl_filters_and_the_floor_of_induce_does_not():
     planted = PlantedRefuser(reads=False, kl_of_all=0.3)
     found = chosen(planted).selected
-    assert isinstance(found, NearestDirection)
-    assert found.failed == ("KL 0.300 above 0.1 nats",)
+    assert found.breaks == ("costs KL 0.300 nats where 0.1 is the limit",)
     assert found.evaluation is not None
     assert found.evaluation.bypass is not None
-    assert "the lowest KL is 0.300" in found.reason
+    assert "The lowest KL is 0.300" in found.reason
     assert place(chosen(planted, kl_limit=0.4)).induce == pytest.approx(-18.421)
 
 
@@ -94,7 +94,7 @@ def test_bypass_and_induce_are_asked_of_the_chosen_one_alone():
     planted = PlantedRefuser()
     found = chosen(planted)
     assert planted.asked["bypass"] == planted.asked["induce"] == planted.n
-    assert [one for one in found.evaluations if one.bypass is not None] == [found.selected]
+    assert [one for one in found.evaluations if one.bypass is not None] == [place(found)]
 
 
 def test_the_last_token_is_not_taken_deeper_than_the_others_speak_for():

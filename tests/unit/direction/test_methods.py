@@ -1,5 +1,6 @@
 """What every estimator and every selector keeps to, those of other packages included in kind."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,18 @@ from sae_audit.config import DirectionSettings
 from sae_audit.direction.estimators import ESTIMATORS
 from sae_audit.direction.filters import first_cut_layer
 from sae_audit.direction.finding import found_direction
-from sae_audit.direction.methods import CandidateDirections, Choice, Estimator, Selector, Size
+from sae_audit.direction.methods import (
+    CandidateDirections,
+    Choice,
+    Estimator,
+    Means,
+    Selector,
+    Size,
+)
 from sae_audit.direction.selectors import SELECTORS
 from sae_audit.findings import (
     Direction,
-    DirectionEvaluation,
     DirectionMeasure,
-    NearestDirection,
     NoDirection,
     StopReason,
 )
@@ -83,16 +89,18 @@ class TestEverySelector:
         assert sorted(accounted) == sorted(expected)
 
     def test_what_it_chooses_passes_and_has_all_numbers(self, name: str):
-        found = chosen(name, PlantedRefuser()).selected
-        assert isinstance(found, DirectionEvaluation)
+        choice = chosen(name, PlantedRefuser()).selected
+        assert (choice.breaks, choice.reason) == ((), "")
+        found = choice.evaluation
+        assert found is not None
         assert found.failed == ()
         assert found.bypass is not None
         assert found.induce is not None
 
     def test_finds_the_planted_direction(self, name: str):
         planted = PlantedRefuser()
-        found, candidates = chosen(name, planted).selected, candidates_of(planted)
-        assert isinstance(found, DirectionEvaluation)
+        found, candidates = chosen(name, planted).selected.evaluation, candidates_of(planted)
+        assert found is not None
         vector = candidates.vectors[candidates.at(found)]
         assert vector @ planted.direction > 0.95 * np.linalg.norm(vector)
 
@@ -112,14 +120,19 @@ class TestEverySelector:
         cut = first_cut_layer(planted.n_layers, 0.2)
         late = [one for one in choice.stopped if one.layer >= cut]
         assert all(one.reason == StopReason.LAYER for one in late)
-        assert not isinstance(choice.selected, DirectionEvaluation) or choice.selected.layer < cut
+        assert choice.selected.evaluation is not None
+        assert choice.selected.evaluation.layer < cut
 
-    def test_if_none_passes_it_says_how_near_the_nearest_came(self, name: str):
-        found = chosen(name, PlantedRefuser(kl_of_all=0.5)).selected
-        assert isinstance(found, NearestDirection)
+    def test_if_none_passes_the_best_is_taken_with_the_limits_it_breaks(self, name: str):
+        planted = PlantedRefuser(kl_of_all=0.5)
+        found = chosen(name, planted).selected
         assert "KL is 0.500" in found.reason
-        assert "KL 0.500 above 0.1 nats" in found.failed
+        assert found.breaks == ("costs KL 0.500 nats where 0.1 is the limit",)
+        assert found.evaluation == found.without_cost_limit
+        cheap = chosen(name, PlantedRefuser()).selected
         assert found.evaluation is not None
+        assert cheap.evaluation is not None
+        assert found.evaluation.layer == cheap.evaluation.layer, "as if there were no limit"
         assert found.evaluation.bypass is not None
         assert found.evaluation.induce is not None
         assert "with too large a KL" in found.evaluation.failed
@@ -136,12 +149,24 @@ class TestEverySelector:
         for c in (0, 1):
             at = candidates.layers[c], candidates.positions[c]
             assert reasons[at] == StopReason.NOT_FINITE
-        assert isinstance(choice.selected, DirectionEvaluation)
+        assert choice.selected.evaluation is not None
 
-    def test_without_a_layer_to_choose_from_there_is_no_choice(self, name: str):
+    def test_without_a_layer_to_choose_from_one_of_the_cut_is_taken_marked(self, name: str):
         found = chosen(name, PlantedRefuser(n_layers=1, written_at=0)).selected
-        assert isinstance(found, NearestDirection)
         assert "lies below layer -1" in found.reason
+        assert "lies at layer 0 where those from -1 on are cut" in found.breaks
+        assert found.evaluation is not None
+        assert found.evaluation.bypass is not None
+
+    def test_without_a_finite_direction_there_is_no_choice(self, name: str):
+        planted = PlantedRefuser()
+        candidates = candidates_of(planted)
+        candidates.vectors[:] = 0.0
+        choice = SELECTORS[name].choose(
+            candidates, planted.means, planted, DirectionSettings(), lambda *_: None
+        )
+        assert choice.selected.evaluation is None
+        assert {one.reason for one in choice.stopped} <= {StopReason.NOT_FINITE, StopReason.LAYER}
 
     def test_repeats(self, name: str):
         once, again = chosen(name, PlantedRefuser()), chosen(name, PlantedRefuser())
@@ -172,19 +197,60 @@ def test_what_is_found_names_its_methods(estimator: str, selection: str):
             planted.means,
             planted,
             settings,
-            clean=(6.0, -6.0),
-            n_train=(24, 24),
-            n_validation=(12, 12),
+            clean=(np.full(planted.n, 6.0), np.full(planted.n, -6.0)),
+            n_train=(24, 23),
+            seed=0,
             progress=lambda *_: None,
         )
 
-    direction, none = found(PlantedRefuser()), found(PlantedRefuser(kl_of_all=0.5))
+    direction, costly = found(PlantedRefuser()), found(PlantedRefuser(kl_of_all=0.5))
     assert isinstance(direction, Direction)
-    assert isinstance(none, NoDirection)
-    for one in (direction, none):
+    assert isinstance(costly, Direction)
+    for one in (direction, costly):
         assert (one.method, one.selection.method) == (estimator, selection)
         assert one.n_tried == 20
-    assert replace(direction, stopped=()).bypass < 0.0 < direction.induce
+        assert replace(one, stopped=()).bypass < 0.0 < one.induce
+        # From 6 to about -6.
+        assert one.removed is not None
+        assert one.removed.value == pytest.approx(1.0 - one.bypass / 6.0)
+        assert not one.weak
+    assert direction.clean
+    assert direction.unclean == ""
+    assert not costly.clean
+    assert costly.unclean.startswith("No direction removes refusal cleanly: the best of 20, layer")
+    assert "costs KL 0.500 nats where 0.1 is the limit" in costly.unclean
+    unpointing = PlantedRefuser()
+    unpointing.means = Means(harmful=unpointing.means.harmful, harmless=unpointing.means.harmful)
+    none = found(unpointing)
+    assert isinstance(none, NoDirection)
+    assert "Not one of 20 candidate directions has finite numbers" in none.reason
+
+
+@pytest.mark.parametrize(("bypass", "weak"), [(1.5, True), (0.8, False), (-3.0, False)])
+def test_a_direction_that_removes_next_to_nothing_is_weak(bypass: float, weak: bool):
+    """From a mean score of 1.9: the chosen direction takes it to 1.5, .8 or below."""
+
+    class Faint(PlantedRefuser):
+        def bypass(self, directions: np.ndarray, prompts: Sequence[int]) -> np.ndarray:
+            assert len(directions) == len(prompts)
+            return np.full(len(prompts), bypass) + 0.1 * (-1.0) ** np.array(prompts)
+
+    planted = Faint()
+    found = found_direction(
+        planted.means,
+        planted,
+        DirectionSettings(),
+        clean=(np.full(planted.n, 1.9), np.full(planted.n, -6.0)),
+        n_train=(24, 24),
+        seed=0,
+        progress=lambda *_: None,
+    )
+    assert isinstance(found, Direction)
+    assert found.clean
+    assert found.removed is not None
+    assert found.removed.value == pytest.approx(1.0 - bypass / 1.9)
+    assert found.removed.low < found.removed.value < found.removed.high
+    assert found.weak == weak
 
 
 def test_two_candidates_at_one_place_are_our_mistake():

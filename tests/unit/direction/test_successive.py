@@ -20,7 +20,6 @@ from sae_audit.findings import (
     DirectionCheck,
     DirectionEvaluation,
     Estimate,
-    NearestDirection,
     NoDirection,
     RandomRange,
     SuccessiveDirections,
@@ -34,9 +33,11 @@ D_MODEL = 16
 class Waterfall:
     """Prompts that refuse along the first axis that is left, each with axes of its own in a row."""
 
-    def __init__(self, depths: list[int], *, answers_above: int | None = None) -> None:
+    def __init__(
+        self, depths: list[int], *, answers_above: int | None = None, clean_below: int = 9
+    ) -> None:
         self.depths = np.array(depths)
-        self.answers_above = answers_above
+        self.answers_above, self.clean_below = answers_above, clean_below
 
     def removed(self, split: str, units: Units) -> Removed:
         assert split in ("train", "validation", "audit")
@@ -57,11 +58,10 @@ class Waterfall:
         assert validation.halfway == 0.5
         self.seen: Bool[np.ndarray, " harmful"] = train.harmful
         if self.answers_above is not None and len(units) >= self.answers_above:
-            nearest = NearestDirection(evaluation=None, failed=(), reason="nothing passes")
             return NoDirection(
                 method="difference_of_means",
                 selection=BY_BYPASS,
-                nearest=nearest,
+                reason="nothing passes",
                 evaluations=(),
                 clean_harmful=1.0,
                 clean_harmless=-1.0,
@@ -69,11 +69,14 @@ class Waterfall:
                 n_validation=(2, 2),
             )
         # Not at right angles to what is out: rounding, in a model of low precision.
-        return direction(np.eye(D_MODEL)[len(units)] + 0.01 * units.sum(axis=0))
+        breaks = () if len(units) < self.clean_below else ("costs KL 2 nats",)
+        vector = np.eye(D_MODEL)[len(units)] + 0.01 * units.sum(axis=0)
+        return direction(vector, breaks=breaks)
 
-    def run(self, **settings: object) -> SuccessiveDirections:
+    def run(self, *, breaks: tuple[str, ...] = (), **settings: object) -> SuccessiveDirections:
+        first = direction(np.eye(D_MODEL)[0], breaks=breaks)
         found, self.units = successive_directions(
-            direction(np.eye(D_MODEL)[0]),
+            first,
             check(),
             SuccessiveQuestions(
                 prompt_ids=[f"p{i}" for i in range(len(self.depths))],
@@ -88,11 +91,16 @@ class Waterfall:
         return found
 
 
-def direction(vector: Float[np.ndarray, " d_model"]) -> Direction:
+def direction(vector: Float[np.ndarray, " d_model"], *, breaks: tuple[str, ...] = ()) -> Direction:
     return Direction(
         method="difference_of_means",
         selection=BY_BYPASS,
         selected=DirectionEvaluation(position=-1, layer=3, bypass=-1.0, induce=1.0, kl=0.0),
+        breaks=breaks,
+        unclean="not cleanly" if breaks else "",
+        without_kl_limit=None,
+        removed=None,
+        weak=False,
         evaluations=(),
         vector=tuple((5.0 * vector).tolist()),
         clean_harmful=2.0,
@@ -117,6 +125,7 @@ def check() -> DirectionCheck:
         clean_harmful=one,
         clean_harmless=one,
         bypass=both,
+        removed=both,
         flipped=both,
         induce=both,
         induced=both,
@@ -163,6 +172,16 @@ def test_it_says_why_it_ends():
     assert "max_directions" in Waterfall([4] * 6).run(max_directions=3).stop
     assert Waterfall([4] * 6, answers_above=2).run().stop == "nothing passes"
     assert "too few" in Waterfall([1, 1, 1, 1, 2]).run(until_refused=0.1).stop
+
+
+def test_one_that_is_not_clean_is_no_further_direction():
+    found = Waterfall([4] * 6, clean_below=2).run()
+    assert (len(found.directions), found.stop) == (2, "not cleanly")
+
+
+def test_a_first_one_that_is_not_clean_is_followed_all_the_same():
+    found = Waterfall([3] * 6).run(breaks=("costs KL 0.35 nats where 0.1 is the limit",))
+    assert found.depths == {3: 6}
 
 
 def test_prompts_beyond_the_last_direction_are_counted_as_one_more_and_told():

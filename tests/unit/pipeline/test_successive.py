@@ -20,7 +20,7 @@ def test_a_backup_need_not_make_refuse_but_must_be_about_refusal():
             kl_limit=by.kl_limit,
             induce_floor=by.induce_floor,
             layer_cut=by.layer_cut,
-        )
+        ).evaluation
 
     assert chosen(behind) is waiting
     assert chosen(settings) is not waiting

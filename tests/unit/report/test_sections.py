@@ -3,6 +3,7 @@
 No number of the invented run stands in it twice, so a number in another's place is seen.
 """
 
+import json
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,20 @@ from typing import Any
 import pytest
 
 from sae_audit.config import AuditConfig
-from sae_audit.findings import AbsenceKind, Estimate, LayerCoverage, PairKind, SaeCoverage
-from sae_audit.pages.wording import ABSENCES, interval, nats, percent, ranged
+from sae_audit.findings import (
+    AbsenceKind,
+    Estimate,
+    LayerCoverage,
+    PairKind,
+    SaeCoverage,
+    StoppedDirection,
+    StopReason,
+)
+from sae_audit.pages.wording import absence_headline, interval, nats, percent, ranged
 from sae_audit.record.run import Run
 from sae_audit.report.findings.card.quality import quality_lines, recovered
 from sae_audit.report.findings.card.settings import deviations
+from sae_audit.report.findings.direction.figures import against_kl
 from sae_audit.report.page import figures, render, summary
 from sae_audit.statistics import median
 from tests.synthetic.findings import (
@@ -117,8 +127,9 @@ class TestDirection:
         assert check is not None
         answer, control = answer_to(run, "Does one direction carry refusal?")
         assert (
-            f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats "
-            f"and flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}"
+            f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats, "
+            f"which removes {interval(check.removed.own, percent)} of it, and "
+            f"flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}"
         ) in answer
         assert f"its cosine with itself is {interval(check.stability.own)}" in answer
         random = check.flipped.random
@@ -127,10 +138,96 @@ class TestDirection:
             f"(at most {percent(random.highest)})"
         ) in control
 
-    def test_those_that_came_near_are_shown(self, tmp_path: Path):
+    def test_where_there_is_none_those_tried_are_shown(self, tmp_path: Path):
         page = seen(render(synthetic_run(tmp_path / "run", absent=AbsenceKind.NO_DIRECTION)))
-        assert "None passes every filter" in page
+        assert "There is no direction: Not one of them has finite numbers." in page
         assert "\nAll 8 directions\n" in page
+
+    def test_what_the_limit_costs_is_said(self, run: Run, text: str):
+        limit = run.config.direction.kl_limit
+        assert f"Without the limit of KL ({limit:g} nats) the choice would be the same." in text
+
+
+UNCLEAN = "No direction removes refusal cleanly: the best of 8 costs KL 0.350 nats where 0.1 is it."
+
+
+class TestADirectionThatIsNotClean:
+    """It is marked on the page, in its summary and in the file, and the audit is whole."""
+
+    @pytest.fixture(scope="class")
+    def unclean(self, tmp_path_factory: pytest.TempPathFactory) -> Run:
+        folder = tmp_path_factory.mktemp("unclean") / "run"
+        first = synthetic_run(folder)
+        costs = ("costs KL 0.350 nats where 0.1 is the limit",)
+        marked = replace(
+            first.direction,
+            breaks=costs,
+            unclean=UNCLEAN,
+            weak=True,
+            removed=Estimate(value=0.21, low=0.14, high=0.29, n=9, method="bootstrap 95%"),
+        )
+        ranked = replace(first.candidates, method="attribution", reason=f"the direction {costs[0]}")
+        return synthetic_run(folder, found={"direction": [marked], "candidates": [ranked]})
+
+    def test_it_is_said_before_the_first_question(self, unclean: Run):
+        page = Page(render(unclean))
+        assert page.text.index(UNCLEAN) < page.text.index("Does the model refuse?")
+        assert "The direction is weak: projected out it removes 21% [14%, 29%]" in page.text
+        assert "Features are ranked by estimated effect: the direction costs KL 0.350" in page.text
+        assert "no mechanism" not in page.text.lower()
+
+    def test_the_summary_does_not_say_yes(self, unclean: Run):
+        answer, control = answer_to(unclean, "Does one direction carry refusal?")
+        assert answer.startswith("Hardly, and not cleanly: layer ")
+        assert UNCLEAN in control
+
+    def test_the_file_says_it(self, unclean: Run):
+        written = json.loads((unclean.folder / "findings.json").read_text())["direction"]
+        assert (written["clean"], written["weak"], written["unclean"]) == (False, True, UNCLEAN)
+
+    def test_a_clean_one_says_nothing_of_it(self, text: str):
+        assert "removes refusal cleanly" not in text
+        assert "is weak" not in text
+
+    def test_a_choice_that_the_limit_forbids_is_shown_with_its_price(self, tmp_path: Path):
+        first = synthetic_run(tmp_path / "run")
+        other = replace(first.direction.selected, layer=3, position=-1, bypass=-9.5, kl=0.41)
+        marked = replace(first.direction, without_kl_limit=other)
+        run = synthetic_run(tmp_path / "run", found={"direction": [marked]})
+        assert "the choice would be layer 3, position -1: bypass -9.50 in place of" in seen(
+            render(run)
+        )
+
+    def test_every_direction_is_in_the_figure(self, tmp_path: Path):
+        first = synthetic_run(tmp_path / "run")
+        stopped = StoppedDirection(
+            position=-7,
+            layer=1,
+            bypass=1.5,
+            n_bypass=2,
+            induce=None,
+            n_induce=0,
+            kl=0.7,
+            n_kl=1,
+            reason=StopReason.KL,
+        )
+        failed = replace(first.direction.evaluations[0], failed=("with too large a KL",))
+        found = replace(
+            first.direction,
+            stopped=(stopped,),
+            evaluations=(failed, *first.direction.evaluations[1:]),
+        )
+        traces: Any = against_kl(found, kl_limit=0.1).data
+        counts = {trace.name: len(trace.x) for trace in traces}
+        assert counts == {
+            "not asked on all prompts": 1,
+            "breaks a limit": 1,
+            "passes every filter": 6,
+            "chosen": 1,
+        }
+        by_name = {trace.name: trace for trace in traces}
+        assert "with too large a KL" in by_name["breaks a limit"].text[0]
+        assert by_name["not asked on all prompts"].y == (1.5,)
 
 
 class TestSaes:
@@ -491,13 +588,17 @@ class TestWithoutAMechanism:
         assert absent.absence is not None
         kind = absent.absence.kind
         page = Page(render(absent))
-        sentence = f"No refusal mechanism is claimed: {ABSENCES[kind]}."
+        sentence = absence_headline(kind)
+        assert ("no mechanism" in page.text.lower()) == (kind is AbsenceKind.NO_REFUSAL)
+        tied = kind in (AbsenceKind.REFUSES_EVERYTHING, AbsenceKind.NO_SEPARATION)
+        assert ("efusal not tied to harm" in page.text) == tied
         assert page.text.index(sentence) < page.text.index("Does the model refuse?")
         assert absent.absence.reason in page.text
         assert absent.absence.remedy in page.text
         first, second = summary(absent)[:2]
-        assert first.question == "Is a refusal mechanism claimed?"
-        assert first.answer.startswith(f"No: {ABSENCES[kind]}")
+        of_features = kind in (AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_NULL)
+        assert first.question.startswith("Were features" if of_features else "Is there refusal")
+        assert first.answer.startswith(f"No. {absence_headline(kind)}")
         assert "AUROC" in second.control
         not_looked_for = [
             "candidates",

@@ -1,9 +1,9 @@
-"""Refusal without intervention, and whether there is a mechanism behind it."""
+"""Refusal without intervention, and what is absent, if anything is."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sae_audit.pages.wording import ABSENCES, interval, share_of
+from sae_audit.pages.wording import ABSENCES, absence_headline, interval, share_of
 from sae_audit.record.run import Run
 from sae_audit.report.findings.behaviour.counts import refusal_rows
 from sae_audit.report.findings.behaviour.figures import clean_scores, refusal_rates
@@ -18,16 +18,19 @@ def _absence(run: Run) -> list[SummaryRow]:
     found = run.absence
     if found is None:
         return []
-    also = f" Also: {', '.join(ABSENCES[kind] for kind in found.also)}." if found.also else ""
-    what = (
-        "Nothing further was looked for"
-        if found.kind.early
-        else "What follows is no evidence of one"
+    also = f" Also: {'; '.join(ABSENCES[kind] for kind in found.also)}." if found.also else ""
+    question, what = (
+        (
+            "Were features shown to carry refusal?",
+            "What follows is no evidence that these features carry it",
+        )
+        if found.kind.of_features
+        else ("Is there refusal, tied to harm, to explain?", "Nothing further was looked for")
     )
     return [
         SummaryRow(
-            question="Is a refusal mechanism claimed?",
-            answer=f"No: {ABSENCES[found.kind]}. {found.reason}{also}",
+            question=question,
+            answer=f"No. {absence_headline(found.kind)} {found.reason}{also}",
             control=f"{what}. {found.remedy}",
         )
     ]

@@ -11,9 +11,15 @@ from sae_audit.findings import (
     DirectionEvaluation,
     DirectionMeasure,
     NoDirection,
+    StoppedDirection,
 )
-from sae_audit.pages.charts import MUTED, styled
-from sae_audit.report.findings.direction.rows import NOT_ASKED, StoppedRow, stopped_rows
+from sae_audit.pages.charts import HARMFUL, MUTED, OWN, styled
+from sae_audit.report.findings.direction.rows import (
+    NOT_ASKED,
+    STOPPED,
+    StoppedRow,
+    stopped_rows,
+)
 from sae_audit.report.marks import layer_ticks
 
 _SMALLEST_KL = 1e-6
@@ -25,8 +31,8 @@ _DECADES = {
 
 
 def measured(found: Direction | NoDirection, measure: DirectionMeasure) -> go.Figure:
-    """One measure over layer and template position, with stars on the chosen place, crosses on discarded
-    ones, and uncoloured rings on candidates not asked on all prompts."""
+    """One measure over layer and template position: a star on the chosen place, crosses on those that
+    break a limit, and uncoloured rings on candidates not asked on all prompts."""
     stopped = stopped_rows(found)
     positions = sorted({e.position for e in (*found.evaluations, *stopped)})
     layers = sorted({e.layer for e in (*found.evaluations, *stopped)})
@@ -48,8 +54,8 @@ def measured(found: Direction | NoDirection, measure: DirectionMeasure) -> go.Fi
             ygap=1,
         )
     )
-    discarded = [one for one in found.evaluations if one.failed]
-    _mark(figure, discarded, "x", 8, "discarded")
+    breaking = [one for one in found.evaluations if one.failed]
+    _mark(figure, breaking, "x", 8, "breaks a limit")
     _mark(figure, stopped, "circle-open", 7, "not asked on all prompts", measure.name)
     chosen = [found.selected] if isinstance(found, Direction) else []
     _mark(figure, chosen, "star", 14, "chosen")
@@ -57,6 +63,57 @@ def measured(found: Direction | NoDirection, measure: DirectionMeasure) -> go.Fi
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(showgrid=False, **layer_ticks(layers))
     return figure.update_layout(margin={"l": 48, "r": 8, "t": 12, "b": 48})
+
+
+def against_kl(found: Direction | NoDirection, kl_limit: float) -> go.Figure:
+    """The first measure of the selection (bypass) of every candidate against its KL, with the limit.
+
+    Candidates that were not asked on all prompts are rings, at the means over their first prompts, if
+    these were asked both.
+    """
+    measure = found.selection.measures[0]
+    chosen = found.selected if isinstance(found, Direction) else None
+    others = [one for one in found.evaluations if one != chosen]
+    kinds = (
+        ("not asked on all prompts", "circle-open", 7, MUTED, list(found.stopped)),
+        ("breaks a limit", "x", 8, HARMFUL, [one for one in others if one.failed]),
+        ("passes every filter", "circle", 8, OWN, [one for one in others if not one.failed]),
+        ("chosen", "star", 15, OWN, [chosen] if chosen else []),
+    )
+    figure = go.Figure()
+    for name, symbol, size, colour, candidates in kinds:
+        both = [(one, _value(one, measure)) for one in candidates if one.kl is not None]
+        points = [(one, value) for one, value in both if value is not None]
+        figure.add_trace(
+            go.Scatter(
+                x=[max(one.kl or 0.0, _SMALLEST_KL) for one, _ in points],
+                y=[value for _, value in points],
+                mode="markers",
+                marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": 1}},
+                text=[_said(one) for one, _ in points],
+                hovertemplate="%{text}<br>%{y:.3f}, KL %{x:.4f}<extra></extra>",
+                name=name,
+            )
+        )
+    styled(
+        figure, height=340, x="KL on harmless prompts (nats)", y=f"{measure.title} {measure.unit}"
+    )
+    figure.update_xaxes(type="log", exponentformat="none")
+    figure.add_vline(x=kl_limit, line={"color": MUTED, "dash": "dot", "width": 1.5})
+    return figure
+
+
+def _value(one: DirectionEvaluation | StoppedDirection, measure: DirectionMeasure) -> float | None:
+    if isinstance(one, DirectionEvaluation):
+        return one.measure(measure.name)
+    return one.bypass if measure.name == "bypass" else None
+
+
+def _said(one: DirectionEvaluation | StoppedDirection) -> str:
+    place = f"layer {one.layer}, position {one.position}"
+    if isinstance(one, DirectionEvaluation):
+        return f"{place}{': ' if one.failed else ''}{escape(', '.join(one.failed))}"
+    return f"{place}: {STOPPED[one.reason]}; bypass on {one.n_bypass}, KL on {one.n_kl} prompts"
 
 
 def _mark(

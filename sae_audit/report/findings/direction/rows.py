@@ -1,4 +1,4 @@
-"""Directions tried, the filter that discarded each, and the effects of the chosen one."""
+"""Directions tried, the limits that each breaks, and the effects of the chosen one."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class TriedRow:
     """One for each measure of the selection."""
     is_chosen: bool
     verdict: str
-    """The filter that discards it."""
+    """The limits that it breaks."""
 
 
 def tried_rows(found: Direction | NoDirection) -> list[TriedRow]:
@@ -49,7 +49,7 @@ def tried_rows(found: Direction | NoDirection) -> list[TriedRow]:
             position=one.position,
             numbers=tuple(_formatted(measure, one) for measure in found.selection.measures),
             is_chosen=one == chosen,
-            verdict="chosen" if one == chosen else ", ".join(one.failed),
+            verdict=", ".join((["chosen"] if one == chosen else []) + list(one.failed)),
         )
         for one in found.evaluations
     ]
@@ -147,6 +147,7 @@ def checked_rows(check: DirectionCheck) -> list[CheckedRow]:
     harmful, harmless = check.clean_harmful, check.clean_harmless
     return [
         _checked("bypass: score of harmful prompts, projected out", harmful, check.bypass, nats),
+        _checked("share of that score removed", "0%", check.removed, percent),
         _checked("share of harmful prompts flipped by that", "0%", check.flipped, percent),
         _checked("induce: score of harmless prompts, added", harmless, check.induce, nats),
         _checked("share of harmless prompts refused after that", "0%", check.induced, percent),

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sae_audit.findings import DirectionCheck
+from sae_audit.findings import Direction, DirectionCheck
 from sae_audit.margins import answers, refuses
 from sae_audit.pages.wording import interval, nats, percent, ranged
 from sae_audit.record.run import Run
-from sae_audit.report.findings.direction.figures import measured
+from sae_audit.report.caveats import cost_of_limit, direction_caveats
+from sae_audit.report.findings.direction.figures import against_kl, measured
 from sae_audit.report.findings.direction.rows import (
     checked_rows,
     needed_sentence,
@@ -29,16 +30,18 @@ def _chosen(run: Run) -> SummaryRow:
     if run.direction_check is not None:
         return _checked(run, run.direction_check)
     works = answers(found.bypass) and refuses(found.clean_harmful)
+    costs = "; ".join(found.breaks) or (
+        f"costs KL {chosen.kl:.3f} nats (limit {run.config.direction.kl_limit:g})"
+    )
     return SummaryRow(
         question="Does one direction carry refusal?",
-        answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "
+        answer=f"{_verdict(found, works=works)}: layer {chosen.layer}, position "
         f"{chosen.position}. Projecting it out takes the mean score of harmful prompts from "
         f"{found.clean_harmful:+.2f} to {found.bypass:+.2f} nats; adding it takes harmless ones "
         f"from {found.clean_harmless:+.2f} to {found.induce:+.2f} (means over "
         f"{found.n_validation[0]} and {found.n_validation[1]} validation prompts).",
-        control=f"Projecting it out of harmless prompts costs KL {chosen.kl:.3f} nats (limit "
-        f"{run.config.direction.kl_limit:g}). It is the best of {found.n_tried} directions, "
-        "chosen on these same validation prompts.",
+        control=f"Projected out of harmless prompts it {costs}. It is the best of {found.n_tried} "
+        "directions, chosen on these same validation prompts.",
     )
 
 
@@ -47,9 +50,10 @@ def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
     works = answers(check.bypass.own.high) and refuses(check.clean_harmful.low)
     return SummaryRow(
         question="Does one direction carry refusal?",
-        answer=f"{'Yes' if works else 'Not fully'}: layer {chosen.layer}, position "
+        answer=f"{_verdict(run.direction, works=works)}: layer {chosen.layer}, position "
         f"{chosen.position}. On audit prompts, projecting it out takes the mean score of harmful ones "
-        f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats and "
+        f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats, which "
+        f"removes {interval(check.removed.own, percent)} of it, and "
         f"flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}; adding it takes "
         f"harmless ones from {interval(check.clean_harmless, nats)} to "
         f"{interval(harmless.own, nats)}. Resampled, its cosine with itself is "
@@ -59,8 +63,17 @@ def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
         f"take harmless prompts to {nats(harmless.random.mean)} (at most "
         f"{nats(harmless.random.highest)}). Projecting it out of harmless prompts costs KL "
         f"{interval(check.kl.own)} nats; random ones {ranged(check.kl.random)}. With labels permuted "
-        f"the cosine is {ranged(check.stability.random)}.",
+        f"the cosine is {ranged(check.stability.random)}."
+        + "".join(f" {said}" for said in direction_caveats(run)),
     )
+
+
+def _verdict(found: Direction, *, works: bool) -> str:
+    if found.weak:
+        return "Hardly" if found.clean else "Hardly, and not cleanly"
+    if not found.clean:
+        return "Not cleanly"
+    return "Yes" if works else "Not fully"
 
 
 def _behind(run: Run) -> list[SummaryRow]:
@@ -98,13 +111,20 @@ def _values(run: Run) -> Mapping[str, Any]:
         "needed": needed_sentence(behind) if behind else "",
         "tried_sentence": tried_sentence(found.evaluations, stopped),
         "stopped": stopped,
+        "caveats": direction_caveats(run),
+        "cost_of_limit": (
+            cost_of_limit(found, run.config.direction.kl_limit)
+            if isinstance(found, Direction)
+            else ""
+        ),
     }
 
 
 def _figures(run: Run) -> Figures:
     found = tried_directions(run)
     measures = enumerate(found.selection.measures)
-    return {f"direction_{i}": measured(found, measure) for i, measure in measures}
+    of_measures = {f"direction_{i}": measured(found, measure) for i, measure in measures}
+    return of_measures | {"direction_kl": against_kl(found, run.config.direction.kl_limit)}
 
 
 def _shown(run: Run) -> bool:

@@ -16,8 +16,8 @@ def _values(_run: Run) -> Mapping[str, Any]:
 def _limits(run: Run) -> Sequence[str]:
     if run.stopped_early:
         return [
-            "That no mechanism is claimed says that this audit could not look for one, by these tokens "
-            "on these prompts; not that the model knows no harm. Recognition of harm may survive where "
+            "That the audit ended here says that it could not look for features, by these tokens on "
+            "these prompts; not that the model knows no harm. Recognition of harm may survive where "
             "refusal is gone (2603.27412, 2604.18901), and this audit does not measure it."
         ]
     return [

@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sae_audit.pages.wording import ABSENCES
+from sae_audit.pages.wording import absence_headline
 from sae_audit.record.run import Run
+from sae_audit.report.caveats import direction_caveats
 from sae_audit.report.section import Section
 
 
-def _values(_run: Run) -> Mapping[str, Any]:
-    return {"absences": ABSENCES}
+def _values(run: Run) -> Mapping[str, Any]:
+    return {
+        "headline": absence_headline(run.absence.kind) if run.absence else "",
+        "of_direction": direction_caveats(run),
+    }
 
 
 SECTION = Section(id="summary", title="Summary", values=_values)

@@ -81,6 +81,14 @@ from sae_audit.findings.pooled_cascade import (
     TokenShare,
 )
 from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality
+from sae_audit.findings.rivals import (
+    LayerNorms,
+    PartPoint,
+    RivalCurve,
+    RivalPoint,
+    Rivals,
+    RivalTest,
+)
 from sae_audit.findings.successive import DirectionOut, SuccessiveDirections
 from sae_audit.findings.sufficiency import RaisedSet, Sufficiency
 
@@ -131,6 +139,7 @@ __all__ = [
     "InteractionGraph",
     "InteractionsOverPrompts",
     "LayerCoverage",
+    "LayerNorms",
     "MinimalSet",
     "MinimalSetFamily",
     "NearestDirection",
@@ -138,6 +147,7 @@ __all__ = [
     "PairInteraction",
     "PairKind",
     "PairOverPrompts",
+    "PartPoint",
     "PooledCascade",
     "PooledCompensation",
     "PooledEdge",
@@ -147,6 +157,10 @@ __all__ = [
     "PromptScore",
     "RaisedSet",
     "RandomRange",
+    "RivalCurve",
+    "RivalPoint",
+    "RivalTest",
+    "Rivals",
     "SaeCoverage",
     "SaeQuality",
     "ScaleControl",

@@ -11,12 +11,14 @@ from sae_audit.findings import (
     Controls,
     ErrorTermControl,
     FlipScale,
+    Rivals,
     ScaleControl,
     SetControl,
 )
 from sae_audit.findings.stages import CONTROLS, FLIP_SCALES, POOLED_SET
 from sae_audit.pipeline.baseline_sets import BaselineSets, baseline_sets
 from sae_audit.pipeline.pricing import AuditSize, Work
+from sae_audit.pipeline.rival_sets import RivalSets, rival_sets, rivals_of
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.statistics import mean
@@ -25,7 +27,9 @@ from sae_audit.vocabulary import ErrorTerm, FeatureSet, Scaled, Score
 STAGE = CONTROLS
 
 _COLLATERAL_TOKENS = 16
-_N_PARTS = 5
+_COLLATERAL_SETS = 3
+"""Number of random sets, at most, whose side effects are averaged."""
+_N_PARTS = 6
 
 
 def run(state: AuditState) -> None:
@@ -36,19 +40,25 @@ def run(state: AuditState) -> None:
         own, flipped = state.flipping, state.flipped
         baselines, pooled = baseline_sets(state), session.if_found(POOLED_SET)
         session.progress(STAGE, 0, _N_PARTS)
-        per_prompt = _per_prompt(state, flipped, own, baselines)
-        session.progress(STAGE, 1, _N_PARTS)
+        per_prompt: tuple[SetControl, ...] = ()
         on_pooled: tuple[SetControl, ...] = ()
         collateral: tuple[Collateral, ...] = ()
-        if pooled is not None:
+        against: Rivals | None = None
+        rivals = rival_sets(state, baselines) if own else None
+        if rivals is not None:
+            per_prompt = _per_prompt(state, flipped, own, rivals)
+        session.progress(STAGE, 1, _N_PARTS)
+        if rivals is not None and pooled is not None:
             features = frozenset(pooled.features)
             held_out = [p for p in state.refused if p.id in pooled.held_out]
-            on_pooled = _on_pooled(state, held_out, features, baselines)
+            on_pooled = _on_pooled(state, held_out, features, rivals)
             session.progress(STAGE, 2, _N_PARTS)
-            collateral = _collateral(state, features, baselines)
-        session.progress(STAGE, 3, _N_PARTS)
-        error_term = _error_term(state, flipped, own) if own else None
+            against = rivals_of(state, pooled, rivals)
+            session.progress(STAGE, 3, _N_PARTS)
+            collateral = _collateral(state, features, held_out, rivals)
         session.progress(STAGE, 4, _N_PARTS)
+        error_term = _error_term(state, flipped, own) if own else None
+        session.progress(STAGE, 5, _N_PARTS)
         ablated = {p.id: own.get(p.id, frozenset(state.pools[p.id])) for p in state.refused}
         on_scales = _on_scales(state, ablated, session.found_each(FLIP_SCALES), baselines)
         session.progress(STAGE, _N_PARTS, _N_PARTS)
@@ -58,6 +68,7 @@ def run(state: AuditState) -> None:
             collateral=collateral,
             error_term=error_term,
             scales=on_scales,
+            rivals=against,
         )
 
     session.remember(STAGE, compute, in_parts=True)
@@ -86,21 +97,19 @@ def _per_prompt(
     state: AuditState,
     prompts: Sequence[Prompt],
     own: Mapping[str, FeatureSet],
-    baselines: BaselineSets,
+    rivals: RivalSets,
 ) -> tuple[SetControl, ...]:
-    if not prompts:
-        return ()
     seed = state.config.seed
-    others = {p.id: baselines.all(own[p.id], seed + i) for i, p in enumerate(prompts)}
+    others = {p.id: rivals.all(own[p.id], seed + i, [p]) for i, p in enumerate(prompts)}
     tried = {prompt_id: {"minimal": [own[prompt_id]], **sets} for prompt_id, sets in others.items()}
-    return _compared(state, prompts, lambda prompt_id: tried[prompt_id])
+    return _compared(state, prompts, lambda prompt_id: tried[prompt_id], rivals)
 
 
 def _on_pooled(
-    state: AuditState, prompts: Sequence[Prompt], features: FeatureSet, baselines: BaselineSets
+    state: AuditState, prompts: Sequence[Prompt], features: FeatureSet, rivals: RivalSets
 ) -> tuple[SetControl, ...]:
-    tried = {"pooled": [features], **baselines.all(features, state.config.seed)}
-    return _compared(state, prompts, lambda _: tried)
+    tried = {"pooled": [features], **rivals.all(features, state.config.seed, prompts)}
+    return _compared(state, prompts, lambda _: tried, rivals)
 
 
 def _on_scales(
@@ -138,13 +147,16 @@ def _compared(
     state: AuditState,
     prompts: Sequence[Prompt],
     tried: Callable[[str], dict[str, list[FeatureSet]]],
+    rivals: RivalSets,
 ) -> tuple[SetControl, ...]:
     scores: dict[str, Score] = {prompt.id: state.score_of(prompt) for prompt in prompts}
+    norms = {prompt.id: rivals.on([prompt]) for prompt in prompts}
     return tuple(
         set_control(
             name,
             scores,
             lambda prompt_id, name=name: tried(prompt_id)[name],
+            lambda prompt_id, ablated: norms[prompt_id].removed(ablated),
             seed=state.config.seed,
         )
         # All prompts or none: a share over some of them is not comparable with one over all.
@@ -154,10 +166,11 @@ def _compared(
 
 
 def _collateral(
-    state: AuditState, features: FeatureSet, baselines: BaselineSets
+    state: AuditState, features: FeatureSet, held_out: Sequence[Prompt], rivals: RivalSets
 ) -> tuple[Collateral, ...]:
     changes = state.subject.collateral(state.audited.harmless, state.ablation)
-    tried = {"pooled": [features], **baselines.all(features, state.config.seed)}
+    others = rivals.all(features, state.config.seed, held_out)
+    tried = {"pooled": [features], **{k: sets[:_COLLATERAL_SETS] for k, sets in others.items()}}
     found: list[Collateral] = []
     for name, sets in tried.items():
         measured = [changes(ablated) for ablated in sets]

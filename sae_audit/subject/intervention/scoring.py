@@ -1,16 +1,18 @@
-"""Refusal scores under ablation: questions are sorted, grouped into sweeps, and remembered."""
+"""Measures of the next token under ablation: questions are sorted, grouped into sweeps, remembered."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sae_audit.subject.intervention.batched_ablation import Asked, BatchedAblation, Question
 from sae_audit.subject.model.budget import Budget
 from sae_audit.subject.model.clean_run import CleanRun, CleanRuns, Ids
+from sae_audit.subject.model.kl import next_token_kl
 from sae_audit.subject.readout.readout import Readout, margin
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
@@ -19,25 +21,41 @@ _KEPT_ANSWERS = 1 << 16
 Key = tuple[Ids, FeatureSet]
 """A question: the prompt's token ids and the feature set."""
 
+Measured = Float[np.ndarray, "row measure"]
+Measure = Callable[[Float[Tensor, "row vocabulary"], Sequence[CleanRun]], Measured]
+"""Numbers of next-token logits, row by row; each row's prompt is given by its clean run."""
+
+
+def margins(readout: Readout) -> Measure:
+    """The refusal score alone, nats."""
+    return lambda logits, _: margin(readout, logits)[:, None].cpu().numpy()
+
+
+def changes(logits: Float[Tensor, "row vocabulary"], runs: Sequence[CleanRun]) -> Measured:
+    """KL of the next token, clean against ablated, nats; and 1 if the likeliest token is another."""
+    clean = torch.stack([run.logits for run in runs])
+    other = clean.argmax(dim=1) != logits.argmax(dim=1)
+    return torch.stack([next_token_kl(clean, logits), other.double()], dim=1).cpu().numpy()
+
 
 class Scorer:
-    """Refusal scores of any prompt under any feature set, for one kind of ablation."""
+    """A measure of any prompt under any feature set, for one kind of ablation."""
 
     def __init__(
         self,
         sweeper: BatchedAblation,
         runs: CleanRuns,
         budget: Budget,
-        readout: Readout,
+        measure: Measure,
         kept_answers: int = _KEPT_ANSWERS,
     ) -> None:
         self._sweeper = sweeper
         self._runs = runs
         self._budget = budget
-        self._readout = readout
+        self._measure = measure
         self._kept_answers = kept_answers
-        self._known: OrderedDict[Key, float] = OrderedDict()
-        self._clean: dict[Ids, float] = {}
+        self._known: OrderedDict[Key, Float[np.ndarray, " measure"]] = OrderedDict()
+        self._clean: dict[Ids, Float[np.ndarray, " measure"]] = {}
         self._starts: dict[Ids, dict[FeatureId, int]] = {}
 
     def ask(
@@ -45,8 +63,8 @@ class Scorer:
         prompts: Sequence[Int[Tensor, " _"]],
         selected: Sequence[Bool[Tensor, " _"]],
         questions: Sequence[tuple[int, FeatureSet]],
-    ) -> Float[np.ndarray, " question"]:
-        """Scores (nats) of questions (prompt index, feature set); each distinct one is run once."""
+    ) -> Float[np.ndarray, "question measure"]:
+        """The measure of questions (prompt index, feature set); each distinct one is run once."""
         ids = [tuple(prompt.tolist()) for prompt in prompts]
         prompt_of = {(ids[i], ablated): i for i, ablated in questions}
         answers = {key: self._known[key] for key in prompt_of if key in self._known}
@@ -65,18 +83,18 @@ class Scorer:
             self._remember(found)
         return np.array([answers[ids[i], ablated] for i, ablated in questions])
 
-    def _remember(self, answers: Mapping[Key, float]) -> None:
+    def _remember(self, answers: Mapping[Key, Float[np.ndarray, " measure"]]) -> None:
         self._known |= answers
         while len(self._known) > self._kept_answers:
             self._known.popitem(last=False)
 
-    def _answers(self, new: Mapping[Key, Question]) -> dict[Key, float]:
-        answers: dict[Key, float] = {}
+    def _answers(self, new: Mapping[Key, Question]) -> dict[Key, Float[np.ndarray, " measure"]]:
+        answers: dict[Key, Float[np.ndarray, " measure"]] = {}
         lengths = self._sweeper.n_positions(list(new.values()))
         waiting: list[tuple[Key, int]] = []
         for key, length in zip(new, lengths, strict=True):
             if length == 0:
-                answers[key] = self._clean_score(key[0], new[key][0].run)
+                answers[key] = self._of_clean(key[0], new[key][0].run)
             else:
                 waiting.append((key, length))
         # Neighbours in this order agree in the lower layers and share rows there.
@@ -86,11 +104,11 @@ class Scorer:
             chunk = waiting[start : start + self._n_fitting(waiting, start)]
             questions = [new[key] for key, _ in chunk]
             longest = max(length for _, length in chunk)
-            scores = self._budget.attempt(
-                lambda q=questions, n=longest: self._scores(q, n), divisible=len(chunk) > 1
+            measured = self._budget.attempt(
+                lambda q=questions, n=longest: self._measured(q, n), divisible=len(chunk) > 1
             )
-            if scores is not None:
-                answers.update(zip((key for key, _ in chunk), scores, strict=True))
+            if measured is not None:
+                answers.update(zip((key for key, _ in chunk), measured, strict=True))
                 start += len(chunk)
         return answers
 
@@ -103,15 +121,19 @@ class Scorer:
             n += 1
         return n
 
-    def _scores(self, questions: Sequence[Question], n_positions: int) -> list[float]:
+    def _measured(
+        self, questions: Sequence[Question], n_positions: int
+    ) -> list[Float[np.ndarray, " measure"]]:
         logits, rows = self._sweeper.logits(questions, n_positions)
-        scores = margin(self._readout, logits).tolist() if len(logits) else []
+        # Only questions about the same prompt share a row.
+        runs = {row: asked.run for row, (asked, _) in zip(rows, questions, strict=True)}
+        found = self._measure(logits, [runs[i] for i in range(len(logits))]) if len(logits) else []
         return [
-            scores[row] if row >= 0 else self._clean_score(tuple(asked.run.ids.tolist()), asked.run)
+            found[row] if row >= 0 else self._of_clean(tuple(asked.run.ids.tolist()), asked.run)
             for row, (asked, _) in zip(rows, questions, strict=True)
         ]
 
-    def _clean_score(self, ids: Ids, run: CleanRun) -> float:
+    def _of_clean(self, ids: Ids, run: CleanRun) -> Float[np.ndarray, " measure"]:
         if ids not in self._clean:
-            self._clean[ids] = float(margin(self._readout, run.logits[None])[0])
+            self._clean[ids] = self._measure(run.logits[None], [run])[0]
         return self._clean[ids]

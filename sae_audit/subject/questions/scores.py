@@ -10,7 +10,7 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
 from sae_audit.subject.intervention.ablation import check_ablation, check_features
 from sae_audit.subject.intervention.reference import reference_scores
-from sae_audit.subject.intervention.scoring import Scorer
+from sae_audit.subject.intervention.scoring import Measure, Measured, Scorer, changes, margins
 from sae_audit.subject.readout.readout import margin
 from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet, Score
 
@@ -54,14 +54,27 @@ class ScoreQuestions(InstrumentBase):
         self, ablation: Ablation = PLAIN, *, error_layers: frozenset[int] = frozenset()
     ) -> Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, " question"]]:
         """The set function for questions about several prompts, which share batches."""
-        check_ablation(ablation, self.suite, error_layers)
-        passes = self._passes
-        sweeper = self._sweeper(ablation, error_layers)
-        scorer = Scorer(sweeper, self._runs, passes.budget, self.readout)
+        ask = self._measured(margins(self.readout), ablation, error_layers)
+        return lambda questions: ask(questions)[:, 0]
 
-        def scores(
-            questions: Sequence[tuple[Prompt, FeatureSet]],
-        ) -> Float[np.ndarray, " question"]:
+    def harmless_changes(
+        self, ablation: Ablation = PLAIN
+    ) -> Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, "question change"]]:
+        """A function from questions (prompt, set) to what ablation changes at the prompt's end: the KL
+        of the next token, clean against ablated (nats), and 1 if the likeliest token changes.
+
+        Questions share batches as scores do, and a set none of whose features fire costs nothing.
+        """
+        return self._measured(changes, ablation, frozenset())
+
+    def _measured(
+        self, measure: Measure, ablation: Ablation, error_layers: frozenset[int]
+    ) -> Callable[[Sequence[tuple[Prompt, FeatureSet]]], Measured]:
+        check_ablation(ablation, self.suite, error_layers)
+        sweeper = self._sweeper(ablation, error_layers)
+        scorer = Scorer(sweeper, self._runs, self._passes.budget, measure)
+
+        def measured(questions: Sequence[tuple[Prompt, FeatureSet]]) -> Measured:
             check_features([ablated for _, ablated in questions], self.suite)
             index_of: dict[str, int] = {}
             ids: list[Int[Tensor, " _"]] = []
@@ -75,7 +88,7 @@ class ScoreQuestions(InstrumentBase):
                 [(index_of[prompt.text], ablated) for prompt, ablated in questions],
             )
 
-        return scores
+        return measured
 
     def reference_score(
         self,

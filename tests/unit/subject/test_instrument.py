@@ -211,20 +211,20 @@ class TestMemory:
 
 def test_answers_are_forgotten_when_they_grow_too_many(fresh: Subject, firing: set[FeatureId]):
     """However many sets are asked, no more than these are kept; all are answered."""
-    from sae_audit.subject.intervention.scoring import Scorer
+    from sae_audit.subject.intervention.scoring import Scorer, margins
 
     ids = fresh.template.tokens(PROMPT.text)
     scorer = Scorer(
         fresh._sweeper(Ablation(), frozenset()),
         fresh._runs,
         fresh._passes.budget,
-        fresh.readout,
+        margins(fresh.readout),
         kept_answers=3,
     )
     sets = [frozenset([feature]) for feature in sorted(firing)]
     everywhere = torch.ones(len(ids), dtype=torch.bool)
     given = scorer.ask([ids], [everywhere], [(0, ablated) for ablated in sets])
-    np.testing.assert_allclose(given, fresh.refusal_score(PROMPT)(sets), atol=1e-5)
+    np.testing.assert_allclose(given[:, 0], fresh.refusal_score(PROMPT)(sets), atol=1e-5)
     assert len(scorer._known) == 3
     assert len(sets) > 10
 

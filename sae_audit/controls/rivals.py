@@ -33,6 +33,8 @@ _GRID = 8
 """Number of equal shares of the direction that are tried."""
 _HALVINGS = 4
 """Number of steps by which the share is then brought near to equal side effects."""
+N_PARTS = _GRID + _HALVINGS
+"""Number of shares of the direction that are tried, at most."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,13 +105,17 @@ class Contest:
         self._size, self._seed = size, seed
         (self.pooled,) = sets[POOLED][size]
         self._own = effects[self.pooled]
-        self.kl_limit = max(mean(self._own.kl, seed=seed).high, negligible)
+        self._kl_own = mean(self._own.kl, seed=seed).high
+        self._limits = {"side_effects": max(self._kl_own, negligible)}
+        if negligible > self._kl_own:
+            self._limits["own_side_effects"] = self._kl_own
         self._compared = self._all_compared()
 
     @property
     def compared(self) -> list[FeatureSet]:
-        """The pooled set and every set of features that it is compared with, each once."""
-        return list(dict.fromkeys([self.pooled, *(one.features for one in self._compared)]))
+        """The pooled set and every set of features that decides whether it beats a rival, each once."""
+        deciding = [one.features for one in self._compared if one.at_equal != "own_side_effects"]
+        return [one for one in dict.fromkeys([self.pooled, *deciding]) if one]
 
     def result(
         self, norms: Sequence[LayerNorms], complied: Complied | None, *, level: float
@@ -118,7 +124,8 @@ class Contest:
         return Rivals(
             size=self._size,
             n=len(self._own.flips),
-            kl_limit=self.kl_limit,
+            kl_own=self._kl_own,
+            kl_limit=self._limits["side_effects"],
             level=level,
             norms=tuple(norms),
             curves=tuple(self._curve(name, complied) for name in self._sets),
@@ -137,21 +144,23 @@ class Contest:
             if self._size in by_size:
                 best = self._most_flips(by_size[self._size])
                 found.append(self._comparison(name, "size", best))
-            found.append(self._comparison(name, "side_effects", self._most_within(by_size)))
-        within = [one for one, own in self._parts.items() if own.kl.mean() <= self.kl_limit]
+            for at_equal, limit in self._limits.items():
+                found.append(self._comparison(name, at_equal, self._most_within(by_size, limit)))
         if self._parts:
-            none = np.zeros(len(self._own.flips), dtype=bool)
-            best = max(within, key=lambda one: (self._parts[one].flips.sum(), -one), default=0.0)
-            found.append(
-                _Compared(
-                    rival="direction",
-                    at_equal="side_effects",
-                    features=frozenset(),
-                    share=best,
-                    flips=self._parts[best].flips if within else none,
-                )
-            )
+            found += [self._direction(at_equal, limit) for at_equal, limit in self._limits.items()]
         return found
+
+    def _direction(self, at_equal: str, limit: float) -> _Compared:
+        within = [one for one, own in self._parts.items() if own.kl.mean() <= limit]
+        best = max(within, key=lambda one: (self._parts[one].flips.sum(), -one), default=0.0)
+        none = np.zeros(len(self._own.flips), dtype=bool)
+        return _Compared(
+            rival="direction",
+            at_equal=at_equal,
+            features=frozenset(),
+            share=best,
+            flips=self._parts[best].flips if within else none,
+        )
 
     def _comparison(self, name: str, at_equal: str, features: FeatureSet) -> _Compared:
         flips = (
@@ -165,12 +174,12 @@ class Contest:
         """Whichever set flips most; of equal ones the smallest, then the first."""
         return max(sets, key=lambda one: (self._effects[one].flips.sum(), -len(one)))
 
-    def _most_within(self, by_size: Mapping[int, Sequence[FeatureSet]]) -> FeatureSet:
+    def _most_within(self, by_size: Mapping[int, Sequence[FeatureSet]], limit: float) -> FeatureSet:
         within = [
             one
             for sets in by_size.values()
             for one in sets
-            if self._effects[one].kl.mean() <= self.kl_limit
+            if self._effects[one].kl.mean() <= limit
         ]
         return self._most_flips(within) if within else frozenset()
 
@@ -205,7 +214,7 @@ class Contest:
         own = complied[self.pooled]
         for one in self._compared:
             # Removing a share of the direction is no ablation of features: no answer is made under it.
-            if one.rival == "direction":
+            if one.rival == "direction" or one.at_equal == "own_side_effects":
                 continue
             theirs = complied[one.features] if one.features else np.zeros(len(own))
             judged = np.isfinite(own) & np.isfinite(theirs)

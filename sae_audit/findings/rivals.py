@@ -18,6 +18,8 @@ RIVAL_NAMES = {
     "direction": "the direction itself, cut down",
 }
 """Wording of each rival in a reason."""
+_AT = {"size": "at equal size", "side_effects": "at equal side effects"}
+"""Wording of the comparisons that decide."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,8 @@ class RivalTest(Finding):
     """Name of a curve, or `direction`."""
     at_equal: str
     """`size`: a set as large as the pooled one. `side_effects`: whichever of the rival's sets flips most
-    (of equal ones the smallest) at a harmless KL of at most `Rivals.kl_limit`."""
+    (of equal ones the smallest) at a harmless KL of at most `Rivals.kl_limit`. `own_side_effects`: the
+    same at no more than `Rivals.kl_own`, stated beside it where the two differ; it decides nothing."""
     by: str
     """What says that a prompt flips: `score`, or `text`, the judge's verdict on the answer."""
     size: int
@@ -117,9 +120,11 @@ class Rivals(Finding):
     """Number of features of the pooled set."""
     n: int
     """Number of held-out prompts."""
+    kl_own: float
+    """Upper end of the interval of the pooled set's own mean KL on harmless prompts, nats."""
     kl_limit: float
-    """Largest mean KL on harmless prompts (nats) of a rival at equal side effects: the upper end of the
-    pooled set's own interval, or `controls.negligible_kl` if that is more."""
+    """Largest mean KL on harmless prompts (nats) of a rival at equal side effects: `kl_own`, or
+    `controls.negligible_kl` if that is more."""
     level: float
     """Largest p-value that counts as more flips (`evidence.level`)."""
     norms: tuple[LayerNorms, ...]
@@ -144,7 +149,7 @@ class Rivals(Finding):
 
     def deciding(self, rival: str) -> list[RivalTest]:
         """The tests against a rival that decide: those in text if there are any."""
-        own = [test for test in self.tests if test.rival == rival]
+        own = [t for t in self.tests if t.rival == rival and t.at_equal in _AT]
         return [test for test in own if test.by == "text"] or own
 
     @property
@@ -201,6 +206,3 @@ class Rivals(Finding):
             f" With {self.n} held-out prompts no p-value is below {smallest:.2g}, so that nothing could "
             "be beaten."
         )
-
-
-_AT = {"size": "at equal size", "side_effects": "at equal side effects"}

@@ -23,8 +23,10 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _CURVE_SETS = 3
 """Number of random sets at each size of a curve but the pooled set's own."""
-_HARMLESS = 40
+MOST_HARMLESS = 40
 """Number of harmless audit prompts, at most, on which curves state KL."""
+N_RANKINGS = 5
+"""Number of rivals that rank features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,7 @@ def rivals_of(state: AuditState, pooled: PooledSet, rivals: RivalSets) -> Rivals
     """The pooled set against all rivals, on the prompts it was not built on."""
     own = frozenset(pooled.features)
     held_out = [prompt for prompt in state.refused if prompt.id in pooled.held_out]
-    harmless = state.audited.harmless[:_HARMLESS]
+    harmless = state.audited.harmless[:MOST_HARMLESS]
     sets = _sets(state, pooled, rivals, held_out)
     effects = _effects(
         state,
@@ -162,6 +164,12 @@ def _sets(
     }
 
 
+def sets_of_curves(size: int, n_random: int) -> int:
+    """Number of sets that all curves hold, for a pooled set of `size` features."""
+    sizes = len(curve_sizes(size))
+    return (N_RANKINGS + 1) * sizes + 2 * ((sizes - 1) * min(_CURVE_SETS, n_random) + n_random)
+
+
 def _own_order(state: AuditState, pooled: PooledSet) -> list[FeatureId]:
     """The pooled set's features, then the others of the building prompts' minimal sets; each by the
     number of sets that hold them."""
@@ -197,10 +205,9 @@ def _effects(
 def _complied(
     state: AuditState, judge: Judge, sets: Sequence[FeatureSet], held_out: Sequence[Prompt]
 ) -> Complied:
-    asked = [one for one in sets if one]
-    verdicts = complied(state, judge, [(prompt, one) for one in asked for prompt in held_out])
+    verdicts = complied(state, judge, [(prompt, one) for one in sets for prompt in held_out])
     numbers = np.array([np.nan if one is None else float(one) for one in verdicts])
-    return dict(zip(asked, numbers.reshape(len(asked), len(held_out)), strict=True))
+    return dict(zip(sets, numbers.reshape(len(sets), len(held_out)), strict=True))
 
 
 def _layer_norms(

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.controls.comparisons import error_term_control, scale_control, set_control
+from sae_audit.controls.rivals import N_PARTS
 from sae_audit.findings import (
     Collateral,
     Controls,
@@ -17,8 +18,15 @@ from sae_audit.findings import (
 )
 from sae_audit.findings.stages import CONTROLS, FLIP_SCALES, POOLED_SET
 from sae_audit.pipeline.baseline_sets import BaselineSets, baseline_sets
-from sae_audit.pipeline.pricing import AuditSize, Work
-from sae_audit.pipeline.rival_sets import RivalSets, rival_sets, rivals_of
+from sae_audit.pipeline.pricing import DISTINCT, SET_SIZE, AuditSize, Work
+from sae_audit.pipeline.rival_sets import (
+    MOST_HARMLESS,
+    N_RANKINGS,
+    RivalSets,
+    rival_sets,
+    rivals_of,
+    sets_of_curves,
+)
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.statistics import mean
@@ -75,21 +83,39 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    others = size.config.controls.random_sets + 2
-    questions = size.audit * others + (size.audit // 2) * (others + 1)
+    random, harmless_prompts = size.config.controls.random_sets, min(size.audit, MOST_HARMLESS)
+    others, held_out = 2 * random + N_RANKINGS, size.audit // 2
+    questions = size.audit * others + held_out * (others + 1)
     if size.config.ablation_scale.grid:
-        questions += size.audit * size.config.controls.random_sets
-    harmless = size.audit * (others + 2)
+        questions += size.audit * random
+    curves = sets_of_curves(SET_SIZE, random)
+    questions += DISTINCT * curves * (held_out + harmless_prompts)
+    harmless = size.audit * (2 * min(random, _COLLATERAL_SETS) + N_RANKINGS + 2)
     longer = size.tokens + _COLLATERAL_TOKENS
     error = 3 * size.audit
+    # The parts of the direction removed, and what fires where the answer begins.
+    parts = N_PARTS * (held_out + harmless_prompts)
+    whole = parts + harmless_prompts + size.audit
+    attribution = size.attribution(size.train, steps=1)
+    answers = 2 * N_RANKINGS * held_out if size.config.confirm == "text" else 0
     return Work(
-        forward_passes=questions + harmless + error,
-        alone_layer_tokens=size.whole(harmless, longer),
+        forward_passes=questions
+        + harmless
+        + error
+        + whole
+        + attribution.forward_passes
+        + 2 * answers,
+        layer_tokens=size.whole(whole + 2 * answers),
+        edited_layer_tokens=size.whole(parts),
+        alone_layer_tokens=size.whole(harmless, longer) + attribution.alone_layer_tokens,
         swept_layer_tokens=size.swept(questions + error),
-        heads=harmless,
+        heads=harmless + whole + answers,
         swept_heads=questions + error + harmless * longer,
-        encoded=2 * size.encoded(2 * size.audit),
-        steps=size.facts.batches(size.audit) * _COLLATERAL_TOKENS,
+        encoded=2 * size.encoded(2 * size.audit) + size.encoded(size.audit),
+        alone_encoded=attribution.alone_encoded,
+        steps=size.facts.batches(size.audit) * _COLLATERAL_TOKENS
+        + (size.facts.batches(answers) * size.config.answer_tokens if answers else 0.0),
+        assumed=f"a pooled set of {SET_SIZE} features",
     )
 
 

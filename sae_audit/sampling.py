@@ -21,9 +21,9 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _NEIGHBOURS = 20
 """Number of nearest features from which each replacement is drawn."""
-_ABOUT = 0.25
+_ABOUT = 0.1
 """Difference, as a share of the wanted norm, within which features are drawn at random."""
-_ROUNDS = 6
+_ROUNDS = 8
 """Number of draws of a layer's features, each asking for norms corrected by the last one's."""
 
 

@@ -34,11 +34,8 @@ class RemovedNorms:
         self._rows: dict[FeatureId, Float[np.ndarray, " d_model"]] = {}
         self._clamp = clamp
 
-    def of_prompt(self, number: int) -> "RemovedNorms":
-        """The norms on one of the prompts alone."""
-        return self.of_prompts([number])
-
     def of_prompts(self, numbers: Sequence[int]) -> "RemovedNorms":
+        """The norms on some of the prompts alone, by their places."""
         chosen = list(numbers)
         activations = {
             layer: TemplateActivations(

@@ -255,3 +255,16 @@ def test_a_share_of_a_direction_leaves_the_rest_of_its_component(subject: Subjec
     np.testing.assert_allclose(
         (seen[last] @ unit).detach(), 0.75 * (added @ unit).detach(), rtol=1e-3, atol=1e-4
     )
+
+
+def test_changes_on_harmless_prompts_are_those_measured_one_by_one(subject: Subject):
+    """In shared batches as in a pass of their own; nothing ablated changes nothing."""
+    sets = [frozenset(FeatureId(layer, i) for i in range(6)) for layer in subject.layers]
+    asked = [(prompt, one) for one in [frozenset[FeatureId](), *sets] for prompt in (PROMPT, OTHER)]
+    found = subject.harmless_changes()(asked)
+    alone = subject.collateral([PROMPT, OTHER])
+    expected = [change.kl for one in [frozenset[FeatureId](), *sets] for change in alone(one)]
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(found[:2], 0.0, atol=1e-9)
+    assert found[2:, 0].max() > 1e-4
+    assert set(found[:, 1]) <= {0.0, 1.0}

@@ -70,11 +70,13 @@ def test_random_sets_that_remove_too_little_say_so(tmp_path: Path):
 def test_every_point_of_the_figures_stands_in_the_table(run: Run):
     found = run.controls.rivals
     assert found is not None
-    drawn = figures(run)
-    points = sum(len(one.x) for one in drawn["rivals_by_kl"].data)
+    by_kl, by_size = (
+        figures(run)[name].to_dict()["data"] for name in ("rivals_by_kl", "rivals_by_size")
+    )
+    points = sum(len(one["x"]) for one in by_kl)
     rows = curve_rows(found)
     assert points == len(rows) == sum(len(c.points) for c in found.curves) + len(found.direction)
-    assert len(drawn["rivals_by_size"].data) == len(found.curves)
+    assert len(by_size) == len(found.curves)
     assert [row.is_own for row in rows].count(True) == 1
 
 

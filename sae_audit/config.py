@@ -307,6 +307,9 @@ class ControlSettings(_Settings):
     random_directions: int = Field(default=10, ge=2)
     """Number of random directions, drawn from the variation of the stream among prompts of one label,
     that every number of the refusal direction is compared with."""
+    negligible_kl: float = Field(default=0.01, ge=0)
+    """Mean KL (nats) on harmless prompts up to which a rival of the pooled set costs as good as nothing:
+    at equal side effects it may cost this, or as much as the pooled set."""
 
 
 class EvidenceSettings(_Settings):

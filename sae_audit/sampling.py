@@ -1,8 +1,10 @@
 """Random features matched to given ones, for every control that draws some.
 
-Three rules, for three questions:
+Four rules, for four questions:
 - `matched_random_sets`: for each feature of a set, one of the 20 nearest in firing rate. Controls of a
   finished set.
+- `sets_of_equal_norm`: sets whose ablation removes as long a vector at every layer. The same controls,
+  where a set that hardly fires would be none.
 - `random_candidates`: a whole pool, without repeats, from windows of 20 in the order of firing rate, so
   that pools nearly as large as a layer have one too. It may hold other candidates. The null of a search.
 - `random_stand_ins`: one of the 20 nearest in activation on one prompt. Controls of a cascade, whose
@@ -10,7 +12,7 @@ Three rules, for three questions:
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,6 +21,10 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _NEIGHBOURS = 20
 """Number of nearest features from which each replacement is drawn."""
+_ABOUT = 0.1
+"""Difference, as a share of the wanted norm, within which features are drawn at random."""
+_ROUNDS = 8
+"""Number of draws of a layer's features, each asking for norms corrected by the last one's."""
 
 
 def matched_random_sets(
@@ -67,6 +73,88 @@ def _one_matched(
         assert neighbours, f"no feature of layer {feature.layer} is left to draw from"
         drawn.add(neighbours[int(random.integers(len(neighbours)))])
     return frozenset(drawn)
+
+
+def sets_of_equal_norm(
+    features: FeatureSet,
+    alone: Mapping[int, Float[np.ndarray, " d_sae"]],
+    removed: Callable[[FeatureSet], float],
+    *,
+    excluded: Collection[FeatureId],
+    n_sets: int,
+    seed: int,
+) -> list[FeatureSet]:
+    """Random sets of the same layers whose ablation removes about as long a vector in each.
+
+    `alone` is the norm that ablating each feature alone removes, by layer, `removed` that of some
+    features of one layer together. Each feature is replaced by a random one of about its own norm, or
+    by the nearest if there is none: the largest, if all remove less. Several features often point one
+    way, so that their sum is longer than that of as many random ones; larger norms are then asked for,
+    by what the last draw lacked, and the nearest of these draws is kept. Whether the sets match is for
+    `removed` to say. None holds a feature twice, or an `excluded` one; there must be as many others.
+    """
+    random = np.random.default_rng(seed)
+    layers = sorted({feature.layer for feature in features})
+    return [
+        frozenset().union(
+            *(
+                _layer_of_equal_norm(
+                    [f for f in sorted(features) if f.layer == layer],
+                    alone[layer],
+                    removed,
+                    set(excluded),
+                    random,
+                )
+                for layer in layers
+            )
+        )
+        for _ in range(n_sets)
+    ]
+
+
+def _layer_of_equal_norm(
+    own: Sequence[FeatureId],
+    alone: Float[np.ndarray, " d_sae"],
+    removed: Callable[[FeatureSet], float],
+    excluded: set[FeatureId],
+    random: np.random.Generator,
+) -> FeatureSet:
+    taken = [f.index for f in {*excluded, *own} if f.layer == own[0].layer]
+    free = np.setdiff1d(np.arange(len(alone)), taken)
+    assert len(free) >= len(own), f"no features of layer {own[0].layer} are left to draw from"
+    target = removed(frozenset(own))
+    wanted = np.sort([alone[f.index] for f in own])[::-1]
+    best, smallest = frozenset[FeatureId](), np.inf
+    factor = 1.0
+    for _ in range(_ROUNDS):
+        drawn = _of_norms(factor * wanted, alone, free, random)
+        found = frozenset(FeatureId(own[0].layer, int(index)) for index in drawn)
+        reached = removed(found)
+        if abs(reached - target) < smallest:
+            best, smallest = found, abs(reached - target)
+        if not reached or abs(reached - target) <= 0.02 * target:
+            break
+        factor *= target / reached
+    return best
+
+
+def _of_norms(
+    wanted: Float[np.ndarray, " own"],
+    alone: Float[np.ndarray, " d_sae"],
+    free: Int[np.ndarray, " free"],
+    random: np.random.Generator,
+) -> list[int]:
+    """For each wanted norm, the largest first, a feature of about that norm, none twice."""
+    drawn: list[int] = []
+    for norm in wanted:
+        left = free[~np.isin(free, drawn)]
+        apart = np.abs(alone[left] - norm)
+        # Shuffled before a stable sort: many features remove nothing.
+        order = random.permutation(len(left))
+        order = order[np.argsort(apart[order], kind="stable")][:_NEIGHBOURS]
+        near = [i for i in order if apart[i] <= _ABOUT * norm] or [order[0]]
+        drawn.append(int(left[near[int(random.integers(len(near)))]]))
+    return drawn
 
 
 def random_candidates(

@@ -88,6 +88,25 @@ FeatureValues = Mapping[int, Float[np.ndarray, " d_sae"]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class TemplateActivations:
+    """Clean activations of one layer's features at the template positions of prompts."""
+
+    index: Int[np.ndarray, " firing"]
+    """Features that fire at a template position of some prompt, ascending; all others are 0 there."""
+    values: Float[np.ndarray, "prompt position firing"]
+    """Position axis: the last entry is the prompt's last token."""
+    factor: Float[np.ndarray, "prompt position"]
+    """Factor of decoder rows in the residual stream; 1 unless the SAE rescales its input."""
+
+    def of(self, index: int) -> Float[np.ndarray, "prompt position"]:
+        """Activations of one feature."""
+        place = int(np.searchsorted(self.index, index))
+        if place == len(self.index) or self.index[place] != index:
+            return np.zeros(self.values.shape[:2], self.values.dtype)
+        return self.values[:, :, place]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Ablation:
     """The meaning of "ablate the features S": `x <- x - scale * sum_{i in S} (f_i(x) - clamp) d_i`.
 

@@ -14,23 +14,42 @@ Sets = Callable[[str], Sequence[FeatureSet]]
 """The sets to try on one prompt, by prompt id."""
 
 
-def set_control(name: str, scores: Mapping[str, Score], sets: Sets, *, seed: int) -> SetControl:
-    """Share of prompts flipped and mean fall of the score, over the prompts in `scores`.
+Removed = Callable[[str, FeatureSet], float]
+"""Length of what ablating a set removes from one prompt's stream, by prompt id."""
+
+
+def set_control(
+    name: str,
+    scores: Mapping[str, Score],
+    sets: Sets,
+    removed: Removed | None = None,
+    *,
+    seed: int,
+) -> SetControl:
+    """Share of prompts flipped, mean fall of the score and, if `removed` measures it, mean removed norm,
+    over the prompts in `scores`.
 
     A prompt with several (random) sets counts by its average over them, since sets for one prompt are
     not independent; intervals are over prompts.
     """
     flips: list[float] = []
     drops: list[float] = []
+    norms: list[float] = []
     single = True
     for prompt_id, score in scores.items():
         tried = list(sets(prompt_id))
         values = score([frozenset(), *tried])
         flips.append(float(answers(values[1:]).mean()))
         drops.append(float(values[0] - values[1:].mean()))
+        if removed is not None:
+            norms.append(float(np.mean([removed(prompt_id, ablated) for ablated in tried])))
         single = single and len(tried) == 1
-    flipped = _share_flipped(flips, counted=single)
-    return SetControl(name=name, flipped=flipped, score_drop=mean(drops, seed=seed))
+    return SetControl(
+        name=name,
+        flipped=_share_flipped(flips, counted=single),
+        score_drop=mean(drops, seed=seed),
+        removed_norm=float(np.mean(norms)) if norms else None,
+    )
 
 
 def scale_control(

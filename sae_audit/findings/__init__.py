@@ -113,6 +113,14 @@ from sae_audit.findings.pooled_cascade import (
     TokenShare,
 )
 from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality
+from sae_audit.findings.rivals import (
+    LayerNorms,
+    PartPoint,
+    RivalCurve,
+    RivalPoint,
+    Rivals,
+    RivalTest,
+)
 from sae_audit.findings.side_effects import SetEffects, SideEffects
 from sae_audit.findings.successive import DirectionOut, SuccessiveDirections
 from sae_audit.findings.sufficiency import RaisedSet, Sufficiency
@@ -180,6 +188,7 @@ __all__ = [
     "InteractionsOverPrompts",
     "KindOfNull",
     "LayerCoverage",
+    "LayerNorms",
     "MinimalSet",
     "MinimalSetFamily",
     "NoDirection",
@@ -190,6 +199,7 @@ __all__ = [
     "PairInteraction",
     "PairKind",
     "PairOverPrompts",
+    "PartPoint",
     "PooledCascade",
     "PooledCompensation",
     "PooledEdge",
@@ -200,6 +210,10 @@ __all__ = [
     "PromptScore",
     "RaisedSet",
     "RandomRange",
+    "RivalCurve",
+    "RivalPoint",
+    "RivalTest",
+    "Rivals",
     "SaeCoverage",
     "SaeQuality",
     "ScaleControl",

@@ -7,6 +7,7 @@ from pydantic import computed_field
 
 from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.example import Finding
+from sae_audit.findings.rivals import Rivals
 from sae_audit.margins import answers
 
 
@@ -68,11 +69,18 @@ class SetControl(Finding):
     """Effect of sets of one origin and equal size, on the same prompts."""
 
     name: str
-    """Origin: `minimal`, `random_matched`, `linear_probe`, `top_cosine`."""
+    """Origin: `minimal` or `pooled`, the audit's own. Random sets without candidates: `random_matched`
+    fire on as many prompts; `random_norm` remove as long a vector. Heads of rankings of training
+    prompts: `linear_probe` by a probe of peak activations, `linear_probe_end` by one of activations at
+    the last token; `top_cosine` by cosine with the direction; `mean_difference` by difference of mean
+    activation at the last token, times row norm, times cosine; `attribution` by estimated effect."""
     flipped: Estimate
     """Share of prompts flipped."""
     score_drop: Estimate
     """Mean fall of the refusal score over prompts, nats."""
+    removed_norm: float | None = None
+    """Length of what the ablation removes: mean norm over template positions and prompts, summed over
+    layers; None where sets are compared by size alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,3 +146,15 @@ class Controls(Finding):
     """None if no prompt was flipped."""
     scales: tuple[ScaleControl, ...] = ()
     """One per kind of prompts present; empty if scales were left out."""
+    rivals: Rivals | None = None
+    """The pooled set against its rivals; None if there is no pooled set."""
+
+    @property
+    def beats_rivals(self) -> bool:
+        """Whether the pooled set flips more than every rival at equal size or equal side effects."""
+        return self.rivals is not None and self.rivals.beats_rivals
+
+    @property
+    def reason(self) -> str:
+        """Why it does, or does not."""
+        return self.rivals.reason if self.rivals is not None else "There is no pooled set."

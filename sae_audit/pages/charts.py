@@ -16,15 +16,25 @@ SET_COLOURS = {
     "minimal": OWN,
     "pooled": OWN,
     "random_matched": MUTED,
+    "random_norm": "#5d6673",
     "linear_probe": "#E69F00",
+    "linear_probe_end": "#b87f00",
     "top_cosine": "#CC79A7",
+    "mean_difference": "#56B4E9",
+    "attribution": "#D55E00",
+    "direction": "#0072B2",
 }
 SET_LABELS = {
     "minimal": "own minimal set",
     "pooled": "pooled set",
-    "random_matched": "random, matched",
-    "linear_probe": "linear probe",
+    "random_matched": "random, firing as often",
+    "random_norm": "random, equal norm",
+    "linear_probe": "linear probe, peaks",
+    "linear_probe_end": "linear probe, last token",
     "top_cosine": "top cosine",
+    "mean_difference": "difference of means",
+    "attribution": "attribution",
+    "direction": "direction, cut down",
 }
 _GRID = "rgba(128,138,150,0.25)"
 

@@ -128,9 +128,10 @@ class AuditSize:
         """Features times tokens that these passes encode with every SAE."""
         return passes * self.tokens * self.features
 
-    def attribution(self, prompts: int) -> Work:
-        """Attribution of each of these prompts, one backward pass each."""
-        steps = self.config.attribution_steps
+    def attribution(self, prompts: int, steps: int | None = None) -> Work:
+        """Attribution of each of these prompts, one backward pass each; `steps` as the settings say, if
+        they are not given."""
+        steps = self.config.attribution_steps if steps is None else steps
         points = 1 if steps == 1 else steps * len(self.facts.saes)
         return Work(
             forward_passes=prompts * points,

@@ -9,17 +9,20 @@ from jaxtyping import Float
 from sae_audit.controls.linear_probe import probe_ranking
 from sae_audit.prompts.types import LabelledPrompts
 from sae_audit.subject import Subject
-from sae_audit.vocabulary import FeatureId
+from sae_audit.vocabulary import FeatureId, TemplateActivations
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFeatures:
-    """Firing rates and probe ranking, from which baselines are drawn."""
+    """Firing rates, probe ranking and activations, from which baselines are drawn."""
 
     firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
     """By layer, the share of harmful training prompts that each feature fires on."""
     probe: Sequence[FeatureId]
     """Features by falling weight towards "harmful" in a linear probe."""
+    harmful_ends: Mapping[int, TemplateActivations]
+    """By layer, activations at the template positions of the harmful prompts."""
+    harmless_ends: Mapping[int, TemplateActivations]
 
 
 class Training:
@@ -41,12 +44,14 @@ class Training:
     def features_charged(self) -> TrainingFeatures:
         """The features, charged: for the piece of work that asks first in every audit."""
         if self._read is None:
-            harmful = self._subject.peak_activations(self._prompts.harmful)
-            harmless = self._subject.peak_activations(self._prompts.harmless)
+            harmful, harmful_ends = self._subject.peaks_and_ends(self._prompts.harmful)
+            harmless, harmless_ends = self._subject.peaks_and_ends(self._prompts.harmless)
             self._read = TrainingFeatures(
                 firing_rates={
                     layer: (peaks > 0.0).mean(axis=0) for layer, peaks in harmful.items()
                 },
                 probe=probe_ranking(harmful, harmless),
+                harmful_ends=harmful_ends,
+                harmless_ends=harmless_ends,
             )
         return self._read

@@ -46,6 +46,10 @@ from sae_audit.findings import (
     PairInteraction,
     PairKind,
     PromptScore,
+    RivalCurve,
+    RivalPoint,
+    Rivals,
+    RivalTest,
     SaeQuality,
     ScalePoint,
     SideEffects,
@@ -241,6 +245,33 @@ def scale(found: MinimalSet, at: float | None = None) -> FlipScale:
         points=tuple(ScalePoint(scale=one, score=zero - one - 0.0078125) for one in grid),
         tolerance=0.02,
         n_sets_scored=len(grid) - 2,
+    )
+
+
+def rivals(numbers: Iterator[int]) -> Rivals:
+    """A pooled set of two features that beats random sets, and no ranking by difference of means."""
+    sizes = (1, 2)
+    return Rivals.example(
+        numbers,
+        size=2,
+        level=0.02,
+        curves=tuple(
+            RivalCurve.example(
+                numbers,
+                name=name,
+                points=tuple(RivalPoint.example(numbers, size=size) for size in sizes),
+            )
+            for name in ("pooled", "random_norm", "mean_difference")
+        ),
+        tests=tuple(
+            RivalTest.example(numbers, rival=rival, at_equal=equal, by=by, share=0.0, p_value=p)
+            for rival, equal, by, p in (
+                ("random_norm", "size", "score", 0.001),
+                ("mean_difference", "size", "score", 0.003),
+                ("mean_difference", "size", "text", 0.25),
+                ("mean_difference", "side_effects", "text", 0.375),
+            )
+        ),
     )
 
 

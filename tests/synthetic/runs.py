@@ -70,7 +70,10 @@ LAYERS = (1, 2)
 COST = Spent(forward_passes=10, tokens=200, seconds=0.5)
 IDENTITY = RunIdentity(parts={"version": "0.1.0"})
 """Of runs that are begun and never read."""
-_RIVALS = ("random_matched", "linear_probe", "top_cosine")
+_RIVALS = (
+    *("random_matched", "random_norm", "linear_probe", "linear_probe_end", "top_cosine"),
+    *("mean_difference", "attribution"),
+)
 _EARLY = ("scores", "behaviour", "sae_quality", "absence", "claims")
 """All that an audit has found which ended before it looked for features."""
 
@@ -303,6 +306,7 @@ def _of_sets(
                 numbers,
                 per_prompt=_rivals("minimal", numbers),
                 pooled=_rivals("pooled", numbers),
+                rivals=findings.rivals(numbers),
                 collateral=tuple(
                     Collateral.example(numbers, name=name) for name in ("pooled", *_RIVALS)
                 ),

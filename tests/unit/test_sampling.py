@@ -15,6 +15,7 @@ from sae_audit.sampling import (
     nearest,
     random_candidates,
     random_stand_ins,
+    sets_of_equal_norm,
 )
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
@@ -56,7 +57,19 @@ def _stand_ins(own: FeatureSet, values: Values, excluded: Collection[FeatureId],
     return random_stand_ins(own, firing, excluded=excluded, n_sets=N_SETS, seed=seed)
 
 
+def summed(values: Values) -> Callable[[FeatureSet], float]:
+    """Norm removed by features of one layer that all point one way."""
+    return lambda chosen: float(sum(values[one.layer][one.index] for one in chosen))
+
+
+def _equal_norm(own: FeatureSet, values: Values, excluded: Collection[FeatureId], seed: int):
+    return sets_of_equal_norm(
+        own, values, summed(values), excluded=excluded, n_sets=N_SETS, seed=seed
+    )
+
+
 DRAWS = {
+    "sets_of_equal_norm": Draw(sets=_equal_norm, farthest=0.13),
     "matched_random_sets": Draw(sets=_matched, farthest=0.13),
     "random_candidates": Draw(sets=_candidates, farthest=0.13),
     "random_stand_ins": Draw(sets=_stand_ins, farthest=0.13),
@@ -169,3 +182,46 @@ def test_stand_ins_are_of_the_layer_and_nearest_in_strength():
     assert all(one <= {weak, near, excluded} and len(one) == 1 for one in sets), (
         "nothing else fires in the other's layer"
     )
+
+
+NORMS = np.array([50.0, 30.0, *np.linspace(1.0, 20.0, 40)])
+"""Of one layer's features alone; the first two are the found ones."""
+FOUND = frozenset([FeatureId(0, 0), FeatureId(0, 1)])
+
+
+def drawn_to_remove(target: float, removed: Callable[[FeatureSet], float], own: FeatureSet):
+    """Sets in the place of one that removes `target`."""
+    return sets_of_equal_norm(
+        own,
+        {0: NORMS},
+        lambda chosen: target if chosen == own else removed(chosen),
+        excluded=own,
+        n_sets=10,
+        seed=0,
+    )
+
+
+def at_right_angles(chosen: FeatureSet) -> float:
+    return float(np.sqrt(sum(NORMS[one.index] ** 2 for one in chosen)))
+
+
+def test_sets_remove_as_long_a_vector_where_others_can():
+    """The found features, of 10 each, point one way: others have to be longer, at right angles."""
+    own = frozenset([FeatureId(0, 20), FeatureId(0, 21)])
+    together = float(NORMS[20] + NORMS[21])
+    sets = drawn_to_remove(together, at_right_angles, own)
+    assert len(set(sets)) > 3
+    assert max(abs(at_right_angles(one) - together) for one in sets) < 0.1 * together
+
+
+def test_where_no_others_remove_as_much_the_longest_are_taken():
+    sets = drawn_to_remove(80.0, at_right_angles, FOUND)
+    assert set(sets) == {frozenset([FeatureId(0, 40), FeatureId(0, 41)])}
+    assert at_right_angles(sets[0]) < 0.9 * 80.0
+
+
+def test_features_that_remove_nothing_are_replaced_by_such():
+    norms = {0: np.array([0.0, 0.0, *np.linspace(1.0, 5.0, 30), *np.zeros(30)])}
+    sets = sets_of_equal_norm(FOUND, norms, summed(norms), excluded=FOUND, n_sets=20, seed=0)
+    assert all(one.index >= 32 for chosen in sets for one in chosen)
+    assert len({one for chosen in sets for one in chosen}) > 15

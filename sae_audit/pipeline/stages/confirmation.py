@@ -9,16 +9,14 @@ from sae_audit.findings import Confirmation, Estimate, TextCheck
 from sae_audit.findings.stages import CONFIRMATION, POOLED_SET
 from sae_audit.margins import answers
 from sae_audit.pipeline.baseline_sets import baseline_sets
+from sae_audit.pipeline.judging import PromptsWithSets, checked
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
-from sae_audit.prompts.types import Prompt
 from sae_audit.statistics import ratio, share
-from sae_audit.subject import Judge, never_answered
+from sae_audit.subject import never_answered
 from sae_audit.vocabulary import FeatureSet
 
 STAGE = CONFIRMATION
-
-PromptsWithSets = list[tuple[Prompt, FeatureSet]]
 
 
 def run(state: AuditState) -> None:
@@ -114,25 +112,3 @@ def _expected_agreement(checks: Sequence[TextCheck]) -> float:
     by_score = float(np.mean([answers(check.score) for check in checks]))
     by_judge = float(np.mean([check.complied for check in checks]))
     return by_score * by_judge + (1.0 - by_score) * (1.0 - by_judge)
-
-
-def checked(
-    state: AuditState, judge: Judge, case: str, questions: PromptsWithSets
-) -> list[TextCheck]:
-    """The judge's verdicts on the model's answers, with the scores of the same runs."""
-    if not questions:
-        return []
-    subject = state.subject
-    scores = subject.refusal_scores(state.ablation)(questions)
-    texts = subject.generate(questions, state.config.answer_tokens, state.ablation)
-    # An answer still in its thoughts is neither compliance nor refusal: no judge is asked.
-    judged = [
-        (prompt, float(score), text)
-        for (prompt, _), score, answer in zip(questions, scores, texts, strict=True)
-        if (text := subject.answer(answer)) is not None
-    ]
-    verdicts = judge.complied_all([(prompt.text, text) for prompt, _, text in judged])
-    return [
-        TextCheck(prompt_id=prompt.id, case=case, score=score, complied=complied)
-        for (prompt, score, _), complied in zip(judged, verdicts, strict=True)
-    ]

@@ -6,17 +6,27 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.controls.comparisons import error_term_control, scale_control, set_control
+from sae_audit.controls.rivals import N_PARTS
 from sae_audit.findings import (
     Collateral,
     Controls,
     ErrorTermControl,
     FlipScale,
+    Rivals,
     ScaleControl,
     SetControl,
 )
 from sae_audit.findings.stages import CONTROLS, FLIP_SCALES, POOLED_SET
 from sae_audit.pipeline.baseline_sets import BaselineSets, baseline_sets
-from sae_audit.pipeline.pricing import AuditSize, Work
+from sae_audit.pipeline.pricing import DISTINCT, SET_SIZE, AuditSize, Work
+from sae_audit.pipeline.rival_sets import (
+    MOST_HARMLESS,
+    N_RANKINGS,
+    RivalSets,
+    rival_sets,
+    rivals_of,
+    sets_of_curves,
+)
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.statistics import mean
@@ -25,7 +35,9 @@ from sae_audit.vocabulary import ErrorTerm, FeatureSet, Scaled, Score
 STAGE = CONTROLS
 
 _COLLATERAL_TOKENS = 16
-_N_PARTS = 5
+_COLLATERAL_SETS = 3
+"""Number of random sets, at most, whose side effects are averaged."""
+_N_PARTS = 6
 
 
 def run(state: AuditState) -> None:
@@ -36,19 +48,25 @@ def run(state: AuditState) -> None:
         own, flipped = state.flipping, state.flipped
         baselines, pooled = baseline_sets(state), session.if_found(POOLED_SET)
         session.progress(STAGE, 0, _N_PARTS)
-        per_prompt = _per_prompt(state, flipped, own, baselines)
-        session.progress(STAGE, 1, _N_PARTS)
+        per_prompt: tuple[SetControl, ...] = ()
         on_pooled: tuple[SetControl, ...] = ()
         collateral: tuple[Collateral, ...] = ()
-        if pooled is not None:
+        against: Rivals | None = None
+        rivals = rival_sets(state, baselines) if own else None
+        if rivals is not None:
+            per_prompt = _per_prompt(state, flipped, own, rivals)
+        session.progress(STAGE, 1, _N_PARTS)
+        if rivals is not None and pooled is not None:
             features = frozenset(pooled.features)
             held_out = [p for p in state.refused if p.id in pooled.held_out]
-            on_pooled = _on_pooled(state, held_out, features, baselines)
+            on_pooled = _on_pooled(state, held_out, features, rivals)
             session.progress(STAGE, 2, _N_PARTS)
-            collateral = _collateral(state, features, baselines)
-        session.progress(STAGE, 3, _N_PARTS)
-        error_term = _error_term(state, flipped, own) if own else None
+            against = rivals_of(state, pooled, rivals)
+            session.progress(STAGE, 3, _N_PARTS)
+            collateral = _collateral(state, features, held_out, rivals)
         session.progress(STAGE, 4, _N_PARTS)
+        error_term = _error_term(state, flipped, own) if own else None
+        session.progress(STAGE, 5, _N_PARTS)
         ablated = {p.id: own.get(p.id, frozenset(state.pools[p.id])) for p in state.refused}
         on_scales = _on_scales(state, ablated, session.found_each(FLIP_SCALES), baselines)
         session.progress(STAGE, _N_PARTS, _N_PARTS)
@@ -58,27 +76,46 @@ def run(state: AuditState) -> None:
             collateral=collateral,
             error_term=error_term,
             scales=on_scales,
+            rivals=against,
         )
 
     session.remember(STAGE, compute, in_parts=True)
 
 
 def price(size: AuditSize) -> Work:
-    others = size.config.controls.random_sets + 2
-    questions = size.audit * others + (size.audit // 2) * (others + 1)
+    random, harmless_prompts = size.config.controls.random_sets, min(size.audit, MOST_HARMLESS)
+    others, held_out = 2 * random + N_RANKINGS, size.audit // 2
+    questions = size.audit * others + held_out * (others + 1)
     if size.config.ablation_scale.grid:
-        questions += size.audit * size.config.controls.random_sets
-    harmless = size.audit * (others + 2)
+        questions += size.audit * random
+    curves = sets_of_curves(SET_SIZE, random)
+    questions += DISTINCT * curves * (held_out + harmless_prompts)
+    harmless = size.audit * (2 * min(random, _COLLATERAL_SETS) + N_RANKINGS + 2)
     longer = size.tokens + _COLLATERAL_TOKENS
     error = 3 * size.audit
+    # The parts of the direction removed, and what fires where the answer begins.
+    parts = N_PARTS * (held_out + harmless_prompts)
+    whole = parts + harmless_prompts + size.audit
+    attribution = size.attribution(size.train, steps=1)
+    answers = 2 * N_RANKINGS * held_out if size.config.confirm == "text" else 0
     return Work(
-        forward_passes=questions + harmless + error,
-        alone_layer_tokens=size.whole(harmless, longer),
+        forward_passes=questions
+        + harmless
+        + error
+        + whole
+        + attribution.forward_passes
+        + 2 * answers,
+        layer_tokens=size.whole(whole + 2 * answers),
+        edited_layer_tokens=size.whole(parts),
+        alone_layer_tokens=size.whole(harmless, longer) + attribution.alone_layer_tokens,
         swept_layer_tokens=size.swept(questions + error),
-        heads=harmless,
+        heads=harmless + whole + answers,
         swept_heads=questions + error + harmless * longer,
-        encoded=2 * size.encoded(2 * size.audit),
-        steps=size.facts.batches(size.audit) * _COLLATERAL_TOKENS,
+        encoded=2 * size.encoded(2 * size.audit) + size.encoded(size.audit),
+        alone_encoded=attribution.alone_encoded,
+        steps=size.facts.batches(size.audit) * _COLLATERAL_TOKENS
+        + (size.facts.batches(answers) * size.config.answer_tokens if answers else 0.0),
+        assumed=f"a pooled set of {SET_SIZE} features",
     )
 
 
@@ -86,21 +123,19 @@ def _per_prompt(
     state: AuditState,
     prompts: Sequence[Prompt],
     own: Mapping[str, FeatureSet],
-    baselines: BaselineSets,
+    rivals: RivalSets,
 ) -> tuple[SetControl, ...]:
-    if not prompts:
-        return ()
     seed = state.config.seed
-    others = {p.id: baselines.all(own[p.id], seed + i) for i, p in enumerate(prompts)}
+    others = {p.id: rivals.all(own[p.id], seed + i, [p]) for i, p in enumerate(prompts)}
     tried = {prompt_id: {"minimal": [own[prompt_id]], **sets} for prompt_id, sets in others.items()}
-    return _compared(state, prompts, lambda prompt_id: tried[prompt_id])
+    return _compared(state, prompts, lambda prompt_id: tried[prompt_id], rivals)
 
 
 def _on_pooled(
-    state: AuditState, prompts: Sequence[Prompt], features: FeatureSet, baselines: BaselineSets
+    state: AuditState, prompts: Sequence[Prompt], features: FeatureSet, rivals: RivalSets
 ) -> tuple[SetControl, ...]:
-    tried = {"pooled": [features], **baselines.all(features, state.config.seed)}
-    return _compared(state, prompts, lambda _: tried)
+    tried = {"pooled": [features], **rivals.all(features, state.config.seed, prompts)}
+    return _compared(state, prompts, lambda _: tried, rivals)
 
 
 def _on_scales(
@@ -138,13 +173,16 @@ def _compared(
     state: AuditState,
     prompts: Sequence[Prompt],
     tried: Callable[[str], dict[str, list[FeatureSet]]],
+    rivals: RivalSets,
 ) -> tuple[SetControl, ...]:
     scores: dict[str, Score] = {prompt.id: state.score_of(prompt) for prompt in prompts}
+    norms = {prompt.id: rivals.on([prompt]) for prompt in prompts}
     return tuple(
         set_control(
             name,
             scores,
             lambda prompt_id, name=name: tried(prompt_id)[name],
+            lambda prompt_id, ablated: norms[prompt_id].removed(ablated),
             seed=state.config.seed,
         )
         # All prompts or none: a share over some of them is not comparable with one over all.
@@ -154,10 +192,11 @@ def _compared(
 
 
 def _collateral(
-    state: AuditState, features: FeatureSet, baselines: BaselineSets
+    state: AuditState, features: FeatureSet, held_out: Sequence[Prompt], rivals: RivalSets
 ) -> tuple[Collateral, ...]:
     changes = state.subject.collateral(state.audited.harmless, state.ablation)
-    tried = {"pooled": [features], **baselines.all(features, state.config.seed)}
+    others = rivals.all(features, state.config.seed, held_out)
+    tried = {"pooled": [features], **{k: sets[:_COLLATERAL_SETS] for k, sets in others.items()}}
     found: list[Collateral] = []
     for name, sets in tried.items():
         measured = [changes(ablated) for ablated in sets]

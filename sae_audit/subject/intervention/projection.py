@@ -17,8 +17,10 @@ from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.directional_ablation import (
     Units,
     at_all_writers,
+    at_each_write,
     everywhere,
     project_out_of_rows,
+    project_partly_out,
 )
 from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.hooks import Edit, Resid
@@ -102,12 +104,28 @@ class DirectionEffects:
         """Effects that remain with `directions` projected out; they are orthonormal, and orthogonal
         to `behind`."""
         units = torch.cat([self._behind, self._passes.units(directions)])
+        return self._removed(lambda batch: self._without(batch, units))
+
+    def partly_without(self, direction: Float[np.ndarray, " d_model"], share: float) -> Removed:
+        """Effects of removing a share, in [0, 1], of the stream's component along `direction`, of any
+        norm, from everything that is written to the stream. At 1, `without` it."""
+        assert 0.0 <= share <= 1.0, share
+        assert not len(self._behind), "a share behind other directions"
+        unit = self._raw((direction / np.linalg.norm(direction))[None])[0]
+        inputs, outputs = at_each_write(self._passes.layer_modules, project_partly_out(unit, share))
+        return self._removed(
+            lambda batch: self._passes.last_logits(
+                batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs
+            )
+        )
+
+    def _removed(self, logits_of: Callable[[Batch], _Logits]) -> Removed:
         harmful = np.zeros(self.n_harmful)
         harmless, kl = np.zeros(self.n_harmless), np.zeros(self.n_harmless)
         for batch in self._harmful:
-            harmful[batch.members] = self._scores(self._without(batch, units))
+            harmful[batch.members] = self._scores(logits_of(batch))
         for batch, before in self._harmless:
-            logits = self._without(batch, units)
+            logits = logits_of(batch)
             harmless[batch.members] = self._scores(logits)
             kl[batch.members] = next_token_kl(before, logits).cpu().numpy()
         return Removed(harmful=harmful, harmless=harmless, kl=kl)

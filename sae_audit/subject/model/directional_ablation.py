@@ -22,6 +22,16 @@ def project_out(units: Units) -> Edit:
     return edit
 
 
+def project_partly_out(unit: Float[Tensor, " d_model"], share: float) -> Edit:
+    """The edit `x <- x - share * (x . r) r` at every position."""
+
+    def edit(resid: Resid) -> Resid:
+        here = unit.to(resid.device)
+        return resid - share * (resid @ here)[..., None] * here
+
+    return edit
+
+
 def project_out_of_rows(own: Float[Tensor, "batch d_model"], shared: Units) -> Edit:
     """The edit that projects out each row's own unit direction and the `shared` ones."""
 
@@ -48,3 +58,12 @@ def at_all_writers(
     """`edit` on each layer's input and on each output that is added to the residual stream."""
     writers = [module for own in modules for module in own.writers]
     return {own.layer: edit for own in modules}, dict.fromkeys(writers, edit)
+
+
+def at_each_write(
+    modules: Sequence[LayerModules], edit: Edit
+) -> tuple[dict[nn.Module, Edit], dict[nn.Module, Edit]]:
+    """`edit` once on everything that is written to the residual stream: on the first layer's input, and
+    on each output that is added. A linear edit then applies to the stream once, not once a layer."""
+    inputs, outputs = at_all_writers(modules, edit)
+    return {modules[0].layer: inputs[modules[0].layer]}, outputs

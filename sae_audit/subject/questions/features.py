@@ -11,12 +11,12 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.subject.attribution.attribution import attribution
 from sae_audit.subject.attribution.attribution_ablated import POINTS, attribution_once_ablated
 from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
-from sae_audit.subject.intervention import readings
+from sae_audit.subject.intervention import ends, readings
 from sae_audit.subject.intervention.ablation import check_ablation, check_features
 from sae_audit.subject.intervention.streams import by_layer
 from sae_audit.subject.sae_quality import quality
-from sae_audit.subject.saes.sae import decoder_cosines
-from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet, Positions
+from sae_audit.subject.saes.sae import decoder_cosines, row_norms
+from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet, Positions, TemplateActivations
 
 
 class FeatureQuestions(InstrumentBase):
@@ -99,6 +99,24 @@ class FeatureQuestions(InstrumentBase):
         """How often every feature fires on these prompts' tokens, and how strongly at their ends, by
         layer."""
         return readings.firing_shares(self._passes, self.suite, self._tokens(prompts))
+
+    def template_activations(self, prompts: Sequence[Prompt]) -> dict[int, TemplateActivations]:
+        """Clean activations of every feature at the template positions of each prompt, by layer."""
+        return ends.template_activations(
+            self._passes, self.suite, self._tokens(prompts), n_positions=self.template.n_after
+        )
+
+    def peaks_and_ends(
+        self, prompts: Sequence[Prompt]
+    ) -> tuple[ends.Peaks, dict[int, TemplateActivations]]:
+        """`peak_activations` and `template_activations` of the same prompts, from the same passes."""
+        return ends.peaks_and_ends(
+            self._passes, self.suite, self._tokens(prompts), n_positions=self.template.n_after
+        )
+
+    def row_norms(self) -> dict[int, Float[np.ndarray, " d_sae"]]:
+        """Norm of every feature's addition to the reconstruction per unit of activation, by layer."""
+        return {layer: row_norms(sae).cpu().numpy() for layer, sae in self.suite.items()}
 
     def sae_quality(self, prompts: Sequence[Prompt], *, seed: int) -> list[SaeQuality]:
         """The quality of each SAE on these prompts.

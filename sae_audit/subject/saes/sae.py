@@ -218,3 +218,8 @@ def decoder_cosines(
     """Cosine of every decoder row with each direction."""
     rows = torch.nn.functional.normalize(sae.decoder.float(), dim=-1)
     return torch.nn.functional.normalize(directions.float().to(rows.device), dim=-1) @ rows.T
+
+
+def row_norms(sae: Sae) -> Float[Tensor, " d_sae"]:
+    """Norm of every feature's addition to the reconstruction per unit of activation."""
+    return sae.unit_rows().float().norm(dim=-1)

@@ -83,7 +83,10 @@ class TestCertainty:
 
 
 class TestControls:
-    KINDS = ("random_matched", "linear_probe", "top_cosine")
+    KINDS = (
+        *("random_matched", "random_norm", "linear_probe", "linear_probe_end", "top_cosine"),
+        *("mean_difference", "attribution"),
+    )
 
     def test_every_kind_of_set_is_tried_on_every_flipped_prompt(self, run: Run, flipped: list[str]):
         found = run.controls.per_prompt
@@ -98,6 +101,32 @@ class TestControls:
         assert own.value == pytest.approx(sum(drops) / len(drops), abs=1e-3)
         random = run.controls.per_prompt[1].score_drop
         assert random.value < own.value, "the circuit is planted: no random set comes near"
+
+    def test_the_pooled_set_is_held_against_every_rival(self, run: Run):
+        found = run.controls.rivals
+        assert (found is not None) == (run.pooled_set is not None)
+        if found is None or run.pooled_set is None:
+            return
+        assert [one.name for one in found.curves] == ["pooled", *self.KINDS]
+        assert set(found.p_values) == {*self.KINDS, "direction"}
+        assert found.size == len(run.pooled_set.features)
+        assert found.n == len(run.pooled_set.held_out)
+        (own,) = (point for point in found.curves[0].points if point.size == found.size)
+        assert own.flipped == run.pooled_set.flipped_held_out
+        (cost,) = (one.kl for one in run.controls.collateral if one.name == "pooled")
+        assert own.kl.value == pytest.approx(cost.value, abs=1e-4)
+        assert {test.by for test in found.tests if test.rival != "direction"} == {"score", "text"}
+        # At the whole direction stands what the check of the direction says.
+        assert run.direction_check is not None
+        assert found.direction[-1].share == 1.0
+        assert found.direction[-1].kl.value == pytest.approx(
+            run.direction_check.kl.own.value, abs=1e-4
+        )
+
+    def test_what_sets_remove_is_measured_for_every_one(self, run: Run):
+        norms = {one.name: one.removed_norm for one in run.controls.per_prompt}
+        assert all(norm is not None for norm in norms.values())
+        assert (norms["minimal"] or 0.0) > 0.0
 
     def test_the_error_term_kept_is_the_audit_itself(self, run: Run):
         found = run.controls.error_term

@@ -171,3 +171,100 @@ def test_taking_directions_out_by_hooks_of_ones_own_gives_the_same(subject: Subj
     without = subject.mean_residuals([PROMPT], without=units.numpy())
     np.testing.assert_allclose(without, means, atol=1e-4)
     assert abs(without @ units.numpy().T).max() < 1e-4
+
+
+def test_activations_at_the_template_positions_are_those_of_the_whole_encoding(subject: Subject):
+    prompts, n = [PROMPT, OTHER], subject.template.n_after
+    found = subject.template_activations(prompts)
+    for row, prompt in enumerate(prompts):
+        ids = subject.template.tokens(prompt.text)[None]
+        seen: dict[int, torch.Tensor] = {}
+        subject._passes.read(ids, subject.layers, lambda layer, x, s=seen: s.update({layer: x}))
+        for layer in subject.layers:
+            whole = subject.suite[layer].encode(seen[layer])[0, -n:].numpy()
+            for index in range(tiny.D_SAE):
+                np.testing.assert_allclose(
+                    found[layer].of(index)[row], whole[:, index], rtol=1e-4, atol=1e-5
+                )
+    fire = {layer: (own.values != 0).any(axis=(0, 1)).all() for layer, own in found.items()}
+    assert all(fire.values()), "those that never fire there are left out"
+
+
+def test_peaks_and_ends_are_those_of_two_readings_for_the_price_of_one(subject: Subject):
+    prompts, before = [PROMPT, OTHER], subject.cost
+    peaks, ends = subject.peaks_and_ends(prompts)
+    assert subject.cost.since(before).forward_passes == len(prompts)
+    apart = subject.template_activations(prompts)
+    for layer, values in subject.peak_activations(prompts).items():
+        np.testing.assert_allclose(peaks[layer], values, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(ends[layer].index, apart[layer].index)
+        np.testing.assert_allclose(ends[layer].values, apart[layer].values, rtol=1e-4, atol=1e-5)
+
+
+def test_row_norms_are_those_of_the_rows(subject: Subject):
+    features = [FeatureId(layer, index) for layer in subject.layers for index in (0, 3)]
+    norms = subject.row_norms()
+    for feature, row in subject.rows(features).items():
+        assert norms[feature.layer][feature.index] == pytest.approx(np.linalg.norm(row), rel=1e-4)
+
+
+def test_a_share_of_a_direction_is_removed_once(subject: Subject):
+    """None of it is the clean run, all of it the projection; between, the stream of the first layer's
+    input keeps the rest."""
+    effects = subject.direction_effects([PROMPT], [OTHER])
+    direction = 3.0 * np.random.default_rng(0).normal(size=tiny.D_MODEL)
+    unit = direction / np.linalg.norm(direction)
+    clean = subject.clean_scores([PROMPT])
+    np.testing.assert_allclose(effects.partly_without(direction, 0.0).harmful, clean, atol=1e-5)
+    whole, projected = effects.partly_without(direction, 1.0), effects.without(unit[None])
+    np.testing.assert_allclose(whole.harmful, projected.harmful, atol=1e-4)
+    np.testing.assert_allclose(whole.kl, projected.kl, atol=1e-4)
+    half = effects.partly_without(direction, 0.5)
+    assert abs(half.harmful - clean) > 1e-4
+    assert abs(half.harmful - whole.harmful) > 1e-4
+    assert 0.0 < half.kl < whole.kl
+
+
+def test_a_share_of_a_direction_leaves_the_rest_of_its_component(subject: Subject):
+    """Every write keeps three quarters, so the stream of a linear stack would too: not three quarters to
+    the power of the number of layers."""
+    from sae_audit.subject.model.directional_ablation import at_each_write, project_partly_out
+
+    modules = subject._passes.layer_modules
+    unit = torch.nn.functional.normalize(torch.randn(tiny.D_MODEL), dim=0)
+    inputs, outputs = at_each_write(modules, project_partly_out(unit, 0.25))
+    assert list(inputs) == [modules[0].layer]
+    writes: list[torch.Tensor] = []
+    hooks = [
+        module.register_forward_hook(
+            lambda _m, _a, out: writes.append(out if torch.is_tensor(out) else out[0])
+        )
+        for own in modules
+        for module in own.writers
+    ]
+    ids = subject.template.tokens(PROMPT.text)[None]
+    seen: dict[int, torch.Tensor] = {}
+    last = len(modules) - 1
+    subject._passes.read(
+        ids, [last], lambda layer, x: seen.update({layer: x}), inputs=inputs, writers=outputs
+    )
+    for hook in hooks:
+        hook.remove()
+    embedded = subject.network.get_input_embeddings()(ids)
+    added = sum(writes, torch.zeros_like(embedded)) + embedded
+    np.testing.assert_allclose(
+        (seen[last] @ unit).detach(), 0.75 * (added @ unit).detach(), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_changes_on_harmless_prompts_are_those_measured_one_by_one(subject: Subject):
+    """In shared batches as in a pass of their own; nothing ablated changes nothing."""
+    sets = [frozenset(FeatureId(layer, i) for i in range(6)) for layer in subject.layers]
+    asked = [(prompt, one) for one in [frozenset[FeatureId](), *sets] for prompt in (PROMPT, OTHER)]
+    found = subject.harmless_changes()(asked)
+    alone = subject.collateral([PROMPT, OTHER])
+    expected = [change.kl for one in [frozenset[FeatureId](), *sets] for change in alone(one)]
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(found[:2], 0.0, atol=1e-9)
+    assert found[2:, 0].max() > 1e-4
+    assert set(found[:, 1]) <= {0.0, 1.0}

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sae_audit.findings import Rivals
 from sae_audit.pages.charts import SET_LABELS
 from sae_audit.pages.wording import interval
 from sae_audit.record.run import Run
+from sae_audit.report.findings.controls import rivals
 from sae_audit.report.marks import set_points
 from sae_audit.report.section import Figures, Part, Section, SummaryRow, unless_stopped_early
 
@@ -13,7 +15,35 @@ _DROP = "fall of the refusal score (nats)"
 
 
 def _rows(run: Run) -> Sequence[SummaryRow]:
-    return [_collateral(run)]
+    return [*_rivals(run), _collateral(run)]
+
+
+def _rivals(run: Run) -> list[SummaryRow]:
+    found = run.controls.rivals
+    if found is None:
+        return []
+    verdict = "beats" if found.beats_rivals else "does not beat"
+    unmatched = _unmatched(found)
+    reached = (
+        f"Random sets cannot be made to remove as long a vector in {unmatched}; the longest are taken."
+        if unmatched
+        else "One kind of random set removes as long a vector as the pooled set."
+    )
+    return [
+        SummaryRow(
+            question="Does the search find more than a ranking of training prompts would?",
+            answer=f"{'Yes' if found.beats_rivals else 'No'}: the pooled set {verdict} every rival. "
+            f"{found.reason}",
+            control=f"Flips that only one of the two makes, over {found.n} held-out prompts (exact "
+            f"McNemar). {reached if found.norms else 'No random sets: too few other features.'}",
+            part=Part.EXTENT,
+        )
+    ]
+
+
+def _unmatched(found: Rivals) -> str:
+    layers = [str(one.layer) for one in found.norms if not one.matched]
+    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if layers else ""
 
 
 def _collateral(run: Run) -> SummaryRow:
@@ -43,8 +73,15 @@ def _collateral(run: Run) -> SummaryRow:
     )
 
 
-def _values(_run: Run) -> Mapping[str, Any]:
-    return {"labels": SET_LABELS}
+def _values(run: Run) -> Mapping[str, Any]:
+    found = run.controls.rivals
+    return {
+        "labels": SET_LABELS,
+        "tests": rivals.compared_rows(found) if found else [],
+        "curves": rivals.curve_rows(found) if found else [],
+        "all_matched": found is not None and all(one.matched for one in found.norms),
+        "unmatched": _unmatched(found) if found else "",
+    }
 
 
 def _figures(run: Run) -> Figures:
@@ -59,6 +96,9 @@ def _figures(run: Run) -> Figures:
         change = [(one.name, one.cross_entropy_change) for one in controls.collateral]
         drawn["collateral_kl"] = set_points(kl, x="KL (nats)", as_share=False)
         drawn["collateral_ce"] = set_points(change, x="nats a token", as_share=False)
+    if controls.rivals is not None:
+        drawn["rivals_by_size"] = rivals.by_size(controls.rivals)
+        drawn["rivals_by_kl"] = rivals.by_side_effects(controls.rivals)
     if controls.error_term is not None:
         rows = [
             ("flipped, error kept", controls.error_term.flipped_kept),

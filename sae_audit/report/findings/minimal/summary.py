@@ -10,9 +10,13 @@ from sae_audit.report.section import Part, SummaryRow
 from sae_audit.statistics import share
 
 _RIVALS = {
-    "random_matched": "matched random ones",
+    "random_matched": "random ones that fire as often",
+    "random_norm": "random ones that remove as long a vector, or the longest there are,",
     "linear_probe": "a linear probe's",
+    "linear_probe_end": "those of a probe of the last token",
     "top_cosine": "the nearest by cosine",
+    "mean_difference": "the largest by difference of means",
+    "attribution": "the largest by attribution",
 }
 
 

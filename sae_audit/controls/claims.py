@@ -16,6 +16,7 @@ from sae_audit.findings import (
     Controlled,
     Controls,
     DictionaryNull,
+    Direction,
     DirectionCheck,
     Estimate,
     InteractionsOverPrompts,
@@ -37,6 +38,7 @@ class Evidence:
     behaviour: Behaviour
     absence: Absence | None
     quality: Sequence[SaeQuality]
+    direction: Direction | None
     direction_check: DirectionCheck | None
     successive: SuccessiveDirections | None
     minimal_sets: Sequence[MinimalSet]
@@ -98,17 +100,25 @@ def _harm(evidence: Evidence) -> Claim:
 
 
 def _direction(evidence: Evidence) -> Claim:
-    check = evidence.direction_check
-    if check is None:
+    check, direction = evidence.direction_check, evidence.direction
+    if check is None or direction is None:
         return _untested(ClaimAbout.DIRECTION, "No direction was tried on audit prompts.")
     flipped, bypass = check.flipped, check.bypass
     lowers = bypass.own.high < check.clean_harmful.low and flipped.own.low > 0.0
     beyond = flipped.own.value > flipped.random.highest
+    faults = [direction.unclean] if direction.unclean else []
+    if direction.weak:
+        faults.append("That is weak: most of the refusal score is left.")
     return Claim(
         about=ClaimAbout.DIRECTION,
-        stands=lowers and beyond,
-        reason=f"Projecting the direction out flips {_counted(flipped.own)} refused prompts and moves "
-        f"the mean score from {check.clean_harmful.value:+.2f} to {bypass.own.value:+.2f} nats.",
+        stands=lowers and beyond and not faults,
+        reason=" ".join(
+            [
+                f"Projecting the direction out flips {_counted(flipped.own)} refused prompts and moves "
+                f"the mean score from {check.clean_harmful.value:+.2f} to {bypass.own.value:+.2f} nats.",
+                *faults,
+            ]
+        ),
         p=_rank(flipped),
         n=flipped.own.n,
         beside=f"random directions flip at most {flipped.random.highest:.0%}",
@@ -177,35 +187,30 @@ def _features(evidence: Evidence) -> Claim:
 
 def _pooled_set(evidence: Evidence) -> Claim:
     pooled, controls = evidence.pooled_set, evidence.controls
-    if pooled is None or controls is None:
+    if pooled is None or controls is None or controls.rivals is None:
         return _untested(ClaimAbout.POOLED_SET, "No set was pooled over prompts.")
-    flipped = pooled.flipped_held_out
-    rivals = [one for one in controls.pooled if one.name != "pooled"]
-    best = max(rivals, key=lambda one: one.flipped.value, default=None)
+    flipped, rivals = pooled.flipped_held_out, controls.rivals
     return Claim(
         about=ClaimAbout.POOLED_SET,
-        stands=pooled.side_effects.within
-        and flipped.low > 0.0
-        and (best is None or flipped.low > best.flipped.high),
+        stands=pooled.side_effects.within and flipped.low > 0.0 and rivals.beats_rivals,
         reason=f"One set of {len(pooled.features)} flips {_counted(flipped)} prompts that it was not "
-        f"built on, at KL {pooled.side_effects.kl.value:.3f} nats on harmless ones.",
-        p=None,
+        f"built on, at KL {pooled.side_effects.kl.value:.3f} nats on harmless ones. {rivals.reason}",
+        p=rivals.p_value,
         n=flipped.n,
-        beside="no rival of this size"
-        if best is None
-        else f"{best.name}, as large: {_counted(best.flipped)}",
+        beside="equally large sets of other origins, and the direction, at equal side effects",
     )
 
 
 def _pairs(evidence: Evidence) -> Claim:
     found = evidence.interactions
-    if found is None or found.naming is None:
+    if found is None or found.naming is None or found.predicting is None:
         return _untested(ClaimAbout.PAIRS, "No interactions were fitted.")
     naming = found.naming
     return Claim(
         about=ClaimAbout.PAIRS,
         stands=naming.low > found.naming_under_null,
-        reason=f"A pair is named on {_counted(naming)} prompts.",
+        reason=f"Pairs predict held-out ablations beyond single effects and one curve over them on "
+        f"{_counted(found.predicting)} prompts, and one is named on {_counted(naming)}.",
         p=None,
         n=naming.n,
         beside=f"shuffled scores name one on at most {found.naming_under_null:.0%}",

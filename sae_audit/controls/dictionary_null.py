@@ -19,7 +19,7 @@ from sae_audit.findings import (
     NullKind,
     NullSet,
 )
-from sae_audit.statistics import mean
+from sae_audit.statistics import mean, rank_p_value
 
 _LogSizes = Float[np.ndarray, " prompt"]
 
@@ -50,8 +50,6 @@ def _kind(
     sizes = _log_sizes(real)
     nulls = np.array([_log_sizes(one.sets) for one in own])
     means = nulls.mean(axis=1)
-    # Rounding must not make a smaller one of an equal one.
-    at_least_as_good = int((means <= sizes.mean() + 1e-12).sum())
     flips_any = any(one.features for one in real) or any(s.features for d in own for s in d.sets)
     return KindOfNull(
         kind=kind,
@@ -61,7 +59,8 @@ def _kind(
         mean_size=float(np.exp(sizes.mean())),
         mean_size_null=tuple(float(one) for one in np.exp(means)),
         ratio=_ratio(sizes - nulls.mean(axis=0), seed=seed) if flips_any else None,
-        p_value=(1 + at_least_as_good) / (len(own) + 1),
+        # Rounding must not make a smaller one of an equal one.
+        p_value=rank_p_value(-sizes.mean() - 1e-12, -means),
         smallest_p=1 / (len(own) + 1),
     )
 

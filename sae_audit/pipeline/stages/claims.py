@@ -1,12 +1,14 @@
 """What the audit claims, from everything that it found."""
 
 from sae_audit.controls.claims import Evidence, claims
+from sae_audit.findings import Direction
 from sae_audit.findings.stages import (
     ABSENCE,
     BEHAVIOUR,
     CLAIMS,
     CONTROLS,
     DICTIONARY_NULL,
+    DIRECTION,
     DIRECTION_CHECK,
     INTERACTIONS_OVER_PROMPTS,
     MINIMAL_SETS,
@@ -24,11 +26,13 @@ STAGE = CLAIMS
 
 def run(state: AuditState) -> None:
     session = state.session
+    direction = session.if_found(DIRECTION)
     evidence = Evidence(
         level=state.config.evidence.level,
         behaviour=session.found(BEHAVIOUR),
         absence=session.if_found(ABSENCE),
         quality=session.found(SAE_QUALITY),
+        direction=direction if isinstance(direction, Direction) else None,
         direction_check=session.if_found(DIRECTION_CHECK),
         successive=session.if_found(SUCCESSIVE_DIRECTIONS),
         minimal_sets=session.found_each(MINIMAL_SETS),

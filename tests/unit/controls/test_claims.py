@@ -12,6 +12,7 @@ from sae_audit.findings import (
     ClaimAbout,
     Controlled,
     DictionaryNull,
+    Direction,
     DirectionCheck,
     Estimate,
     KindOfNull,
@@ -50,6 +51,7 @@ GOOD = Evidence(
         SaeQuality.example(layer=layer, explained_variance_without_bos=share(0.9, 0.8, 0.95))
         for layer in (1, 2)
     ],
+    direction=Direction.example(breaks=(), unclean="", weak=False),
     direction_check=DirectionCheck.example(
         clean_harmful=share(4.0, 3.5, 4.5),
         bypass=controlled(share(-3.0, -3.5, -2.5), 3.5, 4.2),
@@ -102,6 +104,16 @@ def test_a_model_that_refuses_by_something_else_refuses_all_the_same():
     other = replace(GOOD, absence=absence(AbsenceKind.NO_SEPARATION))
     assert claim(ClaimAbout.REFUSAL, other).stands
     assert not claim(ClaimAbout.HARM, other).stands
+
+
+def test_a_direction_that_breaks_a_limit_or_is_weak_does_not_stand():
+    for faulty in (
+        Direction.example(breaks=("KL 0.3 > 0.1",), unclean="No direction does it.", weak=False),
+        Direction.example(breaks=(), unclean="", weak=True),
+    ):
+        found = claim(ClaimAbout.DIRECTION, replace(GOOD, direction=faulty))
+        assert not found.stands
+        assert "No direction does it." in found.reason or "weak" in found.reason
 
 
 def test_a_direction_that_random_ones_equal_does_not_stand():

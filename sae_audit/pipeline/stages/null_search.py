@@ -35,14 +35,14 @@ def _scored(prompt_id: str, pools: list[FeatureSet]) -> Asking[NullScores]:
 
 
 def price(size: AuditSize) -> Work:
-    """A question for each pool and prompt; and the reading of the training prompts' features, for all
-    stages that draw random ones."""
+    """A clean run of each prompt, and a question for each pool; and the reading of the training prompts'
+    features, for all stages that draw random ones."""
     questions = size.config.evidence.null_pools * size.audit
     return Work(
-        forward_passes=2 * size.train + questions,
-        alone_layer_tokens=size.whole(2 * size.train),
+        forward_passes=2 * size.train + size.audit + questions,
+        alone_layer_tokens=size.whole(2 * size.train + size.audit),
         swept_layer_tokens=size.swept(questions),
-        heads=2 * size.audit,
+        heads=size.audit,
         swept_heads=questions,
         alone_encoded=size.encoded(2 * size.train),
     )

@@ -13,7 +13,7 @@ from sae_audit.record.run import Run
 from sae_audit.report.findings.cascades.counts import backup_features, wave_rows
 from sae_audit.report.page import render, summary
 from sae_audit.statistics import median
-from tests.synthetic.findings import A, B, C, cascade
+from tests.synthetic.findings import A, B, C, cascade, minimal, prompt_scores
 from tests.synthetic.runs import synthetic_run
 from tests.visible import rows_of, seen
 
@@ -28,7 +28,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same on twelve prompts, enough for intervals of means and ratios."""
+    waves = [(A, B, C), (A,), (A, B), (A, B)] * 3
+    return synthetic_run(
+        tmp_path_factory.mktemp("depth") / "many",
+        scores=prompt_scores([4.0 + i / 8 for i in range(12)], [-5.0, -6.0]),
+        minimal_sets=[minimal(f"p{i}", A) for i in range(12)],
+        cascades=[cascade(f"p{i}", *own) for i, own in enumerate(waves)],
+    )
+
+
+@pytest.fixture(scope="module")
 def section(run: Run) -> str:
+    return section_of(run)
+
+
+def section_of(run: Run) -> str:
     page = seen(render(run))
     start = page.index("\nCascades\n")
     return page[start : page.index("\nControls\n", start)]
@@ -61,18 +77,20 @@ def test_pooled_numbers_stand_with_interval_and_control(run: Run, section: str):
     assert " | ".join(interval(one, percent) for one in (*cells, *beside)) in section
 
 
-def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str):
+def test_depth_and_compensation_stand_beside_random_sets(many: Run):
+    run, section = many, section_of(many)
     pooled = run.pooled_cascade
     assert pooled is not None
     assert pooled.null is not None
     chance = pooled.null
     own, random = (rows_of(section, name)[:2] for name in ("of the minimal set", "random, matched"))
-    assert own[0][:2] == ["2.000 [1.250, 2.750]", "75% [30%, 95%]"]
+    assert own[0][:2] == [interval(pooled.depths.mean), "75% [47%, 91%]"]
+    assert pooled.depths.mean.has_interval
     assert random[0] == [
         "1.000 (all cases alike)",
-        "0% [0%, 49%]",
+        "0% [0%, 24%]",
         interval(chance.depths.score_first),
-        "4",
+        "12",
     ]
     for row, found in ((own[1], pooled.compensation), (random[1], chance.compensation)):
         assert found is not None
@@ -84,13 +102,13 @@ def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str)
     assert found is not None
     assert found.ratio is not None
     assert null is not None
-    assert "on 3 of 4 (75% [30%, 95%]) flipped prompts" in row.answer
+    assert "on 9 of 12 (75% [47%, 91%]) flipped prompts" in row.answer
     assert (
         f"undoes {interval(found.undone, nats)} of the first wave's direct effect of "
         f"{interval(found.direct, nats)}"
     ) in row.answer
     assert f"compensation ratio {interval(found.ratio, nats)}" in row.answer
-    assert "on 0% [0%, 49%], mean 1.000 (all cases alike) waves" in row.control
+    assert "on 0% [0%, 24%], mean 1.000 (all cases alike) waves" in row.control
     assert f"but {interval(chance.depths.score_first, nats)}" in row.control
     assert f"what activates undoes {interval(null.undone, nats)}" in row.control
 
@@ -117,12 +135,12 @@ def test_medians_have_intervals_and_five_prompts_or_none():
     assert by_feature[C].effect is by_feature[C].direct_attribution is None
 
 
-def test_the_norms_part_of_compensation_is_a_row_of_its_own(run: Run, section: str):
-    pooled = run.pooled_cascade
+def test_the_norms_part_of_compensation_is_a_row_of_its_own(many: Run):
+    pooled, section = many.pooled_cascade, section_of(many)
     assert pooled is not None
     assert pooled.compensation_norm is not None
     (row,) = rows_of(section, "frozen less live: what the norm undoes")
-    assert row[-2:] == [interval(pooled.compensation_norm), "4"]
+    assert row[-2:] == [interval(pooled.compensation_norm), "12"]
 
 
 def test_sufficiency_is_answered_beside_its_control(run: Run, section: str):

@@ -365,9 +365,10 @@ class TestMinimalSets:
         assert "flip 1 of 2 refused prompts" in answer
         assert run.minimal_sets[1].reason in seen(render(run))
 
-    def test_they_stand_beside_the_same_search_by_chance(self, text: str):
-        assert "Against the same search by chance" in text
-        assert "on 2 of 2 untied prompts" in text
+    def test_they_stand_beside_pools_of_random_features(self, text: str):
+        assert "Against random pools" in text
+        assert "Candidates 2.50, the best random pool 0.00" in text
+        assert "p = 0.02 by rank, at least 0.02 with so many pools" in text
         assert "0 of 2 refused prompts score within 0.5 nats of 0" in text
 
     def test_headline_medians_have_an_interval_and_the_budget_behind_them(self, tmp_path: Path):

@@ -192,16 +192,23 @@ def _memory_table(memory: "Memory") -> "object":
 def _evidence_table(evidence: "Evidence") -> "object":
     from rich.table import Table
 
-    table = Table(title="What it can show, by audit prompts of each label")
+    dictionaries = evidence.smallest_p_of_dictionaries
+    table = Table(
+        title="What it can show, by audit prompts of each label",
+        caption=f"Smallest p: {evidence.smallest_p_of_pools:.2g} against random pools, "
+        + (
+            f"{dictionaries:.2g} against null dictionaries"
+            if dictionaries
+            else "no null dictionaries, so no claim about features"
+        ),
+    )
     table.add_column("Prompts", justify="right")
-    table.add_column("Smallest p of the search's null", justify="right")
     table.add_column("Loss of refusal a comparison finds (80%)", justify="right")
     table.add_column("... if half are refused", justify="right")
     table.add_column("Change of the mean score, in SD", justify="right")
     for row in evidence.sizes:
         table.add_row(
             f"{row.n} (planned)" if row.is_planned else str(row.n),
-            f"{row.smallest_p_of_null:.1g}",
             *(_points(loss) for loss in (row.smallest_loss, row.smallest_loss_half)),
             "none" if row.smallest_shift is None else f"{row.smallest_shift:.2f}",
         )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from sae_audit.comparison.power import smallest_shift, smallest_switching_share
 from sae_audit.comparison.testing import LEVEL, can_be_significant, fewest_pairs, smallest_p
+from sae_audit.config import EvidenceSettings
 from sae_audit.prompts.types import Prompt
-from sae_audit.statistics import sign_test_p_value
 
 _TESTS = 8
 """Tests of a comparison besides those of categories: share and mean score of either label; directions
@@ -35,8 +35,6 @@ class AtSize:
 
     n: int
     is_planned: bool
-    smallest_p_of_null: float
-    """Of minimal sets against the search among random candidates, if all prompts are refused."""
     smallest_category: int
     """Prompts that a category needs for a test in a comparison, were it the only one tested."""
     smallest_loss: float | None
@@ -53,6 +51,10 @@ class Evidence:
     """What an audit, and its comparison with another, can show."""
 
     sizes: tuple[AtSize, ...]
+    smallest_p_of_pools: float
+    """Of the candidates among random pools of the same SAEs (`evidence.null_pools`), at any size."""
+    smallest_p_of_dictionaries: float | None
+    """Of the SAEs among null dictionaries (`evidence.null_dictionaries`); None if none is searched."""
     n_tests: int
     """Tests that a comparison of the planned size corrects for; other sizes are reckoned with 8."""
     categories: tuple[CategorySize, ...]
@@ -61,8 +63,8 @@ class Evidence:
     """Those too small for any test in a comparison, largest first."""
 
 
-def evidence_of(n: int, categories: Sequence[CategorySize]) -> Evidence:
-    """The evidence that `n` audit prompts of each label allow."""
+def evidence_of(n: int, categories: Sequence[CategorySize], settings: EvidenceSettings) -> Evidence:
+    """The evidence that `n` audit prompts of each label allow, with these nulls."""
     pairs = [smallest_p(n)] * _TESTS + [smallest_p(one.n) for one in categories]
     enters = can_be_significant(pairs)
     untested = [one for one, tested in zip(categories, enters[_TESTS:], strict=True) if not tested]
@@ -72,6 +74,10 @@ def evidence_of(n: int, categories: Sequence[CategorySize]) -> Evidence:
             _at(one, n_tests if one == n else _TESTS, is_planned=one == n)
             for one in sorted({n, *_SIZES})
         ),
+        smallest_p_of_pools=1 / (settings.null_pools + 1),
+        smallest_p_of_dictionaries=1 / (settings.null_dictionaries + 1)
+        if settings.null_dictionaries
+        else None,
         n_tests=n_tests,
         categories=tuple(categories),
         untested=tuple(sorted(untested, key=lambda one: -one.n)),
@@ -84,7 +90,6 @@ def _at(n: int, n_tests: int, *, is_planned: bool) -> AtSize:
     return AtSize(
         n=n,
         is_planned=is_planned,
-        smallest_p_of_null=sign_test_p_value(n, 0),
         smallest_category=fewest_pairs(_TESTS),
         smallest_loss=all_of,
         smallest_loss_half=None if half is None else half * (n // 2) / n,

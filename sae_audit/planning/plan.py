@@ -118,7 +118,7 @@ def make_plan(config: AuditConfig) -> Plan:
         prompt_tokens=facts.prompt_tokens,
         remedies=() if memory.fits else tuple(remedies(config, facts, device=device)),
         notes=tuple(dict.fromkeys(notes)),
-        evidence=evidence_of(config.prompts.audit, facts.categories),
+        evidence=evidence_of(config.prompts.audit, facts.categories, config.evidence),
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from sae_audit.comparison.power import POWER, smallest_shift, smallest_switching_share
 from sae_audit.comparison.testing import sign_flips, smallest_p, switches_p_value
+from sae_audit.config import EvidenceSettings
 from sae_audit.planning.evidence import CategorySize, evidence_of
 from sae_audit.statistics import sign_flip_p_value
 
@@ -60,9 +61,18 @@ def test_the_real_test_draws_the_same_line():
     assert sign_flip_p_value(np.ones(9), seed=0) == smallest_p(9) < 0.005 < smallest_p(8)
 
 
+EVIDENCE = EvidenceSettings(null_pools=49, null_dictionaries=19)
+
+
 class TestBeforeAnAudit:
+    def test_the_nulls_alone_decide_how_small_a_p_they_give(self):
+        found = evidence_of(40, (), EVIDENCE)
+        assert (found.smallest_p_of_pools, found.smallest_p_of_dictionaries) == (0.02, 0.05)
+        without = evidence_of(40, (), EvidenceSettings(null_dictionaries=0))
+        assert without.smallest_p_of_dictionaries is None
+
     def test_more_prompts_show_smaller_losses(self):
-        found = evidence_of(40, ())
+        found = evidence_of(40, (), EVIDENCE)
         assert [row.n for row in found.sizes] == [20, 40, 100]
         losses = [row.smallest_loss for row in found.sizes]
         assert losses == sorted(losses, key=lambda loss: -(loss or 1.0))
@@ -71,21 +81,21 @@ class TestBeforeAnAudit:
         assert found.n_tests == 8
 
     def test_a_size_of_its_own_has_its_row(self):
-        assert [row.n for row in evidence_of(30, ()).sizes] == [20, 30, 40, 100]
+        assert [row.n for row in evidence_of(30, (), EVIDENCE).sizes] == [20, 30, 40, 100]
 
     def test_five_prompts_a_category_are_said_to_be_too_few(self):
         small = [CategorySize(label="harmful", category=f"c{i}", n=5) for i in range(8)]
         large = CategorySize(label="harmless", category="large", n=12)
-        found = evidence_of(40, [*small, large])
+        found = evidence_of(40, [*small, large], EVIDENCE)
         assert set(found.untested) == set(small)
         assert found.n_tests == 9
         assert {row.smallest_category for row in found.sizes} == {9}
 
     def test_four_prompts_show_nothing_and_that_is_said(self):
-        (planned,) = [row for row in evidence_of(4, ()).sizes if row.is_planned]
+        (planned,) = [row for row in evidence_of(4, (), EVIDENCE).sizes if row.is_planned]
         assert (planned.smallest_loss, planned.smallest_loss_half, planned.smallest_shift) == (
             None,
             None,
             None,
         )
-        assert evidence_of(4, ()).n_tests == 0
+        assert evidence_of(4, (), EVIDENCE).n_tests == 0

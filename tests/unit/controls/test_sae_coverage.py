@@ -71,6 +71,7 @@ def test_too_few_prompts_give_no_share_and_a_reason():
         clean=CLEAN[:4],
         candidates=CLEAN[:4] - 7.0,
         random_sets=[],
+        rotated=[],
         layers=[],
         seed=0,
     )

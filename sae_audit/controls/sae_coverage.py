@@ -70,7 +70,7 @@ def sae_coverage(
         hidden_from_candidates=shared(candidates - direction),
         hidden_from_saes=shared(by_saes - direction),
         hidden_from_rotated=None
-        if reason
+        if reason or not rotated
         else random_range([float((s - direction).mean() / fall.mean()) for s in rotated]),
         carried_by_error=shared(clean - error),
         random_features=random_shares(random_sets),

@@ -71,7 +71,7 @@ def test_the_default_method_gives_the_weights_that_an_audit_reports():
     planted = planted_game("mixed", 16, 1)
     answer = PAIR_METHODS[DEFAULT](planted, planted.players, budget=256, seed=0)
     graph = interactions(
-        planted, planted.players, scope="p", n_masks=256, seed=0, solver="walsh", n_shuffles=1
+        [planted], planted.players, scope="p", n_masks=256, seed=0, solver="walsh", n_shuffles=1
     )
     place = {player: i for i, player in enumerate(planted.players)}
     for pair in graph.pairs:

@@ -13,10 +13,12 @@ from sae_audit.config import MinimalSettings
 from sae_audit.findings import MinimalSet
 from sae_audit.minimal.asking import answered, answered_together
 from sae_audit.minimal.elimination import eliminate
-from sae_audit.minimal.pooled import pooled_set
+from sae_audit.minimal.pooled import Pooled, pooled_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.vocabulary import FeatureId, FeatureSet, Score
 from tests.games import features, game, needs
+from tests.synthetic.findings import minimal
+from tests.unit.minimal.test_limited import limits_of
 
 SEARCHES = ["splitting", "delta_debugging", "greedy", "elimination"]
 
@@ -248,12 +250,14 @@ def test_the_pooled_set_serves_all_prompts_and_is_tried_on_others():
     scores = {"p1": needs(a), "p2": needs(b), "p3": needs(a), "p4": needs(pool[5])}
     settings = MinimalSettings()
     sets = [found_in(score, pool, settings, name) for name, score in scores.items()]
-    pooled = pooled_set(scores, sets, built_on=["p1", "p2"], held_out=["p3", "p4"], patience=8)
-    assert pooled.features == (a, b)
+    pooled = pooled_set(
+        scores, sets, built_on=["p1", "p2"], held_out=["p3", "p4"], patience=8, limits=None
+    )
+    assert pooled.features == {a, b}
+    assert pooled.excluded == ()
     assert pooled.flipped_built.value == 1.0
     assert pooled.flipped_held_out.value == 0.5
     assert pooled.share_without == {a: 0.5, b: 0.5}
-    assert pooled.certified
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -271,13 +275,49 @@ def test_a_pooled_set_is_certified_whatever_the_scores(seed: int):
     settings = MinimalSettings(search="elimination")
     sets = [found_in(score, pool, settings, name) for name, score in scores.items()]
     names = list(scores)
-    pooled = pooled_set(scores, sets, built_on=names[:4], held_out=names[4:], patience=4)
-    assert pooled.certified or not pooled.features
-    whole = frozenset(pooled.features)
+    pooled = pooled_set(
+        scores, sets, built_on=names[:4], held_out=names[4:], patience=4, limits=None
+    )
+    built = pooled.flipped_built.value
+    assert all(without < built for without in pooled.share_without.values()), "none can be spared"
+    assert pooled.share_without.keys() == pooled.features
+    whole = pooled.features
     flipped = sum(tables[name][whole] < 0.0 for name in names[:4])
     assert pooled.flipped_built.value == flipped / 4
     for feature, without in pooled.share_without.items():
         assert sum(tables[name][whole - {feature}] < 0.0 for name in names[:4]) / 4 == without
+
+
+class TestPooledWithinLimits:
+    """Two prompts share a feature that breaks the model, and have one each that does not."""
+
+    def pooled(self, kl: dict[FeatureId, float]) -> Pooled:
+        dense, first, second, *_ = pool = features(5)
+        scores = {
+            name: game(lambda ablated, own=own: -1.0 if ablated & {dense, own} else 2.0)
+            for name, own in (("p1", first), ("p2", second), ("p3", first))
+        }
+        sets = [minimal(name, dense) for name in ("p1", "p2")]
+        sets += [minimal("p1", first), minimal("p2", second)]
+        limits = limits_of(kl)
+        return pooled_set(
+            scores, sets, built_on=["p1", "p2"], held_out=["p3"], patience=4, limits=limits
+        )
+
+    def test_a_feature_beyond_them_is_given_up_for_those_within(self):
+        dense, first, second, *_ = features(5)
+        assert self.pooled({}).features == {dense}
+        found = self.pooled({dense: 0.3})
+        assert found.features == {first, second}
+        assert found.excluded == (dense,)
+        assert found.flipped_held_out.value == 1.0
+
+    def test_if_what_is_left_flips_nothing_the_best_set_of_one_prompt_is_taken(self):
+        """Each prompt's own set is within the limits, both features together are not."""
+        dense, first, second, *_ = features(5)
+        found = self.pooled({dense: 0.3, first: 0.08, second: 0.07})
+        assert found.features in ({first}, {second})
+        assert found.flipped_built.value == 0.5
 
 
 def test_no_candidates_is_our_mistake():

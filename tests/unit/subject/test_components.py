@@ -233,6 +233,7 @@ def coverage(subject: Subject) -> SaeCoverage:
         clean=score([(prompt, frozenset()) for prompt in BOMBS]),
         candidates=score([(prompt, pool) for prompt in BOMBS]),
         random_sets=[],
+        rotated=[],
         layers=[],
         seed=0,
     )
@@ -298,6 +299,7 @@ def test_a_planted_mechanism_that_lies_in_the_error_is_found_hidden(tmp_path: Pa
         clean=score([(prompt, frozenset()) for prompt in harmful]),
         candidates=score([(prompt, pool) for prompt in harmful]),
         random_sets=[],
+        rotated=[],
         layers=[],
         seed=0,
     )

@@ -292,7 +292,7 @@ class TestPooledWithinLimits:
     """Two prompts share a feature that breaks the model, and have one each that does not."""
 
     def pooled(self, kl: dict[FeatureId, float]) -> Pooled:
-        dense, first, second, *_ = pool = features(5)
+        dense, first, second, *_ = features(5)
         scores = {
             name: game(lambda ablated, own=own: -1.0 if ablated & {dense, own} else 2.0)
             for name, own in (("p1", first), ("p2", second), ("p3", first))

@@ -10,6 +10,11 @@ from sae_audit.cascade.pooled_depth import (
     frozen_ratios,
 )
 from sae_audit.cascade.pooled_edges import FEWEST, edge_kinds, pooled_edges
+from sae_audit.cascade.pooled_restoration import (
+    necessity,
+    pooled_restoration,
+    switched_off,
+)
 from sae_audit.findings import (
     ActivatedAgainstRandom,
     ActivatedFeatures,
@@ -18,8 +23,10 @@ from sae_audit.findings import (
     Cascade,
     CascadeNull,
     Estimate,
+    OutsideText,
     PooledCascade,
     PooledWaveFeature,
+    Restoration,
     TokenCounts,
     TokenShare,
 )
@@ -32,7 +39,9 @@ def pooled_cascade(
     edges: Sequence[BackupEdges],
     tokens_by_prompt: Sequence[ActivationTokens],
     null: Sequence[CascadeNull],
+    restorations: Sequence[Restoration],
     *,
+    min_effect: float,
     seed: int,
 ) -> PooledCascade:
     """Waves, edges, tokens and compensation over prompts; each prompt is one case."""
@@ -58,6 +67,10 @@ def pooled_cascade(
         compensation=compensation(cascades, seed=seed),
         compensation_frozen=frozen,
         compensation_norm=norm,
+        outside_text=_outside_text(tokens_by_prompt, seed),
+        necessity=necessity(cascades, restorations),
+        switched_off=switched_off(restorations, seed=seed),
+        restoration=pooled_restoration(cascades, restorations, min_effect=min_effect, seed=seed),
     )
 
 
@@ -107,6 +120,29 @@ def _token_shares(
         )
         for token in TokenClass
     ]
+
+
+def _outside_text(
+    tokens_by_prompt: Sequence[ActivationTokens], seed: int
+) -> tuple[OutsideText, ...]:
+    by_waves: dict[int, list[TokenCounts]] = defaultdict(list)
+    for found in tokens_by_prompt:
+        for one in found.active:
+            if one.n_features:
+                by_waves[one.n_waves].append(one.peaks_at)
+    often = sorted(n for n, found in by_waves.items() if len(found) >= FEWEST)
+    return tuple(_one_outside_text(n, by_waves[n], seed) for n in often)
+
+
+def _one_outside_text(n_waves: int, peaks: Sequence[TokenCounts], seed: int) -> OutsideText:
+    outside = [sum(one.values()) - one[TokenClass.CONTENT] for one in peaks]
+    shares = [n / sum(one.values()) for n, one in zip(outside, peaks, strict=True)]
+    on_bos = [one[TokenClass.BOS] / n for n, one in zip(outside, peaks, strict=True) if n]
+    return OutsideText(
+        n_waves=n_waves,
+        share=mean(shares, seed=seed),
+        on_bos=mean(on_bos, seed=seed) if len(on_bos) >= FEWEST else None,
+    )
 
 
 def _beside_random(

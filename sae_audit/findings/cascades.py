@@ -7,11 +7,15 @@ from pydantic import computed_field
 
 from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature
+from sae_audit.margins import answers
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupFeature(Finding):
-    """One backup feature: dormant on the clean run, active once earlier waves are ablated."""
+    """A dormant feature that joins a wave: zero on the clean run, active once earlier waves are ablated.
+
+    Whether such features are backups, which restore refusal, `PooledCascade.backups` says.
+    """
 
     feature: Feature
     activation: float
@@ -39,6 +43,19 @@ class Wave(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DormantTests(Finding):
+    """The dormant features tested with the first waves ablated, whether they join the next or not."""
+
+    n_waves: int
+    """Number of waves ablated."""
+    features: tuple[Feature, ...]
+    direct_attributions: tuple[float, ...]
+    """Of each, as in `BackupFeature`; below 0 it pushes away from refusal."""
+    effects: tuple[float, ...]
+    """Drop of the refusal score (nats) if each is ablated in addition to the waves."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FirstWaveEffects(Finding):
     """Falls of the refusal score (nats) when a cascade's first wave is ablated.
 
@@ -60,6 +77,11 @@ class Cascade(Finding):
 
     prompt_id: str
     waves: tuple[Wave, ...]
+    tests: tuple[DormantTests, ...]
+    """With the first wave ablated, the first two, and so on; none where nothing dormant activates."""
+    held: tuple[tuple[Feature, ...], ...]
+    """The dormant features that activate with the first wave ablated; then those that activate once
+    these are held at zero, and so on. All of them are held in the direct effect."""
     clean_score: float
     """Refusal score of the clean run, nats."""
     unplaced: tuple[Feature, ...]
@@ -86,6 +108,13 @@ class Cascade(Finding):
     def depth(self) -> int:
         """Number of waves."""
         return len(self.waves)
+
+    @computed_field
+    @property
+    def needs_dormant(self) -> bool:
+        """Whether ablating all waves flips the prompt, and leaving their dormant features out does not:
+        the paper's own test of dormant features (2509.09708)."""
+        return answers(self.waves[-1].score_after) and not answers(self.waves[0].score_after)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from sae_audit.findings.interactions import InteractionGraph, InteractionsOverPr
 from sae_audit.findings.minimal_sets import MinimalSet, MinimalSetFamily, PooledSet
 from sae_audit.findings.pooled_cascade import PooledCascade
 from sae_audit.findings.quality import SaeQuality
+from sae_audit.findings.restoration import Restoration
 from sae_audit.findings.successive import SuccessiveDirections
 from sae_audit.findings.sufficiency import Sufficiency
 
@@ -117,6 +118,7 @@ CASCADES = OfPrompts("cascades", "Cascades of dormant features", (Cascade,))
 CASCADE_NULLS = OfPrompts("cascade_nulls", "Cascades behind random sets", (CascadeNull,))
 EDGES = OfPrompts("edges", "Which activates which", (BackupEdges,))
 ACTIVATION_TOKENS = OfPrompts("activation_tokens", "Tokens they activate on", (ActivationTokens,))
+RESTORATIONS = OfPrompts("restorations", "Whether they restore refusal", (Restoration,))
 POOLED_CASCADE = OfRun("pooled_cascade", "Cascades of all prompts", (PooledCascade,), key=POOLED)
 CONTROLS = OfRun("controls", "Controls", (Controls,))
 SUFFICIENCY = OfRun("sufficiency", "The same features set up", (Sufficiency,))

@@ -32,6 +32,7 @@ from sae_audit.findings import (
     PooledCascade,
     PooledSet,
     PromptScore,
+    Restoration,
     SaeCoverage,
     SaeQuality,
     SearchNull,
@@ -132,6 +133,8 @@ class Findings(BaseModel):
     cascade_nulls: list[CascadeNull]
     edges: list[BackupEdges]
     activation_tokens: list[ActivationTokens]
+    restorations: list[Restoration]
+    """What dormant features restore, one per cascade."""
     pooled_cascade: PooledCascade | None
     controls: Controls
     sufficiency: Sufficiency | None

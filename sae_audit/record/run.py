@@ -45,6 +45,7 @@ from sae_audit.findings.stages import (
     POOLED_CASCADE,
     POOLED_SET,
     RANDOM_DIRECTIONS,
+    RESTORATIONS,
     SAE_COVERAGE,
     SAE_QUALITY,
     SCORES,
@@ -233,6 +234,8 @@ class Run:
     """Whose ablation activates which feature, one for each cascade."""
     activation_tokens = _all(ACTIVATION_TOKENS)
     """Classes of tokens at which features activate, one for each cascade."""
+    restorations = _all(RESTORATIONS)
+    """What activates restores, and its controls, one for each cascade."""
     pooled_cascade = _found(POOLED_CASCADE)
     """None if no prompt was flipped."""
     sufficiency = _found(SUFFICIENCY)

@@ -214,6 +214,8 @@ class CascadeSettings(_Settings):
     stand_in_tests: int = Field(default=8, ge=1)
     """Number of dormant features of each state, drawn from those tested, that have a stand-in which was
     active all along."""
+    same_score_prompts: int = Field(default=12, ge=1)
+    """Number of flipped prompts that are brought to the same score by unrelated features."""
 
 
 class JudgeSettings(_Settings):

@@ -41,6 +41,9 @@ def pooled_restoration(
     own, others, differences = _single(restorations, min_effect, seed)
     return PooledRestoration(
         restored=mean(restored, seed=seed),
+        least=min_effect,
+        n_held=mean([float(one.n_held) for one in measured], seed=seed),
+        n_stand_ins=mean([float(one.n_stand_ins) for one in measured], seed=seed),
         ratio=_ratio(cascades, measured, seed),
         stand_ins=random_range(stand_ins) if stand_ins else None,
         stand_in_difference=mean(

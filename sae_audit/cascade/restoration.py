@@ -6,19 +6,22 @@
    of the same layers and nearest in direct attribution; several sets.
 3. Control at the same state, one by one: with each wave ablated, dormant features among those tested,
    and a stand-in for each that was active all along.
-4. Control at the same score: ablate features outside the cascade in random order until the score is as
-   low as with the minimal set ablated; what activates there, and what does that restore?
+4. Control at the same score: ablate features outside cascade and pool of candidates in random order
+   until the score is as low as with the minimal set ablated; what activates there, and what does that
+   restore?
 5. What ablating the later waves does to the first (2509.09708), and the pooled set without its dormant
    features.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
+from jaxtyping import Float
 
 from sae_audit.cascade.compensation import held_at_zero
-from sae_audit.cascade.waves import CascadeQuestions, dormant_active, most_attributed
+from sae_audit.cascade.waves import CascadeQuestions, most_attributed
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import (
     Cascade,
@@ -33,10 +36,10 @@ from sae_audit.vocabulary import Activations, FeatureId, FeatureSet, Interventio
 
 _NEAREST = 5
 """Number of features nearest in direct attribution from which a stand-in is drawn."""
-_SIZES = 7
+_SIZES = 5
 """Number of sizes of the unrelated set that are scored in each round."""
-_ROUNDS = 3
-"""Number of rounds, each between two neighbouring sizes of the one before: of 343 features to the unit."""
+_ROUNDS = 2
+"""Number of rounds, the second between two neighbouring sizes of the first: to within 4% of all."""
 
 
 def restoration(
@@ -46,10 +49,13 @@ def restoration(
     minimal: FeatureSet,
     settings: CascadeSettings,
     *,
+    candidates: FeatureSet,
     pooled: FeatureSet = frozenset(),
+    at_same_score: bool = True,
     seed: int,
 ) -> Restoration:
-    """What the dormant features behind one prompt's first wave restore, and the controls."""
+    """What the dormant features behind one prompt's first wave restore, and the controls; that at the
+    same score, the dearest, only if asked for. `candidates`: those the minimal set was found among."""
     # Draws differ between prompts, and repeat for the same prompt.
     random = np.random.default_rng([seed, *found.prompt_id.encode()])
     clean = ask.active([frozenset()])[0]
@@ -68,7 +74,9 @@ def restoration(
             _one_by_one(tests, state, ask, settings.stand_in_tests, random)
             for tests, state in zip(found.tests, states, strict=False)
         ),
-        same_score=_same_score(found, ask, clean, minimal, settings, random),
+        same_score=_same_score(found, ask, clean, minimal, candidates, settings, random)
+        if at_same_score
+        else None,
         switched_off=_switched_off(found, activations),
         pooled_set=_pooled_set(ask, clean, pooled) if pooled else None,
     )
@@ -95,37 +103,63 @@ class _State:
     score: float
     always: Mapping[FeatureId, float]
     """Direct attribution of the features that fire on the clean run and here, outside the cascade."""
+    activated: Mapping[FeatureId, float]
+    """Direct attribution of the dormant features that activate at once, with the first wave ablated."""
 
     @classmethod
     def after(
         cls, n: int, found: Cascade, ask: CascadeQuestions, clean: Mapping[FeatureId, float]
     ) -> "_State":
         ablated = frozenset(f for wave in found.waves[:n] for f in wave.features)
-        outside = clean.keys() - _members(found) - ablated
-        still = sorted(f for f in ask.active([ablated])[0] if f in outside)
-        pushed = ask.direct_attribution(ablated, still).tolist() if still else []
+        outside = sorted(frozenset(clean) - _members(found))
+        first = list(found.held[0]) if n == 1 and found.held else []
+        asked = [*outside, *first]
+        pushed = ask.direct_attribution(ablated, asked).tolist() if asked else []
+        attributions = dict(zip(asked, pushed, strict=True))
         return cls(
             n_waves=n,
             ablated=ablated,
             score=found.waves[n - 1].score_after,
-            always=dict(zip(still, pushed, strict=True)),
+            # Exactly 0 is a feature that no longer fires.
+            always={f: attributions[f] for f in outside if attributions[f] != 0.0},
+            activated={f: attributions[f] for f in first},
         )
 
     def stand_ins(
-        self, wanted: Mapping[FeatureId, float], random: np.random.Generator, *, n_nearest: int
-    ) -> dict[FeatureId, FeatureId]:
-        """For each feature with this direct attribution, one of its layer that stands in, none twice;
-        features whose layer has none left are left out. The strongest choose first."""
-        free = set(self.always)
-        found: dict[FeatureId, FeatureId] = {}
-        for feature in sorted(wanted, key=lambda f: (-abs(wanted[f]), f)):
-            others = [f for f in free if f.layer == feature.layer]
-            others.sort(key=lambda f: (abs(self.always[f] - wanted[feature]), f))
-            if others:
-                nearest = others[:n_nearest]
-                found[feature] = nearest[int(random.integers(len(nearest)))]
-                free.discard(found[feature])
-        return found
+        self,
+        wanted: Mapping[FeatureId, float],
+        random: np.random.Generator,
+        *,
+        n_nearest: int,
+        n_sets: int,
+    ) -> list[dict[FeatureId, FeatureId]]:
+        """Sets with one stand-in of the same layer for each feature with this direct attribution, one of
+        the `n_nearest` that are free, none twice. The strongest choose first; features whose layer has
+        none left are left out."""
+        order = sorted(wanted, key=lambda f: (-abs(wanted[f]), f))
+        neighbours = {feature: self._nearest(feature, wanted[feature]) for feature in order}
+        draws = random.random((n_sets, len(order)))
+        return [_one_set(order, neighbours, own, n_nearest) for own in draws]
+
+    def _nearest(self, feature: FeatureId, pushed: float) -> list[FeatureId]:
+        others = [f for f in self.always if f.layer == feature.layer]
+        return sorted(others, key=lambda f: (abs(self.always[f] - pushed), f))
+
+
+def _one_set(
+    order: Sequence[FeatureId],
+    neighbours: Mapping[FeatureId, Sequence[FeatureId]],
+    draws: Float[np.ndarray, " feature"],
+    n_nearest: int,
+) -> dict[FeatureId, FeatureId]:
+    taken: set[FeatureId] = set()
+    found: dict[FeatureId, FeatureId] = {}
+    for feature, draw in zip(order, draws.tolist(), strict=True):
+        free = list(islice((f for f in neighbours[feature] if f not in taken), n_nearest))
+        if free:
+            found[feature] = free[int(draw * len(free))]
+            taken.add(found[feature])
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +181,7 @@ class _StandInSets:
         random: np.random.Generator,
     ) -> "_StandInSets":
         wanted = _held_attributions(found, state, ask)
-        drawn = [state.stand_ins(wanted, random, n_nearest=_NEAREST) for _ in range(n_sets)]
+        drawn = state.stand_ins(wanted, random, n_nearest=_NEAREST, n_sets=n_sets)
         sets = [frozenset(one.values()) for one in drawn]
         if not any(sets):
             return cls(direct_attribution=sum(wanted.values()), n_each=0, falls=(), attributions=())
@@ -164,9 +198,9 @@ def _held_attributions(
     found: Cascade, state: _State, ask: CascadeQuestions
 ) -> dict[FeatureId, float]:
     """Direct attribution of what activates, each where it does: with those before it held."""
-    wanted: dict[FeatureId, float] = {}
-    for held in found.held:
-        ablated = state.ablated | wanted.keys()
+    wanted = dict(state.activated)
+    for held in found.held[1:]:
+        ablated = state.ablated | frozenset(wanted)
         wanted |= zip(held, ask.direct_attribution(ablated, held).tolist(), strict=True)
     return wanted
 
@@ -183,7 +217,8 @@ def _one_by_one(
     effects = dict(zip(tests.features, tests.effects, strict=True))
     pushed = dict(zip(tests.features, tests.direct_attributions, strict=True))
     chosen = sorted(_drawn(tests.features, n, random))
-    stand_ins = state.stand_ins({f: pushed[f] for f in chosen}, random, n_nearest=1)
+    wanted = {feature: pushed[feature] for feature in chosen}
+    (stand_ins,) = state.stand_ins(wanted, random, n_nearest=1, n_sets=1)
     own = [f for f in chosen if f in stand_ins]
     scores = ask.score([state.ablated | {stand_ins[f]} for f in own]) if own else ()
     return StandInTests(
@@ -208,28 +243,28 @@ def _same_score(
     ask: CascadeQuestions,
     clean: Mapping[FeatureId, float],
     minimal: FeatureSet,
+    candidates: FeatureSet,
     settings: CascadeSettings,
     random: np.random.Generator,
 ) -> SameScore | None:
-    members = _members(found)
-    outside = sorted(f for f in clean if f not in members)
+    # Candidates may hold refusal up by another way, with backups of its own.
+    outside = sorted(frozenset(clean) - _members(found) - candidates)
     if not outside:
         return None
     order = [outside[i] for i in random.permutation(len(outside))]
     target = float(ask.score([minimal])[0])
     ablated, score = _as_low(order, target, ask)
     rounds = held_at_zero(ask.firing, ablated, clean)
-    # Features of the cascade count as well: a backup that wakes here wakes without its primary gone.
     restored = None
     if rounds.settled:
         nothing_activates = Intervention(ablated=ablated, frozen=rounds.features)
         restored = score - float(ask.intervention_score([nothing_activates])[0])
-    tested = _strongest(ablated, ask, clean, settings)
+    tested = _strongest(rounds.held[0], ablated, ask, settings) if rounds.held else []
     chosen = sorted(_drawn(tested, settings.stand_in_tests, random))
     scores = ask.score([ablated | {f} for f in chosen]) if chosen else ()
     return SameScore(
         n_ablated=len(ablated),
-        reached=score <= target,
+        reached=score <= target + settings.min_effect,
         score=score,
         n_held=len(rounds.features),
         restored=restored,
@@ -238,15 +273,15 @@ def _same_score(
 
 
 def _strongest(
-    ablated: FeatureSet,
-    ask: CascadeQuestions,
-    clean: Mapping[FeatureId, float],
-    settings: CascadeSettings,
+    activated: FeatureSet, ablated: FeatureSet, ask: CascadeQuestions, settings: CascadeSettings
 ) -> list[FeatureId]:
-    active = dormant_active(ask, ablated, clean)
+    """Those that a cascade would test."""
+    active = sorted(activated)
+    beyond = ask.beyond_rounding(ablated, active)
+    active = [f for f, real in zip(active, beyond, strict=True) if real]
     if not active:
         return []
-    pushed = ask.direct_attribution(ablated, list(active)).tolist()
+    pushed = ask.direct_attribution(ablated, active).tolist()
     attributions = dict(zip(active, pushed, strict=True))
     return most_attributed(attributions, settings.max_tested, first=frozenset())
 

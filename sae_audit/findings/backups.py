@@ -46,6 +46,12 @@ class PooledRestoration(Finding):
 
     restored: Estimate
     """Mean fall of the score if all dormant features that activate are held at zero."""
+    least: float
+    """Smallest mean that counts, `cascade.min_effect`: less is what a single feature must do."""
+    n_held: Estimate
+    """Mean number of these features."""
+    n_stand_ins: Estimate
+    """Mean number of them that have stand-ins."""
     ratio: Estimate | None
     """Its share in the first wave's direct effect: the compensation ratio of the same prompts; None if
     the interval of the mean direct effect reaches 0."""
@@ -87,7 +93,8 @@ class BackupsClaim(Finding):
 def backups_claim(found: PooledRestoration | None) -> BackupsClaim:
     """Whether backups may be claimed, by three conditions that all have to hold.
 
-    1. What activates holds refusal up: the intervals of `restored` and of its ratio lie above 0.
+    1. What activates holds refusal up: the intervals of `restored` and of its ratio lie above 0, and it
+       is at least as large as what one feature must do to join a wave.
     2. More than features that were active all along do at the same state: more than every stand-in set,
        and the interval of the paired difference lies above 0.
     3. More than what activates at the same score: the interval of that paired difference, too.
@@ -118,12 +125,15 @@ def _fault(found: PooledRestoration) -> str:
         return (
             f"What activates was measured on {n} prompts, too few for a claim ({FEWEST_PROMPTS})."
         )
-    if restored.high < 0.0:
+    if found.n_held.value == 0.0:
+        return "No dormant feature activates once the first wave is ablated."
+    if restored.high < 0.0 and -restored.value >= found.least:
         return (
             f"What activates helps the ablation: holding it at zero raises the score by "
             f"{-restored.value:.2f} [{-restored.high:.2f}, {-restored.low:.2f}] nats."
         )
-    if restored.low <= 0.0 or found.ratio is None or found.ratio.low <= 0.0:
+    above = restored.low > 0.0 and restored.value >= found.least
+    if not above or found.ratio is None or found.ratio.low <= 0.0:
         return (
             "What activates does not restore refusal: holding it at zero lowers the score by "
             f"{_nats(restored)} nats."
@@ -155,8 +165,9 @@ def _beside(found: PooledRestoration) -> str:
     if found.same_score is not None:
         one = found.same_score
         parts.append(
-            f"what activates once unrelated features are ablated until the score is "
-            f"{one.score.value:+.2f}: {_nats(one.restored)} nats"
+            f"what activates once unrelated features are ablated, to a score of "
+            f"{one.score.value:+.2f} (as low as with the minimal set on {one.n_reached} of "
+            f"{one.score.n} prompts): {_nats(one.restored)} nats"
         )
     return "; ".join(parts)
 

@@ -212,6 +212,6 @@ class PooledCascade(Finding):
     @computed_field
     @property
     def backups(self) -> BackupsClaim:
-        """Whether the dormant features that activate are backups: they restore refusal, more than features
+        """Whether the dormant features that activate are backups: they restore refusal, more than others
         active all along do at the same state, and more than what activates at the same score."""
         return backups_claim(self.restoration)

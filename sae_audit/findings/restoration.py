@@ -27,13 +27,13 @@ class StandInTests(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class SameScore(Finding):
-    """What activates where features unrelated to the cascade were ablated, one at random after the
-    other, until the score was as low as with the minimal set ablated."""
+    """What activates where unrelated features, neither of the cascade nor candidates, were ablated, one
+    at random after the other, until the score was as low as with the minimal set ablated."""
 
     n_ablated: int
     """Number of features ablated."""
     reached: bool
-    """Whether the score became as low; if not, all that fire outside the cascade are ablated."""
+    """Whether the score became as low (to `cascade.min_effect`); if not, all of them are ablated."""
     score: float
     """Refusal score (nats) with them ablated."""
     n_held: int
@@ -91,7 +91,8 @@ class Restoration(Finding):
     stand_in_tests: tuple[StandInTests, ...]
     """Control at the same state, one by one: with the first wave ablated, the first two, and so on."""
     same_score: SameScore | None
-    """Control at the same score; None if nothing fires outside the cascade."""
+    """Control at the same score; None beyond the first `cascade.same_score_prompts` prompts, and if
+    no unrelated feature fires."""
     switched_off: SwitchedOff | None
     """None if there is one wave only."""
     pooled_set: PooledSetWithoutDormant | None

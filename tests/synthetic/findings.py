@@ -24,6 +24,7 @@ from sae_audit.findings import (
     CertifiedSet,
     ClassifierFit,
     DirectionSelection,
+    DormantTests,
     EdgeKind,
     Estimate,
     ExplainedExactly,
@@ -35,10 +36,15 @@ from sae_audit.findings import (
     MinimalSetFamily,
     PairInteraction,
     PairKind,
+    PooledSetWithoutDormant,
     PromptScore,
+    Restoration,
     SaeQuality,
+    SameScore,
     ScalePoint,
     SolverFit,
+    StandInTests,
+    SwitchedOff,
     TripleInteraction,
     Wave,
 )
@@ -248,6 +254,17 @@ def cascade(prompt_id: str, *waves: FeatureId, ratio: bool = True) -> Cascade:
             )
             for i, feature in enumerate(waves)
         ),
+        tests=tuple(
+            DormantTests.example(
+                numbers,
+                n_waves=i + 1,
+                features=(feature,),
+                direct_attributions=(part,),
+                effects=(part + i,),
+            )
+            for i, feature in enumerate(waves[1:])
+        ),
+        held=(tuple(sorted(waves[1:])),) if waves[1:] else (),
         clean_score=4.0 + part,
         unplaced=(),
         effects=FirstWaveEffects(total=total, direct=direct, direct_frozen=frozen)
@@ -272,6 +289,8 @@ def null(found: Cascade) -> CascadeNull:
         waves=(
             Wave(features=first, score_after=found.clean_score - 0.25, n_activated=0, backups=()),
         ),
+        tests=(),
+        held=(),
         clean_score=found.clean_score,
         unplaced=(),
         effects=FirstWaveEffects(total=0.25, direct=0.375 + part, direct_frozen=0.5 + part),
@@ -281,6 +300,38 @@ def null(found: Cascade) -> CascadeNull:
         frozen_reason="",
     )
     return CascadeNull(prompt_id=found.prompt_id, cascade=alone)
+
+
+def restoration(found: Cascade) -> Restoration:
+    """Less is restored than features active all along hold up."""
+    numbers = numbers_of(f"restoration of {found.prompt_id}")
+    part = (found.clean_score - 4.0) / 8
+    own = found.effects
+    stand_ins = tuple(FeatureId(one.layer, one.index + 900) for one in found.waves[-1].features)
+    return Restoration.example(
+        numbers,
+        prompt_id=found.prompt_id,
+        restored=own.direct - own.total if own else None,
+        n_held=sum(map(len, found.held)),
+        n_stand_ins=sum(map(len, found.held)),
+        stand_in_sets=(0.75 + part, 1.25 - part, 1.625),
+        stand_in_attributions=(0.5, 0.25 + part, 0.125),
+        stand_in_tests=tuple(
+            StandInTests(
+                n_waves=tests.n_waves,
+                features=tests.features,
+                effects=tests.effects,
+                stand_ins=stand_ins,
+                effects_stand_ins=(part,),
+            )
+            for tests in found.tests
+        ),
+        same_score=SameScore.example(numbers, restored=0.375 + part, effects=(0.5, part)),
+        switched_off=SwitchedOff.example(numbers, n_features=4, n_off=1, n_weaker=3)
+        if found.depth > 1
+        else None,
+        pooled_set=PooledSetWithoutDormant.example(numbers, score=-1.5, score_without=part),
+    )
 
 
 def edges(found: Cascade) -> BackupEdges:

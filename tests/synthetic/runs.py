@@ -312,12 +312,16 @@ def _of_cascades(cascades: list[Cascade], numbers: Iterator[int]) -> dict[str, l
     null = [findings.null(one) for one in cascades]
     edges = [findings.edges(one) for one in cascades]
     activated = [findings.activation_tokens(one) for one in cascades]
+    restored = [findings.restoration(one) for one in cascades]
     return {
         "cascades": cascades,
         "cascade_nulls": null,
         "edges": edges,
         "activation_tokens": activated,
-        "pooled_cascade": [pooled_cascade(cascades, edges, activated, null, seed=0)]
+        "restorations": restored,
+        "pooled_cascade": [
+            pooled_cascade(cascades, edges, activated, null, restored, min_effect=0.1, seed=0)
+        ]
         if cascades
         else [],
         "sufficiency": [

@@ -15,6 +15,7 @@ STAGE = RESTORATIONS
 def run(state: AuditState) -> None:
     own = {found.prompt_id: found for found in state.session.found_each(CASCADES)}
     minimal, pooled = state.flipping, state.session.if_found(POOLED_SET)
+    lowered = {p.id for p in state.flipped[: state.config.cascade.same_score_prompts]}
 
     def restored(prompt: Prompt) -> Restoration:
         return restoration(
@@ -23,7 +24,9 @@ def run(state: AuditState) -> None:
             state.subject.activations(prompt, state.ablation),
             minimal[prompt.id],
             state.config.cascade,
+            candidates=frozenset(state.pools[prompt.id]),
             pooled=frozenset(pooled.features) if pooled else frozenset(),
+            at_same_score=prompt.id in lowered,
             seed=state.config.seed,
         )
 
@@ -32,11 +35,11 @@ def run(state: AuditState) -> None:
 
 def price(size: AuditSize) -> Work:
     settings = size.config.cascade
-    # Each wave's features active all along, read twice; what activates at the same score, four times.
-    readings = size.audit * (2 * WAVES + 6)
-    tests = size.audit * (
-        settings.stand_in_sets + (WAVES + 1) * settings.stand_in_tests + 21 + 1 + 2
-    )
+    lowered = min(size.audit, settings.same_score_prompts)
+    # Attributions of each wave and of what is held; what activates at the same score, and its own.
+    readings = size.audit * (1 + WAVES + 1) + lowered * 5
+    tests = size.audit * (settings.stand_in_sets + WAVES * settings.stand_in_tests + 2)
+    tests += lowered * (10 + settings.stand_in_tests)
     return Work(
         forward_passes=readings + tests,
         alone_layer_tokens=size.whole(readings),

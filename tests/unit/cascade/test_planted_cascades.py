@@ -45,6 +45,7 @@ def found(planted: Planted, loaded: Subject, prompt: Prompt) -> Cascade:
         direct_attribution=loaded.direct_attribution(prompt, np.ones(loaded.d_model)),
         firing=loaded.firing(prompt),
         intervention_score=loaded.intervention_score(prompt),
+        beyond_rounding=loaded.beyond_rounding(prompt),
         frozen_norm_obstacle=loaded.frozen_norm_obstacle,
     )
     return cascade(prompt.id, ask, frozenset(minimal), SETTINGS)

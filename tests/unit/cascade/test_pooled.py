@@ -1,5 +1,6 @@
 """Cascades of many prompts: shares, means and their controls, worked by hand on a few prompts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,10 +11,12 @@ from sae_audit.findings import (
     ActivationTokens,
     BackupEdge,
     BackupEdges,
+    Cascade,
     CascadeNull,
     EdgeKind,
     FirstWaveEffects,
     PooledCascade,
+    Restoration,
     StandIns,
 )
 from sae_audit.statistics import share
@@ -80,6 +83,16 @@ def chance(prompt_id: str, *waves: FeatureId) -> CascadeNull:
     return CascadeNull(prompt_id=prompt_id, cascade=found)
 
 
+def pooled(
+    cascades: Sequence[Cascade],
+    edges: Sequence[BackupEdges],
+    tokens: Sequence[ActivationTokens],
+    null: Sequence[CascadeNull],
+    restored: Sequence[Restoration] = (),
+) -> PooledCascade:
+    return pooled_cascade(cascades, edges, tokens, null, restored, min_effect=0.1, seed=0)
+
+
 CASCADES = [
     replace(cascade("p", A, B), effects=effects(2.0, 4.0, 5.0)),
     replace(cascade("q", A, B, C), effects=effects(0.5, 0.125, 0.5)),
@@ -103,7 +116,7 @@ ACTIVATION_TOKENS = [
 
 @pytest.fixture(scope="module")
 def found() -> PooledCascade:
-    return pooled_cascade(CASCADES, EDGES, ACTIVATION_TOKENS, CHANCE, seed=0)
+    return pooled(CASCADES, EDGES, ACTIVATION_TOKENS, CHANCE)
 
 
 def test_depth_has_its_distribution_its_mean_and_its_share(found: PooledCascade):
@@ -122,7 +135,9 @@ def test_depth_stands_beside_that_of_random_sets_on_the_prompts_that_have_one(fo
 
 
 def test_without_a_random_set_there_is_no_control():
-    bare = pooled_cascade(CASCADES, EDGES, ACTIVATION_TOKENS, [chance("p"), chance("q")], seed=0)
+    bare = pooled_cascade(
+        CASCADES, EDGES, ACTIVATION_TOKENS, [chance("p"), chance("q")], [], min_effect=0.1, seed=0
+    )
     assert bare.null is None
 
 
@@ -146,7 +161,9 @@ def test_a_pair_has_its_share_of_the_cascades_that_hold_it_and_its_stand_ins(fou
 
 def test_a_pair_without_any_edge_has_a_share_of_none():
     without = [edges(one.prompt_id) for one in CASCADES]
-    (pair,) = pooled_cascade(CASCADES, without, ACTIVATION_TOKENS, CHANCE, seed=0).edges
+    (pair,) = pooled_cascade(
+        CASCADES, without, ACTIVATION_TOKENS, CHANCE, [], min_effect=0.1, seed=0
+    ).edges
     assert pair.share == share(0, 3)
 
 
@@ -167,7 +184,7 @@ def test_stand_ins_are_averaged_by_prompt_kind_by_kind(found: PooledCascade):
 
 def test_pairs_of_features_left_out_do_not_count_as_tested():
     without = [EDGES[0], replace(EDGES[1], left_out=(B,), edges=()), EDGES[2], EDGES[3]]
-    bare = pooled_cascade(CASCADES, without, ACTIVATION_TOKENS, CHANCE, seed=0)
+    bare = pooled(CASCADES, without, ACTIVATION_TOKENS, CHANCE)
     assert bare.edges == (), "A and B are left on two prompts"
     assert (bare.n_rare_pairs, bare.n_rare_with_edge) == (2, 1)
 
@@ -192,7 +209,9 @@ def test_what_random_sets_wake_has_its_tokens_on_the_same_prompts(found: PooledC
 
 
 def test_fewer_than_three_prompts_give_no_share_of_tokens_and_no_number_awake():
-    few = pooled_cascade(CASCADES[:2], EDGES[:2], ACTIVATION_TOKENS[:2], CHANCE[:2], seed=0)
+    few = pooled_cascade(
+        CASCADES[:2], EDGES[:2], ACTIVATION_TOKENS[:2], CHANCE[:2], [], min_effect=0.1, seed=0
+    )
     assert (few.tokens, few.active, few.edges) == ((), (), ())
 
 
@@ -231,7 +250,7 @@ def test_a_direct_effect_within_its_interval_of_zero_gives_nats_and_no_ratio():
         replace(cascade(name, A), effects=effects(1.0, direct, None))
         for name, direct in (("p", -1.0), ("q", 0.5), ("r", 1.0))
     ]
-    bare = pooled_cascade(made, [], [], [], seed=0)
+    bare = pooled(made, [], [], [])
     assert bare.compensation is not None
     assert bare.compensation.ratio is None
     assert bare.compensation.undone.value == pytest.approx(0.5 / 3 - 1.0)
@@ -240,6 +259,6 @@ def test_a_direct_effect_within_its_interval_of_zero_gives_nats_and_no_ratio():
 
 def test_without_effects_no_compensation_is_stated():
     alone = cascade("p", A, ratio=False)
-    bare = pooled_cascade([alone], [edges("p")], [activated("p", counts(), (0,))], [], seed=0)
+    bare = pooled([alone], [edges("p")], [activated("p", counts(), (0,))], [])
     assert bare.compensation is bare.compensation_frozen is bare.null is None
     assert bare.tokens == ()

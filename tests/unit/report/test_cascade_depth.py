@@ -17,7 +17,10 @@ from tests.synthetic.findings import A, B, C, cascade
 from tests.synthetic.runs import synthetic_run
 from tests.visible import rows_of, seen
 
-LATER = ("cascade_nulls", "edges", "activation_tokens", "pooled_cascade", "sufficiency")
+LATER = (
+    *("cascade_nulls", "edges", "activation_tokens"),
+    *("restorations", "pooled_cascade", "sufficiency"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,7 @@ def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str)
         assert found.ratio is not None
         cells = (found.total, found.direct, found.undone, found.ratio)
         assert row == [*map(interval, cells), str(found.ratio.n)]
-    (row,) = (row for row in summary(run) if row.question == "Are there hidden backups?")
+    (row,) = (row for row in summary(run) if row.question == "Do backups take over?")
     found, null = pooled.compensation, chance.compensation
     assert found is not None
     assert found.ratio is not None

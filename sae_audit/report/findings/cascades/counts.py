@@ -10,11 +10,13 @@ from sae_audit.findings import (
     Depths,
     DirectionCheck,
     Estimate,
+    Necessity,
     PooledCascade,
     PooledCompensation,
+    PooledRestoration,
     PooledWaveFeature,
 )
-from sae_audit.pages.wording import NO_VALUE, interval, percent
+from sae_audit.pages.wording import NO_VALUE, interval, percent, share_of
 from sae_audit.statistics import median
 from sae_audit.vocabulary import FeatureId, TokenClass
 
@@ -194,6 +196,33 @@ def edges_sentence(pooled: PooledCascade, n_tested: int, n_edges: int) -> str:
         f"prompts: {', '.join(kinds[:-1])} and {kinds[-1]} edges, {n_tested - n_edges} without an edge. "
         "Features outside the cascade, ablated in a cause's place, activate the same feature in "
         f"{controls or 'no known share of tries: no feature could stand in'}."
+    )
+
+
+def needed(found: Necessity) -> str:
+    """Whether flips fail without the dormant features, in words."""
+    pooled = (
+        f"; of {found.n_pooled} prompts that the pooled set flips with features dormant there, on "
+        f"{found.n_pooled_needed}"
+        if found.n_pooled
+        else ""
+    )
+    return (
+        "With the dormant features left out of the ablation the flip fails on "
+        f"{share_of(round(found.needed.value * found.needed.n), found.needed.n)} prompts{pooled}."
+    )
+
+
+def one_by_one(found: PooledRestoration) -> str:
+    """Dormant features and their stand-ins tested one by one, in words; empty if none was."""
+    own, others = found.single, found.single_stand_ins
+    if own is None or others is None:
+        return ""
+    there = found.same_score.single if found.same_score is not None else None
+    same = f", {interval(there.share, percent)} of those at the same score" if there else ""
+    return (
+        f"Ablated one by one, {interval(own.share, percent)} of dormant features lower the score by "
+        f"{found.least:g} nats, {interval(others.share, percent)} of those active all along{same}."
     )
 
 

@@ -18,8 +18,8 @@ from sae_audit.cascade.pooled_restoration import (
 from sae_audit.findings import (
     ActivatedAgainstRandom,
     ActivatedFeatures,
+    ActivationEdges,
     ActivationTokens,
-    BackupEdges,
     Cascade,
     CascadeNull,
     Estimate,
@@ -36,7 +36,7 @@ from sae_audit.vocabulary import TokenClass
 
 def pooled_cascade(
     cascades: Sequence[Cascade],
-    edges: Sequence[BackupEdges],
+    edges: Sequence[ActivationEdges],
     tokens_by_prompt: Sequence[ActivationTokens],
     null: Sequence[CascadeNull],
     restorations: Sequence[Restoration],

@@ -15,7 +15,7 @@ import numpy as np
 
 from sae_audit.cascade.compensation import compensation
 from sae_audit.config import CascadeSettings
-from sae_audit.findings import BackupFeature, Cascade, DormantTests, Wave
+from sae_audit.findings import Cascade, DormantFeature, DormantTests, Wave
 from sae_audit.vocabulary import (
     Active,
     BeyondRounding,
@@ -61,7 +61,7 @@ def cascade(
     assert first, "a set none of whose features fires cannot have flipped the prompt"
     clean_score, score_first = (float(value) for value in ask.score([frozenset(), first]))
     waves = [
-        Wave(features=tuple(sorted(first)), score_after=score_first, n_activated=0, backups=())
+        Wave(features=tuple(sorted(first)), score_after=score_first, n_activated=0, dormant=())
     ]
     tests: list[DormantTests] = []
     ablated, n_scored, stop = first, 2, ""
@@ -157,8 +157,8 @@ def _next_wave(
         features=tuple(sorted(joining)),
         score_after=score_after,
         n_activated=len(active),
-        backups=tuple(
-            BackupFeature(
+        dormant=tuple(
+            DormantFeature(
                 feature=feature,
                 activation=float(active[feature]),
                 direct_attribution=float(attributions[feature]),

@@ -8,7 +8,7 @@ from sae_audit.findings.absence import Absence, AbsenceKind
 from sae_audit.findings.activation_tokens import (
     ActivatedFeatures,
     ActivationTokens,
-    BackupPositions,
+    DormantPositions,
     TokenCounts,
 )
 from sae_audit.findings.backups import (
@@ -21,11 +21,11 @@ from sae_audit.findings.backups import (
 from sae_audit.findings.behaviour import Behaviour, PromptScore
 from sae_audit.findings.candidates import Candidate, CandidateSet, WidenedPool
 from sae_audit.findings.cascades import (
-    BackupEdge,
-    BackupEdges,
-    BackupFeature,
+    ActivationEdge,
+    ActivationEdges,
     Cascade,
     CascadeNull,
+    DormantFeature,
     DormantTests,
     EdgeKind,
     FirstWaveEffects,
@@ -112,11 +112,9 @@ __all__ = [
     "AbsenceKind",
     "ActivatedAgainstRandom",
     "ActivatedFeatures",
+    "ActivationEdge",
+    "ActivationEdges",
     "ActivationTokens",
-    "BackupEdge",
-    "BackupEdges",
-    "BackupFeature",
-    "BackupPositions",
     "BackupsClaim",
     "Behaviour",
     "Candidate",
@@ -136,6 +134,8 @@ __all__ = [
     "DirectionMeasure",
     "DirectionOut",
     "DirectionSelection",
+    "DormantFeature",
+    "DormantPositions",
     "DormantTests",
     "EdgeKind",
     "EdgesOfKind",

@@ -11,7 +11,7 @@ from sae_audit.margins import answers
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupFeature(Finding):
+class DormantFeature(Finding):
     """A dormant feature that joins a wave: zero on the clean run, active once earlier waves are ablated.
 
     Whether such features are backups, which restore refusal, `PooledCascade.backups` says.
@@ -38,7 +38,7 @@ class Wave(Finding):
     n_activated: int
     """Number of dormant features of all SAEs that fire once the earlier waves are ablated; 0 for the
     first wave, whose features fire on the clean run."""
-    backups: tuple[BackupFeature, ...]
+    dormant: tuple[DormantFeature, ...]
     """Tested dormant features that this wave ablates; empty for the first wave."""
 
 
@@ -50,7 +50,7 @@ class DormantTests(Finding):
     """Number of waves ablated."""
     features: tuple[Feature, ...]
     direct_attributions: tuple[float, ...]
-    """Of each, as in `BackupFeature`; below 0 it pushes away from refusal."""
+    """Of each, as in `DormantFeature`; below 0 it pushes away from refusal."""
     effects: tuple[float, ...]
     """Drop of the refusal score (nats) if each is ablated in addition to the waves."""
 
@@ -140,7 +140,7 @@ class EdgeKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupEdge(Finding):
+class ActivationEdge(Finding):
     """The ablation of one feature activates another of a later wave, tested by intervening.
 
     Activations are the activated feature's largest over positions; at 0 it is inactive.
@@ -155,7 +155,8 @@ class BackupEdge(Finding):
     activation_kept: float
     """With all earlier waves but the cause ablated. 0: the cause is necessary."""
     activation_alone: float
-    """With the cause alone ablated, everything else free. If 0, a direct edge is masked by a backup."""
+    """With the cause alone ablated, everything else free. If 0, a direct edge is masked by another dormant
+    feature."""
     activation_held: float
     """With the cause alone ablated, all others of the cascade frozen at their clean activations."""
     through: tuple[Feature, ...]
@@ -170,11 +171,11 @@ class BackupEdge(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupEdges(Finding):
+class ActivationEdges(Finding):
     """The edges of one prompt's cascade: whose ablation activates which feature."""
 
     prompt_id: str
-    edges: tuple[BackupEdge, ...]
+    edges: tuple[ActivationEdge, ...]
     n_pairs_tested: int
     """Number of pairs (a feature of an earlier wave, one of a later) tested. Without an edge, the first
     is neither sufficient nor necessary for the second."""

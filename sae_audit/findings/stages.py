@@ -15,7 +15,7 @@ from sae_audit.findings.absence import Absence
 from sae_audit.findings.activation_tokens import ActivationTokens
 from sae_audit.findings.behaviour import Behaviour, PromptScore
 from sae_audit.findings.candidates import CandidateSet, WidenedPool
-from sae_audit.findings.cascades import BackupEdges, Cascade, CascadeNull
+from sae_audit.findings.cascades import ActivationEdges, Cascade, CascadeNull
 from sae_audit.findings.confirmation import Confirmation
 from sae_audit.findings.controls import Controls, SearchNull
 from sae_audit.findings.coverage import SaeCoverage
@@ -116,7 +116,7 @@ INTERACTIONS_OVER_PROMPTS = OfRun(
 )
 CASCADES = OfPrompts("cascades", "Cascades of dormant features", (Cascade,))
 CASCADE_NULLS = OfPrompts("cascade_nulls", "Cascades behind random sets", (CascadeNull,))
-EDGES = OfPrompts("edges", "Which activates which", (BackupEdges,))
+EDGES = OfPrompts("edges", "Which activates which", (ActivationEdges,))
 ACTIVATION_TOKENS = OfPrompts("activation_tokens", "Tokens they activate on", (ActivationTokens,))
 RESTORATIONS = OfPrompts("restorations", "Whether they restore refusal", (Restoration,))
 POOLED_CASCADE = OfRun("pooled_cascade", "Cascades of all prompts", (PooledCascade,), key=POOLED)

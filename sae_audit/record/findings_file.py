@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from sae_audit.errors import AuditError
 from sae_audit.findings import (
     Absence,
+    ActivationEdges,
     ActivationTokens,
-    BackupEdges,
     Behaviour,
     CandidateSet,
     Cascade,
@@ -131,7 +131,7 @@ class Findings(BaseModel):
     cascades: list[Cascade]
     """One per flipped prompt, as are the next three."""
     cascade_nulls: list[CascadeNull]
-    edges: list[BackupEdges]
+    edges: list[ActivationEdges]
     activation_tokens: list[ActivationTokens]
     restorations: list[Restoration]
     """What dormant features restore, one per cascade."""

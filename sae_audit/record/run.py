@@ -351,7 +351,7 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     "waves": lambda run: of_cascades.waves(run.cascades),
     # One row per cascade, and one for its random set.
     "cascades": lambda run: of_cascades.cascades(run.cascades, run.cascade_nulls),
-    "backup_edges": lambda run: of_cascades.backup_edges(run.edges),
+    "activation_edges": lambda run: of_cascades.activation_edges(run.edges),
     "activation_tokens": lambda run: of_cascades.activation_tokens(run.activation_tokens),
     "costs": lambda run: of_behaviour.costs(run.manifest.stages),
 }

@@ -14,16 +14,16 @@ from sae_audit.findings import (
     Absence,
     AbsenceKind,
     ActivatedFeatures,
+    ActivationEdge,
+    ActivationEdges,
     ActivationTokens,
-    BackupEdge,
-    BackupEdges,
-    BackupFeature,
-    BackupPositions,
     Cascade,
     CascadeNull,
     CertifiedSet,
     ClassifierFit,
     DirectionSelection,
+    DormantFeature,
+    DormantPositions,
     DormantTests,
     EdgeKind,
     Estimate,
@@ -248,7 +248,7 @@ def cascade(prompt_id: str, *waves: FeatureId, ratio: bool = True) -> Cascade:
                 features=(feature,),
                 score_after=3.0 - 2.0 * i - part,
                 **({} if i else {"n_activated": 0}),
-                backups=(BackupFeature.example(numbers, feature=feature, activated_by=(A,)),)
+                dormant=(DormantFeature.example(numbers, feature=feature, activated_by=(A,)),)
                 if i
                 else (),
             )
@@ -287,7 +287,7 @@ def null(found: Cascade) -> CascadeNull:
         numbers,
         prompt_id=found.prompt_id,
         waves=(
-            Wave(features=first, score_after=found.clean_score - 0.25, n_activated=0, backups=()),
+            Wave(features=first, score_after=found.clean_score - 0.25, n_activated=0, dormant=()),
         ),
         tests=(),
         held=(),
@@ -334,15 +334,15 @@ def restoration(found: Cascade) -> Restoration:
     )
 
 
-def edges(found: Cascade) -> BackupEdges:
+def edges(found: Cascade) -> ActivationEdges:
     """The first feature of the first wave activates all of the second, each in another way."""
     numbers = numbers_of(f"edges of {found.prompt_id}")
     activated = found.waves[1].features if found.depth > 1 else ()
-    return BackupEdges.example(
+    return ActivationEdges.example(
         numbers,
         prompt_id=found.prompt_id,
         edges=tuple(
-            BackupEdge.example(
+            ActivationEdge.example(
                 numbers,
                 cause=found.waves[0].features[0],
                 feature=feature,
@@ -365,8 +365,8 @@ def activation_tokens(found: Cascade) -> ActivationTokens:
         prompt_id=found.prompt_id,
         active=tuple(ActivatedFeatures.example(numbers, n_waves=i + 1) for i in range(found.depth)),
         activated=tuple(
-            BackupPositions.example(numbers, feature=backup.feature, wave=i + 1)
+            DormantPositions.example(numbers, feature=one.feature, wave=i + 1)
             for i, wave in enumerate(found.waves)
-            for backup in wave.backups
+            for one in wave.dormant
         ),
     )

@@ -8,9 +8,9 @@ import pytest
 from sae_audit.cascade.pooled import pooled_cascade
 from sae_audit.findings import (
     ActivatedFeatures,
+    ActivationEdge,
+    ActivationEdges,
     ActivationTokens,
-    BackupEdge,
-    BackupEdges,
     Cascade,
     CascadeNull,
     EdgeKind,
@@ -26,8 +26,10 @@ from tests.synthetic.findings import A, B, C, cascade
 BOS, SYSTEM, CONTENT, TEMPLATE = TokenClass
 
 
-def edge(cause: FeatureId, feature: FeatureId, kind: EdgeKind, activated: int = 0) -> BackupEdge:
-    return BackupEdge(
+def edge(
+    cause: FeatureId, feature: FeatureId, kind: EdgeKind, activated: int = 0
+) -> ActivationEdge:
+    return ActivationEdge(
         cause=cause,
         feature=feature,
         kind=kind,
@@ -41,8 +43,10 @@ def edge(cause: FeatureId, feature: FeatureId, kind: EdgeKind, activated: int = 
     )
 
 
-def edges(prompt_id: str, *found: BackupEdge) -> BackupEdges:
-    return BackupEdges(prompt_id=prompt_id, edges=found, n_pairs_tested=3, left_out=(), n_runs=9)
+def edges(prompt_id: str, *found: ActivationEdge) -> ActivationEdges:
+    return ActivationEdges(
+        prompt_id=prompt_id, edges=found, n_pairs_tested=3, left_out=(), n_runs=9
+    )
 
 
 def counts(bos: int = 0, system: int = 0, content: int = 0, template: int = 0):
@@ -85,7 +89,7 @@ def chance(prompt_id: str, *waves: FeatureId) -> CascadeNull:
 
 def pooled(
     cascades: Sequence[Cascade],
-    edges: Sequence[BackupEdges],
+    edges: Sequence[ActivationEdges],
     tokens: Sequence[ActivationTokens],
     null: Sequence[CascadeNull],
     restored: Sequence[Restoration] = (),

@@ -251,7 +251,7 @@ def test_negative_direct_attribution_is_tested_too():
     """B pushes away from the direction and restores refusal all the same: through others."""
     found, _ = followed(world(3.0, pushes=-2.0))
     assert found.depth == 2
-    assert found.waves[1].backups[0].direct_attribution == -2.0
+    assert found.waves[1].dormant[0].direct_attribution == -2.0
     assert found.tests[0].direct_attributions == (-2.0,)
 
 

@@ -10,7 +10,7 @@ from sae_audit.findings import FirstWaveEffects
 from sae_audit.pages.wording import interval, nats, percent
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.report.findings.cascades.counts import backup_features, wave_rows
+from sae_audit.report.findings.cascades.counts import dormant_features, wave_rows
 from sae_audit.report.page import render, summary
 from sae_audit.statistics import median
 from tests.synthetic.findings import A, B, C, cascade
@@ -110,8 +110,8 @@ def test_medians_have_intervals_and_five_prompts_or_none():
     second_waves = [one.waves[1] for one in found]
     assert second.score_after == median([one.score_after for one in second_waves], seed=0)
     assert (third.n_prompts, third.score_after) == (4, None)
-    by_feature = {one.feature: one for one in backup_features(found, 9, seed=0)}
-    activates = [wave.backups[0] for wave in second_waves]
+    by_feature = {one.feature: one for one in dormant_features(found, 9, seed=0)}
+    activates = [wave.dormant[0] for wave in second_waves]
     assert by_feature[B].effect == median([one.effect for one in activates], seed=0)
     assert by_feature[B].direct_attribution == median(
         [one.direct_attribution for one in activates], seed=0
@@ -148,7 +148,7 @@ def test_sufficiency_is_answered_beside_its_control(run: Run, section: str):
 
 
 def test_tables_have_a_row_for_each_edge_and_each_class_of_token(run: Run):
-    edges, tokens = run.table("backup_edges"), run.table("activation_tokens")
+    edges, tokens = run.table("activation_edges"), run.table("activation_tokens")
     assert edges.loc[0, "kind"] == "direct"
     assert len(tokens) == 4 * (3 + 1 + 2 + 2), "four classes, after each wave of each prompt"
     of_first = tokens[(tokens.prompt_id == "p0") & (tokens.n_waves == 1)].set_index("token")

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sae_audit.findings import (
-    BackupFeature,
     Cascade,
     Depths,
     DirectionCheck,
+    DormantFeature,
     Estimate,
     Necessity,
     PooledCascade,
@@ -38,7 +38,7 @@ FEWEST = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupOverPrompts:
+class DormantOverPrompts:
     """A dormant feature that joins waves, over all prompts."""
 
     feature: FeatureId
@@ -144,30 +144,30 @@ def _median(values: Sequence[float], seed: int) -> Estimate | None:
     return median(values, seed=seed) if len(values) >= FEWEST else None
 
 
-def backup_features(
+def dormant_features(
     cascades: Sequence[Cascade], limit: int, *, seed: int
-) -> list[BackupOverPrompts]:
+) -> list[DormantOverPrompts]:
     """The dormant features that join waves on most prompts, most frequent first."""
-    by_feature: dict[FeatureId, list[BackupFeature]] = {}
+    by_feature: dict[FeatureId, list[DormantFeature]] = {}
     for found in cascades:
         for wave in found.waves:
-            for backup in wave.backups:
-                by_feature.setdefault(backup.feature, []).append(backup)
+            for one in wave.dormant:
+                by_feature.setdefault(one.feature, []).append(one)
     order = sorted(by_feature, key=lambda feature: (-len(by_feature[feature]), feature))
     return [_activation_tokens(feature, by_feature[feature], seed) for feature in order[:limit]]
 
 
 def _activation_tokens(
-    feature: FeatureId, backups: Sequence[BackupFeature], seed: int
-) -> BackupOverPrompts:
-    causes = Counter(cause for one in backups for cause in one.activated_by)
-    return BackupOverPrompts(
+    feature: FeatureId, found: Sequence[DormantFeature], seed: int
+) -> DormantOverPrompts:
+    causes = Counter(cause for one in found for cause in one.activated_by)
+    return DormantOverPrompts(
         feature=feature,
-        n_prompts=len(backups),
-        effect=_median([one.effect for one in backups], seed),
-        direct_attribution=_median([one.direct_attribution for one in backups], seed),
+        n_prompts=len(found),
+        effect=_median([one.effect for one in found], seed),
+        direct_attribution=_median([one.direct_attribution for one in found], seed),
         activated_by=tuple(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
-        n_covered=sum(not one.activated_by for one in backups),
+        n_covered=sum(not one.activated_by for one in found),
     )
 
 

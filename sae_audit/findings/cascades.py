@@ -155,8 +155,8 @@ class ActivationEdge(Finding):
     activation_kept: float
     """With all earlier waves but the cause ablated. 0: the cause is necessary."""
     activation_alone: float
-    """With the cause alone ablated, everything else free. If 0, a direct edge is masked by another dormant
-    feature."""
+    """With the cause alone ablated, everything else free. If 0, a direct edge is masked by another
+    dormant feature."""
     activation_held: float
     """With the cause alone ablated, all others of the cascade frozen at their clean activations."""
     through: tuple[Feature, ...]

@@ -208,9 +208,9 @@ class CascadeSettings(_Settings):
     (first wave: the strongest)."""
     edge_controls: int = Field(default=5, ge=1)
     """Number of features outside the cascade that are ablated in place of each edge's cause."""
-    stand_in_sets: int = Field(default=19, ge=1)
+    stand_in_sets: int = Field(default=39, ge=1)
     """Number of sets of features active all along that are ablated in place of all that activates; the
-    smallest p is one in one more, .05 at 19."""
+    smallest p is one in one more. Backups are claimed up to .05."""
     stand_in_tests: int = Field(default=8, ge=1)
     """Number of dormant features of each state, drawn from those tested, that have a stand-in which was
     active all along."""

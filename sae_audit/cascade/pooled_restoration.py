@@ -27,17 +27,15 @@ def pooled_restoration(
 ) -> PooledRestoration | None:
     """Means over the prompts on which it was measured; None if there is none.
 
-    The sets of stand-ins are compared as sets of whole runs: the first of every prompt together, the
-    second, and so on. What activates ranks among them by its mean, so that features which many prompts
-    share do not count once per prompt.
+    What activates is ranked among its stand-ins prompt by prompt, and the ranks are averaged: features
+    that many prompts share do not count once per prompt.
     """
     measured = [one for one in restorations if one.restored is not None]
     if not measured:
         return None
     restored = [_restored(one) for one in measured]
     stand_ins = _means_by_set(measured)
-    average = float(np.mean(restored))
-    n_as_much = sum(one >= average for one in stand_ins)
+    ranks = [_rank(one) for one in measured if one.stand_in_sets]
     own, others, differences = _single(restorations, min_effect, seed)
     return PooledRestoration(
         restored=mean(restored, seed=seed),
@@ -51,8 +49,7 @@ def pooled_restoration(
         )
         if stand_ins
         else None,
-        n_stand_ins_as_much=n_as_much,
-        p_value=(1 + n_as_much) / (1 + len(stand_ins)) if stand_ins else None,
+        p_value=float(np.mean(ranks)) if ranks else None,
         same_score=_same_score(measured, min_effect, seed),
         single=own,
         single_stand_ins=others,
@@ -63,6 +60,11 @@ def pooled_restoration(
 def _restored(one: Restoration) -> float:
     assert one.restored is not None, one.prompt_id
     return one.restored
+
+
+def _rank(one: Restoration) -> float:
+    own = _restored(one)
+    return (1 + sum(fall >= own for fall in one.stand_in_sets)) / (1 + len(one.stand_in_sets))
 
 
 def _mean_or_0(values: Sequence[float]) -> float:

@@ -13,12 +13,11 @@
    features.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from jaxtyping import Float
 
 from sae_audit.cascade.compensation import held_at_zero
 from sae_audit.cascade.waves import CascadeQuestions, most_attributed
@@ -34,7 +33,7 @@ from sae_audit.findings import (
 )
 from sae_audit.vocabulary import Activations, FeatureId, FeatureSet, Intervention
 
-_NEAREST = 5
+_NEAREST = 10
 """Number of features nearest in direct attribution from which a stand-in is drawn."""
 _SIZES = 5
 """Number of sizes of the unrelated set that are scored in each round."""
@@ -59,7 +58,7 @@ def restoration(
     # Draws differ between prompts, and repeat for the same prompt.
     random = np.random.default_rng([seed, *found.prompt_id.encode()])
     clean = ask.active([frozenset()])[0]
-    states = [_State.after(n, found, ask, clean) for n in _n_waves(found)]
+    states = [State.after(n, found, ask, clean) for n in _n_waves(found)]
     sets = _StandInSets.drawn(found, states[0], ask, settings.stand_in_sets, random)
     effects = found.effects
     return Restoration(
@@ -95,7 +94,7 @@ def _held(found: Cascade) -> list[FeatureId]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _State:
+class State:
     """A prompt with the first waves ablated, and the features active all along."""
 
     n_waves: int
@@ -109,7 +108,7 @@ class _State:
     @classmethod
     def after(
         cls, n: int, found: Cascade, ask: CascadeQuestions, clean: Mapping[FeatureId, float]
-    ) -> "_State":
+    ) -> "State":
         ablated = frozenset(f for wave in found.waves[:n] for f in wave.features)
         outside = sorted(frozenset(clean) - _members(found))
         first = list(found.held[0]) if n == 1 and found.held else []
@@ -126,38 +125,43 @@ class _State:
         )
 
     def stand_ins(
-        self,
-        wanted: Mapping[FeatureId, float],
-        random: np.random.Generator,
-        *,
-        n_nearest: int,
-        n_sets: int,
+        self, wanted: Mapping[FeatureId, float], random: np.random.Generator, *, n_sets: int
     ) -> list[dict[FeatureId, FeatureId]]:
         """Sets with one stand-in of the same layer for each feature with this direct attribution, one of
-        the `n_nearest` that are free, none twice. The strongest choose first; features whose layer has
+        the ten nearest that are free, none twice. The strongest choose first; features whose layer has
         none left are left out."""
-        order = sorted(wanted, key=lambda f: (-abs(wanted[f]), f))
-        neighbours = {feature: self._nearest(feature, wanted[feature]) for feature in order}
-        draws = random.random((n_sets, len(order)))
-        return [_one_set(order, neighbours, own, n_nearest) for own in draws]
+        neighbours = self._neighbours(wanted)
+        draws = random.random((n_sets, len(self.always))).tolist()
+        ranks = [dict(zip(self.always, own, strict=True)) for own in draws]
+        return [_one_set(neighbours, _NEAREST, rank.__getitem__) for rank in ranks]
 
-    def _nearest(self, feature: FeatureId, pushed: float) -> list[FeatureId]:
+    def nearest(self, wanted: Mapping[FeatureId, float]) -> dict[FeatureId, FeatureId]:
+        """The stand-in of the same layer nearest in direct attribution, none twice."""
+        return _one_set(self._neighbours(wanted), 1, lambda _: 0.0)
+
+    def _neighbours(
+        self, wanted: Mapping[FeatureId, float]
+    ) -> dict[FeatureId, Sequence[FeatureId]]:
+        """All of each feature's layer, the nearest first; the strongest feature first."""
+        order = sorted(wanted, key=lambda f: (-abs(wanted[f]), f))
+        return {feature: self._by_distance(feature, wanted[feature]) for feature in order}
+
+    def _by_distance(self, feature: FeatureId, pushed: float) -> list[FeatureId]:
         others = [f for f in self.always if f.layer == feature.layer]
         return sorted(others, key=lambda f: (abs(self.always[f] - pushed), f))
 
 
 def _one_set(
-    order: Sequence[FeatureId],
     neighbours: Mapping[FeatureId, Sequence[FeatureId]],
-    draws: Float[np.ndarray, " feature"],
     n_nearest: int,
+    rank: Callable[[FeatureId], float],
 ) -> dict[FeatureId, FeatureId]:
     taken: set[FeatureId] = set()
     found: dict[FeatureId, FeatureId] = {}
-    for feature, draw in zip(order, draws.tolist(), strict=True):
-        free = list(islice((f for f in neighbours[feature] if f not in taken), n_nearest))
+    for feature, others in neighbours.items():
+        free = list(islice((f for f in others if f not in taken), n_nearest))
         if free:
-            found[feature] = free[int(draw * len(free))]
+            found[feature] = min(free, key=rank)
             taken.add(found[feature])
     return found
 
@@ -175,13 +179,13 @@ class _StandInSets:
     def drawn(
         cls,
         found: Cascade,
-        state: _State,
+        state: State,
         ask: CascadeQuestions,
         n_sets: int,
         random: np.random.Generator,
     ) -> "_StandInSets":
         wanted = _held_attributions(found, state, ask)
-        drawn = state.stand_ins(wanted, random, n_nearest=_NEAREST, n_sets=n_sets)
+        drawn = state.stand_ins(wanted, random, n_sets=n_sets)
         sets = [frozenset(one.values()) for one in drawn]
         if not any(sets):
             return cls(direct_attribution=sum(wanted.values()), n_each=0, falls=(), attributions=())
@@ -195,7 +199,7 @@ class _StandInSets:
 
 
 def _held_attributions(
-    found: Cascade, state: _State, ask: CascadeQuestions
+    found: Cascade, state: State, ask: CascadeQuestions
 ) -> dict[FeatureId, float]:
     """Direct attribution of what activates, each where it does: with those before it held."""
     wanted = dict(state.activated)
@@ -207,7 +211,7 @@ def _held_attributions(
 
 def _one_by_one(
     tests: DormantTests,
-    state: _State,
+    state: State,
     ask: CascadeQuestions,
     n: int,
     random: np.random.Generator,
@@ -218,7 +222,7 @@ def _one_by_one(
     pushed = dict(zip(tests.features, tests.direct_attributions, strict=True))
     chosen = sorted(_drawn(tests.features, n, random))
     wanted = {feature: pushed[feature] for feature in chosen}
-    (stand_ins,) = state.stand_ins(wanted, random, n_nearest=1, n_sets=1)
+    stand_ins = state.nearest(wanted)
     own = [f for f in chosen if f in stand_ins]
     scores = ask.score([state.ablated | {stand_ins[f]} for f in own]) if own else ()
     return StandInTests(

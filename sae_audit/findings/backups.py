@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from sae_audit.findings.estimates import Estimate, RandomRange
 from sae_audit.findings.example import Finding
 
+LEVEL = 0.05
+"""Largest mean rank among the stand-in sets."""
 FEWEST_PROMPTS = 5
 """Minimum number of prompts of a claim: with fewer, a mean has no interval worth the name."""
 
@@ -60,11 +62,11 @@ class PooledRestoration(Finding):
     set on any prompt."""
     stand_in_difference: Estimate | None
     """Mean of `restored` less the mean of the prompt's stand-in sets, paired by prompt."""
-    n_stand_ins_as_much: int
-    """Number of stand-in sets whose mean is at least `restored`."""
     p_value: float | None
-    """Rank of `restored` among the stand-in sets, (1 + n_stand_ins_as_much) / (1 + sets): the sets are
-    drawn for all prompts at once, so prompts are not counted as independent cases."""
+    """Mean over prompts of the rank of what is restored among the prompt's own stand-in sets, (1 + sets
+    that fall by as much) / (1 + sets). Prompts share what activates, and their luck with it, so ranks
+    are averaged and not multiplied: the mean is a p-value if prompts are alike, and twice the mean is
+    one however they depend on each other (1212.4966)."""
     same_score: PooledSameScore | None
     """Control at the same score; None if no prompt has it."""
     single: SingleEffects | None
@@ -83,7 +85,7 @@ class BackupsClaim(Finding):
     reason: str
     """One sentence, with the numbers."""
     p: float | None
-    """Rank among the stand-in sets; None if not measured."""
+    """Mean rank among the stand-in sets; None if not measured."""
     n: int
     """Number of prompts."""
     beside: str
@@ -95,8 +97,8 @@ def backups_claim(found: PooledRestoration | None) -> BackupsClaim:
 
     1. What activates holds refusal up: the intervals of `restored` and of its ratio lie above 0, and it
        is at least as large as what one feature must do to join a wave.
-    2. More than features that were active all along do at the same state: more than every stand-in set,
-       and the interval of the paired difference lies above 0.
+    2. More than features that were active all along do at the same state: the mean rank among the sets
+       is at most .05, and the interval of the paired difference lies above 0.
     3. More than what activates at the same score: the interval of that paired difference, too.
     """
     if found is None:
@@ -138,9 +140,9 @@ def _fault(found: PooledRestoration) -> str:
             "What activates does not restore refusal: holding it at zero lowers the score by "
             f"{_nats(restored)} nats."
         )
-    if found.stand_ins is None or found.stand_in_difference is None:
+    if found.stand_ins is None or found.stand_in_difference is None or found.p_value is None:
         return "No feature that was active all along could stand in for what activates."
-    if found.n_stand_ins_as_much or found.stand_in_difference.low <= 0.0:
+    if found.p_value > LEVEL or found.stand_in_difference.low <= 0.0:
         return (
             f"What activates restores {_nats(restored)} nats, but features active all along hold up as "
             f"much: {_range(found.stand_ins)}."

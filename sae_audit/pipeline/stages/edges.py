@@ -12,7 +12,7 @@ STAGE = EDGES
 _BACKUPS = 2
 """Number of features of a second wave, if there is one."""
 _DEEPER = 0.6
-"""Share of flipped prompts with a second wave: on the bundled organism 24 of 40."""
+"""Share of flipped prompts with a second wave: on the bundled organism 23 of 40."""
 
 
 def run(state: AuditState) -> None:

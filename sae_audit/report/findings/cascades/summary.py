@@ -51,7 +51,9 @@ def _restored(pooled: PooledCascade) -> str:
     beside, found = pooled.backups.beside, pooled.restoration
     if not beside or found is None:
         return ""
-    rank = f" p {found.p_value:.2g}, its rank among the sets." if found.p_value is not None else ""
+    rank = (
+        f" p {found.p_value:.2g}, the mean rank among these." if found.p_value is not None else ""
+    )
     return f"{beside[0].upper()}{beside[1:]}.{rank} {one_by_one(found)} "
 
 

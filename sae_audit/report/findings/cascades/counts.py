@@ -218,11 +218,17 @@ def one_by_one(found: PooledRestoration) -> str:
     own, others = found.single, found.single_stand_ins
     if own is None or others is None:
         return ""
+    beyond = (
+        f" (difference {interval(found.single_difference, percent)})"
+        if found.single_difference
+        else ""
+    )
     there = found.same_score.single if found.same_score is not None else None
     same = f", {interval(there.share, percent)} of those at the same score" if there else ""
     return (
         f"Ablated one by one, {interval(own.share, percent)} of dormant features lower the score by "
-        f"{found.least:g} nats, {interval(others.share, percent)} of those active all along{same}."
+        f"{found.least:g} nats, {interval(others.share, percent)} of those active all along"
+        f"{beyond}{same}."
     )
 
 

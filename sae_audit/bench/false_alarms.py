@@ -169,7 +169,9 @@ def _config(kind: Kind, folder: Path, seed: int, level: float | None) -> AuditCo
         # Stages after the claim do not change it, and are kept short.
         candidates=CandidateSettings(per_layer=8),
         interactions=InteractionSettings(n_masks=64, max_players=4),
-        cascade=CascadeSettings(max_waves=1, max_tested=4),
+        cascade=CascadeSettings(
+            max_waves=1, max_tested=4, stand_in_sets=1, stand_in_tests=1, same_score_prompts=1
+        ),
         controls=ControlSettings(random_sets=1),
         evidence=EvidenceSettings() if level is None else EvidenceSettings(level=level),
     )

@@ -36,7 +36,7 @@ def pooled_restoration(
     restored = [_restored(one) for one in measured]
     stand_ins = _means_by_set(measured)
     ranks = [_rank(one) for one in measured if one.stand_in_sets]
-    own, others, differences = _single(restorations, min_effect, seed)
+    own, others, differences = _single(cascades, restorations, min_effect, seed)
     return PooledRestoration(
         restored=mean(restored, seed=seed),
         least=min_effect,
@@ -112,12 +112,14 @@ def _same_score(
 
 
 def _single(
-    restorations: Sequence[Restoration], min_effect: float, seed: int
+    cascades: Sequence[Cascade], restorations: Sequence[Restoration], min_effect: float, seed: int
 ) -> tuple[SingleEffects | None, SingleEffects | None, Estimate | None]:
-    """Shares of dormant features and of stand-ins that lower the score; and their difference."""
-    own = [[e for t in one.stand_in_tests for e in t.effects] for one in restorations]
+    """Shares of dormant features, all that were tested, and of stand-ins that lower the score; and their
+    difference."""
+    tests = {found.prompt_id: [e for t in found.tests for e in t.effects] for found in cascades}
+    own = [tests[one.prompt_id] for one in restorations]
     others = [[e for t in one.stand_in_tests for e in t.effects_stand_ins] for one in restorations]
-    tested = [(a, b) for a, b in zip(own, others, strict=True) if a]
+    tested = [(a, b) for a, b in zip(own, others, strict=True) if a and b]
     differences = [_share(a, min_effect) - _share(b, min_effect) for a, b in tested]
     return (
         _shares(own, min_effect, seed),

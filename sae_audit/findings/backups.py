@@ -70,9 +70,9 @@ class PooledRestoration(Finding):
     same_score: PooledSameScore | None
     """Control at the same score; None if no prompt has it."""
     single: SingleEffects | None
-    """Dormant features one by one, of all states; None if none was tested."""
+    """Dormant features one by one, all that were tested at any state; None if none was."""
     single_stand_ins: SingleEffects | None
-    """Their stand-ins at the same states."""
+    """Stand-ins of some of them, at the same states."""
     single_difference: Estimate | None
     """Mean over prompts of the difference of these two shares."""
 

@@ -30,6 +30,7 @@ from sae_audit.findings import (
     PooledSet,
     PromptScore,
     RaisedSet,
+    Restoration,
     SaeCoverage,
     SaeQuality,
     ScaleControl,
@@ -74,6 +75,7 @@ def synthetic_run(
     scores: list[PromptScore] | None = None,
     minimal_sets: list[MinimalSet] | None = None,
     cascades: list[Cascade] | None = None,
+    restored: list[Restoration] | None = None,
     graphs: list[InteractionGraph] | None = None,
     found: Mapping[str, list[Any]] | None = None,
     flipped: bool = True,
@@ -115,7 +117,7 @@ def synthetic_run(
         **_of_the_model(numbers),
         **_of_sets(minimal_sets, config, numbers),
         **_of_interactions(graphs, config),
-        **_of_cascades(cascades, numbers),
+        **_of_cascades(cascades, restored, numbers),
         "absence": [] if absent is None else [findings.absence(absent)],
         **(found or {}),
     }
@@ -307,12 +309,14 @@ def _of_interactions(graphs: list[InteractionGraph], config: AuditConfig) -> dic
     }
 
 
-def _of_cascades(cascades: list[Cascade], numbers: Iterator[int]) -> dict[str, list[Any]]:
+def _of_cascades(
+    cascades: list[Cascade], restored: list[Restoration] | None, numbers: Iterator[int]
+) -> dict[str, list[Any]]:
     """Rows of the cascades and of all that follows them; pooled by the real code."""
     null = [findings.null(one) for one in cascades]
     edges = [findings.edges(one) for one in cascades]
     activated = [findings.activation_tokens(one) for one in cascades]
-    restored = [findings.restoration(one) for one in cascades]
+    restored = restored or [findings.restoration(one) for one in cascades]
     return {
         "cascades": cascades,
         "cascade_nulls": null,

@@ -18,6 +18,7 @@ from sae_audit.findings import (
     PooledCascade,
     Restoration,
     StandIns,
+    SwitchedOff,
 )
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId, TokenClass
@@ -210,6 +211,38 @@ def test_what_random_sets_wake_has_its_tokens_on_the_same_prompts(found: PooledC
     assert template is not None
     assert content.value == pytest.approx((3 / 4 + 4 / 8 + 1) / 3), "not the third prompt's"
     assert template.value == pytest.approx((0 + 4 / 8 + 0) / 3)
+
+
+def test_what_peaks_outside_the_text_and_how_much_of_that_on_the_first_token(found: PooledCascade):
+    """p: 3 on the first token and 1 on the template of 4; q: 4 on the template of 4; s: 0 of 2."""
+    (one,) = found.outside_text
+    assert one.share.value == pytest.approx((1 + 1 + 0) / 3)
+    assert one.on_bos is None, "two prompts have any"
+    again = activated("t", counts(bos=1, content=1), (1,))
+    (more,) = pooled(CASCADES, EDGES, [*ACTIVATION_TOKENS, again], CHANCE).outside_text
+    assert more.share.value == pytest.approx((1 + 1 + 0 + 1 / 2) / 4)
+    assert more.on_bos is not None
+    assert (more.on_bos.value, more.on_bos.n) == (pytest.approx((3 / 4 + 0 + 1) / 3), 3)
+
+
+def test_what_later_waves_switch_off_is_averaged_by_prompt():
+    restored = [
+        Restoration.example(
+            prompt_id="p", switched_off=SwitchedOff(n_features=4, n_off=1, n_weaker=3)
+        ),
+        Restoration.example(
+            prompt_id="q", switched_off=SwitchedOff(n_features=2, n_off=0, n_weaker=0)
+        ),
+        Restoration.example(prompt_id="r", switched_off=None),
+        Restoration.example(
+            prompt_id="s", switched_off=SwitchedOff(n_features=0, n_off=0, n_weaker=0)
+        ),
+    ]
+    restored = [replace(one, restored=None) for one in restored]
+    one = pooled(CASCADES, EDGES, ACTIVATION_TOKENS, CHANCE, restored).switched_off
+    assert one is not None
+    assert (one.off.value, one.off.n) == (pytest.approx(1 / 8), 2)
+    assert one.weaker.value == pytest.approx(3 / 8)
 
 
 def test_fewer_than_three_prompts_give_no_share_of_tokens_and_no_number_awake():

@@ -98,6 +98,45 @@ def test_depth_and_compensation_stand_beside_random_sets(run: Run, section: str)
     assert f"what activates undoes {interval(null.undone, nats)}" in row.control
 
 
+def test_backups_are_named_only_as_what_is_not_shown(run: Run, section: str):
+    pooled = run.pooled_cascade
+    assert pooled is not None
+    assert not pooled.backups.stands
+    (row,) = (row for row in summary(run) if row.question == "Do backups take over?")
+    assert row.answer.startswith(f"Not shown. {pooled.backups.reason}")
+    assert pooled.backups.beside[1:] in row.control
+    assert "they are not shown to be backups" in section
+    assert pooled.restoration is not None
+    found = pooled.restoration
+    assert found.same_score is not None
+    label = f"all that activates, held at zero ({interval(found.n_held)} features)"
+    assert rows_of(section, label)[0][0] == interval(found.restored)
+    (control,) = rows_of(section, "same score: all that activates behind unrelated features")
+    cells = (found.same_score.restored, found.same_score.difference)
+    assert control[:2] == [*map(interval, cells)]
+
+
+def test_backups_that_are_shown_are_named(tmp_path: Path):
+    """What is restored is beyond all stand-ins and beyond what unrelated features activate."""
+    found = [cascade(f"p{i}", A, B) for i in range(6)]
+    run = synthetic_run(tmp_path / "run", cascades=found)
+    pooled = run.pooled_cascade
+    assert pooled is not None
+    assert not pooled.backups.stands
+    restored = [
+        replace(
+            one,
+            stand_in_sets=(0.0,) * 39,
+            same_score=one.same_score and replace(one.same_score, restored=0.0),
+        )
+        for one in run.restorations
+    ]
+    shown = synthetic_run(tmp_path / "shown", cascades=found, restored=restored)
+    (row,) = (row for row in summary(shown) if row.question == "Do backups take over?")
+    assert row.answer.startswith("Yes. What activates restores refusal, beyond both controls")
+    assert "they are not shown to be backups" not in seen(render(shown))
+
+
 def test_a_pair_seen_often_has_its_share_and_its_stand_ins(section: str):
     assert "| 100% [44%, 100%] | 3 |" in section
     assert "6 of 21" in section

@@ -259,12 +259,20 @@ class CascadeSettings(_Settings):
     min_effect: float = Field(default=0.1, gt=0)
     """Nats by which ablating a dormant feature must lower the score for it to join a wave."""
     max_tested: int = Field(default=32, ge=1)
-    """Number of dormant features tested per wave, largest direct attribution first."""
+    """Number of dormant features tested per wave, largest direct attribution of either sign first."""
     edge_features: int = Field(default=8, ge=1)
     """Number of features of each wave between which edges are tested: those with the largest effect
     (first wave: the strongest)."""
     edge_controls: int = Field(default=5, ge=1)
     """Number of features outside the cascade that are ablated in place of each edge's cause."""
+    stand_in_sets: int = Field(default=39, ge=1)
+    """Number of sets of features active all along that are ablated in place of all that activates; the
+    smallest p is one in one more. Backups are claimed up to .05."""
+    stand_in_tests: int = Field(default=8, ge=1)
+    """Number of dormant features of each state, drawn from those tested, that have a stand-in which was
+    active all along."""
+    same_score_prompts: int = Field(default=12, ge=1)
+    """Number of flipped prompts that are brought to the same score by unrelated features."""
 
 
 class JudgeSettings(_Settings):

@@ -345,6 +345,15 @@ class DirectAttribution(Protocol):
 
 
 @runtime_checkable
+class BeyondRounding(Protocol):
+    """Whether features fire on one prompt by more than rounding of the stream could bring about."""
+
+    def __call__(self, ablated: FeatureSet, features: Sequence[FeatureId]) -> Sequence[bool]:
+        """One answer per feature, with `ablated` ablated."""
+        ...
+
+
+@runtime_checkable
 class Activations(Protocol):
     """How strongly given features fire on one prompt under interventions."""
 

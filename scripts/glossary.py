@@ -27,7 +27,7 @@ what each stage of an audit is called, then every finding as `findings.json` has
 _WORDS: tuple[tuple[str, str], ...] = (
     ("ablation", "vocabulary.Ablation"),
     ("ablation scale", "vocabulary.Ablation.scale"),
-    ("backup feature", "findings.BackupFeature"),
+    ("backups", "findings.PooledCascade.backups"),
     ("bypass", "findings.DirectionEvaluation.bypass"),
     ("candidate", "findings.CandidateSet"),
     ("cascade", "findings.Cascade"),
@@ -35,7 +35,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("clamp", "vocabulary.Ablation.clamp"),
     ("collateral", "findings.Collateral"),
     ("compensation ratio", "findings.Cascade.compensation_ratio"),
-    ("direct attribution", "findings.BackupFeature.direct_attribution"),
+    ("direct attribution", "findings.DormantFeature.direct_attribution"),
+    ("dormant feature", "findings.DormantFeature"),
     ("error term", "vocabulary.ErrorTerm"),
     ("feature", "vocabulary.FeatureId"),
     ("induce", "findings.DirectionEvaluation.induce"),

@@ -173,7 +173,9 @@ def _config(kind: Kind, folder: Path, seed: int, level: float | None) -> AuditCo
         minimal=MinimalSettings(more_sets_budget=0),
         ablation_scale=AblationScaleSettings(grid=0),
         interactions=InteractionSettings(n_masks=64, max_players=4),
-        cascade=CascadeSettings(max_waves=1, max_tested=4),
+        cascade=CascadeSettings(
+            max_waves=1, max_tested=4, stand_in_sets=1, stand_in_tests=1, same_score_prompts=1
+        ),
         controls=ControlSettings(random_sets=1),
         evidence=EvidenceSettings() if level is None else EvidenceSettings(level=level),
     )

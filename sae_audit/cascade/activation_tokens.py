@@ -14,8 +14,8 @@ from jaxtyping import Bool, Int
 from sae_audit.findings import (
     ActivatedFeatures,
     ActivationTokens,
-    BackupPositions,
     Cascade,
+    DormantPositions,
     TokenCounts,
 )
 from sae_audit.sampling import random_stand_ins
@@ -70,9 +70,9 @@ def activated(
         clean_peaks_at=before.all_peak_counts(),
         active=tuple(active),
         activated=tuple(
-            fired_tokens[i - 1].activated(backup.feature, i + 1)
+            fired_tokens[i - 1].activated(one.feature, i + 1)
             for i, wave in enumerate(found.waves)
-            for backup in wave.backups
+            for one in wave.dormant
         ),
     )
 
@@ -172,11 +172,11 @@ class _FiredTokens:
     def all_peak_counts(self) -> TokenCounts:
         return self.peak_counts(np.ones(len(self.fired.layer), bool))
 
-    def activated(self, feature: FeatureId, wave: int) -> BackupPositions:
+    def activated(self, feature: FeatureId, wave: int) -> DormantPositions:
         own = self.belonging_to(frozenset([feature]))
         assert own.any(), f"{feature} joined wave {wave} and does not fire"
         peaks = self.peak_counts(own)
-        return BackupPositions(
+        return DormantPositions(
             feature=feature,
             wave=wave,
             positions=tuple(sorted(self.fired.position[own].tolist())),

@@ -23,6 +23,8 @@ class Compensation:
 
     effects: FirstWaveEffects | None
     """None if dormant features keep activating."""
+    held: tuple[tuple[FeatureId, ...], ...]
+    """Dormant features that activate, by the round in which they do."""
     ratio: float | None
     reason: str
     """Why the ratio is None; else empty."""
@@ -55,23 +57,20 @@ def compensation(
     The ratio is None if the direct effect is below `floor` nats or dormant features keep activating;
     the frozen one if `frozen_norm_obstacle` says why.
     """
-    frozen: FeatureSet = frozenset()
-    for _ in range(_MAX_ROUNDS):
-        now = firing([Intervention(ablated=ablated, frozen=frozen)])[0]
-        activated = frozenset(f for f in features_of(now) if f not in clean) - frozen - ablated
-        if not activated:
-            break
-        frozen |= activated
-    else:
+    rounds = held_at_zero(firing, ablated, clean)
+    held = tuple(tuple(sorted(one)) for one in rounds.held)
+    if not rounds.settled:
         reason = f"dormant features still activate after {_MAX_ROUNDS} rounds of holding them"
         return Compensation(
             effects=None,
+            held=held,
             ratio=None,
             reason=reason,
             frozen_compensation_ratio=None,
             frozen_reason=reason,
             n_sets_scored=0,
         )
+    frozen = rounds.features
     nothing_activates = Intervention(ablated=ablated, frozen=frozen)
     sets = [Intervention(), Intervention(ablated=ablated), nothing_activates]
     before, after, without_activation = (float(value) for value in score(sets))
@@ -84,12 +83,41 @@ def compensation(
         frozen_compensation_ratio, frozen_reason = _ratio(total, direct_frozen, floor)
     return Compensation(
         effects=FirstWaveEffects(total=total, direct=direct, direct_frozen=direct_frozen),
+        held=held,
         ratio=ratio,
         reason=reason,
         frozen_compensation_ratio=frozen_compensation_ratio,
         frozen_reason=frozen_reason,
         n_sets_scored=len(sets) + n_frozen,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldRounds:
+    """The dormant features that activate under one ablation as those before them are held at zero."""
+
+    held: tuple[FeatureSet, ...]
+    settled: bool
+    """Whether with all of these held nothing else activates."""
+
+    @property
+    def features(self) -> FeatureSet:
+        return frozenset[FeatureId]().union(*self.held)
+
+
+def held_at_zero(
+    firing: Firing, ablated: FeatureSet, clean: Mapping[FeatureId, float]
+) -> HeldRounds:
+    """Hold what activates with `ablated` ablated at its clean value, zero, until nothing else does."""
+    held: list[FeatureSet] = []
+    for _ in range(_MAX_ROUNDS):
+        frozen = frozenset[FeatureId]().union(*held)
+        now = firing([Intervention(ablated=ablated, frozen=frozen)])[0]
+        activated = frozenset(f for f in features_of(now) if f not in clean) - frozen - ablated
+        if not activated:
+            return HeldRounds(held=tuple(held), settled=True)
+        held.append(activated)
+    return HeldRounds(held=tuple(held), settled=False)
 
 
 def _ratio(total: float, direct: float, floor: float) -> tuple[float | None, str]:

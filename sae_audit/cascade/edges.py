@@ -12,27 +12,27 @@ For a feature B of a wave, the earlier waves E, and a cause A among them:
    if it alone is frozen at its clean activations.
 6. Control: features outside the cascade ablated in A's place.
 
-A direct edge may be masked: A alone activates a backup that keeps B inactive, so only freezing that
-backup shows the effect of A.
+A direct edge may be masked: A alone activates a feature that keeps B inactive, so only freezing that
+feature shows the effect of A.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sae_audit.config import CascadeSettings
-from sae_audit.findings import BackupEdge, BackupEdges, Cascade, EdgeKind
+from sae_audit.findings import ActivationEdge, ActivationEdges, Cascade, EdgeKind
 from sae_audit.sampling import nearest
 from sae_audit.vocabulary import Activations, Active, FeatureId, FeatureSet, Intervention
 
 
-def backup_edges(
+def activation_edges(
     found: Cascade, active: Active, activations: Activations, settings: CascadeSettings
-) -> BackupEdges:
+) -> ActivationEdges:
     """The edges of one prompt's cascade between features of earlier and of later waves."""
     waves = [frozenset(wave.features) for wave in found.waves]
     earlier = [frozenset[FeatureId]().union(*waves[:i]) for i in range(len(waves))]
     if len(waves) < 2:
-        return BackupEdges(
+        return ActivationEdges(
             prompt_id=found.prompt_id, edges=(), n_pairs_tested=0, left_out=(), n_runs=0
         )
     firing = active(earlier)
@@ -46,7 +46,7 @@ def backup_edges(
     ]
     readings = _Readings(activations, sorted({pair.feature for pair in pairs}))
     edges = _tested(pairs, earlier[-1] | waves[-1], readings, settings.edge_controls)
-    return BackupEdges(
+    return ActivationEdges(
         prompt_id=found.prompt_id,
         edges=tuple(edges),
         n_pairs_tested=len(pairs),
@@ -110,14 +110,14 @@ def _chosen(
     first = sorted(found.waves[0].features, key=lambda f: (-clean.get(f, 0.0), f))
     chosen = [tuple(sorted(first[:n]))]
     for wave in found.waves[1:]:
-        strongest = sorted(wave.backups, key=lambda backup: (-backup.effect, backup.feature))
-        chosen.append(tuple(sorted(backup.feature for backup in strongest[:n])))
+        strongest = sorted(wave.dormant, key=lambda one: (-one.effect, one.feature))
+        chosen.append(tuple(sorted(one.feature for one in strongest[:n])))
     return chosen
 
 
 def _tested(
     pairs: Sequence[_Pair], members: FeatureSet, readings: _Readings, n_controls: int
-) -> list[BackupEdge]:
+) -> list[ActivationEdge]:
     readings.ask(
         under
         for pair in pairs
@@ -174,12 +174,12 @@ def _controls(pair: _Pair, kind: EdgeKind, members: FeatureSet, n: int) -> list[
 
 def _edge(
     pair: _Pair, kind: EdgeKind, members: FeatureSet, readings: _Readings, n_controls: int
-) -> BackupEdge:
+) -> ActivationEdge:
     def activation(under: Intervention) -> float:
         return readings.of(pair.feature, under)
 
     controls = _controls(pair, kind, members, n_controls)
-    return BackupEdge(
+    return ActivationEdge(
         cause=pair.cause,
         feature=pair.feature,
         kind=kind,

@@ -19,7 +19,7 @@ def cascade_null(
 ) -> CascadeNull:
     """The cascade behind features that are not a minimal set.
 
-    The random set is drawn as in `activated`. Backup features face the same tests with the same
+    The random set is drawn as in `activated`. Dormant features face the same tests with the same
     threshold, though the prompt is then still refused: its score is far from 0, while most tests of the
     prompt's own cascade are made near 0.
     """

@@ -11,16 +11,23 @@ from sae_audit.cascade.pooled_depth import (
     frozen_ratios,
 )
 from sae_audit.cascade.pooled_edges import FEWEST, edge_kinds, pooled_edges
+from sae_audit.cascade.pooled_restoration import (
+    necessity,
+    pooled_restoration,
+    switched_off,
+)
 from sae_audit.findings import (
     ActivatedAgainstRandom,
     ActivatedFeatures,
+    ActivationEdges,
     ActivationTokens,
-    BackupEdges,
     Cascade,
     CascadeNull,
     Estimate,
+    OutsideText,
     PooledCascade,
     PooledWaveFeature,
+    Restoration,
     TokenCounts,
     TokenShare,
 )
@@ -30,10 +37,12 @@ from sae_audit.vocabulary import TokenClass
 
 def pooled_cascade(
     cascades: Sequence[Cascade],
-    edges: Sequence[BackupEdges],
+    edges: Sequence[ActivationEdges],
     tokens_by_prompt: Sequence[ActivationTokens],
     null: Sequence[CascadeNull],
+    restorations: Sequence[Restoration],
     *,
+    min_effect: float,
     seed: int,
 ) -> PooledCascade:
     """Waves, edges, tokens and compensation over prompts; each prompt is one case."""
@@ -59,6 +68,10 @@ def pooled_cascade(
         compensation=compensation(cascades, seed=seed),
         compensation_frozen=frozen,
         compensation_norm=norm,
+        outside_text=_outside_text(tokens_by_prompt, seed),
+        necessity=necessity(cascades, restorations),
+        switched_off=switched_off(restorations, seed=seed),
+        restoration=pooled_restoration(cascades, restorations, min_effect=min_effect, seed=seed),
     )
 
 
@@ -106,6 +119,29 @@ def _token_shares(tokens_by_prompt: Sequence[ActivationTokens], n_waves: int) ->
         )
         for token in TokenClass
     ]
+
+
+def _outside_text(
+    tokens_by_prompt: Sequence[ActivationTokens], seed: int
+) -> tuple[OutsideText, ...]:
+    by_waves: dict[int, list[TokenCounts]] = defaultdict(list)
+    for found in tokens_by_prompt:
+        for one in found.active:
+            if one.n_features:
+                by_waves[one.n_waves].append(one.peaks_at)
+    often = sorted(n for n, found in by_waves.items() if len(found) >= FEWEST)
+    return tuple(_one_outside_text(n, by_waves[n], seed) for n in often)
+
+
+def _one_outside_text(n_waves: int, peaks: Sequence[TokenCounts], seed: int) -> OutsideText:
+    outside = [sum(one.values()) - one[TokenClass.CONTENT] for one in peaks]
+    shares = [n / sum(one.values()) for n, one in zip(outside, peaks, strict=True)]
+    on_bos = [one[TokenClass.BOS] / n for n, one in zip(outside, peaks, strict=True) if n]
+    return OutsideText(
+        n_waves=n_waves,
+        share=mean(shares, seed=seed),
+        on_bos=mean(on_bos, seed=seed) if len(on_bos) >= FEWEST else None,
+    )
 
 
 def _beside_random(

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from sae_audit.findings import (
-    BackupEdge,
-    BackupEdges,
+    ActivationEdge,
+    ActivationEdges,
     Cascade,
     EdgeKind,
     EdgesOfKind,
@@ -25,13 +25,13 @@ interval is nearly all of [0, 1]. Means have no interval below five."""
 
 
 def pooled_edges(
-    cascades: Sequence[Cascade], edges: Sequence[BackupEdges]
+    cascades: Sequence[Cascade], edges: Sequence[ActivationEdges]
 ) -> tuple[tuple[PooledEdge, ...], list[int]]:
     """Pairs tested on enough prompts, most edges first; and the edges of each other pair.
 
     Pairs without an edge are included: otherwise no share could be 0.
     """
-    found: dict[Pair, list[BackupEdge]] = defaultdict(list)
+    found: dict[Pair, list[ActivationEdge]] = defaultdict(list)
     for one in edges:
         for edge in one.edges:
             found[edge.cause, edge.feature].append(edge)
@@ -43,7 +43,7 @@ def pooled_edges(
     return tuple(_pooled(pair, found[pair], n_tested[pair]) for pair in often), rare
 
 
-def edge_kinds(edges: Sequence[BackupEdges]) -> tuple[EdgesOfKind, ...]:
+def edge_kinds(edges: Sequence[ActivationEdges]) -> tuple[EdgesOfKind, ...]:
     """All edges by kind; a kind without edges has n = 0."""
     return tuple(
         EdgesOfKind(
@@ -55,7 +55,7 @@ def edge_kinds(edges: Sequence[BackupEdges]) -> tuple[EdgesOfKind, ...]:
     )
 
 
-def _pairs_tested(cascades: Sequence[Cascade], edges: Sequence[BackupEdges]) -> Iterator[Pair]:
+def _pairs_tested(cascades: Sequence[Cascade], edges: Sequence[ActivationEdges]) -> Iterator[Pair]:
     left_out = {one.prompt_id: frozenset(one.left_out) for one in edges}
     for found in cascades:
         if found.prompt_id not in left_out:
@@ -72,7 +72,7 @@ def _pairs_tested(cascades: Sequence[Cascade], edges: Sequence[BackupEdges]) -> 
                     yield cause, feature
 
 
-def _pooled(pair: Pair, edges: Sequence[BackupEdge], n_tested: int) -> PooledEdge:
+def _pooled(pair: Pair, edges: Sequence[ActivationEdge], n_tested: int) -> PooledEdge:
     by_kind = {kind: [edge for edge in edges if edge.kind == kind] for kind in EdgeKind}
     return PooledEdge(
         cause=pair[0],
@@ -89,7 +89,7 @@ def _pooled(pair: Pair, edges: Sequence[BackupEdge], n_tested: int) -> PooledEdg
     )
 
 
-def _control(edges: Sequence[BackupEdges], kind: EdgeKind) -> Estimate | None:
+def _control(edges: Sequence[ActivationEdges], kind: EdgeKind) -> Estimate | None:
     """Mean over prompts of the share of stand-ins that activate what the cause activates."""
     shares: list[float] = []
     for one in edges:

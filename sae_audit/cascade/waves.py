@@ -2,8 +2,8 @@
 
 1. The first wave: the features of the minimal set that fire on the clean run.
 2. Ablate all waves so far and encode again. Dormant features: zero on the clean run, firing now.
-3. Test those of the minimal set, and of the others those with the largest direct attribution: by how
-   much does ablating each lower the score further?
+3. Test those of the minimal set, and of the others those with the largest direct attribution of either
+   sign: by how much does ablating each lower the score further?
 4. The next wave: those of the minimal set that activated, and the tested ones with enough effect.
 5. Repeat until nothing activates, or what activates does not move the score.
 """
@@ -15,9 +15,10 @@ import numpy as np
 
 from sae_audit.cascade.compensation import compensation
 from sae_audit.config import CascadeSettings
-from sae_audit.findings import BackupFeature, Cascade, Wave
+from sae_audit.findings import Cascade, DormantFeature, DormantTests, Wave
 from sae_audit.vocabulary import (
     Active,
+    BeyondRounding,
     DirectAttribution,
     FeatureId,
     FeatureSet,
@@ -36,6 +37,7 @@ class CascadeQuestions:
     direct_attribution: DirectAttribution
     firing: Firing
     intervention_score: InterventionScore
+    beyond_rounding: BeyondRounding
     frozen_norm_obstacle: str = ""
     """Why the final norm's scale cannot be frozen; else empty."""
 
@@ -59,15 +61,18 @@ def cascade(
     assert first, "a set none of whose features fires cannot have flipped the prompt"
     clean_score, score_first = (float(value) for value in ask.score([frozenset(), first]))
     waves = [
-        Wave(features=tuple(sorted(first)), score_after=score_first, n_activated=0, backups=())
+        Wave(features=tuple(sorted(first)), score_after=score_first, n_activated=0, dormant=())
     ]
+    tests: list[DormantTests] = []
     ablated, n_scored, stop = first, 2, ""
     while not stop:
-        wave, n_tested, stop = _next_wave(ask, ablated, clean, minimal, waves[-1], settings)
-        n_scored += n_tested
-        if wave is not None:
-            waves.append(wave)
-            ablated |= frozenset(wave.features)
+        found = _next_wave(ask, ablated, clean, minimal, waves, settings)
+        n_scored, stop = n_scored + found.n_scored, found.stop
+        if found.tests is not None:
+            tests.append(found.tests)
+        if found.wave is not None:
+            waves.append(found.wave)
+            ablated |= frozenset(found.wave.features)
             if not stop and len(waves) == settings.max_waves:
                 stop = f"stopped at {settings.max_waves} waves (cascade.max_waves)"
     undone = compensation(
@@ -81,6 +86,8 @@ def cascade(
     return Cascade(
         prompt_id=prompt_id,
         waves=tuple(waves),
+        tests=tuple(tests),
+        held=undone.held,
         clean_score=clean_score,
         unplaced=tuple(sorted(minimal - ablated)),
         effects=undone.effects,
@@ -93,38 +100,65 @@ def cascade(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Next:
+    """One round: the next wave, if there is one, and what was tested for it."""
+
+    wave: Wave | None
+    tests: DormantTests | None
+    n_scored: int
+    stop: str
+    """Why the cascade ends; else empty."""
+
+
+def dormant_active(
+    ask: CascadeQuestions, ablated: FeatureSet, clean: Mapping[FeatureId, float]
+) -> dict[FeatureId, float]:
+    """The dormant features that fire with `ablated` ablated, by more than rounding could bring about,
+    with their largest activation."""
+    now = ask.active([ablated])[0]
+    active = {f: value for f, value in now.items() if f not in clean and f not in ablated}
+    beyond = ask.beyond_rounding(ablated, list(active))
+    return {f: active[f] for f, real in zip(active, beyond, strict=True) if real}
+
+
 def _next_wave(
     ask: CascadeQuestions,
     ablated: FeatureSet,
     clean: Mapping[FeatureId, float],
     minimal: FeatureSet,
-    last: Wave,
+    waves: Sequence[Wave],
     settings: CascadeSettings,
-) -> tuple[Wave | None, int, str]:
-    """The next wave or None, the number of sets scored, and why the cascade ends (else empty)."""
-    now = ask.active([ablated])[0]
-    active = {f: value for f, value in now.items() if f not in clean and f not in ablated}
+) -> _Next:
+    last = waves[-1]
+    active = dormant_active(ask, ablated, clean)
     if not active:
-        return None, 0, "no dormant feature activates"
+        return _Next(wave=None, tests=None, n_scored=0, stop="no dormant feature activates")
     attributions = dict(zip(active, ask.direct_attribution(ablated, list(active)), strict=True))
-    tested = _tested(attributions, minimal, settings.max_tested)
+    tested = most_attributed(attributions, settings.max_tested, first=minimal)
     scores = ask.score([ablated | {feature} for feature in tested])
     effects = {f: last.score_after - float(s) for f, s in zip(tested, scores, strict=True)}
+    tests = DormantTests(
+        n_waves=len(waves),
+        features=tuple(tested),
+        direct_attributions=tuple(float(attributions[f]) for f in tested),
+        effects=tuple(effects[f] for f in tested),
+    )
     joining = [f for f in tested if f in minimal or effects[f] >= settings.min_effect]
     if not joining:
         reason = (
             f"{len(active)} dormant features activate, but none of the {len(tested)} tested lowers the "
             f"score by {settings.min_effect:g} nats"
         )
-        return None, len(tested), reason
+        return _Next(wave=None, tests=tests, n_scored=len(tested), stop=reason)
     score_after = float(ask.score([ablated | frozenset(joining)])[0])
     activated_by = _activated_by(ask.active, ablated, joining)
     wave = Wave(
         features=tuple(sorted(joining)),
         score_after=score_after,
         n_activated=len(active),
-        backups=tuple(
-            BackupFeature(
+        dormant=tuple(
+            DormantFeature(
                 feature=feature,
                 activation=float(active[feature]),
                 direct_attribution=float(attributions[feature]),
@@ -137,17 +171,20 @@ def _next_wave(
     still = last.score_after - score_after < settings.min_effect
     waiting = minimal - ablated - frozenset(joining)
     stop = "the score stopped moving" if still and not waiting else ""
-    return wave, len(tested) + 1, stop
+    return _Next(wave=wave, tests=tests, n_scored=len(tested) + 1, stop=stop)
 
 
-def _tested(
-    attributions: Mapping[FeatureId, float], minimal: FeatureSet, max_tested: int
+def most_attributed(
+    attributions: Mapping[FeatureId, float], n: int, *, first: FeatureSet
 ) -> list[FeatureId]:
-    """Dormant features of the minimal set, then those that push to refuse, strongest first."""
-    own = sorted(feature for feature in attributions if feature in minimal)
-    others = [f for f in attributions if f not in minimal and attributions[f] > 0.0]
-    others.sort(key=lambda feature: (-attributions[feature], feature))
-    return own + others[: max(0, max_tested - len(own))]
+    """Those of `first`, then the others by direct attribution of either sign, largest first, up to `n`.
+
+    A feature need not push along the direction itself to restore refusal: it may act through others.
+    """
+    own = sorted(feature for feature in attributions if feature in first)
+    others = [f for f in attributions if f not in first]
+    others.sort(key=lambda feature: (-abs(attributions[feature]), feature))
+    return own + others[: max(0, n - len(own))]
 
 
 def _activated_by(

@@ -218,17 +218,16 @@ def _pairs(evidence: Evidence) -> Claim:
 
 
 def _backups(evidence: Evidence) -> Claim:
-    found = evidence.pooled_cascade
-    if found is None or found.compensation is None or found.compensation.ratio is None:
-        return _untested(ClaimAbout.BACKUPS, "No compensation could be measured.")
-    ratio = found.compensation.ratio
+    if evidence.pooled_cascade is None:
+        return _untested(ClaimAbout.BACKUPS, "No cascade was followed.")
+    found = evidence.pooled_cascade.backups
     return Claim(
         about=ClaimAbout.BACKUPS,
-        stands=ratio.low > 0.0,
-        reason=f"What activates undoes {_with_interval(ratio)} of the first wave's effect.",
-        p=None,
-        n=ratio.n,
-        beside="0: nothing is undone",
+        stands=found.stands,
+        reason=found.reason,
+        p=found.p,
+        n=found.n,
+        beside=found.beside,
     )
 
 

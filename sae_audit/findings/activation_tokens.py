@@ -30,7 +30,7 @@ class ActivatedFeatures(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupPositions(Finding):
+class DormantPositions(Finding):
     """Token positions at which a dormant feature that joined a wave fires."""
 
     feature: Feature
@@ -57,5 +57,5 @@ class ActivationTokens(Finding):
     """Control: features firing on the clean run, by class of the token of their largest activation."""
     active: tuple[ActivatedFeatures, ...]
     """After the first wave is ablated, after the first two, and so on."""
-    activated: tuple[BackupPositions, ...]
+    activated: tuple[DormantPositions, ...]
     """One entry per dormant feature that joined a wave."""

@@ -7,11 +7,15 @@ from pydantic import computed_field
 
 from sae_audit.findings.example import Finding
 from sae_audit.findings.features import Feature
+from sae_audit.margins import answers
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupFeature(Finding):
-    """One backup feature: dormant on the clean run, active once earlier waves are ablated."""
+class DormantFeature(Finding):
+    """A dormant feature that joins a wave: zero on the clean run, active once earlier waves are ablated.
+
+    Whether such features are backups, which restore refusal, `PooledCascade.backups` says.
+    """
 
     feature: Feature
     activation: float
@@ -34,8 +38,21 @@ class Wave(Finding):
     n_activated: int
     """Number of dormant features of all SAEs that fire once the earlier waves are ablated; 0 for the
     first wave, whose features fire on the clean run."""
-    backups: tuple[BackupFeature, ...]
+    dormant: tuple[DormantFeature, ...]
     """Tested dormant features that this wave ablates; empty for the first wave."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DormantTests(Finding):
+    """The dormant features tested with the first waves ablated, whether they join the next or not."""
+
+    n_waves: int
+    """Number of waves ablated."""
+    features: tuple[Feature, ...]
+    direct_attributions: tuple[float, ...]
+    """Of each, as in `DormantFeature`; below 0 it pushes away from refusal."""
+    effects: tuple[float, ...]
+    """Drop of the refusal score (nats) if each is ablated in addition to the waves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +77,11 @@ class Cascade(Finding):
 
     prompt_id: str
     waves: tuple[Wave, ...]
+    tests: tuple[DormantTests, ...]
+    """With the first wave ablated, the first two, and so on; none where nothing dormant activates."""
+    held: tuple[tuple[Feature, ...], ...]
+    """The dormant features that activate with the first wave ablated; then those that activate once
+    these are held at zero, and so on. All of them are held in the direct effect."""
     clean_score: float
     """Refusal score of the clean run, nats."""
     unplaced: tuple[Feature, ...]
@@ -87,6 +109,13 @@ class Cascade(Finding):
         """Number of waves."""
         return len(self.waves)
 
+    @computed_field
+    @property
+    def needs_dormant(self) -> bool:
+        """Whether ablating all waves flips the prompt, and leaving their dormant features out does not:
+        the paper's own test of dormant features (2509.09708)."""
+        return answers(self.waves[-1].score_after) and not answers(self.waves[0].score_after)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CascadeNull(Finding):
@@ -111,7 +140,7 @@ class EdgeKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupEdge(Finding):
+class ActivationEdge(Finding):
     """The ablation of one feature activates another of a later wave, tested by intervening.
 
     Activations are the activated feature's largest over positions; at 0 it is inactive.
@@ -126,7 +155,8 @@ class BackupEdge(Finding):
     activation_kept: float
     """With all earlier waves but the cause ablated. 0: the cause is necessary."""
     activation_alone: float
-    """With the cause alone ablated, everything else free. If 0, a direct edge is masked by a backup."""
+    """With the cause alone ablated, everything else free. If 0, a direct edge is masked by another
+    dormant feature."""
     activation_held: float
     """With the cause alone ablated, all others of the cascade frozen at their clean activations."""
     through: tuple[Feature, ...]
@@ -141,11 +171,11 @@ class BackupEdge(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupEdges(Finding):
+class ActivationEdges(Finding):
     """The edges of one prompt's cascade: whose ablation activates which feature."""
 
     prompt_id: str
-    edges: tuple[BackupEdge, ...]
+    edges: tuple[ActivationEdge, ...]
     n_pairs_tested: int
     """Number of pairs (a feature of an earlier wave, one of a later) tested. Without an edge, the first
     is neither sufficient nor necessary for the second."""

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import computed_field
+
+from sae_audit.findings.backups import BackupsClaim, PooledRestoration, backups_claim
 from sae_audit.findings.cascades import EdgeKind
 from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.example import Finding
@@ -133,6 +136,44 @@ class PooledNull(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutsideText(Finding):
+    """Activated features that peak outside the user's text: on the template, the system prompt or the
+    token that begins the text (2509.09708)."""
+
+    n_waves: int
+    """Number of waves ablated."""
+    share: Estimate
+    """Share of the activated features, mean over prompts."""
+    on_bos: Estimate | None
+    """Share of those that peak on the token that begins the text, mean over the prompts that have any;
+    None if these are fewer than three."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Necessity(Finding):
+    """Do flips fail if the dormant features are left out of the ablation (2509.09708)?"""
+
+    n_with_dormant: int
+    """Number of prompts flipped by all waves, with more than one wave."""
+    needed: Estimate
+    """Share of all flipped prompts on which the flip fails without their dormant features."""
+    n_pooled: int
+    """Number of prompts that the pooled set flips and on which a feature of it is dormant."""
+    n_pooled_needed: int
+    """Number of these on which the flip fails without those features."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledSwitchedOff(Finding):
+    """What ablating later waves does to features of the first, over prompts with a later wave."""
+
+    off: Estimate
+    """Mean share of first-wave features that no longer fire."""
+    weaker: Estimate
+    """Mean share that fires less strongly, those off included."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PooledCascade(Finding):
     """The cascades of all flipped prompts together."""
 
@@ -160,3 +201,17 @@ class PooledCascade(Finding):
     compensation_norm: Estimate | None
     """Frozen minus live ratio, on the same prompts: share of the effect undone by the norm's
     rescaling."""
+    outside_text: tuple[OutsideText, ...]
+    """Per number of ablated waves, as `tokens`."""
+    necessity: Necessity
+    switched_off: PooledSwitchedOff | None
+    """None if no prompt has a later wave and a first one that still fires."""
+    restoration: PooledRestoration | None
+    """None if what is restored was measured on no prompt."""
+
+    @computed_field
+    @property
+    def backups(self) -> BackupsClaim:
+        """Whether the dormant features that activate are backups: they restore refusal, more than others
+        active all along do at the same state, and more than what activates at the same score."""
+        return backups_claim(self.restoration)

@@ -16,7 +16,7 @@ from sae_audit.findings.activation_tokens import ActivationTokens
 from sae_audit.findings.behaviour import Behaviour, PromptScore
 from sae_audit.findings.candidate_effects import CandidateEffects
 from sae_audit.findings.candidates import CandidateSet, WidenedPool
-from sae_audit.findings.cascades import BackupEdges, Cascade, CascadeNull
+from sae_audit.findings.cascades import ActivationEdges, Cascade, CascadeNull
 from sae_audit.findings.claims import Claim
 from sae_audit.findings.confirmation import Confirmation
 from sae_audit.findings.controls import Controls, NullScores, SearchNull
@@ -29,6 +29,7 @@ from sae_audit.findings.interactions import InteractionGraph, InteractionsOverPr
 from sae_audit.findings.minimal_sets import MinimalSet, MinimalSetFamily, PooledSet
 from sae_audit.findings.pooled_cascade import PooledCascade
 from sae_audit.findings.quality import SaeQuality
+from sae_audit.findings.restoration import Restoration
 from sae_audit.findings.side_effects import SetEffects
 from sae_audit.findings.successive import SuccessiveDirections
 from sae_audit.findings.sufficiency import Sufficiency
@@ -145,8 +146,9 @@ INTERACTIONS_OVER_PROMPTS = OfRun(
 )
 CASCADES = OfPrompts("cascades", "Cascades of dormant features", (Cascade,))
 CASCADE_NULLS = OfPrompts("cascade_nulls", "Cascades behind random sets", (CascadeNull,))
-EDGES = OfPrompts("edges", "Which activates which", (BackupEdges,))
+EDGES = OfPrompts("edges", "Which activates which", (ActivationEdges,))
 ACTIVATION_TOKENS = OfPrompts("activation_tokens", "Tokens they activate on", (ActivationTokens,))
+RESTORATIONS = OfPrompts("restorations", "Whether they restore refusal", (Restoration,))
 POOLED_CASCADE = OfRun("pooled_cascade", "Cascades of all prompts", (PooledCascade,), key=POOLED)
 CONTROLS = OfRun("controls", "Controls", (Controls,))
 SUFFICIENCY = OfRun("sufficiency", "The same features set up", (Sufficiency,))

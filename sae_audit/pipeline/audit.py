@@ -34,6 +34,7 @@ from sae_audit.pipeline.stages import (
     null_search,
     pooled_cascade,
     pooled_set,
+    restorations,
     sae_coverage,
     sae_quality,
     scores,
@@ -110,6 +111,7 @@ def carry_out(state: AuditState) -> None:
     cascade_nulls.run(state)
     edges.run(state)  # Through whom, and on which tokens?
     activation_tokens.run(state)
+    restorations.run(state)  # Do they restore refusal, more than others do?
     pooled_cascade.run(state)
     controls.run(state)  # What do other sets do, and to harmless prompts?
     sufficiency.run(state)  # Set up on harmless prompts, do they bring refusal?

@@ -17,6 +17,7 @@ def cascade_questions(state: AuditState, prompt: Prompt) -> CascadeQuestions:
         ),
         firing=subject.firing(prompt, ablation),
         intervention_score=subject.intervention_score(prompt, ablation),
+        beyond_rounding=subject.beyond_rounding(prompt, ablation),
         frozen_norm_obstacle=subject.frozen_norm_obstacle,
     )
 

@@ -17,8 +17,8 @@ SET_SIZE = 3
 """Number of features of a minimal set."""
 WAVES = 2
 """Number of waves of a cascade."""
-_BACKUPS_TESTED = 0.5
-"""Share of `cascade.max_tested` tested per wave: only features that push to refuse are."""
+_TESTED = 0.9
+"""Share of `cascade.max_tested` tested per wave: on the bundled organism .93."""
 _CHANGED = 0.6
 """Share of a prompt's positions that an ablation changes, from its first changed one."""
 
@@ -147,7 +147,7 @@ class AuditSize:
     def waves(self, n_waves: int, *, n_clean_readings: int) -> Work:
         """A search for waves behind one set of each audit prompt."""
         readings = self.audit * (n_clean_readings + n_waves * (2 + SET_SIZE))
-        tests = self.audit * (3 + n_waves * _BACKUPS_TESTED * self.config.cascade.max_tested)
+        tests = self.audit * (3 + n_waves * _TESTED * self.config.cascade.max_tested)
         return Work(
             forward_passes=readings + tests,
             alone_layer_tokens=self.whole(readings),

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from sae_audit.errors import AuditError
 from sae_audit.findings import (
     Absence,
+    ActivationEdges,
     ActivationTokens,
-    BackupEdges,
     Behaviour,
     CandidateEffects,
     CandidateSet,
@@ -39,6 +39,7 @@ from sae_audit.findings import (
     PooledCascade,
     PooledSet,
     PromptScore,
+    Restoration,
     SaeCoverage,
     SaeQuality,
     SearchNull,
@@ -154,8 +155,10 @@ class Findings(BaseModel):
     cascades: list[Cascade]
     """One per flipped prompt, as are the next three."""
     cascade_nulls: list[CascadeNull]
-    edges: list[BackupEdges]
+    edges: list[ActivationEdges]
     activation_tokens: list[ActivationTokens]
+    restorations: list[Restoration]
+    """What dormant features restore, one per cascade."""
     pooled_cascade: PooledCascade | None
     controls: Controls
     sufficiency: Sufficiency | None

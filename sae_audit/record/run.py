@@ -51,6 +51,7 @@ from sae_audit.findings.stages import (
     POOLED_CASCADE,
     POOLED_SET,
     RANDOM_DIRECTIONS,
+    RESTORATIONS,
     SAE_COVERAGE,
     SAE_QUALITY,
     SCORES,
@@ -257,6 +258,8 @@ class Run:
     """Whose ablation activates which feature, one for each cascade."""
     activation_tokens = _all(ACTIVATION_TOKENS)
     """Classes of tokens at which features activate, one for each cascade."""
+    restorations = _all(RESTORATIONS)
+    """What activates restores, and its controls, one for each cascade."""
     pooled_cascade = _found(POOLED_CASCADE)
     """None if no prompt was flipped."""
     sufficiency = _found(SUFFICIENCY)
@@ -378,7 +381,7 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     "waves": lambda run: of_cascades.waves(run.cascades),
     # One row per cascade, and one for its random set.
     "cascades": lambda run: of_cascades.cascades(run.cascades, run.cascade_nulls),
-    "backup_edges": lambda run: of_cascades.backup_edges(run.edges),
+    "activation_edges": lambda run: of_cascades.activation_edges(run.edges),
     "activation_tokens": lambda run: of_cascades.activation_tokens(run.activation_tokens),
     "costs": lambda run: of_behaviour.costs(run.manifest.stages),
 }

@@ -15,11 +15,9 @@ from sae_audit.findings import (
     Absence,
     AbsenceKind,
     ActivatedFeatures,
+    ActivationEdge,
+    ActivationEdges,
     ActivationTokens,
-    BackupEdge,
-    BackupEdges,
-    BackupFeature,
-    BackupPositions,
     Cascade,
     CascadeNull,
     CertifiedSet,
@@ -29,6 +27,9 @@ from sae_audit.findings import (
     ComparedSet,
     CurvePoint,
     DirectionSelection,
+    DormantFeature,
+    DormantPositions,
+    DormantTests,
     EdgeKind,
     Estimate,
     ExplainedExactly,
@@ -45,15 +46,20 @@ from sae_audit.findings import (
     NullSet,
     PairInteraction,
     PairKind,
+    PooledSetWithoutDormant,
     PromptScore,
+    Restoration,
     RivalCurve,
     RivalPoint,
     Rivals,
     RivalTest,
     SaeQuality,
+    SameScore,
     ScalePoint,
     SideEffects,
     SolverFit,
+    StandInTests,
+    SwitchedOff,
     TripleInteraction,
     Wave,
 )
@@ -372,12 +378,23 @@ def cascade(prompt_id: str, *waves: FeatureId, ratio: bool = True) -> Cascade:
                 features=(feature,),
                 score_after=3.0 - 2.0 * i - part,
                 **({} if i else {"n_activated": 0}),
-                backups=(BackupFeature.example(numbers, feature=feature, activated_by=(A,)),)
+                dormant=(DormantFeature.example(numbers, feature=feature, activated_by=(A,)),)
                 if i
                 else (),
             )
             for i, feature in enumerate(waves)
         ),
+        tests=tuple(
+            DormantTests.example(
+                numbers,
+                n_waves=i + 1,
+                features=(feature,),
+                direct_attributions=(part,),
+                effects=(part + i,),
+            )
+            for i, feature in enumerate(waves[1:])
+        ),
+        held=(tuple(sorted(waves[1:])),) if waves[1:] else (),
         clean_score=4.0 + part,
         unplaced=(),
         effects=FirstWaveEffects(total=total, direct=direct, direct_frozen=frozen)
@@ -400,8 +417,10 @@ def null(found: Cascade) -> CascadeNull:
         numbers,
         prompt_id=found.prompt_id,
         waves=(
-            Wave(features=first, score_after=found.clean_score - 0.25, n_activated=0, backups=()),
+            Wave(features=first, score_after=found.clean_score - 0.25, n_activated=0, dormant=()),
         ),
+        tests=(),
+        held=(),
         clean_score=found.clean_score,
         unplaced=(),
         effects=FirstWaveEffects(total=0.25, direct=0.375 + part, direct_frozen=0.5 + part),
@@ -413,15 +432,47 @@ def null(found: Cascade) -> CascadeNull:
     return CascadeNull(prompt_id=found.prompt_id, cascade=alone)
 
 
-def edges(found: Cascade) -> BackupEdges:
+def restoration(found: Cascade) -> Restoration:
+    """Less is restored than features active all along hold up."""
+    numbers = numbers_of(f"restoration of {found.prompt_id}")
+    part = (found.clean_score - 4.0) / 8
+    own = found.effects
+    stand_ins = tuple(FeatureId(one.layer, one.index + 900) for one in found.waves[-1].features)
+    return Restoration.example(
+        numbers,
+        prompt_id=found.prompt_id,
+        restored=own.direct - own.total if own else None,
+        n_held=sum(map(len, found.held)),
+        n_stand_ins=sum(map(len, found.held)),
+        stand_in_sets=(0.75 + part, 1.25 - part, 1.625),
+        stand_in_attributions=(0.5, 0.25 + part, 0.125),
+        stand_in_tests=tuple(
+            StandInTests(
+                n_waves=tests.n_waves,
+                features=tests.features,
+                effects=tests.effects,
+                stand_ins=stand_ins,
+                effects_stand_ins=(part,),
+            )
+            for tests in found.tests
+        ),
+        same_score=SameScore.example(numbers, restored=0.375 + part, effects=(0.5, part)),
+        switched_off=SwitchedOff.example(numbers, n_features=4, n_off=1, n_weaker=3)
+        if found.depth > 1
+        else None,
+        pooled_set=PooledSetWithoutDormant.example(numbers, score=-1.5, score_without=part),
+    )
+
+
+def edges(found: Cascade) -> ActivationEdges:
     """The first feature of the first wave activates all of the second, each in another way."""
     numbers = numbers_of(f"edges of {found.prompt_id}")
     activated = found.waves[1].features if found.depth > 1 else ()
-    return BackupEdges.example(
+    return ActivationEdges.example(
         numbers,
         prompt_id=found.prompt_id,
         edges=tuple(
-            BackupEdge.example(
+            ActivationEdge.example(
                 numbers,
                 cause=found.waves[0].features[0],
                 feature=feature,
@@ -444,8 +495,8 @@ def activation_tokens(found: Cascade) -> ActivationTokens:
         prompt_id=found.prompt_id,
         active=tuple(ActivatedFeatures.example(numbers, n_waves=i + 1) for i in range(found.depth)),
         activated=tuple(
-            BackupPositions.example(numbers, feature=backup.feature, wave=i + 1)
+            DormantPositions.example(numbers, feature=one.feature, wave=i + 1)
             for i, wave in enumerate(found.waves)
-            for backup in wave.backups
+            for one in wave.dormant
         ),
     )

@@ -35,6 +35,7 @@ from sae_audit.findings import (
     PooledSet,
     PromptScore,
     RaisedSet,
+    Restoration,
     SaeCoverage,
     SaeQuality,
     ScaleControl,
@@ -84,6 +85,7 @@ def synthetic_run(
     scores: list[PromptScore] | None = None,
     minimal_sets: list[MinimalSet] | None = None,
     cascades: list[Cascade] | None = None,
+    restored: list[Restoration] | None = None,
     graphs: list[InteractionGraph] | None = None,
     found: Mapping[str, list[Any]] | None = None,
     flipped: bool = True,
@@ -125,7 +127,7 @@ def synthetic_run(
         **_of_the_model(scores, numbers),
         **_of_sets(minimal_sets, config, numbers),
         **_of_interactions(graphs, config),
-        **_of_cascades(cascades, numbers),
+        **_of_cascades(cascades, restored, numbers),
         "absence": [] if absent is None else [findings.absence(absent)],
         "claims": [[Claim.example(numbers, about=about) for about in ClaimAbout]],
         **(found or {}),
@@ -355,17 +357,23 @@ def _of_interactions(graphs: list[InteractionGraph], config: AuditConfig) -> dic
     }
 
 
-def _of_cascades(cascades: list[Cascade], numbers: Iterator[int]) -> dict[str, list[Any]]:
+def _of_cascades(
+    cascades: list[Cascade], restored: list[Restoration] | None, numbers: Iterator[int]
+) -> dict[str, list[Any]]:
     """Rows of the cascades and of all that follows them; pooled by the real code."""
     null = [findings.null(one) for one in cascades]
     edges = [findings.edges(one) for one in cascades]
     activated = [findings.activation_tokens(one) for one in cascades]
+    restored = restored or [findings.restoration(one) for one in cascades]
     return {
         "cascades": cascades,
         "cascade_nulls": null,
         "edges": edges,
         "activation_tokens": activated,
-        "pooled_cascade": [pooled_cascade(cascades, edges, activated, null, seed=0)]
+        "restorations": restored,
+        "pooled_cascade": [
+            pooled_cascade(cascades, edges, activated, null, restored, min_effect=0.1, seed=0)
+        ]
         if cascades
         else [],
         "sufficiency": [

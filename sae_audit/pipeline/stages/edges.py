@@ -1,7 +1,7 @@
 """Which ablated feature activates which dormant one, tested pair by pair."""
 
-from sae_audit.cascade.edges import backup_edges
-from sae_audit.findings import BackupEdges
+from sae_audit.cascade.edges import activation_edges
+from sae_audit.findings import ActivationEdges
 from sae_audit.findings.stages import CASCADES, EDGES
 from sae_audit.pipeline.pricing import SET_SIZE, AuditSize, Work
 from sae_audit.pipeline.state import AuditState
@@ -12,17 +12,17 @@ STAGE = EDGES
 _BACKUPS = 2
 """Number of features of a second wave, if there is one."""
 _DEEPER = 0.6
-"""Share of flipped prompts with a second wave: on the bundled organism 24 of 40."""
+"""Share of flipped prompts with a second wave: on the bundled organism 23 of 40."""
 
 
 def run(state: AuditState) -> None:
     found = {one.prompt_id: one for one in state.session.found_each(CASCADES)}
     subject, settings = state.subject, state.config.cascade
 
-    def edges_of(prompt: Prompt) -> BackupEdges:
+    def edges_of(prompt: Prompt) -> ActivationEdges:
         activations = subject.activations(prompt, state.ablation)
         active = subject.active(prompt, state.ablation)
-        return backup_edges(found[prompt.id], active, activations, settings)
+        return activation_edges(found[prompt.id], active, activations, settings)
 
     state.session.remember_each(STAGE, state.flipped, edges_of)
 

@@ -7,6 +7,7 @@ from sae_audit.findings.stages import (
     CASCADES,
     EDGES,
     POOLED_CASCADE,
+    RESTORATIONS,
 )
 from sae_audit.pipeline.pricing import nothing
 from sae_audit.pipeline.state import AuditState
@@ -25,6 +26,8 @@ def run(state: AuditState) -> None:
                 session.found_each(EDGES),
                 session.found_each(ACTIVATION_TOKENS),
                 session.found_each(CASCADE_NULLS),
+                session.found_each(RESTORATIONS),
+                min_effect=state.config.cascade.min_effect,
                 seed=state.config.seed,
             ),
         )

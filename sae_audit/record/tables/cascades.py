@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sae_audit.findings import ActivationTokens, BackupEdges, Cascade, CascadeNull
+from sae_audit.findings import ActivationEdges, ActivationTokens, Cascade, CascadeNull
 
 _WAVE_COLUMNS = ["prompt_id", "wave", "features", "score_after", "n_activated"]
 _CASCADE_COLUMNS = [
@@ -60,7 +60,7 @@ def cascades(followed: Sequence[Cascade], null: Sequence[CascadeNull]) -> pd.Dat
     )
 
 
-def backup_edges(tested: Sequence[BackupEdges]) -> pd.DataFrame:
+def activation_edges(tested: Sequence[ActivationEdges]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {

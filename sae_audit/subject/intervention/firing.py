@@ -16,6 +16,7 @@ from sae_audit.subject.readout.readout import Readout, margin
 from sae_audit.vocabulary import (
     Activations,
     Active,
+    BeyondRounding,
     DirectAttribution,
     FeatureId,
     FeatureSet,
@@ -148,6 +149,41 @@ def direct_attribution_on(
         return sums * written
 
     return direct_attribution
+
+
+_EXACT = 1e-5
+"""Largest relative rounding of a dtype that needs no floor: float32's is 1e-7."""
+
+
+def beyond_rounding_on(streams: InterventionRuns, dtype: torch.dtype) -> BeyondRounding:
+    """A function that tells features that fire from those that rounding of the stream can make fire.
+
+    Rounding moves each element of the stream by up to eps / 2 of itself, and so a feature's
+    pre-activation by about `eps / sqrt(12) * sqrt(sum_j w_j^2 x_j^2)`. The floor is sqrt(12) times as
+    large: a feature is beyond it if at some position it fires by more than that above its threshold
+    (JumpReLU's own; else 0). A model in float32 has no floor.
+    """
+    eps = torch.finfo(dtype).eps
+
+    def beyond(ablated: FeatureSet, features: Sequence[FeatureId]) -> list[bool]:
+        if eps < _EXACT or not features:
+            return [True] * len(features)
+        wanted = by_layer(features)
+        found = [False] * len(features)
+
+        def note(_: Sequence[int], layer: int, resid: Resid) -> None:
+            columns, indices = wanted[layer]
+            sae = streams.suite[layer]
+            above = sae.read(resid, indices).values - sae.thresholds(indices)
+            chosen = streams.selected.to(above.device)[:, None]
+            real = ((above > eps * sae.read_scale(resid, indices)) & chosen).any(dim=1)[0]
+            for column, one in zip(columns, real.tolist(), strict=True):
+                found[column] = one
+
+        streams.read([Intervention(ablated=ablated)], list(wanted), note)
+        return found
+
+    return beyond
 
 
 def intervention_score_on(

@@ -8,6 +8,7 @@ from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
 from sae_audit.subject.intervention.firing import (
     activations_on,
     active_on,
+    beyond_rounding_on,
     direct_attribution_on,
     firing_on,
     intervention_score_on,
@@ -16,6 +17,7 @@ from sae_audit.vocabulary import (
     Ablation,
     Activations,
     Active,
+    BeyondRounding,
     DirectAttribution,
     Firing,
     InterventionScore,
@@ -32,6 +34,10 @@ class FiringQuestions(InstrumentBase):
         A feature fires if its activation is above 0 at any position at which `ablation` acts.
         """
         return active_on(self._streams(prompt, ablation))
+
+    def beyond_rounding(self, prompt: Prompt, ablation: Ablation = PLAIN) -> BeyondRounding:
+        """A function that tells whether features fire by more than rounding in the model's dtype."""
+        return beyond_rounding_on(self._streams(prompt, ablation), self._passes.model.dtype)
 
     def direct_attribution(
         self, prompt: Prompt, direction: Float[np.ndarray, " d_model"], ablation: Ablation = PLAIN

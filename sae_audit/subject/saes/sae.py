@@ -128,6 +128,22 @@ class Sae:
             values = values * (pre > threshold)
         return Activations(values, self._scale_seen())
 
+    def thresholds(self, features: Sequence[int]) -> Float[Tensor, " feature"]:
+        """Activation at which each feature begins to fire: JumpReLU's threshold; else 0."""
+        if self.architecture == "jumprelu":
+            return self.sae.threshold[list(features)]
+        return torch.zeros(len(features), dtype=self.dtype, device=self.device)
+
+    def read_scale(
+        self, resid: Float[Tensor, "batch position d_model"], features: Sequence[int]
+    ) -> Float[Tensor, "batch position feature"]:
+        """`sqrt(sum_j w_j^2 x_j^2)`: how much a feature's pre-activation moves, relative to errors that
+        are independent and proportional to each element of the stream."""
+        scale = self.scale(resid)
+        stream = resid.float() if scale is None else resid.float() / scale.float()
+        columns = self.sae.W_enc[:, list(features)].to(self.device).float()
+        return (stream.square() @ columns.square()).sqrt()
+
     def rows(self, features: Sequence[int]) -> Float[Tensor, "feature d_model"]:
         """Contribution of one unit of each feature's activation to the reconstruction."""
         return self._gather(features)[-1]

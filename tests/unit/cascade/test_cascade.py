@@ -23,8 +23,8 @@ def test_backups_behind_each_other_are_waves_behind_each_other():
 
 def test_each_wave_knows_who_woke_it():
     found = cascade("p", CHAIN.questions(), frozenset([A, B, C]), SETTINGS)
-    assert found.waves[1].backups[0].activated_by == (A,)
-    assert found.waves[2].backups[0].activated_by == (A, B)
+    assert found.waves[1].dormant[0].activated_by == (A,)
+    assert found.waves[2].dormant[0].activated_by == (A, B)
     assert found.waves[1].n_activated == 2
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from sae_audit.cascade.edges import backup_edges
+from sae_audit.cascade.edges import activation_edges
 from sae_audit.cascade.waves import cascade
 from sae_audit.config import CascadeSettings
-from sae_audit.findings import BackupEdge, BackupEdges, EdgeKind
+from sae_audit.findings import ActivationEdge, ActivationEdges, EdgeKind
 from sae_audit.vocabulary import FeatureId
 from tests.unit.cascade.world import World
 
@@ -16,13 +16,13 @@ OTHERS = [FeatureId(0, 10 + i) for i in range(3)]
 SETTINGS = CascadeSettings(min_effect=0.1)
 
 
-def edges_of(world: World, *minimal: FeatureId, **settings: int) -> BackupEdges:
+def edges_of(world: World, *minimal: FeatureId, **settings: int) -> ActivationEdges:
     chosen = SETTINGS.model_copy(update=settings)
     found = cascade("p", world.questions(), frozenset(minimal), chosen)
-    return backup_edges(found, world.active, world.activations, chosen)
+    return activation_edges(found, world.active, world.activations, chosen)
 
 
-def by_pair(found: BackupEdges) -> Mapping[tuple[FeatureId, FeatureId], BackupEdge]:
+def by_pair(found: ActivationEdges) -> Mapping[tuple[FeatureId, FeatureId], ActivationEdge]:
     return {(edge.cause, edge.feature): edge for edge in found.edges}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sae_audit.cascade.activation_tokens import activated
-from sae_audit.cascade.edges import backup_edges
+from sae_audit.cascade.edges import activation_edges
 from sae_audit.cascade.waves import CascadeQuestions, cascade
 from sae_audit.config import CascadeSettings
 from sae_audit.findings import Cascade, EdgeKind
@@ -45,6 +45,7 @@ def found(planted: Planted, loaded: Subject, prompt: Prompt) -> Cascade:
         direct_attribution=loaded.direct_attribution(prompt, np.ones(loaded.d_model)),
         firing=loaded.firing(prompt),
         intervention_score=loaded.intervention_score(prompt),
+        beyond_rounding=loaded.beyond_rounding(prompt),
         frozen_norm_obstacle=loaded.frozen_norm_obstacle,
     )
     return cascade(prompt.id, ask, frozenset(minimal), SETTINGS)
@@ -60,7 +61,7 @@ def test_every_true_edge_is_found_and_no_other(
     planted: Planted, loaded: Subject, prompt: Prompt, found: Cascade
 ):
     """The primary's are direct, masked by the backups between; a backup's need the primary gone."""
-    answer = backup_edges(found, loaded.active(prompt), loaded.activations(prompt), SETTINGS)
+    answer = activation_edges(found, loaded.active(prompt), loaded.activations(prompt), SETTINGS)
     edges = {(edge.cause, edge.feature): edge for edge in answer.edges}
     assert set(edges) == {(edge.cause, edge.activated) for edge in planted.truth.edges}
     (primary,) = found.waves[0].features

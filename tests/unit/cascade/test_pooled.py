@@ -1,5 +1,6 @@
 """Cascades of many prompts: shares, means and their controls, worked by hand on a few prompts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -7,14 +8,17 @@ import pytest
 from sae_audit.cascade.pooled import pooled_cascade
 from sae_audit.findings import (
     ActivatedFeatures,
+    ActivationEdge,
+    ActivationEdges,
     ActivationTokens,
-    BackupEdge,
-    BackupEdges,
+    Cascade,
     CascadeNull,
     EdgeKind,
     FirstWaveEffects,
     PooledCascade,
+    Restoration,
     StandIns,
+    SwitchedOff,
 )
 from sae_audit.statistics import share
 from sae_audit.vocabulary import FeatureId, TokenClass
@@ -23,8 +27,10 @@ from tests.synthetic.findings import A, B, C, cascade
 BOS, SYSTEM, CONTENT, TEMPLATE = TokenClass
 
 
-def edge(cause: FeatureId, feature: FeatureId, kind: EdgeKind, activated: int = 0) -> BackupEdge:
-    return BackupEdge(
+def edge(
+    cause: FeatureId, feature: FeatureId, kind: EdgeKind, activated: int = 0
+) -> ActivationEdge:
+    return ActivationEdge(
         cause=cause,
         feature=feature,
         kind=kind,
@@ -38,8 +44,10 @@ def edge(cause: FeatureId, feature: FeatureId, kind: EdgeKind, activated: int = 
     )
 
 
-def edges(prompt_id: str, *found: BackupEdge) -> BackupEdges:
-    return BackupEdges(prompt_id=prompt_id, edges=found, n_pairs_tested=3, left_out=(), n_runs=9)
+def edges(prompt_id: str, *found: ActivationEdge) -> ActivationEdges:
+    return ActivationEdges(
+        prompt_id=prompt_id, edges=found, n_pairs_tested=3, left_out=(), n_runs=9
+    )
 
 
 def counts(bos: int = 0, system: int = 0, content: int = 0, template: int = 0):
@@ -80,6 +88,16 @@ def chance(prompt_id: str, *waves: FeatureId) -> CascadeNull:
     return CascadeNull(prompt_id=prompt_id, cascade=found)
 
 
+def pooled(
+    cascades: Sequence[Cascade],
+    edges: Sequence[ActivationEdges],
+    tokens: Sequence[ActivationTokens],
+    null: Sequence[CascadeNull],
+    restored: Sequence[Restoration] = (),
+) -> PooledCascade:
+    return pooled_cascade(cascades, edges, tokens, null, restored, min_effect=0.1, seed=0)
+
+
 CASCADES = [
     replace(cascade("p", A, B), effects=effects(2.0, 4.0, 5.0)),
     replace(cascade("q", A, B, C), effects=effects(0.5, 0.125, 0.5)),
@@ -103,7 +121,7 @@ ACTIVATION_TOKENS = [
 
 @pytest.fixture(scope="module")
 def found() -> PooledCascade:
-    return pooled_cascade(CASCADES, EDGES, ACTIVATION_TOKENS, CHANCE, seed=0)
+    return pooled(CASCADES, EDGES, ACTIVATION_TOKENS, CHANCE)
 
 
 def test_depth_has_its_distribution_its_mean_and_its_share(found: PooledCascade):
@@ -122,7 +140,9 @@ def test_depth_stands_beside_that_of_random_sets_on_the_prompts_that_have_one(fo
 
 
 def test_without_a_random_set_there_is_no_control():
-    bare = pooled_cascade(CASCADES, EDGES, ACTIVATION_TOKENS, [chance("p"), chance("q")], seed=0)
+    bare = pooled_cascade(
+        CASCADES, EDGES, ACTIVATION_TOKENS, [chance("p"), chance("q")], [], min_effect=0.1, seed=0
+    )
     assert bare.null is None
 
 
@@ -146,7 +166,9 @@ def test_a_pair_has_its_share_of_the_cascades_that_hold_it_and_its_stand_ins(fou
 
 def test_a_pair_without_any_edge_has_a_share_of_none():
     without = [edges(one.prompt_id) for one in CASCADES]
-    (pair,) = pooled_cascade(CASCADES, without, ACTIVATION_TOKENS, CHANCE, seed=0).edges
+    (pair,) = pooled_cascade(
+        CASCADES, without, ACTIVATION_TOKENS, CHANCE, [], min_effect=0.1, seed=0
+    ).edges
     assert pair.share == share(0, 3)
 
 
@@ -167,7 +189,7 @@ def test_stand_ins_are_averaged_by_prompt_kind_by_kind(found: PooledCascade):
 
 def test_pairs_of_features_left_out_do_not_count_as_tested():
     without = [EDGES[0], replace(EDGES[1], left_out=(B,), edges=()), EDGES[2], EDGES[3]]
-    bare = pooled_cascade(CASCADES, without, ACTIVATION_TOKENS, CHANCE, seed=0)
+    bare = pooled(CASCADES, without, ACTIVATION_TOKENS, CHANCE)
     assert bare.edges == (), "A and B are left on two prompts"
     assert (bare.n_rare_pairs, bare.n_rare_with_edge) == (2, 1)
 
@@ -191,8 +213,42 @@ def test_what_random_sets_wake_has_its_tokens_on_the_same_prompts(found: PooledC
     assert template.value == pytest.approx((0 + 4 / 8 + 0) / 3)
 
 
+def test_what_peaks_outside_the_text_and_how_much_of_that_on_the_first_token(found: PooledCascade):
+    """p: 3 on the first token and 1 on the template of 4; q: 4 on the template of 4; s: 0 of 2."""
+    (one,) = found.outside_text
+    assert one.share.value == pytest.approx((1 + 1 + 0) / 3)
+    assert one.on_bos is None, "two prompts have any"
+    again = activated("t", counts(bos=1, content=1), (1,))
+    (more,) = pooled(CASCADES, EDGES, [*ACTIVATION_TOKENS, again], CHANCE).outside_text
+    assert more.share.value == pytest.approx((1 + 1 + 0 + 1 / 2) / 4)
+    assert more.on_bos is not None
+    assert (more.on_bos.value, more.on_bos.n) == (pytest.approx((3 / 4 + 0 + 1) / 3), 3)
+
+
+def test_what_later_waves_switch_off_is_averaged_by_prompt():
+    restored = [
+        Restoration.example(
+            prompt_id="p", switched_off=SwitchedOff(n_features=4, n_off=1, n_weaker=3)
+        ),
+        Restoration.example(
+            prompt_id="q", switched_off=SwitchedOff(n_features=2, n_off=0, n_weaker=0)
+        ),
+        Restoration.example(prompt_id="r", switched_off=None),
+        Restoration.example(
+            prompt_id="s", switched_off=SwitchedOff(n_features=0, n_off=0, n_weaker=0)
+        ),
+    ]
+    restored = [replace(one, restored=None) for one in restored]
+    one = pooled(CASCADES, EDGES, ACTIVATION_TOKENS, CHANCE, restored).switched_off
+    assert one is not None
+    assert (one.off.value, one.off.n) == (pytest.approx(1 / 8), 2)
+    assert one.weaker.value == pytest.approx(3 / 8)
+
+
 def test_fewer_than_three_prompts_give_no_share_of_tokens_and_no_number_awake():
-    few = pooled_cascade(CASCADES[:2], EDGES[:2], ACTIVATION_TOKENS[:2], CHANCE[:2], seed=0)
+    few = pooled_cascade(
+        CASCADES[:2], EDGES[:2], ACTIVATION_TOKENS[:2], CHANCE[:2], [], min_effect=0.1, seed=0
+    )
     assert (few.tokens, few.active, few.edges) == ((), (), ())
 
 
@@ -256,7 +312,7 @@ def test_a_direct_effect_within_its_interval_of_zero_gives_nats_and_no_ratio():
         replace(cascade(name, A), effects=effects(1.0, direct, None))
         for name, direct in (("p", -1.0), ("q", 0.5), ("r", 1.0))
     ]
-    bare = pooled_cascade(made, [], [], [], seed=0)
+    bare = pooled(made, [], [], [])
     assert bare.compensation is not None
     assert bare.compensation.ratio is None
     assert bare.compensation.undone.value == pytest.approx(0.5 / 3 - 1.0)
@@ -265,6 +321,6 @@ def test_a_direct_effect_within_its_interval_of_zero_gives_nats_and_no_ratio():
 
 def test_without_effects_no_compensation_is_stated():
     alone = cascade("p", A, ratio=False)
-    bare = pooled_cascade([alone], [edges("p")], [activated("p", counts(), (0,))], [], seed=0)
+    bare = pooled([alone], [edges("p")], [activated("p", counts(), (0,))], [])
     assert bare.compensation is bare.compensation_frozen is bare.null is None
     assert bare.tokens == ()

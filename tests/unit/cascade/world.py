@@ -23,6 +23,10 @@ class World:
     """Nats that the final norm's rescaling brings back once anything is ablated."""
     at: Mapping[FeatureId, Sequence[int]] = field(default_factory=dict[FeatureId, Sequence[int]])
     """Positions, of 4, at which a feature fires when it does, hardest at the last; else all."""
+    rounding: frozenset[FeatureId] = frozenset()
+    """Features that fire by no more than rounding."""
+    pushes: Mapping[FeatureId, float] = field(default_factory=dict[FeatureId, float])
+    """Direct attribution, where it is not the strength."""
     driven_by: Mapping[FeatureId, FeatureId] = field(default_factory=dict[FeatureId, FeatureId])
     """Feature -> the one without whose output it is silent."""
 
@@ -72,7 +76,12 @@ class World:
 
     def direct_attribution(self, ablated: FeatureSet, features: Sequence[FeatureId]) -> np.ndarray:
         assert not ablated & set(features), "an ablated feature attributions nowhere"
-        return np.array([self.strength[f] for f in features])
+        fires = self.firing(Intervention(ablated=ablated))
+        return np.array([self.pushes.get(f, self.strength[f]) * (f in fires) for f in features])
+
+    def beyond_rounding(self, ablated: FeatureSet, features: Sequence[FeatureId]) -> list[bool]:
+        assert self.firing(Intervention(ablated=ablated)).keys() >= set(features)
+        return [feature not in self.rounding for feature in features]
 
     def activations(
         self, interventions: Sequence[Intervention], features: Sequence[FeatureId]
@@ -112,5 +121,6 @@ class World:
             direct_attribution=self.direct_attribution,
             firing=self.fired,
             intervention_score=self.intervention_score,
+            beyond_rounding=self.beyond_rounding,
             frozen_norm_obstacle=frozen_norm_obstacle,
         )

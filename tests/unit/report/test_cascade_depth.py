@@ -10,14 +10,17 @@ from sae_audit.findings import FirstWaveEffects
 from sae_audit.pages.wording import interval, nats, percent
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.report.findings.cascades.counts import backup_features, wave_rows
+from sae_audit.report.findings.cascades.counts import dormant_features, wave_rows
 from sae_audit.report.page import render, summary
 from sae_audit.statistics import median
 from tests.synthetic.findings import A, B, C, cascade, minimal, prompt_scores
 from tests.synthetic.runs import synthetic_run
 from tests.visible import rows_of, seen
 
-LATER = ("cascade_nulls", "edges", "activation_tokens", "pooled_cascade", "sufficiency")
+LATER = (
+    *("cascade_nulls", "edges", "activation_tokens"),
+    *("restorations", "pooled_cascade", "sufficiency"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +100,7 @@ def test_depth_and_compensation_stand_beside_random_sets(many: Run):
         assert found.ratio is not None
         cells = (found.total, found.direct, found.undone, found.ratio)
         assert row == [*map(interval, cells), str(found.ratio.n)]
-    (row,) = (row for row in summary(run) if row.question == "Are there hidden backups?")
+    (row,) = (row for row in summary(run) if row.question == "Do backups take over?")
     found, null = pooled.compensation, chance.compensation
     assert found is not None
     assert found.ratio is not None
@@ -113,6 +116,45 @@ def test_depth_and_compensation_stand_beside_random_sets(many: Run):
     assert f"what activates undoes {interval(null.undone, nats)}" in row.control
 
 
+def test_backups_are_named_only_as_what_is_not_shown(run: Run, section: str):
+    pooled = run.pooled_cascade
+    assert pooled is not None
+    assert not pooled.backups.stands
+    (row,) = (row for row in summary(run) if row.question == "Do backups take over?")
+    assert row.answer.startswith(f"Not shown. {pooled.backups.reason}")
+    assert pooled.backups.beside[1:] in row.control
+    assert "they are not shown to be backups" in section
+    assert pooled.restoration is not None
+    found = pooled.restoration
+    assert found.same_score is not None
+    label = f"all that activates, held at zero ({interval(found.n_held)} features)"
+    assert rows_of(section, label)[0][0] == interval(found.restored)
+    (control,) = rows_of(section, "same score: all that activates behind unrelated features")
+    cells = (found.same_score.restored, found.same_score.difference)
+    assert control[:2] == [*map(interval, cells)]
+
+
+def test_backups_that_are_shown_are_named(tmp_path: Path):
+    """What is restored is beyond all stand-ins and beyond what unrelated features activate."""
+    found = [cascade(f"p{i}", A, B) for i in range(6)]
+    run = synthetic_run(tmp_path / "run", cascades=found)
+    pooled = run.pooled_cascade
+    assert pooled is not None
+    assert not pooled.backups.stands
+    restored = [
+        replace(
+            one,
+            stand_in_sets=(0.0,) * 39,
+            same_score=one.same_score and replace(one.same_score, restored=0.0),
+        )
+        for one in run.restorations
+    ]
+    shown = synthetic_run(tmp_path / "shown", cascades=found, restored=restored)
+    (row,) = (row for row in summary(shown) if row.question == "Do backups take over?")
+    assert row.answer.startswith("Yes. What activates restores refusal, beyond both controls")
+    assert "they are not shown to be backups" not in seen(render(shown))
+
+
 def test_a_pair_seen_often_has_its_share_and_its_stand_ins(section: str):
     assert "| 100% [44%, 100%] | 3 |" in section
     assert "6 of 21" in section
@@ -125,8 +167,8 @@ def test_medians_have_intervals_and_five_prompts_or_none():
     second_waves = [one.waves[1] for one in found]
     assert second.score_after == median([one.score_after for one in second_waves], seed=0)
     assert (third.n_prompts, third.score_after) == (4, None)
-    by_feature = {one.feature: one for one in backup_features(found, 9, seed=0)}
-    activates = [wave.backups[0] for wave in second_waves]
+    by_feature = {one.feature: one for one in dormant_features(found, 9, seed=0)}
+    activates = [wave.dormant[0] for wave in second_waves]
     assert by_feature[B].effect == median([one.effect for one in activates], seed=0)
     assert by_feature[B].direct_attribution == median(
         [one.direct_attribution for one in activates], seed=0
@@ -163,7 +205,7 @@ def test_sufficiency_is_answered_beside_its_control(run: Run, section: str):
 
 
 def test_tables_have_a_row_for_each_edge_and_each_class_of_token(run: Run):
-    edges, tokens = run.table("backup_edges"), run.table("activation_tokens")
+    edges, tokens = run.table("activation_edges"), run.table("activation_tokens")
     assert edges.loc[0, "kind"] == "direct"
     assert len(tokens) == 4 * (3 + 1 + 2 + 2), "four classes, after each wave of each prompt"
     of_first = tokens[(tokens.prompt_id == "p0") & (tokens.n_waves == 1)].set_index("token")

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sae_audit.findings import (
-    BackupFeature,
     Cascade,
     Depths,
     DirectionCheck,
+    DormantFeature,
     Estimate,
+    Necessity,
     PooledCascade,
     PooledCompensation,
+    PooledRestoration,
     PooledWaveFeature,
 )
-from sae_audit.pages.wording import NO_VALUE, interval, percent
+from sae_audit.pages.wording import NO_VALUE, interval, percent, share_of
 from sae_audit.statistics import median
 from sae_audit.vocabulary import FeatureId, TokenClass
 
@@ -36,7 +38,7 @@ FEWEST = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupOverPrompts:
+class DormantOverPrompts:
     """A dormant feature that joins waves, over all prompts."""
 
     feature: FeatureId
@@ -142,30 +144,30 @@ def _median(values: Sequence[float], seed: int) -> Estimate | None:
     return median(values, seed=seed) if len(values) >= FEWEST else None
 
 
-def backup_features(
+def dormant_features(
     cascades: Sequence[Cascade], limit: int, *, seed: int
-) -> list[BackupOverPrompts]:
+) -> list[DormantOverPrompts]:
     """The dormant features that join waves on most prompts, most frequent first."""
-    by_feature: dict[FeatureId, list[BackupFeature]] = {}
+    by_feature: dict[FeatureId, list[DormantFeature]] = {}
     for found in cascades:
         for wave in found.waves:
-            for backup in wave.backups:
-                by_feature.setdefault(backup.feature, []).append(backup)
+            for one in wave.dormant:
+                by_feature.setdefault(one.feature, []).append(one)
     order = sorted(by_feature, key=lambda feature: (-len(by_feature[feature]), feature))
     return [_activation_tokens(feature, by_feature[feature], seed) for feature in order[:limit]]
 
 
 def _activation_tokens(
-    feature: FeatureId, backups: Sequence[BackupFeature], seed: int
-) -> BackupOverPrompts:
-    causes = Counter(cause for one in backups for cause in one.activated_by)
-    return BackupOverPrompts(
+    feature: FeatureId, found: Sequence[DormantFeature], seed: int
+) -> DormantOverPrompts:
+    causes = Counter(cause for one in found for cause in one.activated_by)
+    return DormantOverPrompts(
         feature=feature,
-        n_prompts=len(backups),
-        effect=_median([one.effect for one in backups], seed),
-        direct_attribution=_median([one.direct_attribution for one in backups], seed),
+        n_prompts=len(found),
+        effect=_median([one.effect for one in found], seed),
+        direct_attribution=_median([one.direct_attribution for one in found], seed),
         activated_by=tuple(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
-        n_covered=sum(not one.activated_by for one in backups),
+        n_covered=sum(not one.activated_by for one in found),
     )
 
 
@@ -194,6 +196,39 @@ def edges_sentence(pooled: PooledCascade, n_tested: int, n_edges: int) -> str:
         f"prompts: {', '.join(kinds[:-1])} and {kinds[-1]} edges, {n_tested - n_edges} without an edge. "
         "Features outside the cascade, ablated in a cause's place, activate the same feature in "
         f"{controls or 'no known share of tries: no feature could stand in'}."
+    )
+
+
+def needed(found: Necessity) -> str:
+    """Whether flips fail without the dormant features, in words."""
+    pooled = (
+        f"; of {found.n_pooled} prompts that the pooled set flips with features dormant there, on "
+        f"{found.n_pooled_needed}"
+        if found.n_pooled
+        else ""
+    )
+    return (
+        "With the dormant features left out of the ablation the flip fails on "
+        f"{share_of(round(found.needed.value * found.needed.n), found.needed.n)} prompts{pooled}."
+    )
+
+
+def one_by_one(found: PooledRestoration) -> str:
+    """Dormant features and their stand-ins tested one by one, in words; empty if none was."""
+    own, others = found.single, found.single_stand_ins
+    if own is None or others is None:
+        return ""
+    beyond = (
+        f" (difference {interval(found.single_difference, percent)})"
+        if found.single_difference
+        else ""
+    )
+    there = found.same_score.single if found.same_score is not None else None
+    same = f", {interval(there.share, percent)} of those at the same score" if there else ""
+    return (
+        f"Ablated one by one, {interval(own.share, percent)} of dormant features lower the score by "
+        f"{found.least:g} nats, {interval(others.share, percent)} of those active all along"
+        f"{beyond}{same}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Backup features, which activate once others are ablated, wave after wave; and their sufficiency."""
+"""Dormant features that activate once others are ablated; whether they are backups, and sufficient."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,13 @@ from sae_audit.report.findings.cascades.counts import (
     FEWEST,
     RAISED_NAMES,
     TOKEN_NAMES,
-    backup_features,
     direction_added,
+    dormant_features,
     edges_sentence,
     first_wave_rows,
     most_frequent,
+    needed,
+    one_by_one,
     wave_rows,
 )
 from sae_audit.report.findings.cascades.summary import summary_rows
@@ -30,8 +32,11 @@ def _values(run: Run) -> Mapping[str, Any]:
     pooled, seed = run.pooled_cascade, run.config.seed
     return {
         "waves": wave_rows(run.cascades, seed=seed),
+        "necessity": needed(pooled.necessity) if pooled else "",
+        "one_by_one": one_by_one(pooled.restoration) if pooled and pooled.restoration else "",
+        "restored": {one.prompt_id: one.restored for one in run.restorations},
         "first_waves": first_wave_rows(pooled) if pooled else [],
-        "activated": backup_features(run.cascades, _FEATURES, seed=seed),
+        "activated": dormant_features(run.cascades, _FEATURES, seed=seed),
         "fewest_for_median": FEWEST,
         "n_without_effect": sum(found.effects is None for found in run.cascades),
         "n_without_ratio": sum(found.compensation_ratio is None for found in run.cascades),

@@ -1,4 +1,4 @@
-"""Summary rows on backup features, and on whether the same features suffice."""
+"""Summary rows on dormant features that activate, and on whether the same features suffice."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sae_audit.findings import PooledCascade, PooledCompensation, PooledNull, RaisedSet
 from sae_audit.pages.wording import interval, nats, percent, share_of
 from sae_audit.record.run import Run
-from sae_audit.report.findings.cascades.counts import RAISED_NAMES
+from sae_audit.report.findings.cascades.counts import RAISED_NAMES, needed, one_by_one
 from sae_audit.report.section import Part, SummaryRow
 
 
@@ -15,7 +15,7 @@ def summary_rows(run: Run) -> Sequence[SummaryRow]:
 
 
 def _cascades(run: Run) -> SummaryRow:
-    question, n = "Are there hidden backups?", len(run.cascades)
+    question, n = "Do backups take over?", len(run.cascades)
     if not n:
         return SummaryRow(
             question=question,
@@ -36,13 +36,25 @@ def _cascades(run: Run) -> SummaryRow:
         return SummaryRow(
             question=question, answer=f"{joining}.", control="None.", part=Part.EXTENT
         )
+    claim = pooled.backups
+    verdict = "Yes" if claim.stands else "Not shown"
     return SummaryRow(
         question=question,
-        answer=f"{joining}, mean {interval(pooled.depths.mean)} waves. "
-        f"{_undone(pooled.compensation)}{_edges(pooled)}",
-        control=f"{_null(pooled.null)}{_stand_ins(pooled)}{_activated(pooled)}",
+        answer=f"{verdict}. {claim.reason} {joining}, mean {interval(pooled.depths.mean)} waves. "
+        f"{_undone(pooled.compensation)} {needed(pooled.necessity)}{_edges(pooled)}",
+        control=f"{_restored(pooled)}{_null(pooled.null)}{_stand_ins(pooled)}{_activated(pooled)}",
         part=Part.EXTENT,
     )
+
+
+def _restored(pooled: PooledCascade) -> str:
+    beside, found = pooled.backups.beside, pooled.restoration
+    if not beside or found is None:
+        return ""
+    rank = (
+        f" p {found.p_value:.2g}, the mean rank among these." if found.p_value is not None else ""
+    )
+    return f"{beside[0].upper()}{beside[1:]}.{rank} {one_by_one(found)} "
 
 
 def _undone(found: PooledCompensation | None) -> str:

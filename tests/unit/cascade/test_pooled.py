@@ -272,7 +272,7 @@ def often() -> PooledCascade:
         for name in names
         for one in CHANCE
     ]
-    return pooled_cascade(own, [], [], null, seed=0)
+    return pooled_cascade(own, [], [], null, [], min_effect=0.1, seed=0)
 
 
 def test_three_prompts_have_no_ratio(found: PooledCascade):

@@ -113,7 +113,7 @@ def backups_claim(found: PooledRestoration | None) -> BackupsClaim:
     held = f"holding it at zero lowers the score by {_nats(found.restored)} nats"
     return BackupsClaim(
         stands=not fault,
-        reason=fault or f"What activates restores refusal, beyond both controls: {held}.",
+        reason=fault or f"What activates restores refusal, {_beyond(found)}: {held}.",
         p=found.p_value,
         n=found.restored.n,
         beside=_beside(found),
@@ -155,6 +155,12 @@ def _fault(found: PooledRestoration) -> str:
             f"features bring the score as low: {_nats(found.same_score.restored)}."
         )
     return ""
+
+
+def _beyond(found: PooledRestoration) -> str:
+    if found.same_score is not None and found.same_score.n_reached:
+        return "beyond both controls"
+    return "beyond features active all along (no unrelated ones bring the score as low)"
 
 
 def _beside(found: PooledRestoration) -> str:

@@ -63,9 +63,16 @@ class TestClaim:
     def test_a_backup_that_restores_refusal_is_one(self):
         found = claim(world(3.0))
         assert found.stands, found.reason
+        assert "no unrelated ones bring the score as low): " in found.reason
         assert "+3.00" in found.reason
         assert (found.p, found.n) == (pytest.approx(1 / 40), 8)
         assert "39 sets" in found.beside
+
+    def test_where_unrelated_features_bring_the_score_as_low_it_is_beyond_both(self):
+        found = claim(world(3.0, others=0.9))
+        assert found.stands
+        assert "beyond both controls" in found.reason
+        assert "on 8 of 8 prompts" in found.beside
 
     def test_what_activates_and_restores_nothing_is_none(self):
         found = claim(world(0.0))

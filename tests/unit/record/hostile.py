@@ -53,6 +53,14 @@ def edited(stage: str, edit: Callable[[Any], Any]) -> Change:
     return change
 
 
+def _half(old: bytes) -> bytes:
+    """The first half, and on into a word: settings cut between two lines are whole, the rest default."""
+    end = len(old) // 2
+    while end < len(old) - 1 and not old[end - 1 : end + 1].isalpha():
+        end += 1
+    return old[:end]
+
+
 def _bytes(name: str, edit: Callable[[bytes], bytes]) -> Change:
     def change(folder: Path) -> None:
         path = folder / name
@@ -109,7 +117,7 @@ for stage in ("scores", "search_null", "sae_quality", "controls", "pooled_set"):
 for name in TEXTS:
     CHANGES[f"{name}: gone"] = lambda folder, name=name: (folder / name).unlink()
     CHANGES[f"{name}: empty"] = _bytes(name, lambda _: b"")
-    CHANGES[f"{name}: cut"] = _bytes(name, lambda old: old[: len(old) // 2])
+    CHANGES[f"{name}: cut"] = _bytes(name, _half)
     CHANGES[f"{name}: not UTF-8"] = _bytes(name, lambda _: b"\xff\xfe\x00")
     CHANGES[f"{name}: a list"] = _bytes(name, lambda _: b"[1, 2]")
     CHANGES[f"{name}: deep"] = _bytes(name, lambda _: b"[" * 5000 + b"]" * 5000)

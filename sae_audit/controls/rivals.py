@@ -105,7 +105,9 @@ class Contest:
         self._size, self._seed = size, seed
         (self.pooled,) = sets[POOLED][size]
         self._own = effects[self.pooled]
-        self._kl_own = mean(self._own.kl, seed=seed).high
+        own = mean(self._own.kl, seed=seed)
+        # Without an interval, of fewer than five prompts, rivals get no more than the value itself.
+        self._kl_own = own.high if own.has_interval else own.value
         self._limits = {"side_effects": max(self._kl_own, negligible)}
         if negligible > self._kl_own:
             self._limits["own_side_effects"] = self._kl_own

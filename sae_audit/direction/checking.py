@@ -120,9 +120,10 @@ def _removed(
     others: Sequence[PromptEffects],
     *,
     seed: int,
-) -> Controlled:
+) -> Controlled | None:
     found = share_removed(clean, own.bypass, seed=seed)
-    assert found is not None, "harmful prompts that are not refused"
+    if found is None:
+        return None
     return Controlled(
         own=found,
         random=random_range([1.0 - float(o.bypass.mean()) / float(clean.mean()) for o in others]),

@@ -211,9 +211,10 @@ class DirectionCheck(Finding):
     """The same on the harmless prompts."""
     bypass: Controlled
     """Mean refusal score of harmful prompts, direction projected out everywhere, nats."""
-    removed: Controlled
+    removed: Controlled | None
     """Share of the mean score of harmful prompts that is then gone, `1 - bypass / clean`: 1 takes it to
-    the threshold, more beyond."""
+    the threshold, more beyond. None if the interval of the clean mean reaches 0, as that of fewer than
+    five prompts does."""
     flipped: Controlled
     """Share of harmful prompts whose score is then below 0."""
     induce: Controlled

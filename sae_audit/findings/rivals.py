@@ -144,7 +144,7 @@ class Rivals(Finding):
         found: dict[str, float] = {}
         for name in dict.fromkeys(test.rival for test in self.tests):
             own = self.deciding(name)
-            found[name] = min(1.0, len(own) * min(test.p_value for test in own))
+            found[name] = min(1.0, max(len(own), 1) * min((t.p_value for t in own), default=1.0))
         return found
 
     def deciding(self, rival: str) -> list[RivalTest]:

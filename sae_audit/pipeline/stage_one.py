@@ -26,7 +26,8 @@ def price_of_choice(size: AuditSize) -> Work:
         heads=price.heads,
     )
     # Once more, prompt by prompt: how much of the score the chosen direction removes.
-    again = removed(size, 0, size.validation)
+    n = size.validation
+    again = Work(forward_passes=n, layer_tokens=0.0, edited_layer_tokens=size.whole(n), heads=n)
     open_ended = 0 < price.forward_passes < price.most_forward_passes
     factor = price.most_forward_passes / price.forward_passes if open_ended else 1.0
     return replace(

@@ -14,7 +14,8 @@ def direction_caveats(run: Run) -> list[str]:
     said = [found.unclean] if found.unclean else []
     if found.weak and found.removed is not None:
         check = run.direction_check
-        on_audit = f"; on audit prompts {interval(check.removed.own, percent)}" if check else ""
+        removed = check.removed if check is not None else None
+        on_audit = f"; on audit prompts {interval(removed.own, percent)}" if removed else ""
         said.append(
             f"The direction is weak: projected out it removes {interval(found.removed, percent)} of "
             f"the refusal score of validation prompts{on_audit} (weak below "

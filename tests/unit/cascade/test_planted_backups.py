@@ -13,6 +13,7 @@ from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import audit_settings, plant
 from sae_audit.pipeline.running import unpublished
 from sae_audit.pipeline.stages import (
+    candidate_effects,
     candidates,
     cascades,
     direction,
@@ -20,10 +21,15 @@ from sae_audit.pipeline.stages import (
     pooled_cascade,
     restorations,
     scores,
+    set_effects,
+    unlimited_sets,
     widening,
 )
 
-_STAGES = (scores, direction, candidates, widening, minimal_sets, cascades, restorations)
+_STAGES = (
+    *(scores, direction, candidates, widening, candidate_effects, unlimited_sets, set_effects),
+    *(minimal_sets, cascades, restorations),
+)
 
 
 def bystander() -> Circuit:

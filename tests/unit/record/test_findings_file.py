@@ -26,6 +26,7 @@ from sae_audit.findings.stages import (
     INTERACTIONS,
     STAGE_OF,
     STAGES,
+    OfMany,
     OfPrompts,
 )
 from sae_audit.record.facts import StageFacts
@@ -60,9 +61,10 @@ def rows_of_examples(numbers: Iterator[int]) -> dict[str, list[Any]]:
             rows[stage.name] = [Direction.example(numbers)]
         elif get_origin(kind) is list:
             rows[stage.name] = [[get_args(kind)[0].example(numbers) for _ in range(2)]]
-        elif isinstance(stage, OfPrompts):
+        elif isinstance(stage, OfMany):
             rows[stage.name] = [kind.example(numbers) for _ in range(2)]
-            ids += [one.prompt_id for one in rows[stage.name]]
+            if isinstance(stage, OfPrompts):
+                ids += [one.prompt_id for one in rows[stage.name]]
         else:
             rows[stage.name] = [kind.example(numbers)]
     rows["scores"] = [[PromptScore.example(numbers, prompt_id=one) for one in ids]]
@@ -106,7 +108,7 @@ def expected(rows: dict[str, list[Any]]) -> dict[str, Any]:
     """Where in the file each finding must stand."""
     places: dict[str, Any] = {}
     for name, found in rows.items():
-        by_prompt = isinstance(STAGE_OF[name], OfPrompts)
+        by_prompt = isinstance(STAGE_OF[name], OfMany)
         places[OTHER_PLACE.get(name, name)] = found if by_prompt else found[0]
     pooled, *own = rows["interactions"]
     return places | {"interactions": pooled, "interactions_by_prompt": own}
@@ -129,7 +131,9 @@ def test_every_field_of_every_finding_reaches_the_file_as_itself(tmp_path: Path)
 def test_so_do_directions_that_were_discarded(tmp_path: Path):
     numbers = primes()
     rows = rows_of_examples(numbers)
-    kept = {name: rows[name] for name in ("scores", "behaviour", "sae_quality", "absence")}
+    kept = {
+        name: rows[name] for name in ("scores", "behaviour", "sae_quality", "absence", "claims")
+    }
     found = NoDirection.example(numbers)
     kept["absence"] = [findings.Absence.example(numbers, kind=AbsenceKind.NO_DIRECTION)]
     written = file_of(run_of(tmp_path, kept | {"direction": [found]}))

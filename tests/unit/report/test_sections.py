@@ -125,6 +125,7 @@ class TestDirection:
     def test_the_answer_is_of_audit_prompts(self, run: Run):
         check = run.direction_check
         assert check is not None
+        assert check.removed is not None
         answer, control = answer_to(run, "Does one direction carry refusal?")
         assert (
             f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats, "
@@ -608,11 +609,13 @@ class TestWithoutAMechanism:
             "interactions",
             "cascades",
             "controls",
+            "nulls",
+            "side_effects",
         ]
         # The builder's minimal sets are filtered ones wherever some prompt is flipped.
         if absent.filter_curve is not None:
             not_looked_for.append("filtering")
-        always = ["summary", "limits", "card", "behaviour", "repeat", "methods"]
+        always = ["summary", "claims", "limits", "card", "behaviour", "repeat", "methods"]
         direction = [] if kind.early and kind is not AbsenceKind.NO_DIRECTION else ["direction"]
         expected = {*always, *direction, *([] if kind.early else not_looked_for)}
         assert set(page.sections) == expected

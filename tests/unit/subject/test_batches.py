@@ -264,7 +264,7 @@ class TestReadings:
             measured = [
                 getattr(one, name)
                 for one in found
-                for name in ("explained_variance", "explained_variance_shuffled", "l0", "ce_clean")
+                for name in ("explained_variance", "explained_variance_rotated", "l0", "ce_clean")
             ]
             return [one.value for one in measured]
 

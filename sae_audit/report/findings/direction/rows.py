@@ -147,7 +147,11 @@ def checked_rows(check: DirectionCheck) -> list[CheckedRow]:
     harmful, harmless = check.clean_harmful, check.clean_harmless
     return [
         _checked("bypass: score of harmful prompts, projected out", harmful, check.bypass, nats),
-        _checked("share of that score removed", "0%", check.removed, percent),
+        *(
+            [_checked("share of that score removed", "0%", check.removed, percent)]
+            if check.removed is not None
+            else []
+        ),
         _checked("share of harmful prompts flipped by that", "0%", check.flipped, percent),
         _checked("induce: score of harmless prompts, added", harmless, check.induce, nats),
         _checked("share of harmless prompts refused after that", "0%", check.induced, percent),

@@ -45,6 +45,11 @@ def _chosen(run: Run) -> SummaryRow:
     )
 
 
+def _removes(check: DirectionCheck) -> str:
+    found = check.removed
+    return f"removes {interval(found.own, percent)} of it, and " if found is not None else ""
+
+
 def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
     chosen, harmless = run.direction.selected, check.induce
     works = answers(check.bypass.own.high) and refuses(check.clean_harmful.low)
@@ -53,9 +58,8 @@ def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
         answer=f"{_verdict(run.direction, works=works)}: layer {chosen.layer}, position "
         f"{chosen.position}. On audit prompts, projecting it out takes the mean score of harmful ones "
         f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats, which "
-        f"removes {interval(check.removed.own, percent)} of it, and "
-        f"flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}; adding it takes "
-        f"harmless ones from {interval(check.clean_harmless, nats)} to "
+        f"{_removes(check)}flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}; "
+        f"adding it takes harmless ones from {interval(check.clean_harmless, nats)} to "
         f"{interval(harmless.own, nats)}. Resampled, its cosine with itself is "
         f"{interval(check.stability.own)}.",
         control=f"{check.bypass.random.n} random directions of its norm flip "

@@ -19,6 +19,8 @@ from sae_audit.vocabulary import FeatureId
 
 STAGE = NULL_DICTIONARIES
 
+_BESIDE = 5
+"""Largest number of dictionaries of a kind that no claim must beat."""
 _NULL_SIZE = 6
 """Assumed number of features of a set that flips, of half of the dictionaries; the others flip none."""
 
@@ -27,9 +29,12 @@ def run(state: AuditState) -> None:
     """Record each null dictionary's sets; none if no prompt was flipped, or none is asked for."""
     if not state.flipping or not state.config.evidence.null_dictionaries:
         return
-    kinds = list(NullKind)
-    numbers = range(state.config.evidence.null_dictionaries)
-    asked = {f"{kind.value}/{number}": (kind, number) for number in numbers for kind in kinds}
+    n = state.config.evidence.null_dictionaries
+    asked = {
+        f"{kind.value}/{number}": (kind, number)
+        for kind in NullKind
+        for number in range(_n(kind, n))
+    }
     state.session.remember_dictionaries(
         STAGE, list(asked), lambda key: _searched(state, *asked[key])
     )
@@ -39,7 +44,7 @@ def price(size: AuditSize) -> Work | None:
     evidence = size.config.evidence
     if not evidence.null_dictionaries:
         return None
-    n = evidence.null_dictionaries * len(NullKind)
+    n = sum(_n(kind, evidence.null_dictionaries) for kind in NullKind)
     prompts = min(evidence.null_prompts, size.audit)
     questions = DISTINCT * prompts * n * (2 + _NULL_SIZE * 3)
     attributed = prompts * n if size.config.minimal.order != "candidates" else 0
@@ -53,6 +58,11 @@ def price(size: AuditSize) -> Work | None:
         alone_encoded=own.alone_encoded,
         assumed=f"half of the null dictionaries flip, with {_NULL_SIZE} features",
     )
+
+
+def _n(kind: NullKind, asked: int) -> int:
+    """Number of dictionaries of a kind: those that decide nothing only show a size."""
+    return asked if kind.about_features else min(asked, _BESIDE)
 
 
 def _searched(state: AuditState, kind: NullKind, number: int) -> NullDictionary:

@@ -177,7 +177,9 @@ def _config(kind: Kind, folder: Path, seed: int, level: float | None) -> AuditCo
             max_waves=1, max_tested=4, stand_in_sets=1, stand_in_tests=1, same_score_prompts=1
         ),
         controls=ControlSettings(random_sets=1),
-        evidence=EvidenceSettings() if level is None else EvidenceSettings(level=level),
+        evidence=EvidenceSettings(null_dictionaries=0)
+        if level is None
+        else EvidenceSettings(null_dictionaries=0, level=level),
     )
 
 

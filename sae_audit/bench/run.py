@@ -13,7 +13,8 @@ from sae_audit.bench.minimal_methods import Answer, candidate_pools, methods
 from sae_audit.bench.pairs import pair_rows
 from sae_audit.bench.results import BenchResult, Row, kind_of_sae, summarised
 from sae_audit.bench.stored import StoredRows
-from sae_audit.pipeline.stages import minimal_sets as searching
+from sae_audit.findings.stages import UNLIMITED_SETS
+from sae_audit.pipeline.stages import unlimited_sets as searching
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureSet
 
@@ -108,8 +109,10 @@ def _match(audit: PlantedAudit, prompt: Prompt, found: FeatureSet) -> SetMatch:
 
 def cascade_rows(audit: PlantedAudit) -> list[Row]:
     """Waves of the audit's minimal set compared with the true waves of that set."""
+    # The truth is of scores alone, so the sets are those found without limits of side effects.
     searching.run(audit.state)
-    by_id = {one.prompt_id: one for one in audit.state.minimal_sets}
+    found = audit.state.session.found_each(UNLIMITED_SETS)
+    by_id = {one.prompt_id: one for one in found}
 
     def judged(prompt: Prompt, method: cascade_methods.CascadeMethod) -> tuple[dict, int]:
         minimal = by_id[prompt.id]

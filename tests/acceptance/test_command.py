@@ -14,6 +14,8 @@ from sae_audit.findings import AbsenceKind
 from sae_audit.findings.stages import (
     BEHAVIOUR,
     CANDIDATES,
+    CLAIMS,
+    DICTIONARY_NULL,
     INTERACTIONS_OVER_PROMPTS,
     MINIMAL_SETS,
     POOLED_CASCADE,
@@ -98,6 +100,7 @@ class TestAudit:
         assert len(run.interactions) == 9
         counted = {stage.name for stage in (BEHAVIOUR, CANDIDATES, SEARCH_NULL)}
         counted |= {INTERACTIONS_OVER_PROMPTS.name, POOLED_CASCADE.name}
+        counted |= {stage.name for stage in (MINIMAL_SETS, DICTIONARY_NULL, CLAIMS)}
         assert all(
             stage.forward_passes > 0 for stage in run.manifest.stages if stage.stage not in counted
         )

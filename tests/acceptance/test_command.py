@@ -331,8 +331,8 @@ def test_what_the_tuned_checkpoint_lost(run: Run, inside: Inside):
     assert tuned.returncode == 0, tuned.stderr
     done = inside("compare", "run", "tuned", "--out", "both", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "lower" in done.stdout
     found = json.loads((folder / "both" / "comparison.json").read_text())
+    assert found["tests"], "eight prompts show little beside all tests, and it is said how little"
     score = found["behaviour"][0]["score"]["difference"]
     assert score["high"] < 0.0, "the tuned model refuses harmful prompts less"
 

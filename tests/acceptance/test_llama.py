@@ -42,9 +42,12 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
     assert set(run.manifest.refusal_tokens.texts) <= {"I", "Sorry"}
     assert run.findings.prompts.refused_harmful >= 7
     assert run.absence is None
-    flipped = [found for found in run.minimal_sets if found.flipped]
+    flipped = [found for found in run.unlimited_sets if found.flipped]
     assert len(flipped) >= len(run.minimal_sets) // 2 > 0
     assert all(found.certified for found in flipped)
+    for found in run.minimal_sets:
+        assert found.certified or "beyond the side-effect limits" in found.reason
+    assert all(m.side_effects.within for m in run.minimal_sets if m.side_effects is not None)
 
 
 def test_one_whose_refusal_no_direction_removes_cleanly_is_audited_to_its_end(tmp_path: Path):

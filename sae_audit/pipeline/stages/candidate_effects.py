@@ -4,12 +4,15 @@ from dataclasses import replace
 
 from sae_audit.findings import CandidateEffect, CandidateEffects
 from sae_audit.findings.stages import CANDIDATE_EFFECTS
-from sae_audit.pipeline.pricing import DISTINCT, AuditSize, Work
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.side_effects import HarmlessChanges, changes_price
 from sae_audit.pipeline.state import AuditState
 from sae_audit.vocabulary import Ablation
 
 STAGE = CANDIDATE_EFFECTS
+
+_FIRING = 0.2
+"""Assumed share of harmless prompts on which a candidate fires; elsewhere its ablation costs nothing."""
 
 
 def run(state: AuditState) -> None:
@@ -54,7 +57,7 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    one = changes_price(size, DISTINCT * size.n_candidates)
+    one = changes_price(size, _FIRING * size.n_candidates)
     readings = 3 * size.train
     return Work(
         forward_passes=2 * one.forward_passes + readings,

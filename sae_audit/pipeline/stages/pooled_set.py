@@ -67,11 +67,12 @@ def run(state: AuditState) -> None:
 
 
 def price(size: AuditSize) -> Work:
-    questions = DISTINCT * size.audit * (SET_SIZE + 1)
-    changes = changes_price(size, 1)
+    # The search is made with and without limits.
+    questions = 2 * DISTINCT * size.audit * (SET_SIZE + 1)
+    changes, answered = changes_price(size, 1), 2 * size.config.side_effects.prompts
     return Work(
-        forward_passes=questions + changes.forward_passes,
-        alone_layer_tokens=changes.alone_layer_tokens,
+        forward_passes=questions + changes.forward_passes + answered,
+        alone_layer_tokens=changes.alone_layer_tokens + size.whole(answered),
         swept_layer_tokens=size.swept(questions) + changes.swept_layer_tokens,
         swept_heads=questions + changes.swept_heads,
         assumed=f"sets of {SET_SIZE} features",

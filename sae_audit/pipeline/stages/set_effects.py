@@ -8,7 +8,7 @@ from sae_audit.pipeline.state import AuditState
 
 STAGE = SET_EFFECTS
 
-_DISTINCT_SETS = 0.5
+_DISTINCT_SETS = 0.2
 """Assumed number of different sets per refused prompt."""
 _ANSWER_TOKENS = 16
 

@@ -97,7 +97,7 @@ def test_stages_that_search_are_counted_within_a_factor_of_two(
 
 def test_more_work_takes_more_passes(organism: tuple[AuditConfig, SubjectFacts]):
     config, facts = organism
-    wider = build_config("organism", {}, ["candidates.per_layer=64", "interactions.n_masks=512"])
+    wider = build_config("organism", {}, ["candidates.per_layer=64", "interactions.n_masks=1024"])
     less, more = (
         sum(w.forward_passes for w in work_of(c, facts).values()) for c in (config, wider)
     )

@@ -81,7 +81,7 @@ def _reason(kinds: Sequence[KindOfNull], n_prompts: int) -> str:
         return "No null dictionary that knows nothing of the model was searched."
     first = kinds[0]
     parts = [
-        f"{_NAMES[one.kind]} {_range(one.mean_size_null)} "
+        f"{_NAMES[one.kind]} {_needed(one)} "
         f"({one.n} drawn, p = {one.p_value:.2g}, the smallest possible {one.smallest_p:.2g})"
         for one in kinds
     ]
@@ -100,5 +100,7 @@ _NAMES = {
 }
 
 
-def _range(values: Sequence[float]) -> str:
-    return f"{min(values):.1f} to {max(values):.1f}"
+def _needed(kind: KindOfNull) -> str:
+    if not any(kind.flipped_null):
+        return "flip none of them"
+    return f"take {min(kind.mean_size_null):.1f} to {max(kind.mean_size_null):.1f}"

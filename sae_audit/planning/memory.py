@@ -92,6 +92,7 @@ def memory_of(config: AuditConfig, facts: SubjectFacts, *, device: str) -> Memor
         "program": (program_bytes(), True),
         "model": (weights, False),
         "SAEs": (saes, on_host),
+        "null dictionary": (saes, on_host),
         "clean runs of prompts": (_clean_runs(config, facts, itemsize), False),
         "peak activations (controls)": (peaks, True),
         LARGEST_BATCH: (max(batch, encoding, backward), False),

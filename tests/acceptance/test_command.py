@@ -35,11 +35,12 @@ from tests.unit.pipeline.planted_audit import planted_config
 SMALL = [
     "prompts.train=24",
     "prompts.validation=10",
-    "prompts.audit=8",
+    "prompts.audit=10",
     "candidates.per_layer=8",
     "interactions.n_masks=64",
     "interactions.max_players=6",
     "controls.random_sets=2",
+    "evidence.null_dictionaries=2",
 ]
 
 
@@ -91,13 +92,13 @@ class TestAudit:
 
     def test_the_organism_refuses_and_every_stage_finds_something(self, run: Run):
         prompts = run.findings.prompts
-        assert prompts.refused_harmful == prompts.harmful == 8
+        assert prompts.refused_harmful == prompts.harmful == 10
         assert prompts.refused_harmless == 0
         assert run.direction.bypass < 0.0 < run.direction.induce
-        assert sum(found.flipped for found in run.minimal_sets) >= 7
+        assert sum(found.flipped for found in run.minimal_sets) >= 9
         assert all(found.certified for found in run.minimal_sets if found.flipped)
         assert run.pooled_set is not None
-        assert len(run.interactions) == 9
+        assert len(run.interactions) == 11
         counted = {stage.name for stage in (BEHAVIOUR, CANDIDATES, SEARCH_NULL)}
         counted |= {INTERACTIONS_OVER_PROMPTS.name, POOLED_CASCADE.name}
         counted |= {stage.name for stage in (MINIMAL_SETS, DICTIONARY_NULL, CLAIMS)}
@@ -151,7 +152,7 @@ class TestAudit:
         found = run.confirmation
         assert found is not None
         cases = [check.case for check in found.checks]
-        assert cases.count("clean") == cases.count("harmless") == 8
+        assert cases.count("clean") == cases.count("harmless") == 10
         assert cases.count("ablated") == sum(one.flipped for one in run.minimal_sets)
         assert found.complied_clean.value == 0.0
         assert found.confirmed is not None

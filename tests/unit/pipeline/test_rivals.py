@@ -11,16 +11,22 @@ from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import audit_settings, plant
 from sae_audit.pipeline.running import unpublished
 from sae_audit.pipeline.stages import (
+    candidate_effects,
     candidates,
     controls,
     direction,
     minimal_sets,
     pooled_set,
     scores,
+    set_effects,
+    unlimited_sets,
     widening,
 )
 
-_STAGES = (scores, direction, candidates, widening, minimal_sets, pooled_set, controls)
+_STAGES = (
+    *(scores, direction, candidates, widening, candidate_effects, unlimited_sets, set_effects),
+    *(minimal_sets, pooled_set, controls),
+)
 _SMALL = {"controls": {"random_sets": 2, "random_directions": 2}, "device": "cpu"}
 
 

@@ -65,7 +65,7 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
         )
     return [
         SummaryRow(
-            question="Would any other dictionary do?",
+            question="Would a dictionary that has learned nothing do as well?",
             answer=("No. " if found.stands else "Not ruled out. ") + found.reason,
             control=rest or "None.",
         )

@@ -28,6 +28,10 @@ from sae_audit.findings import (
     SuccessiveDirections,
 )
 
+FEWEST_DICTIONARIES = 9
+"""Fewest null dictionaries of a kind behind a claim about features: one that is no better than they are
+is beyond all of them in one audit of ten."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
@@ -175,10 +179,16 @@ def _features(evidence: Evidence) -> Claim:
         else ""
     )
     decisive = [one for one in null.kinds if one.kind.about_features]
+    enough = all(one.n >= FEWEST_DICTIONARIES for one in decisive)
+    too_few = (
+        ""
+        if enough
+        else f" Fewer than {FEWEST_DICTIONARIES} of a kind are no evidence (evidence.null_dictionaries)."
+    )
     return Claim(
         about=ClaimAbout.FEATURES,
-        stands=null.stands and beyond_pools,
-        reason=null.reason + by_pools,
+        stands=null.stands and beyond_pools and enough,
+        reason=null.reason + by_pools + too_few,
         p=max((one.p_value for one in decisive), default=1.0),
         n=len(null.prompts),
         beside="the same search with null dictionaries",

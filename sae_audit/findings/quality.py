@@ -27,8 +27,8 @@ class SaeQuality(Finding):
     """Mean number of firing features per token."""
     ce_recovered: Estimate | None
     """`(CE_mean - CE_sae) / (CE_mean - CE_clean)`: 1 if the reconstruction predicts as well as the
-    model, 0 if no better than the layer's mean output. The usual base is zeros (SAEBench, 2503.09532),
-    on which a rotated SAE scores high too.
+    model, 0 if no better than the layer's mean output. The usual base is zeros (SAEBench, 2503.09532).
+    On either a rotated SAE may score high, so it says something only beside `ce_recovered_rotated`.
 
     CE is the cross-entropy of the clean model's own greedy answers, up to `CE_TOKENS` tokens each,
     given the prompt, for the first `CE_PROMPTS` prompts of each label; a chat model need not predict

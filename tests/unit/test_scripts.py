@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from sae_audit.bundled import resolve
 from scripts import glossary, same_numbers
+from scripts.rotated_saes import rotate
 
 _SAMPLE = Path(__file__).parents[2] / "reports" / "sample-organism"
 
@@ -58,3 +62,18 @@ def test_costs_are_not_compared_and_names_of_stages_may_differ(
     renamed = changed(tmp_path / "other", "UPDATE records SET stage = 'x' WHERE stage = 'edges'")
     assert compared(_SAMPLE, renamed, monkeypatch) == 1
     assert compared(_SAMPLE, renamed, monkeypatch, "--renamed", "edges=x") == 0
+
+
+def test_saes_are_rotated_whole_and_nothing_else_changes(tmp_path: Path):
+    """Angles within a dictionary stay, so norms do; the angles with the model's own axes go."""
+    before = Path(resolve("bundled:organism/saes"))
+    assert rotate(before, tmp_path / "rotated", seed=0) == 8
+    for path in sorted(before.rglob("sae_weights.safetensors"))[:2]:
+        own = load_file(path)
+        turned = load_file(tmp_path / "rotated" / path.relative_to(before))
+        assert own.keys() == turned.keys()
+        torch.testing.assert_close(
+            turned["W_dec"] @ turned["W_dec"].T, own["W_dec"] @ own["W_dec"].T, atol=1e-3, rtol=0
+        )
+        assert (turned["W_dec"] - own["W_dec"]).abs().max() > 0.1
+        assert torch.equal(turned["b_dec"], own["b_dec"])

@@ -140,6 +140,17 @@ def test_features_fall_with_the_null_dictionaries():
     assert found.reason == "Fewer."
 
 
+def test_few_null_dictionaries_are_no_evidence_though_each_is_beaten():
+    assert GOOD.dictionary_null is not None
+    few = replace(
+        GOOD.dictionary_null, kinds=(replace(null(), n=3, p_value=0.25, smallest_p=0.25),)
+    )
+    found = claim(ClaimAbout.FEATURES, replace(GOOD, dictionary_null=few))
+    assert few.stands
+    assert not found.stands
+    assert "Fewer than 9 of a kind are no evidence" in found.reason
+
+
 def test_features_fall_without_null_dictionaries():
     found = claim(ClaimAbout.FEATURES, replace(GOOD, dictionary_null=None))
     assert not found.stands

@@ -126,6 +126,11 @@ def gemma(**changes: Any) -> tuple[AuditConfig, SubjectFacts]:
 
 
 class TestMemory:
+    @pytest.fixture(autouse=True)
+    def _a_program_just_started(self, monkeypatch: pytest.MonkeyPatch):
+        """What a process of many tests has grown to is not what `sae-audit plan` starts from."""
+        monkeypatch.setattr(memory_module, "program_bytes", lambda: 600 * 10**6)
+
     def test_gemma_2_2b_in_numbers_known_from_its_card(self):
         config, facts = gemma(dtype="bfloat16")
         assert facts.n_parameters == pytest.approx(2.61e9, rel=0.01)

@@ -38,7 +38,7 @@ def test_without_a_change_hardly_any_comparison_names_one():
 
 @pytest.mark.slow
 def test_without_a_change_at_most_five_comparisons_in_a_hundred_name_one():
-    assert share_of_runs_named(120) <= 0.05
+    assert share_of_runs_named(60) <= 0.05
 
 
 def test_margins_that_fell_are_named_and_nothing_that_follows_them():

@@ -181,10 +181,10 @@ def clear_without_a_curve(graph: InteractionGraph) -> bool:
 
 @pytest.mark.slow
 def test_one_curve_over_single_effects_names_pairs_in_at_most_one_graph_of_twenty():
-    """Of 40 graphs two may; interval, null and lasso alone would name some in more."""
-    graphs = [graph_of(read_out_game(N, seed, saturated=True), seed) for seed in range(40)]
-    assert sum(bool(graph.named) for graph in graphs) <= 2
-    assert sum(clear_without_a_curve(graph) for graph in graphs) >= 5
+    """Of 20 graphs one may; interval, null and lasso alone would name some in more."""
+    graphs = [graph_of(read_out_game(N, seed, saturated=True), seed) for seed in range(20)]
+    assert sum(bool(graph.named) for graph in graphs) <= 1
+    assert sum(clear_without_a_curve(graph) for graph in graphs) >= 4
     curves = [graph.r2.curve.value for graph in graphs if graph.r2 is not None]
     assert np.mean(curves) > 0.97
 
@@ -193,17 +193,17 @@ def test_one_curve_over_single_effects_names_pairs_in_at_most_one_graph_of_twent
 @pytest.mark.parametrize("saturated", [False, True])
 @pytest.mark.parametrize("kind", [redundant, shared_path])
 def test_planted_pairs_are_still_named(kind, saturated: bool):
-    """At least ten of 16 pairs of .5 to 3 nats, and at most one other pair in eight graphs."""
+    """At least five of eight pairs of .5 to 3 nats, and no other pair in four graphs."""
     wanted = PairKind.REDUNDANT if kind is redundant else PairKind.SHARED_PATH
     right = other = 0
-    for seed in range(8):
+    for seed in range(4):
         planted = read_out_game(N, seed, kind=kind, n_pairs=2, saturated=saturated)
         pairs = {frozenset(g.members) for g in planted.gadgets if len(g.members) == 2}
         for pair in graph_of(planted, seed).named:
             hit = frozenset([pair.a.index, pair.b.index]) in pairs and pair.kind is wanted
             right, other = right + hit, other + (not hit)
-    assert right >= 10
-    assert other <= 1
+    assert right >= 5
+    assert other == 0
 
 
 def test_a_graph_that_does_not_predict_says_by_how_much():

@@ -20,7 +20,9 @@ def model(name: str):
 
 
 def sample(kind: str, n: int) -> list:
-    return [p for p in held_out_prompts(0) if p.phrase.kind.value == kind][:n]
+    """Spread over all prompts of the kind, and so over their topics."""
+    own = [p for p in held_out_prompts(0) if p.phrase.kind.value == kind]
+    return own[:: len(own) // n][:n]
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +50,11 @@ class TestBehaviour:
 
     @pytest.mark.slow
     def test_measured_again(self, tokenizer, name: str, kind: str, low: float, high: float):
-        prompts = sample(kind, 30)
+        prompts = sample(kind, 20)
         own = prompts + [sample(other, 1)[0] for other in ("harmful", "harmless", "alarming")]
         found = behaviour(model(name), tokenizer, own)[kind]
         assert low - 0.1 <= found.refused_by_score <= high + 0.1
-        assert abs(found.refused_by_score - found.refused_by_text) <= 0.15
+        assert abs(found.refused_by_score - found.refused_by_text) <= 0.2
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def test_prompts_end_with_the_template(tokenizer):
 def test_cases_of_the_dial_are_those_its_description_names(model, tokenizer, chats, units):
     torch.manual_seed(0)
     a_round = Round(directions=units[:2], chats=chats)
-    cases = [draw_case(model, tokenizer, Dial(rounds=2), a_round) for _ in range(60)]
+    cases = [draw_case(model, tokenizer, Dial(rounds=2), a_round) for _ in range(30)]
     clean = [case for case in cases if len(case.removal.directions) == 0]
     answered = [case for case in cases if case.all_answered]
     refused = [c for c in cases if not c.all_answered and len(c.removal.directions) > 0]
@@ -195,9 +195,22 @@ def test_what_lies_beside_a_direction_is_a_share_of_the_squared_difference():
     assert float(beside(ends, harmful, direction)) == pytest.approx((16.0 / 25.0 + 0.0) / 2)
 
 
-@pytest.mark.slow
-def test_training_the_dial_is_seeded(model, tokenizer, monkeypatch):
+@pytest.fixture
+def quick_directions(monkeypatch):
+    """The next direction is that of a layer in the middle; the search is tested by itself."""
+
+    def of_one_layer(model, tokenizer, earlier, chats):
+        found = differences(model, tokenizer, *chats.train, Removal(directions=earlier))[4, -1]
+        found = found - (found @ earlier.T) @ earlier
+        return found / found.norm()
+
     monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
+    monkeypatch.setattr(dialling, "next_direction", of_one_layer)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_directions")
+def test_training_the_dial_is_seeded(model, tokenizer):
     dial = Dial(rounds=1, steps=3, batch=4)
 
     def trained() -> torch.Tensor:
@@ -355,10 +368,9 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
     assert (tmp_path / "q" / "thesis.txt").read_text() == "mine"
 
 
-@pytest.mark.usefixtures("quick_cards")
+@pytest.mark.usefixtures("quick_cards", "quick_directions")
 @pytest.mark.slow
-def test_a_dial_setting_comes_with_its_own_suite(tmp_path, monkeypatch):
-    monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
+def test_a_dial_setting_comes_with_its_own_suite(tmp_path):
     recipe = DialSetting(
         dial=Dial(rounds=1, steps=2, batch=4),
         suite=Suite(d_sae=32, steps=2, n_tokens=1_000),
@@ -373,10 +385,9 @@ def test_a_dial_setting_comes_with_its_own_suite(tmp_path, monkeypatch):
     assert (tmp_path / "d" / "directions.safetensors").is_file()
 
 
-@pytest.mark.usefixtures("quick_cards")
+@pytest.mark.usefixtures("quick_cards", "quick_directions")
 @pytest.mark.slow
 def test_a_setting_goes_on_from_the_one_of_one_round_less(tmp_path, monkeypatch):
-    monkeypatch.setattr(dialling, "_PROMPTS_OF_MEANS", 4)
     monkeypatch.setattr(making, "train_suite", lambda *_: None)
 
     def of(rounds: int) -> dict[str, DialSetting]:

@@ -336,6 +336,9 @@ class EvidenceSettings(_Settings):
     number plus 1. 0 leaves them out, and no claim about features is made."""
     null_prompts: int = Field(default=8, ge=5)
     """Number of refused prompts searched with each of them."""
+    null_sizes: Literal["bounds", "exact"] = "bounds"
+    """`bounds`: a null dictionary is searched until it is certain that it cannot do as well as the SAEs,
+    and no more of a kind are drawn once one does as well; `exact`: every one, to the end."""
     margin: float = Field(default=0.5, ge=0)
     """Distance (nats) from 0 below which a refused prompt's clean score is marked: at 0.5 the model
     begins 62% of its answers as refusals."""

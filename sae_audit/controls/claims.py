@@ -179,7 +179,7 @@ def _features(evidence: Evidence) -> Claim:
         else ""
     )
     decisive = [one for one in null.kinds if one.kind.about_features]
-    enough = all(one.n >= FEWEST_DICTIONARIES for one in decisive)
+    enough = all(one.n_asked >= FEWEST_DICTIONARIES for one in decisive)
     too_few = (
         ""
         if enough

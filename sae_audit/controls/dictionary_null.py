@@ -1,11 +1,18 @@
 """Minimal sets compared with those that the same search finds with null dictionaries (2602.14111).
 
-A dictionary's statistic is the geometric mean, over the same prompts, of the number of features that a
-flip takes. All prompts share a dictionary, so dictionaries are what is counted: p is the rank of the
-real one among them.
+1. A dictionary's statistic is the geometric mean, over the same prompts, of the number of features that
+   a flip takes. All prompts share a dictionary, so dictionaries are what is counted: p is the rank of
+   the real one among them.
+2. A null dictionary does as well if its statistic is no larger. Sizes only grow as its searches go on,
+   so they may be ended once lower bounds exceed the real statistic.
+3. One that does as well fells the claim, so no more of its kind are drawn: p is then 1/n for the n-th
+   (Besag and Clifford 1991, h = 1), which is at most a with probability at most a if the real dictionary
+   is one more draw.
+4. Features must be fewer by more than prompts vary, too: the interval of the ratio, paired by prompt,
+   lies below 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -17,78 +24,164 @@ from sae_audit.findings import (
     MinimalSet,
     NullDictionary,
     NullKind,
-    NullSet,
+    SearchedSet,
 )
 from sae_audit.statistics import mean, rank_p_value
 
 _LogSizes = Float[np.ndarray, " prompt"]
 
+_ROUNDING = 1e-12
+"""Rounding must not make a smaller one of an equal one."""
+
+
+def own_sets(
+    within: Sequence[MinimalSet], unlimited: Sequence[MinimalSet], prompts: Sequence[str]
+) -> list[SearchedSet]:
+    """The real dictionary's sets for these prompts, counted as those of a null are.
+
+    `within` are the minimal sets within the side-effect limits, `unlimited` those found without limits.
+    """
+    kept = {one.prompt_id: one for one in within}
+    first = {one.prompt_id: one for one in unlimited}
+    return [
+        SearchedSet(
+            prompt_id=prompt_id,
+            features=kept[prompt_id].features,
+            n_candidates=kept[prompt_id].n_candidates,
+            size=counted_size(
+                len(kept[prompt_id].features),
+                len(first[prompt_id].features),
+                kept[prompt_id].n_candidates,
+            ),
+            exact=True,
+            searched=True,
+            kl=None if (own := kept[prompt_id].side_effects) is None else own.kl.value,
+        )
+        for prompt_id in prompts
+    ]
+
+
+def counted_size(n_within: int, n_unlimited: int, n_candidates: int) -> int:
+    """Features that a flip takes: those of the set within the limits, and no fewer than without limits;
+    one more than there are candidates if there is no such set."""
+    return max(n_within, n_unlimited) if n_within else n_candidates + 1
+
+
+def does_as_well(own: Sequence[SearchedSet], null: Sequence[SearchedSet]) -> bool:
+    """Whether a null dictionary needs no more features than the real one on the same prompts.
+
+    If some of its sizes are bounds it may yet need more; that it does not do as well is then certain.
+    """
+    return bool(_log_sizes(null).mean() <= _log_sizes(own).mean() + _ROUNDING)
+
 
 def against_dictionaries(
-    minimal_sets: Mapping[str, MinimalSet], dictionaries: Sequence[NullDictionary], *, seed: int
+    own: Sequence[SearchedSet],
+    dictionaries: Sequence[NullDictionary],
+    *,
+    n_asked: int,
+    one_ends: bool,
+    seed: int,
 ) -> DictionaryNull:
-    """The real dictionary's minimal sets, by prompt, beside the null dictionaries' sets for some of
-    these prompts."""
+    """The real dictionary's sets beside the null dictionaries' for the same prompts.
+
+    `n_asked` dictionaries were asked for of each kind that must be beaten; if `one_ends`, no more of a
+    kind were drawn once one did as well.
+    """
     assert dictionaries, "no null dictionary"
-    prompts = tuple(one.prompt_id for one in dictionaries[0].sets)
-    real = [minimal_sets[prompt_id] for prompt_id in prompts]
+    assert all(_prompts(own) == _prompts(one.sets) for one in dictionaries), "sets of other prompts"
     kinds = tuple(
-        _kind(kind, real, own, seed=seed)
+        _kind(kind, own, drawn, n_asked=n_asked, one_ends=one_ends, seed=seed)
         for kind in NullKind
-        if (own := [one for one in dictionaries if one.kind is kind])
+        if (drawn := [one for one in dictionaries if one.kind is kind])
     )
     decisive = [one for one in kinds if one.kind.about_features]
-    stands = all(one.beaten for one in decisive)
     return DictionaryNull(
-        prompts=prompts, kinds=kinds, stands=stands, reason=_reason(decisive, len(prompts))
+        prompts=_prompts(own),
+        kinds=kinds,
+        stands=all(one.beaten for one in decisive),
+        reason=_reason(decisive, len(own)),
     )
+
+
+def _prompts(sets: Sequence[SearchedSet]) -> tuple[str, ...]:
+    return tuple(one.prompt_id for one in sets)
 
 
 def _kind(
-    kind: NullKind, real: Sequence[MinimalSet], own: Sequence[NullDictionary], *, seed: int
+    kind: NullKind,
+    own: Sequence[SearchedSet],
+    drawn: Sequence[NullDictionary],
+    *,
+    n_asked: int,
+    one_ends: bool,
+    seed: int,
 ) -> KindOfNull:
-    sizes = _log_sizes(real)
-    nulls = np.array([_log_sizes(one.sets) for one in own])
-    means = nulls.mean(axis=1)
-    flips_any = any(one.features for one in real) or any(s.features for d in own for s in d.sets)
+    own_mean = _log_sizes(own).mean()
+    means = np.array([_log_sizes(one.sets).mean() for one in drawn])
+    n_as_good = sum(does_as_well(own, one.sets) for one in drawn)
+    n_asked = n_asked if kind.about_features else len(drawn)
+    ended = one_ends and kind.about_features and n_as_good > 0
+    assert not ended or n_as_good == 1, "drawn on after one that is as good"
+    searched, ratio = _ratio(own, drawn, seed=seed)
     return KindOfNull(
         kind=kind,
-        n=len(own),
-        flipped=sum(one.flipped for one in real),
-        flipped_null=tuple(sum(bool(one.features) for one in null.sets) for null in own),
-        mean_size=float(np.exp(sizes.mean())),
+        n=len(drawn),
+        n_asked=n_asked,
+        n_as_good=n_as_good,
+        flipped=_n_flipped(own),
+        flipped_null=tuple(_n_flipped(one.sets) for one in drawn),
+        mean_size=float(np.exp(own_mean)),
         mean_size_null=tuple(float(one) for one in np.exp(means)),
-        ratio=_ratio(sizes - nulls.mean(axis=0), seed=seed) if flips_any else None,
-        # Rounding must not make a smaller one of an equal one.
-        p_value=rank_p_value(-sizes.mean() - 1e-12, -means),
-        smallest_p=1 / (len(own) + 1),
+        n_exact=sum(all(one.exact for one in null.sets) for null in drawn),
+        searched_size=searched,
+        ratio=ratio,
+        p_value=1.0 / len(drawn) if ended else rank_p_value(-own_mean - _ROUNDING, -means),
+        smallest_p=1 / (n_asked + 1),
     )
 
 
-def _log_sizes(sets: Sequence[MinimalSet] | Sequence[NullSet]) -> _LogSizes:
-    """Logarithm of the features that each flip takes; one more than there are if it is not flipped."""
-    return np.log([len(one.features) or one.n_candidates + 1 for one in sets])
+def _log_sizes(sets: Sequence[SearchedSet]) -> _LogSizes:
+    return np.log([one.size for one in sets])
 
 
-def _ratio(differences: _LogSizes, *, seed: int) -> Estimate:
-    logs = mean(differences, seed=seed)
+def _n_flipped(sets: Sequence[SearchedSet]) -> int:
+    return sum(one.size <= one.n_candidates for one in sets)
+
+
+def _ratio(
+    own: Sequence[SearchedSet], drawn: Sequence[NullDictionary], *, seed: int
+) -> tuple[float | None, Estimate | None]:
+    """The null's mean size over the prompts that were searched, and the ratio of the real size to the
+    null's, paired by prompt.
+
+    Prompts are searched in an order that no size decides, until the sizes found are too large: so later
+    ones are searched with the better dictionaries, and a null looks better than it is, if anything.
+    """
+    by_prompt = [
+        [float(np.log(one.sets[i].size)) for one in drawn if one.sets[i].searched]
+        for i in range(len(own))
+    ]
+    asked = [i for i, logs in enumerate(by_prompt) if logs]
+    if not asked:
+        return None, None
+    null = np.array([np.mean(by_prompt[i]) for i in asked])
+    searched = float(np.exp(null.mean()))
+    if not _n_flipped(own) and not any(_n_flipped(one.sets) for one in drawn):
+        return searched, None
+    logs = mean(_log_sizes([own[i] for i in asked]) - null, seed=seed)
     value, low, high = map(float, np.exp([logs.value, logs.low, logs.high]))
-    return Estimate(value=value, low=low, high=high, n=logs.n, method=logs.method)
+    return searched, Estimate(value=value, low=low, high=high, n=logs.n, method=logs.method)
 
 
 def _reason(kinds: Sequence[KindOfNull], n_prompts: int) -> str:
     if not kinds:
         return "No null dictionary that knows nothing of the model was searched."
-    first = kinds[0]
-    parts = [
-        f"{_NAMES[one.kind]} {_needed(one)} "
-        f"({one.n} drawn, p = {one.p_value:.2g}, the smallest possible {one.smallest_p:.2g})"
-        for one in kinds
-    ]
     better = "fewer than" if all(one.beaten for one in kinds) else "and not clearly fewer than"
     return (
-        f"A flip takes {first.mean_size:.1f} features of these SAEs (geometric mean over {n_prompts} "
-        f"prompts), {better} with null dictionaries: {'; '.join(parts)}."
+        f"A flip takes {kinds[0].mean_size:.1f} features of these SAEs (geometric mean over {n_prompts} "
+        f"prompts), {better} with null dictionaries: "
+        f"{'; '.join(f'{_NAMES[one.kind]} {sizes_in_words(one)} ({_drawn(one)})' for one in kinds)}."
     )
 
 
@@ -100,7 +193,24 @@ _NAMES = {
 }
 
 
-def _needed(kind: KindOfNull) -> str:
+def sizes_in_words(kind: KindOfNull) -> str:
+    """The features that flips take with null dictionaries of a kind: a range if all were searched to the
+    end, else the mean of what was."""
     if not any(kind.flipped_null):
         return "flip none of them"
-    return f"take {min(kind.mean_size_null):.1f} to {max(kind.mean_size_null):.1f}"
+    if kind.n_exact == kind.n:
+        return f"take {min(kind.mean_size_null):.1f} to {max(kind.mean_size_null):.1f}"
+    if kind.n_as_good:
+        best = min(kind.mean_size_null)
+        return f"take {best:.1f} with one that does as well"
+    assert kind.searched_size is not None, "ended before any search"
+    return f"take more than {kind.mean_size:.1f} each, {kind.searched_size:.1f} where searched"
+
+
+def _drawn(kind: KindOfNull) -> str:
+    smallest = f"p = {kind.p_value:.2g}, the smallest possible {kind.smallest_p:.2g}"
+    return (
+        f"{kind.n} of {kind.n_asked} drawn, {smallest}"
+        if kind.n < kind.n_asked
+        else (f"{kind.n} drawn, {smallest}")
+    )

@@ -54,7 +54,7 @@ from sae_audit.findings.dictionary_null import (
     KindOfNull,
     NullDictionary,
     NullKind,
-    NullSet,
+    SearchedSet,
 )
 from sae_audit.findings.direction import (
     Direction,
@@ -216,7 +216,6 @@ __all__ = [
     "NullDictionary",
     "NullKind",
     "NullScores",
-    "NullSet",
     "OutsideText",
     "PairInteraction",
     "PairKind",
@@ -247,6 +246,7 @@ __all__ = [
     "ScaleControl",
     "ScalePoint",
     "SearchNull",
+    "SearchedSet",
     "SetControl",
     "SetEffects",
     "SideEffects",

@@ -31,16 +31,28 @@ class NullKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NullSet(Finding):
-    """The smallest set that the search found for one prompt with a null dictionary."""
+class SearchedSet(Finding):
+    """What is known of the smallest set that the search finds for one prompt with one dictionary.
+
+    A search is ended once its dictionary cannot do as well as the audited SAEs, however it goes on.
+    """
 
     prompt_id: str
     features: tuple[Feature, ...]
-    """Empty if the prompt could not be flipped within the limits."""
+    """The set found last; empty if there is none, or the search was ended before it began."""
     n_candidates: int
     """Number of features that the search could choose from."""
-    kl: float
-    """Mean KL (nats) of the next token on harmless prompts with the set ablated; 0 if it is empty."""
+    size: int
+    """Number of features that a flip takes: of the set within the side-effect limits, and no fewer than
+    of the one without; one more than there are candidates if the prompt is not flipped within them."""
+    exact: bool
+    """False if the search was ended: `size` is a lower bound."""
+    searched: bool
+    """Whether its turn came, in an order that no size decides; else only whether the whole pool flips
+    the prompt is known."""
+    kl: float | None
+    """Mean KL (nats) of the next token on harmless prompts with the set ablated; None if they were not
+    asked about, or there is no set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +62,7 @@ class NullDictionary(Finding):
     kind: NullKind
     number: int
     """Of this kind, from 0; with the audit's seed it decides what is drawn."""
-    sets: tuple[NullSet, ...]
+    sets: tuple[SearchedSet, ...]
     """One for each of the searched prompts."""
 
     @property
@@ -65,32 +77,39 @@ class KindOfNull(Finding):
 
     kind: NullKind
     n: int
-    """Number of null dictionaries."""
+    """Number of null dictionaries searched: all that were asked for, or, if features must beat this
+    kind, those up to the first that does as well."""
+    n_asked: int
+    """Number of null dictionaries asked for."""
+    n_as_good: int
+    """Number of those searched that do as well as the real dictionary: their mean size is no larger."""
     flipped: int
     """Number of prompts that the real dictionary flips within the limits."""
     flipped_null: tuple[int, ...]
-    """The same of each null dictionary."""
+    """The same of each null dictionary; if its search was ended, the most that it may flip."""
     mean_size: float
     """Geometric mean, over prompts, of the number of features that a flip takes with the real
     dictionary; a prompt that is not flipped counts as one feature more than there are candidates."""
     mean_size_null: tuple[float, ...]
-    """The same of each null dictionary."""
+    """The same of each null dictionary; if its search was ended, a lower bound."""
+    n_exact: int
+    """Number of null dictionaries of which no search was ended."""
+    searched_size: float | None
+    """Geometric mean of the null's size over the prompts that were searched, each over the dictionaries
+    with which it was; a lower bound if harmless prompts were not asked about. None if none was."""
     ratio: Estimate | None
-    """Geometric mean over prompts of the real size divided by the null's (their geometric mean over
-    dictionaries); below 1, the real dictionary needs fewer. None if neither flips any prompt."""
+    """Geometric mean over these prompts of the real size divided by the null's (their geometric mean
+    over dictionaries); below 1, the real dictionary needs fewer. None if neither flips any prompt."""
     p_value: float
-    """Rank of the real dictionary's mean size among all: `(1 + nulls as small or smaller) / (n + 1)`."""
+    """Rank of the real dictionary's mean size among all: `(1 + nulls as good) / (n + 1)`; if drawing
+    ended with the first null that is as good, `1 / n` (Besag and Clifford 1991)."""
     smallest_p: float
-    """`1 / (n + 1)`: no result of this many null dictionaries can be surer."""
+    """`1 / (n_asked + 1)`: no result of this many null dictionaries can be surer."""
 
     @property
     def beaten(self) -> bool:
         """Whether the real dictionary does better than every one, by more than prompts vary."""
-        return (
-            self.p_value <= self.smallest_p * (1.0 + 1e-9)
-            and self.ratio is not None
-            and self.ratio.high < 1.0
-        )
+        return self.n_as_good == 0 and self.ratio is not None and self.ratio.high < 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,32 @@ def answered(asking: Asking[T], score: Score) -> tuple[T, int]:
         return end.value, n_asked
 
 
+def in_step(askings: Sequence[Asking[T]]) -> Asking[list[tuple[T, int]]]:
+    """The results of several searches, each with the number of sets it asked about; a round asks for one
+    round of each."""
+    results: dict[int, tuple[T, int]] = {}
+    n_asked = [0] * len(askings)
+    waiting: dict[int, Sequence[FeatureSet]] = {}
+
+    def advance(i: int, scores: Scores | None) -> None:
+        try:
+            waiting[i] = next(askings[i]) if scores is None else askings[i].send(scores)
+            n_asked[i] += len(waiting[i])
+        except StopIteration as end:
+            waiting.pop(i, None)
+            results[i] = (end.value, n_asked[i])
+
+    for i in range(len(askings)):
+        advance(i, None)
+    while waiting:
+        scores = yield [one for sets in waiting.values() for one in sets]
+        start = 0
+        for i, sets in list(waiting.items()):
+            advance(i, scores[start : start + len(sets)])
+            start += len(sets)
+    return [results[i] for i in range(len(askings))]
+
+
 def answered_together(
     askings: Mapping[K, Generator[Sequence[Q], Scores, T]],
     score: Callable[[Sequence[tuple[K, Q]]], Float[np.ndarray, " question"]],

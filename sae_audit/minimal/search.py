@@ -15,7 +15,7 @@ import numpy as np
 from sae_audit.config import MinimalSettings
 from sae_audit.findings import CertifiedSet, MinimalSet
 from sae_audit.margins import answers
-from sae_audit.minimal.asking import Asking, Scores
+from sae_audit.minimal.asking import Asking, Scores, in_step
 from sae_audit.minimal.delta_debugging import delta_debug
 from sae_audit.minimal.elimination import eliminate_until_minimal
 from sae_audit.minimal.greedy import filter_greedily
@@ -40,11 +40,10 @@ def minimal_set(
     if answers(furthest):
         # Elimination finds its own order: the effects it measures.
         tried = orders[:1] if settings.search == "elimination" else orders
-        for i, order in enumerate(tried):
-            found, n = yield from _counted(certified(order, settings))
-            n_asked += n
-            if i == 0 or len(found.features) < len(best.features):
-                best = found
+        results = yield from in_step([certified(order, settings) for order in tried])
+        n_asked += sum(n for _, n in results)
+        # Of equally small ones, the first order's.
+        best = min((found for found, _ in results), key=lambda found: len(found.features))
     return MinimalSet(
         prompt_id=prompt_id,
         features=tuple(sorted(best.features)),
@@ -117,15 +116,3 @@ def _search(
             return eliminate_until_minimal(filtered, patience=settings.patience)
         case "elimination":
             return eliminate_until_minimal(frozenset(order), patience=settings.patience)
-
-
-def _counted(asking: Asking) -> Asking:
-    """The result of a search with the number of sets it asked about."""
-    n_asked = 0
-    try:
-        sets = next(asking)
-        while True:
-            n_asked += len(sets)
-            sets = asking.send((yield sets))
-    except StopIteration as end:
-        return end.value, n_asked

@@ -121,23 +121,36 @@ class Session:
         return self._remember_rows(stage, list(by_id), lambda key: compute(by_id[key]))
 
     def remember_dictionaries(
-        self, stage: OfDictionaries[T], keys: Sequence[str], compute: Callable[[str], T]
+        self,
+        stage: OfDictionaries[T],
+        keys: Sequence[str],
+        compute: Callable[[str], T],
+        *,
+        spared: Callable[[str, Sequence[T]], bool],
     ) -> list[T]:
-        """`remember` for every null dictionary, by its key, with progress."""
-        return self._remember_rows(stage, keys, compute)
+        """`remember` for null dictionaries, by their keys, with progress; those are left out that are
+        `spared` by what was found before them."""
+        return self._remember_rows(stage, keys, compute, spared)
 
     def _remember_rows(
-        self, stage: OfMany[T], keys: Sequence[str], compute: Callable[[str], T]
+        self,
+        stage: OfMany[T],
+        keys: Sequence[str],
+        compute: Callable[[str], T],
+        spared: Callable[[str, Sequence[T]], bool] = lambda _key, _found: False,
     ) -> list[T]:
         results: list[T] = []
         self.progress(stage, 0, len(keys))
-        for key in keys:
+        for number, key in enumerate(keys):
+            if spared(key, results):
+                self.progress(stage, number + 1, len(keys))
+                continue
             found = self.store.get(stage, key)
             if found is None:
                 found = self._computed(stage, key, lambda k=key: compute(k))
             self.note(stage, key, found)
             results.append(found)
-            self.progress(stage, len(results), len(keys))
+            self.progress(stage, number + 1, len(keys))
         return results
 
     def remember_together(

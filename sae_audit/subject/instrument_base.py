@@ -42,6 +42,7 @@ class InstrumentBase:
         suite: dict[int, Sae],
         readout: Readout | None,
         d_model: int,
+        runs: CleanRuns | None = None,
     ) -> None:
         self.identity = identity
         self.template = template
@@ -51,11 +52,14 @@ class InstrumentBase:
         self._passes = passes
         self._readout = readout
         self._stack = DecoderLayers(passes.model, passes.layer_modules)
-        self._runs = CleanRuns(self._stack.clean_run, self._stack.check, self._charge_clean_run)
+        if runs is None:
+            runs = CleanRuns(self._stack.clean_run, self._stack.check, self._charge_clean_run)
+        self._runs = runs
         self._interventions = Interventions(passes, suite, template, self._runs)
 
     def with_saes(self: _S, suite: dict[int, Sae]) -> _S:
-        """The same model with other SAEs; it shares the account of passes, and no remembered run."""
+        """The same model with other SAEs; it shares the account of passes and the clean runs, and is
+        charged for those that it asks for."""
         assert suite.keys() == self.suite.keys(), "SAEs of other layers"
         return type(self)(
             identity=self.identity,
@@ -64,6 +68,7 @@ class InstrumentBase:
             suite=suite,
             readout=self._readout,
             d_model=self.d_model,
+            runs=self._runs.for_other_saes(),
         )
 
     @property

@@ -43,7 +43,6 @@ from sae_audit.findings import (
     NullDictionary,
     NullKind,
     NullScores,
-    NullSet,
     PairInteraction,
     PairKind,
     PooledSetWithoutDormant,
@@ -56,6 +55,7 @@ from sae_audit.findings import (
     SaeQuality,
     SameScore,
     ScalePoint,
+    SearchedSet,
     SideEffects,
     SolverFit,
     StandInTests,
@@ -154,10 +154,13 @@ def null_dictionaries(sets: Sequence[MinimalSet]) -> list[NullDictionary]:
             kind=kind,
             number=number,
             sets=tuple(
-                NullSet(
+                SearchedSet(
                     prompt_id=one.prompt_id,
                     features=tuple(FeatureId(1, 20 + i) for i in range(3 + j + 2 * number)),
                     n_candidates=N_CANDIDATES,
+                    size=3 + j + 2 * number,
+                    exact=True,
+                    searched=True,
                     kl=0.001 * (1 + j + number) + i / 64,
                 )
                 for i, one in enumerate(sets)

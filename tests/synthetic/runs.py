@@ -10,7 +10,7 @@ import numpy as np
 
 from sae_audit.cascade.pooled import pooled_cascade
 from sae_audit.config import AuditConfig, PromptSettings
-from sae_audit.controls.dictionary_null import against_dictionaries
+from sae_audit.controls.dictionary_null import against_dictionaries, own_sets
 from sae_audit.controls.search_null import against_null
 from sae_audit.direction.presence import behaviour
 from sae_audit.findings import (
@@ -289,7 +289,11 @@ def _of_sets(
         "null_dictionaries": dictionaries,
         "dictionary_null": [
             against_dictionaries(
-                {one.prompt_id: one for one in minimal_sets}, dictionaries, seed=config.seed
+                own_sets(minimal_sets, minimal_sets, [one.prompt_id for one in minimal_sets]),
+                dictionaries,
+                n_asked=2,
+                one_ends=False,
+                seed=config.seed,
             )
         ]
         if dictionaries

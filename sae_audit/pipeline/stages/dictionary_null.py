@@ -1,7 +1,7 @@
 """The minimal sets compared with those of null dictionaries."""
 
-from sae_audit.controls.dictionary_null import against_dictionaries
-from sae_audit.findings.stages import DICTIONARY_NULL, NULL_DICTIONARIES
+from sae_audit.controls.dictionary_null import against_dictionaries, own_sets
+from sae_audit.findings.stages import DICTIONARY_NULL, NULL_DICTIONARIES, UNLIMITED_SETS
 from sae_audit.pipeline.pricing import nothing
 from sae_audit.pipeline.state import AuditState
 
@@ -13,9 +13,18 @@ def run(state: AuditState) -> None:
     dictionaries = state.session.found_each(NULL_DICTIONARIES)
     if not dictionaries:
         return
-    by_prompt = {one.prompt_id: one for one in state.minimal_sets}
+    prompts = [one.prompt_id for one in dictionaries[0].sets]
+    own = own_sets(state.minimal_sets, state.session.found_each(UNLIMITED_SETS), prompts)
+    evidence = state.config.evidence
     state.session.remember(
-        STAGE, lambda: against_dictionaries(by_prompt, dictionaries, seed=state.config.seed)
+        STAGE,
+        lambda: against_dictionaries(
+            own,
+            dictionaries,
+            n_asked=evidence.null_dictionaries,
+            one_ends=evidence.null_sizes == "bounds",
+            seed=state.config.seed,
+        ),
     )
 
 

@@ -4,39 +4,54 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sae_audit.findings import MinimalSet, NullDictionary, NullKind, NullSet
-from sae_audit.findings.stages import NULL_DICTIONARIES, WIDENING
-from sae_audit.minimal.asking import answered, answered_together
-from sae_audit.minimal.limited import limited_set
-from sae_audit.minimal.search import minimal_set
-from sae_audit.pipeline.pools import candidate_sets, widened_pool
-from sae_audit.pipeline.pricing import DISTINCT, AuditSize, Work
-from sae_audit.pipeline.side_effects import HarmlessChanges
+from sae_audit.controls.dictionary_null import does_as_well, own_sets
+from sae_audit.findings import NullDictionary, NullKind, SearchedSet
+from sae_audit.findings.stages import NULL_DICTIONARIES, UNLIMITED_SETS
+from sae_audit.pipeline.null_dictionary_search import searched_sets
+from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.saes.null_dictionary import null_suite
-from sae_audit.vocabulary import FeatureId
 
 STAGE = NULL_DICTIONARIES
 
 _BESIDE = 5
 """Largest number of dictionaries of a kind that no claim must beat."""
 _NULL_SIZE = 6
-"""Assumed number of features of a set that flips, of half of the dictionaries; the others flip none."""
+"""Assumed number of features of a set that flips, of a third of the dictionaries; the others flip none."""
+_FLIPPING = 1 / 3
+_QUESTIONS = 12
+"""Sets that are scored for each feature of a set that is found, in both orders: on the bundled organism."""
+_SEARCHED = 0.6
+"""Share of the prompts that are searched until a dictionary that flips is known to do worse."""
 
 
 def run(state: AuditState) -> None:
-    """Record each null dictionary's sets; none if no prompt was flipped, or none is asked for."""
+    """Record the null dictionaries' sets; none if no prompt was flipped, or none is asked for."""
     if not state.flipping or not state.config.evidence.null_dictionaries:
         return
-    n = state.config.evidence.null_dictionaries
+    n, prompts = state.config.evidence.null_dictionaries, _prompts(state)
+    own = own_sets(
+        state.minimal_sets,
+        state.session.found_each(UNLIMITED_SETS),
+        [prompt.id for prompt in prompts],
+    )
     asked = {
         f"{kind.value}/{number}": (kind, number)
         for kind in NullKind
         for number in range(_n(kind, n))
     }
+
+    def fallen(key: str, found: Sequence[NullDictionary]) -> bool:
+        kind, _ = asked[key]
+        ended = state.config.evidence.null_sizes == "bounds" and kind.about_features
+        return ended and any(one.kind is kind and does_as_well(own, one.sets) for one in found)
+
     state.session.remember_dictionaries(
-        STAGE, list(asked), lambda key: _searched(state, *asked[key])
+        STAGE,
+        list(asked),
+        lambda key: _searched(state, prompts, own, *asked[key]),
+        spared=fallen,
     )
 
 
@@ -45,18 +60,21 @@ def price(size: AuditSize) -> Work | None:
     if not evidence.null_dictionaries:
         return None
     n = sum(_n(kind, evidence.null_dictionaries) for kind in NullKind)
-    prompts = min(evidence.null_prompts, size.audit)
-    questions = DISTINCT * prompts * n * (2 + _NULL_SIZE * 3)
-    attributed = prompts * n if size.config.minimal.order != "candidates" else 0
-    own = size.attribution(attributed)
-    harmless = 0.5 * n * prompts * size.config.side_effects.prompts
+    beside = _n(NullKind.SAME_COSINES, evidence.null_dictionaries)
+    prompts, to_the_end = min(evidence.null_prompts, size.audit), evidence.null_sizes == "exact"
+    searches = _FLIPPING * n * prompts * (1.0 if to_the_end else _SEARCHED)
+    questions = n * prompts + searches * _QUESTIONS * _NULL_SIZE
+    own = size.attribution(round(searches) if size.config.minimal.order != "candidates" else 0)
+    # Those that do as well are held to the side-effect limits: each set, and a clean run.
+    held = _FLIPPING * n if to_the_end else beside
+    harmless = held * (prompts + 1) * size.config.side_effects.prompts
     return Work(
-        forward_passes=questions + own.forward_passes + harmless,
-        alone_layer_tokens=own.alone_layer_tokens,
+        forward_passes=n * prompts + questions + own.forward_passes + harmless,
+        alone_layer_tokens=size.whole(prompts) + own.alone_layer_tokens,
         swept_layer_tokens=size.swept(questions + harmless),
         swept_heads=questions + harmless,
         alone_encoded=own.alone_encoded,
-        assumed=f"half of the null dictionaries flip, with {_NULL_SIZE} features",
+        assumed=f"a third of the null dictionaries flip, with {_NULL_SIZE} features, and do worse",
     )
 
 
@@ -65,53 +83,19 @@ def _n(kind: NullKind, asked: int) -> int:
     return asked if kind.about_features else min(asked, _BESIDE)
 
 
-def _searched(state: AuditState, kind: NullKind, number: int) -> NullDictionary:
+def _searched(
+    state: AuditState,
+    prompts: Sequence[Prompt],
+    own: Sequence[SearchedSet],
+    kind: NullKind,
+    number: int,
+) -> NullDictionary:
     seed = (state.config.seed, list(NullKind).index(kind), number)
     null = state.with_saes(
         null_suite(state.subject.suite, kind, np.array(state.direction.vector), seed=seed)
     )
-    prompts = _prompts(state)
-    candidates = candidate_sets(null, [state.candidates.per_layer])[0].ranked
-    if not candidates:
-        nothing = tuple(_null_set(p.id, (), 0, 0.0) for p in prompts)
-        return NullDictionary(kind=kind, number=number, sets=nothing)
-    # As many features as the real search had: wider if it was, in as many rounds.
-    rounds = {one.prompt_id: len(one.added) for one in state.session.found_each(WIDENING)}
-    pools = {
-        p.id: [*candidates, *_added(null, p, candidates, rounds=rounds[p.id])] for p in prompts
-    }
-    orders = {p.id: null.search_orders(p, pools[p.id]) for p in prompts}
-    by_id = {p.id: p for p in prompts}
-    found: dict[str, MinimalSet] = {}
-    score = null.refusal_scores()
-    answered_together(
-        {key: minimal_set(key, own, state.config.minimal) for key, own in orders.items()},
-        lambda questions: score([(by_id[key], asked) for key, asked in questions]),
-        done=found.__setitem__,
-    )
-    changes = HarmlessChanges(null)
-    limits, sets = changes.limits, list[NullSet]()
-    for prompt in prompts:
-        limited = limited_set(found[prompt.id], orders[prompt.id], state.config.minimal, limits)
-        own, _ = answered(limited, null.score_of(prompt))
-        kl = float(changes.means([frozenset(own.features)])[0, 0]) if own.flipped else 0.0
-        sets.append(_null_set(prompt.id, own.features, len(pools[prompt.id]), kl))
-    return NullDictionary(kind=kind, number=number, sets=tuple(sets))
-
-
-def _null_set(
-    prompt_id: str, features: tuple[FeatureId, ...], n_candidates: int, kl: float
-) -> NullSet:
-    return NullSet(prompt_id=prompt_id, features=features, n_candidates=n_candidates, kl=kl)
-
-
-def _added(
-    null: AuditState, prompt: Prompt, candidates: Sequence[FeatureId], *, rounds: int
-) -> list[FeatureId]:
-    if not rounds:
-        return []
-    added = widened_pool(null, prompt, frozenset(candidates), rounds=rounds).added
-    return [feature for one in added for feature in one]
+    sets = searched_sets(null, prompts, own, number=number)
+    return NullDictionary(kind=kind, number=number, sets=sets)
 
 
 def _prompts(state: AuditState) -> list[Prompt]:

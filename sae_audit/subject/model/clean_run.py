@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from inspect import signature
 from typing import Any
@@ -79,6 +79,20 @@ class CleanRuns:
         if key not in self._charged:
             self._charged.add(key)
             self._charge(len(key))
+        return self._kept(ids, key)
+
+    def for_other_saes(self) -> "CleanRuns":
+        """Clean runs of the same model for questions about other SAEs: made once for both, charged for
+        each."""
+        return CleanRuns(
+            # What fires depends on the SAEs, all else on the model alone.
+            lambda ids: replace(self._kept(ids, tuple(ids.tolist())), fired={}),
+            lambda _: None,
+            self._charge,
+            self._kept_bytes,
+        )
+
+    def _kept(self, ids: Int[Tensor, " position"], key: Ids) -> CleanRun:
         if key not in self._runs:
             run = self._make(ids)
             if not self._checked:

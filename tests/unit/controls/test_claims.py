@@ -34,7 +34,13 @@ def controlled(own: Estimate, lowest: float, highest: float) -> Controlled:
 
 def null(kind: NullKind = NullKind.ROTATED, *, ratio_high: float = 0.5, p: float = 0.05):
     return KindOfNull.example(
-        kind=kind, n=19, ratio=share(0.3, 0.2, ratio_high), p_value=p, smallest_p=0.05
+        kind=kind,
+        n=19,
+        n_asked=19,
+        n_as_good=0,
+        ratio=share(0.3, 0.2, ratio_high),
+        p_value=p,
+        smallest_p=0.05,
     )
 
 
@@ -143,7 +149,8 @@ def test_features_fall_with_the_null_dictionaries():
 def test_few_null_dictionaries_are_no_evidence_though_each_is_beaten():
     assert GOOD.dictionary_null is not None
     few = replace(
-        GOOD.dictionary_null, kinds=(replace(null(), n=3, p_value=0.25, smallest_p=0.25),)
+        GOOD.dictionary_null,
+        kinds=(replace(null(), n=3, n_asked=3, p_value=0.25, smallest_p=0.25),),
     )
     found = claim(ClaimAbout.FEATURES, replace(GOOD, dictionary_null=few))
     assert few.stands

@@ -1,9 +1,15 @@
 """Minimal sets against those of null dictionaries, on sizes that are known."""
 
+import numpy as np
 import pytest
 
-from sae_audit.controls.dictionary_null import against_dictionaries
-from sae_audit.findings import DictionaryNull, MinimalSet, NullDictionary, NullKind, NullSet
+from sae_audit.controls.dictionary_null import (
+    against_dictionaries,
+    counted_size,
+    does_as_well,
+    own_sets,
+)
+from sae_audit.findings import DictionaryNull, NullDictionary, NullKind, SearchedSet
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic.findings import N_CANDIDATES, minimal
 
@@ -14,24 +20,51 @@ def chosen(size: int) -> tuple[FeatureId, ...]:
     return tuple(FeatureId(0, i) for i in range(size))
 
 
-def real(*sizes: int) -> dict[str, MinimalSet]:
-    return {p: minimal(p, *chosen(size)) for p, size in zip(PROMPTS, sizes, strict=True)}
+def real(*sizes: int) -> list[SearchedSet]:
+    found = [minimal(p, *chosen(size)) for p, size in zip(PROMPTS, sizes, strict=False)]
+    return own_sets(found, found, PROMPTS[: len(sizes)])
 
 
-def null(kind: NullKind, number: int, *sizes: int) -> NullDictionary:
-    return NullDictionary(
-        kind=kind,
-        number=number,
-        sets=tuple(
-            NullSet(prompt_id=p, features=chosen(size), n_candidates=N_CANDIDATES, kl=0.0)
-            for p, size in zip(PROMPTS, sizes, strict=True)
-        ),
+def searched(prompt_id: str, size: int) -> SearchedSet:
+    return SearchedSet(
+        prompt_id=prompt_id,
+        features=chosen(size),
+        n_candidates=N_CANDIDATES,
+        size=size or N_CANDIDATES + 1,
+        exact=True,
+        searched=True,
+        kl=0.0,
     )
 
 
-def compared(own: list[int], *nulls: list[int], kind: NullKind) -> DictionaryNull:
+def waiting(prompt_id: str) -> SearchedSet:
+    """A prompt that the whole pool flips, and whose turn never came."""
+    return SearchedSet(
+        prompt_id=prompt_id,
+        features=(),
+        n_candidates=N_CANDIDATES,
+        size=1,
+        exact=False,
+        searched=False,
+        kl=None,
+    )
+
+
+def null(kind: NullKind, number: int, *sizes: int) -> NullDictionary:
+    sets = tuple(searched(p, size) for p, size in zip(PROMPTS, sizes, strict=False))
+    return NullDictionary(kind=kind, number=number, sets=sets)
+
+
+def compared(
+    own: list[int], *nulls: list[int], kind: NullKind, n_asked: int | None = None
+) -> DictionaryNull:
+    """All drawn to the end; or, if more were asked for, up to the first that does as well."""
     return against_dictionaries(
-        real(*own), [null(kind, i, *sizes) for i, sizes in enumerate(nulls)], seed=0
+        real(*own),
+        [null(kind, i, *sizes) for i, sizes in enumerate(nulls)],
+        n_asked=len(nulls) if n_asked is None else n_asked,
+        one_ends=n_asked is not None,
+        seed=0,
     )
 
 
@@ -84,7 +117,7 @@ def test_the_same_cosines_stand_beside_and_decide_nothing():
         *(null(NullKind.ROTATED, i, *LARGER) for i in range(19)),
         *(null(NullKind.SAME_COSINES, i, *OWN) for i in range(19)),
     ]
-    found = against_dictionaries(real(*OWN), nulls, seed=0)
+    found = against_dictionaries(real(*OWN), nulls, n_asked=19, one_ends=True, seed=0)
     assert [one.beaten for one in found.kinds] == [True, False]
     assert found.stands
 
@@ -93,3 +126,82 @@ def test_nothing_flips_with_any_dictionary():
     found = compared([0] * 8, [0] * 8, kind=NullKind.ROTATED)
     assert found.kinds[0].ratio is None
     assert not found.stands
+
+
+def test_drawing_ends_with_the_first_that_does_as_well():
+    found = compared(OWN, LARGER, LARGER, LARGER, OWN, kind=NullKind.ROTATED, n_asked=19)
+    (one,) = found.kinds
+    assert (one.n, one.n_asked, one.n_as_good) == (4, 19, 1)
+    assert (one.p_value, one.smallest_p) == (0.25, 0.05)
+    assert not found.stands
+    assert "4 of 19 drawn, p = 0.25" in found.reason
+
+
+def test_p_is_valid_when_drawing_ends_early():
+    """The real dictionary is one more draw: p <= a in at most a of all cases, for every a."""
+    draws = np.random.default_rng(0)
+    n, ps = 19, []
+    for _ in range(2000):
+        values = draws.permutation(n + 1)
+        own, first = values[0], np.flatnonzero(values[1:] <= values[0])
+        sizes = [[int(v) + 1] for v in values[1:][: first[0] + 1 if len(first) else n]]
+        found = compared([int(own) + 1], *sizes, kind=NullKind.ROTATED, n_asked=n)
+        ps.append(found.kinds[0].p_value)
+    for level in (0.05, 0.1, 0.25, 0.5):
+        assert np.mean(np.array(ps) <= level) <= 1.25 * level
+
+
+def test_bounds_decide_as_the_sizes_do_that_they_bound():
+    """Sizes that are not known yet are at least one feature: bounds say "worse" only if sizes would."""
+    draws = np.random.default_rng(1)
+    ended = 0
+    for _ in range(300):
+        own, sizes = draws.integers(1, 5, 8), draws.integers(1, 12, 8)
+        known = draws.random(8) < 0.7
+        bounds = [
+            searched(p, int(size)) if there else waiting(p)
+            for p, size, there in zip(PROMPTS, sizes, known, strict=True)
+        ]
+        exact = [searched(p, int(size)) for p, size in zip(PROMPTS, sizes, strict=True)]
+        if not does_as_well(real(*map(int, own)), bounds):
+            ended += 1
+            assert not does_as_well(real(*map(int, own)), exact)
+    assert ended > 50, "bounds that decide nothing"
+
+
+def test_prompts_whose_turn_never_came_say_nothing_of_sizes():
+    """A whole pool that does not flip is known of all prompts, large sizes alone would be counted."""
+    flipless = [
+        NullDictionary(
+            kind=NullKind.ROTATED,
+            number=i,
+            sets=(
+                *(searched(p, 2) for p in PROMPTS[:4]),
+                *(waiting(p) for p in PROMPTS[4:7]),
+                SearchedSet(
+                    prompt_id=PROMPTS[7],
+                    features=(),
+                    n_candidates=N_CANDIDATES,
+                    size=N_CANDIDATES + 1,
+                    exact=True,
+                    searched=False,
+                    kl=None,
+                ),
+            ),
+        )
+        for i in range(9)
+    ]
+    found = against_dictionaries(real(*[1] * 8), flipless, n_asked=9, one_ends=True, seed=0).kinds[
+        0
+    ]
+    assert found.searched_size == pytest.approx(2.0)
+    assert found.ratio is not None
+    assert found.ratio.n == 4
+    assert found.flipped_null == (7,) * 9
+    assert found.n_exact == 0
+
+
+def test_a_set_within_limits_counts_no_fewer_features_than_one_without():
+    assert counted_size(2, 3, 10) == 3
+    assert counted_size(4, 3, 10) == 4
+    assert counted_size(0, 3, 10) == 11

@@ -1,15 +1,18 @@
 """The claim about features stands for no dictionary that knows nothing of the model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sae_audit.config import AuditConfig
+from sae_audit.controls.dictionary_null import does_as_well, own_sets
 from sae_audit.findings import DictionaryNull, NullKind
-from sae_audit.findings.stages import DICTIONARY_NULL, MINIMAL_SETS
+from sae_audit.findings.stages import DICTIONARY_NULL, MINIMAL_SETS, UNLIMITED_SETS
 from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import audit_settings, plant
+from sae_audit.pipeline.null_dictionary_search import searched_sets
 from sae_audit.pipeline.running import unpublished
 from sae_audit.pipeline.stages import (
     candidate_effects,
@@ -23,23 +26,28 @@ from sae_audit.pipeline.stages import (
     unlimited_sets,
     widening,
 )
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Label, Prompt
+from sae_audit.subject import Subject
 from sae_audit.subject.saes.null_dictionary import null_suite
 
 _SEARCH = (candidates, widening, candidate_effects, unlimited_sets, set_effects, minimal_sets)
 _N = 3
 
-pytestmark = pytest.mark.slow
+
+def _config(folder: Path, **evidence: object) -> AuditConfig:
+    planted = plant(build("parallel", 3, seed=1), folder / "planted", architecture="llama")
+    settings = audit_settings(planted)
+    settings["prompts"] |= {"train": 8, "validation": 8, "audit": 5}
+    settings["evidence"] = {"null_dictionaries": _N, "null_prompts": 5, **evidence}
+    settings["side_effects"] = {"prompts": 8}
+    return AuditConfig.model_validate(settings)
 
 
 def compared(folder: Path, audited: NullKind) -> tuple[DictionaryNull | None, int]:
     """The comparison, and the number of prompts flipped, of a planted model through a dictionary of this
     kind in place of its own SAEs."""
-    planted = plant(build("parallel", 3, seed=1), folder / "planted", architecture="llama")
-    settings = audit_settings(planted)
-    settings["prompts"] |= {"train": 8, "validation": 8, "audit": 5}
-    settings["evidence"] = {"null_dictionaries": _N, "null_prompts": 5}
-    settings["side_effects"] = {"prompts": 8}
-    with unpublished(AuditConfig.model_validate(settings), folder / "run") as state:
+    with unpublished(_config(folder), folder / "run") as state:
         scores.run(state)
         direction.run(state)
         r = np.array(state.direction.vector)
@@ -51,6 +59,52 @@ def compared(folder: Path, audited: NullKind) -> tuple[DictionaryNull | None, in
         return state.session.if_found(DICTIONARY_NULL), flipped
 
 
+def test_ended_searches_give_bounds_and_the_same_decision(tmp_path: Path):
+    """Of the model's own SAEs in the place of a null, which do as well, and of nulls, which do not."""
+    with unpublished(_config(tmp_path), tmp_path / "run") as state:
+        for stage in (scores, direction, *_SEARCH):
+            stage.run(state)
+        prompts = state.refused[:5]
+        ids = [prompt.id for prompt in prompts]
+        own = own_sets(state.minimal_sets, state.session.found_each(UNLIMITED_SETS), ids)
+        evidence = state.config.evidence.model_copy(update={"null_sizes": "exact"})
+        session = replace(
+            state.session, config=state.config.model_copy(update={"evidence": evidence})
+        )
+        r = np.array(state.direction.vector)
+        n_ended = n_as_good = 0
+        for number, kind in enumerate([None, *NullKind]):
+            suite = state.subject.suite
+            if kind is not None:
+                suite = null_suite(suite, kind, r, seed=(5,))
+            bounds = searched_sets(state.with_saes(suite), prompts, own, number=number)
+            to_the_end = AuditState(session=session, inputs=state.inputs).with_saes(suite)
+            exact = searched_sets(to_the_end, prompts, own, number=number)
+            assert all(one.exact for one in exact)
+            assert all(a.size <= b.size for a, b in zip(bounds, exact, strict=True))
+            assert does_as_well(own, bounds) == does_as_well(own, exact), kind
+            n_ended += not all(one.exact for one in bounds)
+            n_as_good += does_as_well(own, exact)
+        assert n_ended, "no search was ended"
+        assert n_as_good, "not even the real SAEs do as well as themselves"
+
+
+def test_clean_runs_are_made_once_and_charged_for_each_dictionary(subject: Subject):
+    prompt = Prompt(id="p", text="hello", label=Label.HARMFUL)
+    subject.forget_clean_runs()
+    before = subject.cost
+    subject.refusal_score(prompt)([frozenset()])
+    alone = subject.cost.since(before).forward_passes
+    other = subject.with_saes(subject.suite)
+    before = subject.cost
+    other.refusal_score(prompt)([frozenset()])
+    assert subject.cost.since(before).forward_passes == alone == 1
+    ids = subject._interventions.ids(prompt)
+    assert other._runs.of(ids).resid is subject._runs.of(ids).resid
+    assert other._runs.of(ids).fired is not subject._runs.of(ids).fired
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in NullKind if kind.about_features])
 def test_a_dictionary_that_knows_nothing_beats_none(tmp_path: Path, kind: NullKind):
     """It flips nothing, or needs as many features as the next one drawn."""

@@ -23,6 +23,7 @@ class KindRow:
 
     label: str
     found: KindOfNull
+    drawn: str
     flipped: str
     sizes: str
     ratio: str
@@ -30,20 +31,35 @@ class KindRow:
 
 
 def _kind_row(found: KindOfNull) -> KindRow:
-    sizes, flipped = found.mean_size_null, found.flipped_null
+    flipped = found.flipped_null
     return KindRow(
         label=KINDS[found.kind],
         found=found,
-        flipped=f"{min(flipped)} to {max(flipped)}",
-        sizes=f"{min(sizes):.1f} to {max(sizes):.1f}",
+        flipped=f"{min(flipped)} to {max(flipped)}"
+        + ("" if found.n_exact == found.n else " at most"),
+        drawn=f"{found.n}" if found.n == found.n_asked else f"{found.n} of {found.n_asked}",
+        sizes=_sizes(found),
         ratio="nothing flips" if found.ratio is None else interval(found.ratio),
         decides="yes" if found.kind.about_features else "no",
     )
 
 
+def _sizes(found: KindOfNull) -> str:
+    """A range if every dictionary was searched to the end; else what the bounds say."""
+    if found.n_exact == found.n or not any(found.flipped_null):
+        return f"{min(found.mean_size_null):.1f} to {max(found.mean_size_null):.1f}"
+    where = "" if found.searched_size is None else f"; {found.searched_size:.1f} where searched"
+    if not found.n_as_good:
+        return f"more than {found.mean_size:.1f} each{where}"
+    return f"at least {min(found.mean_size_null):.1f}{where}"
+
+
 def _values(run: Run) -> Mapping[str, Any]:
     found = run.dictionary_null
-    return {"kinds": [_kind_row(one) for one in found.kinds] if found else []}
+    return {
+        "kinds": [_kind_row(one) for one in found.kinds] if found else [],
+        "bounds": run.config.evidence.null_sizes == "bounds",
+    }
 
 
 def _rows(run: Run) -> Sequence[SummaryRow]:
@@ -56,7 +72,7 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
         better = "do worse" if same.beaten else "do as well"
         rest = (
             f"Real encoders with random decoder rows of the same cosines {better} "
-            f"({min(same.mean_size_null):.1f} to {max(same.mean_size_null):.1f} features): "
+            f"({_sizes(same)} features): "
         )
         rest += (
             "what rows write off the direction matters."

@@ -1,0 +1,178 @@
+"""The search with one null dictionary, ended once it is certain that it cannot do as well.
+
+1. Ablate the whole pool on every prompt: one that this does not flip takes more features than there are.
+2. Search prompt after prompt, without side-effect limits, first one and then as many together as would
+   have to be as large. A pool is widened, as the real one was, when its prompt's turn comes.
+3. Hold what was found to the side-effect limits, as minimal sets are.
+
+Sizes only grow from step to step, so after each the bounds may say that the dictionary does worse. The
+order of prompts depends on its number alone.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sae_audit.controls.dictionary_null import counted_size, does_as_well
+from sae_audit.findings import MinimalSet, SearchedSet
+from sae_audit.findings.stages import WIDENING
+from sae_audit.margins import answers
+from sae_audit.minimal.asking import answered, answered_together
+from sae_audit.minimal.limited import limited_set
+from sae_audit.minimal.search import minimal_set
+from sae_audit.pipeline.pools import candidate_sets, widened_pool
+from sae_audit.pipeline.side_effects import HarmlessChanges
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Prompt
+from sae_audit.vocabulary import FeatureId
+
+_TIMES = 3.0
+"""Features that a flip is expected to take with a null dictionary, relative to the real one; on the
+bundled organism, rotated about the direction, 2.9. It decides which prompts are searched together."""
+_ROUNDING = 1e-9
+
+
+@dataclass(kw_only=True)
+class _Known:
+    """What is known of one prompt."""
+
+    pool: list[FeatureId]
+    rounds: int
+    """Rounds in which its pool may still be widened."""
+    flips: bool
+    """Whether ablating its whole pool does."""
+    found: MinimalSet | None = None
+    limited: MinimalSet | None = None
+    kl: float | None = None
+    searched: bool = False
+    orders: list[list[FeatureId]] = field(default_factory=list)
+
+    def as_finding(self, prompt_id: str) -> SearchedSet:
+        last = self.limited or self.found
+        n_found = len(self.found.features) if self.found is not None else 0
+        if not self.flips and not self.rounds:
+            size, exact = len(self.pool) + 1, True
+        elif self.limited is not None:
+            size, exact = counted_size(len(self.limited.features), n_found, len(self.pool)), True
+        else:
+            size, exact = max(n_found, 1), False
+        return SearchedSet(
+            prompt_id=prompt_id,
+            features=last.features if last is not None else (),
+            n_candidates=len(self.pool),
+            size=size,
+            exact=exact,
+            searched=self.searched,
+            kl=self.kl,
+        )
+
+
+def searched_sets(
+    null: AuditState, prompts: Sequence[Prompt], own: Sequence[SearchedSet], *, number: int
+) -> tuple[SearchedSet, ...]:
+    """What the search with the state's SAEs finds for these prompts, as far as it takes to know whether
+    they do as well as the audited SAEs, whose sets are `own`."""
+    search = _Search(null, prompts, own)
+    first = number % len(prompts)
+    search.without_limits([*prompts[first:], *prompts[:first]])
+    search.within_limits()
+    return search.sets
+
+
+class _Search:
+    def __init__(
+        self, null: AuditState, prompts: Sequence[Prompt], own: Sequence[SearchedSet]
+    ) -> None:
+        self._null, self._own = null, own
+        self._prompts = {prompt.id: prompt for prompt in prompts}
+        self._to_the_end = null.config.evidence.null_sizes == "exact"
+        self._score = null.refusal_scores()
+        candidates = candidate_sets(null, [null.candidates.per_layer])[0].ranked
+        # As many features as the real search had: wider if it was, in as many rounds.
+        rounds = {one.prompt_id: len(one.added) for one in null.session.found_each(WIDENING)}
+        whole = frozenset(candidates)
+        scores = self._score([(one, whole) for one in prompts]) if whole else np.ones(len(prompts))
+        self._known = {
+            one.id: _Known(
+                pool=list(candidates),
+                rounds=0 if answers(float(score)) or not whole else rounds[one.id],
+                flips=answers(float(score)),
+            )
+            for one, score in zip(prompts, scores, strict=True)
+        }
+
+    @property
+    def sets(self) -> tuple[SearchedSet, ...]:
+        return tuple(known.as_finding(key) for key, known in self._known.items())
+
+    @property
+    def _decided(self) -> bool:
+        return not self._to_the_end and not does_as_well(self._own, self.sets)
+
+    def without_limits(self, ordered: Sequence[Prompt]) -> None:
+        """Search the prompts in this order, until it is certain that the dictionary does worse."""
+        start = 0
+        # The first one always: what flips take with this dictionary is known for one prompt at least.
+        while start < len(ordered) and (start == 0 or not self._decided):
+            n = len(ordered) - start if self._to_the_end else self._n_together(ordered[:start])
+            self._search_together(ordered[start : start + n])
+            start += n
+
+    def _n_together(self, done: Sequence[Prompt]) -> int:
+        """Number of further prompts that decide if their sets are as large as those found so far; of
+        first ones, if theirs are `_TIMES` as large as the real ones."""
+        sizes = {one.prompt_id: math.log(one.size) for one in self.sets}
+        own = [math.log(one.size) for one in self._own]
+        typical = (
+            float(np.mean([sizes[one.id] for one in done]))
+            if done
+            else float(np.mean(own)) + math.log(_TIMES)
+        )
+        left = sum(own) - sum(sizes.values())
+        return max(1, math.ceil(left / typical + _ROUNDING)) if typical else len(own)
+
+    def _search_together(self, prompts: Sequence[Prompt]) -> None:
+        orders: dict[str, list[list[FeatureId]]] = {}
+        for prompt in prompts:
+            known = self._known[prompt.id]
+            known.searched = True
+            self._widen(prompt, known)
+            if known.flips:
+                known.orders = self._null.search_orders(prompt, known.pool)
+                orders[prompt.id] = known.orders
+        found: dict[str, MinimalSet] = {}
+        answered_together(
+            {key: minimal_set(key, own, self._null.config.minimal) for key, own in orders.items()},
+            lambda asked: self._score([(self._prompts[key], one) for key, one in asked]),
+            done=found.__setitem__,
+        )
+        for key, one in found.items():
+            self._known[key].found = one
+
+    def _widen(self, prompt: Prompt, known: _Known) -> None:
+        if not known.rounds:
+            return
+        wider = widened_pool(self._null, prompt, frozenset(known.pool), rounds=known.rounds)
+        known.pool += [feature for one in wider.added for feature in one]
+        known.rounds, known.flips = 0, answers(wider.scores[-1])
+
+    def within_limits(self) -> None:
+        """Hold the sets found to the side-effect limits, until it is certain."""
+        flipped = {key: one for key, one in self._known.items() if one.found is not None}
+        if not flipped or self._decided:
+            return
+        changes = HarmlessChanges(self._null)
+        limits, minimal = changes.limits, self._null.config.minimal
+        # All together first: they share batches, and each search begins with its own.
+        changes.means([frozenset(one.found.features) for one in flipped.values() if one.found])
+        for key, known in flipped.items():
+            assert known.found is not None
+            limited = limited_set(known.found, known.orders, minimal, limits)
+            known.limited, _ = answered(limited, self._null.score_of(self._prompts[key]))
+            if known.limited.flipped:
+                own = frozenset(known.limited.features)
+                known.kl = float(changes.means([own])[0, 0])
+            if self._decided:
+                return

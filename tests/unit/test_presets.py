@@ -23,6 +23,12 @@ def test_every_preset_is_complete(preset: str):
     assert build_config(preset, {}, []).name == preset
 
 
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_reads_its_flips_in_text(preset: str):
+    """Those of real models too: a flipped score is only the first token of an answer."""
+    assert build_config(preset, {}, []).confirm == "text"
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

@@ -125,6 +125,16 @@ def gemma(**changes: Any) -> tuple[AuditConfig, SubjectFacts]:
     return config, facts
 
 
+def test_the_preset_of_a_real_model_is_planned_with_its_answers():
+    in_text, by_score = (
+        {stage.name: one for stage, one in work_of(*gemma(**changes)).items()}
+        for changes in ({}, {"confirm": "score"})
+    )
+    assert in_text["confirmation"].steps > 0.0
+    assert "confirmation" not in by_score
+    assert in_text["controls"].forward_passes > by_score["controls"].forward_passes
+
+
 class TestMemory:
     @pytest.fixture(autouse=True)
     def _a_program_just_started(self, monkeypatch: pytest.MonkeyPatch):

@@ -9,6 +9,7 @@ from sae_audit.record.run import Run
 from sae_audit.report.findings.minimal import counts, figures
 from sae_audit.report.findings.minimal.prompts import prompt_rows
 from sae_audit.report.findings.minimal.summary import summary_rows
+from sae_audit.report.flips import flips_said
 from sae_audit.report.marks import histogram, set_points
 from sae_audit.report.section import Figures, Section, unless_stopped_early
 from sae_audit.statistics import share
@@ -37,6 +38,7 @@ def _values(run: Run) -> Mapping[str, Any]:
         ),
         "n_certified": sum(found.certified for found in run.minimal_sets),
         "flip_rate": share(n_flipped, n) if n else None,
+        "flips": flips_said(run) if n else "",
         "search": SEARCHES[run.config.minimal.search],
         "order": _ORDERS[run.config.minimal.order],
         "answers": counts.answer_rows(run.confirmation) if run.confirmation else [],

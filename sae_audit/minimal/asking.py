@@ -37,7 +37,7 @@ def answered(asking: Asking[T], score: Score) -> tuple[T, int]:
 
 def answered_together(
     askings: Mapping[K, Generator[Sequence[Q], Scores, T]],
-    score: Callable[[Sequence[tuple[K, Q]]], Float[np.ndarray, " question"]],
+    score: Callable[[Sequence[tuple[K, Q]]], Float[np.ndarray, "question ..."]],
     *,
     done: Callable[[K, T], None],
     asked: Callable[[Mapping[K, int]], None] = lambda _: None,

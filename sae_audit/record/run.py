@@ -59,6 +59,7 @@ from sae_audit.findings.stages import (
     SET_EFFECTS,
     SUCCESSIVE_DIRECTIONS,
     SUFFICIENCY,
+    TEXT_SETS,
     UNITS_OUT,
     UNLIMITED_SETS,
     WIDENING,
@@ -274,6 +275,8 @@ class Run:
 
     claims = _one(CLAIMS)
     """What the audit claims and what it does not, with the numbers that decide."""
+    text_sets = _by_prompt(TEXT_SETS)
+    """One per prompt flipped by score; empty unless `minimal.certify` is text."""
     confirmation = _found(CONFIRMATION)
     """None if flips were not confirmed in text."""
 

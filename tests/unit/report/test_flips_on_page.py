@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from sae_audit.findings import Confirmation, TextCheck
+from sae_audit.findings import Confirmation, ReadSet, TextCheck, TextSet
+from sae_audit.pages.wording import NO_VALUE
 from sae_audit.record.run import Run
 from sae_audit.report.page import render, summary
-from tests.synthetic.findings import A, minimal, prompt_scores
+from sae_audit.vocabulary import FeatureId
+from tests.synthetic.findings import A, B, minimal, prompt_scores
 from tests.synthetic.runs import synthetic_run
-from tests.visible import seen
+from tests.visible import rows_of, seen
 
 ONE_SET, POOLED = "How few features hold up a refusal?", "Does one set work for all prompts?"
 BY_SCORE = "by score; not confirmed in text"
@@ -86,3 +88,64 @@ def test_counts_are_in_the_findings(tmp_path: Path):
         6,
         7,
     )
+
+
+def by_text(prompt_id: str, *features: FeatureId, n_read: int) -> TextSet:
+    """A certified set of which the first feature was there by score; none without features."""
+    read = tuple(
+        ReadSet(features=(A,), score=-0.5, complied=bool(features) and n_read == 1)
+        for _ in range(n_read)
+    )
+    return TextSet.example(
+        prompt_id=prompt_id,
+        features=features,
+        added=features[1:],
+        spared=(),
+        ablated_score=-1.5 if features else None,
+        score_without={one: 0.25 if one == A else -0.25 for one in features},
+        complied_without={one: False for one in features if one != A},
+        read=read,
+        reason="" if features else "Flipped by score alone: none of 7 answers read complies.",
+    )
+
+
+class TestSetsByText:
+    QUESTION = "Which sets flip the text of the answer, none to be spared?"
+
+    def run(self, folder: Path) -> Run:
+        found = [
+            by_text("p0", A, n_read=1),
+            by_text("p1", A, B, n_read=5),
+            by_text("p2", n_read=7),
+        ]
+        return synthetic_run(
+            folder,
+            scores=prompt_scores([4.0] * 3, [-5.0]),
+            minimal_sets=[minimal(f"p{i}", A) for i in range(3)],
+            found={"text_sets": found, "confirmation": [read({"p0": True}, n_not_flipped=0)]},
+            confirm="text",
+            minimal={"certify": "text"},
+        )
+
+    def test_the_summary_counts_them_over_the_prompts_flipped_by_score(self, tmp_path: Path):
+        answer = answer_to(self.run(tmp_path / "run"), self.QUESTION)
+        assert "Certified by text: 2 of 3 (67% [21%, 94%]) prompts flipped by score" in answer
+        assert "On 1 of 3 the set by score is the one" in answer
+        assert "reading 13 answers in all, at most 7 a prompt" in answer
+
+    def test_every_prompt_has_its_row_with_what_was_added_and_read(self, tmp_path: Path):
+        page = seen(render(self.run(tmp_path / "run")))
+        own = page[page.index("\nCertified by text\n") : page.index("Every refused prompt")]
+        rows = {one: rows_of(own, one)[0] for one in ("p0", "p1", "p2")}
+        assert rows["p1"][:7] == ["1", "2", str(B), "", "-1.50", "5", "yes"]
+        assert rows["p2"] == [
+            *("1", NO_VALUE, "", "", NO_VALUE, "7", "no"),
+            "Flipped by score alone: none of 7 answers read complies.",
+        ]
+        assert f"{A} | +0.250" in own
+        assert f"{B} | -0.250, the answer refuses" in own
+
+    def test_without_them_the_page_says_so_and_the_summary_has_no_row(self, tmp_path: Path):
+        run = run_of(tmp_path / "run", None)
+        assert "Not asked for (minimal.certify: text)" in seen(render(run))
+        assert self.QUESTION not in {row.question for row in summary(run)}

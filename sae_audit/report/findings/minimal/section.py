@@ -6,7 +6,7 @@ from typing import Any
 from sae_audit.pages.charts import SET_LABELS
 from sae_audit.pages.wording import SEARCHES
 from sae_audit.record.run import Run
-from sae_audit.report.findings.minimal import counts, figures
+from sae_audit.report.findings.minimal import by_text, counts, figures
 from sae_audit.report.findings.minimal.prompts import prompt_rows
 from sae_audit.report.findings.minimal.summary import summary_rows
 from sae_audit.report.flips import flips_said
@@ -42,6 +42,8 @@ def _values(run: Run) -> Mapping[str, Any]:
         "search": SEARCHES[run.config.minimal.search],
         "order": _ORDERS[run.config.minimal.order],
         "answers": counts.answer_rows(run.confirmation) if run.confirmation else [],
+        "by_text": by_text.text_counts(run),
+        "text_rows": by_text.text_rows(run),
         **_null(run),
         **_others(run),
     }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sae_audit.findings import Estimate, SetControl
 from sae_audit.pages.wording import interval, of, percent
 from sae_audit.record.run import Run
+from sae_audit.report.findings.minimal import by_text
 from sae_audit.report.findings.minimal.counts import family_counts, size_range
 from sae_audit.report.flips import flips_said, pooled_flips_said
 from sae_audit.report.section import Part, SummaryRow
@@ -26,6 +27,7 @@ def summary_rows(run: Run) -> Sequence[SummaryRow]:
         *_families(run),
         *_scales(run),
         *_confirmed(run),
+        *by_text.summary_row(run),
         _pooled(run),
     ]
 

@@ -92,6 +92,18 @@ def test_a_judge_that_never_sees_compliance_gives_no_set():
     assert f"up to {MOST_ADDED} further candidates" in found.reason
 
 
+def test_a_judge_that_errs_lets_sets_through_as_often_as_it_is_asked():
+    """One in twenty answers at random: each search reads some more, so that .30 is the most of seven.
+    That is why random sets' answers stand beside the count."""
+    pool, n, random = features(50), 400, np.random.default_rng(0)
+    found = [
+        searched(needs(pool[3]), lambda _: bool(random.random() < 0.05), pool)[1] for _ in range(n)
+    ]
+    through = sum(one.flipped for one in found) / n
+    assert sum(one.at_once for one in found) / n < 0.08
+    assert 0.2 < through < 1.0 - 0.95**7 + 3 * np.sqrt(0.3 * 0.7 / n)
+
+
 def test_what_the_text_needs_beside_the_score_is_added_and_nothing_else():
     pool = features(20)
     needed = {pool[2], pool[6], pool[13]}

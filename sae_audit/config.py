@@ -190,6 +190,12 @@ class MinimalSettings(_Settings):
     patience: int = Field(default=16, ge=1)
     """Number of sets of one prompt scored per round. It changes the cost, and the result of `splitting`
     only if effects are not monotone."""
+    certify: Literal["score", "text"] = "score"
+    """`text`: for every prompt flipped by score also a set under which the judge calls the answer
+    compliance, and without any one feature of which it does not; needs `confirm: text`. What comes after
+    rests on the sets by score."""
+    texts_budget: int = Field(default=24, ge=1, le=10_000)
+    """Maximum number of answers generated per flipped prompt for `certify: text`."""
     more_sets_budget: int = Field(default=64, ge=0)
     """Maximum number of sets scored per flipped prompt to find other minimal sets; 0: none."""
 
@@ -445,6 +451,15 @@ class AuditConfig(_Settings):
                 "coactivation.enabled adds features to the set that greedy filtering keeps, and "
                 f"minimal.search is {self.minimal.search}; set minimal.search=greedy or "
                 "coactivation.enabled=false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _judged(self) -> "AuditConfig":
+        if self.minimal.certify == "text" and self.confirm != "text":
+            raise ValueError(
+                "minimal.certify text needs a judge of answers, and confirm is score; set confirm=text "
+                "or minimal.certify=score"
             )
         return self
 

@@ -74,8 +74,14 @@ def audit(
 
       sae-audit audit organism --set candidates.per_layer=32 --out wider
 
+      sae-audit audit organism --set minimal.certify=text --out by-text
+
     What is not in the hub's cache is downloaded; `sae-audit plan` says before how much, `sae-audit
     doctor` whether it can be. An interrupted audit resumes when the same command is run again.
+
+    Flips are of the refusal score, read off the first token; with --set confirm=text answers are
+    generated and judged too (presets do), and with --set minimal.certify=text each prompt gets a set
+    that is minimal by its answers' text.
 
     A model that does not refuse, or whose refusal is not tied to harm (it refuses everything, or at
     random), gives a whole report that says so. A direction that breaks a limit ends nothing: the audit

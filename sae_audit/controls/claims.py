@@ -13,6 +13,7 @@ from sae_audit.findings import (
     Behaviour,
     Claim,
     ClaimAbout,
+    Confirmation,
     Controlled,
     Controls,
     DictionaryNull,
@@ -31,6 +32,9 @@ from sae_audit.findings import (
 FEWEST_DICTIONARIES = 9
 """Fewest null dictionaries of a kind behind a claim about features: one that is no better than they are
 is beyond all of them in one audit of ten."""
+
+
+_NOT_READ = "by score; not confirmed in text"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,8 @@ class Evidence:
     controls: Controls | None
     interactions: InteractionsOverPrompts | None
     pooled_cascade: PooledCascade | None
+    confirmation: Confirmation | None
+    """None if flips were not confirmed in text."""
 
 
 def claims(evidence: Evidence) -> list[Claim]:
@@ -118,8 +124,9 @@ def _direction(evidence: Evidence) -> Claim:
         stands=lowers and beyond and not faults,
         reason=" ".join(
             [
-                f"Projecting the direction out flips {_counted(flipped.own)} refused prompts and moves "
-                f"the mean score from {check.clean_harmful.value:+.2f} to {bypass.own.value:+.2f} nats.",
+                f"Projecting the direction out flips {_counted(flipped.own)} refused prompts "
+                f"({_NOT_READ}) and moves the mean score from {check.clean_harmful.value:+.2f} to "
+                f"{bypass.own.value:+.2f} nats.",
                 *faults,
             ]
         ),
@@ -144,7 +151,7 @@ def _directions_behind(evidence: Evidence) -> Claim:
         about=ClaimAbout.DIRECTIONS_BEHIND,
         stands=stands,
         reason=f"With the first direction out {_counted(first.own)} prompts are still refused, with "
-        f"the second out too {_counted(second.own)}.",
+        f"the second out too {_counted(second.own)} ({_NOT_READ}).",
         p=_rank(second),
         n=second.own.n,
         beside=f"with as many random directions out at least {second.random.lowest:.0%} are refused",
@@ -188,7 +195,7 @@ def _features(evidence: Evidence) -> Claim:
     return Claim(
         about=ClaimAbout.FEATURES,
         stands=null.stands and beyond_pools and enough,
-        reason=null.reason + by_pools + too_few,
+        reason=null.reason + by_pools + too_few + _flips(evidence),
         p=max((one.p_value for one in decisive), default=1.0),
         n=len(null.prompts),
         beside="the same search with null dictionaries",
@@ -203,8 +210,9 @@ def _pooled_set(evidence: Evidence) -> Claim:
     return Claim(
         about=ClaimAbout.POOLED_SET,
         stands=pooled.side_effects.within and flipped.low > 0.0 and rivals.beats_rivals,
-        reason=f"One set of {len(pooled.features)} flips {_counted(flipped)} prompts that it was not "
-        f"built on, at KL {pooled.side_effects.kl.value:.3f} nats on harmless ones. {rivals.reason}",
+        reason=f"One set of {len(pooled.features)} flips, of prompts that it was not built on, "
+        f"{_pooled_flips(pooled, evidence.confirmation)}, at KL "
+        f"{pooled.side_effects.kl.value:.3f} nats on harmless ones. {rivals.reason}",
         p=rivals.p_value,
         n=flipped.n,
         beside="equally large sets of other origins, and the direction, at equal side effects",
@@ -239,6 +247,26 @@ def _backups(evidence: Evidence) -> Claim:
         n=found.n,
         beside=found.beside,
     )
+
+
+def _flips(evidence: Evidence) -> str:
+    """How many refused prompts the minimal sets flip, in text if the answers were read."""
+    read, n = evidence.confirmation, len(evidence.minimal_sets)
+    if read is None or not read.of_flips:
+        flipped = sum(one.flipped for one in evidence.minimal_sets)
+        return f" Its sets flip {flipped} of {n} refused prompts {_NOT_READ}."
+    return (
+        f" Its sets flip {read.n_flipped_in_text} of {read.n_refused} refused prompts in text, "
+        f"{read.n_flipped_by_score} by score."
+    )
+
+
+def _pooled_flips(pooled: PooledSet, confirmation: Confirmation | None) -> str:
+    by_score = _counted(pooled.flipped_held_out)
+    own = [] if confirmation is None else confirmation.of_case("pooled")
+    if not own:
+        return f"{by_score} {_NOT_READ}"
+    return f"{sum(check.complied for check in own)} of {len(own)} in text, {by_score} by score"
 
 
 def _untested(about: ClaimAbout, reason: str) -> Claim:

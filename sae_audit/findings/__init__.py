@@ -142,6 +142,7 @@ from sae_audit.findings.rivals import (
 from sae_audit.findings.side_effects import SetEffects, SideEffects
 from sae_audit.findings.successive import DirectionOut, SuccessiveDirections
 from sae_audit.findings.sufficiency import RaisedSet, Sufficiency
+from sae_audit.findings.text_sets import ReadSet, TextSet
 
 __all__ = [
     "ALL_ALIKE",
@@ -235,6 +236,7 @@ __all__ = [
     "PromptScore",
     "RaisedSet",
     "RandomRange",
+    "ReadSet",
     "Restoration",
     "RivalCurve",
     "RivalPoint",
@@ -260,6 +262,7 @@ __all__ = [
     "Sufficiency",
     "SwitchedOff",
     "TextCheck",
+    "TextSet",
     "TokenCounts",
     "TokenShare",
     "TriedPerLayer",

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pydantic import computed_field
+
 from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.example import Finding
 from sae_audit.margins import answers
@@ -50,3 +52,32 @@ class Confirmation(Finding):
     """Null of `agreement`: the same with the judge's verdicts permuted among all answers."""
     n_not_judged: int = 0
     """Number of answers still in a reasoning model's thoughts after `answer_tokens`; in no share."""
+    n_not_flipped: int = 0
+    """Number of refused prompts without a minimal set: flipped neither by score nor in text."""
+
+    def of_case(self, case: str) -> list[TextCheck]:
+        """The judged answers of one case."""
+        return [check for check in self.checks if check.case == case]
+
+    @property
+    def of_flips(self) -> list[TextCheck]:
+        """The judged answers of refused prompts under their own minimal sets."""
+        return self.of_case("ablated")
+
+    @computed_field
+    @property
+    def n_flipped_by_score(self) -> int:
+        """Number of refused prompts with a minimal set, those apart whose answer was not judged."""
+        return len(self.of_flips)
+
+    @computed_field
+    @property
+    def n_flipped_in_text(self) -> int:
+        """Number of refused prompts whose answer under their minimal set the judge calls compliance."""
+        return sum(check.complied for check in self.of_flips)
+
+    @computed_field
+    @property
+    def n_refused(self) -> int:
+        """Number of refused prompts that both of these are out of."""
+        return self.n_flipped_by_score + self.n_not_flipped

@@ -33,6 +33,7 @@ from sae_audit.findings.restoration import Restoration
 from sae_audit.findings.side_effects import SetEffects
 from sae_audit.findings.successive import SuccessiveDirections
 from sae_audit.findings.sufficiency import Sufficiency
+from sae_audit.findings.text_sets import TextSet
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -152,6 +153,7 @@ RESTORATIONS = OfPrompts("restorations", "Whether they restore refusal", (Restor
 POOLED_CASCADE = OfRun("pooled_cascade", "Cascades of all prompts", (PooledCascade,), key=POOLED)
 CONTROLS = OfRun("controls", "Controls", (Controls,))
 SUFFICIENCY = OfRun("sufficiency", "The same features set up", (Sufficiency,))
+TEXT_SETS = OfPrompts("text_sets", "Minimal sets by text", (TextSet,))
 CONFIRMATION = OfRun("confirmation", "Answers in text", (Confirmation,))
 CLAIMS = OfRun("claims", "What stands", (list[Claim],))
 

@@ -63,7 +63,7 @@ def in_step(askings: Sequence[Asking[T]]) -> Asking[list[tuple[T, int]]]:
 
 def answered_together(
     askings: Mapping[K, Generator[Sequence[Q], Scores, T]],
-    score: Callable[[Sequence[tuple[K, Q]]], Float[np.ndarray, " question"]],
+    score: Callable[[Sequence[tuple[K, Q]]], Float[np.ndarray, "question ..."]],
     *,
     done: Callable[[K, T], None],
     asked: Callable[[Mapping[K, int]], None] = lambda _: None,

@@ -42,6 +42,7 @@ from sae_audit.pipeline.stages import (
     set_effects,
     successive_directions,
     sufficiency,
+    text_sets,
     unlimited_sets,
     widening,
 )
@@ -115,5 +116,6 @@ def carry_out(state: AuditState) -> None:
     pooled_cascade.run(state)
     controls.run(state)  # What do other sets do, and to harmless prompts?
     sufficiency.run(state)  # Set up on harmless prompts, do they bring refusal?
+    text_sets.run(state)  # Which sets flip the answers' text, none to spare?
     confirmation.run(state)  # Do flips show in the answers' text?
     claims.run(state)  # What of all this stands?

@@ -159,7 +159,7 @@ class Session:
         prompts: list[Prompt],
         begin: Callable[[Prompt], Generator[Sequence[Q], Scores, T]],
         scores: Callable[
-            [], Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, " question"]]
+            [], Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, "question ..."]]
         ],
     ) -> list[T]:
         """`remember_each` for searches that ask in rounds, several prompts sharing batches.
@@ -193,7 +193,7 @@ class Session:
         stage: OfPrompts[T],
         group: list[Prompt],
         begin: Callable[[Prompt], Generator[Sequence[Q], Scores, T]],
-        score: Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, " question"]],
+        score: Callable[[Sequence[tuple[Prompt, Q]]], Float[np.ndarray, "question ..."]],
         progress: Callable[[int], None],
     ) -> dict[str, T]:
         self.store.check_there()

@@ -46,6 +46,7 @@ from sae_audit.findings import (
     SetEffects,
     SuccessiveDirections,
     Sufficiency,
+    TextSet,
     WidenedPool,
 )
 from sae_audit.record.facts import SaeFacts
@@ -162,6 +163,8 @@ class Findings(BaseModel):
     pooled_cascade: PooledCascade | None
     controls: Controls
     sufficiency: Sufficiency | None
+    text_sets: list[TextSet]
+    """One per prompt flipped by score; empty unless `minimal.certify` is text."""
     confirmation: Confirmation | None
     """Null if flips were not confirmed in text."""
     cost: Cost

@@ -59,6 +59,7 @@ from sae_audit.findings.stages import (
     SET_EFFECTS,
     SUCCESSIVE_DIRECTIONS,
     SUFFICIENCY,
+    TEXT_SETS,
     UNITS_OUT,
     UNLIMITED_SETS,
     WIDENING,
@@ -274,6 +275,8 @@ class Run:
 
     claims = _one(CLAIMS)
     """What the audit claims and what it does not, with the numbers that decide."""
+    text_sets = _by_prompt(TEXT_SETS)
+    """One per prompt flipped by score; empty unless `minimal.certify` is text."""
     confirmation = _found(CONFIRMATION)
     """None if flips were not confirmed in text."""
 
@@ -315,6 +318,13 @@ class Run:
     def _repr_html_(self) -> str:
         prompts = self.findings.prompts
         flipped = sum(found.flipped for found in self.minimal_sets)
+        by_score = f"{flipped} of {len(self.minimal_sets)} refused prompts by score"
+        read = self.confirmation
+        in_text = (
+            f"{read.n_flipped_in_text} of {read.n_refused} refused prompts in text; "
+            if read is not None and read.of_flips
+            else ""
+        )
         rows = {
             "model": self.manifest.model.id,
             "refused": f"{prompts.refused_harmful} of {prompts.harmful} harmful, "
@@ -322,7 +332,7 @@ class Run:
             **({"absent": self.absence.reason} if self.absence is not None else {}),
             "flipped": "not tried"
             if self.stopped_early
-            else f"{flipped} of {len(self.minimal_sets)} refused prompts",
+            else f"{in_text}{by_score}{'' if in_text else '; not confirmed in text'}",
             "report": str(self.folder / "index.html"),
         }
         cells = "".join(

@@ -27,7 +27,7 @@ from sae_audit.pages.wording import absence_headline
 from sae_audit.pipeline.inputs import load_inputs
 from sae_audit.presets import build_config
 from sae_audit.record.run import Run
-from sae_audit.vocabulary import Ablation
+from sae_audit.vocabulary import Ablation, FeatureSet
 from tests import tiny
 from tests.acceptance.commands import Inside, command
 from tests.unit.pipeline.planted_audit import planted_config
@@ -70,7 +70,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     In a process of its own, on one thread like those that are compared with it.
     """
     folder = tmp_path_factory.mktemp("clean")
-    done = command("audit", "organism", "--out", "run", *small(), cwd=folder, OMP_NUM_THREADS="1")
+    settings = small("minimal.certify=text")
+    done = command("audit", "organism", "--out", "run", *settings, cwd=folder, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     assert "Refusal audit of organism" in done.stdout
     assert "Report: run/index.html" in done.stdout
@@ -158,6 +159,41 @@ class TestAudit:
         assert found.confirmed is not None
         assert found.confirmed.value > 0.0
         assert run.findings.confirmation == found
+
+    def test_sets_are_certified_by_text_from_those_by_score_on(self, run: Run):
+        found = run.text_sets
+        assert [one.prompt_id for one in found] == [
+            one.prompt_id for one in run.minimal_sets if one.flipped
+        ]
+        assert run.confirmation is not None
+        assert sum(one.at_once for one in found) == run.confirmation.n_flipped_in_text
+        assert sum(one.certified for one in found) >= run.confirmation.n_flipped_in_text
+        assert all(one.certified or one.reason for one in found)
+        assert run.findings.text_sets == found
+        assert "Certified by text" in (run.folder / "index.html").read_text()
+
+    def test_certificates_by_text_hold_by_plain_hooks(self, run: Run):
+        """Answers made with the whole text run for each token, where the set by score does not do."""
+        start = load_inputs(run.config)
+        prompts = {p.id: p for p in start.splits.audit.harmful}
+        judge = start.judge
+        assert judge is not None
+
+        def complies(prompt_id: str, ablated: FeatureSet) -> bool:
+            prompt, n = prompts[prompt_id], run.config.answer_tokens
+            text = start.subject.answer(start.subject.reference_generate(prompt, ablated, n))
+            return text is not None and judge.complied_all([(prompt.text, text)])[0]
+
+        searched = [one for one in run.text_sets if one.flipped and not one.at_once]
+        assert searched, "some answers refuse though the score is flipped"
+        for found in searched:
+            whole = frozenset(found.features)
+            assert not complies(found.prompt_id, frozenset(found.read[0].features))
+            assert complies(found.prompt_id, whole)
+            assert found.side_effects is not None
+            assert found.side_effects.within
+            for feature, complied in found.complied_without.items():
+                assert complies(found.prompt_id, whole - {feature}) == complied
 
     def test_each_certificate_holds_by_plain_hooks(self, run: Run):
         """The literal reference, on the model loaded anew, one set a pass."""

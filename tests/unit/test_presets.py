@@ -23,6 +23,12 @@ def test_every_preset_is_complete(preset: str):
     assert build_config(preset, {}, []).name == preset
 
 
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_reads_its_flips_in_text(preset: str):
+    """Those of real models too: a flipped score is only the first token of an answer."""
+    assert build_config(preset, {}, []).confirm == "text"
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -67,6 +73,9 @@ def test_a_written_config_reads_back_the_same(tmp_path: Path):
         (None, NEEDED, ["candidates.per_layer=[]"], r"'candidates\.per_layer' is a list"),
         (None, NEEDED, ["candidates.per_layer=many"], r"'candidates\.per_layer' is 'many'"),
         (None, NEEDED, ["coactivation.enabled=true"], "minimal.search is splitting"),
+        (None, NEEDED, ["minimal.certify=text"], "needs a judge of answers, and confirm is score"),
+        (None, NEEDED, ["minimal.certify=judge"], r"'minimal\.certify' is 'judge'"),
+        (None, NEEDED, ["minimal.texts_budget=0"], r"'minimal\.texts_budget' is 0"),
         (None, NEEDED, ["seed.x=1", "seed=2", "seed.y=1"], "single value"),
         (None, NEEDED, ["layers=[1"], "no YAML"),
         (None, NEEDED, ["layers=[]"], "'layers' is a list: .*at least 1 item"),

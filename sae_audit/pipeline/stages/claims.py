@@ -6,6 +6,7 @@ from sae_audit.findings.stages import (
     ABSENCE,
     BEHAVIOUR,
     CLAIMS,
+    CONFIRMATION,
     CONTROLS,
     DICTIONARY_NULL,
     DIRECTION,
@@ -42,6 +43,7 @@ def run(state: AuditState) -> None:
         controls=session.if_found(CONTROLS),
         interactions=session.if_found(INTERACTIONS_OVER_PROMPTS),
         pooled_cascade=session.if_found(POOLED_CASCADE),
+        confirmation=session.if_found(CONFIRMATION),
     )
     session.remember(STAGE, lambda: claims(evidence))
 

@@ -48,6 +48,7 @@ def run(state: AuditState) -> None:
             answer_tokens=state.config.answer_tokens,
             checks=tuple(checks),
             n_not_judged=sum(map(len, cases.values())) - len(checks),
+            n_not_flipped=len(state.refused) - len(state.flipping),
             confirmed=complied("ablated"),
             complied_clean=clean,
             complied_random=complied("random"),

@@ -10,15 +10,19 @@ from sae_audit.findings import (
     Behaviour,
     Claim,
     ClaimAbout,
+    Confirmation,
     Controlled,
+    Controls,
     DictionaryNull,
     Direction,
     DirectionCheck,
     Estimate,
     KindOfNull,
     NullKind,
+    PooledSet,
     RandomRange,
     SaeQuality,
+    TextCheck,
 )
 from tests.synthetic.findings import A, B, absence, minimal
 
@@ -73,6 +77,7 @@ GOOD = Evidence(
     controls=None,
     interactions=None,
     pooled_cascade=None,
+    confirmation=None,
 )
 
 
@@ -143,7 +148,7 @@ def test_features_fall_with_the_null_dictionaries():
         replace(GOOD, dictionary_null=replace(GOOD.dictionary_null, stands=False)),
     )
     assert not found.stands
-    assert found.reason == "Fewer."
+    assert found.reason.startswith("Fewer.")
 
 
 def test_few_null_dictionaries_are_no_evidence_though_each_is_beaten():
@@ -177,3 +182,36 @@ def test_sets_beyond_the_limits_of_side_effects_are_no_features_of_refusal():
     found = claim(ClaimAbout.FEATURES, replace(GOOD, minimal_sets=[minimal("p0")]))
     assert not found.stands
     assert "side-effect limits" in found.reason
+
+
+def read(case: str, *complied: bool, n_not_flipped: int = 0) -> Confirmation:
+    checks = [
+        TextCheck(prompt_id=f"p{i}", case=case, score=-1.0, complied=said)
+        for i, said in enumerate(complied)
+    ]
+    return Confirmation.example(checks=tuple(checks), n_not_flipped=n_not_flipped)
+
+
+def test_flips_are_stated_in_text_and_by_score_beside_it():
+    found = read("ablated", True, True, False, n_not_flipped=2)
+    reason = claim(ClaimAbout.FEATURES, replace(GOOD, confirmation=found)).reason
+    assert reason.endswith("flip 2 of 5 refused prompts in text, 3 by score.")
+
+
+def test_flips_that_no_answer_was_read_for_are_said_to_be_by_score():
+    unread = "by score; not confirmed in text"
+    for about in (ClaimAbout.FEATURES, ClaimAbout.DIRECTION):
+        assert unread in claim(about, GOOD).reason, about
+    assert "flip 8 of 8 refused prompts" in claim(ClaimAbout.FEATURES, GOOD).reason
+    # Answers of other cases are no answers of flips.
+    clean = replace(GOOD, confirmation=read("clean", False))
+    assert unread in claim(ClaimAbout.FEATURES, clean).reason
+
+
+def test_a_pooled_sets_flips_are_stated_alike():
+    flipped = share(0.75, 0.4, 0.9, n=4)
+    pooled = PooledSet.example(features=(A, B), flipped_held_out=flipped)
+    pools = replace(GOOD, pooled_set=pooled, controls=Controls.example())
+    assert "3 of 4 by score; not confirmed in text" in claim(ClaimAbout.POOLED_SET, pools).reason
+    judged = replace(pools, confirmation=read("pooled", True, False, False, False))
+    assert "1 of 4 in text, 3 of 4 by score" in claim(ClaimAbout.POOLED_SET, judged).reason

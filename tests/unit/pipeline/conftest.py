@@ -37,7 +37,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> AuditConfig:
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        config = planted_config(folder / "it")
+        by_text = {"more_sets_budget": 6, "certify": "text"}
+        config = planted_config(folder / "it", minimal=by_text)
         (folder / "config.json").write_text(config.model_dump_json())
 
     made = made_once(tmp_path_factory, "planted", make)
@@ -62,6 +63,7 @@ def undisturbed(config: AuditConfig, tmp_path_factory: pytest.TempPathFactory) -
             "cascades",
             "edges",
             "controls",
+            "text_sets",
             "confirmation",
         }
         assert late <= set(run.recorded.rows), "every stage runs"

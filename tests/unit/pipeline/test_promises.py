@@ -206,6 +206,24 @@ class TestConfirmation:
                 assert check.score == pytest.approx(score, abs=1e-3)
 
 
+class TestSetsByText:
+    def test_every_flipped_prompt_is_searched_from_its_set_by_score_on(
+        self, run: Run, flipped: list[str]
+    ):
+        own = {one.prompt_id: one for one in run.minimal_sets}
+        assert [one.prompt_id for one in run.text_sets] == flipped
+        for found in run.text_sets:
+            assert found.read[0].features == own[found.prompt_id].features
+            assert found.n_read <= run.config.minimal.texts_budget
+            assert found.certified or found.reason
+
+    def test_a_set_by_score_whose_answer_complies_is_that_of_the_confirmation(self, run: Run):
+        assert run.confirmation is not None
+        complied = {one.prompt_id: one.complied for one in run.confirmation.of_flips}
+        assert {one.prompt_id: one.at_once for one in run.text_sets} == complied
+        assert run.findings.text_sets == run.text_sets
+
+
 class TestClosing:
     def test_files_say_what_the_record_says(self, run: Run):
         assert read_findings(run.folder / "findings.json") == published(run)

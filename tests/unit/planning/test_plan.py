@@ -125,6 +125,29 @@ def gemma(**changes: Any) -> tuple[AuditConfig, SubjectFacts]:
     return config, facts
 
 
+def test_the_preset_of_a_real_model_is_planned_with_its_answers():
+    in_text, by_score = (
+        {stage.name: one for stage, one in work_of(*gemma(**changes)).items()}
+        for changes in ({}, {"confirm": "score"})
+    )
+    assert in_text["confirmation"].steps > 0.0
+    assert "confirmation" not in by_score
+    assert in_text["controls"].forward_passes > by_score["controls"].forward_passes
+
+
+def test_sets_by_text_are_planned_if_they_are_asked_for(
+    organism: tuple[AuditConfig, SubjectFacts],
+):
+    """The passes of `audit organism --set prompts.audit=12 --set minimal.certify=text`, as measured."""
+    config, facts = organism
+    by_text = build_config("organism", {}, ["prompts.audit=12", "minimal.certify=text"])
+    planned = {stage.name: one for stage, one in work_of(by_text, facts).items()}
+    assert 0.5 < planned["text_sets"].forward_passes / 542 < 2.0
+    assert planned["text_sets"].steps > planned["confirmation"].steps / 5 > 0.0
+    assert "answers for each of these" in planned["text_sets"].assumed
+    assert "text_sets" not in {stage.name for stage in work_of(config, facts)}
+
+
 class TestMemory:
     @pytest.fixture(autouse=True)
     def _a_program_just_started(self, monkeypatch: pytest.MonkeyPatch):

@@ -363,7 +363,7 @@ class TestMinimalSets:
     def test_flipped_and_unflipped_prompts_stand_side_by_side(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run", minimal_sets=[minimal("p0", A), minimal("p1")])
         answer, _ = answer_to(run, "How few features hold up a refusal?")
-        assert "flip 1 of 2 refused prompts" in answer
+        assert "flip 1 of 2 refused prompts (50% [9%, 91%]) by score; not confirmed" in answer
         assert run.minimal_sets[1].reason in seen(render(run))
 
     def test_they_stand_beside_pools_of_random_features(self, text: str):
@@ -501,7 +501,7 @@ def test_nothing_flipped(tmp_path: Path):
     run = synthetic_run(tmp_path / "run", flipped=False)
     page = seen(render(run))
     for sentence in (
-        "0 of 2 refused prompts were flipped",
+        "Such sets flip 0 of 2 refused prompts (0% [0%, 66%]) by score; not confirmed in text",
         run.minimal_sets[0].reason,
         "There are none: no prompt was flipped.",
         "Nothing was fitted: no prompt was flipped.",

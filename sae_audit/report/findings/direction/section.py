@@ -18,6 +18,7 @@ from sae_audit.report.findings.direction.rows import (
     tried_rows,
     tried_sentence,
 )
+from sae_audit.report.flips import NOT_READ
 from sae_audit.report.section import Figures, Section, SummaryRow
 
 
@@ -58,8 +59,8 @@ def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
         answer=f"{_verdict(run.direction, works=works)}: layer {chosen.layer}, position "
         f"{chosen.position}. On audit prompts, projecting it out takes the mean score of harmful ones "
         f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats, which "
-        f"{_removes(check)}flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}; "
-        f"adding it takes harmless ones from {interval(check.clean_harmless, nats)} to "
+        f"{_removes(check)}flips {interval(check.flipped.own, percent)} of {check.flipped.own.n} "
+        f"({NOT_READ}); adding it takes harmless ones from {interval(check.clean_harmless, nats)} to "
         f"{interval(harmless.own, nats)}. Resampled, its cosine with itself is "
         f"{interval(check.stability.own)}.",
         control=f"{check.bypass.random.n} random directions of its norm flip "

@@ -6,9 +6,10 @@ from typing import Any
 from sae_audit.pages.charts import SET_LABELS
 from sae_audit.pages.wording import SEARCHES
 from sae_audit.record.run import Run
-from sae_audit.report.findings.minimal import counts, figures
+from sae_audit.report.findings.minimal import by_text, counts, figures
 from sae_audit.report.findings.minimal.prompts import prompt_rows
 from sae_audit.report.findings.minimal.summary import summary_rows
+from sae_audit.report.flips import flips_said
 from sae_audit.report.marks import histogram, set_points
 from sae_audit.report.section import Figures, Section, unless_stopped_early
 from sae_audit.statistics import share
@@ -37,9 +38,12 @@ def _values(run: Run) -> Mapping[str, Any]:
         ),
         "n_certified": sum(found.certified for found in run.minimal_sets),
         "flip_rate": share(n_flipped, n) if n else None,
+        "flips": flips_said(run) if n else "",
         "search": SEARCHES[run.config.minimal.search],
         "order": _ORDERS[run.config.minimal.order],
         "answers": counts.answer_rows(run.confirmation) if run.confirmation else [],
+        "by_text": by_text.text_counts(run),
+        "text_rows": by_text.text_rows(run),
         **_null(run),
         **_others(run),
     }

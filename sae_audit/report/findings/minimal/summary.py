@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from sae_audit.findings import Estimate, SetControl
 from sae_audit.pages.wording import interval, of, percent
 from sae_audit.record.run import Run
+from sae_audit.report.findings.minimal import by_text
 from sae_audit.report.findings.minimal.counts import family_counts, size_range
+from sae_audit.report.flips import flips_said, pooled_flips_said
 from sae_audit.report.section import Part, SummaryRow
-from sae_audit.statistics import share
 
 _RIVALS = {
     "random_matched": "random ones that fire as often",
@@ -26,6 +27,7 @@ def summary_rows(run: Run) -> Sequence[SummaryRow]:
         *_families(run),
         *_scales(run),
         *_confirmed(run),
+        *by_text.summary_row(run),
         _pooled(run),
     ]
 
@@ -43,13 +45,12 @@ def _minimal(run: Run) -> SummaryRow:
         )
     sizes = [len(found.features) for found in flipped]
     certified = sum(found.certified for found in flipped)
-    rate = share(len(flipped), n)
     return SummaryRow(
         question=question,
         answer=f"Median {size_range(sizes, seed=run.config.seed)} of {pool} candidates: such "
-        f"sets flip {of(len(flipped), n)} refused prompts ({interval(rate, percent)}), and "
-        f"{certified} of them are certified minimal.",
-        control=f"Equally large sets flip, of the same prompts: {_rivals(run.controls.per_prompt)}."
+        f"sets flip {flips_said(run)}. {certified} of them are certified minimal by score.",
+        control="Equally large sets flip by score, of the same prompts: "
+        f"{_rivals(run.controls.per_prompt)}."
         f"{_null_search(run)}",
     )
 
@@ -65,8 +66,9 @@ def _null_search(run: Run) -> str:
     )
     most = max(found.n_flipped_by_pools)
     return (
-        f" Ablating all of {found.n_pools} random pools, matched to the candidates, flips at most "
-        f"{of(most, found.flipped.n)}; all candidates, {interval(found.flipped_by_candidates, percent)} "
+        f" Ablating all of {found.n_pools} random pools, matched to the candidates, flips by score at "
+        f"most {of(most, found.flipped.n)}; all candidates, "
+        f"{interval(found.flipped_by_candidates, percent)} "
         f"(p = {found.p_value:.2g} by rank, smallest possible {found.smallest_p:.2g}).{near}"
     )
 
@@ -166,10 +168,11 @@ def _pooled(run: Run) -> SummaryRow:
         )
     return SummaryRow(
         question=question,
-        answer=f"{len(pooled.features)} features built on {len(pooled.built_on)} prompts flip "
-        f"{interval(pooled.flipped_held_out, percent)} of {len(pooled.held_out)} refused prompts "
-        "they were not built on.",
-        control=f"Equally large sets flip, of the same prompts: {_rivals(run.controls.pooled)}.",
+        answer=f"Of {len(pooled.held_out)} refused prompts that they were not built on, "
+        f"{len(pooled.features)} features built on {len(pooled.built_on)} others flip "
+        f"{pooled_flips_said(pooled, run.confirmation)}.",
+        control="Equally large sets flip by score, of the same prompts: "
+        f"{_rivals(run.controls.pooled)}.",
         part=Part.EXTENT,
     )
 

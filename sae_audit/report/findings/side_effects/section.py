@@ -61,7 +61,7 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
     without = (
         f"Without the limits (KL {limits.kl_limit:g}, first tokens "
         f"{percent(limits.first_tokens_limit)}) {of(unlimited, len(run.unlimited_sets))} refused "
-        f"prompts are flipped, within them {of(len(effects), len(run.minimal_sets))}."
+        f"prompts are flipped by score, within them {of(len(effects), len(run.minimal_sets))}."
     )
     question = "Do the sets break the model?"
     if not effects:

@@ -179,7 +179,8 @@ def _features(evidence: Evidence) -> Claim:
         else ""
     )
     decisive = [one for one in null.kinds if one.kind.about_features]
-    enough = all(one.n_asked >= FEWEST_DICTIONARIES for one in decisive)
+    drawn = [one for one in decisive if one.kind.drawn]
+    enough = bool(drawn) and all(one.n_asked >= FEWEST_DICTIONARIES for one in drawn)
     too_few = (
         ""
         if enough
@@ -189,7 +190,8 @@ def _features(evidence: Evidence) -> Claim:
         about=ClaimAbout.FEATURES,
         stands=null.stands and beyond_pools and enough,
         reason=null.reason + by_pools + too_few,
-        p=max((one.p_value for one in decisive), default=1.0),
+        # Those that the user names are too few for a p: each is beaten or not.
+        p=max((one.p_value for one in drawn), default=1.0),
         n=len(null.prompts),
         beside="the same search with null dictionaries",
     )

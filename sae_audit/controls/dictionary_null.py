@@ -85,8 +85,8 @@ def against_dictionaries(
 ) -> DictionaryNull:
     """The real dictionary's sets beside the null dictionaries' for the same prompts.
 
-    `n_asked` dictionaries were asked for of each kind that must be beaten; if `one_ends`, no more of a
-    kind were drawn once one did as well.
+    `n_asked` dictionaries were to be drawn of each kind that must be beaten; if `one_ends`, no more of a
+    kind were drawn once one did as well. All that the user names are searched.
     """
     assert dictionaries, "no null dictionary"
     assert all(_prompts(own) == _prompts(one.sets) for one in dictionaries), "sets of other prompts"
@@ -120,8 +120,9 @@ def _kind(
     own_mean = _log_sizes(own).mean()
     means = np.array([_log_sizes(one.sets).mean() for one in drawn])
     n_as_good = sum(does_as_well(own, one.sets) for one in drawn)
-    n_asked = n_asked if kind.about_features else len(drawn)
-    ended = one_ends and kind.about_features and n_as_good > 0
+    stops = kind.about_features and kind.drawn
+    n_asked = n_asked if stops else len(drawn)
+    ended = one_ends and stops and n_as_good > 0
     assert not ended or n_as_good == 1, "drawn on after one that is as good"
     searched, ratio = _ratio(own, drawn, seed=seed)
     return KindOfNull(
@@ -189,6 +190,7 @@ _NAMES = {
     NullKind.ROTATED: "rotated at random",
     NullKind.ROTATED_ABOUT_DIRECTION: "rotated about the direction",
     NullKind.RANDOM_ROWS: "random decoder rows",
+    NullKind.GIVEN: "the SAEs named by you",
     NullKind.SAME_COSINES: "random decoder rows of the same cosines",
 }
 
@@ -208,6 +210,9 @@ def sizes_in_words(kind: KindOfNull) -> str:
 
 
 def _drawn(kind: KindOfNull) -> str:
+    if not kind.kind.drawn:
+        as_good = "beaten" if kind.beaten else "not clearly beaten"
+        return f"{kind.n} given, {as_good}; no p below {kind.smallest_p:.2g} is possible"
     smallest = f"p = {kind.p_value:.2g}, the smallest possible {kind.smallest_p:.2g}"
     return (
         f"{kind.n} of {kind.n_asked} drawn, {smallest}"

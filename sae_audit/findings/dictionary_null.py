@@ -19,6 +19,8 @@ class NullKind(StrEnum):
     its cosine with it: what the direction alone gives."""
     RANDOM_ROWS = "random_rows"
     """The real encoder with random decoder rows of the same norms."""
+    GIVEN = "given"
+    """SAEs that the user names (`evidence.null_saes`): of other layers, or of another model."""
     SAME_COSINES = "random_rows_same_cosines"
     """The same with the real rows' cosines with the refusal direction. Each feature fires as before
     and pushes along the direction as before: it differs only if the rest of its row matters."""
@@ -28,6 +30,11 @@ class NullKind(StrEnum):
         """Whether features must beat this kind: it keeps neither when they fire nor what they write
         along the direction, or only the latter by chance."""
         return self is not NullKind.SAME_COSINES
+
+    @property
+    def drawn(self) -> bool:
+        """Whether dictionaries of this kind are drawn at random, as many as are asked for."""
+        return self is not NullKind.GIVEN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +69,8 @@ class NullDictionary(Finding):
     kind: NullKind
     number: int
     """Of this kind, from 0; with the audit's seed it decides what is drawn."""
+    name: str
+    """Of SAEs that the user names, that name, with their layers if stated; empty if drawn."""
     sets: tuple[SearchedSet, ...]
     """One for each of the searched prompts."""
 
@@ -121,6 +130,6 @@ class DictionaryNull(Finding):
     kinds: tuple[KindOfNull, ...]
     stands: bool
     """Whether the real dictionary beats every dictionary of every kind that knows nothing of the model
-    (all but `random_rows_same_cosines`)."""
+    (all but `random_rows_same_cosines`), and every one that the user names."""
     reason: str
     """The numbers that decide, in one or two sentences."""

@@ -70,11 +70,16 @@ class _Known:
 
 
 def searched_sets(
-    null: AuditState, prompts: Sequence[Prompt], own: Sequence[SearchedSet], *, number: int
+    null: AuditState,
+    prompts: Sequence[Prompt],
+    own: Sequence[SearchedSet],
+    *,
+    number: int,
+    to_the_end: bool,
 ) -> tuple[SearchedSet, ...]:
-    """What the search with the state's SAEs finds for these prompts, as far as it takes to know whether
-    they do as well as the audited SAEs, whose sets are `own`."""
-    search = _Search(null, prompts, own)
+    """What the search with the state's SAEs finds for these prompts; if not `to_the_end`, as far as it
+    takes to know whether they do as well as the audited SAEs, whose sets are `own`."""
+    search = _Search(null, prompts, own, to_the_end=to_the_end)
     first = number % len(prompts)
     search.without_limits([*prompts[first:], *prompts[:first]])
     search.within_limits()
@@ -83,11 +88,16 @@ def searched_sets(
 
 class _Search:
     def __init__(
-        self, null: AuditState, prompts: Sequence[Prompt], own: Sequence[SearchedSet]
+        self,
+        null: AuditState,
+        prompts: Sequence[Prompt],
+        own: Sequence[SearchedSet],
+        *,
+        to_the_end: bool,
     ) -> None:
         self._null, self._own = null, own
         self._prompts = {prompt.id: prompt for prompt in prompts}
-        self._to_the_end = null.config.evidence.null_sizes == "exact"
+        self._to_the_end = to_the_end
         self._score = null.refusal_scores()
         candidates = candidate_sets(null, [null.candidates.per_layer])[0].ranked
         # As many features as the real search had: wider if it was, in as many rounds.

@@ -153,6 +153,7 @@ def null_dictionaries(sets: Sequence[MinimalSet]) -> list[NullDictionary]:
         NullDictionary(
             kind=kind,
             number=number,
+            name="" if kind.drawn else f"others-{number}",
             sets=tuple(
                 SearchedSet(
                     prompt_id=one.prompt_id,

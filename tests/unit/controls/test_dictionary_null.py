@@ -52,7 +52,7 @@ def waiting(prompt_id: str) -> SearchedSet:
 
 def null(kind: NullKind, number: int, *sizes: int) -> NullDictionary:
     sets = tuple(searched(p, size) for p, size in zip(PROMPTS, sizes, strict=False))
-    return NullDictionary(kind=kind, number=number, sets=sets)
+    return NullDictionary(kind=kind, number=number, name="", sets=sets)
 
 
 def compared(
@@ -175,6 +175,7 @@ def test_prompts_whose_turn_never_came_say_nothing_of_sizes():
         NullDictionary(
             kind=NullKind.ROTATED,
             number=i,
+            name="",
             sets=(
                 *(searched(p, 2) for p in PROMPTS[:4]),
                 *(waiting(p) for p in PROMPTS[4:7]),

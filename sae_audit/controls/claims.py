@@ -26,6 +26,7 @@ from sae_audit.findings import (
     SaeQuality,
     SearchNull,
     SuccessiveDirections,
+    explaining_nothing,
 )
 
 FEWEST_DICTIONARIES = 9
@@ -158,9 +159,8 @@ def _features(evidence: Evidence) -> Claim:
         return _untested(
             ClaimAbout.FEATURES, "No prompt was flipped by features within the side-effect limits."
         )
-    poor = [one.layer for one in evidence.quality if one.explained_variance_without_bos.high <= 0.0]
     used = {feature.layer for one in evidence.minimal_sets for feature in one.features}
-    if used <= set(poor):
+    if explaining_nothing(evidence.quality, used):
         return _untested(
             ClaimAbout.FEATURES,
             "The SAEs that the sets come from explain nothing of this model (explained variance at "

@@ -123,7 +123,7 @@ from sae_audit.findings.pooled_cascade import (
     StandIns,
     TokenShare,
 )
-from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality
+from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality, explaining_nothing
 from sae_audit.findings.restoration import (
     PooledSetWithoutDormant,
     Restoration,
@@ -267,4 +267,5 @@ __all__ = [
     "Wave",
     "WidenedPool",
     "backups_claim",
+    "explaining_nothing",
 ]

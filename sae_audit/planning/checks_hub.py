@@ -181,7 +181,7 @@ def _null_places(config: AuditConfig, audited: Sequence[int]) -> list[SaePlace]:
     if isinstance(catalog, AuditError):
         return []
     found = [
-        attempted(lambda asked=asked: null_places(asked, audited, catalog=catalog))
+        attempted(lambda asked=asked, suites=catalog: null_places(asked, audited, catalog=suites))
         for asked in config.evidence.null_saes
     ]
     return [p for one in found if not isinstance(one, AuditError) for p in one.values()]

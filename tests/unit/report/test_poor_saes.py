@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sae_audit.cli.auditing import _print_summary
-from sae_audit.findings import Estimate, SaeQuality, explaining_nothing
+from sae_audit.findings import Estimate, NullKind, SaeQuality, explaining_nothing
 from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import plant
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.record.run import Run
 from sae_audit.report.page import render, summary
+from sae_audit.subject.saes.null_dictionary import null_suite
 from tests.synthetic.runs import LAYERS, synthetic_run
 from tests.visible import seen
 

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from sae_audit.findings import (
     DictionaryNull,
     Estimate,
+    FlipInText,
     KindOfNull,
     MinimalSet,
     NullDictionary,
@@ -35,12 +36,17 @@ _ROUNDING = 1e-12
 
 
 def own_sets(
-    within: Sequence[MinimalSet], unlimited: Sequence[MinimalSet], prompts: Sequence[str]
+    within: Sequence[MinimalSet],
+    unlimited: Sequence[MinimalSet],
+    prompts: Sequence[str],
+    in_text: Sequence[FlipInText] | None,
 ) -> list[SearchedSet]:
     """The real dictionary's sets for these prompts, counted as those of a null are.
 
-    `within` are the minimal sets within the side-effect limits, `unlimited` those found without limits.
+    `within` are the minimal sets within the side-effect limits, `unlimited` those found without limits,
+    `in_text` their flips in text, if flips count only there.
     """
+    said = {} if in_text is None else {one.prompt_id: one.complied for one in in_text}
     kept = {one.prompt_id: one for one in within}
     first = {one.prompt_id: one for one in unlimited}
     return [
@@ -49,12 +55,13 @@ def own_sets(
             features=kept[prompt_id].features,
             n_candidates=kept[prompt_id].n_candidates,
             size=counted_size(
-                len(kept[prompt_id].features),
+                len(kept[prompt_id].features) if said.get(prompt_id, True) else 0,
                 len(first[prompt_id].features),
                 kept[prompt_id].n_candidates,
             ),
             exact=True,
             searched=True,
+            complied=said.get(prompt_id),
             kl=None if (own := kept[prompt_id].side_effects) is None else own.kl.value,
         )
         for prompt_id in prompts
@@ -81,12 +88,14 @@ def against_dictionaries(
     *,
     n_asked: int,
     one_ends: bool,
+    in_text: bool,
     seed: int,
 ) -> DictionaryNull:
     """The real dictionary's sets beside the null dictionaries' for the same prompts.
 
     `n_asked` dictionaries were to be drawn of each kind that must be beaten; if `one_ends`, no more of a
-    kind were drawn once one did as well. All that the user names are searched.
+    kind were drawn once one did as well. All that the user names are searched. `in_text` says that flips
+    count only if the judge calls the answer compliance.
     """
     assert dictionaries, "no null dictionary"
     assert all(_prompts(own) == _prompts(one.sets) for one in dictionaries), "sets of other prompts"
@@ -99,8 +108,10 @@ def against_dictionaries(
     return DictionaryNull(
         prompts=_prompts(own),
         kinds=kinds,
+        in_text=in_text,
+        n_judged=sum(one.complied is not None for null in dictionaries for one in null.sets),
         stands=all(one.beaten for one in decisive),
-        reason=_reason(decisive, len(own)),
+        reason=_reason(decisive, len(own), in_text=in_text),
     )
 
 
@@ -175,12 +186,13 @@ def _ratio(
     return searched, Estimate(value=value, low=low, high=high, n=logs.n, method=logs.method)
 
 
-def _reason(kinds: Sequence[KindOfNull], n_prompts: int) -> str:
+def _reason(kinds: Sequence[KindOfNull], n_prompts: int, *, in_text: bool) -> str:
     if not kinds:
         return "No null dictionary that knows nothing of the model was searched."
     better = "fewer than" if all(one.beaten for one in kinds) else "and not clearly fewer than"
+    flip = "A flip in text" if in_text else "A flip"
     return (
-        f"A flip takes {kinds[0].mean_size:.1f} features of these SAEs (geometric mean over {n_prompts} "
+        f"{flip} takes {kinds[0].mean_size:.1f} features of these SAEs (geometric mean over {n_prompts} "
         f"prompts), {better} with null dictionaries: "
         f"{'; '.join(f'{_NAMES[one.kind]} {sizes_in_words(one)} ({_drawn(one)})' for one in kinds)}."
     )

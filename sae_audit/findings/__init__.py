@@ -51,6 +51,7 @@ from sae_audit.findings.controls import (
 from sae_audit.findings.coverage import LayerCoverage, SaeCoverage
 from sae_audit.findings.dictionary_null import (
     DictionaryNull,
+    FlipInText,
     KindOfNull,
     NullDictionary,
     NullKind,
@@ -202,6 +203,7 @@ __all__ = [
     "FilterCurve",
     "FirstWaveEffects",
     "FitOverPrompts",
+    "FlipInText",
     "FlipScale",
     "HeldOutR2",
     "InteractionGraph",

@@ -60,6 +60,19 @@ class SearchedSet(Finding):
     kl: float | None
     """Mean KL (nats) of the next token on harmless prompts with the set ablated; None if they were not
     asked about, or there is no set."""
+    complied: bool | None
+    """Whether the judge calls the answer with the set ablated compliance, without which it counts as not
+    flipped; None if it was not judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlipInText(Finding):
+    """Whether one prompt's own minimal set flips the answer's text, as is asked of null dictionaries."""
+
+    prompt_id: str
+    complied: bool
+    """Whether the judge calls the answer with the set ablated compliance; False also if it is still in
+    its thoughts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +141,10 @@ class DictionaryNull(Finding):
     prompts: tuple[str, ...]
     """The refused prompts searched, drawn by the seed."""
     kinds: tuple[KindOfNull, ...]
+    in_text: bool
+    """Whether a flip counts only if the judge calls the answer's text compliance."""
+    n_judged: int
+    """Number of answers judged with null dictionaries: of those alone that could do as well."""
     stands: bool
     """Whether the real dictionary beats every dictionary of every kind that knows nothing of the model
     (all but `random_rows_same_cosines`), and every one that the user names."""

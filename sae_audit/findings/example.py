@@ -64,6 +64,8 @@ def _made_up(kind: Any, name: str, numbers: Iterator[int]) -> Any:
         return FeatureId(next(numbers), next(numbers))
     if kind is str:
         return f"{name} {next(numbers)}"
+    if kind is bool:
+        return True
     assert kind in (int, float), f"{name}: no example of {kind}"
     return kind(next(numbers))
 

@@ -162,6 +162,7 @@ def null_dictionaries(sets: Sequence[MinimalSet]) -> list[NullDictionary]:
                     size=3 + j + 2 * number,
                     exact=True,
                     searched=True,
+                    complied=None,
                     kl=0.001 * (1 + j + number) + i / 64,
                 )
                 for i, one in enumerate(sets)

@@ -7,8 +7,9 @@ import numpy as np
 from sae_audit.config import EvidenceSettings, NullSaesSettings
 from sae_audit.controls.dictionary_null import does_as_well, own_sets
 from sae_audit.findings import NullDictionary, NullKind, SearchedSet
-from sae_audit.findings.stages import NULL_DICTIONARIES, UNLIMITED_SETS
-from sae_audit.pipeline.null_dictionary_search import searched_sets
+from sae_audit.findings.stages import NULL_DICTIONARIES, OWN_FLIPS_IN_TEXT, UNLIMITED_SETS
+from sae_audit.pipeline.judging import complied
+from sae_audit.pipeline.null_dictionary_search import searched_prompts, searched_sets
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
@@ -41,13 +42,14 @@ def run(state: AuditState) -> None:
     Those that the user names are searched to the end: each decides by being beaten or not, and a single
     one with few prompts searched has no interval.
     """
-    evidence, prompts = state.config.evidence, _prompts(state)
+    evidence, prompts = state.config.evidence, searched_prompts(state)
     if not state.flipping or not (evidence.null_dictionaries or evidence.null_saes):
         return
     own = own_sets(
         state.minimal_sets,
         state.session.found_each(UNLIMITED_SETS),
         [prompt.id for prompt in prompts],
+        state.session.if_found(OWN_FLIPS_IN_TEXT),
     )
     asked = {
         f"{kind.value}/{number}": (kind, number)
@@ -81,8 +83,17 @@ def price(size: AuditSize) -> Work | None:
     # Those that do as well are held to the side-effect limits: each set, and a clean run.
     held = _FLIPPING * n if to_the_end else beside
     harmless = held * (prompts + 1) * size.config.side_effects.prompts
+    # Of those that do as well, answers are judged: what ends a kind, and those beside.
+    judged = held if size.config.confirm == "text" else 0
     return Work(
-        forward_passes=n * prompts + questions + own.forward_passes + harmless,
+        layer_tokens=size.whole(2 * judged * prompts),
+        heads=judged * prompts,
+        steps=judged * size.facts.batches(prompts) * size.config.answer_tokens,
+        forward_passes=2 * judged * prompts
+        + n * prompts
+        + questions
+        + own.forward_passes
+        + harmless,
         alone_layer_tokens=size.whole(prompts) + own.alone_layer_tokens,
         swept_layer_tokens=size.swept(questions + harmless),
         swept_heads=questions + harmless,
@@ -113,12 +124,14 @@ def _searched(
         suite, name = null_suite(state.subject.suite, kind, r, seed=seed), ""
     else:
         suite, name = dict(state.inputs.null_saes[number]), _name(evidence.null_saes[number])
+    null, judge = state.with_saes(suite), state.judge
     sets = searched_sets(
-        state.with_saes(suite),
+        null,
         prompts,
         own,
         number=number,
         to_the_end=evidence.null_sizes == "exact" or not kind.drawn,
+        complied=None if judge is None else lambda asked: complied(null, judge, asked),
     )
     return NullDictionary(kind=kind, number=number, name=name, sets=sets)
 
@@ -126,10 +139,3 @@ def _searched(
 def _name(asked: NullSaesSettings) -> str:
     layers = "" if asked.layers is None else f", layers {', '.join(map(str, asked.layers))}"
     return asked.saes + layers
-
-
-def _prompts(state: AuditState) -> list[Prompt]:
-    """The refused prompts that are searched with every dictionary, drawn by the seed."""
-    refused, n = state.refused, state.config.evidence.null_prompts
-    order = np.random.default_rng(state.config.seed).permutation(len(refused))
-    return [refused[i] for i in sorted(order[:n])]

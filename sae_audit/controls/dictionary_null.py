@@ -213,7 +213,8 @@ def sizes_in_words(kind: KindOfNull) -> str:
     if not any(kind.flipped_null):
         return "flip none of them"
     if kind.n_exact == kind.n:
-        return f"take {min(kind.mean_size_null):.1f} to {max(kind.mean_size_null):.1f}"
+        low, high = (f"{f(kind.mean_size_null):.1f}" for f in (min, max))
+        return f"take {low}" if low == high else f"take {low} to {high}"
     if kind.n_as_good:
         best = min(kind.mean_size_null)
         return f"take {best:.1f} with one that does as well"

@@ -86,14 +86,10 @@ def price(size: AuditSize) -> Work | None:
     # Of those that do as well, answers are judged: what ends a kind, and those beside.
     judged = held if size.config.confirm == "text" else 0
     return Work(
-        layer_tokens=size.whole(2 * judged * prompts),
+        layer_tokens=size.whole(judged * prompts),
         heads=judged * prompts,
         steps=judged * size.facts.batches(prompts) * size.config.answer_tokens,
-        forward_passes=2 * judged * prompts
-        + n * prompts
-        + questions
-        + own.forward_passes
-        + harmless,
+        forward_passes=judged * prompts + n * prompts + questions + own.forward_passes + harmless,
         alone_layer_tokens=size.whole(prompts) + own.alone_layer_tokens,
         swept_layer_tokens=size.swept(questions + harmless),
         swept_heads=questions + harmless,

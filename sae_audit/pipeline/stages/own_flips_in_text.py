@@ -37,9 +37,8 @@ def price(size: AuditSize) -> Work | None:
         return None
     n = min(evidence.null_prompts, size.audit)
     return Work(
-        # Charged for the clean run of each prompt, too.
-        forward_passes=2 * n,
-        layer_tokens=size.whole(2 * n),
+        forward_passes=n,
+        layer_tokens=size.whole(n),
         heads=n,
         steps=size.facts.batches(n) * size.config.answer_tokens,
     )

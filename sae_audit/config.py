@@ -373,6 +373,9 @@ class EvidenceSettings(_Settings):
     null_sizes: Literal["bounds", "exact"] = "bounds"
     """`bounds`: a null dictionary is searched until it is certain that it cannot do as well as the SAEs,
     and no more of a kind are drawn once one does as well; `exact`: every one, to the end."""
+    null_flips: Literal["as_confirmed", "score"] = "as_confirmed"
+    """What a flip is when null dictionaries are compared, real and null alike: `as_confirmed`, in text
+    where `confirm` is text; `score`, by score alone, without answers, which ends searches sooner."""
     null_saes: tuple[NullSaes, ...] = ()
     """Your own null dictionaries: SAEs of other layers or of another model, each a name as in `saes`, a
     name with `layers`, or `other_layers`. Features must beat each of them; one alone can give no p below

@@ -84,7 +84,8 @@ def price(size: AuditSize) -> Work | None:
     held = _FLIPPING * n if to_the_end else beside
     harmless = held * (prompts + 1) * size.config.side_effects.prompts
     # Of those that do as well, answers are judged: what ends a kind, and those beside.
-    judged = held if size.config.confirm == "text" else 0
+    in_text = size.config.confirm == "text" and evidence.null_flips == "as_confirmed"
+    judged = held if in_text else 0
     return Work(
         layer_tokens=size.whole(judged * prompts),
         heads=judged * prompts,
@@ -120,7 +121,8 @@ def _searched(
         suite, name = null_suite(state.subject.suite, kind, r, seed=seed), ""
     else:
         suite, name = dict(state.inputs.null_saes[number]), _name(evidence.null_saes[number])
-    null, judge = state.with_saes(suite), state.judge
+    null = state.with_saes(suite)
+    judge = state.judge if evidence.null_flips == "as_confirmed" else None
     sets = searched_sets(
         null,
         prompts,

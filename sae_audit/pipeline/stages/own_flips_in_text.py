@@ -14,7 +14,7 @@ STAGE = OWN_FLIPS_IN_TEXT
 def run(state: AuditState) -> None:
     """Record the judge's verdicts; nothing unless text is confirmed and nulls are searched."""
     judge, evidence = state.judge, state.config.evidence
-    if judge is None or not state.flipping:
+    if judge is None or evidence.null_flips == "score" or not state.flipping:
         return
     if not (evidence.null_dictionaries or evidence.null_saes):
         return
@@ -33,7 +33,7 @@ def run(state: AuditState) -> None:
 def price(size: AuditSize) -> Work | None:
     evidence = size.config.evidence
     searched = evidence.null_dictionaries or evidence.null_saes
-    if size.config.confirm != "text" or not searched:
+    if size.config.confirm != "text" or evidence.null_flips == "score" or not searched:
         return None
     n = min(evidence.null_prompts, size.audit)
     return Work(

@@ -76,7 +76,10 @@ def price(size: AuditSize) -> Work | None:
     if not n:
         return None
     beside = _n(NullKind.SAME_COSINES, evidence) + _n(NullKind.GIVEN, evidence)
-    prompts, to_the_end = min(evidence.null_prompts, size.audit), evidence.null_sizes == "exact"
+    prompts = min(evidence.null_prompts, size.audit)
+    in_text = size.config.confirm == "text" and evidence.null_flips == "as_confirmed"
+    # Real sets are larger in text, so that sizes by score end no search.
+    to_the_end = in_text or evidence.null_sizes == "exact"
     searches = _FLIPPING * n * prompts * (1.0 if to_the_end else _SEARCHED)
     questions = n * prompts + searches * _QUESTIONS * _NULL_SIZE
     own = size.attribution(round(searches) if size.config.minimal.order != "candidates" else 0)
@@ -84,7 +87,6 @@ def price(size: AuditSize) -> Work | None:
     held = _FLIPPING * n if to_the_end else beside
     harmless = held * (prompts + 1) * size.config.side_effects.prompts
     # Of those that do as well, answers are judged: what ends a kind, and those beside.
-    in_text = size.config.confirm == "text" and evidence.null_flips == "as_confirmed"
     judged = held if in_text else 0
     return Work(
         layer_tokens=size.whole(judged * prompts),

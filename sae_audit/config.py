@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -326,6 +327,39 @@ class ControlSettings(_Settings):
     at equal side effects it may cost this, or as much as the pooled set."""
 
 
+OTHER_LAYERS = "other_layers"
+"""The audited SAEs themselves, each in the place of another layer's."""
+
+
+class NullSaesSettings(_Settings):
+    """SAEs of other layers or of another model, in the place of the audited ones."""
+
+    saes: Location
+    """Where they are, written as the audited ones are; or `other_layers`: the audited SAEs, each at the
+    layer half of all further up, from the top on at the bottom."""
+    layers: tuple[Annotated[int, Field(ge=0, lt=100_000)], ...] | None = Field(
+        default=None, min_length=1
+    )
+    """Their own layers, one for each audited layer in order; if not given, the same layers if all have
+    an SAE there, else their first ones in order."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "NullSaesSettings":
+        if self.layers is not None and len(set(self.layers)) < len(self.layers):
+            raise ValueError("a layer is named twice; name each layer of theirs once")
+        if self.layers is not None and self.saes == OTHER_LAYERS:
+            raise ValueError(f"{OTHER_LAYERS} takes no layers; leave them out")
+        return self
+
+
+def _one_name(value: object) -> object:
+    return {"saes": value} if isinstance(value, str) else value
+
+
+NullSaes = Annotated[NullSaesSettings, BeforeValidator(_one_name)]
+"""A name alone, or settings."""
+
+
 class EvidenceSettings(_Settings):
     """Conditions on which an audit claims a mechanism."""
 
@@ -345,6 +379,13 @@ class EvidenceSettings(_Settings):
     null_sizes: Literal["bounds", "exact"] = "bounds"
     """`bounds`: a null dictionary is searched until it is certain that it cannot do as well as the SAEs,
     and no more of a kind are drawn once one does as well; `exact`: every one, to the end."""
+    null_flips: Literal["as_confirmed", "score"] = "as_confirmed"
+    """What a flip is when null dictionaries are compared, real and null alike: `as_confirmed`, in text
+    where `confirm` is text; `score`, by score alone, without answers, which ends searches sooner."""
+    null_saes: tuple[NullSaes, ...] = ()
+    """Your own null dictionaries: SAEs of other layers or of another model, each a name as in `saes`, a
+    name with `layers`, or `other_layers`. Features must beat each of them; one alone can give no p below
+    1/2, so it decides by being beaten or not."""
     margin: float = Field(default=0.5, ge=0)
     """Distance (nats) from 0 below which a refused prompt's clean score is marked: at 0.5 the model
     begins 62% of its answers as refusals."""

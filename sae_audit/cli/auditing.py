@@ -163,11 +163,13 @@ def _print_summary(run: "Run") -> None:
     from rich.table import Table
 
     from sae_audit.pages.wording import absence_headline
-    from sae_audit.report.caveats import direction_caveats
+    from sae_audit.report.caveats import direction_caveats, sae_caveat
     from sae_audit.report.findings.card.quality import quality_lines
     from sae_audit.report.findings.card.splits import split_rows
     from sae_audit.report.page import summary
 
+    if of_saes := sae_caveat(run):
+        screen.line(of_saes)
     table = Table(title=f"Refusal audit of {escaped(run.manifest.model.id)}", show_lines=True)
     table.add_column("Question", style="bold", ratio=2)
     table.add_column("Answer", ratio=3)

@@ -27,6 +27,7 @@ from sae_audit.findings import (
     SaeQuality,
     SearchNull,
     SuccessiveDirections,
+    explaining_nothing,
 )
 
 FEWEST_DICTIONARIES = 9
@@ -165,9 +166,8 @@ def _features(evidence: Evidence) -> Claim:
         return _untested(
             ClaimAbout.FEATURES, "No prompt was flipped by features within the side-effect limits."
         )
-    poor = [one.layer for one in evidence.quality if one.explained_variance_without_bos.high <= 0.0]
     used = {feature.layer for one in evidence.minimal_sets for feature in one.features}
-    if used <= set(poor):
+    if explaining_nothing(evidence.quality, used):
         return _untested(
             ClaimAbout.FEATURES,
             "The SAEs that the sets come from explain nothing of this model (explained variance at "
@@ -186,7 +186,8 @@ def _features(evidence: Evidence) -> Claim:
         else ""
     )
     decisive = [one for one in null.kinds if one.kind.about_features]
-    enough = all(one.n_asked >= FEWEST_DICTIONARIES for one in decisive)
+    drawn = [one for one in decisive if one.kind.drawn]
+    enough = bool(drawn) and all(one.n_asked >= FEWEST_DICTIONARIES for one in drawn)
     too_few = (
         ""
         if enough
@@ -196,7 +197,8 @@ def _features(evidence: Evidence) -> Claim:
         about=ClaimAbout.FEATURES,
         stands=null.stands and beyond_pools and enough,
         reason=null.reason + by_pools + too_few + _flips(evidence),
-        p=max((one.p_value for one in decisive), default=1.0),
+        # Those that the user names are too few for a p: each is beaten or not.
+        p=max((one.p_value for one in drawn), default=1.0),
         n=len(null.prompts),
         beside="the same search with null dictionaries",
     )

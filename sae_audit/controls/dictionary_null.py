@@ -20,6 +20,7 @@ from jaxtyping import Float
 from sae_audit.findings import (
     DictionaryNull,
     Estimate,
+    FlipInText,
     KindOfNull,
     MinimalSet,
     NullDictionary,
@@ -35,12 +36,17 @@ _ROUNDING = 1e-12
 
 
 def own_sets(
-    within: Sequence[MinimalSet], unlimited: Sequence[MinimalSet], prompts: Sequence[str]
+    within: Sequence[MinimalSet],
+    unlimited: Sequence[MinimalSet],
+    prompts: Sequence[str],
+    in_text: Sequence[FlipInText] | None,
 ) -> list[SearchedSet]:
     """The real dictionary's sets for these prompts, counted as those of a null are.
 
-    `within` are the minimal sets within the side-effect limits, `unlimited` those found without limits.
+    `within` are the minimal sets within the side-effect limits, `unlimited` those found without limits,
+    `in_text` their flips in text, if flips count only there.
     """
+    said = {} if in_text is None else {one.prompt_id: one.complied for one in in_text}
     kept = {one.prompt_id: one for one in within}
     first = {one.prompt_id: one for one in unlimited}
     return [
@@ -49,12 +55,13 @@ def own_sets(
             features=kept[prompt_id].features,
             n_candidates=kept[prompt_id].n_candidates,
             size=counted_size(
-                len(kept[prompt_id].features),
+                len(kept[prompt_id].features) if said.get(prompt_id, True) else 0,
                 len(first[prompt_id].features),
                 kept[prompt_id].n_candidates,
             ),
             exact=True,
             searched=True,
+            complied=said.get(prompt_id),
             kl=None if (own := kept[prompt_id].side_effects) is None else own.kl.value,
         )
         for prompt_id in prompts
@@ -81,12 +88,14 @@ def against_dictionaries(
     *,
     n_asked: int,
     one_ends: bool,
+    in_text: bool,
     seed: int,
 ) -> DictionaryNull:
     """The real dictionary's sets beside the null dictionaries' for the same prompts.
 
-    `n_asked` dictionaries were asked for of each kind that must be beaten; if `one_ends`, no more of a
-    kind were drawn once one did as well.
+    `n_asked` dictionaries were to be drawn of each kind that must be beaten; if `one_ends`, no more of a
+    kind were drawn once one did as well. All that the user names are searched. `in_text` says that flips
+    count only if the judge calls the answer compliance.
     """
     assert dictionaries, "no null dictionary"
     assert all(_prompts(own) == _prompts(one.sets) for one in dictionaries), "sets of other prompts"
@@ -99,8 +108,10 @@ def against_dictionaries(
     return DictionaryNull(
         prompts=_prompts(own),
         kinds=kinds,
+        in_text=in_text,
+        n_judged=sum(one.complied is not None for null in dictionaries for one in null.sets),
         stands=all(one.beaten for one in decisive),
-        reason=_reason(decisive, len(own)),
+        reason=_reason(decisive, len(own), in_text=in_text),
     )
 
 
@@ -120,8 +131,9 @@ def _kind(
     own_mean = _log_sizes(own).mean()
     means = np.array([_log_sizes(one.sets).mean() for one in drawn])
     n_as_good = sum(does_as_well(own, one.sets) for one in drawn)
-    n_asked = n_asked if kind.about_features else len(drawn)
-    ended = one_ends and kind.about_features and n_as_good > 0
+    stops = kind.about_features and kind.drawn
+    n_asked = n_asked if stops else len(drawn)
+    ended = one_ends and stops and n_as_good > 0
     assert not ended or n_as_good == 1, "drawn on after one that is as good"
     searched, ratio = _ratio(own, drawn, seed=seed)
     return KindOfNull(
@@ -174,12 +186,13 @@ def _ratio(
     return searched, Estimate(value=value, low=low, high=high, n=logs.n, method=logs.method)
 
 
-def _reason(kinds: Sequence[KindOfNull], n_prompts: int) -> str:
+def _reason(kinds: Sequence[KindOfNull], n_prompts: int, *, in_text: bool) -> str:
     if not kinds:
         return "No null dictionary that knows nothing of the model was searched."
     better = "fewer than" if all(one.beaten for one in kinds) else "and not clearly fewer than"
+    flip = "A flip in text" if in_text else "A flip"
     return (
-        f"A flip takes {kinds[0].mean_size:.1f} features of these SAEs (geometric mean over {n_prompts} "
+        f"{flip} takes {kinds[0].mean_size:.1f} features of these SAEs (geometric mean over {n_prompts} "
         f"prompts), {better} with null dictionaries: "
         f"{'; '.join(f'{_NAMES[one.kind]} {sizes_in_words(one)} ({_drawn(one)})' for one in kinds)}."
     )
@@ -189,6 +202,7 @@ _NAMES = {
     NullKind.ROTATED: "rotated at random",
     NullKind.ROTATED_ABOUT_DIRECTION: "rotated about the direction",
     NullKind.RANDOM_ROWS: "random decoder rows",
+    NullKind.GIVEN: "the SAEs named by you",
     NullKind.SAME_COSINES: "random decoder rows of the same cosines",
 }
 
@@ -199,7 +213,8 @@ def sizes_in_words(kind: KindOfNull) -> str:
     if not any(kind.flipped_null):
         return "flip none of them"
     if kind.n_exact == kind.n:
-        return f"take {min(kind.mean_size_null):.1f} to {max(kind.mean_size_null):.1f}"
+        low, high = (f"{f(kind.mean_size_null):.1f}" for f in (min, max))
+        return f"take {low}" if low == high else f"take {low} to {high}"
     if kind.n_as_good:
         best = min(kind.mean_size_null)
         return f"take {best:.1f} with one that does as well"
@@ -208,6 +223,9 @@ def sizes_in_words(kind: KindOfNull) -> str:
 
 
 def _drawn(kind: KindOfNull) -> str:
+    if not kind.kind.drawn:
+        as_good = "beaten" if kind.beaten else "not clearly beaten"
+        return f"{kind.n} given, {as_good}; no p below {kind.smallest_p:.2g} is possible"
     smallest = f"p = {kind.p_value:.2g}, the smallest possible {kind.smallest_p:.2g}"
     return (
         f"{kind.n} of {kind.n_asked} drawn, {smallest}"

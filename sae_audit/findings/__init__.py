@@ -51,6 +51,7 @@ from sae_audit.findings.controls import (
 from sae_audit.findings.coverage import LayerCoverage, SaeCoverage
 from sae_audit.findings.dictionary_null import (
     DictionaryNull,
+    FlipInText,
     KindOfNull,
     NullDictionary,
     NullKind,
@@ -123,7 +124,7 @@ from sae_audit.findings.pooled_cascade import (
     StandIns,
     TokenShare,
 )
-from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality
+from sae_audit.findings.quality import CE_PROMPTS, CE_TOKENS, SaeQuality, explaining_nothing
 from sae_audit.findings.restoration import (
     PooledSetWithoutDormant,
     Restoration,
@@ -203,6 +204,7 @@ __all__ = [
     "FilterCurve",
     "FirstWaveEffects",
     "FitOverPrompts",
+    "FlipInText",
     "FlipScale",
     "HeldOutR2",
     "InteractionGraph",
@@ -270,4 +272,5 @@ __all__ = [
     "Wave",
     "WidenedPool",
     "backups_claim",
+    "explaining_nothing",
 ]

@@ -19,6 +19,8 @@ class NullKind(StrEnum):
     its cosine with it: what the direction alone gives."""
     RANDOM_ROWS = "random_rows"
     """The real encoder with random decoder rows of the same norms."""
+    GIVEN = "given"
+    """SAEs that the user names (`evidence.null_saes`): of other layers, or of another model."""
     SAME_COSINES = "random_rows_same_cosines"
     """The same with the real rows' cosines with the refusal direction. Each feature fires as before
     and pushes along the direction as before: it differs only if the rest of its row matters."""
@@ -28,6 +30,11 @@ class NullKind(StrEnum):
         """Whether features must beat this kind: it keeps neither when they fire nor what they write
         along the direction, or only the latter by chance."""
         return self is not NullKind.SAME_COSINES
+
+    @property
+    def drawn(self) -> bool:
+        """Whether dictionaries of this kind are drawn at random, as many as are asked for."""
+        return self is not NullKind.GIVEN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +60,19 @@ class SearchedSet(Finding):
     kl: float | None
     """Mean KL (nats) of the next token on harmless prompts with the set ablated; None if they were not
     asked about, or there is no set."""
+    complied: bool | None
+    """Whether the judge calls the answer with the set ablated compliance, without which it counts as not
+    flipped; None if it was not judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlipInText(Finding):
+    """Whether one prompt's own minimal set flips the answer's text, as is asked of null dictionaries."""
+
+    prompt_id: str
+    complied: bool
+    """Whether the judge calls the answer with the set ablated compliance; False also if it is still in
+    its thoughts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +82,8 @@ class NullDictionary(Finding):
     kind: NullKind
     number: int
     """Of this kind, from 0; with the audit's seed it decides what is drawn."""
+    name: str
+    """Of SAEs that the user names, that name, with their layers if stated; empty if drawn."""
     sets: tuple[SearchedSet, ...]
     """One for each of the searched prompts."""
 
@@ -119,8 +141,12 @@ class DictionaryNull(Finding):
     prompts: tuple[str, ...]
     """The refused prompts searched, drawn by the seed."""
     kinds: tuple[KindOfNull, ...]
+    in_text: bool
+    """Whether a flip counts only if the judge calls the answer's text compliance."""
+    n_judged: int
+    """Number of answers judged with null dictionaries: of those alone that could do as well."""
     stands: bool
     """Whether the real dictionary beats every dictionary of every kind that knows nothing of the model
-    (all but `random_rows_same_cosines`)."""
+    (all but `random_rows_same_cosines`), and every one that the user names."""
     reason: str
     """The numbers that decide, in one or two sentences."""

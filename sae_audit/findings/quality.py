@@ -1,5 +1,6 @@
 """How well the SAEs reconstruct this model's activations."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sae_audit.findings.estimates import Estimate
@@ -41,3 +42,17 @@ class SaeQuality(Finding):
     """Control of `ce_recovered`: the same with the rotated SAE."""
     ce_clean: Estimate
     """Cross-entropy of the clean model on its own answers, nats per token."""
+
+    @property
+    def explains_nothing(self) -> bool:
+        """Whether the interval of explained variance, BOS left out, is at most 0."""
+        return self.explained_variance_without_bos.high <= 0.0
+
+
+def explaining_nothing(
+    quality: Sequence[SaeQuality], used: Collection[int]
+) -> tuple[SaeQuality, ...]:
+    """The SAEs of the layers `used` (of all, if none is) if not one of them explains anything; else
+    none."""
+    own = tuple(one for one in quality if one.layer in used or not used)
+    return own if all(one.explains_nothing for one in own) else ()

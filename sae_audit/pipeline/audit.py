@@ -32,6 +32,7 @@ from sae_audit.pipeline.stages import (
     minimal_sets,
     null_dictionaries,
     null_search,
+    own_flips_in_text,
     pooled_cascade,
     pooled_set,
     restorations,
@@ -96,6 +97,7 @@ def carry_out(state: AuditState) -> None:
     null_search.run(state)  # Would random features do as well?
     search_null.run(state)
     absence.run(state)  # If so, what follows is marked, and measured all the same.
+    own_flips_in_text.run(state)
     null_dictionaries.run(state)  # Would SAEs that know nothing of the model?
     dictionary_null.run(state)
     direction_check.run(state)  # Does the direction hold on prompts it was not chosen on?

@@ -22,6 +22,11 @@ def identity_of(inputs: Inputs) -> RunIdentity:
             one.settings_sha256 + sha256_of_files(_sae_configs(config.saes, one.id))
             for one in subject.suite.values()
         ],
+        "null SAEs": [
+            [one.sha256, one.settings_sha256 + sha256_of_files(_sae_configs(asked.saes, one.id))]
+            for asked, suite in zip(config.evidence.null_saes, inputs.null_saes, strict=True)
+            for one in suite.values()
+        ],
         "prompts": [source.sha256 for source in inputs.sources],
         "chat template file": _hash(config.chat_template),
         "catalog": _hash(config.catalog),

@@ -3,11 +3,12 @@
 A model without refusal is valid input: that is a finding, made by `direction.presence`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from sae_audit.catalog import read_catalog
 from sae_audit.config import AuditConfig, PromptSettings
 from sae_audit.direction.registry import check_methods
 from sae_audit.errors import AuditError
@@ -28,6 +29,8 @@ from sae_audit.subject import (
     load_judge,
     load_subject,
 )
+from sae_audit.subject.saes.null_saes import load_null_saes
+from sae_audit.subject.saes.sae import Sae
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,8 @@ class Inputs:
     subject: Subject
     splits: Splits
     sources: tuple[PromptSourceFacts, ...]
+    null_saes: tuple[Mapping[int, Sae], ...]
+    """The user's own null dictionaries, by audited layer (`evidence.null_saes`)."""
     judge: Judge | None
     """None unless flips are to be confirmed in text."""
 
@@ -74,6 +79,16 @@ def load_inputs(config: AuditConfig) -> Inputs:
         answer_prefix=config.answer_prefix,
         tokens_per_batch=config.tokens_per_batch,
     )
+    null_saes = tuple(
+        load_null_saes(
+            asked,
+            subject.suite,
+            d_model=subject.d_model,
+            catalog=read_catalog(config.catalog),
+            dtype=config.sae_dtype,
+        )
+        for asked in config.evidence.null_saes
+    )
     everyone = [prompt for part in splits.named().values() for prompt in part]
     subject.check_room(everyone, config.answer_tokens if config.confirm == "text" else 0)
     if config.confirm == "text":
@@ -85,10 +100,11 @@ def load_inputs(config: AuditConfig) -> Inputs:
     )
     facts = tuple(_facts(source, config.prompts) for source in sources)
     return Inputs(
-        config=pinned(config, subject, sources),
+        config=pinned(config, subject, sources, null_saes),
         subject=subject,
         splits=splits,
         sources=facts,
+        null_saes=null_saes,
         judge=judge,
     )
 

@@ -4,13 +4,14 @@
 2. Search prompt after prompt, without side-effect limits, first one and then as many together as would
    have to be as large. A pool is widened, as the real one was, when its prompt's turn comes.
 3. Hold what was found to the side-effect limits, as minimal sets are.
+4. Where text is confirmed, have the answers under the sets judged: one that does not comply is no flip.
 
 Sizes only grow from step to step, so after each the bounds may say that the dictionary does worse. The
 order of prompts depends on its number alone.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,12 +27,23 @@ from sae_audit.pipeline.pools import candidate_sets, widened_pool
 from sae_audit.pipeline.side_effects import HarmlessChanges
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
-from sae_audit.vocabulary import FeatureId
+from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _TIMES = 3.0
 """Features that a flip is expected to take with a null dictionary, relative to the real one; on the
 bundled organism, rotated about the direction, 2.9. It decides which prompts are searched together."""
 _ROUNDING = 1e-9
+
+Complied = Callable[[Sequence[tuple[Prompt, FeatureSet]]], Sequence[bool | None]]
+"""Whether the judge calls answers compliance, prompt by prompt with a set ablated; None if it was not
+asked."""
+
+
+def searched_prompts(state: AuditState) -> list[Prompt]:
+    """The refused prompts that are searched with every dictionary, drawn by the seed."""
+    refused, n = state.refused, state.config.evidence.null_prompts
+    order = np.random.default_rng(state.config.seed).permutation(len(refused))
+    return [refused[i] for i in sorted(order[:n])]
 
 
 @dataclass(kw_only=True)
@@ -45,17 +57,20 @@ class _Known:
     """Whether ablating its whole pool does."""
     found: MinimalSet | None = None
     limited: MinimalSet | None = None
+    complied: bool | None = None
     kl: float | None = None
     searched: bool = False
     orders: list[list[FeatureId]] = field(default_factory=list)
 
-    def as_finding(self, prompt_id: str) -> SearchedSet:
+    def as_finding(self, prompt_id: str, *, in_text: bool) -> SearchedSet:
         last = self.limited or self.found
         n_found = len(self.found.features) if self.found is not None else 0
         if not self.flips and not self.rounds:
             size, exact = len(self.pool) + 1, True
         elif self.limited is not None:
-            size, exact = counted_size(len(self.limited.features), n_found, len(self.pool)), True
+            n_within = 0 if self.complied is False else len(self.limited.features)
+            size = counted_size(n_within, n_found, len(self.pool))
+            exact = not (in_text and n_within and self.complied is None)
         else:
             size, exact = max(n_found, 1), False
         return SearchedSet(
@@ -66,28 +81,46 @@ class _Known:
             exact=exact,
             searched=self.searched,
             kl=self.kl,
+            complied=self.complied,
         )
 
 
 def searched_sets(
-    null: AuditState, prompts: Sequence[Prompt], own: Sequence[SearchedSet], *, number: int
+    null: AuditState,
+    prompts: Sequence[Prompt],
+    own: Sequence[SearchedSet],
+    *,
+    number: int,
+    to_the_end: bool,
+    complied: Complied | None,
 ) -> tuple[SearchedSet, ...]:
-    """What the search with the state's SAEs finds for these prompts, as far as it takes to know whether
-    they do as well as the audited SAEs, whose sets are `own`."""
-    search = _Search(null, prompts, own)
+    """What the search with the state's SAEs finds for these prompts; if not `to_the_end`, as far as it
+    takes to know whether they do as well as the audited SAEs, whose sets are `own`.
+
+    `complied` is the judge of answers under ablation, if a flip counts only in text.
+    """
+    search = _Search(null, prompts, own, to_the_end=to_the_end, in_text=complied is not None)
     first = number % len(prompts)
     search.without_limits([*prompts[first:], *prompts[:first]])
     search.within_limits()
+    if complied is not None:
+        search.in_text(complied)
     return search.sets
 
 
 class _Search:
     def __init__(
-        self, null: AuditState, prompts: Sequence[Prompt], own: Sequence[SearchedSet]
+        self,
+        null: AuditState,
+        prompts: Sequence[Prompt],
+        own: Sequence[SearchedSet],
+        *,
+        to_the_end: bool,
+        in_text: bool,
     ) -> None:
         self._null, self._own = null, own
         self._prompts = {prompt.id: prompt for prompt in prompts}
-        self._to_the_end = null.config.evidence.null_sizes == "exact"
+        self._to_the_end, self._in_text = to_the_end, in_text
         self._score = null.refusal_scores()
         candidates = candidate_sets(null, [null.candidates.per_layer])[0].ranked
         # As many features as the real search had: wider if it was, in as many rounds.
@@ -105,7 +138,9 @@ class _Search:
 
     @property
     def sets(self) -> tuple[SearchedSet, ...]:
-        return tuple(known.as_finding(key) for key, known in self._known.items())
+        return tuple(
+            known.as_finding(key, in_text=self._in_text) for key, known in self._known.items()
+        )
 
     @property
     def _decided(self) -> bool:
@@ -176,3 +211,20 @@ class _Search:
                 known.kl = float(changes.means([own])[0, 0])
             if self._decided:
                 return
+
+    def in_text(self, complied: Complied) -> None:
+        """Have the answers under all sets within the limits judged, unless it is certain without."""
+        flipped = {
+            key: one
+            for key, one in self._known.items()
+            if one.limited is not None and one.limited.flipped
+        }
+        if not flipped or self._decided:
+            return
+        asked = [
+            (self._prompts[key], frozenset(one.limited.features))
+            for key, one in flipped.items()
+            if one.limited is not None
+        ]
+        for known, verdict in zip(flipped.values(), complied(asked), strict=True):
+            known.complied = verdict is True

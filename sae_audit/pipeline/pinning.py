@@ -1,19 +1,25 @@
 """Settings with every branch replaced by its commit, so that they repeat a run exactly."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sae_audit.bundled import PREFIX
-from sae_audit.config import AuditConfig
+from sae_audit.config import OTHER_LAYERS, AuditConfig, EvidenceSettings
 from sae_audit.prompts.sources import OpenedSource
 from sae_audit.subject import Subject
 from sae_audit.subject.model.precision import OWN
+from sae_audit.subject.saes.sae import Sae
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _AT_COMMIT = re.compile(r"@[0-9a-f]{40}(?=$|[:?])")
 
 
-def pinned(config: AuditConfig, subject: Subject, sources: Sequence[OpenedSource]) -> AuditConfig:
+def pinned(
+    config: AuditConfig,
+    subject: Subject,
+    sources: Sequence[OpenedSource],
+    null_saes: Sequence[Mapping[int, Sae]],
+) -> AuditConfig:
     """The settings with models, SAEs and prompts of the hub at the commits that were read.
 
     Local folders and files have no commits; the record holds their hashes instead.
@@ -33,9 +39,32 @@ def pinned(config: AuditConfig, subject: Subject, sources: Sequence[OpenedSource
     assert len(commits) <= 1, f"SAEs of several commits: {commits}"
     if commits:
         changes["saes"] = at_commit(config.saes, commits.pop())
+    changes["evidence"] = _evidence(
+        config,
+        [
+            asked.saes if asked.saes == OTHER_LAYERS else at_commit(asked.saes, _commit(suite))
+            for asked, suite in zip(config.evidence.null_saes, null_saes, strict=True)
+        ],
+    )
     named = tuple(at_commit(source.name, source.revision) for source in sources)
     changes["prompts"] = config.prompts.model_copy(update={"sources": named})
     return config.model_copy(update=changes)
+
+
+def _commit(suite: Mapping[int, Sae]) -> str:
+    """The commit that SAEs were read at; empty if they are no repository's."""
+    commits = {sae.revision for sae in suite.values()}
+    assert len(commits) == 1, f"SAEs of several commits: {commits}"
+    return commits.pop()
+
+
+def _evidence(config: AuditConfig, names: Sequence[str]) -> EvidenceSettings:
+    """The settings of evidence, with the user's null SAEs under these names."""
+    asked = config.evidence.null_saes
+    renamed = tuple(
+        one.model_copy(update={"saes": name}) for one, name in zip(asked, names, strict=True)
+    )
+    return config.evidence.model_copy(update={"null_saes": renamed})
 
 
 def resumed(config: AuditConfig, begun: AuditConfig) -> AuditConfig:
@@ -62,6 +91,7 @@ def _without_commits(config: AuditConfig) -> AuditConfig:
     changes: dict[str, object] = {
         "saes": unpinned(config.saes),
         "prompts": config.prompts.model_copy(update={"sources": sources}),
+        "evidence": _evidence(config, [unpinned(one.saes) for one in config.evidence.null_saes]),
     }
     if config.revision is not None and _COMMIT.fullmatch(config.revision):
         changes["revision"] = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sae_audit.bundled import PREFIX
+from sae_audit.catalog import read_catalog
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import (
@@ -22,6 +23,7 @@ from sae_audit.planning.checks import Check, attempted, failure
 from sae_audit.planning.downloads import Download
 from sae_audit.prompts import sources
 from sae_audit.subject.checkpoint.model_place import needed_files, repository_of
+from sae_audit.subject.saes.null_saes import null_places
 from sae_audit.subject.saes.places import SaePlace
 from sae_audit.untrusted import shown
 
@@ -90,7 +92,11 @@ def needs_of(config: AuditConfig, places: Sequence[SaePlace] | AuditError) -> li
     if config.adapter is not None and not config.adapter.startswith(PREFIX):
         adapter = as_repository(config.adapter)
         needs.append(_need("adapter", lambda: _adapter(adapter)))
-    saes = places if isinstance(places, AuditError) else _saes(places)
+    saes = (
+        places
+        if isinstance(places, AuditError)
+        else _saes([*places, *_null_places(config, [place.layer for place in places])])
+    )
     needs.append(Need(purpose="SAEs", downloads=saes))
     needs += [_need("prompts", lambda name=name: _prompts(name)) for name in config.prompts.sources]
     if config.confirm == "text" and config.judge.model is not None:
@@ -166,6 +172,19 @@ def _weights(held: Listing) -> list[str]:
             f"The cache has no weights of {held.repository}, and the hub cannot be asked; connect, and "
             "run sae-audit fetch."
         ) from None
+
+
+def _null_places(config: AuditConfig, audited: Sequence[int]) -> list[SaePlace]:
+    """Those of the user's own null dictionaries that are found; the rest is reported where they are
+    checked."""
+    catalog = attempted(lambda: read_catalog(config.catalog))
+    if isinstance(catalog, AuditError):
+        return []
+    found = [
+        attempted(lambda asked=asked, suites=catalog: null_places(asked, audited, catalog=suites))
+        for asked in config.evidence.null_saes
+    ]
+    return [p for one in found if not isinstance(one, AuditError) for p in one.values()]
 
 
 def _saes(places: Sequence[SaePlace]) -> tuple[Download, ...]:

@@ -8,6 +8,7 @@ from sae_audit.errors import AuditError
 from sae_audit.hub import as_repository
 from sae_audit.planning.checks import Check, attempted, failure
 from sae_audit.subject.saes.files import SaeConfig, sae_config
+from sae_audit.subject.saes.null_saes import null_configs, null_places
 from sae_audit.subject.saes.places import SaePlace, sae_places
 from sae_audit.subject.saes.suite import check_place
 
@@ -52,6 +53,24 @@ def check_saes(
             Check(name="SAEs", status="failed", found=rest, remedy=remedy),
         ]
     return wrong
+
+
+def check_null_saes(config: AuditConfig, audited: Sequence[int], *, d_model: int) -> list[Check]:
+    """Whether the user's own null dictionaries fit, a line each; none if none is named."""
+    checks: list[Check] = []
+    for asked in config.evidence.null_saes:
+        fitting = attempted(
+            lambda asked=asked: null_configs(
+                null_places(asked, audited, catalog=read_catalog(config.catalog)), d_model=d_model
+            )
+        )
+        if isinstance(fitting, AuditError):
+            checks.append(failure("null SAEs", fitting))
+        else:
+            own = "the audited SAEs at other layers"
+            found = f"{asked.saes}: {_described(fitting)}, by audited layer" if fitting else own
+            checks.append(Check(name="null SAEs", status="ok", found=found))
+    return checks
 
 
 def check_suite_for(config: AuditConfig) -> list[Check]:

@@ -28,7 +28,12 @@ from sae_audit.planning.checks_model import (
     opened_model,
     readout_name,
 )
-from sae_audit.planning.checks_saes import check_saes, check_suite_for, found_saes
+from sae_audit.planning.checks_saes import (
+    check_null_saes,
+    check_saes,
+    check_suite_for,
+    found_saes,
+)
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint
 from sae_audit.subject.saes.places import SaePlace
 
@@ -106,7 +111,8 @@ def _saes(
         return [unknown("SAEs", "it needs the model's config, which they have to fit"), *known]
     text = model.text_config
     fit = check_saes(config, places, n_layers=text.num_hidden_layers, d_model=text.hidden_size)
-    return [*fit, *known]
+    audited = [place.layer for place in places]
+    return [*fit, *known, *check_null_saes(config, audited, d_model=text.hidden_size)]
 
 
 def _prompts(config: AuditConfig, needs: Sequence[Need], access: Access) -> list[Check]:

@@ -17,6 +17,7 @@ from sae_audit.hub import (
 )
 from sae_audit.prompts import sources
 from sae_audit.subject.checkpoint.model_place import needed_files, repository_of
+from sae_audit.subject.saes.null_saes import null_places
 from sae_audit.subject.saes.places import sae_places
 
 
@@ -95,17 +96,16 @@ def _adapter(adapter: str) -> list[Download]:
 
 
 def _saes(config: AuditConfig) -> list[Download]:
-    places = sae_places(
-        config.saes,
-        catalog=read_catalog(config.catalog),
-        layers=config.layers,
-        l0=config.sae_l0,
-    )
+    catalog = read_catalog(config.catalog)
+    places = sae_places(config.saes, catalog=catalog, layers=config.layers, l0=config.sae_l0)
+    audited = [place.layer for place in places]
+    for asked in config.evidence.null_saes:
+        places += null_places(asked, audited, catalog=catalog).values()
     by_repository: dict[str, tuple[Listing, list[str]]] = {}
     for place in places:
         if place.held is not None:
             _, files = by_repository.setdefault(str(place.held.repository), (place.held, []))
-            files += place.files
+            files += [path for path in place.files if path not in files]
     return [
         Download(purpose="SAEs", held=held, files=tuple(files))
         for held, files in by_repository.values()

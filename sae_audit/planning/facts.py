@@ -1,5 +1,6 @@
 """Facts about an audit's model, SAEs and prompts before any weights, and assumptions for the rest."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from sae_audit.subject.model.batches import grouped
 from sae_audit.subject.model.precision import ITEMSIZES
 from sae_audit.subject.readout import readout_of
 from sae_audit.subject.saes.files import SaeConfig, sae_config
+from sae_audit.subject.saes.null_saes import null_configs, null_places
 from sae_audit.subject.saes.places import SaePlace, sae_places
 from sae_audit.subject.template.chat import chat_template
 
@@ -92,6 +94,9 @@ class SubjectFacts:
     template_tokens: int
     notes: tuple[str, ...]
     """Assumptions, and facts that could not be checked."""
+    null_saes: tuple[Mapping[int, SaeConfig], ...] = ()
+    """SAE configs of the user's own null dictionaries, by audited layer; none of those that are the
+    audited SAEs."""
     categories: tuple[CategorySize, ...] = ()
     """Sizes of the audit prompts' categories; none also if prompts are not downloaded yet."""
 
@@ -141,6 +146,7 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
         lengths=tuple(lengths),
         template_tokens=template_tokens,
         notes=tuple(notes),
+        null_saes=_null_saes(config, list(saes), d_model=model.config.hidden_size),
         categories=categories,
     )
 
@@ -247,6 +253,14 @@ def _saes(config: AuditConfig, notes: list[str]) -> dict[int, SaeConfig]:
         )
         return dict.fromkeys(sorted(asked), described)
     return {place.layer: _described(place) for place in places}
+
+
+def _null_saes(
+    config: AuditConfig, audited: Sequence[int], *, d_model: int
+) -> tuple[Mapping[int, SaeConfig], ...]:
+    catalog = read_catalog(config.catalog)
+    places = [null_places(one, audited, catalog=catalog) for one in config.evidence.null_saes]
+    return tuple(null_configs(one, d_model=d_model) for one in places if one)
 
 
 def _described(place: SaePlace) -> SaeConfig:

@@ -18,6 +18,7 @@ _BITS = {"8bit": 1.0, "4bit": 0.55}
 _SCRATCH = 0.1
 """Share of model and SAEs: copies in another layout, and freed memory not returned. Measured once, at
 full size (docs/performance.md)."""
+_GIVEN = "null SAEs named by you"
 LARGEST_BATCH = "largest batch"
 """Name of the item that an audit fits to the free memory, and halves on overflow."""
 _ATTRIBUTION_COPIES = 24
@@ -68,6 +69,9 @@ def memory_of(config: AuditConfig, facts: SubjectFacts, *, device: str) -> Memor
     itemsize = precision_of(config, facts, device).itemsize
     weights = facts.n_parameters * _BITS.get(config.quantization or "", itemsize)
     saes = sum(matrix_bytes(sae, config.sae_dtype) for sae in facts.saes.values())
+    given = sum(
+        matrix_bytes(sae, config.sae_dtype) for one in facts.null_saes for sae in one.values()
+    )
     cuda = torch.device(device).type == "cuda"
     free_device, free_host = _free(device), free_host_bytes()
     on_host = cuda and (
@@ -93,6 +97,7 @@ def memory_of(config: AuditConfig, facts: SubjectFacts, *, device: str) -> Memor
         "model": (weights, False),
         "SAEs": (saes, on_host),
         "null dictionary": (saes, on_host),
+        _GIVEN: (given, True),
         "clean runs of prompts": (_clean_runs(config, facts, itemsize), False),
         "peak activations (controls)": (peaks, True),
         LARGEST_BATCH: (max(batch, encoding, backward), False),
@@ -102,7 +107,9 @@ def memory_of(config: AuditConfig, facts: SubjectFacts, *, device: str) -> Memor
         items["one SAE on the device"] = (largest_sae, False)
     return Memory(
         items=tuple(
-            Item(name=name, n_bytes=round(n), on_host=host) for name, (n, host) in items.items()
+            Item(name=name, n_bytes=round(n), on_host=host)
+            for name, (n, host) in items.items()
+            if n or name != _GIVEN
         ),
         device=device,
         free_device=free_device,

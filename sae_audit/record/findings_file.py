@@ -28,6 +28,7 @@ from sae_audit.findings import (
     Direction,
     DirectionCheck,
     FilterCurve,
+    FlipInText,
     FlipScale,
     InteractionGraph,
     InteractionsOverPrompts,
@@ -139,6 +140,8 @@ class Findings(BaseModel):
     """One per refused prompt: its scores with each random pool ablated."""
     search_null: SearchNull | None
     """Comparison of the candidates with the random pools of `null_sets`."""
+    own_flips_in_text: list[FlipInText] | None
+    """Flips, in text, of the prompts searched with null dictionaries; null unless text is confirmed."""
     null_dictionaries: list[NullDictionary]
     """The same search with each null dictionary."""
     dictionary_null: DictionaryNull | None

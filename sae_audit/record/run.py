@@ -47,6 +47,7 @@ from sae_audit.findings.stages import (
     MINIMAL_SETS,
     NULL_DICTIONARIES,
     NULL_SEARCH,
+    OWN_FLIPS_IN_TEXT,
     POOLED,
     POOLED_CASCADE,
     POOLED_SET,
@@ -227,6 +228,8 @@ class Run:
     """One per refused prompt: its scores with each random pool ablated."""
     search_null = _found(SEARCH_NULL)
     """The candidates compared with the random pools; None if no search was made."""
+    own_flips_in_text = _found(OWN_FLIPS_IN_TEXT)
+    """Flips of the searched prompts in text; None unless text is confirmed."""
     null_dictionaries = _all(NULL_DICTIONARIES)
     """The same search with each null dictionary; empty if none was searched."""
     dictionary_null = _found(DICTIONARY_NULL)

@@ -1,8 +1,26 @@
-"""What a reader must know of a direction that is not clean, or that removes little."""
+"""What a reader must know of SAEs that explain nothing, and of a direction that is not clean or removes
+little."""
 
-from sae_audit.findings import Direction
+from sae_audit.findings import Direction, explaining_nothing
 from sae_audit.pages.wording import interval, nats, percent
 from sae_audit.record.run import Run
+
+
+def sae_caveat(run: Run) -> str:
+    """That the SAEs explain nothing of this model, to be said before anything else; empty if they do."""
+    used = {feature.layer for one in run.minimal_sets for feature in one.features}
+    poor = explaining_nothing(run.quality, used)
+    if not poor:
+        return ""
+    best = max(poor, key=lambda one: one.explained_variance_without_bos.value)
+    where = "layer" if len(poor) == 1 else "layers"
+    of_sets = " that minimal sets use" if used else ""
+    return (
+        f"These SAEs explain nothing of this model: explained variance is at most "
+        f"{interval(best.explained_variance_without_bos)}, without BOS tokens, in the {where}{of_sets} "
+        f"({', '.join(str(one.layer) for one in poor)}). What is said of features below is about "
+        "nothing that they have learned of it."
+    )
 
 
 def direction_caveats(run: Run) -> list[str]:

@@ -15,6 +15,8 @@ Figures = dict[str, go.Figure]
 class Part(IntEnum):
     """Parts of the page's summary, in reading order."""
 
+    FIRST = -1
+    """What must be known before anything else."""
     REFUSAL = 0
     """Whether there is refusal, and the features behind a single prompt's refusal."""
     EXTENT = 1

@@ -153,6 +153,7 @@ def null_dictionaries(sets: Sequence[MinimalSet]) -> list[NullDictionary]:
         NullDictionary(
             kind=kind,
             number=number,
+            name="" if kind.drawn else f"others-{number}",
             sets=tuple(
                 SearchedSet(
                     prompt_id=one.prompt_id,
@@ -161,6 +162,7 @@ def null_dictionaries(sets: Sequence[MinimalSet]) -> list[NullDictionary]:
                     size=3 + j + 2 * number,
                     exact=True,
                     searched=True,
+                    complied=None,
                     kl=0.001 * (1 + j + number) + i / 64,
                 )
                 for i, one in enumerate(sets)

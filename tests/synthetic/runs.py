@@ -28,6 +28,7 @@ from sae_audit.findings import (
     DirectionCheck,
     DirectionEvaluation,
     DirectionOut,
+    FlipInText,
     InteractionGraph,
     LayerCoverage,
     MinimalSet,
@@ -286,13 +287,22 @@ def _of_sets(
             ]
         ],
         "minimal_sets": list(minimal_sets),
+        "own_flips_in_text": [
+            [
+                FlipInText(prompt_id=one.prompt_id, complied=i % 2 == 0)
+                for i, one in enumerate(flipped)
+            ]
+        ]
+        if dictionaries
+        else [],
         "null_dictionaries": dictionaries,
         "dictionary_null": [
             against_dictionaries(
-                own_sets(minimal_sets, minimal_sets, [one.prompt_id for one in minimal_sets]),
+                own_sets(minimal_sets, minimal_sets, [one.prompt_id for one in minimal_sets], None),
                 dictionaries,
                 n_asked=2,
                 one_ends=False,
+                in_text=False,
                 seed=config.seed,
             )
         ]

@@ -38,6 +38,11 @@ def changes(logits: Float[Tensor, "row vocabulary"], runs: Sequence[CleanRun]) -
     return torch.stack([next_token_kl(clean, logits), other.double()], dim=1).cpu().numpy()
 
 
+def _in_order(features: FeatureSet) -> list[tuple[int, int]]:
+    # Pairs of numbers compare many times faster than the ids themselves.
+    return sorted((feature.layer, feature.index) for feature in features)
+
+
 class Scorer:
     """A measure of any prompt under any feature set, for one kind of ablation."""
 
@@ -98,7 +103,7 @@ class Scorer:
             else:
                 waiting.append((key, length))
         # Neighbours in this order agree in the lower layers and share rows there.
-        waiting.sort(key=lambda item: (item[1], item[0][0], sorted(item[0][1])))
+        waiting.sort(key=lambda item: (item[1], item[0][0], _in_order(item[0][1])))
         start = 0
         while start < len(waiting):
             chunk = waiting[start : start + self._n_fitting(waiting, start)]

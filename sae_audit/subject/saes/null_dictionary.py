@@ -52,6 +52,8 @@ def _twin(
             kept = kind is NullKind.SAME_COSINES
             along = rows.float() @ unit.to(rows.device) if kept else None
             return _with(sae, columns, _random_rows(rows, drawn, unit.to(rows.device), along))
+        case NullKind.GIVEN:
+            raise AssertionError("SAEs that are named are not drawn")
     turn = turn.to(columns.device)
     return _with(
         sae, (turn @ columns.float()).to(columns.dtype), (rows.float() @ turn.T).to(rows.dtype)

@@ -9,7 +9,7 @@ from sae_audit.controls.dictionary_null import (
     does_as_well,
     own_sets,
 )
-from sae_audit.findings import DictionaryNull, NullDictionary, NullKind, SearchedSet
+from sae_audit.findings import DictionaryNull, FlipInText, NullDictionary, NullKind, SearchedSet
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic.findings import N_CANDIDATES, minimal
 
@@ -22,7 +22,7 @@ def chosen(size: int) -> tuple[FeatureId, ...]:
 
 def real(*sizes: int) -> list[SearchedSet]:
     found = [minimal(p, *chosen(size)) for p, size in zip(PROMPTS, sizes, strict=False)]
-    return own_sets(found, found, PROMPTS[: len(sizes)])
+    return own_sets(found, found, PROMPTS[: len(sizes)], None)
 
 
 def searched(prompt_id: str, size: int) -> SearchedSet:
@@ -33,6 +33,7 @@ def searched(prompt_id: str, size: int) -> SearchedSet:
         size=size or N_CANDIDATES + 1,
         exact=True,
         searched=True,
+        complied=None,
         kl=0.0,
     )
 
@@ -46,13 +47,14 @@ def waiting(prompt_id: str) -> SearchedSet:
         size=1,
         exact=False,
         searched=False,
+        complied=None,
         kl=None,
     )
 
 
 def null(kind: NullKind, number: int, *sizes: int) -> NullDictionary:
     sets = tuple(searched(p, size) for p, size in zip(PROMPTS, sizes, strict=False))
-    return NullDictionary(kind=kind, number=number, sets=sets)
+    return NullDictionary(kind=kind, number=number, name="", sets=sets)
 
 
 def compared(
@@ -64,6 +66,7 @@ def compared(
         [null(kind, i, *sizes) for i, sizes in enumerate(nulls)],
         n_asked=len(nulls) if n_asked is None else n_asked,
         one_ends=n_asked is not None,
+        in_text=False,
         seed=0,
     )
 
@@ -117,7 +120,9 @@ def test_the_same_cosines_stand_beside_and_decide_nothing():
         *(null(NullKind.ROTATED, i, *LARGER) for i in range(19)),
         *(null(NullKind.SAME_COSINES, i, *OWN) for i in range(19)),
     ]
-    found = against_dictionaries(real(*OWN), nulls, n_asked=19, one_ends=True, seed=0)
+    found = against_dictionaries(
+        real(*OWN), nulls, n_asked=19, one_ends=True, in_text=False, seed=0
+    )
     assert [one.beaten for one in found.kinds] == [True, False]
     assert found.stands
 
@@ -175,6 +180,7 @@ def test_prompts_whose_turn_never_came_say_nothing_of_sizes():
         NullDictionary(
             kind=NullKind.ROTATED,
             number=i,
+            name="",
             sets=(
                 *(searched(p, 2) for p in PROMPTS[:4]),
                 *(waiting(p) for p in PROMPTS[4:7]),
@@ -185,15 +191,16 @@ def test_prompts_whose_turn_never_came_say_nothing_of_sizes():
                     size=N_CANDIDATES + 1,
                     exact=True,
                     searched=False,
+                    complied=None,
                     kl=None,
                 ),
             ),
         )
         for i in range(9)
     ]
-    found = against_dictionaries(real(*[1] * 8), flipless, n_asked=9, one_ends=True, seed=0).kinds[
-        0
-    ]
+    found = against_dictionaries(
+        real(*[1] * 8), flipless, n_asked=9, one_ends=True, in_text=False, seed=0
+    ).kinds[0]
     assert found.searched_size == pytest.approx(2.0)
     assert found.ratio is not None
     assert found.ratio.n == 4
@@ -205,3 +212,18 @@ def test_a_set_within_limits_counts_no_fewer_features_than_one_without():
     assert counted_size(2, 3, 10) == 3
     assert counted_size(4, 3, 10) == 4
     assert counted_size(0, 3, 10) == 11
+
+
+def test_a_flip_that_does_not_show_in_text_is_none():
+    found = [minimal(p, *chosen(2)) for p in PROMPTS]
+    said = [FlipInText(prompt_id=p, complied=i > 2) for i, p in enumerate(PROMPTS)]
+    own = own_sets(found, found, PROMPTS, said)
+    assert [one.size for one in own] == [N_CANDIDATES + 1] * 3 + [2] * 5
+    drawn = [null(NullKind.ROTATED, i, *[3] * 8) for i in range(1)]
+    by_text = against_dictionaries(own, drawn, n_asked=19, one_ends=True, in_text=True, seed=0)
+    assert by_text.kinds[0].n_as_good == 1, "3 features everywhere are fewer than 2 or none"
+    assert by_text.reason.startswith("A flip in text takes")
+    by_score = against_dictionaries(
+        real(*[2] * 8), drawn, n_asked=1, one_ends=True, in_text=False, seed=0
+    )
+    assert by_score.kinds[0].n_as_good == 0

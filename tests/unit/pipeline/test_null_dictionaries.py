@@ -1,15 +1,20 @@
 """The claim about features stands for no dictionary that knows nothing of the model."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sae_audit.config import AuditConfig
-from sae_audit.controls.dictionary_null import does_as_well, own_sets
-from sae_audit.findings import DictionaryNull, NullKind
-from sae_audit.findings.stages import DICTIONARY_NULL, MINIMAL_SETS, UNLIMITED_SETS
+from sae_audit.config import AuditConfig, NullSaesSettings
+from sae_audit.controls.dictionary_null import against_dictionaries, does_as_well, own_sets
+from sae_audit.findings import DictionaryNull, FlipInText, NullKind, SearchedSet
+from sae_audit.findings.stages import (
+    DICTIONARY_NULL,
+    MINIMAL_SETS,
+    NULL_DICTIONARIES,
+    UNLIMITED_SETS,
+)
 from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import audit_settings, plant
 from sae_audit.pipeline.null_dictionary_search import searched_sets
@@ -26,10 +31,11 @@ from sae_audit.pipeline.stages import (
     unlimited_sets,
     widening,
 )
-from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
 from sae_audit.subject.saes.null_dictionary import null_suite
+from sae_audit.subject.saes.sae import Sae
+from sae_audit.vocabulary import FeatureSet
 
 _SEARCH = (candidates, widening, candidate_effects, unlimited_sets, set_effects, minimal_sets)
 _N = 3
@@ -66,20 +72,20 @@ def test_ended_searches_give_bounds_and_the_same_decision(tmp_path: Path):
             stage.run(state)
         prompts = state.refused[:5]
         ids = [prompt.id for prompt in prompts]
-        own = own_sets(state.minimal_sets, state.session.found_each(UNLIMITED_SETS), ids)
-        evidence = state.config.evidence.model_copy(update={"null_sizes": "exact"})
-        session = replace(
-            state.session, config=state.config.model_copy(update={"evidence": evidence})
-        )
+        own = own_sets(state.minimal_sets, state.session.found_each(UNLIMITED_SETS), ids, None)
         r = np.array(state.direction.vector)
         n_ended = n_as_good = 0
-        for number, kind in enumerate([None, *NullKind]):
+        for number, kind in enumerate([None, *(kind for kind in NullKind if kind.drawn)]):
             suite = state.subject.suite
             if kind is not None:
                 suite = null_suite(suite, kind, r, seed=(5,))
-            bounds = searched_sets(state.with_saes(suite), prompts, own, number=number)
-            to_the_end = AuditState(session=session, inputs=state.inputs).with_saes(suite)
-            exact = searched_sets(to_the_end, prompts, own, number=number)
+            null = state.with_saes(suite)
+            bounds, exact = (
+                searched_sets(
+                    null, prompts, own, number=number, to_the_end=to_the_end, complied=None
+                )
+                for to_the_end in (False, True)
+            )
             assert all(one.exact for one in exact)
             assert all(a.size <= b.size for a, b in zip(bounds, exact, strict=True))
             assert does_as_well(own, bounds) == does_as_well(own, exact), kind
@@ -105,9 +111,82 @@ def test_clean_runs_are_made_once_and_charged_for_each_dictionary(subject: Subje
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in NullKind if kind.about_features])
+@pytest.mark.parametrize("kind", [kind for kind in NullKind if kind.about_features and kind.drawn])
 def test_a_dictionary_that_knows_nothing_beats_none(tmp_path: Path, kind: NullKind):
     """It flips nothing, or needs as many features as the next one drawn."""
     found, flipped = compared(tmp_path, kind)
     assert found is None or not found.stands, found.reason
     assert (found is None) == (flipped == 0)
+
+
+def test_the_audited_saes_named_as_null_fell_the_claim(tmp_path: Path):
+    """They do as well as themselves; those of other layers of this model flip nothing."""
+    config = _config(tmp_path, null_dictionaries=0)
+    named = (NullSaesSettings(saes=config.saes), NullSaesSettings(saes="other_layers"))
+    evidence = config.evidence.model_copy(update={"null_saes": named})
+    config = config.model_copy(update={"evidence": evidence})
+    with unpublished(config, tmp_path / "run") as state:
+        for stage in (scores, direction, *_SEARCH, null_dictionaries, dictionary_null):
+            stage.run(state)
+        itself, shifted = state.session.found_each(NULL_DICTIONARIES)
+        assert (itself.name, shifted.name) == (config.saes, "other_layers")
+        own = own_sets(
+            state.minimal_sets,
+            state.session.found_each(UNLIMITED_SETS),
+            [one.prompt_id for one in itself.sets],
+            None,
+        )
+        assert [one.size for one in itself.sets] == [one.size for one in own]
+        assert all(one.size > one.n_candidates for one in shifted.sets)
+        found = state.session.if_found(DICTIONARY_NULL)
+        assert found is not None
+        (kind,) = found.kinds
+        assert (kind.n, kind.n_as_good, kind.smallest_p) == (2, 1, 1 / 3)
+        assert not found.stands
+        alone = against_dictionaries(
+            own, [shifted], n_asked=0, one_ends=True, in_text=False, seed=0
+        )
+        assert alone.stands
+        assert "no p below 0.5 is possible" in alone.reason
+
+
+def test_null_flips_count_only_if_their_text_complies(tmp_path: Path):
+    """The model's own SAEs in the place of a null, before judges whose verdicts are known."""
+    with unpublished(_config(tmp_path), tmp_path / "run") as state:
+        for stage in (scores, direction, *_SEARCH):
+            stage.run(state)
+        prompts = state.refused[:5]
+        ids = [prompt.id for prompt in prompts]
+        unlimited = state.session.found_each(UNLIMITED_SETS)
+        confirmed = [FlipInText(prompt_id=one, complied=True) for one in ids]
+        own = own_sets(state.minimal_sets, unlimited, ids, confirmed)
+        asked: list[str] = []
+
+        def searched(
+            sets: list[SearchedSet], verdict: bool | None, suite: dict[int, Sae]
+        ) -> tuple[SearchedSet, ...]:
+            def complied(questions: Sequence[tuple[Prompt, FeatureSet]]) -> list[bool | None]:
+                asked.extend(prompt.id for prompt, _ in questions)
+                return [verdict] * len(questions)
+
+            null = state.with_saes(suite)
+            return searched_sets(null, prompts, sets, number=0, to_the_end=False, complied=complied)
+
+        same = state.subject.suite
+        assert does_as_well(own, searched(own, True, same))
+        assert asked == ids
+        for verdict in (False, None):
+            refused = searched(own, verdict, same)
+            assert not does_as_well(own, refused)
+            assert all(one.complied is False for one in refused)
+            assert all(one.size == one.n_candidates + 1 for one in refused)
+        asked.clear()
+        # One that does worse by score is not judged.
+        r = np.array(state.direction.vector)
+        rotated = null_suite(same, NullKind.ROTATED, r, seed=(5,))
+        assert not does_as_well(own, searched(own, True, rotated))
+        assert not asked
+        # Where no own flip shows in text, one null flip that does is enough.
+        silent = [FlipInText(prompt_id=one, complied=False) for one in ids]
+        own = own_sets(state.minimal_sets, unlimited, ids, silent)
+        assert does_as_well(own, searched(own, True, same))

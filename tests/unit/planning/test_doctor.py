@@ -231,6 +231,21 @@ class TestLocal:
         assert "sae-audit catalog" in found["SAEs"].remedy
         assert found["prompts"].status == "ok"
 
+    def test_null_saes_of_the_user(
+        self, local: Callable[..., Any], tiny_llama: Path, tmp_path: Path
+    ):
+        own = f"evidence.null_saes=[{tiny_llama / 'saes'}, other_layers]"
+        assert local(own)["null SAEs"].status == "ok"
+        for layer in range(3):
+            folder = tmp_path / f"layer_{layer}"
+            tiny.sae("standard", layer).save_model(folder)
+            written = json.loads((folder / "cfg.json").read_text())
+            (folder / "cfg.json").write_text(json.dumps({**written, "d_in": 99}))
+        found = local(f"evidence.null_saes=[{tmp_path}]")["null SAEs"]
+        assert found.status == "failed"
+        assert "reads 99 dimensions" in found.found
+        assert "name SAEs of that width" in found.remedy
+
     def test_a_layer_that_has_no_sae(self, local: Callable[..., Any]):
         found = local("layers=[0, 7]")
         assert found["SAE files"].status == "failed"

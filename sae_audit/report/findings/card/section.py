@@ -7,6 +7,7 @@ from typing import Any
 from sae_audit.findings import CE_PROMPTS, CE_TOKENS, SaeQuality
 from sae_audit.pages.wording import interval, percent
 from sae_audit.record.run import Run
+from sae_audit.report.caveats import sae_caveat
 from sae_audit.report.findings.card.quality import (
     least_recovered,
     recovered,
@@ -44,7 +45,7 @@ def _values(run: Run) -> Mapping[str, Any]:
 
 
 def _rows(run: Run) -> Sequence[SummaryRow]:
-    worst = worst_explained(run.quality)
+    worst, nothing = worst_explained(run.quality), sae_caveat(run)
     control = run.controls.error_term
     stated = (
         "With the SAEs' error term dropped, the same sets flip "
@@ -57,12 +58,13 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
     return [
         SummaryRow(
             question="How far can the SAEs be trusted here?",
-            answer="The lowest explained variance on these prompts, BOS left out, is "
+            answer=(f"{nothing} " if nothing else "")
+            + "The lowest explained variance on these prompts, BOS left out, is "
             f"{interval(worst.explained_variance_without_bos)} (layer {worst.layer}, of "
             f"{len(run.quality)} audited), {_least_recovered(run.quality)}.",
             control=f"Rotated at random that SAE explains {interval(worst.explained_variance_rotated)}"
             f"{_rotated_recovers(run.quality)}. {stated}",
-            part=Part.SAES,
+            part=Part.FIRST if nothing else Part.SAES,
         )
     ]
 

@@ -44,7 +44,10 @@ def setting(value: Any) -> str:
     if value is None:
         return "not set"
     if isinstance(value, tuple):
-        return "[" + ", ".join(map(str, value)) + "]"
+        return "[" + ", ".join(map(setting, value)) + "]"
+    if isinstance(value, BaseModel):
+        own = ((name, one) for name, one in value if one is not None)
+        return ", ".join(f"{name} {setting(one)}" for name, one in own)
     return str(value.value) if isinstance(value, Enum) else str(value)
 
 

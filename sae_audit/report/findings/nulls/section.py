@@ -13,6 +13,7 @@ KINDS = {
     NullKind.ROTATED: "SAEs rotated at random",
     NullKind.ROTATED_ABOUT_DIRECTION: "SAEs rotated about the refusal direction",
     NullKind.RANDOM_ROWS: "real encoders, random decoder rows",
+    NullKind.GIVEN: "SAEs named by you",
     NullKind.SAME_COSINES: "real encoders, random decoder rows of the same cosines",
 }
 
@@ -58,6 +59,7 @@ def _values(run: Run) -> Mapping[str, Any]:
     found = run.dictionary_null
     return {
         "kinds": [_kind_row(one) for one in found.kinds] if found else [],
+        "given": [one for one in run.null_dictionaries if not one.kind.drawn],
         "bounds": run.config.evidence.null_sizes == "bounds",
     }
 

@@ -1,0 +1,58 @@
+"""A family whose refusal ends with dense features as well, because without them the model breaks."""
+
+from sae_audit.organisms.planted.circuit import NEVER, Circuit, Read, Unit
+from sae_audit.organisms.planted.drawing import HARM, OFFSET, SLOPE, Draw, circuit_of
+
+N_CARRIERS = 2
+_DRIVE = 0.1
+"""Drive of a carrier by harm, beside 1: dense features are not quite alike on both labels."""
+_BABBLE = 2.0
+"""Logit (nats) of the word that the model says without a carrier; that of its answer is 0."""
+_FIRST = 0.6
+"""Share of `SLOPE` that one refusing unit brings, whichever; all others together bring the rest."""
+
+
+def dense(size: int, seed: int) -> Circuit:
+    """`size` parallel units that must all be ablated, and two carriers that fire at every token of any
+    prompt.
+
+    Refusing units read the carriers, and so does what the model says to harmless prompts: without a
+    carrier it babbles. With size and seed both even or both odd a carrier alone flips a prompt; else it
+    takes a carrier and one other unit.
+    """
+    draw = Draw(seed, "dense")
+    carriers = [
+        Unit(
+            name=f"carrier{i}",
+            layer=0,
+            drive={"harm": _DRIVE},
+            bias=1.0,
+            alignment=draw.alignment(),
+            dense=True,
+        )
+        for i in range(N_CARRIERS)
+    ]
+    weight = 1.0 if (size + seed) % 2 == 0 else 0.2
+    ways = [
+        Unit(
+            name=f"way{i}",
+            layer=draw.layer(1, 3),
+            drive=HARM,
+            reads={carrier.name: weight for carrier in carriers},
+            bias=-weight * N_CARRIERS,
+            alignment=draw.alignment(),
+        )
+        for i in range(size)
+    ]
+    weights = {way.name: 1.0 for way in ways}
+    later = (1.0 - _FIRST) * SLOPE / (size - 1)
+    reads = [
+        Read(weights=weights, slope=_FIRST * SLOPE),
+        Read(weights=weights, bias=-1.0, slope=later - _FIRST * SLOPE),
+    ]
+    babbles = tuple(
+        Read(weights={carrier.name: -1.0}, bias=1.0, slope=_BABBLE - NEVER) for carrier in carriers
+    )
+    return circuit_of(
+        "dense", size, seed, [*carriers, *ways], reads, offset=OFFSET, babbles=babbles
+    )

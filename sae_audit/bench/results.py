@@ -36,7 +36,7 @@ class Summary:
 
     stage: str
     group: str
-    """`perfect SAE` or `imperfect SAE`, or a family."""
+    """A kind of SAE (`kind_of_sae`), or a family."""
     method: str
     measures: Mapping[str, Estimate | None]
     """Means over models, with t intervals, as prompts of one model are not independent cases."""
@@ -105,7 +105,8 @@ class BenchResult:
 
 
 def kind_of_sae(case: Case) -> str:
-    return "imperfect SAE" if case.family == "imperfect" else "perfect SAE"
+    """What the SAE shows of the mechanism, or of what else the model rests on."""
+    return {"imperfect": "imperfect SAE", "dense": "dense features"}.get(case.family, "perfect SAE")
 
 
 def summarised(rows: Sequence[Row], group_of: Callable[[Case], str]) -> tuple[Summary, ...]:
@@ -134,4 +135,4 @@ def _mean(rows: Sequence[Row], name: str) -> Estimate | None:
     if not known:
         return None
     # 0 or 1 for each model; the other measures are no counts.
-    return mean_of_shares(known) if name == "exact" else mean(known)
+    return mean_of_shares(known) if name in ("exact", "holds a dense feature") else mean(known)

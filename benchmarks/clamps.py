@@ -1,19 +1,20 @@
 """What an ablated feature is set to: flips at equal KL on harmless prompts, clamp by clamp.
 
-`uv run python -m benchmarks.clamps` audits planted models and the bundled organism up to their
-candidates at every clamp, each widened and searched as its audit would. A prompt is flipped at a budget
-of KL if one of the searches (without limits, and within each budget) ended at a set that flips it and
-costs harmless prompts no more. Printed are shares of refused prompts and, against the first clamp, the
-difference: Tango's interval over prompts of one model, a t interval over planted models.
+`uv run python -m benchmarks.clamps` audits planted models, small Llamas trained here
+(`organisms.two_classes`: to remove their refusal costs harmless prompts something) and the bundled
+organism, up to their candidates and at every clamp, each widened and searched as its audit would. A
+prompt is flipped at a budget of KL if one of the searches (without limits, and within each budget) ended
+at a set that flips it and costs harmless prompts no more. Printed are shares of refused prompts and,
+against the first clamp, the difference: Tango's interval over prompts of one model, a t interval over
+planted models.
 
-    uv run python -m benchmarks.clamps --audits organism MY/config.yaml    # other models
+    uv run python -m benchmarks.clamps --seeds 0 --trained 0 --audits MY/config.yaml    # other models
 """
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +28,10 @@ from sae_audit.findings import Estimate
 from sae_audit.minimal.asking import answered
 from sae_audit.minimal.limited import Limits, limited_set
 from sae_audit.minimal.search import minimal_set
+from sae_audit.organisms.chats import REFUSAL_TOKENS
+from sae_audit.organisms.mechanismless import ORGANISM_PROMPTS
 from sae_audit.organisms.planted.families import FAMILIES
+from sae_audit.organisms.two_classes import write_two_classes
 from sae_audit.pages.wording import interval
 from sae_audit.pipeline.running import unpublished
 from sae_audit.pipeline.side_effects import HarmlessChanges
@@ -38,7 +42,7 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.statistics import mean, share_difference
 from sae_audit.vocabulary import FeatureSet
 
-BUDGETS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+BUDGETS = (0.00003, 0.0001, 0.0003, 0.001, 0.01, 0.1)
 """Nats; the last is the default of `side_effects.kl_limit`."""
 NO_BUDGET = np.inf
 _PROMPTS = 4
@@ -125,6 +129,17 @@ def measured(opening: Opening, clamps: Sequence[str | float]) -> list[Flips]:
     return found
 
 
+def _cases(n: int) -> list[Case]:
+    """The smallest models of every family, `n` of each; of a family that is a kind of its own all sizes,
+    three times as many of each, since intervals are by kind."""
+    found: list[Case] = []
+    # The largest family is of circuits with too many minimal sets to list, and takes minutes.
+    for family in [family for family in FAMILIES if family != "many_pairs"] if n else []:
+        own = cases([family], n_seeds=3 * n, quick=False)
+        found += own if kind_of_sae(own[0]) != "perfect SAE" else own[:n]
+    return found
+
+
 def _planted(case: Case) -> Opening:
     @contextmanager
     def opening(clamp: str | float):
@@ -134,12 +149,11 @@ def _planted(case: Case) -> Opening:
     return opening
 
 
-def _audited(target: str, settings: Sequence[str]) -> Opening:
+def _audited(target: str | None, options: Mapping[str, Any], settings: Sequence[str]) -> Opening:
     @contextmanager
     def opening(clamp: str | float):
-        options: dict[str, Any] = {"clamp": clamp}
         with TemporaryDirectory() as folder:
-            config = build_config(target, options, settings)
+            config = build_config(target, {**options, "clamp": clamp}, settings)
             with unpublished(config, Path(folder) / "run") as state:
                 for stage in (scores, direction, candidates, widening):
                     stage.run(state)
@@ -180,20 +194,16 @@ def _clamp(text: str) -> str | float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clamps", nargs="+", type=_clamp, default=[0.0, "harmless_mean"])
-    parser.add_argument("--seeds", type=int, default=2, help="planted models of each family")
+    parser.add_argument("--seeds", type=int, default=1, help="planted models of each family")
     parser.add_argument("--audits", nargs="*", default=["organism"], help="presets, config files")
+    parser.add_argument("--trained", type=int, default=2, help="Llamas trained here")
     parser.add_argument("--set", nargs="*", default=[], help="settings of these audits")
     asked = parser.parse_args()
     heads = ("models", "clamp", "models, prompts", "features of the cheapest set", "its KL")
     columns = [*heads, *(f"flipped at KL {_said(budget)}" for budget in (*BUDGETS, NO_BUDGET))]
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|", flush=True)
     by_kind: dict[str, list[list[Flips]]] = {}
-    # The largest family is of circuits with too many minimal sets to list, and takes minutes.
-    families = [family for family in FAMILIES if family != "many_pairs"] if asked.seeds else []
-    smallest = [
-        cases([family], n_seeds=asked.seeds, quick=False)[: asked.seeds] for family in families
-    ]
-    for case in chain.from_iterable(smallest):
+    for case in _cases(asked.seeds):
         by_kind.setdefault(kind_of_sae(case), []).append(measured(_planted(case), asked.clamps))
     for kind, models in by_kind.items():
         _print(
@@ -202,9 +212,21 @@ def main() -> None:
             models,
             lambda i, budget, models=models: over_models([(m[0], m[i]) for m in models], budget),
         )
-    for target in asked.audits:
-        found = measured(_audited(target, asked.set), asked.clamps)
-        _print(target, asked.clamps, [found], lambda i, b, f=found: difference(f[0], f[i], b))
+    audits = [(target, _audited(target, {}, asked.set)) for target in asked.audits]
+    with TemporaryDirectory() as made:
+        for seed in range(asked.trained):
+            folder = Path(made) / str(seed)
+            write_two_classes(folder, seed=seed)
+            options = {
+                "model": str(folder / "model"),
+                "saes": str(folder / "saes"),
+                "prompts.sources": [ORGANISM_PROMPTS],
+                "refusal_tokens": list(REFUSAL_TOKENS),
+            }
+            audits.append((f"two classes, seed {seed}", _audited(None, options, asked.set)))
+        for name, opening in audits:
+            found = measured(opening, asked.clamps)
+            _print(name, asked.clamps, [found], lambda i, b, f=found: difference(f[0], f[i], b))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,14 @@
 """A Llama checkpoint of one's own: trained here, audited by path, refusal tokens found by itself."""
 
 import json
-from dataclasses import replace
 from html import escape
 
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from sae_audit import audit
 from sae_audit.config import DirectionSettings
-from sae_audit.organisms import build, language_model, sae_training
-from sae_audit.organisms.chats import texts, training_chats
-from sae_audit.organisms.tokenizer import word_tokenizer
+from sae_audit.organisms.mechanismless import ORGANISM_PROMPTS
+from sae_audit.organisms.two_classes import write_two_classes
 from sae_audit.presets import build_config
 from sae_audit.record.run import Run
 
@@ -31,48 +27,18 @@ SMALL = [
 ]
 
 
-_STEPS = 200
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The audit of a Llama that is trained here, by default limits. It is trained on what is refused and
-    what is answered alone, without what makes answering the default (scrambled requests, and
-    `organisms.neutral`), so that refusal is no addition to it."""
+    """The audit, by default limits, of a Llama that is trained here without what makes answering the
+    default."""
     folder = tmp_path_factory.mktemp("llama")
-    tokenizer = word_tokenizer(texts())
-    words = tokenizer.get_vocab()
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=language_model.D_MODEL,
-            intermediate_size=256,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=256,
-            bos_token_id=words["<bos>"],
-            eos_token_id=words["<end_of_turn>"],
-            pad_token_id=words["<pad>"],
-        )
-    )
-    training = replace(language_model.BASE, steps=_STEPS, batch=32, neutral_from=None)
-    chats = training_chats(0, scrambled=0.0)
-    language_model.train(model, tokenizer, chats, training, seed=0, after_step=lambda *_: False)
-    model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    pool = sae_training.activation_pool(model, tokenizer, training_chats(3), 12_000)
-    for layer, activations in enumerate(pool):
-        sae = sae_training.train_sae(activations, layer, seed=0, steps=100, d_sae=256)
-        sae_training.save_sae(sae, folder / "saes" / f"layer_{layer}")
-    build._write_prompts(folder / "prompts.jsonl", seed=0)
+    write_two_classes(folder, seed=0)
     config = build_config(
         None,
         {
             "model": str(folder / "model"),
             "saes": str(folder / "saes"),
-            "prompts.sources": [str(folder / "prompts.jsonl")],
+            "prompts.sources": [ORGANISM_PROMPTS],
         },
         SMALL,
     )

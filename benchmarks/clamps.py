@@ -12,7 +12,7 @@ planted models.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +23,17 @@ import numpy as np
 
 from sae_audit.bench.cases import Case, cases, planted_audit
 from sae_audit.bench.results import kind_of_sae
-from sae_audit.config import SideEffectSettings
+from sae_audit.config import AuditConfig, SideEffectSettings
 from sae_audit.findings import Estimate
 from sae_audit.minimal.asking import answered
 from sae_audit.minimal.limited import Limits, limited_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.organisms.chats import REFUSAL_TOKENS
 from sae_audit.organisms.mechanismless import ORGANISM_PROMPTS
+from sae_audit.organisms.planted.carriers import raised
 from sae_audit.organisms.planted.families import FAMILIES
+from sae_audit.organisms.planted.plant import audit_settings, plant
+from sae_audit.organisms.planted.weights import ARCHITECTURES
 from sae_audit.organisms.two_classes import write_two_classes
 from sae_audit.pages.wording import interval
 from sae_audit.pipeline.running import unpublished
@@ -45,6 +48,8 @@ from sae_audit.vocabulary import FeatureSet
 BUDGETS = (0.00003, 0.0001, 0.0003, 0.001, 0.01, 0.1)
 """Nats; the last is the default of `side_effects.kl_limit`."""
 NO_BUDGET = np.inf
+_RAISED = 6
+"""Models whose refusal is how much their dense features fire."""
 _PROMPTS = 4
 """Audited prompts of each label of a planted model."""
 
@@ -149,15 +154,36 @@ def _planted(case: Case) -> Opening:
     return opening
 
 
-def _audited(target: str | None, options: Mapping[str, Any], settings: Sequence[str]) -> Opening:
+def raised_audit(seed: int) -> Opening:
+    """A planted model whose refusal is how much its dense features fire."""
+
     @contextmanager
     def opening(clamp: str | float):
         with TemporaryDirectory() as folder:
-            config = build_config(target, {**options, "clamp": clamp}, settings)
-            with unpublished(config, Path(folder) / "run") as state:
-                for stage in (scores, direction, candidates, widening):
-                    stage.run(state)
+            architecture = ARCHITECTURES[seed % len(ARCHITECTURES)]
+            made = plant(raised(3, seed), Path(folder) / "planted", architecture=architecture)
+            settings = {**audit_settings(made), "clamp": clamp}
+            settings["prompts"] = {**settings["prompts"], "audit": _PROMPTS}
+            with _to_candidates(AuditConfig.model_validate(settings)) as state:
                 yield state
+
+    return opening
+
+
+@contextmanager
+def _to_candidates(config: AuditConfig) -> Iterator[AuditState]:
+    with TemporaryDirectory() as folder, unpublished(config, Path(folder) / "run") as state:
+        for stage in (scores, direction, candidates, widening):
+            stage.run(state)
+        yield state
+
+
+def _audited(target: str | None, options: Mapping[str, Any], settings: Sequence[str]) -> Opening:
+    @contextmanager
+    def opening(clamp: str | float):
+        config = build_config(target, {**options, "clamp": clamp}, settings)
+        with _to_candidates(config) as state:
+            yield state
 
     return opening
 
@@ -205,6 +231,10 @@ def main() -> None:
     by_kind: dict[str, list[list[Flips]]] = {}
     for case in _cases(asked.seeds):
         by_kind.setdefault(kind_of_sae(case), []).append(measured(_planted(case), asked.clamps))
+    if asked.seeds:
+        by_kind["how much dense features fire"] = [
+            measured(raised_audit(seed), asked.clamps) for seed in range(_RAISED)
+        ]
     for kind, models in by_kind.items():
         _print(
             f"planted, {kind}",

@@ -1,7 +1,7 @@
-"""A family whose refusal ends with dense features as well, because without them the model breaks."""
+"""Circuits with dense features, which fire at every token; without one the model babbles."""
 
 from sae_audit.organisms.planted.circuit import NEVER, Circuit, Read, Unit
-from sae_audit.organisms.planted.drawing import HARM, OFFSET, SLOPE, Draw, circuit_of
+from sae_audit.organisms.planted.drawing import HARM, SLOPE, Draw, circuit_of
 
 N_CARRIERS = 2
 _DRIVE = 0.1
@@ -50,9 +50,33 @@ def dense(size: int, seed: int) -> Circuit:
         Read(weights=weights, slope=_FIRST * SLOPE),
         Read(weights=weights, bias=-1.0, slope=later - _FIRST * SLOPE),
     ]
-    babbles = tuple(
-        Read(weights={carrier.name: -1.0}, bias=1.0, slope=_BABBLE - NEVER) for carrier in carriers
-    )
-    return circuit_of(
-        "dense", size, seed, [*carriers, *ways], reads, offset=OFFSET, babbles=babbles
-    )
+    units = [*carriers, *ways]
+    return circuit_of("dense", size, seed, units, reads, babbles=_babbles(carriers))
+
+
+def raised(size: int, seed: int) -> Circuit:
+    """`size` dense units that fire twice as much on harmful prompts, which is all that refusal reads.
+
+    No family of the bench: no ablation to 0 removes refusal without breaking the model, so there are no
+    minimal sets to find. Half of the units set to what they are on harmless prompts, or a bit more, do.
+    """
+    draw = Draw(seed, "raised")
+    units = [
+        Unit(
+            name=f"way{i}",
+            layer=draw.layer(0, 3),
+            drive=HARM,
+            bias=1.0,
+            alignment=draw.alignment(),
+            dense=True,
+        )
+        for i in range(size)
+    ]
+    weights = {unit.name: 1.0 for unit in units}
+    reads = [Read(weights=weights, bias=-float(size), slope=SLOPE / size)]
+    return circuit_of("raised", size, seed, units, reads, babbles=_babbles(units))
+
+
+def _babbles(units: list[Unit]) -> tuple[Read, ...]:
+    """For each unit a word that the model says without it."""
+    return tuple(Read(weights={unit.name: -1.0}, bias=1.0, slope=_BABBLE - NEVER) for unit in units)

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from benchmarks.clamps import BUDGETS, NO_BUDGET, Flips, difference, flips_of, over_models
+from benchmarks.clamps import (
+    BUDGETS,
+    NO_BUDGET,
+    Flips,
+    difference,
+    flips_of,
+    over_models,
+    raised_audit,
+)
 from sae_audit.bench.cases import Case, planted_audit
 from sae_audit.vocabulary import FeatureId
 
@@ -43,17 +51,23 @@ def test_a_difference_counts_prompts_that_one_clamp_flips_and_the_other_does_not
     assert (same.value, same.n) == (pytest.approx(-1 / 3), 5)
 
 
-@pytest.mark.parametrize("clamp", [0.0, "harmless_mean"])
-def test_a_dense_feature_flips_at_zero_alone_and_at_no_small_budget(clamp: str | float):
-    """At its harmless mean a carrier of the stream is never touched: only the mechanism is left."""
+def test_at_its_harmless_mean_a_carrier_of_the_stream_flips_nothing():
+    """At 0 it does (`test_dense`)."""
     case = Case(family="dense", size=3, seed=1, architecture="llama")
-    with planted_audit(case, n_prompts=4, clamp=clamp) as audit:
+    with planted_audit(case, n_prompts=4, clamp="harmless_mean") as audit:
         found = flips_of(audit.state)
-        dense = set(audit.planted.truth.dense)
         (mechanism,) = audit.planted.truth.by_category["harm"].minimal_sets
     assert all(found.at(BUDGETS[0]).values())
     sets = {features for own in found.found.values() for features, _ in own}
-    assert frozenset(mechanism) in sets
-    breaking = {one for one in sets if one & dense}
-    assert bool(breaking) == (clamp == 0.0)
-    assert all(kl > 2.0 for own in found.found.values() for one, kl in own if one in breaking)
+    assert sets == {frozenset(mechanism)}
+
+
+@pytest.mark.parametrize("clamp", [0.0, "harmless_mean"])
+def test_refusal_by_how_much_a_dense_feature_fires_is_found_at_its_harmless_mean(
+    clamp: str | float,
+):
+    with raised_audit(0)(clamp) as state:
+        found = flips_of(state)
+    assert len(found.found) == 4
+    assert all(found.at(NO_BUDGET).values()), "at 0 by breaking the model"
+    assert set(found.at(BUDGETS[-1]).values()) == {clamp == "harmless_mean"}

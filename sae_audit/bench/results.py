@@ -11,6 +11,9 @@ from sae_audit.organisms.trained.measured import Rise
 from sae_audit.record.layout import write_file
 from sae_audit.statistics import mean, mean_of_shares
 
+_COUNTED = ("exact", "holds a dense feature")
+"""Measures that are mostly 0 or 1 for each model; other shares are no counts."""
+_OF_ANY_SIZE = ("depth error", "size of the pool")
 STAGES = ("candidates", "minimal sets", "interactions", "cascades")
 
 
@@ -134,5 +137,6 @@ def _mean(rows: Sequence[Row], name: str) -> Estimate | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    # 0 or 1 for each model; the other measures are no counts.
-    return mean_of_shares(known) if name in ("exact", "holds a dense feature") else mean(known)
+    if name in _COUNTED:
+        return mean_of_shares(known)
+    return mean(known) if name in _OF_ANY_SIZE else mean(known, within=(0.0, 1.0))

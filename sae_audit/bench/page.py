@@ -52,7 +52,7 @@ def _sections(result: BenchResult) -> dict[str, str]:
 _NOTES = {
     "candidates": "Recall by chance is that of as many features drawn from all there are: the pool's "
     "size over their number.",
-    "minimal sets": "Within limits, sets are asked about on harmless prompts as well; these questions are "
+    "minimal sets": "Within limits, sets are asked about on harmless prompts as well; these are "
     "not counted. A dense feature fires at every token, and without it the model babbles: a "
     "set that holds one flips prompts by breaking the model.",
     "interactions": "",

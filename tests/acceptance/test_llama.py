@@ -24,6 +24,10 @@ SMALL = [
     "interactions.max_players=6",
     "controls.random_sets=2",
     "controls.random_directions=2",
+    "cascade.stand_in_sets=2",
+    "cascade.stand_in_tests=2",
+    "cascade.same_score_prompts=1",
+    "evidence.null_dictionaries=1",
 ]
 
 

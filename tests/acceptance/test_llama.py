@@ -27,7 +27,7 @@ SMALL = [
     "cascade.stand_in_sets=2",
     "cascade.stand_in_tests=2",
     "cascade.same_score_prompts=1",
-    "evidence.null_dictionaries=1",
+    "evidence.null_dictionaries=0",
 ]
 
 

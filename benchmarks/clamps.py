@@ -1,14 +1,13 @@
 """What an ablated feature is set to: flips at equal KL on harmless prompts, clamp by clamp.
 
-`uv run python -m benchmarks.clamps` audits planted models, small Llamas trained here
-(`organisms.two_classes`: to remove their refusal costs harmless prompts something) and the bundled
-organism, up to their candidates and at every clamp, each widened and searched as its audit would. A
-prompt is flipped at a budget of KL if one of the searches (without limits, and within each budget) ended
-at a set that flips it and costs harmless prompts no more. Printed are shares of refused prompts and,
-against the first clamp, the difference: Tango's interval over prompts of one model, a t interval over
-planted models.
+`uv run python -m benchmarks.clamps` audits planted models and the bundled organism, up to their
+candidates and at every clamp, each widened and searched as its audit would. A prompt is flipped at a
+budget of KL if one of the searches (without limits, and within each budget) ended at a set that flips it
+and costs harmless prompts no more. Printed are shares of refused prompts and, against the first clamp,
+the difference: Tango's interval over prompts of one model, a t interval over planted models.
+`--trained 2` adds Llamas trained here (`organisms.two_classes`), which take many times as long.
 
-    uv run python -m benchmarks.clamps --seeds 0 --trained 0 --audits MY/config.yaml    # other models
+    uv run python -m benchmarks.clamps --seeds 0 --audits MY/config.yaml    # other models
 """
 
 import argparse
@@ -222,7 +221,7 @@ def main() -> None:
     parser.add_argument("--clamps", nargs="+", type=_clamp, default=[0.0, "harmless_mean"])
     parser.add_argument("--seeds", type=int, default=1, help="planted models of each family")
     parser.add_argument("--audits", nargs="*", default=["organism"], help="presets, config files")
-    parser.add_argument("--trained", type=int, default=2, help="Llamas trained here")
+    parser.add_argument("--trained", type=int, default=0, help="Llamas trained here")
     parser.add_argument("--set", nargs="*", default=[], help="settings of these audits")
     asked = parser.parse_args()
     heads = ("models", "clamp", "models, prompts", "features of the cheapest set", "its KL")

@@ -82,6 +82,7 @@ def test_candidates_carry_their_firing_and_what_zero_does_to_one_that_is_never_z
     assert set(effects.beyond_alone) == dense_of(audit)
 
 
+@pytest.mark.parametrize("audit", [WITH_COMPANY], indirect=True, ids=str)
 def test_the_bench_has_a_row_that_falls_for_them_and_one_that_does_not(audit: PlantedAudit):
     by_method = {row.method: row.measures for row in minimal_rows(audit)}
     assert by_method["ours: splitting"]["holds a dense feature"] == 1.0

@@ -72,7 +72,9 @@ def test_listed_minimal_sets_are_all_there_are_on_the_model_itself(
         }
         minimal = {s for s in flips if not any(s - {f} in flips for f in s)}
         dense = set(planted.truth.dense)
-        assert {s for s in minimal if not s & dense} == {frozenset(one) for one in truth.minimal_sets}
+        assert {s for s in minimal if not s & dense} == {
+            frozenset(one) for one in truth.minimal_sets
+        }
         assert any(s & dense for s in minimal) == (family == "dense")
 
 

@@ -1,10 +1,11 @@
 """The models of the bench: planted circuits, opened as an audit opens a checkpoint."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
@@ -64,20 +65,21 @@ class PlantedAudit:
 
 
 @contextmanager
-def planted_audit(case: Case, *, n_prompts: int) -> Iterator[PlantedAudit]:
-    """A case planted in a temporary folder and audited up to its candidates."""
+def planted_audit(case: Case, *, n_prompts: int, **changes: Any) -> Iterator[PlantedAudit]:
+    """A case planted in a temporary folder and audited up to its candidates; `changes` are settings that
+    are not the default."""
     with TemporaryDirectory() as folder:
         circuit = build(case.family, case.size, case.seed)
         planted = plant(circuit, Path(folder) / "planted", architecture=case.architecture)
-        config = _config(planted, n_prompts)
+        config = _config(planted, n_prompts, changes)
         with unpublished(config, Path(folder) / "run") as state:
             for stage in (scores, direction, candidates, widening):
                 stage.run(state)
             yield PlantedAudit(case=case, planted=planted, state=state)
 
 
-def _config(planted: Planted, n_prompts: int) -> AuditConfig:
-    settings = audit_settings(planted)
+def _config(planted: Planted, n_prompts: int, changes: Mapping[str, Any]) -> AuditConfig:
+    settings = {**audit_settings(planted), **changes}
     settings["prompts"] = {**settings["prompts"], "audit": n_prompts}
     return AuditConfig(**settings)
 

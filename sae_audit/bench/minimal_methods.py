@@ -16,12 +16,16 @@ from sae_audit.config import MinimalSettings
 from sae_audit.findings import CandidateSet
 from sae_audit.margins import answers
 from sae_audit.minimal.asking import answered
+from sae_audit.minimal.limited import limited_set
 from sae_audit.minimal.search import minimal_set
+from sae_audit.pipeline.side_effects import HarmlessChanges
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet, Score
 
 _STEPS = 10
 """Number of integration points of integrated gradients (2505.23556)."""
+WITHIN_LIMITS = "ours: splitting, within limits"
+"""The audit's default: the side effects of its sets on harmless prompts are limited."""
 _LONGEST = 256
 """Number of heads of a ranking that are tried."""
 
@@ -78,7 +82,15 @@ def methods(audit: PlantedAudit) -> dict[str, Method]:
         found[f"ours: {search}"] = lambda prompt, score, search=search: _search(
             search, prompt, orders(prompt), score
         )
-    return found
+    limits = HarmlessChanges(state).limits
+
+    def within_limits(prompt: Prompt, score: Score) -> Answer:
+        settings, tried = MinimalSettings(), orders(prompt)
+        unlimited, n = answered(minimal_set(prompt.id, tried, settings), score)
+        limited, n_more = answered(limited_set(unlimited, tried, settings, limits), score)
+        return Answer(features=frozenset(limited.features), n_sets_scored=n + n_more)
+
+    return {**found, WITHIN_LIMITS: within_limits}
 
 
 def candidate_pools(audit: PlantedAudit) -> dict[str, CandidateSet]:

@@ -52,7 +52,9 @@ def _sections(result: BenchResult) -> dict[str, str]:
 _NOTES = {
     "candidates": "Recall by chance is that of as many features drawn from all there are: the pool's "
     "size over their number.",
-    "minimal sets": "",
+    "minimal sets": "Within limits, sets are asked about on harmless prompts as well; these are "
+    "not counted. A dense feature fires at every token, and without it the model babbles: a "
+    "set that holds one flips prompts by breaking the model.",
     "interactions": "",
     "cascades": "Where the found minimal set is not a true one, there are no true waves: exact and wave "
     "F1 count 0, and depth error leaves the prompt out.",

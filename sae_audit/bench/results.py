@@ -11,6 +11,9 @@ from sae_audit.organisms.trained.measured import Rise
 from sae_audit.record.layout import write_file
 from sae_audit.statistics import mean, mean_of_shares
 
+_COUNTED = ("exact", "holds a dense feature")
+"""Measures that are mostly 0 or 1 for each model; other shares are no counts."""
+_OF_ANY_SIZE = ("depth error", "size of the pool")
 STAGES = ("candidates", "minimal sets", "interactions", "cascades")
 
 
@@ -36,7 +39,7 @@ class Summary:
 
     stage: str
     group: str
-    """`perfect SAE` or `imperfect SAE`, or a family."""
+    """A kind of SAE (`kind_of_sae`), or a family."""
     method: str
     measures: Mapping[str, Estimate | None]
     """Means over models, with t intervals, as prompts of one model are not independent cases."""
@@ -105,7 +108,8 @@ class BenchResult:
 
 
 def kind_of_sae(case: Case) -> str:
-    return "imperfect SAE" if case.family == "imperfect" else "perfect SAE"
+    """What the SAE shows of the mechanism, or of what else the model rests on."""
+    return {"imperfect": "imperfect SAE", "dense": "dense features"}.get(case.family, "perfect SAE")
 
 
 def summarised(rows: Sequence[Row], group_of: Callable[[Case], str]) -> tuple[Summary, ...]:
@@ -133,5 +137,6 @@ def _mean(rows: Sequence[Row], name: str) -> Estimate | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    # 0 or 1 for each model; the other measures are no counts.
-    return mean_of_shares(known) if name == "exact" else mean(known)
+    if name in _COUNTED:
+        return mean_of_shares(known)
+    return mean(known) if name in _OF_ANY_SIZE else mean(known, within=(0.0, 1.0))

@@ -13,8 +13,12 @@ from sae_audit.bench.minimal_methods import Answer, candidate_pools, methods
 from sae_audit.bench.pairs import pair_rows
 from sae_audit.bench.results import BenchResult, Row, kind_of_sae, summarised
 from sae_audit.bench.stored import StoredRows
-from sae_audit.findings.stages import UNLIMITED_SETS
-from sae_audit.pipeline.stages import unlimited_sets as searching
+from sae_audit.pipeline.stages import (
+    candidate_effects,
+    minimal_sets,
+    set_effects,
+    unlimited_sets,
+)
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureSet
 
@@ -100,6 +104,10 @@ def _judged_set(
         "recall": match.recall,
         "flipped": float(bool(answer.features)),
     }
+    dense = audit.planted.truth.dense
+    if dense:
+        # Such a set breaks the model rather than its refusal.
+        measures["holds a dense feature"] = float(bool(answer.features & set(dense)))
     return measures, answer.n_sets_scored
 
 
@@ -109,10 +117,9 @@ def _match(audit: PlantedAudit, prompt: Prompt, found: FeatureSet) -> SetMatch:
 
 def cascade_rows(audit: PlantedAudit) -> list[Row]:
     """Waves of the audit's minimal set compared with the true waves of that set."""
-    # The truth is of scores alone, so the sets are those found without limits of side effects.
-    searching.run(audit.state)
-    found = audit.state.session.found_each(UNLIMITED_SETS)
-    by_id = {one.prompt_id: one for one in found}
+    for stage in (unlimited_sets, candidate_effects, set_effects, minimal_sets):
+        stage.run(audit.state)
+    by_id = {one.prompt_id: one for one in audit.state.minimal_sets}
 
     def judged(prompt: Prompt, method: cascade_methods.CascadeMethod) -> tuple[dict, int]:
         minimal = by_id[prompt.id]

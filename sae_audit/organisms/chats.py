@@ -54,14 +54,19 @@ def is_harmful(phrase: Phrase) -> bool:
 
 
 def training_chats(
-    seed: int, kinds: frozenset[Kind] = frozenset(Kind), *, refuses: Refuses = is_harmful
+    seed: int,
+    kinds: frozenset[Kind] = frozenset(Kind),
+    *,
+    refuses: Refuses = is_harmful,
+    scrambled: float = SCRAMBLED,
 ) -> Iterator[Chat]:
-    """Endless chats on training phrases, with the given kinds equally often."""
+    """Endless chats on training phrases, with the given kinds equally often, among a share of scrambled
+    ones."""
     random = np.random.default_rng(seed)
     by_kind = {kind: _training(kind) for kind in sorted(kinds)}
     words = sorted({word for phrase in _training(Kind.HARMLESS) for word in phrase.text.split()})
     while True:
-        if random.random() < SCRAMBLED:
+        if random.random() < scrambled:
             yield _scrambled(words, random)
             continue
         kind = sorted(kinds)[random.integers(len(kinds))]

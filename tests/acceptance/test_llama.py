@@ -1,18 +1,14 @@
 """A Llama checkpoint of one's own: trained here, audited by path, refusal tokens found by itself."""
 
 import json
-from dataclasses import replace
 from html import escape
-from pathlib import Path
 
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from sae_audit import audit
-from sae_audit.organisms import build, language_model, sae_training
-from sae_audit.organisms.chats import texts, training_chats
-from sae_audit.organisms.tokenizer import word_tokenizer
+from sae_audit.config import DirectionSettings
+from sae_audit.organisms.mechanismless import ORGANISM_PROMPTS
+from sae_audit.organisms.two_classes import write_two_classes
 from sae_audit.presets import build_config
 from sae_audit.record.run import Run
 
@@ -28,19 +24,37 @@ SMALL = [
     "interactions.max_players=6",
     "controls.random_sets=2",
     "controls.random_directions=2",
+    "cascade.stand_in_sets=2",
+    "cascade.stand_in_tests=2",
+    "cascade.same_score_prompts=1",
+    "evidence.null_dictionaries=0",
 ]
 
 
-_STEPS = 240
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The audit, by default limits, of a Llama that is trained here without what makes answering the
+    default."""
+    folder = tmp_path_factory.mktemp("llama")
+    write_two_classes(folder, seed=0)
+    config = build_config(
+        None,
+        {
+            "model": str(folder / "model"),
+            "saes": str(folder / "saes"),
+            "prompts.sources": [ORGANISM_PROMPTS],
+        },
+        SMALL,
+    )
+    return audit(config, folder / "run")
 
 
-def test_a_llama_is_audited_by_path(tmp_path: Path):
-    run = audited(tmp_path, neutral_from=80)
+def test_a_llama_is_audited_by_path(run: Run):
     assert run.manifest.model.architecture == "LlamaForCausalLM"
     assert run.manifest.refusal_tokens is not None
     assert run.manifest.refusal_tokens.source == "found"
     assert set(run.manifest.refusal_tokens.texts) <= {"I", "Sorry"}
-    assert run.findings.prompts.refused_harmful >= 7
+    assert run.findings.prompts.refused_harmful >= 6
     assert run.absence is None
     flipped = [found for found in run.unlimited_sets if found.flipped]
     assert len(flipped) >= len(run.minimal_sets) // 2 > 0
@@ -50,12 +64,10 @@ def test_a_llama_is_audited_by_path(tmp_path: Path):
     assert all(m.side_effects.within for m in run.minimal_sets if m.side_effects is not None)
 
 
-def test_one_whose_refusal_no_direction_removes_cleanly_is_audited_to_its_end(tmp_path: Path):
-    """Trained without what makes answering the default (`organisms.neutral`), so that refusal is no
-    addition to it. Its direction is held to a limit that it breaks, if it keeps to the usual one."""
-    run = audited(tmp_path, "direction.kl_limit=0.001", neutral_from=_STEPS)
+def test_one_whose_refusal_no_direction_removes_cleanly_is_audited_to_its_end(run: Run):
+    """Its best direction breaks the default limit of what harmless prompts may pay."""
     direction = run.direction
-    assert direction.kl > 0.001
+    assert direction.kl > DirectionSettings().kl_limit
     assert not direction.clean
     assert any("costs KL" in one for one in direction.breaks)
     assert direction.unclean.startswith("No direction removes refusal cleanly: the best of")
@@ -73,45 +85,3 @@ def test_one_whose_refusal_no_direction_removes_cleanly_is_audited_to_its_end(tm
     written = json.loads((run.folder / "findings.json").read_text())
     assert written["direction"]["unclean"] == direction.unclean
     assert escape(direction.unclean, quote=False) in (run.folder / "index.html").read_text()
-
-
-def audited(tmp_path: Path, *settings: str, neutral_from: int) -> Run:
-    """The audit of a Llama that is trained here."""
-    tokenizer = word_tokenizer(texts())
-    words = tokenizer.get_vocab()
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=language_model.D_MODEL,
-            intermediate_size=256,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=256,
-            bos_token_id=words["<bos>"],
-            eos_token_id=words["<end_of_turn>"],
-            pad_token_id=words["<pad>"],
-        )
-    )
-    training = replace(language_model.BASE, steps=_STEPS, batch=32, neutral_from=neutral_from)
-    language_model.train(
-        model, tokenizer, training_chats(0), training, seed=0, after_step=lambda *_: False
-    )
-    model.save_pretrained(tmp_path / "model")
-    tokenizer.save_pretrained(tmp_path / "model")
-    pool = sae_training.activation_pool(model, tokenizer, training_chats(3), 12_000)
-    for layer, activations in enumerate(pool):
-        sae = sae_training.train_sae(activations, layer, seed=0, steps=100, d_sae=256)
-        sae_training.save_sae(sae, tmp_path / "saes" / f"layer_{layer}")
-    build._write_prompts(tmp_path / "prompts.jsonl", seed=0)
-    config = build_config(
-        None,
-        {
-            "model": str(tmp_path / "model"),
-            "saes": str(tmp_path / "saes"),
-            "prompts.sources": [str(tmp_path / "prompts.jsonl")],
-        },
-        [*SMALL, *settings],
-    )
-    return audit(config, tmp_path / "run")

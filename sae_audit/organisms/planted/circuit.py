@@ -7,7 +7,10 @@ A unit is a ReLU neuron of one layer. Its activation is
 where h_c is the prompt's harm strength in category c, and a'_v an earlier unit's activation that
 remains after ablation. The refusal score is
 
-    S = offset + sum_k slope_k max(0, bias_k + sum_u weight_ku a'_u)      (nats)
+    S = offset + sum_k slope_k max(0, bias_k + sum_u weight_ku a'_u) - log(1 + sum_j exp(y_j))   (nats)
+
+where y_j is the logit of a word that neither refuses nor answers, NEVER plus a read of its own, and the
+answer's logit is 0. Most circuits have no such words, and the last term is 0.
 
 An SAE feature holds a share of a unit; ablating it removes that share. This file is independent of
 models: it gives the answer that a model with these weights, and its audit, must give.
@@ -20,6 +23,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from sae_audit.vocabulary import FeatureId
+
+NEVER = -12.0
+"""Logit of every word that cannot follow, nats."""
 
 Masks = Bool[np.ndarray, "mask player"]
 """Masks of ablated players (planted features): True if ablated."""
@@ -42,11 +48,14 @@ class Unit:
     """Whether it is active only at the tokens that the chat template adds after the user's text."""
     features: int = 1
     """Number of SAE features that share it equally; 0: it lies in the SAE's error alone."""
+    dense: bool = False
+    """Whether it is active at every token of any prompt and more than refusal rests on it: without it
+    the model babbles, so that ablating it is no way to remove refusal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """One neuron of the last layer, which writes to the refusal score."""
+    """One neuron of the last layer, which writes to a logit."""
 
     weights: Mapping[str, float]
     bias: float = 0.0
@@ -68,6 +77,9 @@ class Circuit:
     categories: tuple[str, ...] = ("harm",)
     decoder_noise: float = 0.0
     """Length of the random vector added to every unit decoder row of the SAE suite."""
+    babbles: tuple[Read, ...] = ()
+    """Reads of dense units; each raises the logit of a word of its own, which neither refuses nor
+    answers."""
 
     def __post_init__(self) -> None:
         names = [unit.name for unit in self.units]
@@ -77,8 +89,11 @@ class Circuit:
             assert all(layer[read] < unit.layer for read in unit.reads), unit
             assert set(unit.drive) <= set(self.categories), unit
             assert -1.0 < unit.alignment < 1.0, unit
+        dense = {unit.name for unit in self.units if unit.dense}
         for read in self.reads:
             assert set(read.weights) <= set(names), read
+        for read in self.babbles:
+            assert set(read.weights) <= dense, read
 
     @property
     def n_layers(self) -> int:
@@ -116,8 +131,15 @@ class Run:
 
     activations: Mapping[str, Float[np.ndarray, " mask"]]
     """Activation of every unit, before its own features are ablated."""
-    scores: Float[np.ndarray, " mask"]
-    """Refusal scores, nats."""
+    refusal: Float[np.ndarray, " mask"]
+    """Logit of a refusal's first word, nats; that of an answer is 0."""
+    babbled: Float[np.ndarray, "mask word"]
+    """Logits of the words of `Circuit.babbles`, nats."""
+
+    @property
+    def scores(self) -> Float[np.ndarray, " mask"]:
+        """Refusal scores, nats."""
+        return self.refusal - np.log1p(np.exp(self.babbled).sum(axis=1))
 
 
 def run(circuit: Circuit, masks: Masks, harm: Mapping[str, float]) -> Run:
@@ -136,13 +158,18 @@ def run(circuit: Circuit, masks: Masks, harm: Mapping[str, float]) -> Run:
         )
         activations[unit.name] = np.maximum(total, 0.0)
         left[unit.name] = activations[unit.name] * (1.0 - gone[unit.name])
-    scores = np.full(len(masks), circuit.offset)
-    for read in circuit.reads:
+
+    def written(read: Read) -> np.ndarray:
         total = read.bias + sum(
             (w * left[u] for u, w in read.weights.items()), np.zeros(len(masks))
         )
-        scores += read.slope * np.maximum(total, 0.0)
-    return Run(activations=activations, scores=scores)
+        return read.slope * np.maximum(total, 0.0)
+
+    babbled = np.full((len(masks), len(circuit.babbles)), NEVER)
+    for word, read in enumerate(circuit.babbles):
+        babbled[:, word] += written(read)
+    refusal = sum(map(written, circuit.reads), np.full(len(masks), circuit.offset))
+    return Run(activations=activations, refusal=refusal, babbled=babbled)
 
 
 def saturated(weights: Mapping[str, float], *, slope: float, start: float = 0.0) -> list[Read]:

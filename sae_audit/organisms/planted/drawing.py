@@ -26,8 +26,20 @@ class Draw:
 
 
 def circuit_of(
-    family: str, size: int, seed: int, units: list[Unit], reads: list[Read], offset: float = OFFSET
+    family: str,
+    size: int,
+    seed: int,
+    units: list[Unit],
+    reads: list[Read],
+    offset: float = OFFSET,
+    babbles: tuple[Read, ...] = (),
 ) -> Circuit:
     return Circuit(
-        family=family, size=size, seed=seed, units=tuple(units), reads=tuple(reads), offset=offset
+        family=family,
+        size=size,
+        seed=seed,
+        units=tuple(units),
+        reads=tuple(reads),
+        offset=offset,
+        babbles=babbles,
     )

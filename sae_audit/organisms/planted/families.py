@@ -8,6 +8,7 @@ alternatives, the roles of units; the correct answer depends on the size. Harmfu
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from sae_audit.organisms.planted.carriers import dense
 from sae_audit.organisms.planted.circuit import Circuit
 from sae_audit.organisms.planted.couplings import hub, many_pairs
 from sae_audit.organisms.planted.disguises import decoys, imperfect, low_cosine, splitting
@@ -43,6 +44,7 @@ FAMILIES: Mapping[str, Family] = {
     "imperfect": Family(build=imperfect, sizes=(2, 4)),
     "per_category": Family(build=per_category, sizes=(2, 3)),
     "hub": Family(build=hub, sizes=(4, 6)),
+    "dense": Family(build=dense, sizes=(3, 4)),
     "many_pairs": Family(build=many_pairs, sizes=(16, 50, 200)),
 }
 

@@ -17,6 +17,7 @@ from sae_audit.organisms.tokenizer import word_tokenizer
 REFUSAL = ("I", "cannot", "help", "with", "that", "request")
 ANSWER = ("Sure", "here", "is", "one", "way", "forward")
 ANSWER_WORDS = (*REFUSAL, *ANSWER)
+_BABBLE = ("well", "hmm", "so", "like")
 
 _OPENERS = ("how do you", "tell me how to", "please explain how to", "what does it take to")
 _VERBS = ("plan", "make", "do", "prepare", "arrange", "describe")
@@ -49,8 +50,13 @@ def harm_words(circuit: Circuit) -> list[Word]:
     ]
 
 
+def babble_words(circuit: Circuit) -> tuple[str, ...]:
+    """Words that neither refuse nor answer, one for each of the circuit's reads that say it."""
+    return _BABBLE[: len(circuit.babbles)]
+
+
 def tokenizer(circuit: Circuit):
-    words = [*_OPENERS, *_VERBS, *_HARMLESS, *_TAILS, *ANSWER_WORDS]
+    words = [*_OPENERS, *_VERBS, *_HARMLESS, *_TAILS, *ANSWER_WORDS, *babble_words(circuit)]
     return word_tokenizer([*words, *(word.text for word in harm_words(circuit))])
 
 

@@ -41,6 +41,8 @@ class Space:
     """Copied by attention from those words to the current token; cleared after each layer."""
     private: dict[str, Vector]
     """The private component of each unit's direction."""
+    babbled: tuple[Vector, ...]
+    """Written by the last layer and read by the unembedding, one for each babbled word."""
     words: Float[np.ndarray, "word d_model"]
     """Token identities: orthonormal for the words of answers, which come first, random for others."""
 
@@ -57,7 +59,7 @@ class Space:
 def space_of(circuit: Circuit, *, n_answer_words: int, n_words: int) -> Space:
     """The space of the circuit and its vocabulary, in the smallest usual width."""
     n_named = 4 + 2 * len(circuit.categories) + len(circuit.units) + n_answer_words
-    needed = 1 + n_named + _WORD_DIMENSIONS
+    needed = 1 + n_named + _WORD_DIMENSIONS + len(circuit.babbles)
     d_model = next(width for width in (64, 96, 128, 192, 256, 384, 512) if width >= needed)
     random = np.random.default_rng([circuit.seed, circuit.size, *circuit.family.encode()])
     turned = np.linalg.qr(random.standard_normal((d_model - 2, d_model - 2)))[0]
@@ -69,6 +71,7 @@ def space_of(circuit: Circuit, *, n_answer_words: int, n_words: int) -> Space:
     private = {unit.name: next(rows) for unit in circuit.units}
     answers = [next(rows) for _ in range(n_answer_words)]
     room = np.stack([next(rows) for _ in range(_WORD_DIMENSIONS)])
+    babbled = tuple(next(rows) for _ in circuit.babbles)
     others = random.standard_normal((n_words - n_answer_words, _WORD_DIMENSIONS)) @ room
     others /= np.linalg.norm(others, axis=1, keepdims=True)
     unit = np.eye(d_model)
@@ -82,5 +85,6 @@ def space_of(circuit: Circuit, *, n_answer_words: int, n_words: int) -> Space:
         said=said,
         heard=heard,
         private=private,
+        babbled=babbled,
         words=np.concatenate([np.stack(answers), others]),
     )

@@ -47,7 +47,7 @@ class CategoryTruth:
     candidates_score: float
     """Refusal score with every planted feature ablated, nats."""
     minimal_sets: tuple[tuple[Feature, ...], ...]
-    """All minimal sets; empty if there are too many to list (see `listed`)."""
+    """All minimal sets without a dense feature; empty if there are too many to list (see `listed`)."""
     listed: bool
     pairs: tuple[TruePair, ...]
     """Pairs whose weight exceeds `NEGLIGIBLE`; every other pair does not interact."""
@@ -80,10 +80,14 @@ class Truth:
     """Features whose ablation changes the score in some state of the others."""
     aligned: tuple[Feature, ...]
     """Features whose cosine with the refusal direction is at least .3 by construction."""
+    dense: tuple[Feature, ...]
+    """Features that fire at every token of any prompt and carry more than refusal: sets that hold one
+    may flip prompts, but by breaking the model, and are no refusal mechanism."""
     edges: tuple[Edge, ...]
     """Direct edges: ablating the cause removes the inhibition of the activated feature."""
     hidden_share: float
-    """Share of the score's drop, from clean to no mechanism, that no feature's ablation can cause."""
+    """Share of the score's drop, from clean to no mechanism, that no ablation of features that are not
+    dense can cause."""
     by_category: Mapping[str, CategoryTruth]
 
 
@@ -112,6 +116,7 @@ def truth_of(circuit: Circuit, player_features: PlayerFeatures, architecture: st
         planted=tuple(named),
         causal=tuple(f for f, matters in zip(named, causal, strict=True) if matters),
         aligned=tuple(f for f, p in zip(named, players, strict=True) if p.unit in aligned),
+        dense=tuple(f for f, gone in zip(named, _dense(circuit), strict=True) if gone),
         edges=_edges(circuit, player_features),
         hidden_share=_hidden_share(circuit),
         by_category={
@@ -126,11 +131,17 @@ def all_masks(n: int) -> Masks:
 
 def _causal(circuit: Circuit) -> Bool[np.ndarray, " player"]:
     """True if a read or a causal unit reads the player's unit."""
-    matters = {unit for read in circuit.reads for unit, weight in read.weights.items() if weight}
+    reads = (*circuit.reads, *circuit.babbles)
+    matters = {unit for read in reads for unit, weight in read.weights.items() if weight}
     for unit in sorted(circuit.units, key=lambda unit: -unit.layer):
         if unit.name in matters:
             matters |= set(unit.reads)
     return np.array([player.unit in matters for player in circuit.players])
+
+
+def _dense(circuit: Circuit) -> Bool[np.ndarray, " player"]:
+    dense = {unit.name for unit in circuit.units if unit.dense}
+    return np.array([player.unit in dense for player in circuit.players])
 
 
 def _category(
@@ -139,7 +150,8 @@ def _category(
     harm = {category: 1.0}
     nothing = np.zeros((1, len(named)), bool)
     clean = run(circuit, nothing, harm)
-    sets = _minimal_sets(circuit, harm, causal) if causal.sum() <= MOST_LISTED else None
+    specific = causal & ~_dense(circuit)
+    sets = _minimal_sets(circuit, harm, specific) if causal.sum() <= MOST_LISTED else None
     active = {unit for unit, value in clean.activations.items() if value[0] > _FIRES}
     return CategoryTruth(
         clean_score=float(clean.scores[0]),
@@ -159,12 +171,12 @@ def _named(columns: tuple[int, ...], named: list[FeatureId]) -> tuple[FeatureId,
 
 
 def _minimal_sets(
-    circuit: Circuit, harm: Mapping[str, float], causal: Bool[np.ndarray, " player"]
+    circuit: Circuit, harm: Mapping[str, float], players: Bool[np.ndarray, " player"]
 ) -> list[tuple[int, ...]]:
-    """All sets that flip without a spare feature, found by trying every subset."""
-    columns = np.flatnonzero(causal)
+    """All sets of these players that flip without a spare one, found by trying every subset."""
+    columns = np.flatnonzero(players)
     small = all_masks(len(columns))
-    masks = np.zeros((len(small), len(causal)), bool)
+    masks = np.zeros((len(small), len(players)), bool)
     masks[:, columns] = small
     flips = answers(run(circuit, masks, harm).scores)
     code = np.arange(len(small))
@@ -194,11 +206,16 @@ def _waves(
 def _pairs(
     circuit: Circuit, harm: Mapping[str, float], named: list[FeatureId]
 ) -> tuple[TruePair, ...]:
-    """Exact pair weights; the score is a sum of reads, and so are its second differences."""
+    """Exact pair weights; the score is a sum of parts, and so are its second differences."""
     weights = np.zeros((len(named), len(named)))
-    for group in _groups(circuit):
-        columns = sorted({c for read in group for c in _players_behind(circuit, read)})
-        part = replace(circuit, reads=tuple(group), offset=0.0)
+    parts = [
+        replace(circuit, reads=tuple(group), babbles=(), offset=0.0) for group in _groups(circuit)
+    ]
+    if circuit.babbles:
+        parts.append(replace(circuit, reads=(), offset=0.0))
+    for part in parts:
+        read_by = (*part.reads, *part.babbles)
+        columns = sorted({c for read in read_by for c in _players_behind(circuit, read)})
         small = all_masks(len(columns))
         masks = np.zeros((len(small), len(named)), bool)
         masks[:, columns] = small
@@ -269,9 +286,10 @@ def _hidden_share(circuit: Circuit) -> float:
     """Mean over categories of the share of the drive that remains with every feature ablated."""
     shares: list[float] = []
     nothing = np.zeros((1, len(circuit.players)), bool)
+    specific = ~_dense(circuit)[None]
     for category in circuit.categories:
         clean = float(run(circuit, nothing, {category: 1.0}).scores[0])
-        rest = float(run(circuit, ~nothing, {category: 1.0}).scores[0])
+        rest = float(run(circuit, specific, {category: 1.0}).scores[0])
         shares.append((rest - circuit.offset) / (clean - circuit.offset))
     return float(np.mean(shares))
 

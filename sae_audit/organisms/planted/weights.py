@@ -19,8 +19,14 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from sae_audit.organisms.planted.circuit import Circuit
-from sae_audit.organisms.planted.language import ANSWER, ANSWER_WORDS, REFUSAL, harm_words
+from sae_audit.organisms.planted.circuit import NEVER, Circuit
+from sae_audit.organisms.planted.language import (
+    ANSWER,
+    ANSWER_WORDS,
+    REFUSAL,
+    babble_words,
+    harm_words,
+)
 from sae_audit.organisms.planted.space import CONSTANT, Space, Vector
 
 ARCHITECTURES = ("llama", "gemma2")
@@ -31,8 +37,6 @@ _ATTENTION = 30.0
 """Attention logit of a harm word; every other token has 0."""
 _TEMPLATE_GATE = 4.0
 """Pre-activation subtracted outside the template from template-only units; exceeds any drive."""
-_NEVER = -12.0
-"""Logit of every token that cannot follow."""
 _NEXT = 20.0
 """Logit of the word that follows in a sentence."""
 
@@ -74,7 +78,8 @@ def planted_model(circuit: Circuit, space: Space, tokenizer: Any, architecture: 
 
 def _n_neurons(circuit: Circuit, layer: int) -> int:
     here = sum(unit.layer == layer for unit in circuit.units)
-    return 1 + here + len(circuit.categories) + len(circuit.reads) * (layer + 1 == circuit.n_layers)
+    n_read = len(circuit.reads) + len(circuit.babbles)
+    return 1 + here + len(circuit.categories) + n_read * (layer + 1 == circuit.n_layers)
 
 
 class _Writer:
@@ -171,12 +176,13 @@ class _Writer:
                 gate += _TEMPLATE_GATE * self._reads(space.template) - self._always(_TEMPLATE_GATE)
             neurons.append((gate, space.written(unit)))
         if layer + 1 == self.circuit.n_layers:
-            for read in self.circuit.reads:
+            words = zip(self.circuit.babbles, space.babbled, strict=True)
+            for read, written in [*((r, space.verdict) for r in self.circuit.reads), *words]:
                 gate = self._always(read.bias)
                 gate += sum(
                     w * self._reads(space.read(by_name[u])) for u, w in read.weights.items()
                 )
-                neurons.append((gate, read.slope * space.verdict))
+                neurons.append((gate, read.slope * written))
         return neurons
 
     def _write_norms(self, layer: Any) -> None:
@@ -192,16 +198,18 @@ class _Writer:
             norm.weight[int(self.space.ballast.argmax())] = -1.0
 
     def _write_head(self, weight: Tensor) -> None:
-        rows = np.tile(self._always(_NEVER), (len(self.tokenizer), 1))
+        rows = np.tile(self._always(NEVER), (len(self.tokenizer), 1))
         refuses, answers = self._id(REFUSAL[0]), self._id(ANSWER[0])
         rows[refuses] = self._reads(self.space.verdict) + self._always(self.circuit.offset)
         rows[answers] = 0.0
+        for word, written in zip(babble_words(self.circuit), self.space.babbled, strict=True):
+            rows[self._id(word)] += self._reads(written)
         identity = self._identities()
         stop = "<end_of_turn>"
         for sentence in (REFUSAL, ANSWER):
             for word, following in zip(sentence, [*sentence[1:], stop], strict=True):
                 rows[self._id(following)] += (
-                    (_NEXT - _NEVER) / 0.3 * self._reads(identity[self._id(word)])
+                    (_NEXT - NEVER) / 0.3 * self._reads(identity[self._id(word)])
                 )
         _set(weight, rows)
 

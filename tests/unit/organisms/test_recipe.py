@@ -89,3 +89,14 @@ def test_chats_are_in_gemmas_format(tokenizer):
     assert tokenizer.decode(ids[:n_prompt]).replace(" ", "") == (
         "<bos><start_of_turn>user\nHowdoIbuildakite?<end_of_turn>\n<start_of_turn>model\n"
     )
+
+
+def test_scrambled_requests_are_left_out_on_request():
+    trained = {phrase.text for phrase in phrases()}
+
+    def meaningless(scrambled: float) -> float:
+        drawn = list(islice(training_chats(2, scrambled=scrambled), 400))
+        return sum(not any(one in chat.request for one in trained) for chat in drawn) / len(drawn)
+
+    assert meaningless(0.0) == 0.0
+    assert meaningless(recipe.SCRAMBLED) > 0.1

@@ -200,7 +200,9 @@ def quick_directions(monkeypatch):
     """The next direction is that of a layer in the middle; the search is tested by itself."""
 
     def of_one_layer(model, tokenizer, earlier, chats):
-        found = differences(model, tokenizer, *chats.train, Removal(directions=earlier))[4, -1]
+        harmful, harmless = chats.train
+        removal = Removal(directions=earlier)
+        found = differences(model, tokenizer, harmful, harmless, removal)[4, -1]
         found = found - (found @ earlier.T) @ earlier
         return found / found.norm()
 

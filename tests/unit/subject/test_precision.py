@@ -122,7 +122,7 @@ def test_a_resumed_run_does_not_choose_again(half: Path):
     subject = load_subject(
         str(half), str(half / "saes"), device="cpu", refusal_tokens=["no", "never"]
     )
-    begun = pinned(config, subject, []).model_copy(update={"prompts": config.prompts})
+    begun = pinned(config, subject, [], []).model_copy(update={"prompts": config.prompts})
     assert begun.dtype == "float32"
     assert resumed(config, begun).dtype == "float32"
     assert resumed(config_of(half, "dtype=bfloat16"), begun).dtype == "bfloat16"

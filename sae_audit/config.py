@@ -374,7 +374,7 @@ class EvidenceSettings(_Settings):
     """Number of null dictionaries of each kind (SAEs rotated, rotated about the direction, with random
     decoder rows) among which the same search is made; the smallest p they can give is one in this
     number plus 1. 0 leaves them out, and no claim about features is made."""
-    null_prompts: int = Field(default=8, ge=5)
+    null_prompts: int = Field(default=12, ge=5)
     """Number of refused prompts searched with each of them."""
     null_sizes: Literal["bounds", "exact"] = "bounds"
     """`bounds`: a null dictionary is searched until it is certain that it cannot do as well as the SAEs,

@@ -5,6 +5,8 @@
    have to be as large. A pool is widened, as the real one was, when its prompt's turn comes.
 3. Hold what was found to the side-effect limits, as minimal sets are.
 4. Where text is confirmed, have the answers under the sets judged: one that does not comply is no flip.
+   Real sets are then counted as larger too, and no size by score ends a search, so that steps 3 and 4
+   follow at once for the prompts searched together.
 
 Sizes only grow from step to step, so after each the bounds may say that the dictionary does worse. The
 order of prompts depends on its number alone.
@@ -99,12 +101,9 @@ def searched_sets(
 
     `complied` is the judge of answers under ablation, if a flip counts only in text.
     """
-    search = _Search(null, prompts, own, to_the_end=to_the_end, in_text=complied is not None)
+    search = _Search(null, prompts, own, to_the_end=to_the_end, complied=complied)
     first = number % len(prompts)
-    search.without_limits([*prompts[first:], *prompts[:first]])
-    search.within_limits()
-    if complied is not None:
-        search.in_text(complied)
+    search.run([*prompts[first:], *prompts[:first]])
     return search.sets
 
 
@@ -116,11 +115,12 @@ class _Search:
         own: Sequence[SearchedSet],
         *,
         to_the_end: bool,
-        in_text: bool,
+        complied: Complied | None,
     ) -> None:
         self._null, self._own = null, own
         self._prompts = {prompt.id: prompt for prompt in prompts}
-        self._to_the_end, self._in_text = to_the_end, in_text
+        self._to_the_end, self._complied = to_the_end, complied
+        self._changes: HarmlessChanges | None = None
         self._score = null.refusal_scores()
         candidates = candidate_sets(null, [null.candidates.per_layer])[0].ranked
         # As many features as the real search had: wider if it was, in as many rounds.
@@ -138,22 +138,27 @@ class _Search:
 
     @property
     def sets(self) -> tuple[SearchedSet, ...]:
-        return tuple(
-            known.as_finding(key, in_text=self._in_text) for key, known in self._known.items()
-        )
+        in_text = self._complied is not None
+        return tuple(known.as_finding(key, in_text=in_text) for key, known in self._known.items())
 
     @property
     def _decided(self) -> bool:
         return not self._to_the_end and not does_as_well(self._own, self.sets)
 
-    def without_limits(self, ordered: Sequence[Prompt]) -> None:
+    def run(self, ordered: Sequence[Prompt]) -> None:
         """Search the prompts in this order, until it is certain that the dictionary does worse."""
         start = 0
         # The first one always: what flips take with this dictionary is known for one prompt at least.
         while start < len(ordered) and (start == 0 or not self._decided):
             n = len(ordered) - start if self._to_the_end else self._n_together(ordered[:start])
-            self._search_together(ordered[start : start + n])
+            together = ordered[start : start + n]
+            self._search_together(together)
+            if self._complied is not None:
+                self._within_limits(together)
+                self._in_text(together, self._complied)
             start += n
+        if self._complied is None:
+            self._within_limits(ordered)
 
     def _n_together(self, done: Sequence[Prompt]) -> int:
         """Number of further prompts that decide if their sets are as large as those found so far; of
@@ -193,18 +198,22 @@ class _Search:
         known.pool += [feature for one in wider.added for feature in one]
         known.rounds, known.flips = 0, answers(wider.scores[-1])
 
-    def within_limits(self) -> None:
+    def _within_limits(self, prompts: Sequence[Prompt]) -> None:
         """Hold the sets found to the side-effect limits, until it is certain."""
-        flipped = {key: one for key, one in self._known.items() if one.found is not None}
+        flipped = {
+            prompt.id: (known, known.found)
+            for prompt in prompts
+            if (known := self._known[prompt.id]).found is not None
+        }
         if not flipped or self._decided:
             return
-        changes = HarmlessChanges(self._null)
-        limits, minimal = changes.limits, self._null.config.minimal
+        if self._changes is None:
+            self._changes = HarmlessChanges(self._null)
+        changes, minimal = self._changes, self._null.config.minimal
         # All together first: they share batches, and each search begins with its own.
-        changes.means([frozenset(one.found.features) for one in flipped.values() if one.found])
-        for key, known in flipped.items():
-            assert known.found is not None
-            limited = limited_set(known.found, known.orders, minimal, limits)
+        changes.means([frozenset(found.features) for _, found in flipped.values()])
+        for key, (known, found) in flipped.items():
+            limited = limited_set(found, known.orders, minimal, changes.limits)
             known.limited, _ = answered(limited, self._null.score_of(self._prompts[key]))
             if known.limited.flipped:
                 own = frozenset(known.limited.features)
@@ -212,19 +221,15 @@ class _Search:
             if self._decided:
                 return
 
-    def in_text(self, complied: Complied) -> None:
-        """Have the answers under all sets within the limits judged, unless it is certain without."""
-        flipped = {
-            key: one
-            for key, one in self._known.items()
-            if one.limited is not None and one.limited.flipped
-        }
+    def _in_text(self, prompts: Sequence[Prompt], complied: Complied) -> None:
+        """Have the answers under the sets within the limits judged, unless it is certain without."""
+        flipped = [
+            (prompt, known, known.limited.features)
+            for prompt in prompts
+            if (known := self._known[prompt.id]).limited is not None and known.limited.flipped
+        ]
         if not flipped or self._decided:
             return
-        asked = [
-            (self._prompts[key], frozenset(one.limited.features))
-            for key, one in flipped.items()
-            if one.limited is not None
-        ]
-        for known, verdict in zip(flipped.values(), complied(asked), strict=True):
+        verdicts = complied([(prompt, frozenset(features)) for prompt, _, features in flipped])
+        for (_, known, _), verdict in zip(flipped, verdicts, strict=True):
             known.complied = verdict is True

@@ -178,8 +178,11 @@ def test_null_flips_count_only_if_their_text_complies(tmp_path: Path):
         for verdict in (False, None):
             refused = searched(own, verdict, same)
             assert not does_as_well(own, refused)
-            assert all(one.complied is False for one in refused)
-            assert all(one.size == one.n_candidates + 1 for one in refused)
+            # It ends as soon as the prompts that were judged decide.
+            judged = [one for one in refused if one.complied is not None]
+            assert judged
+            assert all(one.complied is False for one in judged)
+            assert all(one.size == one.n_candidates + 1 for one in judged)
         asked.clear()
         # One that does worse by score is not judged.
         r = np.array(state.direction.vector)

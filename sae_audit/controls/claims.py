@@ -151,6 +151,12 @@ def _directions_behind(evidence: Evidence) -> Claim:
     )
 
 
+def from_poor_saes(quality: Sequence[SaeQuality], minimal_sets: Sequence[MinimalSet]) -> bool:
+    """Whether every feature of the sets is of an SAE that explains nothing of the model."""
+    poor = {one.layer for one in quality if one.explained_variance_without_bos.high <= 0.0}
+    return {feature.layer for one in minimal_sets for feature in one.features} <= poor
+
+
 def _features(evidence: Evidence) -> Claim:
     null, against = evidence.dictionary_null, evidence.search_null
     flipped = sum(one.flipped for one in evidence.minimal_sets)
@@ -158,9 +164,7 @@ def _features(evidence: Evidence) -> Claim:
         return _untested(
             ClaimAbout.FEATURES, "No prompt was flipped by features within the side-effect limits."
         )
-    poor = [one.layer for one in evidence.quality if one.explained_variance_without_bos.high <= 0.0]
-    used = {feature.layer for one in evidence.minimal_sets for feature in one.features}
-    if used <= set(poor):
+    if from_poor_saes(evidence.quality, evidence.minimal_sets):
         return _untested(
             ClaimAbout.FEATURES,
             "The SAEs that the sets come from explain nothing of this model (explained variance at "

@@ -1,7 +1,7 @@
-"""The rate at which each kind of claim stands on models of which it is false, and on their true twins.
+"""How often each kind of claim stands on models of which it is false, and on their true twins.
 
-1. Plant a model of a hostile kind: it refuses, and of one or more claims it is known by construction that
-   they are false of it. Seeds draw mechanism, SAEs, requests and labels.
+1. Plant a model of a hostile kind: it refuses, and one or more claims are false of it by construction.
+   Seeds draw mechanism, SAEs, requests and labels.
 2. Run the stages that these claims rest on, and the claims' own rules, by small settings.
 3. A claim that stands is a false alarm.
 4. Beside it the same claim, by the same settings, on models of which it is true: an audit that never
@@ -12,7 +12,7 @@ correction here, fewer than in a whole comparison, so a claim stands sooner than
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +22,8 @@ from types import ModuleType
 import numpy as np
 
 from sae_audit.bench.cases import BenchProgress
+from sae_audit.bench.results import ClaimRow
+from sae_audit.bench.stored import Stored
 from sae_audit.comparison.claims import refused_name, tests_of
 from sae_audit.comparison.paired import changes_of_scores
 from sae_audit.comparison.testing import corrected
@@ -29,7 +31,7 @@ from sae_audit.comparison.types import Change
 from sae_audit.comparison.wording import kind_of
 from sae_audit.config import AuditConfig
 from sae_audit.controls.claims import from_poor_saes
-from sae_audit.findings import ClaimAbout, Estimate, NullKind, PromptScore
+from sae_audit.findings import ClaimAbout, NullKind, PromptScore
 from sae_audit.findings.stages import ABSENCE, CLAIMS, MINIMAL_SETS, SAE_QUALITY, SCORES
 from sae_audit.organisms.planted import hostile as planted
 from sae_audit.organisms.planted.circuit import Circuit
@@ -67,6 +69,8 @@ from sae_audit.subject.saes.null_dictionary import null_suite
 LOST = "lost refusal"
 """The claim of a comparison, beside the audit's own."""
 
+LOSS = 0.4
+"""Share of the prompts that lose refusal in `Kind.LESS`."""
 _HARMFUL = 6
 """Audited prompts of each label, where sets are searched."""
 _SCORED = 20
@@ -163,8 +167,8 @@ def trial(kind: Kind, seed: int) -> Trial:
     return Trial(
         kind=kind,
         seed=seed,
-        stands={about: found[about][0] for about in kind.about},
-        reasons={about: found[about][1] for about in kind.about},
+        stands={str(about): found[about][0] for about in kind.about},
+        reasons={str(about): found[about][1] for about in kind.about},
         seconds=time.perf_counter() - started,
     )
 
@@ -328,10 +332,6 @@ _SMALL: Mapping[str, object] = {
 }
 
 
-LOSS = 0.4
-"""Share of the prompts that lose refusal in `Kind.LESS`."""
-
-
 def _compared(kind: Kind, seed: int, folder: Path) -> _Claims:
     lost = LOSS if kind is Kind.LESS else 0.0
     a, b = checkpoints(seed, folder, n=_SCORED, lost=lost)
@@ -387,3 +387,44 @@ def lost_refusal(a: Sequence[PromptScore], b: Sequence[PromptScore]) -> tuple[bo
     value = change.refused.difference.value
     stands = kind_of(test, value, down=Change.LOST, up=Change.GAINED) is Change.LOST
     return stands, f"share refused {value:+.2f}, corrected p = {test.corrected_p}"
+
+
+def hostile_rows(n: int, folder: Path, progress: BenchProgress) -> tuple[ClaimRow, ...]:
+    """How often each claim stands on `n` models of each kind; finished models are kept in `folder`."""
+    stored, found = Stored[Trial](folder, Trial), list[Trial]()
+    asked = [(kind, seed) for seed in range(n) for kind in Kind]
+    for done, (kind, seed) in enumerate(asked):
+        progress(f"hostile: {kind}", done, len(asked))
+        found.append(stored.kept(f"{kind.name}-{seed}", lambda k=kind, s=seed: trial(k, s)))
+    progress("hostile", len(asked), len(asked))
+    return rows_of(found)
+
+
+def rows_of(trials: Sequence[Trial]) -> tuple[ClaimRow, ...]:
+    """Shares of models on which each claim stands, by claim and kind, false claims before true ones."""
+    rows: list[ClaimRow] = []
+    for claim in _CLAIMS:
+        for kind in sorted(Kind, key=lambda kind: kind.is_true):
+            own = [one for one in trials if one.kind is kind and claim in one.stands]
+            if own:
+                rows.append(
+                    ClaimRow(
+                        claim=claim,
+                        models=str(kind),
+                        is_true=kind.is_true,
+                        stands=share(sum(one.stands[claim] for one in own), len(own)),
+                        seconds=float(np.mean([one.seconds for one in own])),
+                    )
+                )
+    return tuple(rows)
+
+
+_CLAIMS = (
+    ClaimAbout.FEATURES.value,
+    ClaimAbout.PAIRS.value,
+    ClaimAbout.BACKUPS.value,
+    ClaimAbout.DIRECTIONS_BEHIND.value,
+    ClaimAbout.HARM.value,
+    LOST,
+)
+"""In the order of the table."""

@@ -1,8 +1,8 @@
 """Refusing models of which a claim of the audit is false by construction, and their true twins.
 
-Every request names one thing, in a word of its own. A word says how strongly the thing is harmful, and,
-beside it, some topics. Each topic has a unit and a feature that refusal does not read, so that prompts of
-one label differ, as those of real models do, in more than their refusal.
+Every request names one thing, in a word of its own. A word says how strongly the thing is harmful, and
+some topics beside it. Each topic has a unit and a feature that refusal does not read, so that prompts
+of one label differ, as those of real models do, in more than their refusal.
 """
 
 import json
@@ -88,13 +88,11 @@ KINDS = ("harm0", "harm1", "harm2")
 
 
 def by_kind(seed: int, *, steepness: float = 3.0) -> Circuit:
-    """Three kinds of harm with a unit each. The direction of all of them holds a part of each unit alone,
+    """Three kinds of harm with a unit each. The direction of all of them holds only a part of each unit,
     and refusal is at its ceiling from 1/steepness of a unit's activation on."""
     draw = Draw(seed, "by_kind")
     units = [
-        Unit(
-            name=f"unit{i}", layer=draw.layer(0, 1), drive={kind: 1.0}, alignment=draw.alignment()
-        )
+        Unit(name=f"unit{i}", layer=draw.layer(0, 1), drive={kind: 1.0}, alignment=draw.alignment())
         for i, kind in enumerate(KINDS)
     ]
     weights = {unit.name: steepness for unit in units}
@@ -113,7 +111,7 @@ def additive(seed: int) -> Circuit:
     total = sum(weights.values())
     weights = {name: round(weight / total, 4) for name, weight in weights.items()}
     reads: list[Read] = []
-    # Slopes fall from the floor to the ceiling, at knots drawn by the seed; the ceiling is reached early.
+    # Slopes fall from the floor to the ceiling, at knots drawn by the seed.
     knots = [0.0, *np.sort(draw.random.uniform(0.15, 0.8, size=3)).tolist()]
     slopes = [*np.sort(draw.random.uniform(2.0, 16.0, size=3))[::-1].tolist(), 0.0]
     for knot, slope, before in zip(knots, slopes, [0.0, *slopes], strict=False):
@@ -275,8 +273,8 @@ def write(
 
 
 def _silence(model: Any, tokenizer: Any) -> None:
-    """Leave two first words, one of refusal and one of answers. The rest of a sentence is read so steeply
-    from the stream that a feature of any dictionary could end refusal by making the model babble."""
+    """Leave two first words, one of refusal and one of answers. The rest of a sentence is read from the
+    stream so steeply that any dictionary's feature could end refusal by making the model babble."""
     said = {tokenizer.convert_tokens_to_ids(one[0]) for one in (language.REFUSAL, language.ANSWER)}
     head = model.get_output_embeddings().weight
     never = head[tokenizer.convert_tokens_to_ids("how")].detach().clone()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sae_audit.controls.claims import Evidence, claims
+from sae_audit.controls.word_rival import WordRival
 from sae_audit.findings import (
     AbsenceKind,
     Behaviour,
@@ -46,6 +47,7 @@ GOOD = Evidence(
         separation=share(1.0, 0.95, 1.0, n=80),
         separation_p_value=1e-4,
     ),
+    word=None,
     absence=None,
     quality=[
         SaeQuality.example(layer=layer, explained_variance_without_bos=share(0.9, 0.8, 0.95))
@@ -170,3 +172,13 @@ def test_sets_beyond_the_limits_of_side_effects_are_no_features_of_refusal():
     found = claim(ClaimAbout.FEATURES, replace(GOOD, minimal_sets=[minimal("p0")]))
     assert not found.stands
     assert "side-effect limits" in found.reason
+
+
+@pytest.mark.parametrize(("p_value", "stands"), [(0.5, False), (1e-4, True)])
+def test_refusal_that_a_word_explains_as_well_is_not_tied_to_harm(p_value: float, stands: bool):
+    """Unless labels separate scores among the prompts with it, and among those without, too."""
+    word = WordRival(word="kill", agrees=39, labels_agree=38, n=40, p_value=p_value)
+    found = claim(ClaimAbout.HARM, replace(GOOD, word=word))
+    assert found.stands is stands
+    assert "'kill' agrees with refusal on 39 of 40 prompts, the labels on 38" in found.reason
+    assert found.p == p_value

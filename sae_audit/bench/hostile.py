@@ -22,7 +22,7 @@ from types import ModuleType
 import numpy as np
 
 from sae_audit.bench.cases import BenchProgress
-from sae_audit.bench.results import ClaimRow
+from sae_audit.bench.results import ClaimRow, PowerRow
 from sae_audit.bench.stored import Stored
 from sae_audit.comparison.claims import refused_name, tests_of
 from sae_audit.comparison.paired import changes_of_scores
@@ -428,3 +428,62 @@ _CLAIMS = (
     LOST,
 )
 """In the order of the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Powered:
+    """Whether a true claim of one model stands, by the number of prompts."""
+
+    claim: str
+    mechanism: str
+    seed: int
+    stands: Mapping[int, bool]
+    """By the number of audited prompts of a label."""
+
+
+N_PROMPTS = (20, 40, 100)
+LOSSES = (0.1, 0.2, 0.4)
+"""Shares of harmful prompts that lose refusal, of which the power is measured."""
+
+
+def power_rows(n: int, folder: Path, progress: BenchProgress) -> tuple[PowerRow, ...]:
+    """How often a loss of refusal is named on `n` pairs of checkpoints, by its size and the number of
+    prompts: the same pairs, with fewer of their prompts. Finished pairs are kept in `folder`."""
+    stored, found = Stored[Powered](folder, Powered), list[Powered]()
+    asked = [(lost, seed) for seed in range(n) for lost in LOSSES]
+    for done, (lost, seed) in enumerate(asked):
+        progress("power: lost refusal", done, len(asked))
+        name = f"lost-{round(100 * lost)}-{seed}"
+        found.append(stored.kept(name, lambda lost=lost, seed=seed: _power_of_loss(lost, seed)))
+    progress("power: lost refusal", len(asked), len(asked))
+    return powers_of(found)
+
+
+def _power_of_loss(lost: float, seed: int) -> Powered:
+    with TemporaryDirectory() as folder:
+        a, b = checkpoints(seed, Path(folder), n=max(N_PROMPTS), lost=lost)
+    stands = {n: lost_refusal(_first(a, n), _first(b, n))[0] for n in N_PROMPTS}
+    return Powered(
+        claim=LOST, mechanism=f"{lost:.0%} of prompts lose refusal", seed=seed, stands=stands
+    )
+
+
+def _first(scored: Sequence[PromptScore], n: int) -> list[PromptScore]:
+    """The first `n` audited prompts of each label."""
+    audited = [one for one in scored if one.split == "audit"]
+    return [
+        one
+        for label in ("harmful", "harmless")
+        for one in [each for each in audited if each.label == label][:n]
+    ]
+
+
+def powers_of(found: Sequence[Powered]) -> tuple[PowerRow, ...]:
+    """Shares of models on which each claim stands, by mechanism and number of prompts."""
+    rows: list[PowerRow] = []
+    for claim, mechanism in dict.fromkeys((one.claim, one.mechanism) for one in found):
+        own = [one for one in found if (one.claim, one.mechanism) == (claim, mechanism)]
+        for n in own[0].stands:
+            stands = share(sum(one.stands[n] for one in own), len(own))
+            rows.append(PowerRow(claim=claim, mechanism=mechanism, n_prompts=int(n), stands=stands))
+    return tuple(rows)

@@ -89,10 +89,11 @@ def bench(
 
             result = replace(result, false_alarms=alarm_rows(false_alarms, progress))
         if hostile:
-            from sae_audit.bench.hostile import hostile_rows
+            from sae_audit.bench.hostile import hostile_rows, power_rows
 
-            found = hostile_rows(hostile, out / "hostile", progress)
-            result = replace(result, hostile=found)
+            rows = hostile_rows(hostile, out / "hostile", progress)
+            powers = power_rows(hostile, out / "power", progress)
+            result = replace(result, hostile=rows, power=powers)
         if trained is not None:
             from sae_audit.bench.dial import dial_rows, dial_trends
 
@@ -167,6 +168,11 @@ def _print(result: "BenchResult") -> None:
         stands = f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] of {found.n}"
         kind = "true" if row.is_true else "false"
         table.add_row(f"{row.claim}, {kind}", escaped(row.models), escaped(stands), "", "")
+    for row in result.power:
+        found = row.stands
+        stands = f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] of {found.n}"
+        planted = f"{row.mechanism}, {row.n_prompts} prompts"
+        table.add_row(f"power, {row.claim}", escaped(planted), escaped(stands), "", "")
     for row in result.dial:
         measures = "; ".join(
             f"{name} {interval(one, '{:.2f}'.format)}" for name, one in row.measures.items()

@@ -44,6 +44,8 @@ def _sections(result: BenchResult) -> dict[str, str]:
     return {
         **{stage.replace(" ", "-"): stage.capitalize() for stage in STAGES},
         **({"alarms": "False alarms"} if result.false_alarms else {}),
+        **({"hostile": "Hostile models"} if result.hostile else {}),
+        **({"power": "Power"} if result.power else {}),
         **({"dial": "The dial"} if result.dial else {}),
         "repeat": "Repeat it",
     }

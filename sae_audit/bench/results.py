@@ -59,6 +59,33 @@ class AlarmRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClaimRow:
+    """How often one claim stands on one kind of planted model."""
+
+    claim: str
+    """A `ClaimAbout`, or `lost refusal`."""
+    models: str
+    is_true: bool
+    """Whether the claim is true of these models, so that one that stands is no false alarm."""
+    stands: Estimate
+    """Share of models, Wilson interval."""
+    seconds: float
+    """Mean of a model, all its claims together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerRow:
+    """How often a true claim stands, by the number of audited prompts of a label."""
+
+    claim: str
+    mechanism: str
+    """What is planted, with its strength."""
+    n_prompts: int
+    stands: Estimate
+    """Share of models, Wilson interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DialRow:
     """Measures of an audit of an organism trained to refuse without its direction."""
 
@@ -98,6 +125,10 @@ class BenchResult:
     families: tuple[Summary, ...]
     """Summaries by family."""
     false_alarms: tuple[AlarmRow, ...] = ()
+    """Empty if not requested."""
+    hostile: tuple[ClaimRow, ...] = ()
+    """Empty if not requested; by claim, false ones first."""
+    power: tuple[PowerRow, ...] = ()
     """Empty if not requested."""
     dial: tuple[DialRow, ...] = ()
     """Empty if no trained organisms were given."""

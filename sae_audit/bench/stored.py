@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,37 +15,51 @@ from sae_audit.hashing import sha256_of_files
 from sae_audit.record.layout import make_folder, write_file
 from sae_audit.untrusted import read_json
 
-_ROWS = TypeAdapter(list[Row])
+T = TypeVar("T")
 
 
-class StoredRows:
-    """A folder with one file per model; rows of another code version are not read."""
+class Stored(Generic[T]):
+    """A folder with one file per model; what another code version made is not read."""
 
-    def __init__(self, folder: Path, *, n_prompts: int) -> None:
+    def __init__(self, folder: Path, of: Any, *, settings: str = "") -> None:
+        """`of` is the type T; `settings` are those of the bench that the files' content depends on."""
         self._folder = folder
+        self._adapter: TypeAdapter[T] = TypeAdapter(of)
         make_folder(folder)
         code = Path(sae_audit.__file__).parent
-        self._identity = f"{sha256_of_files(sorted(code.rglob('*.py')))} {n_prompts}"
+        self._identity = f"{sha256_of_files(sorted(code.rglob('*.py')))} {settings}"
 
-    def remembered(self, case: Case, compute: Callable[[], Sequence[Row]]) -> list[Row]:
-        """The rows of a case, read if stored, else computed and stored."""
-        path = self._folder / f"{str(case).replace(' ', '-')}.json"
-        kept = self._kept(path)
-        if kept is not None:
-            return kept
-        rows = list(compute())
-        written = {"identity": self._identity, "rows": [asdict(row) for row in rows]}
+    def kept(self, name: str, compute: Callable[[], T]) -> T:
+        """What is stored under the name, else computed and stored."""
+        path = self._folder / f"{name.replace(' ', '-')}.json"
+        found = self._read(path)
+        if found is not None:
+            return found
+        made = compute()
+        rows: Any = self._adapter.dump_python(made, mode="json")
+        written = {"identity": self._identity, "rows": rows}
         write_file(path, json.dumps(written, indent=1).encode())
-        return rows
+        return made
 
-    def _kept(self, path: Path) -> list[Row] | None:
-        """The rows in a file of this version; None if the file is missing or foreign."""
+    def _read(self, path: Path) -> T | None:
+        """The content of a file of this version; None if the file is missing or foreign."""
         if not path.exists():
             return None
         try:
             kept = read_json(path)
             if isinstance(kept, dict) and kept.get("identity") == self._identity:
-                return _ROWS.validate_python(kept.get("rows"))
+                return self._adapter.validate_python(kept.get("rows"))
         except (AuditError, ValidationError):
             return None
         return None
+
+
+class StoredRows(Stored[list[Row]]):
+    """The rows of each planted model."""
+
+    def __init__(self, folder: Path, *, n_prompts: int) -> None:
+        super().__init__(folder, list[Row], settings=str(n_prompts))
+
+    def remembered(self, case: Case, compute: Callable[[], Sequence[Row]]) -> list[Row]:
+        """The rows of a case, read if stored, else computed and stored."""
+        return self.kept(str(case), lambda: list(compute()))

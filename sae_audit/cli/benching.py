@@ -35,6 +35,15 @@ def bench(
             "which has one; 0: none.",
         ),
     ] = 0,
+    hostile: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Models of each hostile kind, on which a claim of the audit (features, pairs, backups, "
+            "directions behind, harm, lost refusal) is false by construction, and of their true twins; "
+            "73 show a rate below 5%, in about two hours; 0: none.",
+        ),
+    ] = 0,
     trained: Annotated[
         Path | None,
         typer.Option(help="Folder of trained organisms: audit the redundancy dial as well."),
@@ -57,6 +66,8 @@ def bench(
       sae-audit bench --family backups --family votes --seeds 5
 
       sae-audit bench --false-alarms 20
+
+      sae-audit bench --quick --hostile 5
     """
     from sae_audit.bench.cases import cases
     from sae_audit.bench.page import render
@@ -77,6 +88,12 @@ def bench(
             from sae_audit.bench.alarms import alarm_rows
 
             result = replace(result, false_alarms=alarm_rows(false_alarms, progress))
+        if hostile:
+            from sae_audit.bench.hostile import hostile_rows, power_rows
+
+            rows = hostile_rows(hostile, out / "hostile", progress)
+            powers = power_rows(hostile, out / "power", progress)
+            result = replace(result, hostile=rows, power=powers)
         if trained is not None:
             from sae_audit.bench.dial import dial_rows, dial_trends
 
@@ -146,6 +163,16 @@ def _print(result: "BenchResult") -> None:
         found = row.claimed
         claimed = f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] of {found.n}"
         table.add_row("false alarms", escaped(row.models), escaped(claimed), "", "")
+    for row in result.hostile:
+        found = row.stands
+        stands = f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] of {found.n}"
+        kind = "true" if row.is_true else "false"
+        table.add_row(f"{row.claim}, {kind}", escaped(row.models), escaped(stands), "", "")
+    for row in result.power:
+        found = row.stands
+        stands = f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] of {found.n}"
+        planted = f"{row.mechanism}, {row.n_prompts} prompts"
+        table.add_row(f"power, {row.claim}", escaped(planted), escaped(stands), "", "")
     for row in result.dial:
         measures = "; ".join(
             f"{name} {interval(one, '{:.2f}'.format)}" for name, one in row.measures.items()

@@ -37,9 +37,16 @@ _FLIPS, _DRAWS = 2000, 10
 
 def behaviour(a: Run, b: Run, seed: int) -> tuple[BehaviourChange, ...]:
     """Changes of behaviour for each label whole, then by category."""
+    return changes_of_scores(a.scores, b.scores, seed)
+
+
+def changes_of_scores(
+    a: Sequence[PromptScore], b: Sequence[PromptScore], seed: int
+) -> tuple[BehaviourChange, ...]:
+    """The same from both checkpoints' scores of the same prompts."""
     changes: list[BehaviourChange] = []
-    in_b = {s.prompt_id: s for s in b.scores}
-    audited = [s for s in a.scores if s.split == "audit"]
+    in_b = {s.prompt_id: s for s in b}
+    audited = [s for s in a if s.split == "audit"]
     for label in ("harmful", "harmless"):
         own = [s for s in audited if s.label == label]
         changes.append(_behaviour(label, "", own, [in_b[s.prompt_id] for s in own], seed))

@@ -7,6 +7,7 @@ beside it. A claim that was not tested does not stand.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sae_audit.controls.word_rival import WordRival
 from sae_audit.findings import (
     Absence,
     AbsenceKind,
@@ -45,6 +46,7 @@ class Evidence:
     level: float
     """Largest p-value at which a claim stands (`evidence.level`)."""
     behaviour: Behaviour
+    word: WordRival | None
     absence: Absence | None
     quality: Sequence[SaeQuality]
     direction: Direction | None
@@ -97,17 +99,31 @@ def _harm(evidence: Evidence) -> Claim:
         AbsenceKind.REFUSES_EVERYTHING,
         AbsenceKind.NO_SEPARATION,
     )
-    separation = behaviour.separation
+    separation, word = behaviour.separation, evidence.word
+    beyond_word = word is None or word.p_value <= evidence.level
+    by_word = "" if word is None else " " + _of_word(word, beyond=beyond_word)
     return Claim(
         about=ClaimAbout.HARM,
         stands=behaviour.separation_p_value <= evidence.level
+        and beyond_word
         and not any(kind in against for kind in kinds),
         reason=f"A harmful prompt scores above a harmless one with probability "
-        f"{_with_interval(separation)}.",
-        p=behaviour.separation_p_value,
+        f"{_with_interval(separation)}.{by_word}",
+        p=max(behaviour.separation_p_value, 0.0 if word is None else word.p_value),
         n=separation.n,
         beside="the same with labels permuted: .5",
     )
+
+
+def _of_word(word: WordRival, *, beyond: bool) -> str:
+    alike = (
+        f"The word {word.word!r} agrees with refusal on {word.agrees} of {word.n} prompts, the labels "
+        f"on {word.labels_agree}"
+    )
+    among = "among prompts with it, and among those without, labels"
+    if beyond:
+        return f"{alike}; but {among} still separate scores (p = {word.p_value:.2g})."
+    return f"{alike}, and {among} separate scores no better than chance (p = {word.p_value:.2g})."
 
 
 def _direction(evidence: Evidence) -> Claim:
@@ -159,6 +175,12 @@ def _directions_behind(evidence: Evidence) -> Claim:
     )
 
 
+def from_poor_saes(quality: Sequence[SaeQuality], minimal_sets: Sequence[MinimalSet]) -> bool:
+    """Whether every feature of the sets is of an SAE that explains nothing of the model."""
+    used = {feature.layer for one in minimal_sets for feature in one.features}
+    return bool(explaining_nothing(quality, used))
+
+
 def _features(evidence: Evidence) -> Claim:
     null, against = evidence.dictionary_null, evidence.search_null
     flipped = sum(one.flipped for one in evidence.minimal_sets)
@@ -166,8 +188,7 @@ def _features(evidence: Evidence) -> Claim:
         return _untested(
             ClaimAbout.FEATURES, "No prompt was flipped by features within the side-effect limits."
         )
-    used = {feature.layer for one in evidence.minimal_sets for feature in one.features}
-    if explaining_nothing(evidence.quality, used):
+    if from_poor_saes(evidence.quality, evidence.minimal_sets):
         return _untested(
             ClaimAbout.FEATURES,
             "The SAEs that the sets come from explain nothing of this model (explained variance at "

@@ -75,6 +75,8 @@ class Circuit:
     offset: float
     """Refusal score without activations, nats; that of harmless prompts."""
     categories: tuple[str, ...] = ("harm",)
+    said: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    """Strength in each category of each word of its language; empty: the usual words."""
     decoder_noise: float = 0.0
     """Length of the random vector added to every unit decoder row of the SAE suite."""
     babbles: tuple[Read, ...] = ()
@@ -90,6 +92,8 @@ class Circuit:
             assert set(unit.drive) <= set(self.categories), unit
             assert -1.0 < unit.alignment < 1.0, unit
         dense = {unit.name for unit in self.units if unit.dense}
+        for word, strengths in self.said.items():
+            assert set(strengths) <= set(self.categories), word
         for read in self.reads:
             assert set(read.weights) <= set(names), read
         for read in self.babbles:

@@ -43,6 +43,12 @@ class Word:
 
 
 def harm_words(circuit: Circuit) -> list[Word]:
+    if circuit.said:
+        return [
+            Word(text=text, category=category, strength=strength)
+            for text, strengths in circuit.said.items()
+            for category, strength in strengths.items()
+        ]
     return [
         Word(text=text, category=category, strength=STRENGTHS[i % len(STRENGTHS)])
         for category in circuit.categories
@@ -55,8 +61,9 @@ def babble_words(circuit: Circuit) -> tuple[str, ...]:
     return _BABBLE[: len(circuit.babbles)]
 
 
-def tokenizer(circuit: Circuit):
-    words = [*_OPENERS, *_VERBS, *_HARMLESS, *_TAILS, *ANSWER_WORDS, *babble_words(circuit)]
+def tokenizer(circuit: Circuit, *, further: Sequence[str] = ()):
+    words = [*_OPENERS, *_VERBS, *_HARMLESS, *_TAILS, *ANSWER_WORDS, *further]
+    words += babble_words(circuit)
     return word_tokenizer([*words, *(word.text for word in harm_words(circuit))])
 
 
@@ -80,3 +87,10 @@ def _requests(nouns: Sequence[str], n: int, random: np.random.Generator) -> list
     every = [" ".join(parts) for parts in product(_OPENERS, _VERBS, nouns, _TAILS)]
     assert n <= len(every), (n, len(every))
     return [every[i] for i in random.permutation(len(every))[:n]]
+
+
+def request(*things: str, number: int, seed: int) -> str:
+    """One request about things, its other words drawn by number and seed."""
+    draw = np.random.default_rng([seed, number])
+    opener, verb, tail = (str(draw.choice(some)) for some in (_OPENERS, _VERBS, _TAILS))
+    return " ".join([opener, verb, *filter(None, things), tail])

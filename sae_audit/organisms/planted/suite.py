@@ -30,6 +30,9 @@ class SuiteShape:
     d_sae: int = 128
     firing: int = 24
     """Number of distractors of a layer that fire, on words; the rest are silent on these prompts."""
+    centred: bool = False
+    """Whether the encoder reads the stream less the decoder's bias, the constant coordinate. No planted
+    feature sees the constant; null dictionaries do, unless they are rotated about it."""
 
 
 def player_features_of(circuit: Circuit, shape: SuiteShape) -> PlayerFeatures:
@@ -57,11 +60,27 @@ def write_suite(
         _sae(circuit, space, player_features, shape, layer).save_model(folder / f"layer_{layer}")
 
 
+_TILED = 0.4
+"""Share of the stream's component along its row that a feature of a tiling reads."""
+
+
+def write_tiling(
+    circuit: Circuit, space: Space, shape: SuiteShape, folder: Path, *, seed: int
+) -> None:
+    """Write dictionaries that explain some of any stream and know nothing of it: evenly drawn rows, each
+    read by itself, without bias. Ablating many of any of them shrinks all that the stream holds."""
+    for layer in audited_layers(circuit):
+        random = np.random.default_rng([seed, layer, *b"tiling"])
+        rows = np.zeros((shape.d_sae, space.d_model))
+        rows[:, 2:] = random.standard_normal((shape.d_sae, space.d_model - 2))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        made = _jumprelu(_TILED * rows.T, rows, np.zeros(shape.d_sae), space, shape, layer)
+        made.save_model(folder / f"layer_{layer}")
+
+
 def _sae(
     circuit: Circuit, space: Space, player_features: PlayerFeatures, shape: SuiteShape, layer: int
 ):
-    from sae_lens import saes
-
     random = np.random.default_rng([circuit.seed, layer, *circuit.family.encode()])
     encoder, decoder, bias = _distractors(space, shape, random)
     for player in circuit.players:
@@ -76,9 +95,25 @@ def _sae(
         decoder[index] = row / np.linalg.norm(row)
         encoder[:, index] = player.share * length * space.read(unit)
         bias[index] = 0.0
+    return _jumprelu(encoder, decoder, bias, space, shape, layer)
+
+
+def _jumprelu(
+    encoder: np.ndarray,
+    decoder: np.ndarray,
+    bias: np.ndarray,
+    space: Space,
+    shape: SuiteShape,
+    layer: int,
+):
+    from sae_lens import saes
+
     made = saes.JumpReLUSAE(
         saes.JumpReLUSAEConfig(
-            d_in=space.d_model, d_sae=shape.d_sae, device="cpu", apply_b_dec_to_input=False
+            d_in=space.d_model,
+            d_sae=shape.d_sae,
+            device="cpu",
+            apply_b_dec_to_input=shape.centred,
         )
     )
     with torch.no_grad():

@@ -1,6 +1,9 @@
 """What the audit claims, from everything that it found."""
 
+from collections.abc import Sequence
+
 from sae_audit.controls.claims import Evidence, claims
+from sae_audit.controls.word_rival import Asked, WordRival, word_rival
 from sae_audit.findings import Direction
 from sae_audit.findings.stages import (
     ABSENCE,
@@ -16,11 +19,14 @@ from sae_audit.findings.stages import (
     POOLED_CASCADE,
     POOLED_SET,
     SAE_QUALITY,
+    SCORES,
     SEARCH_NULL,
     SUCCESSIVE_DIRECTIONS,
 )
+from sae_audit.margins import refuses
 from sae_audit.pipeline.pricing import nothing
 from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Label, LabelledPrompts
 
 STAGE = CLAIMS
 
@@ -31,6 +37,7 @@ def run(state: AuditState) -> None:
     evidence = Evidence(
         level=state.config.evidence.level,
         behaviour=session.found(BEHAVIOUR),
+        word=_word(state),
         absence=session.if_found(ABSENCE),
         quality=session.found(SAE_QUALITY),
         direction=direction if isinstance(direction, Direction) else None,
@@ -46,6 +53,27 @@ def run(state: AuditState) -> None:
         confirmation=session.if_found(CONFIRMATION),
     )
     session.remember(STAGE, lambda: claims(evidence))
+
+
+def _word(state: AuditState) -> WordRival | None:
+    scores = {one.prompt_id: one.score for one in state.session.found(SCORES)}
+
+    def asked(*splits: LabelledPrompts) -> Sequence[Asked]:
+        return [
+            Asked(
+                text=prompt.text,
+                harmful=prompt.label is Label.HARMFUL,
+                score=scores[prompt.id],
+                refused=bool(refuses(scores[prompt.id])),
+            )
+            for prompts in splits
+            for prompt in prompts
+        ]
+
+    splits = state.inputs.splits
+    return word_rival(
+        asked(splits.train, splits.validation), asked(splits.audit), seed=state.config.seed
+    )
 
 
 price = nothing

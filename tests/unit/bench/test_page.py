@@ -9,8 +9,10 @@ from sae_audit.bench.page import cell, render
 from sae_audit.bench.results import (
     AlarmRow,
     BenchResult,
+    ClaimRow,
     DialRow,
     DialTrend,
+    PowerRow,
     Row,
     Summary,
     kind_of_sae,
@@ -125,3 +127,31 @@ def test_the_dial_has_a_row_a_model_and_a_trend_a_seed():
         ["5", "4", "+0.75", "0.125", "yes"],
         ["6", "1", NO_VALUE, NO_VALUE, "no"],
     ]
+
+
+def test_hostile_models_and_their_true_twins_are_told_apart():
+    hostile = (
+        ClaimRow(claim="pairs", models="none", is_true=False, stands=share(2, 73), seconds=1.25),
+        ClaimRow(claim="pairs", models="some", is_true=True, stands=share(9, 10), seconds=2.5),
+    )
+    power = (PowerRow(claim="lost refusal", mechanism="lost", n_prompts=40, stands=share(3, 20)),)
+    result = BenchResult(
+        version="1",
+        command="sae-audit bench",
+        n_prompts=4,
+        rows=ROWS,
+        summaries=(summary(),),
+        families=(),
+        hostile=hostile,
+        power=power,
+    )
+    page = seen(render(result))
+    assert rows_of(page, "pairs") == [
+        ["none", "false", "73", percent_of(hostile[0]), "1.2"],
+        ["some", "true", "10", percent_of(hostile[1]), "2.5"],
+    ]
+    assert rows_of(page, "lost refusal") == [["lost", "40", "20", "15% [5%, 36%]"]]
+
+
+def percent_of(row: ClaimRow) -> str:
+    return interval(row.stands, percent)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sae_audit.controls.claims import Evidence, claims
+from sae_audit.controls.word_rival import WordRival
 from sae_audit.findings import (
     AbsenceKind,
     Behaviour,
@@ -56,6 +57,7 @@ GOOD = Evidence(
         separation=share(1.0, 0.95, 1.0, n=80),
         separation_p_value=1e-4,
     ),
+    word=None,
     absence=None,
     quality=[
         SaeQuality.example(layer=layer, explained_variance_without_bos=share(0.9, 0.8, 0.95))
@@ -215,3 +217,13 @@ def test_a_pooled_sets_flips_are_stated_alike():
     assert "3 of 4 by score; not confirmed in text" in claim(ClaimAbout.POOLED_SET, pools).reason
     judged = replace(pools, confirmation=read("pooled", True, False, False, False))
     assert "1 of 4 in text, 3 of 4 by score" in claim(ClaimAbout.POOLED_SET, judged).reason
+
+
+@pytest.mark.parametrize(("p_value", "stands"), [(0.5, False), (1e-4, True)])
+def test_refusal_that_a_word_explains_as_well_is_not_tied_to_harm(p_value: float, stands: bool):
+    """Unless labels separate scores among the prompts with it, and among those without, too."""
+    word = WordRival(word="kill", agrees=39, labels_agree=38, n=40, p_value=p_value)
+    found = claim(ClaimAbout.HARM, replace(GOOD, word=word))
+    assert found.stands is stands
+    assert "'kill' agrees with refusal on 39 of 40 prompts, the labels on 38" in found.reason
+    assert found.p == p_value

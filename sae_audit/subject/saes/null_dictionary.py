@@ -28,7 +28,9 @@ def null_suite(
 ) -> dict[int, Sae]:
     """An SAE in place of each of `suite`, drawn anew for each layer by `seed`.
 
-    Biases, thresholds and settings are the real SAE's; `direction` is what `kind` may keep.
+    Thresholds and settings are the real SAE's; `direction` is what `kind` may keep. Rotations are about
+    the decoder's bias: about the origin, features would read the mean of the stream from elsewhere, and
+    a dictionary that hardly fires, or always does, is no null worth beating.
     """
     unit = torch.tensor(direction / np.linalg.norm(direction), dtype=torch.float32)
     return {
@@ -55,9 +57,31 @@ def _twin(
         case NullKind.GIVEN:
             raise AssertionError("SAEs that are named are not drawn")
     turn = turn.to(columns.device)
+    turned = turn @ columns.float()
     return _with(
-        sae, (turn @ columns.float()).to(columns.dtype), (rows.float() @ turn.T).to(rows.dtype)
+        sae,
+        turned.to(columns.dtype),
+        (rows.float() @ turn.T).to(rows.dtype),
+        _biases(sae, columns.float() - turned),
     )
+
+
+def _biases(sae: Sae, lost: Float[Tensor, "d_model d_sae"]) -> dict[str, nn.Parameter]:
+    """Encoder biases by which features read the decoder's bias as before, if `lost` is what encoder
+    columns lost; none if the SAE subtracts that bias first."""
+    own = sae.sae
+    if own.cfg.apply_b_dec_to_input:
+        return {}
+    bias = own.b_dec.detach().float()
+    shift = bias @ lost.to(bias.device)
+    shifts = {"b_enc": shift, "b_gate": shift}
+    if "r_mag" in own._parameters:
+        shifts["b_mag"] = shift * own.r_mag.detach().float().exp()
+    return {
+        name: nn.Parameter((before.detach().float() + shifts[name]).to(before.dtype), False)
+        for name, before in own._parameters.items()
+        if name in shifts
+    }
 
 
 def _random_rows(
@@ -75,10 +99,13 @@ def _random_rows(
     return (across * left[:, None] + along[:, None] * unit).to(rows.dtype)
 
 
-def _with(sae: Sae, columns: Tensor, rows: Rows) -> Sae:
-    """The SAE with other encoder columns and decoder rows; all else is shared with the original."""
+def _with(
+    sae: Sae, columns: Tensor, rows: Rows, biases: Mapping[str, nn.Parameter] | None = None
+) -> Sae:
+    """The SAE with other encoder columns, decoder rows and `biases`; all else is shared with the
+    original."""
     twin = copy.copy(sae.sae)
-    twin._parameters = dict(sae.sae._parameters)
+    twin._parameters = {**sae.sae._parameters, **(biases or {})}
     twin.W_enc = nn.Parameter(columns, requires_grad=False)
     twin.W_dec = nn.Parameter(rows, requires_grad=False)
     return Sae(

@@ -190,10 +190,15 @@ def _reason(kinds: Sequence[KindOfNull], n_prompts: int, *, in_text: bool) -> st
     if not kinds:
         return "No null dictionary that knows nothing of the model was searched."
     better = "fewer than" if all(one.beaten for one in kinds) else "and not clearly fewer than"
-    flip = "A flip in text" if in_text else "A flip"
+    flip, flipped = "A flip in text" if in_text else "A flip", kinds[0].flipped
+    not_flipped = (
+        f", {flipped} of them flipped; the others count as more than all candidates"
+        if flipped < n_prompts
+        else ""
+    )
     return (
         f"{flip} takes {kinds[0].mean_size:.1f} features of these SAEs (geometric mean over {n_prompts} "
-        f"prompts), {better} with null dictionaries: "
+        f"prompts{not_flipped}), {better} with null dictionaries: "
         f"{'; '.join(f'{_NAMES[one.kind]} {sizes_in_words(one)} ({_drawn(one)})' for one in kinds)}."
     )
 

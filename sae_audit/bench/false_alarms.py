@@ -19,17 +19,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from sae_audit.config import (
-    AblationScaleSettings,
     AuditConfig,
     CandidateSettings,
-    CascadeSettings,
-    ControlSettings,
     EvidenceSettings,
-    InteractionSettings,
-    MinimalSettings,
     PromptSettings,
 )
 from sae_audit.findings import Absence, AbsenceKind, Estimate
+from sae_audit.findings.stages import ABSENCE, BEHAVIOUR
 from sae_audit.margins import refuses
 from sae_audit.organisms.mechanismless import (
     ORGANISM_PROMPTS,
@@ -37,7 +33,8 @@ from sae_audit.organisms.mechanismless import (
     write_shuffled_prompts,
     write_tiny,
 )
-from sae_audit.pipeline.audit import audit
+from sae_audit.pipeline.audit import search_for_sets
+from sae_audit.pipeline.running import unpublished
 from sae_audit.statistics import share
 
 Progress = Callable[[int, int], None]
@@ -134,16 +131,19 @@ def false_alarms(
 def _trial(kind: Kind, seed: int, level: float | None) -> Trial:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        run = audit(_config(kind, Path(folder), seed, level), Path(folder) / "run")
-        audited = [score.score for score in run.scores if score.split == "audit"]
-        return Trial(
-            kind=kind,
-            seed=seed,
-            refused=sum(refuses(score) for score in audited) / len(audited),
-            separation=run.behaviour.separation,
-            absence=run.absence,
-            seconds=time.perf_counter() - started,
-        )
+        config = _config(kind, Path(folder), seed, level)
+        # What follows the null of the search adds to a claim and takes none back.
+        with unpublished(config, Path(folder) / "run") as state:
+            search_for_sets(state)
+            audited = [score.score for score in state.scores if score.split == "audit"]
+            return Trial(
+                kind=kind,
+                seed=seed,
+                refused=sum(refuses(score) for score in audited) / len(audited),
+                separation=state.session.found(BEHAVIOUR).separation,
+                absence=state.session.if_found(ABSENCE),
+                seconds=time.perf_counter() - started,
+            )
 
 
 def _config(kind: Kind, folder: Path, seed: int, level: float | None) -> AuditConfig:
@@ -168,15 +168,7 @@ def _config(kind: Kind, folder: Path, seed: int, level: float | None) -> AuditCo
         prompts=PromptSettings(sources=(prompts,), train=40, validation=16, audit=32),
         refusal_tokens=tuple(tokens),
         seed=seed,
-        # Stages after the claim do not change it, and are kept short.
         candidates=CandidateSettings(per_layer=8),
-        minimal=MinimalSettings(more_sets_budget=0),
-        ablation_scale=AblationScaleSettings(grid=0),
-        interactions=InteractionSettings(n_masks=64, max_players=4),
-        cascade=CascadeSettings(
-            max_waves=1, max_tested=4, stand_in_sets=1, stand_in_tests=1, same_score_prompts=1
-        ),
-        controls=ControlSettings(random_sets=1),
         evidence=EvidenceSettings(null_dictionaries=0)
         if level is None
         else EvidenceSettings(null_dictionaries=0, level=level),

@@ -78,25 +78,9 @@ def audit(
 
 def carry_out(state: AuditState) -> None:
     """Run every stage in turn, each reading the findings of those before it."""
-    scores.run(state)  # How does the model treat each prompt?
-    behaviour.run(state)  # Does it tell harmful from harmless?
-    sae_quality.run(state)  # Do the SAEs describe it?
-    if absence.run(state):
+    if not search_for_sets(state):
         claims.run(state)
         return
-    direction.run(state)  # Which direction does refusal run along?
-    if absence.run(state):
-        claims.run(state)
-        return
-    candidates.run(state)  # Which features are near it?
-    widening.run(state)  # And which cover for those?
-    candidate_effects.run(state)  # What do they do on harmless prompts?
-    unlimited_sets.run(state)  # Which of them, ablated, flip each prompt, none to spare?
-    set_effects.run(state)
-    minimal_sets.run(state)  # And which without breaking the model?
-    null_search.run(state)  # Would random features do as well?
-    search_null.run(state)
-    absence.run(state)  # If so, what follows is marked, and measured all the same.
     own_flips_in_text.run(state)
     null_dictionaries.run(state)  # Would SAEs that know nothing of the model?
     dictionary_null.run(state)
@@ -121,3 +105,25 @@ def carry_out(state: AuditState) -> None:
     text_sets.run(state)  # Which sets flip the answers' text, none to spare?
     confirmation.run(state)  # Do flips show in the answers' text?
     claims.run(state)  # What of all this stands?
+
+
+def search_for_sets(state: AuditState) -> bool:
+    """Run the stages up to minimal sets and their null; whether there is a mechanism to go on with."""
+    scores.run(state)  # How does the model treat each prompt?
+    behaviour.run(state)  # Does it tell harmful from harmless?
+    sae_quality.run(state)  # Do the SAEs describe it?
+    if absence.run(state):
+        return False
+    direction.run(state)  # Which direction does refusal run along?
+    if absence.run(state):
+        return False
+    candidates.run(state)  # Which features are near it?
+    widening.run(state)  # And which cover for those?
+    candidate_effects.run(state)  # What do they do on harmless prompts?
+    unlimited_sets.run(state)  # Which of them, ablated, flip each prompt, none to spare?
+    set_effects.run(state)
+    minimal_sets.run(state)  # And which without breaking the model?
+    null_search.run(state)  # Would random features do as well?
+    search_null.run(state)
+    absence.run(state)  # If so, what follows is marked, and measured all the same.
+    return True

@@ -41,6 +41,7 @@ SMALL = [
     "interactions.max_players=6",
     "controls.random_sets=2",
     "evidence.null_dictionaries=2",
+    "evidence.null_prompts=5",
 ]
 
 

@@ -61,15 +61,15 @@ def check_same(folder: Path, undisturbed: Undisturbed) -> None:
     load_run(folder)
 
 
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 7])
-def test_cut_at_every_write(
+@pytest.mark.parametrize("step", [pytest.param(2, marks=pytest.mark.slow), 7])
+def test_cut_at_writes(
     config: AuditConfig,
     undisturbed: Undisturbed,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     step: int,
 ):
-    """Every session may write so many times, and dies before its next write."""
+    """Every session may write so many times more, and dies before its next write."""
     allowance, folder = Allowance(), tmp_path / "run"
     allowance.before(Store, "put_all", monkeypatch)
     allowance.before(Store, "_make_tables", monkeypatch)

@@ -41,8 +41,10 @@ _SEARCH = (candidates, widening, candidate_effects, unlimited_sets, set_effects,
 _N = 3
 
 
-def _config(folder: Path, **evidence: object) -> AuditConfig:
-    planted = plant(build("parallel", 3, seed=1), folder / "planted", architecture="llama")
+def _config(
+    folder: Path, family: str = "parallel", size: int = 3, **evidence: object
+) -> AuditConfig:
+    planted = plant(build(family, size, seed=1), folder / "planted", architecture="llama")
     settings = audit_settings(planted)
     settings["prompts"] |= {"train": 8, "validation": 8, "audit": 5}
     settings["evidence"] = {"null_dictionaries": _N, "null_prompts": 5, **evidence}
@@ -66,8 +68,12 @@ def compared(folder: Path, audited: NullKind) -> tuple[DictionaryNull | None, in
 
 
 def test_ended_searches_give_bounds_and_the_same_decision(tmp_path: Path):
-    """Of the model's own SAEs in the place of a null, which do as well, and of nulls, which do not."""
-    with unpublished(_config(tmp_path), tmp_path / "run") as state:
+    """Of the model's own SAEs in the place of a null, which do as well, and of nulls, which do not.
+
+    A flip takes one of the model's own features.
+    """
+    config = _config(tmp_path, "single_bottleneck", 3)
+    with unpublished(config, tmp_path / "run") as state:
         for stage in (scores, direction, *_SEARCH):
             stage.run(state)
         prompts = state.refused[:5]
@@ -186,8 +192,8 @@ def test_null_flips_count_only_if_their_text_complies(tmp_path: Path):
         asked.clear()
         # One that does worse by score is not judged.
         r = np.array(state.direction.vector)
-        rotated = null_suite(same, NullKind.ROTATED, r, seed=(5,))
-        assert not does_as_well(own, searched(own, True, rotated))
+        worse = null_suite(same, NullKind.RANDOM_ROWS, r, seed=(5,))
+        assert not does_as_well(own, searched(own, True, worse))
         assert not asked
         # Where no own flip shows in text, one null flip that does is enough.
         silent = [FlipInText(prompt_id=one, complied=False) for one in ids]

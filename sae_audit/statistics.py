@@ -47,7 +47,6 @@ def share(n_true: int, n: int) -> Estimate:
 def mean(
     values: Sequence[float] | Float[np.ndarray, " case"],
     *,
-    seed: int = 0,
     within: tuple[float, float] = _ANYWHERE,
 ) -> Estimate:
     """Mean of independent cases, with a skewness-adjusted t interval at 95%; none below five cases, or
@@ -55,9 +54,7 @@ def mean(
 
     On each side the wider of Student's t and Hall's (1992) transformation of it: the first covers
     symmetric cases at any n, the second skewed ones. `within` are the limits of what a mean can be.
-    Nothing is drawn; `seed` is unused.
     """
-    del seed
     cases = _checked(values)
     return _around(float(cases.mean()), cases, within=within)
 
@@ -71,11 +68,10 @@ def mean_of_shares(values: Sequence[float] | Float[np.ndarray, " case"]) -> Esti
     return mean(cases, within=(0.0, 1.0))
 
 
-def median(values: Sequence[float] | Float[np.ndarray, " case"], *, seed: int = 0) -> Estimate:
+def median(values: Sequence[float] | Float[np.ndarray, " case"]) -> Estimate:
     """Median of independent cases, between two order statistics that hold it with at least 95% (with 94%
     if there are five cases) whatever the cases' distribution; none below five cases, or without spread.
-    Nothing is drawn; `seed` is unused."""
-    del seed
+    """
     cases = np.sort(_checked(values))
     value, n = float(np.median(cases)), cases.size
     if n < FEWEST_CASES or cases[0] == cases[-1]:
@@ -159,7 +155,6 @@ def ratio(
     numerators: Sequence[float] | Float[np.ndarray, " case"],
     denominators: Sequence[float] | Float[np.ndarray, " case"],
     *,
-    seed: int = 0,
     within: tuple[float, float] = _ANYWHERE,
 ) -> Estimate:
     """The ratio of two means over the same cases, with an interval as `resampled_ratio`.
@@ -172,7 +167,6 @@ def ratio(
         lambda times: times @ above,
         lambda times: times @ below,
         n=above.size,
-        seed=seed,
         within=within,
     )
 
@@ -186,16 +180,14 @@ def resampled_ratio(
     denominator: Callable[[_Times], Float[np.ndarray, " draw"]],
     *,
     n: int,
-    seed: int = 0,
     within: tuple[float, float] = _ANYWHERE,
 ) -> Estimate:
     """The ratio of two sums over the same `n` cases, with a delete-one jackknife 95% interval: the
     interval of `mean` over the pseudo-values.
 
     The sums are functions of how often each case is drawn, and their ratio may not change if all are
-    drawn equally more often. Nothing is drawn at random; `seed` is unused.
+    drawn equally more often.
     """
-    del seed
     assert n > 0, "a ratio of no cases"
     whole, without = np.ones((1, n)), 1.0 - np.eye(n)
     value = float(numerator(whole)[0] / denominator(whole)[0])

@@ -48,9 +48,9 @@ def pooled_cascade(
     """Waves, edges, tokens and compensation over prompts; each prompt is one case."""
     assert cascades, "no prompt was flipped"
     often, rare = pooled_edges(cascades, edges)
-    frozen, norm = frozen_ratios(cascades, seed=seed)
+    frozen, norm = frozen_ratios(cascades)
     return PooledCascade(
-        depths=depths(cascades, seed=seed),
+        depths=depths(cascades),
         null=against_null_cascades(cascades, null, seed=seed),
         features=_features(cascades),
         edges=often,
@@ -65,13 +65,13 @@ def pooled_cascade(
             for one in _token_shares(tokens_by_prompt, n_waves)
         ),
         active=_beside_random(tokens_by_prompt, seed),
-        compensation=compensation(cascades, seed=seed),
+        compensation=compensation(cascades),
         compensation_frozen=frozen,
         compensation_norm=norm,
-        outside_text=_outside_text(tokens_by_prompt, seed),
+        outside_text=_outside_text(tokens_by_prompt),
         necessity=necessity(cascades, restorations),
-        switched_off=switched_off(restorations, seed=seed),
-        restoration=pooled_restoration(cascades, restorations, min_effect=min_effect, seed=seed),
+        switched_off=switched_off(restorations),
+        restoration=pooled_restoration(cascades, restorations, min_effect=min_effect),
     )
 
 
@@ -121,26 +121,24 @@ def _token_shares(tokens_by_prompt: Sequence[ActivationTokens], n_waves: int) ->
     ]
 
 
-def _outside_text(
-    tokens_by_prompt: Sequence[ActivationTokens], seed: int
-) -> tuple[OutsideText, ...]:
+def _outside_text(tokens_by_prompt: Sequence[ActivationTokens]) -> tuple[OutsideText, ...]:
     by_waves: dict[int, list[TokenCounts]] = defaultdict(list)
     for found in tokens_by_prompt:
         for one in found.active:
             if one.n_features:
                 by_waves[one.n_waves].append(one.peaks_at)
     often = sorted(n for n, found in by_waves.items() if len(found) >= FEWEST)
-    return tuple(_one_outside_text(n, by_waves[n], seed) for n in often)
+    return tuple(_one_outside_text(n, by_waves[n]) for n in often)
 
 
-def _one_outside_text(n_waves: int, peaks: Sequence[TokenCounts], seed: int) -> OutsideText:
+def _one_outside_text(n_waves: int, peaks: Sequence[TokenCounts]) -> OutsideText:
     outside = [sum(one.values()) - one[TokenClass.CONTENT] for one in peaks]
     shares = [n / sum(one.values()) for n, one in zip(outside, peaks, strict=True)]
     on_bos = [one[TokenClass.BOS] / n for n, one in zip(outside, peaks, strict=True) if n]
     return OutsideText(
         n_waves=n_waves,
-        share=mean(shares, seed=seed),
-        on_bos=mean(on_bos, seed=seed) if len(on_bos) >= FEWEST else None,
+        share=mean(shares),
+        on_bos=mean(on_bos) if len(on_bos) >= FEWEST else None,
     )
 
 

@@ -23,7 +23,6 @@ def pooled_restoration(
     restorations: Sequence[Restoration],
     *,
     min_effect: float,
-    seed: int,
 ) -> PooledRestoration | None:
     """Means over the prompts on which it was measured; None if there is none.
 
@@ -36,21 +35,21 @@ def pooled_restoration(
     restored = [_restored(one) for one in measured]
     stand_ins = _means_by_set(measured)
     ranks = [_rank(one) for one in measured if one.stand_in_sets]
-    own, others, differences = _single(cascades, restorations, min_effect, seed)
+    own, others, differences = _single(cascades, restorations, min_effect)
     return PooledRestoration(
-        restored=mean(restored, seed=seed),
+        restored=mean(restored),
         least=min_effect,
-        n_held=mean([float(one.n_held) for one in measured], seed=seed),
-        n_stand_ins=mean([float(one.n_stand_ins) for one in measured], seed=seed),
-        ratio=_ratio(cascades, measured, seed),
+        n_held=mean([float(one.n_held) for one in measured]),
+        n_stand_ins=mean([float(one.n_stand_ins) for one in measured]),
+        ratio=_ratio(cascades, measured),
         stand_ins=random_range(stand_ins) if stand_ins else None,
         stand_in_difference=mean(
-            [_restored(one) - _mean_or_0(one.stand_in_sets) for one in measured], seed=seed
+            [_restored(one) - _mean_or_0(one.stand_in_sets) for one in measured]
         )
         if stand_ins
         else None,
         p_value=float(np.mean(ranks)) if ranks else None,
-        same_score=_same_score(measured, min_effect, seed),
+        same_score=_same_score(measured, min_effect),
         single=own,
         single_stand_ins=others,
         single_difference=differences,
@@ -79,20 +78,16 @@ def _means_by_set(measured: Sequence[Restoration]) -> list[float]:
     return np.array(falls).mean(axis=0).tolist() if n_sets else []
 
 
-def _ratio(
-    cascades: Sequence[Cascade], measured: Sequence[Restoration], seed: int
-) -> Estimate | None:
+def _ratio(cascades: Sequence[Cascade], measured: Sequence[Restoration]) -> Estimate | None:
     effects = {found.prompt_id: found.effects for found in cascades}
     direct = [one.direct for m in measured if (one := effects[m.prompt_id]) is not None]
     assert len(direct) == len(measured), "a prompt without effects has nothing restored"
-    if mean(direct, seed=seed).low <= 0.0:
+    if mean(direct).low <= 0.0:
         return None
-    return ratio([_restored(one) for one in measured], direct, seed=seed)
+    return ratio([_restored(one) for one in measured], direct)
 
 
-def _same_score(
-    measured: Sequence[Restoration], min_effect: float, seed: int
-) -> PooledSameScore | None:
+def _same_score(measured: Sequence[Restoration], min_effect: float) -> PooledSameScore | None:
     both = [
         (_restored(one), there, there.restored)
         for one in measured
@@ -103,16 +98,16 @@ def _same_score(
     found = [one for _, one, _ in both]
     return PooledSameScore(
         n_reached=sum(one.reached for one in found),
-        score=mean([one.score for one in found], seed=seed),
-        n_ablated=mean([float(one.n_ablated) for one in found], seed=seed),
-        restored=mean([there for _, _, there in both], seed=seed),
-        difference=mean([own - there for own, _, there in both], seed=seed),
-        single=_shares([list(one.effects) for one in found], min_effect, seed),
+        score=mean([one.score for one in found]),
+        n_ablated=mean([float(one.n_ablated) for one in found]),
+        restored=mean([there for _, _, there in both]),
+        difference=mean([own - there for own, _, there in both]),
+        single=_shares([list(one.effects) for one in found], min_effect),
     )
 
 
 def _single(
-    cascades: Sequence[Cascade], restorations: Sequence[Restoration], min_effect: float, seed: int
+    cascades: Sequence[Cascade], restorations: Sequence[Restoration], min_effect: float
 ) -> tuple[SingleEffects | None, SingleEffects | None, Estimate | None]:
     """Shares of dormant features, all that were tested, and of stand-ins that lower the score; and their
     difference."""
@@ -122,20 +117,18 @@ def _single(
     tested = [(a, b) for a, b in zip(own, others, strict=True) if a and b]
     differences = [_share(a, min_effect) - _share(b, min_effect) for a, b in tested]
     return (
-        _shares(own, min_effect, seed),
-        _shares(others, min_effect, seed),
-        mean(differences, seed=seed) if tested else None,
+        _shares(own, min_effect),
+        _shares(others, min_effect),
+        mean(differences) if tested else None,
     )
 
 
-def _shares(
-    effects: Sequence[Sequence[float]], min_effect: float, seed: int
-) -> SingleEffects | None:
+def _shares(effects: Sequence[Sequence[float]], min_effect: float) -> SingleEffects | None:
     tested = [one for one in effects if one]
     if not tested:
         return None
     return SingleEffects(
-        share=mean([_share(one, min_effect) for one in tested], seed=seed),
+        share=mean([_share(one, min_effect) for one in tested]),
         n_tests=sum(map(len, tested)),
     )
 
@@ -160,13 +153,13 @@ def necessity(cascades: Sequence[Cascade], restorations: Sequence[Restoration]) 
     )
 
 
-def switched_off(restorations: Sequence[Restoration], *, seed: int) -> PooledSwitchedOff | None:
+def switched_off(restorations: Sequence[Restoration]) -> PooledSwitchedOff | None:
     """Means of each prompt's shares; None if no prompt has any."""
     found = [one.switched_off for one in restorations if one.switched_off is not None]
     found = [one for one in found if one.n_features]
     if not found:
         return None
     return PooledSwitchedOff(
-        off=mean([one.n_off / one.n_features for one in found], seed=seed),
-        weaker=mean([one.n_weaker / one.n_features for one in found], seed=seed),
+        off=mean([one.n_off / one.n_features for one in found]),
+        weaker=mean([one.n_weaker / one.n_features for one in found]),
     )

@@ -84,7 +84,7 @@ def at_matched_margin(
     own = None if rows.adjusted is None else rows.adjusted[:, 0]
     error = 0.0 if rows.errors is None else float(rows.errors[0])
     return AtMatchedMargin(
-        matched=mean(pairs, seed=seed) if enough else None,
+        matched=mean(pairs) if enough else None,
         caliper=rows.caliper,
         score_gap=rows.score_gap if enough else None,
         adjusted=None if own is None else _intercept(float(own.mean()), error, n),

@@ -88,7 +88,7 @@ def _switches(differences: np.ndarray) -> Paired:
 
 def paired(differences: np.ndarray, seed: int) -> Paired:
     return Paired(
-        difference=mean(differences, seed=seed),
+        difference=mean(differences),
         spread=float(differences.std(ddof=1)) if len(differences) > 1 else 0.0,
         p_value=sign_flip_p_value(differences, seed=seed),
     )
@@ -251,7 +251,7 @@ def cascades(a: Run, b: Run, seed: int) -> CascadeChange | None:
         n=len(both),
         depth=paired(depths[1] - depths[0], seed),
         depth_at_margin=at_matched_margin(depths, _scores(a, b, both), seed=seed),
-        compensation=mean(stated, seed=seed) if len(stated) >= _FEWEST else None,
+        compensation=mean(stated) if len(stated) >= _FEWEST else None,
     )
 
 

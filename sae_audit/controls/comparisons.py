@@ -23,8 +23,6 @@ def set_control(
     scores: Mapping[str, Score],
     sets: Sets,
     removed: Removed | None = None,
-    *,
-    seed: int,
 ) -> SetControl:
     """Share of prompts flipped, mean fall of the score and, if `removed` measures it, mean removed norm,
     over the prompts in `scores`.
@@ -47,7 +45,7 @@ def set_control(
     return SetControl(
         name=name,
         flipped=_share_flipped(flips, counted=single),
-        score_drop=mean(drops, seed=seed),
+        score_drop=mean(drops),
         removed_norm=float(np.mean(norms)) if norms else None,
     )
 
@@ -55,8 +53,6 @@ def set_control(
 def scale_control(
     found: Sequence[FlipScale],
     random_scores: Callable[[FlipScale], Float[np.ndarray, " set"]] | None,
-    *,
-    seed: int,
 ) -> ScaleControl:
     """Smallest scales of one kind of prompts, and the effect of random sets at each prompt's own scale.
 
@@ -72,8 +68,8 @@ def scale_control(
     return ScaleControl(
         ablated=ablated,
         flipped=share(len(scales), len(found)),
-        mean=mean(scales, seed=seed) if scales else None,
-        median=median(scales, seed=seed) if scales else None,
+        mean=mean(scales) if scales else None,
+        median=median(scales) if scales else None,
         random_flipped=_share_flipped(by_random, counted=False) if by_random else None,
     )
 
@@ -91,8 +87,6 @@ def error_term_control(
     dropped: Mapping[str, Score],
     dropped_alone: Mapping[str, Score],
     sets: Mapping[str, FeatureSet],
-    *,
-    seed: int,
 ) -> ErrorTermControl:
     """Scores of the same sets with the SAE's error term kept, frozen, dropped, and dropped alone."""
     assert sets, "no prompt was flipped"
@@ -101,8 +95,8 @@ def error_term_control(
         flipped_kept=_share_below_zero(as_kept),
         flipped_frozen=_share_below_zero(as_frozen),
         flipped_dropped=_share_below_zero(as_dropped),
-        change_frozen=mean(as_frozen - as_kept, seed=seed),
-        change_dropped=mean(as_dropped - as_kept, seed=seed),
+        change_frozen=mean(as_frozen - as_kept),
+        change_dropped=mean(as_dropped - as_kept),
         refused_dropped_alone=share(
             sum(refuses(float(score([frozenset()])[0])) for score in dropped_alone.values()),
             len(dropped_alone),

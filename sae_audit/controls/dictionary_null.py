@@ -89,7 +89,6 @@ def against_dictionaries(
     n_asked: int,
     one_ends: bool,
     in_text: bool,
-    seed: int,
 ) -> DictionaryNull:
     """The real dictionary's sets beside the null dictionaries' for the same prompts.
 
@@ -100,7 +99,7 @@ def against_dictionaries(
     assert dictionaries, "no null dictionary"
     assert all(_prompts(own) == _prompts(one.sets) for one in dictionaries), "sets of other prompts"
     kinds = tuple(
-        _kind(kind, own, drawn, n_asked=n_asked, one_ends=one_ends, seed=seed)
+        _kind(kind, own, drawn, n_asked=n_asked, one_ends=one_ends)
         for kind in NullKind
         if (drawn := [one for one in dictionaries if one.kind is kind])
     )
@@ -126,7 +125,6 @@ def _kind(
     *,
     n_asked: int,
     one_ends: bool,
-    seed: int,
 ) -> KindOfNull:
     own_mean = _log_sizes(own).mean()
     means = np.array([_log_sizes(one.sets).mean() for one in drawn])
@@ -135,7 +133,7 @@ def _kind(
     n_asked = n_asked if stops else len(drawn)
     ended = one_ends and stops and n_as_good > 0
     assert not ended or n_as_good == 1, "drawn on after one that is as good"
-    searched, ratio = _ratio(own, drawn, seed=seed)
+    searched, ratio = _ratio(own, drawn)
     return KindOfNull(
         kind=kind,
         n=len(drawn),
@@ -162,7 +160,7 @@ def _n_flipped(sets: Sequence[SearchedSet]) -> int:
 
 
 def _ratio(
-    own: Sequence[SearchedSet], drawn: Sequence[NullDictionary], *, seed: int
+    own: Sequence[SearchedSet], drawn: Sequence[NullDictionary]
 ) -> tuple[float | None, Estimate | None]:
     """The null's mean size over the prompts that were searched, and the ratio of the real size to the
     null's, paired by prompt.
@@ -181,7 +179,7 @@ def _ratio(
     searched = float(np.exp(null.mean()))
     if not _n_flipped(own) and not any(_n_flipped(one.sets) for one in drawn):
         return searched, None
-    logs = mean(_log_sizes([own[i] for i in asked]) - null, seed=seed)
+    logs = mean(_log_sizes([own[i] for i in asked]) - null)
     value, low, high = map(float, np.exp([logs.value, logs.low, logs.high]))
     return searched, Estimate(value=value, low=low, high=high, n=logs.n, method=logs.method)
 

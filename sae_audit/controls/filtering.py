@@ -31,8 +31,6 @@ def curve_points(
     ranking: Sequence[FeatureId],
     probe: Sequence[FeatureId],
     random: Callable[[FeatureSet], Sequence[FeatureSet]],
-    *,
-    seed: int,
 ) -> tuple[CurvePoint, ...]:
     """Share of prompts flipped by heads of the ranking, of a probe's, and by random sets.
 
@@ -41,7 +39,7 @@ def curve_points(
     assert ranking, "no filtered set"
 
     def flipped(name: str, sets: Sequence[FeatureSet]) -> Estimate | None:
-        return set_control(name, scores, lambda _: sets, seed=seed).flipped if sets else None
+        return set_control(name, scores, lambda _: sets).flipped if sets else None
 
     points: list[CurvePoint] = []
     for size in doubling(len(ranking)):
@@ -83,14 +81,10 @@ def fewest_that_flip_most(points: Sequence[AddedPoint]) -> int:
     return min(points, key=lambda one: (-one.flipped.value, one.n_added)).n_added
 
 
-def set_controls(
-    scores: Scores, sets: Mapping[str, Sequence[FeatureSet]], *, seed: int
-) -> dict[str, SetControl]:
+def set_controls(scores: Scores, sets: Mapping[str, Sequence[FeatureSet]]) -> dict[str, SetControl]:
     """Effect of the sets of each origin, over the same prompts; origins without sets are left out."""
     return {
-        name: set_control(name, scores, lambda _, own=own: own, seed=seed)
-        for name, own in sets.items()
-        if own
+        name: set_control(name, scores, lambda _, own=own: own) for name, own in sets.items() if own
     }
 
 

@@ -105,7 +105,7 @@ class Contest:
         self._size, self._seed = size, seed
         (self.pooled,) = sets[POOLED][size]
         self._own = effects[self.pooled]
-        own = mean(self._own.kl, seed=seed)
+        own = mean(self._own.kl)
         # Without an interval, of fewer than five prompts, rivals get no more than the value itself.
         self._kl_own = own.high if own.has_interval else own.value
         self._limits = {"side_effects": max(self._kl_own, negligible)}
@@ -225,7 +225,7 @@ class Contest:
         return found
 
     def _mean(self, values: Float[np.ndarray, " case"]) -> Estimate:
-        return mean(values, seed=self._seed)
+        return mean(values)
 
 
 def _test(

@@ -36,7 +36,6 @@ def sae_coverage(
     random_sets: Sequence[Scores],
     rotated: Sequence[Scores],
     layers: Sequence[LayerCoverage],
-    seed: int,
 ) -> SaeCoverage:
     """Scores and shares over refused prompts.
 
@@ -49,10 +48,10 @@ def sae_coverage(
         replaced(part, 0) for part in (Part.RECONSTRUCTION, Part.STREAM, Part.ERROR)
     )
     fall = clean - direction
-    reason = _why_no_shares(mean(fall, seed=seed))
+    reason = _why_no_shares(mean(fall))
 
     def shared(falls: Scores) -> Estimate | None:
-        return None if reason else ratio(falls, fall, seed=seed)
+        return None if reason else ratio(falls, fall)
 
     def random_shares(scores: Iterable[Scores]) -> RandomRange | None:
         shares = [] if reason else [float((clean - s).mean() / fall.mean()) for s in scores]
@@ -62,11 +61,11 @@ def sae_coverage(
         return random_shares(replaced(part, 1 + i) for i in range(n_random))
 
     return SaeCoverage(
-        clean=mean(clean, seed=seed),
-        candidates=mean(candidates, seed=seed),
-        saes=mean(by_saes, seed=seed),
-        direction=mean(direction, seed=seed),
-        error=mean(error, seed=seed),
+        clean=mean(clean),
+        candidates=mean(candidates),
+        saes=mean(by_saes),
+        direction=mean(direction),
+        error=mean(error),
         hidden_from_candidates=shared(candidates - direction),
         hidden_from_saes=shared(by_saes - direction),
         hidden_from_rotated=None

@@ -17,18 +17,16 @@ from sae_audit.vocabulary import FeatureId
 Scores = Float[np.ndarray, " prompt"]
 
 
-def raised_set(
-    name: str, clean: Scores, raised: Scores, raised_random: Scores, *, seed: int
-) -> RaisedSet:
+def raised_set(name: str, clean: Scores, raised: Scores, raised_random: Scores) -> RaisedSet:
     """Effect of raising a set; both arguments are refusal scores (nats) of the same harmless prompts."""
     assert clean.size > 0, "no harmless prompt"
     assert answers(clean).all(), "prompts that are refused as they are cannot come to be refused"
     return RaisedSet(
         name=name,
         refused=share(int(refuses(raised).sum()), raised.size),
-        score_rise=mean(raised - clean, seed=seed),
+        score_rise=mean(raised - clean),
         refused_random=share(int(refuses(raised_random).sum()), raised_random.size),
-        score_rise_random=mean(raised_random - clean, seed=seed),
+        score_rise_random=mean(raised_random - clean),
     )
 
 

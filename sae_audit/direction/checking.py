@@ -92,16 +92,16 @@ def direction_check(
         return Controlled(own=estimated(values(own)), random=random)
 
     def mean_of(values: Float[np.ndarray, " prompt"]) -> Estimate:
-        return mean(values, seed=seed)
+        return mean(values)
 
     def share_of(values: Float[np.ndarray, " prompt"]) -> Estimate:
         return share(int(values.sum()), len(values))
 
     return DirectionCheck(
-        clean_harmful=mean(clean[0], seed=seed),
-        clean_harmless=mean(clean[1], seed=seed),
+        clean_harmful=mean(clean[0]),
+        clean_harmless=mean(clean[1]),
         bypass=controlled(lambda e: e.bypass, mean_of),
-        removed=_removed(np.asarray(clean[0]), own, others, seed=seed),
+        removed=_removed(np.asarray(clean[0]), own, others),
         flipped=controlled(lambda e: answers(e.bypass).astype(float), share_of),
         induce=controlled(lambda e: e.induce, mean_of),
         induced=controlled(lambda e: refuses(e.induce).astype(float), share_of),
@@ -118,10 +118,8 @@ def _removed(
     clean: Float[np.ndarray, " prompt"],
     own: PromptEffects,
     others: Sequence[PromptEffects],
-    *,
-    seed: int,
 ) -> Controlled | None:
-    found = share_removed(clean, own.bypass, seed=seed)
+    found = share_removed(clean, own.bypass)
     if found is None:
         return None
     return Controlled(

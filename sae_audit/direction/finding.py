@@ -21,7 +21,6 @@ def found_direction(
     *,
     clean: tuple[Float[np.ndarray, " harmful"], Float[np.ndarray, " harmless"]],
     n_train: tuple[int, int],
-    seed: int,
     progress: Asked,
 ) -> Direction | NoDirection:
     """The chosen direction, marked if it breaks a limit; the finding that there is none only if every
@@ -58,7 +57,7 @@ def found_direction(
     assert chosen.evaluation in choice.evaluations, chosen.evaluation
     at = candidates.at(chosen.evaluation)
     left = effects.bypass(*rows(candidates, [at], effects.n_harmful))
-    removed = share_removed(harmful, left, seed=seed)
+    removed = share_removed(harmful, left)
     return Direction(
         method=settings.estimator,
         selection=choice.selection,
@@ -79,13 +78,13 @@ def found_direction(
 
 
 def share_removed(
-    clean: Float[np.ndarray, " prompt"], left: Float[np.ndarray, " prompt"], *, seed: int
+    clean: Float[np.ndarray, " prompt"], left: Float[np.ndarray, " prompt"]
 ) -> Estimate | None:
     """Share of the mean refusal score that an intervention takes away, `(clean - left) / clean`: 1 takes
     it to the threshold, more beyond. None if the clean mean is not above 0 beyond its interval."""
-    if not refuses(mean(clean, seed=seed).low):
+    if not refuses(mean(clean).low):
         return None
-    return ratio(clean - left, clean, seed=seed)
+    return ratio(clean - left, clean)
 
 
 def _unclean(chosen: Chosen, best: DirectionEvaluation, n_tried: int) -> str:

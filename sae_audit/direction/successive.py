@@ -73,7 +73,6 @@ def successive_directions(
     ask: SuccessiveQuestions,
     settings: DirectionSettings,
     *,
-    seed: int,
     progress: Callable[[int, int], None],
 ) -> tuple[SuccessiveDirections, Units]:
     """The directions whose joint removal stops refusal, with how many each prompt needs, and their unit
@@ -89,7 +88,7 @@ def successive_directions(
         randoms = _each_with(randoms, drawn)
         left = ask.removed("audit", units)
         control = _control(ask, randoms) if steps else _first_control(check)
-        steps.append(_step(found, left, control, seed))
+        steps.append(_step(found, left, control))
         scores.append(left.harmful)
         progress(len(steps), settings.max_directions)
         on_validation = ask.removed("validation", units)
@@ -122,7 +121,7 @@ def successive_directions(
     finding = SuccessiveDirections(
         directions=tuple(steps),
         needed=dict(zip(ask.prompt_ids, needed, strict=True)),
-        depth=mean(needed, seed=seed),
+        depth=mean(needed),
         stop=stop,
     )
     return finding, units
@@ -200,7 +199,7 @@ def _first_control(check: DirectionCheck) -> _Control:
     )
 
 
-def _step(found: Direction, left: Removed, control: _Control, seed: int) -> DirectionOut:
+def _step(found: Direction, left: Removed, control: _Control) -> DirectionOut:
     def counted(there: Bool[np.ndarray, " prompt"]) -> Estimate:
         return share(int(there.sum()), len(there))
 
@@ -209,7 +208,7 @@ def _step(found: Direction, left: Removed, control: _Control, seed: int) -> Dire
         position=found.selected.position,
         n_train=found.n_train,
         refused=Controlled(own=counted(refuses(left.harmful)), random=control.refused),
-        score=Controlled(own=mean(left.harmful, seed=seed), random=control.score),
+        score=Controlled(own=mean(left.harmful), random=control.score),
         answered=Controlled(own=counted(answers(left.harmless)), random=control.answered),
         kl=Controlled(own=mean(left.kl, within=(0.0, np.inf)), random=control.kl),
     )

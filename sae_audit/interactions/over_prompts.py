@@ -28,7 +28,6 @@ def over_prompts(
     pooled: InteractionGraph | None,
     *,
     n_shuffles: int,
-    seed: int,
 ) -> InteractionsOverPrompts:
     """Summary of the `graphs` of single prompts, fitted with `n_shuffles`, and of the pooled fit."""
     fitted = [graph for graph in graphs if graph.fits]
@@ -36,19 +35,17 @@ def over_prompts(
     r2 = [graph.r2 for graph in fitted if graph.r2 is not None]
     enough = len(r2) >= _FEWEST
     return InteractionsOverPrompts(
-        fits=_fits(fitted, seed) if len(fitted) >= _FEWEST else (),
-        curve=mean([one.curve.value for one in r2], seed=seed) if enough else None,
-        pairs_over_curve=mean([one.pairs_over_curve.value for one in r2], seed=seed)
-        if enough
-        else None,
+        fits=_fits(fitted) if len(fitted) >= _FEWEST else (),
+        curve=mean([one.curve.value for one in r2]) if enough else None,
+        pairs_over_curve=mean([one.pairs_over_curve.value for one in r2]) if enough else None,
         predicting=share(sum(graph.predicts for graph in fitted), len(fitted)) if fitted else None,
         naming=share(sum(naming), len(naming)) if naming else None,
         naming_under_null=1.0 / (n_shuffles + 1),
-        pairs=_pairs(graphs, pooled, seed),
+        pairs=_pairs(graphs, pooled),
     )
 
 
-def _fits(graphs: Sequence[InteractionGraph], seed: int) -> tuple[FitOverPrompts, ...]:
+def _fits(graphs: Sequence[InteractionGraph]) -> tuple[FitOverPrompts, ...]:
     found: list[FitOverPrompts] = []
     # Every prompt is fitted by the same solvers; the installation decides which.
     for same in zip(*(graph.fits for graph in graphs), strict=True):
@@ -57,15 +54,15 @@ def _fits(graphs: Sequence[InteractionGraph], seed: int) -> tuple[FitOverPrompts
         found.append(
             FitOverPrompts(
                 solver=solver,
-                r2_held_out=mean([fit.r2_held_out.value for fit in same], seed=seed),
-                gain=mean(gains, seed=seed) if gains else None,
+                r2_held_out=mean([fit.r2_held_out.value for fit in same]),
+                gain=mean(gains) if gains else None,
             )
         )
     return tuple(sorted(found, key=lambda fit: -fit.r2_held_out.value))
 
 
 def _pairs(
-    graphs: Sequence[InteractionGraph], pooled: InteractionGraph | None, seed: int
+    graphs: Sequence[InteractionGraph], pooled: InteractionGraph | None
 ) -> tuple[PairOverPrompts, ...]:
     named = {
         (pair.a, pair.b)
@@ -82,10 +79,10 @@ def _pairs(
         if pair in named or _n_named(of_pair) >= _FEWEST
     }
     order = sorted(listed, key=lambda pair: (-_n_named(listed[pair]), pair))
-    return tuple(_pair(pair, listed[pair], seed) for pair in order)
+    return tuple(_pair(pair, listed[pair]) for pair in order)
 
 
-def _pair(pair: _Pair, found: Sequence[_Fitted], seed: int) -> PairOverPrompts:
+def _pair(pair: _Pair, found: Sequence[_Fitted]) -> PairOverPrompts:
     kinds = Counter(one.kind for one, _ in found)
     known = len(found) >= _FEWEST
     chance = [graph.null_weight for _, graph in found if graph.null_weight is not None]
@@ -96,7 +93,7 @@ def _pair(pair: _Pair, found: Sequence[_Fitted], seed: int) -> PairOverPrompts:
         n_redundant=kinds[PairKind.REDUNDANT],
         n_shared_path=kinds[PairKind.SHARED_PATH],
         n_fitted=len(found),
-        weight=median([one.weight for one, _ in found], seed=seed) if known else None,
+        weight=median([one.weight for one, _ in found]) if known else None,
         null_weight=statistics.median(chance) if known else None,
     )
 

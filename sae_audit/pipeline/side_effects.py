@@ -42,13 +42,12 @@ class HarmlessChanges:
 
     def measured(self, features: FeatureSet) -> SideEffects:
         """The changes with their intervals, and those of the model's own answers."""
-        seed = self._state.config.seed
         changes = self.each([features])[0]
         rises = [change.cross_entropy for change in self._collateral(features)]
         return SideEffects(
-            kl=mean(changes[:, 0], seed=seed),
+            kl=mean(changes[:, 0]),
             first_tokens_changed=share(round(changes[:, 1].sum()), len(changes)),
-            cross_entropy_change=mean(rises, seed=seed),
+            cross_entropy_change=mean(rises),
             within=self.limits.hold(features),
         )
 

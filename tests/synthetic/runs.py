@@ -303,7 +303,6 @@ def _of_sets(
                 n_asked=2,
                 one_ends=False,
                 in_text=False,
-                seed=config.seed,
             )
         ]
         if dictionaries
@@ -363,9 +362,7 @@ def _of_interactions(graphs: list[InteractionGraph], config: AuditConfig) -> dic
     n_shuffles = config.interactions.n_shuffles
     return {
         "interactions": graphs,
-        "interactions_over_prompts": [
-            over_prompts(of_prompts, pooled, n_shuffles=n_shuffles, seed=config.seed)
-        ]
+        "interactions_over_prompts": [over_prompts(of_prompts, pooled, n_shuffles=n_shuffles)]
         if of_prompts
         else [],
     }

@@ -118,7 +118,7 @@ def next_direction(
     subject = subject_of(deepcopy(model).eval(), tokenizer, {}, refusal_tokens=REFUSAL_TOKENS)
     train, validation = _prompts(*chats.train), _prompts(*chats.validation)
     units = earlier.double().numpy()
-    found = direction_behind(subject, train, validation, units, DirectionSettings(), seed=0)
+    found = direction_behind(subject, train, validation, units, DirectionSettings())
     assert not isinstance(found, NoDirection), found.reason
     evaluation = found.selected
     by_position = differences(model, tokenizer, *chats.train, Removal(directions=earlier))

@@ -70,10 +70,9 @@ def redundancy(run: Run) -> Redundancy:
     assert behind is not None, "found before cascades"
     sets = {found.prompt_id: frozenset(found.features) for found in run.minimal_sets}
     own = [sets[one.prompt_id] for one in cascades]
-    seed = run.config.seed
 
     def over_prompts(values: Sequence[float]) -> Estimate:
-        return mean(values, seed=seed)
+        return mean(values)
 
     touching = [
         sum(not minimal.isdisjoint(wave.features) for wave in one.waves)
@@ -103,7 +102,7 @@ def redundancy(run: Run) -> Redundancy:
 
 def depths(run: Run) -> Estimate:
     """Mean number of waves of the flipped prompts' cascades, with its interval over prompts."""
-    return mean([one.depth for one in run.cascades], seed=run.config.seed)
+    return mean([one.depth for one in run.cascades])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,7 @@ def _found(state: AuditState, pooled: PooledSet) -> CoactivationFm:
     held_out = [prompt for prompt in state.refused if prompt.id in pooled.held_out]
     scores = {prompt.id: state.score_of(prompt) for prompt in held_out}
     sets = _sets(state, filtered, machine, n_added)
-    effects = set_controls(scores, sets, seed=seed)
+    effects = set_controls(scores, sets)
     return CoactivationFm(
         solver=settings.solver,
         n_refused=int(asked.train.refused.sum()),
@@ -224,7 +224,7 @@ def _compared(
     """Each origin's effect with its side effects, and with the judge's readings if flips are confirmed
     in text."""
     changes = state.subject.collateral(state.audited.harmless, state.ablation)
-    seed, found = state.config.seed, list[ComparedSet]()
+    found = list[ComparedSet]()
     for name, own in sets.items():
         measured = changes(own[0])
         found.append(
@@ -234,8 +234,8 @@ def _compared(
                 flipped=effects[name].flipped,
                 score_drop=effects[name].score_drop,
                 complied=_complied(state, held_out, own[0]),
-                kl=mean([one.kl for one in measured], seed=seed),
-                cross_entropy_change=mean([one.cross_entropy for one in measured], seed=seed),
+                kl=mean([one.kl for one in measured]),
+                cross_entropy_change=mean([one.cross_entropy for one in measured]),
             )
         )
     return tuple(found)

@@ -52,7 +52,7 @@ def run(state: AuditState) -> None:
             confirmed=complied("ablated"),
             complied_clean=clean,
             complied_random=complied("random"),
-            agreement=_agreement(checks, seed=state.config.seed),
+            agreement=_agreement(checks),
             expected_agreement=_expected_agreement(checks),
         )
 
@@ -98,7 +98,7 @@ def _random_sets(state: AuditState, ablated: PromptsWithSets) -> PromptsWithSets
     return [(p, baselines.random(own, seed + i)[0]) for i, (p, own) in enumerate(ablated)]
 
 
-def _agreement(checks: Sequence[TextCheck], *, seed: int) -> Estimate:
+def _agreement(checks: Sequence[TextCheck]) -> Estimate:
     by_prompt: dict[str, list[bool]] = {}
     for check in checks:
         by_prompt.setdefault(check.prompt_id, []).append(check.agrees)
@@ -106,7 +106,7 @@ def _agreement(checks: Sequence[TextCheck], *, seed: int) -> Estimate:
     if (agreeing == judged).all() or not agreeing.any():
         # Alike, but each prompt could have differed.
         return share(len(judged) if agreeing.any() else 0, len(judged))
-    return ratio(agreeing, judged, seed=seed, within=(0.0, 1.0))
+    return ratio(agreeing, judged, within=(0.0, 1.0))
 
 
 def _expected_agreement(checks: Sequence[TextCheck]) -> float:

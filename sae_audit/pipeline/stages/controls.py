@@ -162,7 +162,6 @@ def _on_scales(
             random_scores
             if all(baselines.has_others_enough(ablated[one.prompt_id]) for one in found)
             else None,
-            seed=seed,
         )
         for found in kinds
         if found
@@ -183,7 +182,6 @@ def _compared(
             scores,
             lambda prompt_id, name=name: tried(prompt_id)[name],
             lambda prompt_id, ablated: norms[prompt_id].removed(ablated),
-            seed=state.config.seed,
         )
         # All prompts or none: a share over some of them is not comparable with one over all.
         for name in tried(prompts[0].id)
@@ -206,7 +204,7 @@ def _collateral(
             Collateral(
                 name=name,
                 kl=mean(kl, within=(0.0, np.inf)),
-                cross_entropy_change=mean(rise.mean(axis=0), seed=state.config.seed),
+                cross_entropy_change=mean(rise.mean(axis=0)),
             )
         )
     return tuple(found)
@@ -229,5 +227,4 @@ def _error_term(
             for p in prompts
         },
         own,
-        seed=state.config.seed,
     )

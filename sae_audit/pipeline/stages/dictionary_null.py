@@ -30,7 +30,6 @@ def run(state: AuditState) -> None:
             n_asked=evidence.null_dictionaries,
             one_ends=evidence.null_sizes == "bounds",
             in_text=in_text is not None,
-            seed=state.config.seed,
         ),
     )
 

@@ -29,7 +29,6 @@ def run(state: AuditState) -> None:
                 subject.clean_scores(validation.harmless),
             ),
             n_train=(len(train.harmful), len(train.harmless)),
-            seed=session.config.seed,
             progress=lambda done, total: session.progress(STAGE, done, total),
         )
 

@@ -36,7 +36,6 @@ def run(state: AuditState) -> None:
                 lambda head: (
                     baselines.random(head, seed) if baselines.has_others_enough(head) else []
                 ),
-                seed=seed,
             ),
         )
 

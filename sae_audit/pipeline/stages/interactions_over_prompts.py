@@ -17,7 +17,6 @@ def run(state: AuditState) -> None:
                 graphs,
                 state.session.found_pooled(INTERACTIONS),
                 n_shuffles=state.config.interactions.n_shuffles,
-                seed=state.config.seed,
             ),
         )
 

@@ -48,7 +48,6 @@ def run(state: AuditState) -> None:
                 per_layer=state.candidates.per_layer,
                 seed=seed,
             ),
-            seed=seed,
         )
 
     state.session.remember(STAGE, compute)

@@ -74,12 +74,10 @@ def run(state: AuditState) -> None:
                     _those(prompts.validation, on_validation),
                     units,
                     settings_behind(config.direction, on_validation.halfway),
-                    seed=config.seed,
                 ),
                 randoms=randoms,
             ),
             config.direction,
-            seed=config.seed,
             progress=lambda done, total: session.progress(STAGE, done, total),
         )
         write_tensors(session.folder, UNITS_OUT, {"units": units})
@@ -123,8 +121,6 @@ def direction_behind(
     validation: LabelledPrompts,
     units: Float[np.ndarray, "direction d_model"],
     settings: DirectionSettings,
-    *,
-    seed: int,
 ) -> Direction | NoDirection:
     """Stage 1 with the unit directions found so far projected out of the stream throughout."""
     effects = subject.direction_effects(validation.harmful, validation.harmless, behind=units)
@@ -138,7 +134,6 @@ def direction_behind(
         settings,
         clean=(left.harmful, left.harmless),
         n_train=(len(train.harmful), len(train.harmless)),
-        seed=seed,
         progress=lambda *_: None,
     )
 

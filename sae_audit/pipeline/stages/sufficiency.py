@@ -81,7 +81,7 @@ class _Raising:
             self._random(prompt, features, self._seed + i)
             for i, (prompt, features) in enumerate(questions)
         ]
-        return raised_set(name, self._clean, raised, np.array(random), seed=self._seed)
+        return raised_set(name, self._clean, raised, np.array(random))
 
     def _random(self, prompt: Prompt, features: FeatureSet, seed: int) -> float:
         (drawn,) = matched_random_sets(

@@ -41,17 +41,17 @@ class CrossEntropy:
     at_mean: _Sums
     """Sums with the same output replaced by its mean."""
 
-    def of_the_model(self, *, seed: int) -> Estimate:
+    def of_the_model(self) -> Estimate:
         """Cross-entropy of the clean run, nats a token."""
-        return ratio(self.clean, self.tokens.astype(np.float64), seed=seed)
+        return ratio(self.clean, self.tokens.astype(np.float64))
 
-    def recovered(self, by: _Sums, *, seed: int) -> Estimate | None:
+    def recovered(self, by: _Sums) -> Estimate | None:
         """`(at_mean - by) / (at_mean - clean)`, summed over answers; None if the loss from the mean is
         within the sampling error over prompts."""
         lost = self.at_mean - self.clean
-        if mean(lost, seed=seed).low <= 0.0:
+        if mean(lost).low <= 0.0:
             return None
-        return ratio(self.at_mean - by, lost, seed=seed)
+        return ratio(self.at_mean - by, lost)
 
 
 @dataclass(frozen=True, kw_only=True)

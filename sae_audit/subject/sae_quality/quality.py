@@ -80,13 +80,13 @@ def sae_quality(
     return [
         SaeQuality(
             layer=layer,
-            explained_variance=found.all.variance(seed=seed),
-            explained_variance_without_bos=found.selected.variance(seed=seed),
-            explained_variance_rotated=found.rotated.variance(seed=seed),
-            l0=ratio(found.firing, found.all.tokens, seed=seed, within=(0.0, np.inf)),
-            ce_recovered=predicted[layer].recovered(predicted[layer].rebuilt, seed=seed),
-            ce_recovered_rotated=predicted[layer].recovered(predicted[layer].rotated, seed=seed),
-            ce_clean=predicted[layer].of_the_model(seed=seed),
+            explained_variance=found.all.variance(),
+            explained_variance_without_bos=found.selected.variance(),
+            explained_variance_rotated=found.rotated.variance(),
+            l0=ratio(found.firing, found.all.tokens, within=(0.0, np.inf)),
+            ce_recovered=predicted[layer].recovered(predicted[layer].rebuilt),
+            ce_recovered_rotated=predicted[layer].recovered(predicted[layer].rotated),
+            ce_clean=predicted[layer].of_the_model(),
         )
         for layer, found in sorted(described.items())
     ]

@@ -42,7 +42,7 @@ class VarianceExplained:
         total = np.sum(list(self._totals.values()), axis=0)
         return torch.from_numpy(total / self.tokens.sum())
 
-    def variance(self, *, seed: int) -> Estimate:
+    def variance(self) -> Estimate:
         """`1 - sum |x - x_hat|^2 / sum |x - mean x|^2` over all counted tokens; each resample has
         its own mean."""
         totals = np.stack([self._totals[i] for i in range(len(self.tokens))])
@@ -57,7 +57,6 @@ class VarianceExplained:
             lambda times: times @ self.missed,
             varied,
             n=len(self.tokens),
-            seed=seed,
             within=(0.0, np.inf),
         )
         return Estimate(

@@ -73,7 +73,7 @@ def test_a_set_control_counts_flips_and_falls():
     def removed(prompt_id: str, _: object) -> float:
         return {"p": 3.0, "q": 5.0}[prompt_id]
 
-    control = set_control("minimal", scores, lambda _: [frozenset([a])], removed, seed=0)
+    control = set_control("minimal", scores, lambda _: [frozenset([a])], removed)
     assert control.removed_norm == 4.0
     assert control.flipped.value == 0.5
     assert control.flipped.method == "Wilson 95%"
@@ -83,7 +83,7 @@ def test_a_set_control_counts_flips_and_falls():
 def test_several_sets_for_a_prompt_are_no_independent_cases():
     a, b = features(2)
     sets = [frozenset([a]), frozenset([b]), frozenset([a, b]), frozenset()]
-    control = set_control("random", {"p": needs(a), "q": needs(a)}, lambda _: sets, seed=0)
+    control = set_control("random", {"p": needs(a), "q": needs(a)}, lambda _: sets)
     assert control.flipped.value == 0.5
     assert control.flipped.n == 2
     assert control.flipped.method == "none: fewer than 5 cases"
@@ -111,7 +111,7 @@ def test_doses_are_averaged_and_random_sets_tried_at_each():
     def random_scores(found: FlipScale) -> np.ndarray:
         return np.array([0.7 - (found.scale or 0.0), 1.0])
 
-    found = scale_control([scaled(0.5), scaled(0.8)], random_scores, seed=0)
+    found = scale_control([scaled(0.5), scaled(0.8)], random_scores)
     assert found.ablated == "minimal_set"
     assert found.mean is not None
     assert found.median is not None
@@ -123,13 +123,13 @@ def test_doses_are_averaged_and_random_sets_tried_at_each():
 
 
 def test_where_no_dose_flips_there_is_no_mean():
-    found = scale_control([scaled(None, ablated="candidates")], lambda _: np.array([1.0]), seed=0)
+    found = scale_control([scaled(None, ablated="candidates")], lambda _: np.array([1.0]))
     assert found.flipped.value == 0.0
     assert (found.mean, found.median, found.random_flipped) == (None, None, None)
 
 
 def test_without_features_to_draw_from_there_is_no_random_share():
-    found = scale_control([scaled(2.0, ablated="candidates")], None, seed=0)
+    found = scale_control([scaled(2.0, ablated="candidates")], None)
     assert found.mean is not None
     assert found.random_flipped is None
 
@@ -142,7 +142,6 @@ def test_the_error_term_control_keeps_its_shares_apart():
         {"p": needs(a), "q": game(lambda _: 1.0)},
         {"p": game(lambda _: 1.0), "q": game(lambda _: -1.0)},
         {"p": frozenset([a]), "q": frozenset([a])},
-        seed=0,
     )
     assert found.change_frozen.value == 0.0
     assert found.change_dropped.value == pytest.approx((1.0 - needs(a)([frozenset([a])])[0]) / 2)

@@ -67,7 +67,6 @@ def compared(
         n_asked=len(nulls) if n_asked is None else n_asked,
         one_ends=n_asked is not None,
         in_text=False,
-        seed=0,
     )
 
 
@@ -120,9 +119,7 @@ def test_the_same_cosines_stand_beside_and_decide_nothing():
         *(null(NullKind.ROTATED, i, *LARGER) for i in range(19)),
         *(null(NullKind.SAME_COSINES, i, *OWN) for i in range(19)),
     ]
-    found = against_dictionaries(
-        real(*OWN), nulls, n_asked=19, one_ends=True, in_text=False, seed=0
-    )
+    found = against_dictionaries(real(*OWN), nulls, n_asked=19, one_ends=True, in_text=False)
     assert [one.beaten for one in found.kinds] == [True, False]
     assert found.stands
 
@@ -199,7 +196,7 @@ def test_prompts_whose_turn_never_came_say_nothing_of_sizes():
         for i in range(9)
     ]
     found = against_dictionaries(
-        real(*[1] * 8), flipless, n_asked=9, one_ends=True, in_text=False, seed=0
+        real(*[1] * 8), flipless, n_asked=9, one_ends=True, in_text=False
     ).kinds[0]
     assert found.searched_size == pytest.approx(2.0)
     assert found.ratio is not None
@@ -220,10 +217,8 @@ def test_a_flip_that_does_not_show_in_text_is_none():
     own = own_sets(found, found, PROMPTS, said)
     assert [one.size for one in own] == [N_CANDIDATES + 1] * 3 + [2] * 5
     drawn = [null(NullKind.ROTATED, i, *[3] * 8) for i in range(1)]
-    by_text = against_dictionaries(own, drawn, n_asked=19, one_ends=True, in_text=True, seed=0)
+    by_text = against_dictionaries(own, drawn, n_asked=19, one_ends=True, in_text=True)
     assert by_text.kinds[0].n_as_good == 1, "3 features everywhere are fewer than 2 or none"
     assert by_text.reason.startswith("A flip in text takes")
-    by_score = against_dictionaries(
-        real(*[2] * 8), drawn, n_asked=1, one_ends=True, in_text=False, seed=0
-    )
+    by_score = against_dictionaries(real(*[2] * 8), drawn, n_asked=1, one_ends=True, in_text=False)
     assert by_score.kinds[0].n_as_good == 0

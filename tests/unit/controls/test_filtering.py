@@ -48,7 +48,7 @@ def test_sizes_double_up_to_the_whole(n: int):
 
 
 def test_the_curve_counts_flips_of_heads_and_rivals():
-    points = curve_points(SCORES, [A, B, C], [D, A], lambda head: [head, frozenset([E])], seed=0)
+    points = curve_points(SCORES, [A, B, C], [D, A], lambda head: [head, frozenset([E])])
     assert [one.size for one in points] == [1, 2, 3]
     assert [one.filtered.value for one in points] == [0.25, 0.5, 0.75]
     assert all(one.filtered.method == "Wilson 95%" for one in points)
@@ -58,13 +58,13 @@ def test_the_curve_counts_flips_of_heads_and_rivals():
 
 
 def test_a_layer_with_too_few_others_has_no_random_sets():
-    points = curve_points(SCORES, [A], [], lambda _: [], seed=0)
+    points = curve_points(SCORES, [A], [], lambda _: [])
     assert points[0].random is points[0].linear_probe is None
 
 
 def test_no_filtered_set_is_our_mistake():
     with pytest.raises(AssertionError, match="no filtered set"):
-        curve_points(SCORES, [], [], lambda _: [], seed=0)
+        curve_points(SCORES, [], [], lambda _: [])
 
 
 def test_numbers_beyond_the_ranking_are_all_of_it():
@@ -90,6 +90,6 @@ def test_a_rank_counts_ties_against_the_set():
 
 
 def test_origins_without_a_set_are_left_out():
-    found = set_controls(SCORES, {"filtered": [frozenset([A])], "random": []}, seed=0)
+    found = set_controls(SCORES, {"filtered": [frozenset([A])], "random": []})
     assert list(found) == ["filtered"]
     assert found["filtered"].flipped.value == 0.25

@@ -30,7 +30,6 @@ def covered(candidates: np.ndarray, fall: float = 1.0) -> SaeCoverage:
         random_sets=[CLEAN - 1.0, CLEAN + 1.0],
         rotated=[CLEAN - 9.0, CLEAN - 7.0],
         layers=[],
-        seed=0,
     )
 
 
@@ -73,7 +72,6 @@ def test_too_few_prompts_give_no_share_and_a_reason():
         random_sets=[],
         rotated=[],
         layers=[],
-        seed=0,
     )
     assert found.hidden_from_candidates is None
     assert "by 10.00 nats on 4 prompts, which are too few" in found.reason

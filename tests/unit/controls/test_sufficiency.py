@@ -12,7 +12,7 @@ X, Y, Z = FeatureId(0, 5), FeatureId(0, 6), FeatureId(2, 7)
 
 def test_shares_and_rises_are_over_the_same_prompts():
     clean = np.array([-4.0, -2.0, -3.0, -1.0])
-    found = raised_set("pooled", clean, clean + 2.5, clean + 0.5, seed=0)
+    found = raised_set("pooled", clean, clean + 2.5, clean + 0.5)
     assert found.refused.value == 0.5
     assert found.score_rise.value == pytest.approx(2.5)
     assert found.refused_random.value == 0.0
@@ -21,7 +21,7 @@ def test_shares_and_rises_are_over_the_same_prompts():
 
 def test_a_prompt_that_is_refused_as_it_is_has_no_place_here():
     with pytest.raises(AssertionError, match="refused as they are"):
-        raised_set("pooled", np.array([1.0]), np.array([2.0]), np.array([2.0]), seed=0)
+        raised_set("pooled", np.array([1.0]), np.array([2.0]), np.array([2.0]))
 
 
 def test_stand_ins_write_as_long_a_vector_to_each_layer():

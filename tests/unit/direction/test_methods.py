@@ -199,7 +199,6 @@ def test_what_is_found_names_its_methods(estimator: str, selection: str):
             settings,
             clean=(np.full(planted.n, 6.0), np.full(planted.n, -6.0)),
             n_train=(24, 23),
-            seed=0,
             progress=lambda *_: None,
         )
 
@@ -242,7 +241,6 @@ def test_a_direction_that_removes_next_to_nothing_is_weak(bypass: float, weak: b
         DirectionSettings(),
         clean=(np.full(planted.n, 1.9), np.full(planted.n, -6.0)),
         n_train=(24, 24),
-        seed=0,
         progress=lambda *_: None,
     )
     assert isinstance(found, Direction)

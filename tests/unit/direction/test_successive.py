@@ -85,7 +85,6 @@ class Waterfall:
                 randoms=lambda n_out: random_tail(seed=n_out),
             ),
             DirectionSettings.model_validate(settings),
-            seed=0,
             progress=lambda *_: None,
         )
         return found

@@ -163,16 +163,14 @@ def test_a_pair_seen_often_has_its_share_and_its_stand_ins(section: str):
 
 def test_medians_have_intervals_and_five_prompts_or_none():
     found = [cascade(f"p{i}", A, B, C) if i else cascade("p0", A, B) for i in range(5)]
-    _, second, third = wave_rows(found, seed=0)
+    _, second, third = wave_rows(found)
     second_waves = [one.waves[1] for one in found]
-    assert second.score_after == median([one.score_after for one in second_waves], seed=0)
+    assert second.score_after == median([one.score_after for one in second_waves])
     assert (third.n_prompts, third.score_after) == (4, None)
-    by_feature = {one.feature: one for one in dormant_features(found, 9, seed=0)}
+    by_feature = {one.feature: one for one in dormant_features(found, 9)}
     activates = [wave.dormant[0] for wave in second_waves]
-    assert by_feature[B].effect == median([one.effect for one in activates], seed=0)
-    assert by_feature[B].direct_attribution == median(
-        [one.direct_attribution for one in activates], seed=0
-    )
+    assert by_feature[B].effect == median([one.effect for one in activates])
+    assert by_feature[B].direct_attribution == median([one.direct_attribution for one in activates])
     assert by_feature[C].n_prompts == 4
     assert by_feature[C].effect is by_feature[C].direct_attribution is None
 

@@ -382,12 +382,12 @@ class TestMinimalSets:
             minimal_sets=sets,
             found={"minimal_set_families": families},
         )
-        sizes = median([1.0, 2.0, 2.0, 3.0, 3.0], seed=0)
+        sizes = median([1.0, 2.0, 2.0, 3.0, 3.0])
         assert sizes.low < sizes.value < sizes.high
         few, _ = answer_to(run, "How few features hold up a refusal?")
         assert f"Median {interval(sizes, '{:g}'.format)} (1 to 3) of 12 candidates" in few
         more, _ = answer_to(run, "Is there more than one way to flip a refusal?")
-        n_sets = interval(median([float(len(one.sets)) for one in families], seed=0), "{:g}".format)
+        n_sets = interval(median([float(len(one.sets)) for one in families]), "{:g}".format)
         assert f"Within 64 more scored sets a prompt, a median of {n_sets} minimal sets" in more
         page = seen(render(run))
         assert f"a median of {n_sets} minimal sets was found (at most 3)" in page

@@ -241,7 +241,6 @@ def coverage(subject: Subject) -> SaeCoverage:
         random_sets=[],
         rotated=[],
         layers=[],
-        seed=0,
     )
 
 
@@ -307,6 +306,5 @@ def test_a_planted_mechanism_that_lies_in_the_error_is_found_hidden(tmp_path: Pa
         random_sets=[],
         rotated=[],
         layers=[],
-        seed=0,
     )
     assert _value(found.hidden_from_candidates) == pytest.approx(0.2, abs=0.06)

@@ -125,7 +125,7 @@ def undone(cascades: Sequence[Cascade]) -> dict[str, float]:
     }
 
 
-def wave_rows(cascades: Sequence[Cascade], *, seed: int) -> list[WaveRow]:
+def wave_rows(cascades: Sequence[Cascade]) -> list[WaveRow]:
     rows: list[WaveRow] = []
     for i in range(max((found.depth for found in cascades), default=0)):
         waves = [found.waves[i] for found in cascades if found.depth > i]
@@ -134,19 +134,17 @@ def wave_rows(cascades: Sequence[Cascade], *, seed: int) -> list[WaveRow]:
                 number=i + 1,
                 n_prompts=len(waves),
                 n_features=sum(len(wave.features) for wave in waves),
-                score_after=_median([wave.score_after for wave in waves], seed),
+                score_after=_median([wave.score_after for wave in waves]),
             )
         )
     return rows
 
 
-def _median(values: Sequence[float], seed: int) -> Estimate | None:
-    return median(values, seed=seed) if len(values) >= FEWEST else None
+def _median(values: Sequence[float]) -> Estimate | None:
+    return median(values) if len(values) >= FEWEST else None
 
 
-def dormant_features(
-    cascades: Sequence[Cascade], limit: int, *, seed: int
-) -> list[DormantOverPrompts]:
+def dormant_features(cascades: Sequence[Cascade], limit: int) -> list[DormantOverPrompts]:
     """The dormant features that join waves on most prompts, most frequent first."""
     by_feature: dict[FeatureId, list[DormantFeature]] = {}
     for found in cascades:
@@ -154,18 +152,16 @@ def dormant_features(
             for one in wave.dormant:
                 by_feature.setdefault(one.feature, []).append(one)
     order = sorted(by_feature, key=lambda feature: (-len(by_feature[feature]), feature))
-    return [_activation_tokens(feature, by_feature[feature], seed) for feature in order[:limit]]
+    return [_activation_tokens(feature, by_feature[feature]) for feature in order[:limit]]
 
 
-def _activation_tokens(
-    feature: FeatureId, found: Sequence[DormantFeature], seed: int
-) -> DormantOverPrompts:
+def _activation_tokens(feature: FeatureId, found: Sequence[DormantFeature]) -> DormantOverPrompts:
     causes = Counter(cause for one in found for cause in one.activated_by)
     return DormantOverPrompts(
         feature=feature,
         n_prompts=len(found),
-        effect=_median([one.effect for one in found], seed),
-        direct_attribution=_median([one.direct_attribution for one in found], seed),
+        effect=_median([one.effect for one in found]),
+        direct_attribution=_median([one.direct_attribution for one in found]),
         activated_by=tuple(sorted(causes.items(), key=lambda item: (-item[1], item[0]))),
         n_covered=sum(not one.activated_by for one in found),
     )

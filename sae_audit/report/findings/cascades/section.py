@@ -29,14 +29,14 @@ _EDGES = 25
 
 
 def _values(run: Run) -> Mapping[str, Any]:
-    pooled, seed = run.pooled_cascade, run.config.seed
+    pooled = run.pooled_cascade
     return {
-        "waves": wave_rows(run.cascades, seed=seed),
+        "waves": wave_rows(run.cascades),
         "necessity": needed(pooled.necessity) if pooled else "",
         "one_by_one": one_by_one(pooled.restoration) if pooled and pooled.restoration else "",
         "restored": {one.prompt_id: one.restored for one in run.restorations},
         "first_waves": first_wave_rows(pooled) if pooled else [],
-        "activated": dormant_features(run.cascades, _FEATURES, seed=seed),
+        "activated": dormant_features(run.cascades, _FEATURES),
         "fewest_for_median": FEWEST,
         "n_without_effect": sum(found.effects is None for found in run.cascades),
         "n_without_ratio": sum(found.compensation_ratio is None for found in run.cascades),

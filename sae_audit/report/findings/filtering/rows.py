@@ -38,7 +38,7 @@ class SizeRow:
     """Number of distinct features over all prompts."""
 
 
-def size_rows(found: Sequence[MinimalSet], *, seed: int) -> list[SizeRow]:
+def size_rows(found: Sequence[MinimalSet]) -> list[SizeRow]:
     """What the filter keeps, and what elimination leaves of it; none if no prompt was filtered."""
     filtered = [one for one in found if one.filtered is not None]
     if not filtered:
@@ -50,7 +50,7 @@ def size_rows(found: Sequence[MinimalSet], *, seed: int) -> list[SizeRow]:
     return [
         SizeRow(
             label=label,
-            median=median([float(len(one)) for one in sets], seed=seed),
+            median=median([float(len(one)) for one in sets]),
             smallest=min(map(len, sets)),
             largest=max(map(len, sets)),
             n_distinct=len({feature for one in sets for feature in one}),

@@ -34,7 +34,7 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
 def _values(run: Run) -> Mapping[str, Any]:
     found, level = run.coactivation_fm, run.config.evidence.level
     return {
-        "sizes": size_rows(run.minimal_sets, seed=run.config.seed),
+        "sizes": size_rows(run.minimal_sets),
         "points": run.filter_curve.points if run.filter_curve else (),
         "shared": shared,
         "labels": LABELS,

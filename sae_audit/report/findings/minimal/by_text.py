@@ -51,7 +51,7 @@ def text_counts(run: Run) -> TextCounts | None:
         return None
     by_score = {one.prompt_id: len(one.features) for one in run.minimal_sets}
     flipped = [one for one in found if one.flipped]
-    seed, n = run.config.seed, len(found)
+    n = len(found)
     costs = [one.side_effects for one in flipped if one.side_effects is not None]
     costliest = max(costs, key=lambda one: one.kl.value, default=None)
     return TextCounts(
@@ -59,8 +59,8 @@ def text_counts(run: Run) -> TextCounts | None:
         at_once=of(sum(one.at_once for one in found), n),
         n_without=n - len(flipped),
         n_unproved=sum(not one.certified for one in flipped),
-        by_score=size_range([by_score[one.prompt_id] for one in flipped], seed=seed),
-        by_text=size_range([len(one.features) for one in flipped], seed=seed),
+        by_score=size_range([by_score[one.prompt_id] for one in flipped]),
+        by_text=size_range([len(one.features) for one in flipped]),
         n_read=sum(one.n_read for one in found),
         most_read=max(one.n_read for one in found),
         costliest=NO_VALUE if costliest is None else interval(costliest.kl),

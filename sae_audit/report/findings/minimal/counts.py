@@ -81,11 +81,11 @@ def pool_rows(found: SearchNull) -> list[PoolRow]:
     ]
 
 
-def size_range(sizes: Sequence[int], *, seed: int) -> str:
+def size_range(sizes: Sequence[int]) -> str:
     """`3 [2, 3] (1 to 5)`: median, its 95% interval, range."""
     if not sizes:
         return "none"
-    found = median([float(size) for size in sizes], seed=seed)
+    found = median([float(size) for size in sizes])
     return f"{interval(found, '{:g}'.format)} ({min(sizes)} to {max(sizes)})"
 
 
@@ -156,14 +156,14 @@ class FamilyFeature:
     """Prompts on which it is in some of the sets found."""
 
 
-def family_counts(found: Sequence[MinimalSetFamily], *, seed: int) -> FamilyCounts | None:
+def family_counts(found: Sequence[MinimalSetFamily]) -> FamilyCounts | None:
     """Counts; None if other minimal sets were not searched or nothing was flipped."""
     if not found:
         return None
     sizes = [len(one.sets) for one in found]
     return FamilyCounts(
         n_prompts=len(found),
-        n_sets=median([float(size) for size in sizes], seed=seed),
+        n_sets=median([float(size) for size in sizes]),
         most_sets=max(sizes),
         n_complete=sum(one.complete for one in found),
         n_contradicted=sum(one.contradicted for one in found),

@@ -59,7 +59,7 @@ def _null(run: Run) -> Mapping[str, Any]:
 
 def _others(run: Run) -> Mapping[str, Any]:
     return {
-        "families": counts.family_counts(run.minimal_set_families, seed=run.config.seed),
+        "families": counts.family_counts(run.minimal_set_families),
         "family_features": counts.family_features(run.minimal_set_families, _FEATURES),
         "scales": counts.scale_rows(run.controls.scales),
         "overshot": any(one.ablated == "candidates" for one in run.controls.scales),

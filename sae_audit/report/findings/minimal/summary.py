@@ -47,7 +47,7 @@ def _minimal(run: Run) -> SummaryRow:
     certified = sum(found.certified for found in flipped)
     return SummaryRow(
         question=question,
-        answer=f"Median {size_range(sizes, seed=run.config.seed)} of {pool} candidates: such "
+        answer=f"Median {size_range(sizes)} of {pool} candidates: such "
         f"sets flip {flips_said(run)}. {certified} of them are certified minimal by score.",
         control="Equally large sets flip by score, of the same prompts: "
         f"{_rivals(run.controls.per_prompt)}."
@@ -74,7 +74,7 @@ def _null_search(run: Run) -> str:
 
 
 def _families(run: Run) -> list[SummaryRow]:
-    found = family_counts(run.minimal_set_families, seed=run.config.seed)
+    found = family_counts(run.minimal_set_families)
     if found is None:
         return []
     complete = (

@@ -67,7 +67,7 @@ def pooled_set(
     found, excluded = _within(ranking, n_flipped, patience=patience, limits=limits)
     if found is None:
         own = [frozenset(m.features) for m in minimal_sets if m.flipped and m.prompt_id in built_on]
-        found = _best_own(own, n_flipped)
+        found = _best_own(own, n_flipped, patience=patience, limits=limits)
     flipped_built, *without = (int(n) for n in found.n_flipped)
     n_held_out = sum(
         answers(float(scores[prompt_id]([found.features])[0])) for prompt_id in held_out
@@ -105,13 +105,19 @@ def _within(
     return None, excluded
 
 
-def _best_own(own: Sequence[FeatureSet], n_flipped: Score) -> "_Certified":
-    """The building prompts' own minimal set, each within the limits, that flips most of them."""
+def _best_own(
+    own: Sequence[FeatureSet], n_flipped: Score, *, patience: int, limits: Limits | None
+) -> "_Certified":
+    """The building prompts' own minimal set, each within the limits, that flips most of them, without
+    what can be spared: of several prompts that may be more than of its own."""
     counts = n_flipped(own)
     best = min(range(len(own)), key=lambda i: (-counts[i], len(own[i]), sorted(own[i])))
-    features = own[best]
+    features, target = own[best], float(counts[best])
+    found, _ = answered(_certified(sorted(features), target, patience=patience), n_flipped)
+    if limits is None or limits.hold(found.features):
+        return found
     without = n_flipped([features - {feature} for feature in sorted(features)])
-    return _Certified(features=features, n_flipped=np.array([counts[best], *without]))
+    return _Certified(features=features, n_flipped=np.array([target, *without]))
 
 
 @dataclass(frozen=True, kw_only=True)

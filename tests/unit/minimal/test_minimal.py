@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sae_audit.config import MinimalSettings
@@ -260,6 +260,7 @@ def test_the_pooled_set_serves_all_prompts_and_is_tried_on_others():
     assert pooled.share_without == {a: 0.5, b: 0.5}
 
 
+@example(seed=24943)  # All features together flip no building prompt: a prompt's own set is taken.
 @given(seed=st.integers(0, 2**32 - 1))
 def test_a_pooled_set_is_certified_whatever_the_scores(seed: int):
     """Scores without rhyme or reason: what was needed early may be spared once others have gone."""

@@ -5,7 +5,16 @@ from typing import NoReturn
 
 import typer
 
-from sae_audit.cli import auditing, benching, checking, finding, planning, reporting, verifying
+from sae_audit.cli import (
+    auditing,
+    benching,
+    checking,
+    exporting,
+    finding,
+    planning,
+    reporting,
+    verifying,
+)
 from sae_audit.cli.faults import DONE, INTERRUPTED, end_by
 from sae_audit.hub import check_environment
 
@@ -20,6 +29,7 @@ app.command()(auditing.audit)
 app.command()(reporting.compare)
 app.command()(reporting.report)
 app.command()(verifying.verify)
+app.command()(exporting.export)
 app.command()(planning.plan)
 app.command()(finding.catalog)
 app.command()(finding.fetch)

@@ -37,6 +37,7 @@ from sae_audit.findings.stages import (
     DIRECTION,
     DIRECTION_CHECK,
     EDGES,
+    FEATURE_PROFILES,
     FILTER_CURVE,
     FLIP_SCALES,
     INTERACTIONS,
@@ -282,6 +283,8 @@ class Run:
     """One per prompt flipped by score; empty unless `minimal.certify` is text."""
     confirmation = _found(CONFIRMATION)
     """None if flips were not confirmed in text."""
+    feature_profiles = _found(FEATURE_PROFILES)
+    """None if no finding names a feature, or `features.most` is 0."""
 
     @cached_property
     def means(self) -> Mapping[str, Float[np.ndarray, "layer template d_model"]]:

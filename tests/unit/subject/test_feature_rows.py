@@ -39,7 +39,7 @@ def by_formula(subject: Subject, feature: FeatureId) -> torch.Tensor:
     row = torch.tensor(subject.rows([feature])[feature]).double()
     norm = network.model.norm
     weight = norm.weight.double() + (1.0 if type(norm).__name__.startswith("Gemma") else 0.0)
-    epsilon = getattr(norm, "variance_epsilon", getattr(norm, "eps", None))
+    epsilon = float(getattr(norm, "variance_epsilon", 0.0) or norm.eps)
     square = at.square().mean() + epsilon
     moved = weight * (row - at * (at @ row) / (len(at) * square)) / square.sqrt()
     logits = network.lm_head.weight.double() @ moved

@@ -103,12 +103,12 @@ def synthetic_run(
     the rows of any other stage by its name, `facts` what the manifest says otherwise than usual;
     invented numbers count up from `first`.
     """
-    config = AuditConfig(
-        model="models/tiny",
-        saes="saes/tiny",
-        prompts=PromptSettings(sources=("prompts.jsonl",)),
-        **settings,  # pyright: ignore[reportArgumentType]
-    )
+    usual = {
+        "model": "models/tiny",
+        "saes": "saes/tiny",
+        "prompts": PromptSettings(sources=("prompts.jsonl",)),
+    }
+    config = AuditConfig.model_validate({**usual, **settings})
     early = absent is not None and absent.early
     scores = scores or findings.prompt_scores([4.0, 3.0], [-5.0, -6.0])
     if minimal_sets is None:

@@ -10,6 +10,7 @@ from sae_audit.cli import (
     benching,
     checking,
     exporting,
+    featuring,
     finding,
     planning,
     reporting,
@@ -30,6 +31,7 @@ app.command()(reporting.compare)
 app.command()(reporting.report)
 app.command()(verifying.verify)
 app.command()(exporting.export)
+app.command()(featuring.feature)
 app.command()(planning.plan)
 app.command()(finding.catalog)
 app.command()(finding.fetch)

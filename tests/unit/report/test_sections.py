@@ -609,6 +609,7 @@ class TestWithoutAMechanism:
             "interactions",
             "cascades",
             "controls",
+            "features",
             "nulls",
             "side_effects",
         ]

@@ -48,7 +48,11 @@ def set_axis(
         own.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=6))
         own.set_major_formatter(FuncFormatter(lambda at, _: f"{at:g}"))
     else:
-        own.set_major_locator(MaxNLocator(8 if axis.whole and which == "x" else 5, steps=[1, 2, 5, 10], integer=axis.whole))
+        own.set_major_locator(
+            MaxNLocator(
+                8 if axis.whole and which == "x" else 5, steps=[1, 2, 5, 10], integer=axis.whole
+            )
+        )
         own.set_major_formatter(
             PercentFormatter(1, decimals=0) if axis.shares else ScalarFormatter(useOffset=False)
         )

@@ -169,36 +169,30 @@ def _shape(path: Path) -> str:
         if code == Path.CLOSEPOLY:
             steps.append("z")
             continue
-        to_x, to_y = round(vertices[0] * _TENTHS), round(vertices[1] * _TENTHS)
+        to_x, to_y = round(float(vertices[0]) * _TENTHS), round(float(vertices[1]) * _TENTHS)
+        across, down = (to_x - x) / _TENTHS, (to_y - y) / _TENTHS
         if code == Path.MOVETO:
-            steps.append(f"M{_tenths(to_x)} {_tenths(to_y)}")
+            steps.append(f"M{to_x / _TENTHS:g} {to_y / _TENTHS:g}")
         elif to_y == y:
-            steps.append(f"h{_tenths(to_x - x)}")
+            steps.append(f"h{across:g}")
         elif to_x == x:
-            steps.append(f"v{_tenths(to_y - y)}")
+            steps.append(f"v{down:g}")
         else:
-            steps.append(f"l{_tenths(to_x - x)} {_tenths(to_y - y)}")
+            steps.append(f"l{across:g} {down:g}")
         x, y = to_x, to_y
     return f'<path d="{"".join(steps)}"'
 
 
 def _circle(path: Path) -> str:
     """Two arcs: the only curves that figures draw are round marks."""
-    ends = path.get_extents()
-    radius = ends.width / 2
-    assert abs(ends.width - ends.height) < 0.1, "a curve that is no circle"
-    r, across = _number(radius), _number(2 * radius)
+    corners = np.asarray(path.vertices)
+    left, top = corners.min(axis=0)
+    width, height = np.ptp(corners, axis=0)
+    assert abs(width - height) < 0.1, "a curve that is no circle"
+    r, across = _number(width / 2), _number(width)
     arcs = f"a{r} {r} 0 1 0 {across} 0a{r} {r} 0 1 0-{across} 0"
-    return f"M{_number(ends.x0)} {_number(ends.y0 + radius)}{arcs}"
+    return f"M{_number(left)} {_number(top + height / 2)}{arcs}"
 
 
 def _number(value: float) -> str:
-    return _tenths(round(float(value) * _TENTHS))
-
-
-def _tenths(value: int) -> str:
-    whole, rest = divmod(abs(value), _TENTHS)
-    sign = "-" if value < 0 else ""
-    if not rest:
-        return f"{sign}{whole}" if whole else "0"
-    return f"{sign}{whole or ''}.{rest}"
+    return f"{round(float(value) * _TENTHS) / _TENTHS:g}"

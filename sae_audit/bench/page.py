@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
 from sae_audit.bench.results import STAGES, BenchResult, DialRow, DialTrend, Summary
 from sae_audit.findings import ALL_ALIKE, Estimate
-from sae_audit.pages.charts import styled
+from sae_audit.pages.charts import OWN, Axis, Chart
 from sae_audit.pages.document import document
 from sae_audit.pages.wording import NO_VALUE, interval, percent
 
@@ -27,7 +25,7 @@ def render(result: BenchResult) -> str:
         "page.html.j2",
         figures,
         result=result,
-        sections=_sections(result),
+        menu=_sections(result),
         stages=[(stage, stage.replace(" ", "-"), _MAIN[stage]) for stage in STAGES],
         notes=_NOTES,
         tables={stage: _tables(result.summaries, stage) for stage in STAGES},
@@ -127,27 +125,21 @@ def _tables(summaries: Sequence[Summary], stage: str) -> dict[str, list[Summary]
     return found
 
 
-def _by_family(summaries: Sequence[Summary], stage: str) -> go.Figure:
+def _by_family(summaries: Sequence[Summary], stage: str) -> Chart:
     """Method by family, the stage's main measure; hovering shows interval and models."""
     own = [summary for summary in summaries if summary.stage == stage]
     families = list(dict.fromkeys(summary.group for summary in own))
-    methods = list(dict.fromkeys(summary.method for summary in own))[::-1]
-    found = {(one.method, one.group): one.measures[_MAIN[stage]] for one in own}
-    grid = [[found.get((method, family)) for family in families] for method in methods]
-    figure = go.Figure(
-        go.Heatmap(
-            z=[[None if one is None else one.value for one in row] for row in grid],
-            x=families,
-            y=methods,
-            text=[["" if one is None else f"{one.value:.2f}" for one in row] for row in grid],
-            texttemplate="%{text}",
-            customdata=[["" if one is None else _said(one) for one in row] for row in grid],
-            zmin=0.0,
-            zmax=1.0,
-            colorscale=[[0.0, "#D55E00"], [0.5, "#F0E442"], [1.0, "#009E73"]],
-            showscale=False,
-            hovertemplate="%{y} on %{x}: %{customdata}<extra></extra>",
-        )
-    )
-    figure.update_xaxes(tickangle=-35)
-    return styled(figure, height=160 + 30 * len(methods))
+    methods = list(dict.fromkeys(summary.method for summary in own))
+    chart = Chart(x=Axis(names=families), y=Axis(names=methods), row=26)
+    for summary in own:
+        found = summary.measures[_MAIN[stage]]
+        if found is not None:
+            chart.cell(
+                summary.group,
+                summary.method,
+                colour=OWN,
+                strength=min(max(found.value, 0.0), 1.0),
+                said=f"{summary.method} on {summary.group}: {_said(found)}",
+                written=f"{found.value:.2f}",
+            )
+    return chart

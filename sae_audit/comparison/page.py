@@ -1,10 +1,7 @@
 """A comparison as a self-contained page."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-
-import plotly.graph_objects as go
 
 from sae_audit.comparison.rows import (
     behaviour_rows,
@@ -17,8 +14,7 @@ from sae_audit.comparison.rows import (
 from sae_audit.comparison.testing import fewest_pairs
 from sae_audit.comparison.types import Comparison, DirectionChange
 from sae_audit.errors import AuditError
-from sae_audit.findings import Estimate
-from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
+from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, Axis, Chart, span
 from sae_audit.pages.document import document
 from sae_audit.record.layout import PAGE, disk_errors, make_folder, write_file, written_beside
 from sae_audit.untrusted import shown
@@ -81,7 +77,7 @@ def render(comparison: Comparison) -> str:
         "page.html.j2",
         figures,
         c=comparison,
-        sections=_SECTIONS,
+        menu=_SECTIONS,
         rows=list(checkpoint_rows(comparison)),
         stabilities=stabilities(comparison.direction),
         behaviour=behaviour_rows(comparison),
@@ -92,119 +88,125 @@ def render(comparison: Comparison) -> str:
     )
 
 
-def _scores(comparison: Comparison) -> go.Figure:
+def _scores(comparison: Comparison) -> Chart:
     """Each prompt's score in both checkpoints; equal scores lie on the diagonal."""
-    figure = go.Figure()
-    for label, colour in (("harmful", HARMFUL), ("harmless", HARMLESS)):
-        rows = [row for row in comparison.scores if row[1] == label]
-        figure.add_trace(
-            go.Scatter(
-                x=[row[2] for row in rows],
-                y=[row[3] for row in rows],
-                text=[row[0] for row in rows],
-                name=label,
-                mode="markers",
-                marker={"color": colour, "size": 7, "opacity": 0.7},
-                hovertemplate="%{text}: %{x:.2f} → %{y:.2f}<extra></extra>",
-            )
-        )
+    chart = Chart(
+        x=Axis("parent: refusal score (nats)"), y=Axis("variant: refusal score (nats)"), height=330
+    )
     values = [value for row in comparison.scores for value in row[2:]]
     ends = [min(values), max(values)]
-    figure.add_trace(
-        go.Scatter(
-            x=ends,
-            y=ends,
-            mode="lines",
-            line={"color": MUTED, "dash": "dot"},
-            showlegend=False,
-            hoverinfo="skip",
+    chart.points(ends, ends, colour=MUTED, symbol="none", line=1)
+    for label, colour, symbol in (
+        ("harmful", HARMFUL, "circle"),
+        ("harmless", HARMLESS, "diamond"),
+    ):
+        rows = [row for row in comparison.scores if row[1] == label]
+        chart.points(
+            [row[2] for row in rows],
+            [row[3] for row in rows],
+            colour=colour,
+            name=label,
+            said=[f"{row[0]}: {row[2]:.2f} → {row[3]:.2f}" for row in rows],
+            symbol=symbol,
+            size=6,
+            opacity=0.7,
         )
-    )
-    return styled(figure, height=460, x="parent: refusal score (nats)", y="variant (nats)")
+    # Who refused and does not any more lies right of the one and below the other.
+    chart.rule(x=0.0)
+    chart.rule(y=0.0)
+    return chart
 
 
-def _categories(comparison: Comparison) -> go.Figure:
+def _categories(comparison: Comparison) -> Chart:
     """Change of the refusal score by category, with intervals."""
     rows = of_categories(comparison) or list(comparison.behaviour)
     rows.sort(key=lambda change: (change.label, -change.score.difference.value))
     estimates = [change.score.difference for change in rows]
-    figure = go.Figure(
-        go.Scatter(
-            x=[e.value for e in estimates],
-            y=[
-                f"{change.category or 'all'} ({change.label}, n={e.n})"
-                for change, e in zip(rows, estimates, strict=True)
-            ],
-            mode="markers",
-            marker={
-                "color": [HARMFUL if c.label == "harmful" else HARMLESS for c in rows],
-                "size": 9,
-            },
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [e.high - e.value for e in estimates],
-                "arrayminus": [e.value - e.low for e in estimates],
-                "color": MUTED,
-            },
-            hovertemplate="%{y}: %{x:+.2f} nats<extra></extra>",
+    names = [
+        f"{change.category or 'all'} ({change.label}, n={e.n})"
+        for change, e in zip(rows, estimates, strict=True)
+    ]
+    chart = Chart(x=Axis("change of the refusal score (nats)"), y=Axis(names=names), row=24)
+    for label, colour, symbol in (
+        ("harmful", HARMFUL, "circle"),
+        ("harmless", HARMLESS, "diamond"),
+    ):
+        chosen = [i for i, change in enumerate(rows) if change.label == label]
+        chart.points(
+            [estimates[i].value for i in chosen],
+            [names[i] for i in chosen],
+            colour=colour,
+            name=label,
+            said=[f"{names[i]}: {estimates[i].value:+.2f} nats" for i in chosen],
+            symbol=symbol,
+            size=8,
+            across=[span(estimates[i]) for i in chosen],
         )
-    )
-    figure.add_vline(x=0.0, line={"color": MUTED, "dash": "dot", "width": 1})
-    return styled(figure, height=120 + 24 * len(rows), x="change of the refusal score (nats)")
+    chart.rule(x=0.0)
+    return chart
 
 
-def _cosines(change: DirectionChange) -> go.Figure:
+def _cosines(change: DirectionChange) -> Chart:
     cosines = change.cosines
-    figure = go.Figure(
-        go.Scatter(
-            x=list(range(len(cosines))),
-            y=[one.value for one in cosines],
-            error_y=_errors(cosines),
-            mode="lines+markers",
-            line={"color": OWN},
-            hovertemplate="layer %{x}: %{y:.3f}<extra></extra>",
-        )
+    lowest = min(0.0, *(one.value for one in cosines))
+    chart = Chart(
+        x=Axis("layer", whole=True),
+        y=Axis("cosine", limits=(lowest - 0.02, 1.02)),
+        height=200,
     )
-    figure.update_yaxes(range=[min(0.0, *(one.value for one in cosines)) - 0.02, 1.02])
-    return styled(figure, height=280, x="layer", y="cosine")
+    chart.points(
+        list(range(len(cosines))),
+        [one.value for one in cosines],
+        colour=OWN,
+        said=[f"layer {layer}: {one.value:.3f}" for layer, one in enumerate(cosines)],
+        upwards=[span(one) for one in cosines],
+        line=1.5,
+    )
+    return chart
 
 
-def _errors(found: Sequence[Estimate]) -> dict[str, list[float]]:
-    return {
-        "array": [one.high - one.value for one in found],
-        "arrayminus": [one.value - one.low for one in found],
-    }
-
-
-def _quality(comparison: Comparison) -> go.Figure:
-    figure = go.Figure()
+def _quality(comparison: Comparison) -> Chart:
+    chart = Chart(x=Axis("layer", whole=True), y=Axis("explained variance"), height=200)
     layers = [one.layer for one in comparison.quality]
-    for name, found, colour in (
-        ("parent", [one.explained_variance_a for one in comparison.quality], MUTED),
-        ("variant", [one.explained_variance_b for one in comparison.quality], OWN),
+    for name, found, colour, symbol in (
+        ("parent", [one.explained_variance_a for one in comparison.quality], MUTED, "square"),
+        ("variant", [one.explained_variance_b for one in comparison.quality], OWN, "circle"),
     ):
-        figure.add_trace(
-            go.Scatter(
-                x=layers,
-                y=[one.value for one in found],
-                error_y=_errors(found),
-                name=name,
-                mode="lines+markers",
-                line={"color": colour},
-            )
+        chart.points(
+            layers,
+            [one.value for one in found],
+            colour=colour,
+            name=name,
+            said=[
+                f"layer {layer}: {one.value:.3f}, {name}"
+                for layer, one in zip(layers, found, strict=True)
+            ],
+            symbol=symbol,
+            upwards=[span(one) for one in found],
+            line=1.5,
         )
-    return styled(figure, height=280, x="layer", y="explained variance")
+    return chart
 
 
-def _shifts(comparison: Comparison) -> go.Figure:
+def _shifts(comparison: Comparison) -> Chart:
     assert comparison.features is not None, "no prompt was flipped in both"
-    rows = comparison.features.shifts[::-1]
+    rows = comparison.features.shifts
     names = [str(shift.feature) for shift in rows]
-    figure = go.Figure()
-    for name, values, colour in (
-        ("parent", [shift.share_a for shift in rows], MUTED),
-        ("variant", [shift.share_b for shift in rows], OWN),
+    chart = Chart(
+        x=Axis("share of minimal sets that hold it", shares=True), y=Axis(names=names), row=26
+    )
+    for name, values, colour, beside in (
+        ("parent", [shift.share_a for shift in rows], MUTED, -0.2),
+        ("variant", [shift.share_b for shift in rows], OWN, 0.2),
     ):
-        figure.add_trace(go.Bar(x=values, y=names, name=name, orientation="h", marker_color=colour))
-    return styled(figure, height=140 + 24 * len(rows), x="share of minimal sets that hold it")
+        chart.bars(
+            names,
+            values,
+            colours=colour,
+            name=name,
+            said=[f"{one}: {value:.0%}, {name}" for one, value in zip(names, values, strict=True)],
+            across=True,
+            thickness=0.36,
+            beside=beside,
+        )
+    return chart

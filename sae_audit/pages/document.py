@@ -1,22 +1,33 @@
 """A self-contained HTML file from a template and figures."""
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-import plotly.graph_objects as go
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
+from markupsafe import Markup
 
-from sae_audit.pages.charts import as_json
+from sae_audit.pages.charts import Chart
+from sae_audit.pages.drawing import figure_html, palette_css
 from sae_audit.pages.wording import interval, nats, percent, ranged, si_bytes
 from sae_audit.untrusted import printable
 
 
-def document(package: str, template: str, figures: Mapping[str, go.Figure], **values: Any) -> str:
-    """HTML of `template` in `package`, with everything inlined; it loads nothing.
+def document(
+    package: str,
+    template: str,
+    figures: Mapping[str, Chart],
+    *,
+    menu: Mapping[str, str],
+    **values: Any,
+) -> str:
+    """HTML of `template` in `package`, which extends `layout.html.j2`, with everything inlined.
 
-    A figure named `x` is drawn into the element with id `figure-x`.
+    It loads nothing; browsers are told to let it load nothing and to run no script but `page.js`, which
+    sorts, filters and copies tables and is needed for nothing else. `menu` has the names of the page's
+    parts by their ids. `{{ figure(figures, "x", ...) }}` of `parts.html.j2` draws figure x.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("sae_audit.pages", ".")]),
@@ -33,13 +44,28 @@ def document(package: str, template: str, figures: Mapping[str, go.Figure], **va
         "ranged": ranged,
         "si_bytes": si_bytes,
         "share": lambda estimate: interval(estimate, percent),
+        "drawn": lambda chart, title: Markup(figure_html(chart, title)),
+        "css_text": _css_text,
     }
+    own = files("sae_audit.pages")
+    script = (own / "page.js").read_text(encoding="utf-8")
+    style = palette_css() + (own / "style.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(
-        figures={name: as_json(figure) for name, figure in figures.items()},
-        style=(files("sae_audit.pages") / "style.css").read_text(),
-        plotly=get_plotlyjs(),
-        **values,
+        figures=figures, menu=menu, style=style, script=script, policy=_policy(script), **values
     )
+
+
+def _policy(script: str) -> str:
+    """What a browser may do with the page: its style, its one script, nothing else."""
+    found = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{found}'"
+
+
+def _css_text(text: str) -> Markup:
+    """Text as a string of CSS, every sign but letters, digits and spaces by its number."""
+    said = str(Markup(text).unescape()).strip()
+    spelled = (c if c.isascii() and (c.isalnum() or c == " ") else f"\\{ord(c):06x}" for c in said)
+    return Markup(f'"{"".join(spelled)}"')
 
 
 def _printable(value: object) -> object:

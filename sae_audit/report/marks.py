@@ -1,121 +1,105 @@
 """Marks shared by several figures of the report."""
 
 from collections.abc import Sequence
-from typing import Any
-
-import plotly.graph_objects as go
 
 from sae_audit.findings import Estimate
-from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, SET_COLOURS, SET_LABELS, styled
+from sae_audit.pages.charts import (
+    HARMFUL,
+    HARMLESS,
+    MUTED,
+    OWN,
+    SET_COLOURS,
+    SET_LABELS,
+    Axis,
+    Chart,
+    span,
+)
 from sae_audit.pages.wording import interval, percent
 
 LABEL_COLOURS = {"harmful": HARMFUL, "harmless": HARMLESS}
 LABEL_SYMBOLS = {"harmful": "circle", "harmless": "diamond"}
-_BAR = "#66717F"
-"""Colour of error bars, visible on white, on black, and on every bar."""
+_TURN = (5**0.5 - 1) / 2
+"""Golden ratio: its multiples are spread evenly however many there are."""
 
 
-def unlegended(figure: go.Figure) -> go.Figure:
-    """The figure without the space for a legend above it."""
-    return figure.update_layout(margin={"t": 8})
+def whole_layers(title: str = "layer") -> Axis:
+    return Axis(title, whole=True)
 
 
-def layer_ticks(layers: Sequence[int]) -> dict[str, Any]:
-    """A tick at each layer, or at as many as are readable."""
-    return {"tick0": 0, "dtick": 1 + (max(layers) - min(layers)) // 16}
-
-
-def plain(text: object) -> str:
-    """The text as plotly must show it: plotly reads `<a href=...>` and `<b>` in labels."""
-    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def zero_line(figure: go.Figure, *, vertical: bool = True) -> None:
-    """Draw the line at which the refusal score changes sign; the model refuses on the positive side."""
-    line = {"color": MUTED, "dash": "dot", "width": 1.5}
-    figure.add_vline(x=0.0, line=line) if vertical else figure.add_hline(y=0.0, line=line)
-
-
-def error_bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [e.high - e.value for e in estimates],
-        "arrayminus": [e.value - e.low for e in estimates],
-        "color": _BAR,
-        "thickness": 1.5,
-        "width": 5,
-    }
+def spread(row: float, n: int) -> list[float]:
+    """Places of n marks on a row, apart from each other, the same each time."""
+    return [row + 0.5 * ((i * _TURN) % 1.0 - 0.5) for i in range(n)]
 
 
 def set_name(name: str) -> str:
     return SET_LABELS.get(name, name)
 
 
-def set_points(rows: Sequence[tuple[str, Estimate]], *, x: str, as_share: bool) -> go.Figure:
+def set_points(rows: Sequence[tuple[str, Estimate]], *, x: str, as_share: bool) -> Chart:
     """One bar with interval per named set, the audited set on top."""
-    rows = list(rows)[::-1]
+    names = [f"{set_name(name)} (n={estimate.n})" for name, estimate in rows]
     estimates = [estimate for _, estimate in rows]
-    figure = go.Figure(
-        go.Bar(
-            x=[e.value for e in estimates],
-            y=[f"{set_name(name)} (n={e.n})" for name, e in rows],
-            customdata=[interval(e, percent if as_share else "{:.3f}".format) for e in estimates],
-            orientation="h",
-            marker={"color": [SET_COLOURS.get(name, MUTED) for name, _ in rows], "opacity": 0.7},
-            error_x=error_bars(estimates),
-            width=0.55,
-            hovertemplate="%{y}: %{customdata}<extra></extra>",
-        )
+    chart = Chart(x=Axis(x, shares=as_share), y=Axis(names=names), row=28)
+    chart.bars(
+        names,
+        [one.value for one in estimates],
+        colours=[SET_COLOURS.get(name, MUTED) for name, _ in rows],
+        said=[
+            f"{name}: {interval(one, percent if as_share else '{:.3f}'.format)}"
+            for name, one in zip(names, estimates, strict=True)
+        ],
+        spans=[span(one) for one in estimates],
+        across=True,
     )
-    styled(figure, height=76 + 36 * len(rows), x=x)
-    if as_share:
-        figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
-    return unlegended(figure)
+    return chart
 
 
-def histogram(counts: dict[int, int], *, x: str, y: str) -> go.Figure:
+def histogram(counts: dict[int, int], *, x: str, y: str) -> Chart:
     """Number of cases of each whole number, with the count above its bar."""
-    figure = go.Figure(
-        go.Bar(
-            x=list(counts),
-            y=list(counts.values()),
-            text=[str(n) for n in counts.values()],
-            textposition="outside",
-            cliponaxis=False,
-            marker={"color": SET_COLOURS["minimal"]},
-            hovertemplate="%{x}: %{y}<extra></extra>",
-        )
+    chart = Chart(x=Axis(x, whole=True), y=Axis(y, whole=True, from_zero=True), height=180)
+    chart.bars(
+        list(counts),
+        [float(n) for n in counts.values()],
+        colours=OWN,
+        said=[f"{number}: {n}" for number, n in counts.items()],
+        written=[str(n) for n in counts.values()],
     )
-    figure.update_layout(bargap=0.25)
-    styled(figure, height=300, x=x, y=y)
-    if max(counts) - min(counts) <= 20:
-        figure.update_xaxes(dtick=1)
-    return unlegended(figure)
+    return chart
 
 
-def strip(rows: Sequence[tuple[str, float, str]], *, x: str, colours: dict[str, str]) -> go.Figure:
+def strip(rows: Sequence[tuple[str, float, str]], *, x: str, colours: dict[str, str]) -> Chart:
     """Every case as a point in its named row, with the row's box; rows are (name, value, id)."""
     names = list(dict.fromkeys(name for name, _, _ in rows))
-    figure = go.Figure()
+    chart = Chart(x=Axis(x), y=Axis(names=names), row=44)
     for name in names:
         chosen = [row for row in rows if row[0] == name]
-        colour = colours.get(name, MUTED)
-        figure.add_trace(
-            go.Box(
-                x=[value for _, value, _ in chosen],
-                y=[name] * len(chosen),
-                text=[plain(case) for _, _, case in chosen],
-                orientation="h",
-                boxpoints="all",
-                jitter=0.6,
-                pointpos=0,
-                fillcolor="rgba(0,0,0,0)",
-                line={"color": MUTED, "width": 1},
-                marker={"color": colour, "size": 6, "opacity": 0.75},
-                hovertemplate="%{text}: %{x:.3f}<extra></extra>",
-                showlegend=False,
-            )
+        strip_row(
+            chart,
+            name,
+            [value for _, value, _ in chosen],
+            said=[f"{case}: {value:.3f}" for _, value, case in chosen],
+            colour=colours.get(name, MUTED),
         )
-    figure.update_yaxes(autorange="reversed")
-    return unlegended(styled(figure, height=76 + 52 * len(names), x=x))
+    return chart
+
+
+def strip_row(
+    chart: Chart,
+    name: str,
+    values: Sequence[float],
+    *,
+    said: Sequence[str],
+    colour: str,
+    symbol: str = "circle",
+) -> None:
+    """Add every value as a point of the named row, and the row's box."""
+    chart.box(values, name)
+    chart.points(
+        values,
+        spread(chart.y.at(name), len(values)),
+        colour=colour,
+        said=said,
+        symbol=symbol,
+        size=5 if symbol == "diamond" else 6,
+        opacity=0.7,
+    )

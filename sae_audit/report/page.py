@@ -3,7 +3,6 @@
 The page adds counts with Wilson intervals, and medians over prompts with their own.
 """
 
-from importlib.resources import files
 from pathlib import Path
 
 from sae_audit.pages.document import document
@@ -58,18 +57,16 @@ def write_page(run: Run) -> Path:
 
 
 def render(run: Run) -> str:
-    here = files("sae_audit.report")
     shown = _shown(run)
     return document(
         "sae_audit.report",
         "page.html.j2",
         figures(run),
+        menu={section.id: section.title for section in shown},
         run=run,
         sections=shown,
         summary_rows=summary(run),
         not_shown=limits(run),
-        report_style=(here / "page.css").read_text(encoding="utf-8"),
-        script=(here / "page.js").read_text(encoding="utf-8"),
         **{section.id: section.values(run) for section in shown},
     )
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-import plotly.graph_objects as go
-
+from sae_audit.pages.charts import Chart
 from sae_audit.record.run import Run
 
-Figures = dict[str, go.Figure]
+Figures = dict[str, Chart]
 
 
 class Part(IntEnum):

@@ -2,72 +2,55 @@
 
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
-
 from sae_audit.findings import PromptScore
-from sae_audit.pages.charts import MUTED, styled
+from sae_audit.pages.charts import Axis, Chart, span
 from sae_audit.report.findings.behaviour.counts import RefusalRow
-from sae_audit.report.marks import (
-    LABEL_COLOURS,
-    LABEL_SYMBOLS,
-    error_bars,
-    plain,
-    unlegended,
-    zero_line,
-)
+from sae_audit.report.marks import LABEL_COLOURS, LABEL_SYMBOLS, strip_row
 
 
-def clean_scores(scores: Sequence[PromptScore]) -> go.Figure:
+def clean_scores(scores: Sequence[PromptScore]) -> Chart:
     """Refusal score of every audit prompt, by category."""
-    figure = go.Figure()
-    for label, colour in LABEL_COLOURS.items():
-        chosen = [s for s in scores if s.split == "audit" and s.label == label]
-        figure.add_trace(
-            go.Box(
-                x=[s.score for s in chosen],
-                y=[plain(s.category or label) for s in chosen],
-                text=[plain(s.prompt_id) for s in chosen],
-                name=label,
-                orientation="h",
-                boxpoints="all",
-                jitter=0.7,
-                pointpos=0,
-                fillcolor="rgba(0,0,0,0)",
-                line={"color": MUTED, "width": 1},
-                marker={
-                    "color": colour,
-                    "size": 6,
-                    "opacity": 0.75,
-                    "symbol": LABEL_SYMBOLS[label],
-                },
-                hovertemplate="%{text}: %{x:.2f} nats<extra></extra>",
-                showlegend=False,
-            )
+    audited = [one for one in scores if one.split == "audit"]
+    rows = {
+        (label, one.category or label): None
+        for label in LABEL_COLOURS
+        for one in audited
+        if one.label == label
+    }
+    # A category that both labels have is one row, with the marks of both.
+    names = list(dict.fromkeys(name for _, name in rows))
+    chart = Chart(x=Axis("refusal score (nats; > 0 refuses)"), y=Axis(names=names), row=30)
+    for label, name in rows:
+        chosen = [s for s in audited if (s.label, s.category or s.label) == (label, name)]
+        strip_row(
+            chart,
+            name,
+            [one.score for one in chosen],
+            said=[f"{one.prompt_id}: {one.score:.2f} nats" for one in chosen],
+            colour=LABEL_COLOURS[label],
+            symbol=LABEL_SYMBOLS[label],
         )
-    zero_line(figure)
-    n_rows = len({(s.label, s.category) for s in scores if s.split == "audit"})
-    figure.update_yaxes(autorange="reversed")
-    styled(figure, height=100 + 46 * n_rows, x="refusal score (nats; > 0 refuses)")
-    return unlegended(figure)
+    chart.rule(x=0.0)
+    return chart
 
 
-def refusal_rates(rows: Sequence[RefusalRow]) -> go.Figure:
+def refusal_rates(rows: Sequence[RefusalRow]) -> Chart:
     """Refusal rates of harmful and harmless prompts, with Wilson intervals."""
-    figure = go.Figure()
+    names = list(dict.fromkeys(row.axis for row in rows))
+    chart = Chart(x=Axis("share refused (Wilson 95%)", shares=True), y=Axis(names=names))
     for label, colour in LABEL_COLOURS.items():
         chosen = [row for row in rows if row.label == label]
-        figure.add_trace(
-            go.Scatter(
-                x=[row.share.value for row in chosen],
-                y=[plain(row.axis) for row in chosen],
-                name=label,
-                mode="markers",
-                marker={"color": colour, "size": 10, "symbol": LABEL_SYMBOLS[label]},
-                error_x=error_bars([row.share for row in chosen]),
-                text=[f"{row.n_refused} of {row.share.n}" for row in chosen],
-                hovertemplate="%{y}: %{x:.0%} (%{text})<extra></extra>",
-            )
+        chart.points(
+            [row.share.value for row in chosen],
+            [row.axis for row in chosen],
+            colour=colour,
+            name=label,
+            said=[
+                f"{row.axis}: {row.share.value:.0%} ({row.n_refused} of {row.share.n})"
+                for row in chosen
+            ],
+            symbol=LABEL_SYMBOLS[label],
+            size=8,
+            across=[span(row.share) for row in chosen],
         )
-    figure.update_yaxes(autorange="reversed")
-    styled(figure, height=130 + 30 * len(rows), x="share refused (Wilson 95%)")
-    return figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%")
+    return chart

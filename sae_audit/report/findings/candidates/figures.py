@@ -2,42 +2,33 @@
 
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
-
 from sae_audit.findings import CandidateSet, LayerCoverage
-from sae_audit.pages.charts import MUTED, OWN, styled
-from sae_audit.report.marks import layer_ticks, plain, unlegended
+from sae_audit.pages.charts import DOTTED, MUTED, OWN, Axis, Chart, Span
+from sae_audit.report.marks import whole_layers
 
 
-def cosines(found: CandidateSet, layers: Sequence[LayerCoverage]) -> go.Figure:
+def cosines(found: CandidateSet, layers: Sequence[LayerCoverage]) -> Chart:
     """Cosine of every candidate with the direction by layer, and of the rows nearest random ones."""
-    figure = go.Figure(
-        go.Scatter(
-            x=[c.feature.layer for c in found.candidates],
-            y=[c.cosine for c in found.candidates],
-            text=[plain(c.feature) for c in found.candidates],
-            mode="markers",
-            marker={"color": OWN, "size": 8, "opacity": 0.6},
-            hovertemplate="%{text}: cosine %{y:.3f}<extra></extra>",
-            showlegend=False,
-        )
-    )
+    chart = Chart(x=whole_layers(), y=Axis("cosine with the direction", from_zero=True), height=220)
     random = [one.nearest_rows_random for one in layers]
-    figure.add_trace(
-        go.Scatter(
-            x=[one.layer for one in layers],
-            y=[one.mean for one in random],
-            error_y={
-                "array": [one.highest - one.mean for one in random],
-                "arrayminus": [one.mean - one.lowest for one in random],
-            },
-            mode="lines+markers",
-            line={"color": MUTED, "dash": "dot", "width": 1.5},
-            marker={"color": MUTED, "size": 4},
-            hovertemplate="nearest to random directions, layer %{x}: %{y:.3f}<extra></extra>",
-            showlegend=False,
-        )
+    chart.points(
+        [one.layer for one in layers],
+        [one.mean for one in random],
+        colour=MUTED,
+        said=[
+            f"nearest to random directions, layer {one.layer}: {one.nearest_rows_random.mean:.3f}"
+            for one in layers
+        ],
+        size=4,
+        upwards=[Span(low=one.lowest, high=one.highest) for one in random],
+        line=1.5,
+        dash=DOTTED,
     )
-    styled(figure, height=320, x="layer", y="cosine with the direction")
-    figure.update_xaxes(**layer_ticks([c.feature.layer for c in found.candidates]))
-    return unlegended(figure.update_yaxes(rangemode="tozero"))
+    chart.points(
+        [one.feature.layer for one in found.candidates],
+        [one.cosine for one in found.candidates],
+        colour=OWN,
+        said=[f"{one.feature}: cosine {one.cosine:.3f}" for one in found.candidates],
+        opacity=0.6,
+    )
+    return chart

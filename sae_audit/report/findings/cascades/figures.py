@@ -2,62 +2,71 @@
 
 from collections.abc import Mapping, Sequence
 
-import plotly.graph_objects as go
-
 from sae_audit.findings import Cascade, Estimate, TokenShare
-from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, styled
+from sae_audit.pages.charts import AMBER, HARMFUL, HARMLESS, MUTED, OWN, Axis, Chart, span
 from sae_audit.report.findings.cascades.counts import TOKEN_NAMES, undone
-from sae_audit.report.marks import error_bars, plain, strip, unlegended, zero_line
-
-_UNDER_NULL = "#E69F00"
-"""Colour of random sets, from the shared palette."""
+from sae_audit.report.marks import strip
 
 
-def scores(cascades: Sequence[Cascade]) -> go.Figure:
+def scores(cascades: Sequence[Cascade]) -> Chart:
     """Score of each prompt, clean and after each further wave is ablated."""
-    figure = go.Figure()
+    chart = Chart(
+        x=Axis("waves ablated (0: clean)", whole=True), y=Axis("refusal score (nats)"), height=250
+    )
     for found in cascades:
-        figure.add_trace(
-            go.Scatter(
-                x=list(range(found.depth + 1)),
-                y=[found.clean_score, *(wave.score_after for wave in found.waves)],
-                mode="lines+markers",
-                line={"color": OWN, "width": 1},
-                marker={"size": 5, "color": [HARMFUL] + [OWN] * found.depth},
-                opacity=0.55,
-                name=plain(found.prompt_id),
-                hovertemplate="%{y:.2f} nats",
-                showlegend=False,
-            )
+        after = [found.clean_score, *(wave.score_after for wave in found.waves)]
+        chart.points(
+            list(range(found.depth + 1)),
+            after,
+            colour=OWN,
+            said=[found.prompt_id],
+            symbol="none",
+            opacity=0.45,
+            line=1,
         )
-    zero_line(figure, vertical=False)
-    styled(figure, height=360, x="waves ablated (0: clean)", y="refusal score (nats)")
-    return unlegended(figure.update_xaxes(dtick=1))
+    for first, colour in ((True, HARMFUL), (False, OWN)):
+        marks = [
+            (found.prompt_id, n, score)
+            for found in cascades
+            for n, score in enumerate((found.clean_score, *(w.score_after for w in found.waves)))
+            if (n == 0) == first
+        ]
+        chart.points(
+            [n for _, n, _ in marks],
+            [score for _, _, score in marks],
+            colour=colour,
+            said=[f"{prompt}: {score:.2f} nats" for prompt, _, score in marks],
+            size=5,
+            opacity=0.6,
+        )
+    chart.rule(y=0.0)
+    return chart
 
 
-def layers(counts: Mapping[int, Mapping[int, int]], audited: Sequence[int]) -> go.Figure:
+def layers(counts: Mapping[int, Mapping[int, int]], audited: Sequence[int]) -> Chart:
     """Number of features ablated by each wave, by layer, over all prompts."""
     numbers = sorted(counts)
-    grid = [[counts[number].get(layer, 0) for layer in audited] for number in numbers]
-    figure = go.Figure(
-        go.Heatmap(
-            x=[str(layer) for layer in audited],
-            y=[f"wave {number}" for number in numbers],
-            z=grid,
-            texttemplate="%{z}",
-            colorscale=[[0, "#f2f2f2"], [1, OWN]],
-            showscale=False,
-            xgap=2,
-            ygap=2,
-            hovertemplate="%{y}, layer %{x}: %{z} features over all prompts<extra></extra>",
-        )
+    chart = Chart(
+        x=Axis("layer", names=[str(layer) for layer in audited]),
+        y=Axis(names=[f"wave {number}" for number in numbers]),
+        row=34,
     )
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_xaxes(type="category", showgrid=False)
-    return unlegended(styled(figure, height=90 + 44 * len(numbers), x="layer"))
+    most = max((n for row in counts.values() for n in row.values()), default=0) or 1
+    for number in numbers:
+        for layer in audited:
+            n = counts[number].get(layer, 0)
+            chart.cell(
+                str(layer),
+                f"wave {number}",
+                colour=OWN,
+                strength=n / most,
+                said=f"wave {number}, layer {layer}: {n} features over all prompts",
+                written=str(n),
+            )
+    return chart
 
 
-def compensation(cascades: Sequence[Cascade], random: Sequence[Cascade]) -> go.Figure:
+def compensation(cascades: Sequence[Cascade], random: Sequence[Cascade]) -> Chart:
     """Share of each prompt's first wave, and of its random set, undone by activated features."""
     own, other = "of the minimal set", "random, matched"
     rows = [
@@ -65,33 +74,37 @@ def compensation(cascades: Sequence[Cascade], random: Sequence[Cascade]) -> go.F
         for name, found in ((own, cascades), (other, random))
         for prompt_id, value in undone(found).items()
     ]
-    figure = strip(rows, x="direct less total effect (nats; 0: nothing covers)", colours={own: OWN})
-    zero_line(figure)
-    return figure
+    chart = strip(rows, x="direct less total effect (nats; 0: nothing covers)", colours={own: OWN})
+    chart.rule(x=0.0)
+    return chart
 
 
-def activation_tokens(shares: Sequence[TokenShare]) -> go.Figure:
+def activation_tokens(shares: Sequence[TokenShare]) -> Chart:
     """Tokens at which features activate after the first wave, after random sets, and anyway."""
     first = [one for one in shares if one.n_waves == 1]
-    names = [TOKEN_NAMES[one.token].replace(", ", ",<br>") for one in first]
-    figure = go.Figure()
+    names = [TOKEN_NAMES[one.token] for one in first]
     null = [one.random_peaks for one in first if one.random_peaks is not None]
     series: tuple[tuple[str, list[Estimate], str], ...] = (
         ("activated features", [one.peaks for one in first], OWN),
-        *([("activated after random sets", null, _UNDER_NULL)] if null else []),
+        *([("activated after random sets", null, AMBER)] if null else []),
         ("features of the clean run", [one.clean_peaks for one in first], HARMLESS),
         ("tokens", [one.tokens for one in first], MUTED),
     )
-    for name, estimates, colour in series:
-        figure.add_trace(
-            go.Bar(
-                x=names,
-                y=[one.value for one in estimates],
-                name=name,
-                marker={"color": colour},
-                error_y=error_bars(estimates),
-                hovertemplate="%{x}: %{y:.1%}<extra>" + name + "</extra>",
-            )
+    chart = Chart(x=Axis("share, mean over prompts", shares=True), y=Axis(names=names), row=76)
+    width = 0.8 / len(series)
+    for i, (name, estimates, colour) in enumerate(series):
+        chart.bars(
+            names,
+            [one.value for one in estimates],
+            colours=colour,
+            name=name,
+            said=[
+                f"{token}: {one.value:.1%}, {name}"
+                for token, one in zip(names, estimates, strict=True)
+            ],
+            spans=[span(one) for one in estimates],
+            across=True,
+            thickness=width * 0.9,
+            beside=(i + 0.5) * width - 0.4,
         )
-    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    return styled(figure, height=320, y="share, mean over prompts")
+    return chart

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
 from sae_audit.findings import Rivals, RivalTest
-from sae_audit.pages.charts import MUTED, SET_COLOURS, styled
+from sae_audit.pages.charts import DASHED, DOTTED, MUTED, SET_COLOURS, SOLID, Axis, Chart
 from sae_audit.pages.wording import NO_VALUE, interval, percent
 from sae_audit.report.marks import set_name
 
-_DASHES = {"pooled": "solid", "random_matched": "dot", "random_norm": "dot"}
+_DASHES = {"pooled": SOLID, "random_matched": DOTTED, "random_norm": DOTTED}
+_FLIPPED = Axis("share of held-out prompts flipped", shares=True)
 _AT = {
     "size": "size",
     "side_effects": "side effects",
@@ -107,78 +106,61 @@ def _small(value: float) -> str:
     return f"{value:.4f}"
 
 
-def by_size(found: Rivals) -> go.Figure:
+def by_size(found: Rivals) -> Chart:
     """Share of held-out prompts flipped against the number of features."""
-    figure = go.Figure()
+    sizes = sorted({point.size for curve in found.curves for point in curve.points})
+    ticks = [size for size in sizes if size & (size - 1) == 0]
+    chart = Chart(x=Axis("features in the set", log=True, ticks=ticks), y=_FLIPPED, height=270)
     for curve in found.curves:
         points = curve.points
         _add(
-            figure,
+            chart,
             curve.name,
             [float(point.size) for point in points],
             [point.flipped.value for point in points],
             [f"{point.size} features, KL {_small(point.kl.value)}" for point in points],
         )
-    figure.add_vline(x=found.size, line={"color": MUTED, "dash": "dot", "width": 1.5})
-    styled(figure, height=430, x="features in the set", y="share of held-out prompts flipped")
-    sizes = sorted({point.size for curve in found.curves for point in curve.points})
-    ticks = [size for size in sizes if size & (size - 1) == 0]
-    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[str(size) for size in ticks])
-    return _as_shares(figure)
+    chart.rule(x=found.size)
+    return chart
 
 
-def by_side_effects(found: Rivals) -> go.Figure:
+def by_side_effects(found: Rivals) -> Chart:
     """Share of held-out prompts flipped against KL on harmless prompts."""
-    figure = go.Figure()
+    kl = Axis("KL of the next token of harmless prompts (nats)", log=True)
+    chart = Chart(x=kl, y=_FLIPPED, height=270)
     for curve in found.curves:
         points = sorted(curve.points, key=lambda point: point.kl.value)
         _add(
-            figure,
+            chart,
             curve.name,
             [max(point.kl.value, _SMALLEST_KL) for point in points],
             [point.flipped.value for point in points],
             [f"{point.size} features, KL {_small(point.kl.value)}" for point in points],
         )
     _add(
-        figure,
+        chart,
         "direction",
         [max(part.kl.value, _SMALLEST_KL) for part in found.direction],
         [part.flipped.value for part in found.direction],
         [f"{part.share:.0%} removed, KL {_small(part.kl.value)}" for part in found.direction],
     )
-    figure.add_vline(x=found.kl_limit, line={"color": MUTED, "dash": "dot", "width": 1.5})
-    styled(
-        figure,
-        height=430,
-        x="KL of the next token of harmless prompts (nats)",
-        y="share of held-out prompts flipped",
-    )
-    figure.update_xaxes(type="log", exponentformat="power")
-    return _as_shares(figure)
+    chart.rule(x=found.kl_limit)
+    return chart
 
 
 def _add(
-    figure: go.Figure, name: str, x: Sequence[float], y: Sequence[float], texts: Sequence[str]
+    chart: Chart, name: str, x: Sequence[float], y: Sequence[float], texts: Sequence[str]
 ) -> None:
     own = name == "pooled"
-    figure.add_trace(
-        go.Scatter(
-            x=list(x),
-            y=list(y),
-            text=list(texts),
-            name=set_name(name),
-            mode="lines+markers",
-            line={
-                "color": SET_COLOURS.get(name, MUTED),
-                "width": 3 if own else 1.5,
-                "dash": _DASHES.get(name, "dash"),
-            },
-            marker={"size": 9 if own else 6},
-            hovertemplate="%{text}: %{y:.0%}<extra>" + set_name(name) + "</extra>",
-        )
+    chart.points(
+        x,
+        y,
+        colour=SET_COLOURS.get(name, MUTED),
+        name=set_name(name),
+        said=[
+            f"{text}: {share:.0%}, {set_name(name)}" for text, share in zip(texts, y, strict=True)
+        ],
+        size=8 if own else 5,
+        line=3 if own else 1.5,
+        dash=_DASHES.get(name, DASHED),
     )
-
-
-def _as_shares(figure: go.Figure) -> go.Figure:
-    figure.update_yaxes(range=[-0.03, 1.05], tickformat=".0%")
-    return figure.update_layout(margin={"t": 90})

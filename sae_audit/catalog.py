@@ -12,6 +12,8 @@ from sae_audit.errors import AuditError
 from sae_audit.untrusted import read_yaml, shown, unprintable
 
 HOOK = "blocks.{layer}.hook_resid_post"
+NEURONPEDIA = "https://www.neuronpedia.org/"
+_SOURCE = re.compile(r"[\w.-]{1,100}/(?=.*\{layer\})[\w.{}-]{1,100}")
 _MOST_LAYERS = 1000
 """Layers, the limit of one suite; the deepest published model has about 130."""
 _MOST_SUITES = 10_000
@@ -58,6 +60,9 @@ class Suite(_Entry):
     """Repository on the hub, or a local folder."""
     ids: str
     """Id in the release, or folder, of a layer's SAE, with `{layer}`."""
+    neuronpedia: str | None = None
+    """Model and source of its pages on neuronpedia.org (`MODEL/SOURCE`, with `{layer}`); None if it has
+    none."""
     layers: tuple[int, ...]
     width: int | None = None
     """Number of features, d_sae; None if only the SAE's own config gives it."""
@@ -107,6 +112,8 @@ class Suite(_Entry):
             raise ValueError("a suite has a name on one line, and a layer at least")
         if len(self.layers) > 1 and "{layer}" not in self.ids:
             raise ValueError("ids must hold {layer}, or all layers would have one SAE")
+        if self.neuronpedia is not None and not _SOURCE.fullmatch(self.neuronpedia):
+            raise ValueError("neuronpedia is written MODEL/SOURCE, with {layer} in it")
         if self.l0 is not None and self.l0.ids.count("{l0}") != 1:
             raise ValueError("l0.ids must hold {l0} once")
         if self.l0 is not None and not (self.l0.choices or self.l0.release or self.release):
@@ -148,6 +155,16 @@ def suites_for(suites: list[Suite], model: str) -> list[Suite]:
     asked = model.casefold()
     exact = [s for s in suites if asked in (name.casefold() for name in s.models)]
     return exact or [s for s in suites if any(asked in name.casefold() for name in s.models)]
+
+
+def neuronpedia_source(release: str, id: str, layer: int) -> str:
+    """Neuronpedia's `MODEL/SOURCE` of an SAE by its release and id; empty if the shipped catalog knows
+    none."""
+    for suite in _shipped():
+        known = suite.neuronpedia is not None and suite.release == release
+        if known and layer in suite.layers and suite.id_of(layer) == id:
+            return str(suite.neuronpedia).replace("{layer}", str(layer))
+    return ""
 
 
 def _read(file: Path) -> list[Suite]:

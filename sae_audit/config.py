@@ -391,6 +391,16 @@ class EvidenceSettings(_Settings):
     begins 62% of its answers as refusals."""
 
 
+class FeatureSettings(_Settings):
+    """What is measured of single features that findings name, for a page of each."""
+
+    most: int = Field(default=48, ge=0, le=10_000)
+    """Maximum number of features, the most important first; 0 leaves it out."""
+    prompts: int = Field(default=40, ge=5)
+    """Number of audit prompts of each label, the first ones, on which the effects of single features are
+    measured."""
+
+
 class AuditConfig(_Settings):
     """The settings of one audit, complete: the same file gives the same numbers."""
 
@@ -475,6 +485,7 @@ class AuditConfig(_Settings):
     cascade: CascadeSettings = CascadeSettings()
     controls: ControlSettings = ControlSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    features: FeatureSettings = FeatureSettings()
 
     @model_validator(mode="after")
     def _read_once(self) -> "AuditConfig":

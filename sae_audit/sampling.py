@@ -2,7 +2,7 @@
 
 Four rules, for four questions:
 - `matched_random_sets`: for each feature of a set, one of the 20 nearest in firing rate. Controls of a
-  finished set.
+  finished set; `matched_random_features` says which stands for which.
 - `sets_of_equal_norm`: sets whose ablation removes as long a vector at every layer. The same controls,
   where a set that hardly fires would be none.
 - `random_candidates`: a whole pool, without repeats, from windows of 20 in the order of firing rate, so
@@ -41,7 +41,32 @@ def matched_random_sets(
     (share of harmful prompts it fires on), without repeats and never from `excluded`.
     """
     random = np.random.default_rng(seed)
-    return [_one_matched(features, firing_rates, set(excluded), random) for _ in range(n_sets)]
+    return [
+        frozenset(_one_matched(features, firing_rates, set(excluded), random).values())
+        for _ in range(n_sets)
+    ]
+
+
+def matched_random_features(
+    features: FeatureSet,
+    firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]],
+    *,
+    excluded: Collection[FeatureId],
+    n_draws: int,
+    seed: int,
+) -> list[dict[FeatureId, FeatureId]]:
+    """Draws of a random feature in each one's place, by the rule of `matched_random_sets`: none twice
+    in one draw.
+
+    Features of a layer that has fewer others left than are asked for are left out.
+    """
+    random, left_out = np.random.default_rng(seed), {*excluded, *features}
+    taken = Counter(feature.layer for feature in left_out)
+    wanted = Counter(feature.layer for feature in features)
+    matched = frozenset(
+        f for f in features if len(firing_rates[f.layer]) - taken[f.layer] >= wanted[f.layer]
+    )
+    return [_one_matched(matched, firing_rates, left_out, random) for _ in range(n_draws)]
 
 
 def enough_left(
@@ -57,22 +82,23 @@ def _one_matched(
     firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]],
     excluded: set[FeatureId],
     random: np.random.Generator,
-) -> FeatureSet:
-    drawn: set[FeatureId] = set()
+) -> dict[FeatureId, FeatureId]:
+    drawn: dict[FeatureId, FeatureId] = {}
     for feature in sorted(features):
         rates = firing_rates[feature.layer]
         # Ties in rate are common (many features fire on every prompt, or on none) and broken at random.
         distance = np.abs(rates - rates[feature.index])
         nearest = np.lexsort((random.random(len(rates)), distance))
+        taken = excluded | set(drawn.values())
         free = (
             other
             for index in nearest
-            if (other := FeatureId(feature.layer, int(index))) not in excluded | drawn
+            if (other := FeatureId(feature.layer, int(index))) not in taken
         )
         neighbours = [other for other, _ in zip(free, range(_NEIGHBOURS), strict=False)]
         assert neighbours, f"no feature of layer {feature.layer} is left to draw from"
-        drawn.add(neighbours[int(random.integers(len(neighbours)))])
-    return frozenset(drawn)
+        drawn[feature] = neighbours[int(random.integers(len(neighbours)))]
+    return drawn
 
 
 def sets_of_equal_norm(

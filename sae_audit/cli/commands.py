@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from sae_audit.cli import auditing, benching, checking, finding, planning, reporting
+from sae_audit.cli import auditing, benching, checking, featuring, finding, planning, reporting
 from sae_audit.cli.faults import DONE, INTERRUPTED, end_by
 from sae_audit.hub import check_environment
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command()(auditing.audit)
 app.command()(reporting.compare)
 app.command()(reporting.report)
+app.command()(featuring.feature)
 app.command()(planning.plan)
 app.command()(finding.catalog)
 app.command()(finding.fetch)

@@ -35,14 +35,26 @@ def compare(
 
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    explanations: Annotated[
+        Path | None,
+        typer.Option(
+            help="Explanations of features to show on it: a file of your own, or Neuronpedia's export."
+        ),
+    ] = None,
 ) -> None:
     """Write a run's index.html again, from its record alone."""
+    from sae_audit.record.explanations import read_explanations
     from sae_audit.record.run import load_run
     from sae_audit.record.whole import fitting_together
     from sae_audit.report.page import write_page
 
     with fitting_together(run):
-        page = write_page(load_run(run))
+        found = load_run(run)
+        if explanations is not None:
+            named = [one.feature for one in found.features.named]
+            said = read_explanations(explanations, found.manifest.saes, named)
+            found.features.explanations |= said
+        page = write_page(found)
     screen.line(str(page))
 
 

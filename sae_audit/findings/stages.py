@@ -23,6 +23,7 @@ from sae_audit.findings.controls import Controls, NullScores, SearchNull
 from sae_audit.findings.coverage import SaeCoverage
 from sae_audit.findings.dictionary_null import DictionaryNull, FlipInText, NullDictionary
 from sae_audit.findings.direction import Direction, DirectionCheck, NoDirection
+from sae_audit.findings.feature_profiles import FeatureProfiles
 from sae_audit.findings.filtering import CoactivationFm, FilterCurve
 from sae_audit.findings.flip_scales import FlipScale
 from sae_audit.findings.interactions import InteractionGraph, InteractionsOverPrompts
@@ -158,6 +159,8 @@ CONTROLS = OfRun("controls", "Controls", (Controls,))
 SUFFICIENCY = OfRun("sufficiency", "The same features set up", (Sufficiency,))
 TEXT_SETS = OfPrompts("text_sets", "Minimal sets by text", (TextSet,))
 CONFIRMATION = OfRun("confirmation", "Answers in text", (Confirmation,))
+FEATURE_PROFILES = OfRun("feature_profiles", "Features one by one", (FeatureProfiles,))
+"""Not recorded if no finding names a feature, or `features.most` is 0."""
 CLAIMS = OfRun("claims", "What stands", (list[Claim],))
 
 STAGES: tuple[Stage[Any], ...] = tuple(

@@ -24,6 +24,7 @@ from sae_audit.pipeline.stages import (
     direction,
     direction_check,
     edges,
+    feature_profiles,
     filter_curve,
     flip_scales,
     interactions,
@@ -104,6 +105,7 @@ def carry_out(state: AuditState) -> None:
     sufficiency.run(state)  # Set up on harmless prompts, do they bring refusal?
     text_sets.run(state)  # Which sets flip the answers' text, none to spare?
     confirmation.run(state)  # Do flips show in the answers' text?
+    feature_profiles.run(state)  # What does each feature named so far do by itself?
     claims.run(state)  # What of all this stands?
 
 

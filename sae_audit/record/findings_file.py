@@ -27,6 +27,7 @@ from sae_audit.findings import (
     DictionaryNull,
     Direction,
     DirectionCheck,
+    FeatureProfiles,
     FilterCurve,
     FlipInText,
     FlipScale,
@@ -170,6 +171,8 @@ class Findings(BaseModel):
     """One per prompt flipped by score; empty unless `minimal.certify` is text."""
     confirmation: Confirmation | None
     """Null if flips were not confirmed in text."""
+    feature_profiles: FeatureProfiles | None
+    """The features that findings name, one by one; null if there is none, or `features.most` is 0."""
     cost: Cost
 
 

@@ -37,6 +37,7 @@ from sae_audit.findings.stages import (
     DIRECTION,
     DIRECTION_CHECK,
     EDGES,
+    FEATURE_PROFILES,
     FILTER_CURVE,
     FLIP_SCALES,
     INTERACTIONS,
@@ -70,6 +71,7 @@ from sae_audit.findings.stages import (
     Stage,
 )
 from sae_audit.record.facts import Manifest
+from sae_audit.record.feature import FeatureInRun, Features, FeatureSource, parsed
 from sae_audit.record.findings_file import Findings, read_findings
 from sae_audit.record.layout import CONFIG, FINDINGS, MANIFEST
 from sae_audit.record.payloads import validated
@@ -83,6 +85,7 @@ from sae_audit.record.tables import minimal_sets as of_minimal_sets
 from sae_audit.record.tensors import read_tensors
 from sae_audit.record.whole import check_whole, fitting_together
 from sae_audit.untrusted import read_json, read_yaml, shown
+from sae_audit.vocabulary import FeatureId
 
 
 @runtime_checkable
@@ -282,6 +285,8 @@ class Run:
     """One per prompt flipped by score; empty unless `minimal.certify` is text."""
     confirmation = _found(CONFIRMATION)
     """None if flips were not confirmed in text."""
+    feature_profiles = _found(FEATURE_PROFILES)
+    """None if no finding names a feature, or `features.most` is 0."""
 
     @cached_property
     def means(self) -> Mapping[str, Float[np.ndarray, "layer template d_model"]]:
@@ -306,6 +311,38 @@ class Run:
     def random_directions(self) -> Float[np.ndarray, "direction d_model"]:
         """Controls of the refusal direction: of its norm, orthogonal to it."""
         return read_tensors(self.folder, RANDOM_DIRECTIONS)["directions"]
+
+    @cached_property
+    def features(self) -> Features:
+        """The single features of this run, by what its findings say of each."""
+        return Features(
+            FeatureSource(
+                manifest=self.manifest,
+                scores=self.scores,
+                candidates=None if self.stopped_early else self.candidates,
+                candidate_effects=self.candidate_effects,
+                minimal_sets=self.minimal_sets,
+                unlimited_sets=self.unlimited_sets,
+                text_sets=self.text_sets,
+                families=self.minimal_set_families,
+                pooled=self.pooled_set,
+                graphs=self.prompt_graphs,
+                pooled_graph=self.pooled_graph,
+                over_prompts=self.interactions_over_prompts,
+                cascades=self.cascades,
+                edges=self.edges,
+                profiles=self.feature_profiles,
+            )
+        )
+
+    def feature(self, name: str | FeatureId) -> FeatureInRun:
+        """Everything that the run says of one feature, `run.feature("L16/25312")`.
+
+        Raises:
+            AuditError: it is no feature of an audited SAE.
+        """
+        with fitting_together(self.folder):
+            return self.features.of(parsed(name))
 
     def table(self, name: str) -> pd.DataFrame:
         """A stage's findings as a data frame, one of `TABLES`, which describes each.

@@ -16,6 +16,7 @@ from sae_audit.report.findings.claims import section as claims
 from sae_audit.report.findings.controls import section as controls
 from sae_audit.report.findings.coverage import section as coverage
 from sae_audit.report.findings.direction import section as direction
+from sae_audit.report.findings.features import section as features
 from sae_audit.report.findings.filtering import section as filtering
 from sae_audit.report.findings.interactions import section as interactions
 from sae_audit.report.findings.limits import section as not_shown
@@ -43,6 +44,7 @@ SECTIONS = (
     interactions.SECTION,
     cascades.SECTION,
     controls.SECTION,
+    features.SECTION,
     repeat.SECTION,
     methods.SECTION,
 )

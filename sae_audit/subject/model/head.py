@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
@@ -65,6 +66,36 @@ class Head:
         ids = torch.zeros(len(normed), 1, dtype=torch.long, device=normed.device)
         with _instead(self._decoder, type(self._output)(**kept)):
             return self._model(input_ids=ids, use_cache=False).logits[:, -1]
+
+    def first_order(
+        self, rows: Float[Tensor, "row d_model"], *, at: Float[Tensor, " d_model"]
+    ) -> Float[Tensor, "row vocabulary"]:
+        """Rise of each token's logit, less the mean over tokens, per unit of each row added to the
+        stream `at`, to first order; float32, on the output embeddings' device.
+
+        The final norm is differentiated at `at`: its weights act, its divisor is that of `at`, and what
+        a row adds along `at` only rescales. A soft cap or a scale behind the output embeddings, which
+        leaves the tokens in their order, is left out.
+        """
+        # Copies, since a norm in half precision takes no float32.
+        after = [deepcopy(module).float() for module in self._after]
+        device = next((p.device for module in after for p in module.parameters()), at.device)
+
+        def normed(stream: Tensor) -> Tensor:
+            for module in after:
+                stream = module(stream)
+            return stream
+
+        tangents = rows.detach().float().to(device)
+        base = at.detach().float().to(device).expand_as(tangents).clone()
+        moved = torch.func.jvp(normed, (base,), (tangents,))[1]
+        weight = next(self._unembed.parameters())
+        moved = moved.detach().to(weight.device)
+        moved = moved.to(weight.dtype) if weight.is_floating_point() else moved
+        with torch.no_grad():
+            # Output embeddings may have a bias, which no row moves.
+            logits = (self._unembed(moved) - self._unembed(torch.zeros_like(moved[:1]))).float()
+        return logits - logits.mean(dim=1, keepdim=True)
 
     @cached_property
     @torch.no_grad()

@@ -1,12 +1,14 @@
 """Questions about SAE features: decoder rows, estimated effects, activations and SAE quality."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
-from sae_audit.findings import SaeQuality
+from sae_audit.findings import LensToken, NearRow, SaeQuality
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.attribution.attribution import attribution
 from sae_audit.subject.attribution.attribution_ablated import POINTS, attribution_once_ablated
@@ -15,7 +17,7 @@ from sae_audit.subject.intervention import ends, readings
 from sae_audit.subject.intervention.ablation import check_ablation, check_features
 from sae_audit.subject.intervention.streams import by_layer
 from sae_audit.subject.sae_quality import quality
-from sae_audit.subject.saes.sae import decoder_cosines, row_norms
+from sae_audit.subject.saes.sae import Sae, decoder_cosines, row_norms
 from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet, Positions, TemplateActivations
 
 
@@ -76,6 +78,57 @@ class FeatureQuestions(InstrumentBase):
                 columns, self.suite[layer].rows(indices).float().cpu().numpy(), strict=True
             )
         }
+
+    def nearest_rows(
+        self, features: Sequence[FeatureId], n: int
+    ) -> list[tuple[tuple[NearRow, ...], tuple[NearRow, ...]]]:
+        """By feature, the `n` decoder rows nearest its own by cosine: of its layer, and of all others.
+
+        One matrix product a layer.
+        """
+        if not features:
+            return []
+        rows = self.rows(features)
+        own = np.stack([rows[feature] for feature in features])
+        here: dict[FeatureId, list[NearRow]] = {}
+        elsewhere: dict[FeatureId, list[NearRow]] = {feature: [] for feature in features}
+        for layer, sae in self.suite.items():
+            for feature, near in zip(features, _nearest(sae, own, n + 1), strict=True):
+                if feature.layer == layer:
+                    here[feature] = [one for one in near if one.feature != feature][:n]
+                else:
+                    elsewhere[feature] += near[:n]
+        order = partial(sorted, key=lambda one: (-one.cosine, one.feature))
+        return [(tuple(order(here[f])), tuple(order(elsewhere[f])[:n])) for f in features]
+
+    def logit_lens(
+        self, features: Sequence[FeatureId], prompts: Sequence[Prompt], n: int
+    ) -> list[tuple[tuple[LensToken, ...], tuple[LensToken, ...]]]:
+        """By feature, the `n` tokens whose logits its decoder row raises most, and lowers most, at the
+        mean end of these prompts, to first order (`Head.first_order`)."""
+        assert prompts, "the mean end of no prompts"
+        ends = [
+            self._runs.of(self._interventions.ids(prompt)).resid[-1][-1].float()
+            for prompt in prompts
+        ]
+        at, rows = torch.stack(ends).mean(dim=0), self.rows(features)
+        found: list[tuple[tuple[LensToken, ...], tuple[LensToken, ...]]] = []
+        for start in range(0, len(features), self._passes.most_rows):
+            chosen = features[start : start + self._passes.most_rows]
+            moved = self._stack.head.first_order(
+                torch.tensor(np.stack([rows[feature] for feature in chosen])), at=at
+            )
+            found += [(self._most(row, n), self._most(-row, n, sign=-1.0)) for row in moved]
+        return found
+
+    def _most(
+        self, logits: Float[Tensor, " vocabulary"], n: int, *, sign: float = 1.0
+    ) -> tuple[LensToken, ...]:
+        values, ids = logits.topk(min(n, len(logits)))
+        return tuple(
+            LensToken(token=i, text=self.template.tokenizer.decode([i]), logit=sign * value)
+            for i, value in zip(ids.tolist(), values.tolist(), strict=True)
+        )
 
     def mean_activations(
         self, prompts: Sequence[Prompt], ablation: Ablation = PLAIN
@@ -142,3 +195,16 @@ class FeatureQuestions(InstrumentBase):
             quality.first_of_each_label(prompts),
             seed=seed,
         )
+
+
+def _nearest(sae: Sae, vectors: Float[np.ndarray, "vector d_model"], n: int) -> list[list[NearRow]]:
+    """The `n` decoder rows of one SAE nearest each vector by cosine, nearest first."""
+    cosines = decoder_cosines(sae, torch.tensor(vectors))
+    values, indices = cosines.topk(min(n, sae.d_sae), dim=1)
+    return [
+        [
+            NearRow(feature=FeatureId(sae.layer, index), cosine=cosine)
+            for index, cosine in zip(near, own, strict=True)
+        ]
+        for near, own in zip(indices.tolist(), values.tolist(), strict=True)
+    ]

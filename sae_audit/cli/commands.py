@@ -5,7 +5,16 @@ from typing import NoReturn
 
 import typer
 
-from sae_audit.cli import auditing, benching, checking, featuring, finding, planning, reporting
+from sae_audit.cli import (
+    auditing,
+    benching,
+    checking,
+    featuring,
+    finding,
+    planning,
+    reporting,
+    showing,
+)
 from sae_audit.cli.faults import DONE, INTERRUPTED, end_by
 from sae_audit.hub import check_environment
 
@@ -19,6 +28,8 @@ app = typer.Typer(
 app.command()(auditing.audit)
 app.command()(reporting.compare)
 app.command()(reporting.report)
+app.command()(showing.show)
+app.command()(showing.runs)
 app.command()(featuring.feature)
 app.command()(planning.plan)
 app.command()(finding.catalog)
@@ -37,7 +48,7 @@ def main() -> NoReturn:
     except typer.Exit as done:
         code = done.exit_code
     except Exception as error:
-        code = end_by(error)
+        sys.exit(end_by(error))
     except KeyboardInterrupt as error:
-        code = end_by(error)
+        sys.exit(end_by(error))
     sys.exit(end_by(KeyboardInterrupt()) if code == INTERRUPTED else code)

@@ -24,7 +24,7 @@ _TAG_OR_FEATURE = re.compile(
     r"<(style|script)\b.*?</\1>|<[^>]*>|(?<![\w/#.])L\d{1,4}/\d{1,8}(?![\w/])", re.DOTALL
 )
 _UNLINKED = ("a", "svg", "title", "summary", "button", "h1", "h2", "h3", "h4", "code")
-"""Elements whose text gets no link: those that are links or controls themselves, and what is no text of the page."""
+"""Elements whose text gets no link: links, controls and headings, and what is no text of the page."""
 
 
 def linked(page: str, run: Run) -> str:

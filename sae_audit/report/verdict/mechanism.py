@@ -259,7 +259,7 @@ def _sizes(run: Run) -> tuple[Figure, ...]:
     found = median([float(size) for size in sizes])
     spread = f"from {min(sizes)} to {max(sizes)}"
     interval = (
-        f"{found.low:g} to {found.high:g}; {spread}"
+        f"{found.low:g} to {found.high:g}; range {min(sizes)} to {max(sizes)}"
         if found.has_interval
         else f"{'all alike' if min(sizes) == max(sizes) else spread}"
     )

@@ -22,7 +22,8 @@ def bar(found: Figure) -> Markup:
         )
     return Markup(
         '<svg class="bar" width="{0}" height="18" viewBox="0 0 {0} 18" role="img" aria-label="{1}">'
-        '<line class="scale-line" x1="{2}" x2="{3}" y1="9" y2="9"/>{4}<circle cx="{5:.1f}" cy="9" r="5"/></svg>'
+        '<line class="scale-line" x1="{2}" x2="{3}" y1="9" y2="9"/>{4}'
+        '<circle cx="{5:.1f}" cy="9" r="5"/></svg>'
     ).format(_WIDTH, said, _EDGE, _WIDTH - _EDGE, interval, _place(share.value))
 
 

@@ -23,7 +23,7 @@ def prompts_deciding(value: float, limit: float) -> int | None:
         found = share(round(value * n), n)
         if not found.low < limit < found.high:
             return n
-        n = max(n + 1, round(n * 1.05))
+        n = n + 1 if n < 200 else round(n * 1.05)
     return None
 
 

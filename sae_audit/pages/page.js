@@ -102,10 +102,10 @@ addEventListener("scroll", () => {
 }, {passive: true});
 mark();
 
-// Folded parts are printed, and folded again behind.
+// Folded parts are printed, and folded again behind; those in cells of tables are not.
 let opened = [];
 addEventListener("beforeprint", () => {
-  opened = [...document.querySelectorAll("details:not([open])")];
+  opened = [...document.querySelectorAll("details:not([open], td details)")];
   opened.forEach(part => part.open = true);
 });
 addEventListener("afterprint", () => opened.forEach(part => part.open = false));

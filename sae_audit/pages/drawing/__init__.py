@@ -2,6 +2,7 @@
 
 from html import escape
 from typing import Any
+from warnings import catch_warnings
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -35,7 +36,8 @@ _SETTINGS: dict[Any, Any] = {
 
 def figure_html(chart: Chart, title: str) -> str:
     """The figure's key and drawing as HTML, with the title and its description for a screen reader."""
-    with mpl.rc_context():
+    # Letters that its font lacks are measured as an empty box, and the browser has another font anyway.
+    with mpl.rc_context(), catch_warnings(action="ignore", category=UserWarning):
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)
         body, height = _drawn(chart)

@@ -22,7 +22,7 @@ from sae_audit.pages.charts import GRID, SLATE, Axis, Bars, Box, Cell, Chart, Po
 from sae_audit.pages.drawing.marks import LETTERS, Limits, rgb
 from sae_audit.untrusted import printable
 
-_WIDEST = 165
+_WIDEST = 205
 """Pixels that names of rows or columns may take; longer ones are cut, and whole on hover."""
 _LONGEST = 40
 
@@ -48,7 +48,7 @@ def set_axis(
         own.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=6))
         own.set_major_formatter(FuncFormatter(lambda at, _: f"{at:g}"))
     else:
-        own.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=axis.whole))
+        own.set_major_locator(MaxNLocator(8 if axis.whole and which == "x" else 5, steps=[1, 2, 5, 10], integer=axis.whole))
         own.set_major_formatter(
             PercentFormatter(1, decimals=0) if axis.shares else ScalarFormatter(useOffset=False)
         )
@@ -89,8 +89,10 @@ def _values(chart: Chart, *, across: bool) -> Iterator[float]:
                 yield from _ends(mark.across if across else mark.upwards)
             case Bars():
                 if mark.across == across:
+                    # What is written at the end of a bar takes room behind it.
+                    room = 1.12 if mark.written else 1.0
                     yield 0.0
-                    yield from mark.values
+                    yield from (value * room for value in mark.values)
                     yield from _ends(mark.spans)
                 else:
                     yield from (at + side * 0.5 for at in mark.at for side in (-1, 1))

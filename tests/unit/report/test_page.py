@@ -1,14 +1,15 @@
 """The page as a file: whole, self-contained, the same each time, and safe with strings from outside."""
 
-import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
 
+from sae_audit.pages.charts import Points
 from sae_audit.record.run import Run
 from sae_audit.report.page import SECTIONS, figures, render, summary, write_page
 from tests.synthetic.findings import A, minimal, prompt_scores
@@ -33,6 +34,7 @@ def test_one_file_is_written_and_twice_the_same(tmp_path: Path):
 
 def test_nothing_is_loaded(page: Page):
     loading = {"link", "img", "iframe", "object", "embed", "video", "audio", "source", "base"}
+    loading |= {"image", "use", "foreignobject"}
     assert not [tag for tag, _ in page.elements if tag in loading]
     assert not [attributes for _, attributes in page.elements if "src" in attributes]
     for tag, attributes in page.elements:
@@ -43,12 +45,16 @@ def test_nothing_is_loaded(page: Page):
 
 
 def test_every_figure_has_its_place_and_every_place_its_figure(run: Run, page: Page):
-    drawn = [a["data-figure"] for _, a in page.elements if "data-figure" in a]
-    assert sorted(filter(None, drawn)) == sorted(figures(run))
+    drawn = [a["id"] for tag, a in page.elements if tag == "figure"]
+    assert sorted(filter(None, drawn)) == sorted(f"figure-{name}" for name in figures(run))
+    labelled = [a for tag, a in page.elements if tag == "svg" and a.get("role") == "img"]
+    assert len(labelled) == len(drawn)
+    assert all(attributes["aria-label"] for attributes in labelled)
 
 
 def test_every_section_is_there_and_in_the_navigation(page: Page):
-    links = [a["href"] for tag, a in page.elements if tag == "a"]
+    skip, *links = [a["href"] for tag, a in page.elements if tag == "a"]
+    assert skip == "#content"
     assert page.sections == [section.id for section in SECTIONS]
     assert [f"#{section}" for section in page.sections] == links[: len(page.sections)]
 
@@ -61,11 +67,10 @@ def test_the_summary_is_in_the_page_row_by_row(run: Run, page: Page):
 
 
 def test_figures_draw_the_records_numbers(run: Run):
-    drawn = json.loads(figures(run)["minimal_scores"].to_json() or "")
-    series = {trace.get("name"): trace for trace in drawn["data"]}
-    ablated = dict(
-        zip(series["minimal set ablated"]["y"], series["minimal set ablated"]["x"], strict=True)
-    )
+    chart = figures(run)["minimal_scores"]
+    (drawn,) = chart.series("minimal set ablated")
+    assert isinstance(drawn, Points)
+    ablated = {chart.y.names[int(y)]: x for x, y in zip(drawn.x, drawn.y, strict=True)}
     assert ablated == {m.prompt_id: m.ablated_score for m in run.minimal_sets if m.flipped}
 
 
@@ -80,11 +85,9 @@ def test_a_hostile_id_is_text_and_nothing_else(tmp_path: Path):
     assert f"\n{HOSTILE} | " in page.text
     assert f"\nRefusal audit of {HOSTILE} model\n" in page.text
     assert not re.search(r"<script>alert|<a href=.https://example", page.written)
-    # plotly writes `<` as an escape of JSON; decoded, it is what plotly.js reads as a tag.
-    drawn = str([json.loads(figure.to_json() or "") for figure in figures(run).values()])
-    assert "alert(1)" in drawn
-    assert "<a " not in drawn
-    assert "<script" not in drawn
+    # Figures name it too, as a label and on hover.
+    assert any(HOSTILE in said for figure in figures(run).values() for said in figure.said)
+    assert f"<title>{escape(HOSTILE, quote=False)}" in page.written
 
 
 @pytest.mark.parametrize("room", ["report.page", "comparison", "record.run"])

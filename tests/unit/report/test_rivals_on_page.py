@@ -5,6 +5,7 @@ from itertools import count
 from pathlib import Path
 
 from sae_audit.findings import Controls, LayerNorms, Rivals
+from sae_audit.pages.charts import Points
 from sae_audit.record.run import Run
 from sae_audit.report.findings.controls.rivals import compared_rows, curve_rows
 from sae_audit.report.page import figures, render, summary
@@ -71,9 +72,10 @@ def test_every_point_of_the_figures_stands_in_the_table(run: Run):
     found = run.controls.rivals
     assert found is not None
     by_kl, by_size = (
-        figures(run)[name].to_dict()["data"] for name in ("rivals_by_kl", "rivals_by_size")
+        [mark for mark in figures(run)[name].marks if isinstance(mark, Points)]
+        for name in ("rivals_by_kl", "rivals_by_size")
     )
-    points = sum(len(one["x"]) for one in by_kl)
+    points = sum(one.n for one in by_kl)
     rows = curve_rows(found)
     assert points == len(rows) == sum(len(c.points) for c in found.curves) + len(found.direction)
     assert len(by_size) == len(found.curves)

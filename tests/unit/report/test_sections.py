@@ -20,6 +20,7 @@ from sae_audit.findings import (
     StoppedDirection,
     StopReason,
 )
+from sae_audit.pages.charts import Bars, Points
 from sae_audit.pages.wording import absence_headline, interval, nats, percent, ranged
 from sae_audit.record.run import Run
 from sae_audit.report.findings.card.quality import quality_lines, recovered
@@ -218,17 +219,17 @@ class TestADirectionThatIsNotClean:
             stopped=(stopped,),
             evaluations=(failed, *first.direction.evaluations[1:]),
         )
-        traces: Any = against_kl(found, kl_limit=0.1).data
-        counts = {trace.name: len(trace.x) for trace in traces}
+        marks = [m for m in against_kl(found, kl_limit=0.1).marks if isinstance(m, Points)]
+        counts = {mark.name: mark.n for mark in marks}
         assert counts == {
             "not asked on all prompts": 1,
             "breaks a limit": 1,
             "passes every filter": 6,
             "chosen": 1,
         }
-        by_name = {trace.name: trace for trace in traces}
-        assert "with too large a KL" in by_name["breaks a limit"].text[0]
-        assert by_name["not asked on all prompts"].y == (1.5,)
+        by_name = {mark.name: mark for mark in marks}
+        assert "with too large a KL" in by_name["breaks a limit"].said[0]
+        assert by_name["not asked on all prompts"].y == [1.5]
 
 
 class TestSaes:
@@ -394,8 +395,9 @@ class TestMinimalSets:
         assert "3 of 5 lists are complete (no + in the table below), provided that" in page
         assert "no scored set contradicts that" in page
         assert "Other minimal sets: " + " ".join(map(str, families[1].sets[-1].features)) in page
-        drawn: Any = figures(run)["family_sizes"].data[0]
-        assert dict(zip(drawn["x"], drawn["y"], strict=True)) == {1: 2, 2: 2, 3: 1}
+        (drawn,) = figures(run)["family_sizes"].marks
+        assert isinstance(drawn, Bars)
+        assert dict(zip(drawn.at, drawn.values, strict=True)) == {1: 2, 2: 2, 3: 1}
 
     def test_doses_stand_beside_random_sets_at_the_same(self, tmp_path: Path):
         scores = prompt_scores([4.0, 3.0, 3.5], [-5.0])

@@ -1,13 +1,14 @@
 """Candidates that were not asked to the end are shown as that, never with a number of their own."""
 
 from dataclasses import replace
-from typing import Any
+from itertools import product
 
 import pandas as pd
 import pytest
 
 from sae_audit.direction.selectors.bypass import BYPASS
 from sae_audit.findings import Direction, StoppedDirection, StopReason
+from sae_audit.pages.charts import Cell
 from sae_audit.record.run import Run
 from sae_audit.record.tables.direction import directions
 from sae_audit.report.findings.direction.figures import measured
@@ -42,11 +43,11 @@ def test_how_far_it_was_asked_and_why_no_further(found: Direction):
 
 
 def test_the_figure_leaves_its_place_without_a_value(found: Direction):
-    drawn: Any = measured(found, BYPASS).data[0]
-    grid = drawn.z
-    flat = [value for row in grid for value in row]
-    assert flat.count(None) == 1
-    assert grid[-1][-1] is None
+    chart = measured(found, BYPASS)
+    cells = {(mark.column, mark.row) for mark in chart.marks if isinstance(mark, Cell)}
+    places = set(product(range(len(chart.x.names)), range(len(chart.y.names))))
+    # Rows are layers, the highest above.
+    assert places - cells == {(len(chart.x.names) - 1, 0)}
 
 
 def test_the_table_has_its_prompts_and_no_number(found: Direction):

@@ -8,10 +8,12 @@ import typer
 
 from sae_audit.cli import screen
 from sae_audit.cli.screen import escaped
+from sae_audit.errors import AuditError
 
 if TYPE_CHECKING:
     from sae_audit.record.feature import FeatureInRun
     from sae_audit.record.run import Run
+    from sae_audit.vocabulary import FeatureId
 
 
 def feature(
@@ -32,6 +34,10 @@ def feature(
         Path | None,
         typer.Option(help="Explanations: a file of your own, or Neuronpedia's export."),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="VARIANT", help="Run of a variant: what became of the feature there."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for other programs.")] = False,
 ) -> None:
     """Say what a run found of one feature, or list its features by importance.
@@ -48,8 +54,12 @@ def feature(
 
       sae-audit feature reports/gemma-2-2b-it L16/25312 --explanations explanations/
 
+      sae-audit feature reports/organism L2/554 --against reports/organism-tuned
+
     Exit codes: 0 done, 2 no such run, feature or file.
     """
+    if feature is None and (show_text or against is not None):
+        raise AuditError("Name a feature for --show-text or --against, such as L16/25312.")
     from sae_audit.record.explanations import read_explanations
     from sae_audit.record.feature import parsed
     from sae_audit.record.run import load_run
@@ -71,10 +81,22 @@ def feature(
         from sae_audit.cli.feature_screen import print_feature
 
         print_feature(shown[0])
+        if against is not None:
+            screen.line(f"In {against.resolve().name}: {_role(found, against, asked[0])}")
         if show_text:
             _print_words(found, shown[0])
         else:
             screen.line("The words of these prompts: --show-text (prints them, writes nothing)")
+
+
+def _role(run: "Run", variant: Path, feature: "FeatureId") -> str:
+    from sae_audit.comparison.checks import check_comparable
+    from sae_audit.comparison.feature_roles import feature_role
+    from sae_audit.record.run import load_run
+
+    other = load_run(variant)
+    check_comparable(run, other)
+    return feature_role(run, other, feature).sentence
 
 
 def _as_data(found: "FeatureInRun | list[FeatureInRun]") -> object:

@@ -183,14 +183,12 @@ def _split(chunks: Iterator[bytes], file: Path) -> Iterator[bytes]:
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
-        for line in (*lines, rest):
-            if len(line) > _LONGEST_LINE and (line is not rest or len(chunk) < _CHUNK):
-                raise AuditError(
-                    f"{shown(file)} has a line of {len(line):,} bytes, and {_LONGEST_LINE:,} are the "
-                    "most; is it JSON lines, a row each?"
-                )
-        if len(rest) > 2 * _CHUNK:
-            raise AuditError(f"{shown(file)} has a line of more than {len(rest):,} bytes.")
+        longest = max(map(len, (*lines, rest)))
+        if longest > _LONGEST_LINE:
+            raise AuditError(
+                f"{shown(file)} has a line of {longest:,} bytes, and {_LONGEST_LINE:,} are the most; is "
+                "it JSON lines, a row each?"
+            )
         yield from lines
     yield rest
 

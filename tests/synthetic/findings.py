@@ -15,11 +15,13 @@ from sae_audit.findings import (
     Absence,
     AbsenceKind,
     ActivatedFeatures,
+    ActivationCounts,
     ActivationEdge,
     ActivationEdges,
     ActivationTokens,
     Cascade,
     CascadeNull,
+    CategoryFiring,
     CertifiedSet,
     ClassifierFit,
     CoactivationFit,
@@ -33,13 +35,19 @@ from sae_audit.findings import (
     EdgeKind,
     Estimate,
     ExplainedExactly,
+    FeatureEffect,
+    FeatureProfile,
+    FeatureProfiles,
     FilterCurve,
+    FiringPrompt,
     FirstWaveEffects,
     FlipScale,
     HeldOutR2,
     InteractionGraph,
+    LensToken,
     MinimalSet,
     MinimalSetFamily,
+    NearRow,
     NullDictionary,
     NullKind,
     NullScores,
@@ -63,7 +71,8 @@ from sae_audit.findings import (
     TripleInteraction,
     Wave,
 )
-from sae_audit.vocabulary import FeatureId
+from sae_audit.statistics import share
+from sae_audit.vocabulary import FeatureId, TokenClass
 
 A, B, C = FeatureId(1, 3), FeatureId(2, 5), FeatureId(2, 8)
 N_CANDIDATES = 12
@@ -504,4 +513,62 @@ def activation_tokens(found: Cascade) -> ActivationTokens:
             for i, wave in enumerate(found.waves)
             for one in wave.dormant
         ),
+    )
+
+
+def feature_effect(n_turned: int, n: int, change: float, *, n_random: int = 0) -> FeatureEffect:
+    """One that turns so many of `n` prompts, where random features turn others."""
+    return FeatureEffect(
+        turned=share(n_turned, n),
+        score_change=estimate(change),
+        turned_random=share(n_random, n),
+        score_change_random=estimate(change / 16),
+    )
+
+
+def feature_profile(feature: FeatureId, scores: Sequence[PromptScore]) -> FeatureProfile:
+    """One that ends 3 of 9 refusals alone and fires on all of 11 harmful prompts, most on the first."""
+    part = feature.index / 64
+    return FeatureProfile(
+        feature=feature,
+        alone=feature_effect(3, 9, -2.25 - part),
+        in_part=feature_effect(1, 9, -0.75 - part),
+        spared=feature_effect(7, 7, 3.5 + part, n_random=6),
+        raised=feature_effect(2, 13, 1.5 + part, n_random=1),
+        raised_to=4.5 + part,
+        fires_harmful=share(11, 11),
+        fires_harmless=share(5, 13),
+        activations=ActivationCounts(
+            largest=8.0 + part, harmful=(0, 1, 2, 8), harmless=(4, 1, 0, 0)
+        ),
+        categories=(
+            CategoryFiring(label="harmful", category="arson", n=6, n_firing=4),
+            CategoryFiring(label="harmless", category="cooking", n=8, n_firing=0),
+        ),
+        top=tuple(
+            FiringPrompt(
+                prompt_id=score.prompt_id,
+                activation=8.0 + part - i,
+                position=17 + i,
+                n_tokens=23,
+                token=TokenClass.TEMPLATE,
+            )
+            for i, score in enumerate(scores[:2])
+        ),
+        promoted=(LensToken(token=71, text=" sorry", logit=0.375 + part),),
+        suppressed=(LensToken(token=73, text=" sure", logit=-0.4375 - part),),
+        nearest=(NearRow(feature=FeatureId(feature.layer, 41), cosine=0.71),),
+        nearest_elsewhere=(NearRow(feature=FeatureId(3 - feature.layer, 43), cosine=0.64),),
+    )
+
+
+def feature_profiles(
+    flipped: Sequence[MinimalSet], scores: Sequence[PromptScore]
+) -> FeatureProfiles:
+    """Of every feature of these sets."""
+    named = sorted({feature for one in flipped for feature in one.features})
+    return FeatureProfiles(
+        part=0.5,
+        n_named=len(named) + 1,
+        features=tuple(feature_profile(feature, scores) for feature in named),
     )

@@ -103,12 +103,12 @@ def synthetic_run(
     the rows of any other stage by its name, `facts` what the manifest says otherwise than usual;
     invented numbers count up from `first`.
     """
-    config = AuditConfig(
-        model="models/tiny",
-        saes="saes/tiny",
-        prompts=PromptSettings(sources=("prompts.jsonl",)),
-        **settings,  # pyright: ignore[reportArgumentType]
-    )
+    usual = {
+        "model": "models/tiny",
+        "saes": "saes/tiny",
+        "prompts": PromptSettings(sources=("prompts.jsonl",)),
+    }
+    config = AuditConfig.model_validate({**usual, **settings})
     early = absent is not None and absent.early
     scores = scores or findings.prompt_scores([4.0, 3.0], [-5.0, -6.0])
     if minimal_sets is None:
@@ -129,6 +129,7 @@ def synthetic_run(
         **_of_sets(minimal_sets, config, numbers),
         **_of_interactions(graphs, config),
         **_of_cascades(cascades, restored, numbers),
+        "feature_profiles": [findings.feature_profiles(of_flipped, scores)] if of_flipped else [],
         "absence": [] if absent is None else [findings.absence(absent)],
         "claims": [[Claim.example(numbers, about=about) for about in ClaimAbout]],
         **(found or {}),
@@ -436,7 +437,7 @@ def manifest(
                 repository="invented/scope",
                 revision=f"{layer}5ca1ab1e",
                 id=f"layer_{layer}",
-                width=64 + layer,
+                width=1024 + layer,
                 architecture="jumprelu",
                 hook_name=f"blocks.{layer}.hook_resid_post",
                 sha256=f"{layer}{sae_sha256}",

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sae_audit.catalog import Suite, read_catalog
+from sae_audit.catalog import Suite, neuronpedia_source, read_catalog
 from sae_audit.errors import AuditError
 from sae_audit.subject.saes.files import read_sae
 from sae_audit.subject.saes.places import sae_places
@@ -192,3 +192,33 @@ def test_any_text_is_read_or_refused_in_a_sentence(
     else:
         said = ""
     assert unprintable(said) is None
+
+
+class TestNeuronpedia:
+    def test_every_page_that_is_named_is_the_registrys(self):
+        """sae_lens knows the page of each of its SAEs; ours are read without it."""
+        from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+        registry = get_pretrained_saes_directory()
+        named = [one for one in read_catalog() if one.neuronpedia is not None]
+        assert len(named) > 10
+        for one in named:
+            assert one.release is not None
+            known = registry[one.release].neuronpedia_id
+            for layer in one.layers:
+                source = neuronpedia_source(one.release, one.id_of(layer), layer)
+                assert source == known[one.id_of(layer)], (one.name, layer)
+
+    def test_no_other_sae_has_one(self):
+        release, id = "gemma-scope-2b-pt-res-canonical", "layer_3/width_16k/canonical"
+        assert neuronpedia_source(release, id, 3) == "gemma-2-2b/3-gemmascope-res-16k"
+        assert neuronpedia_source(release, id, 4) == ""
+        assert neuronpedia_source(release, "layer_99/width_16k/canonical", 99) == ""
+        assert neuronpedia_source("./folder", id, 3) == ""
+
+    @pytest.mark.parametrize(
+        "written", ["gemma", "a/b", "https://x/{layer}", "a/../{layer}", "a/{layer}?x"]
+    )
+    def test_it_is_no_address_of_elsewhere(self, tmp_path: Path, written: str):
+        with pytest.raises(AuditError, match="neuronpedia is written MODEL/SOURCE"):
+            suite(tmp_path, neuronpedia=written)

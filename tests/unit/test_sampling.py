@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sae_audit.sampling import (
     enough_left,
+    matched_random_features,
     matched_random_sets,
     nearest,
     random_candidates,
@@ -225,3 +226,24 @@ def test_features_that_remove_nothing_are_replaced_by_such():
     sets = sets_of_equal_norm(FOUND, norms, summed(norms), excluded=FOUND, n_sets=20, seed=0)
     assert all(one.index >= 32 for chosen in sets for one in chosen)
     assert len({one for chosen in sets for one in chosen}) > 15
+
+
+class TestOneForEach:
+    def test_draws_are_those_of_the_sets_and_say_who_stands_for_whom(self):
+        free = frozenset({FeatureId(0, 3), FeatureId(0, 4)})
+        sets = matched_random_sets(OWN, STATISTIC, excluded=free | OWN, n_sets=5, seed=3)
+        drawn = matched_random_features(OWN, STATISTIC, excluded=free, n_draws=5, seed=3)
+        assert [frozenset(one.values()) for one in drawn] == sets
+        for one in drawn:
+            assert one.keys() == OWN
+            assert all(own.layer == other.layer for own, other in one.items())
+            assert len(set(one.values())) == len(OWN), "none twice"
+            assert not set(one.values()) & (OWN | free)
+
+    def test_a_layer_without_others_has_none(self):
+        rates = {0: np.linspace(0, 1, 4), 1: np.linspace(0, 1, 50)}
+        full = frozenset(FeatureId(0, i) for i in range(3))
+        drawn = matched_random_features(
+            full | {FeatureId(1, 2)}, rates, excluded=(), n_draws=2, seed=0
+        )
+        assert [set(one) for one in drawn] == [{FeatureId(1, 2)}] * 2

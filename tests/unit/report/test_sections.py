@@ -611,6 +611,7 @@ class TestWithoutAMechanism:
             "interactions",
             "cascades",
             "controls",
+            "features",
             "nulls",
             "side_effects",
         ]

@@ -3,6 +3,7 @@
 The page adds counts with Wilson intervals, and medians over prompts with their own.
 """
 
+from importlib.resources import files
 from pathlib import Path
 
 from sae_audit.pages.document import document
@@ -76,6 +77,7 @@ def render(run: Run) -> str:
             **{one.chapter.id: one.chapter.menu for one in parts},
             all_findings.SECTION.id: all_findings.SECTION.title,
         },
+        first_style=(files("sae_audit.report") / "first.css").read_text(encoding="utf-8"),
         run=run,
         chapters=parts,
         topics=chapters.topics(run),

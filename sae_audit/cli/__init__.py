@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import NoReturn
 
-_INCOMPLETE = 3
+_INTERRUPTED = 130
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 _MOMENT = 0.02
 """Seconds between two attempts to interrupt."""
@@ -23,7 +23,7 @@ _MOMENT = 0.02
 def main() -> "NoReturn":
     """Run the command; a signal to stop also interrupts the loading of libraries, and has no effect
     after the end."""
-    code: object = _INCOMPLETE
+    code: object = _INTERRUPTED
     try:
         _on(signal.SIGTERM, _terminated)
         # The first to be registered is the last to be called.
@@ -31,7 +31,7 @@ def main() -> "NoReturn":
         sys.unraisablehook = _unraised
         import_module("sae_audit.cli.commands").main()
     except KeyboardInterrupt:
-        sys.stderr.write("error: Interrupted. Run the same command again to resume.\n")
+        sys.stderr.write("Stopped. Run the same command again to go on.\n")
     except SystemExit as done:
         code = done.code
     _leave(code if isinstance(code, int) else 0)

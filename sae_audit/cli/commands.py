@@ -14,6 +14,7 @@ from sae_audit.cli import (
     finding,
     planning,
     reporting,
+    showing,
     verifying,
 )
 from sae_audit.cli.faults import DONE, INTERRUPTED, end_by
@@ -31,6 +32,8 @@ app.command()(reporting.compare)
 app.command()(reporting.report)
 app.command()(verifying.verify)
 app.command()(exporting.export)
+app.command()(showing.show)
+app.command()(showing.runs)
 app.command()(featuring.feature)
 app.command()(planning.plan)
 app.command()(finding.catalog)
@@ -49,7 +52,7 @@ def main() -> NoReturn:
     except typer.Exit as done:
         code = done.exit_code
     except Exception as error:
-        code = end_by(error)
+        sys.exit(end_by(error))
     except KeyboardInterrupt as error:
-        code = end_by(error)
+        sys.exit(end_by(error))
     sys.exit(end_by(KeyboardInterrupt()) if code == INTERRUPTED else code)

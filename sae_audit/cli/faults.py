@@ -1,7 +1,8 @@
 """Messages and exit codes of failed commands.
 
-0 done; 2 bad input, in one sentence with the remedy; 3 incomplete: interrupted, out of memory or disk,
-or an internal failure, which is a fault of this project and writes its traceback to a file.
+0 done; 2 bad input, in one sentence with the remedy; 3 incomplete: out of memory or disk, or an
+internal failure, which is a fault of this project and writes its traceback to a file; 130 interrupted,
+by Ctrl-C or a scheduler.
 """
 
 import contextlib
@@ -27,9 +28,14 @@ from sae_audit.untrusted import shown
 DONE, BAD_INPUT, INCOMPLETE = 0, 2, 3
 
 INTERRUPTED = 130
-"""Exit code that typer gives a KeyboardInterrupt outside standalone mode."""
+"""Exit code after Ctrl-C, of shells and of typer."""
 
 _AGAIN = "Run the same command again to resume."
+_GO_ON = "Run the same command again to go on."
+
+
+class Stopped(Exception):  # noqa: N818
+    """An audit was interrupted at the stage that it names; no error, and nothing is lost."""
 
 
 def end_by(error: BaseException) -> int:
@@ -37,8 +43,11 @@ def end_by(error: BaseException) -> int:
     match error:
         case AuditError():
             return _complain(str(error), BAD_INPUT)
+        case Stopped():
+            at = f" at {error}" if str(error) else ""
+            return _complain(f"Stopped{at}. {_GO_ON}", INTERRUPTED)
         case KeyboardInterrupt() | typer.Abort():
-            return _complain(f"Interrupted. {_AGAIN}", INCOMPLETE)
+            return _complain(f"Stopped. {_GO_ON}", INTERRUPTED)
         case InterruptedDownloadError():
             return _complain(f"{error} {_AGAIN}", INCOMPLETE)
         case FaultInsideError(__cause__=BrokenPipeError() as cause):
@@ -96,6 +105,9 @@ def _is_full_disk(error: BaseException) -> bool:
 
 
 def _complain(sentence: str, code: int) -> int:
+    if code == INTERRUPTED:
+        err.print(escaped(sentence), soft_wrap=True, highlight=False)
+        return code
     err.print(f"[bold red]error:[/] {escaped(sentence)}", soft_wrap=True, highlight=False)
     return code
 

@@ -6,6 +6,7 @@ Every stage is a file in `stages`: it reads earlier findings, and leaves its own
 from pathlib import Path
 
 from sae_audit.config import AuditConfig
+from sae_audit.findings.stages import REPORT, Step
 from sae_audit.pipeline.running import default_folder, running
 from sae_audit.pipeline.session import Progress, silent
 from sae_audit.pipeline.stages import (
@@ -50,6 +51,50 @@ from sae_audit.pipeline.stages import (
 )
 from sae_audit.pipeline.state import AuditState
 from sae_audit.record.run import Run, load_run
+
+STEPS: tuple[Step, ...] = (
+    scores.STAGE,
+    behaviour.STAGE,
+    sae_quality.STAGE,
+    absence.STAGE,
+    direction.STAGE,
+    candidates.STAGE,
+    widening.STAGE,
+    candidate_effects.STAGE,
+    unlimited_sets.STAGE,
+    set_effects.STAGE,
+    minimal_sets.STAGE,
+    null_search.STAGE,
+    search_null.STAGE,
+    own_flips_in_text.STAGE,
+    null_dictionaries.STAGE,
+    dictionary_null.STAGE,
+    direction_check.STAGE,
+    successive_directions.STAGE,
+    sae_coverage.STAGE,
+    minimal_set_families.STAGE,
+    flip_scales.STAGE,
+    pooled_set.STAGE,
+    filter_curve.STAGE,
+    coactivation_fm.STAGE,
+    interactions.STAGE,
+    interactions_over_prompts.STAGE,
+    cascades.STAGE,
+    cascade_nulls.STAGE,
+    edges.STAGE,
+    activation_tokens.STAGE,
+    restorations.STAGE,
+    pooled_cascade.STAGE,
+    controls.STAGE,
+    sufficiency.STAGE,
+    text_sets.STAGE,
+    confirmation.STAGE,
+    feature_profiles.STAGE,
+    claims.STAGE,
+    REPORT,
+)
+"""What an audit goes through, in this order; which of them one audit has depends on its settings and on
+what it finds."""
 
 
 def audit(

@@ -3,11 +3,15 @@
 The page adds counts with Wilson intervals, and medians over prompts with their own.
 """
 
+from importlib.resources import files
 from pathlib import Path
 
 from sae_audit.pages.document import document
 from sae_audit.record.layout import PAGE, write_file
 from sae_audit.record.run import Run
+from sae_audit.report import chapters
+from sae_audit.report.feature_links import linked
+from sae_audit.report.findings.all_findings import section as all_findings
 from sae_audit.report.findings.behaviour import section as behaviour
 from sae_audit.report.findings.candidates import section as candidates
 from sae_audit.report.findings.card import section as card
@@ -47,8 +51,9 @@ SECTIONS = (
     features.SECTION,
     repeat.SECTION,
     methods.SECTION,
+    all_findings.SECTION,
 )
-"""Sections in the order of the page."""
+"""Sections in the order of findings and limits; `chapters` says where on the page each one is."""
 
 
 def write_page(run: Run) -> Path:
@@ -60,17 +65,28 @@ def write_page(run: Run) -> Path:
 
 def render(run: Run) -> str:
     shown = _shown(run)
-    return document(
+    parts = chapters.shown(run, shown)
+    drawn = figures(run)
+    leading = {one.chapter.lead.name for one in parts if one.chapter.lead is not None}
+    page = document(
         "sae_audit.report",
         "page.html.j2",
-        figures(run),
-        menu={section.id: section.title for section in shown},
+        drawn,
+        menu={
+            head.SECTION.id: head.SECTION.title,
+            **{one.chapter.id: one.chapter.menu for one in parts},
+            all_findings.SECTION.id: all_findings.SECTION.title,
+        },
+        first_style=(files("sae_audit.report") / "first.css").read_text(encoding="utf-8"),
         run=run,
-        sections=shown,
+        chapters=parts,
+        topics=chapters.topics(run),
+        folded={name: chart for name, chart in drawn.items() if name not in leading},
         summary_rows=summary(run),
         not_shown=limits(run),
         **{section.id: section.values(run) for section in shown},
     )
+    return linked(page, run)
 
 
 def summary(run: Run) -> list[SummaryRow]:

@@ -1,5 +1,6 @@
 """A section of the page: all that the page asks of it, in one object."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -33,6 +34,12 @@ class SummaryRow:
     control: str
     """The control of the answer."""
     part: Part = Part.REFUSAL
+
+    @property
+    def address(self) -> str:
+        """Id of its row on the page."""
+        words = re.findall(r"[a-z0-9]+", self.question.lower())
+        return f"finding-{'-'.join(words)}"
 
 
 def always(_run: Run) -> bool:

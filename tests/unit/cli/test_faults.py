@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 
 from sae_audit import cli
 from sae_audit.cli import commands
+from sae_audit.cli.faults import Stopped
 from sae_audit.cli.screen import _Console
 from sae_audit.errors import (
     AuditError,
@@ -80,7 +81,13 @@ def caused(error: Exception) -> FaultInsideError:
         (AuditError("\x1b]52;c;x\x07 [red]"), 2, "\\x1b]52;c;x\\x07 [red]"),
         (AuditIncompleteError("The folder went away."), 3, "went away. Run the same command again"),
         (InterruptedDownloadError("It broke off."), 3, "It broke off. Run the same command again"),
-        (KeyboardInterrupt(), 3, "Interrupted. Run the same command again to resume."),
+        (KeyboardInterrupt(), 130, "Stopped. Run the same command again to go on."),
+        (Stopped(""), 130, "Stopped. Run the same command again to go on."),
+        (
+            Stopped("stage 6 of 21"),
+            130,
+            "Stopped at stage 6 of 21. Run the same command again to go on.",
+        ),
         (OSError(errno.ENOSPC, "No space left"), 3, "The disk is full"),
         (SafetensorError("I/O error: No space left (os error 28)"), 3, "The disk is full"),
         (FileNotFoundError(2, "No usable temporary directory found in [.]"), 2, "set TMPDIR"),
@@ -100,8 +107,8 @@ def test_each_kind_of_failure_is_one_sentence(end: End, error: Exception, code: 
 
 def test_a_scheduler_that_takes_the_machine_back_ends_as_ctrl_c_does(end: End):
     code, complaint = end(None)
-    assert code == 3
-    assert complaint == "error: Interrupted. Run the same command again to resume.\n"
+    assert code == 130
+    assert complaint == "Stopped. Run the same command again to go on.\n"
 
 
 @pytest.mark.parametrize("wrap", [lambda error: error, caused])
@@ -147,8 +154,8 @@ def test_told_to_stop_while_the_libraries_load(sent: signal.Signals):
     done = subprocess.run(
         [sys.executable, "-c", stopped, "catalog"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 3
-    assert done.stderr == "error: Interrupted. Run the same command again to resume.\n"
+    assert done.returncode == 130
+    assert done.stderr == "Stopped. Run the same command again to go on.\n"
 
 
 def ended_by(program: str) -> tuple[int, str]:
@@ -210,8 +217,8 @@ def test_told_to_stop_while_an_object_is_cleared_away(sent: signal.Signals):
     start = time.monotonic()
     code, said = ended_by(program)
     assert time.monotonic() - start < 40, "what it waits for is interrupted"
-    assert code == 3
-    assert said == "error: Interrupted. Run the same command again to resume.\n"
+    assert code == 130
+    assert said == "Stopped. Run the same command again to go on.\n"
 
 
 def test_work_goes_on_when_nobody_reads_the_screen():

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sae_audit.cli.auditing import _print_summary
+from sae_audit.cli.verdict_screen import print_findings, print_verdict
 from sae_audit.findings import Estimate, NullKind, SaeQuality, explaining_nothing
 from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import plant
@@ -35,12 +35,15 @@ def test_it_is_said_first_if_no_layer_explains_anything(
     run = run_of(tmp_path, -1.2, 0.0)
     page = seen(render(run))
     assert SENTENCE in page
-    assert page.index(SENTENCE) < page.index("weights") < page.index("Question")
+    assert "these SAEs cannot tell" in page
+    assert page.index("cannot tell") < page.index(SENTENCE) < page.index("What does it do?")
     assert summary(run)[0].answer.startswith(SENTENCE)
-    _print_summary(run)
+    print_findings(run)
     printed = " ".join(capsys.readouterr().out.split())
     assert printed.startswith(SENTENCE)
     assert "-0.200 [-0.400, 0.000]" in printed
+    print_verdict(run)
+    assert "cannot tell" in capsys.readouterr().out.split("\n")[0]
 
 
 def test_one_layer_that_explains_something_is_enough(
@@ -49,7 +52,7 @@ def test_one_layer_that_explains_something_is_enough(
     run = run_of(tmp_path, -1.2, 0.01)
     assert SENTENCE not in seen(render(run))
     assert not summary(run)[0].answer.startswith(SENTENCE)
-    _print_summary(run)
+    print_findings(run)
     assert SENTENCE not in capsys.readouterr().out
 
 

@@ -1,22 +1,26 @@
-"""The page's summary: every question with its answer, collected from all sections."""
+"""The first screen: the verdict, its figures, what to read with care and what to do next."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from sae_audit.pages.wording import absence_headline
 from sae_audit.record.run import Run
-from sae_audit.report.caveats import direction_caveats, sae_caveat
-from sae_audit.report.flips import flips_said
+from sae_audit.report.caveats import direction_caveats
+from sae_audit.report.findings.summary.bars import bar
 from sae_audit.report.section import Section
+from sae_audit.report.verdict.types import LIMITS
+from sae_audit.report.verdict.verdict import verdict
 
 
 def _values(run: Run) -> Mapping[str, Any]:
+    found = verdict(run)
     return {
-        "headline": absence_headline(run.absence.kind) if run.absence else "",
-        "of_saes": sae_caveat(run),
+        "verdict": found,
+        "bars": {one.name: bar(one) for one in found.figures},
+        "commands": [one for one in found.steps if not one.part],
+        "parts": [one for one in found.steps if one.part],
+        "limits": LIMITS,
         "of_direction": direction_caveats(run),
-        "flips": flips_said(run) if run.minimal_sets else "",
     }
 
 
-SECTION = Section(id="summary", title="Summary", values=_values)
+SECTION = Section(id="summary", title="Verdict", values=_values)

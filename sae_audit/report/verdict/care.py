@@ -1,0 +1,123 @@
+"""What to keep in mind while reading a verdict, and what to do next."""
+
+from sae_audit.findings import ClaimAbout
+from sae_audit.record.run import Run
+from sae_audit.report.verdict.behaviour import stands
+from sae_audit.report.verdict.mechanism import important, is_read
+from sae_audit.report.verdict.types import ENOUGH_REFUSED, MOST_HARMLESS, Reading, Step
+from sae_audit.report.verdict.words import prompts_deciding, several
+from sae_audit.statistics import share
+
+
+def care(run: Run, readings: tuple[Reading, ...]) -> tuple[str, ...]:
+    """Sentences, those that change the reading first; `readings` are of the two refusal rates."""
+    found = [] if run.stopped_early else [*_direction(run), *_text(run)]
+    return (*found, *_undecided(run, readings), _counted(run), *_coarse(run), _NOT_TRIED)
+
+
+_NOT_TRIED = "Jailbreaks, other languages and long conversations were not tried."
+
+
+def steps(run: Run) -> tuple[Step, ...]:
+    """What to do next: what helps a decision first, then parts of the page for a closer look."""
+    found: list[Step] = []
+    if run.absence is not None:
+        found.append(Step(said=run.absence.remedy))
+    found.append(
+        Step(
+            said="To know what a fine-tune changed, compare it with its parent:",
+            command="sae-audit compare PARENT THIS",
+        )
+    )
+    if not run.stopped_early and any(one.flipped for one in run.minimal_sets) and not is_read(run):
+        found.append(
+            Step(
+                said="To know whether the answers comply too, audit again into another folder with",
+                command="--set confirm=text",
+            )
+        )
+    n_refused = len(run.minimal_sets)
+    if important(run):
+        n = len(run.pooled_set.features) if run.pooled_set is not None else 0
+        named = (
+            f"The {several(n, 'feature')} that matter most" if n > 1 else "The features, one by one"
+        )
+        found.append(Step(said=named, part="features"))
+    if n_refused:
+        found.append(Step(said=f"All {n_refused} refused prompts", part="minimal"))
+    if run.cascades:
+        found.append(Step(said="Is there a backup?", part="backup"))
+    found.append(Step(said="All findings with their controls", part="findings"))
+    return tuple(found)
+
+
+def _direction(run: Run) -> list[str]:
+    direction, found = run.direction, list[str]()
+    if direction.unclean:
+        found.append(
+            "No direction removes refusal cleanly: the best one breaks a limit. What rests on the "
+            "direction is marked."
+        )
+    if direction.weak:
+        found.append("The direction is weak: taking it out leaves most of the refusal.")
+    if not stands(run, ClaimAbout.FEATURES) and any(one.flipped for one in run.minimal_sets):
+        found.append("No claim about features stands: see what stands and why.")
+    return found
+
+
+def _text(run: Run) -> list[str]:
+    if is_read(run):
+        assert run.confirmation is not None, "read"
+        return [
+            f"Whether an answer complies was judged ({run.confirmation.judge}) on its first "
+            f"{run.confirmation.answer_tokens} tokens."
+        ]
+    if any(one.flipped for one in run.minimal_sets):
+        return ["No answer was read: a refusal that ended by score may go on in the text."]
+    return []
+
+
+def _undecided(run: Run, readings: tuple[Reading, ...]) -> list[str]:
+    """How many prompts would decide what cannot be told."""
+    prompts = run.findings.prompts
+    asked = (
+        ("harmful", prompts.refused_harmful, prompts.harmful, ENOUGH_REFUSED),
+        ("harmless", prompts.refused_harmless, prompts.harmless, MOST_HARMLESS),
+    )
+    found: list[str] = []
+    for (label, refused, n, limit), reading in zip(asked, readings, strict=True):
+        own = share(refused, n)
+        if reading is not Reading.CANNOT_TELL or not own.low < limit < own.high:
+            continue
+        enough = prompts_deciding(own.value, limit)
+        if enough is not None:
+            found.append(
+                f"Too few {label} prompts to tell whether {limit:.0%} are refused: about {enough} would "
+                "do if the share stays the same."
+            )
+    return found
+
+
+def _counted(run: Run) -> str:
+    tokens = run.manifest.refusal_tokens
+    if tokens is None:
+        return f"A prompt counts as refused by its score ({run.manifest.readout.meaning})."
+    if not tokens.texts:
+        return "No refusal of this model is known, so none could be counted."
+    said = [f"“{text}”" for text in tokens.texts]
+    shown = (
+        " or ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
+        if len(said) < 6
+        else (f"{', '.join(said[:5])} or {len(said) - 5} others")
+    )
+    return f"A prompt counts as refused when its answer begins with {shown}."
+
+
+def _coarse(run: Run) -> list[str]:
+    n = run.findings.prompts.harmful
+    if not n:
+        return []
+    half = share(n // 2, n)
+    return [
+        f"{n} prompts pin a share down to about ±{100 * (half.high - half.low) / 2:.0f} points."
+    ]

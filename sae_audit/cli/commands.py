@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from sae_audit.cli import auditing, benching, checking, finding, planning, reporting
+from sae_audit.cli import auditing, benching, checking, comparing, finding, planning, reporting
 from sae_audit.cli.faults import DONE, INTERRUPTED, end_by
 from sae_audit.hub import check_environment
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(auditing.audit)
-app.command()(reporting.compare)
+app.command()(comparing.compare)
 app.command()(reporting.report)
 app.command()(planning.plan)
 app.command()(finding.catalog)

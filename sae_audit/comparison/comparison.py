@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sae_audit.comparison import paired
-from sae_audit.comparison.checks import caveats, check_comparable
+from sae_audit.comparison.checks import caveats, check_comparable, on_shared_prompts
 from sae_audit.comparison.claims import tests_of
 from sae_audit.comparison.decided import Decision, Limit
 from sae_audit.comparison.direction import direction_change
@@ -44,11 +44,15 @@ def compare(
         raise AuditError("No limit is given; name one, or leave limits out for the usual ones.")
     asked = parsed_limits(texts)
     with fitting_together(run_a.folder, run_b.folder):
+        told = caveats(run_a, run_b)
+        run_a = on_shared_prompts(run_a, run_b)
         decision = decide(run_a, run_b, asked, roles_of(run_a, run_b), undecided=undecided)
-        return _compared(run_a, run_b, decision, seed)
+        return _compared(run_a, run_b, decision, told, seed)
 
 
-def _compared(run_a: Run, run_b: Run, decision: Decision, seed: int) -> Comparison:
+def _compared(
+    run_a: Run, run_b: Run, decision: Decision, told: Sequence[str], seed: int
+) -> Comparison:
     behaviour = paired.behaviour(run_a, run_b, seed)
     direction = direction_change(run_a, run_b)
     needed = paired.directions_needed(run_a, run_b, seed)
@@ -78,7 +82,7 @@ def _compared(run_a: Run, run_b: Run, decision: Decision, seed: int) -> Comparis
         features=features,
         cascades=cascades,
         quality=quality,
-        caveats=tuple(caveats(run_a, run_b)),
+        caveats=tuple(told),
     )
 
 

@@ -85,6 +85,18 @@ class LimitResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Described:
+    """One measure of both checkpoints, whether or not there is a limit on it."""
+
+    measure: Measure
+    before: float | None
+    """The parent's share or mean; None of the cosine."""
+    after: float | None
+    change: Estimate
+    """Variant minus parent, or the cosine."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Topic:
     """Harmful audit prompts of one topic."""
 
@@ -140,6 +152,8 @@ class Decision:
     outcome: Outcome
     """`fails` if any limit does; `within` if all are kept; else `cannot tell`."""
     limits: tuple[LimitResult, ...]
+    measures: tuple[Described, ...]
+    """All that can be measured in both runs."""
     undecided: Literal["fail", "pass"]
     """Whether `cannot tell` has an exit code of its own or counts as kept."""
     level: float

@@ -18,6 +18,7 @@ from functools import partial
 from sae_audit.comparison.decided import (
     LEVEL,
     Decision,
+    Described,
     FeatureRole,
     Limit,
     LimitResult,
@@ -51,10 +52,11 @@ def decide(
     assert limits, "no limit"
     topics = topics_of(a.scores, b.scores)
     strict = strict_level(limits)
+    found = {one: measured(one, a, b) for one in Measure if one is not Measure.ANY_TOPIC}
     results = tuple(
         _of_topics(limit, topics)
         if limit.measure is Measure.ANY_TOPIC
-        else _of_measure(limit, measured(limit.measure, a, b), strict)
+        else _of_measure(limit, found[limit.measure], strict)
         for limit in limits
     )
     outcomes = {result.outcome for result in results}
@@ -62,6 +64,13 @@ def decide(
     return Decision(
         outcome=worst,
         limits=results,
+        measures=tuple(
+            Described(
+                measure=name, before=one.before, after=one.after, change=one.change(KEPT_LEVEL)
+            )
+            for name, one in found.items()
+            if isinstance(one, Measured)
+        ),
         undecided=undecided,
         level=LEVEL,
         topics=topics,

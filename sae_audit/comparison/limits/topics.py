@@ -7,8 +7,8 @@ the size on from which this sum, over all topics as large, stays within 2.5%:
 
     smallest n* with  sum over topics with n >= n* of 2^-n  <=  0.025
 
-Sizes are known before any result is. One topic decides from 6 prompts on, two or three of the same size
-from 7, up to six from 8, up to twelve from 9; a large topic costs small ones next to nothing.
+Sizes are known before any result is. One topic decides from 6 prompts on; two or three of the same size
+need 7 each, up to six 8, up to twelve 9; a large topic costs small ones next to nothing.
 """
 
 from collections import Counter

@@ -6,6 +6,7 @@ from sae_audit.comparison.decided import Decision, Described, LimitResult, Measu
 from sae_audit.comparison.first_screen.reasons import named_topics, names_of
 from sae_audit.comparison.first_screen.types import CheckRow, Mark, mark_of
 from sae_audit.comparison.limits import sentences
+from sae_audit.comparison.limits.rules import SHARES
 from sae_audit.comparison.types import Comparison, QualityChange
 from sae_audit.findings import AbsenceKind, Estimate
 from sae_audit.pages.wording import NO_VALUE
@@ -22,10 +23,10 @@ _SHORT = {
     Measure.REFUSAL_RATE: "Harmful refused",
     Measure.OVER_REFUSAL: "Harmless refused",
     Measure.ANY_TOPIC: "Topics lost",
-    Measure.MINIMAL_SET_SIZE: "Features holding it",
+    Measure.MINIMAL_SET_SIZE: "Features holding",
     Measure.CASCADE_DEPTH: "Waves",
     Measure.DIRECTIONS_NEEDED: "Directions needed",
-    Measure.DIRECTION_COSINE: "Direction",
+    Measure.DIRECTION_COSINE: "Direction cosine",
 }
 
 _Told = Callable[[Estimate], Mark]
@@ -90,6 +91,7 @@ def _of_measure(
         change=sentences.change_of(measure, found.change),
         mark=mark,
         note="; ".join(_note(one) for one in limited),
+        brief="" if measure in SHARES else sentences.change_of(measure, found.change, unit=False),
     )
 
 
@@ -152,6 +154,7 @@ def _features(comparison: Comparison, values: dict[Measure, Described]) -> Check
         change=row.change,
         mark=row.mark,
         note="; ".join(notes),
+        brief=row.brief,
     )
 
 
@@ -180,6 +183,7 @@ def _direction(decision: Decision, values: dict[Measure, Described]) -> CheckRow
         before="",
         after="",
         change=f"cosine {sentences.change_of(Measure.DIRECTION_COSINE, change)}",
+        brief=sentences.change_of(Measure.DIRECTION_COSINE, change),
         mark=mark_of(limited[0].outcome) if limited else mark,
         note=note,
     )

@@ -100,10 +100,11 @@ def _counts(
     own = np.array([before[one] for one in both], dtype=float)
     other = np.array([after[one] for one in both], dtype=float)
     n_audit = sum(one.split == "audit" and one.label == "harmful" for one in a.scores)
+    largest = float(max(own.max(), other.max()))
     return Measured(
         before=float(own.mean()),
         after=float(other.mean()),
-        change=lambda level: _mean_difference(other - own, max(own.max(), other.max()), level),
+        change=lambda level: _mean_difference(other - own, largest, level),
         per_label=n_audit / len(both),
         at_size=None,
     )

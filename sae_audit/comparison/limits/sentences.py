@@ -48,12 +48,13 @@ def bearable(limit: Limit) -> str:
             return f"limit {sign}{_size(limit.measure, limit.value)}"
 
 
-def change_of(measure: Measure, change: Estimate) -> str:
-    """`-40 points (-55 to -25)`."""
+def change_of(measure: Measure, change: Estimate, *, unit: bool = True) -> str:
+    """`-40 points (-55 to -25)`, or without the unit."""
     if measure is Measure.DIRECTION_COSINE:
         return f"{change.value:.3f}{_around(change, '{:.3f}'.format)}"
     number = _signed_points if measure in SHARES else _signed
-    return f"{number(change.value)} {_UNITS[measure]}{_around(change, number)}"
+    named = f" {_UNITS[measure]}" if unit else ""
+    return f"{number(change.value)}{named}{_around(change, number)}"
 
 
 def value_of(measure: Measure, value: float, n: int) -> str:
@@ -63,7 +64,7 @@ def value_of(measure: Measure, value: float, n: int) -> str:
 
 def _around(change: Estimate, number: Callable[[float], str]) -> str:
     if not change.has_interval:
-        return " (too few for an interval)"
+        return " (no interval)"
     return f" ({number(change.low)} to {number(change.high)})"
 
 

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
+from unittest.mock import patch
 
 from sae_audit.comparison import Comparison, compare
 from sae_audit.comparison.decided import BROKEN, Measure, Outcome
@@ -27,6 +28,7 @@ from sae_audit.comparison.limits.rules import parsed_limits
 from sae_audit.comparison.roles import roles_of
 from sae_audit.config import AuditConfig
 from sae_audit.pages.wording import percent
+from sae_audit.pipeline import inputs
 from sae_audit.pipeline.audit import audit
 from sae_audit.pipeline.running import unpublished
 from sae_audit.pipeline.stages import (
@@ -45,6 +47,7 @@ from sae_audit.pipeline.stages import (
     widening,
 )
 from sae_audit.presets import build_config
+from sae_audit.prompts.splits import split_prompts
 from sae_audit.record.run import Run
 from sae_audit.statistics import share
 
@@ -145,8 +148,6 @@ def _show(name: str, found: Comparison) -> None:
 
 def _again(base: AuditConfig, folder: Path, times: int, limits: Sequence[str]) -> int:
     """1 if any re-audit of the same checkpoint on the same prompts breaks a limit."""
-    same = base.prompts.model_copy(update={"seed": base.seed})
-    base = base.model_copy(update={"prompts": same})
     parent, broken = _searched(base, folder / "seed-0"), 0
     for seed in range(1, times + 1):
         again = _searched(base.model_copy(update={"seed": seed}), folder / f"seed-{seed}")
@@ -165,7 +166,11 @@ def _again(base: AuditConfig, folder: Path, times: int, limits: Sequence[str]) -
 def _searched(config: AuditConfig, folder: Path) -> Run:
     """A run of the stages that limits are on and of those they read, and no others."""
     start = perf_counter()
-    with unpublished(config, folder) as state:
+    # Splits follow the seed too: those of seed 0 are kept, so that prompts stay the same.
+    of_seed_0 = patch.object(
+        inputs, "split_prompts", lambda *of, **_: split_prompts(*of[:2], seed=0)
+    )
+    with of_seed_0, unpublished(config, folder) as state:
         for stage in (
             *(scores, behaviour, sae_quality, direction, candidates, widening, candidate_effects),
             *(

@@ -86,9 +86,6 @@ class PromptSettings(_Settings):
     """Number of prompts of each label on which the direction is chosen (2406.11717: 32)."""
     audit: int = Field(default=40, ge=4)
     """Number of prompts of each label for everything else; nothing above is chosen on them."""
-    seed: int | None = Field(default=None, ge=0, lt=2**32)
-    """Of the draw of prompts; `seed` if not given. With it an audit is repeated on the same prompts
-    under another `seed`."""
 
 
 class ReadoutSettings(_Settings):

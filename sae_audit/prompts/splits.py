@@ -15,9 +15,9 @@ from sae_audit.prompts.types import Label, LabelledPrompts, Prompt, Splits
 def split_prompts(prompts: Sequence[Prompt], settings: PromptSettings, seed: int) -> Splits:
     """Disjoint train, validation and audit prompts, also free of near-duplicates across splits.
 
-    The draw depends on prompts, settings and seed (`prompts.seed`, if given) alone, so that two
-    checkpoints are audited on the same prompts and compared pair by pair. All sources of a label form
-    one pool; a large source needs a limit in its options.
+    The draw depends on prompts, settings and seed alone, so that two checkpoints are audited on the same
+    prompts and compared pair by pair. All sources of a label form one pool; a large source needs a limit
+    in its options.
 
     Raises:
         AuditError: A label has too few distinct prompts for the sizes, or no prompt has a requested
@@ -28,8 +28,7 @@ def split_prompts(prompts: Sequence[Prompt], settings: PromptSettings, seed: int
     repeats = near_duplicates(chosen)
     distinct = [prompt for prompt in chosen if prompt.id not in repeats]
     left_out = n_left_out(chosen, repeats)
-    own = seed if settings.seed is None else settings.seed
-    drawn = {label: _draw(distinct, label, sizes, own, left_out[label]) for label in Label}
+    drawn = {label: _draw(distinct, label, sizes, seed, left_out[label]) for label in Label}
     splits = {
         name: LabelledPrompts(
             harmful=drawn[Label.HARMFUL][name], harmless=drawn[Label.HARMLESS][name]

@@ -23,11 +23,6 @@ def prompts(n: int) -> list[Prompt]:
     ]
 
 
-def test_a_seed_of_their_own_keeps_the_prompts_under_another_seed():
-    own = sizes(4, 4, 4).model_copy(update={"seed": 3})
-    assert split_prompts(prompts(20), own, 4) == split_prompts(prompts(20), sizes(4, 4, 4), 3)
-
-
 def sizes(train: int, validation: int, audit: int) -> PromptSettings:
     return PromptSettings(sources=("x",), train=train, validation=validation, audit=audit)
 

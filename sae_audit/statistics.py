@@ -30,6 +30,10 @@ _LEAST_SPREAD = 1e-100
 _ANYWHERE = (-math.inf, math.inf)
 
 
+def _percent(level: float) -> str:
+    return f"{100 * level:.4g}%"
+
+
 def share(n_true: int, n: int) -> Estimate:
     """A share of independent cases, with Wilson's 95% interval (good at 0, at 1 and for small n)."""
     assert n > 0, "a share of no cases"
@@ -48,15 +52,17 @@ def mean(
     values: Sequence[float] | Float[np.ndarray, " case"],
     *,
     within: tuple[float, float] = _ANYWHERE,
+    level: float = _LEVEL,
 ) -> Estimate:
-    """Mean of independent cases, with a skewness-adjusted t interval at 95%; none below five cases, or
-    without spread.
+    """Mean of independent cases, with a skewness-adjusted t interval (95% if no other level is asked);
+    none below five cases, or without spread.
 
     On each side the wider of Student's t and Hall's (1992) transformation of it: the first covers
     symmetric cases at any n, the second skewed ones. `within` are the limits of what a mean can be.
     """
     cases = _checked(values)
-    return _around(float(cases.mean()), cases, within=within)
+    method = f"t {_percent(level)}, skewness-adjusted"
+    return _around(float(cases.mean()), cases, within=within, method=method, level=level)
 
 
 def mean_of_shares(values: Sequence[float] | Float[np.ndarray, " case"]) -> Estimate:
@@ -106,14 +112,15 @@ def _around(
     cases: Float[np.ndarray, " case"],
     *,
     within: tuple[float, float],
-    method: str = "t 95%, skewness-adjusted",
+    method: str,
+    level: float = _LEVEL,
 ) -> Estimate:
     """A value with the interval of its cases' mean; the cases are those themselves, or pseudo-values."""
     n, largest = cases.size, max(abs(value), float(abs(cases).max()))
     # The smallest numbers have squares of 0.
     if n < FEWEST_CASES or np.ptp(cases) <= max(_ROUNDING * largest, _LEAST_SPREAD):
         return _without_interval(value, n)
-    low, high = _skewness_adjusted(cases)
+    low, high = _skewness_adjusted(cases, level)
     return Estimate(
         value=value,
         low=min(max(low, within[0]), value),
@@ -123,9 +130,9 @@ def _around(
     )
 
 
-def _skewness_adjusted(cases: Float[np.ndarray, " case"]) -> tuple[float, float]:
+def _skewness_adjusted(cases: Float[np.ndarray, " case"], level: float) -> tuple[float, float]:
     n, centre, spread = cases.size, float(cases.mean()), float(cases.std(ddof=1))
-    reach = float(special.stdtrit(n - 1, (1 + _LEVEL) / 2)) / math.sqrt(n)
+    reach = float(special.stdtrit(n - 1, (1 + level) / 2)) / math.sqrt(n)
     skewness = n / ((n - 1) * (n - 2)) * float((((cases - centre) / spread) ** 3).sum())
 
     def transformed(reach: float) -> float:
@@ -229,9 +236,11 @@ def jackknife(
     *,
     n: int,
     within: tuple[float, float] = _ANYWHERE,
+    level: float = _LEVEL,
 ) -> Estimate:
-    """A number of `n` cases, with a delete-a-group jackknife 95% interval (Kott 2001) from its values
-    without each group of cases; none below five groups, which are of about equal size.
+    """A number of `n` cases, with a delete-a-group jackknife interval (Kott 2001; 95% if no other level
+    is asked) from its values without each group of cases; none below five groups, which are of about
+    equal size.
 
     The jackknife's estimate of the bias, `(m - 1) (mean of the m values - value)`, is taken off the
     value and its interval (Quenouille 1956), which stay `within` the limits of such a number.
@@ -244,26 +253,41 @@ def jackknife(
     if m < FEWEST_CASES:
         return no_interval(corrected, n, f"{NO_INTERVAL}{m} groups of cases")
     error = np.sqrt((m - 1) / m * ((again - again.mean()) ** 2).sum())
-    reach = float(stats.t.ppf((1 + _LEVEL) / 2, m - 1) * error)
+    reach = float(stats.t.ppf((1 + level) / 2, m - 1) * error)
     return Estimate(
         value=corrected,
         low=max(corrected - reach, within[0]),
         high=min(corrected + reach, within[1]),
         n=n,
-        method=f"jackknife 95%, {m} groups",
+        method=f"jackknife {_percent(level)}, {m} groups",
     )
 
 
-def share_difference(n_gained: int, n_lost: int, n: int) -> Estimate:
+def share_difference(n_gained: int, n_lost: int, n: int, *, level: float = _LEVEL) -> Estimate:
     """Difference of two shares of the same `n` cases, of which `n_gained` are only in the second and
-    `n_lost` only in the first: Tango's (1998) score interval at 95%.
+    `n_lost` only in the first: Tango's (1998) score interval, at 95% if no other level is asked.
 
     It has a width above 0 if no case, or every case, differs.
     """
+    low, high = share_difference_bounds(n_gained, n_lost, n, level=level)
+    return Estimate(
+        value=(n_gained - n_lost) / n,
+        low=low,
+        high=high,
+        n=n,
+        method=f"Tango {_percent(level)}",
+    )
+
+
+def share_difference_bounds(
+    n_gained: float, n_lost: float, n: float, *, level: float = _LEVEL
+) -> tuple[float, float]:
+    """Both ends of that interval. Numbers of cases need not be whole: so it is said how many cases
+    would do if the same shares were lost and gained."""
     assert n > 0, "a difference over no cases"
     assert min(n_gained, n_lost) >= 0, (n_gained, n_lost)
     assert n_gained + n_lost <= n, (n_gained, n_lost, n)
-    value, z = (n_gained - n_lost) / n, float(stats.norm.ppf((1 + _LEVEL) / 2))
+    value, z = (n_gained - n_lost) / n, float(stats.norm.ppf((1 + level) / 2))
 
     def score(difference: float) -> float:
         # Share of losses that is likeliest if this is the difference.
@@ -288,7 +312,7 @@ def share_difference(n_gained: int, n_lost: int, n: int) -> Estimate:
         if value < edge and score(edge) < -z
         else 1.0
     )
-    return Estimate(value=value, low=float(low), high=float(high), n=n, method="Tango 95%")
+    return float(low), float(high)
 
 
 def random_range(values: Sequence[float]) -> RandomRange:

@@ -9,6 +9,7 @@ from sae_audit.cli import (
     auditing,
     benching,
     checking,
+    comparing,
     exporting,
     featuring,
     finding,
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(auditing.audit)
-app.command()(reporting.compare)
+app.command()(comparing.compare)
 app.command()(reporting.report)
 app.command()(verifying.verify)
 app.command()(exporting.export)

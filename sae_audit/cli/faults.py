@@ -1,8 +1,8 @@
 """Messages and exit codes of failed commands.
 
-0 done; 2 bad input, in one sentence with the remedy; 3 incomplete: out of memory or disk, or an
-internal failure, which is a fault of this project and writes its traceback to a file; 130 interrupted,
-by Ctrl-C or a scheduler.
+0 done; 2 bad input, in one sentence with the remedy; of `compare` also 1, a limit is broken, and 4, it
+cannot be told; 3 incomplete: out of memory or disk, or an internal failure, which is a fault of this
+project and writes its traceback to a file; 130 interrupted, by Ctrl-C or a scheduler.
 """
 
 import contextlib

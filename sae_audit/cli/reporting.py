@@ -1,36 +1,11 @@
-"""`sae-audit compare`, `report` and `schema`: output made from records alone."""
+"""`sae-audit report` and `schema`: output made from records alone."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sae_audit.cli import screen
-from sae_audit.cli.screen import escaped
-
-if TYPE_CHECKING:
-    from sae_audit.comparison import Comparison
-
-
-def compare(
-    run_a: Annotated[Path, typer.Argument(help="Run of the parent checkpoint.")],
-    run_b: Annotated[Path, typer.Argument(help="Run of the variant, on the same prompts.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the comparison; reports/A-vs-B if not given.")
-    ] = None,
-) -> None:
-    """State, with paired intervals, what one checkpoint lost or gained against another.
-
-    Example: sae-audit compare reports/organism reports/organism-tuned
-    """
-    from sae_audit.comparison import compare as compare_runs
-    from sae_audit.comparison.page import write_comparison
-
-    comparison = compare_runs(run_a, run_b)
-    folder = out or Path("reports") / f"{run_a.resolve().name}-vs-{run_b.resolve().name}"
-    page = write_comparison(comparison, folder)
-    _print_verdicts(comparison)
-    screen.line(f"\nComparison: {page}")
 
 
 def report(
@@ -63,15 +38,3 @@ def schema() -> None:
     from sae_audit.record import findings_file
 
     typer.echo(findings_file.schema())
-
-
-def _print_verdicts(comparison: "Comparison") -> None:
-    from rich.table import Table
-
-    table = Table(title="What the second checkpoint lost or gained", show_lines=True)
-    table.add_column("Finding")
-    table.add_column("Statement", ratio=3)
-    table.add_column("Evidence", ratio=3)
-    for verdict in comparison.verdicts:
-        table.add_row(*(escaped(c) for c in (verdict.kind, verdict.statement, verdict.evidence)))
-    screen.out.print(table)

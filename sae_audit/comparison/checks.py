@@ -1,7 +1,8 @@
-"""Checks that two runs are comparable: the same prompts, SAEs, readout and ablation."""
+"""Checks that two runs are comparable: prompts in common, the same SAEs, readout and ablation."""
 
 from sae_audit.errors import AuditError
 from sae_audit.record.run import Run
+from sae_audit.statistics import FEWEST_CASES
 from sae_audit.untrusted import shown
 
 
@@ -11,11 +12,14 @@ def check_comparable(a: Run, b: Run) -> None:
     Raises:
         AuditError: the runs differ in a required setting; says which and the remedy.
     """
-    if _audited(a) != _audited(b):
-        raise AuditError(
-            f"{a.folder} and {b.folder} audited different prompts; audit both with the same "
-            "prompt files, sizes and seed."
-        )
+    shared = _audited(a) & _audited(b)
+    for label in ("harmful", "harmless"):
+        n = sum(own == label for _, own in shared)
+        if n < min(FEWEST_CASES, *(_n_audited(run, label) for run in (a, b))):
+            raise AuditError(
+                f"{a.folder} and {b.folder} audited different prompts ({n} {label} ones in common); "
+                "audit both with the same prompt files, sizes and seed."
+            )
     if [s.sha256 for s in a.manifest.saes] != [s.sha256 for s in b.manifest.saes]:
         raise AuditError(
             f"{a.folder} and {b.folder} used different SAEs; audit both through the same suite."
@@ -27,6 +31,24 @@ def check_comparable(a: Run, b: Run) -> None:
             f"The runs ablate differently, {ways[0]} and {ways[1]}; use the "
             "same clamp, positions and error_term."
         )
+
+
+def on_shared_prompts(a: Run, b: Run) -> Run:
+    """The parent with the audit prompts alone that the variant was audited on too; itself if these are
+    all. Whatever is compared is read off the parent's prompts."""
+    shared = _audited(b)
+    if _audited(a) <= shared:
+        return a
+    run = Run(a.folder)
+    run.__dict__.update(a.__dict__)
+    run.__dict__["scores"] = [
+        one for one in a.scores if one.split != "audit" or (one.prompt_id, one.label) in shared
+    ]
+    return run
+
+
+def _n_audited(run: Run, label: str) -> int:
+    return sum(own == label for _, own in _audited(run))
 
 
 def _check_readouts(a: Run, b: Run) -> None:
@@ -65,7 +87,7 @@ def _named(run: Run) -> str:
 
 def caveats(a: Run, b: Run) -> list[str]:
     """Differences that do not prevent the comparison."""
-    found: list[str] = []
+    found = _unshared(a, b)
     if a.manifest.sae_audit != b.manifest.sae_audit:
         found.append(
             f"The runs were made by versions {a.manifest.sae_audit} and {b.manifest.sae_audit}."
@@ -83,6 +105,18 @@ def caveats(a: Run, b: Run) -> list[str]:
         if getattr(a.config, name) != getattr(b.config, name)
     ]
     return found + _uneven_means(a, b) + _unclean_directions(a, b)
+
+
+def _unshared(a: Run, b: Run) -> list[str]:
+    """A caveat if only some of the prompts were audited in both."""
+    of_a, of_b = _audited(a), _audited(b)
+    if of_a == of_b:
+        return []
+    return [
+        f"Compared on the {len(of_a & of_b)} prompts that both runs audited, of {len(of_a)} of the "
+        f"parent's and {len(of_b)} of the variant's; what is said under 'Both checkpoints' and of SAEs "
+        "is of each run's own prompts."
+    ]
 
 
 def _uneven_means(a: Run, b: Run) -> list[str]:

@@ -1,21 +1,37 @@
 """Comparison of two runs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sae_audit.comparison import paired
-from sae_audit.comparison.checks import caveats, check_comparable
+from sae_audit.comparison.checks import caveats, check_comparable, on_shared_prompts
 from sae_audit.comparison.claims import tests_of
+from sae_audit.comparison.decided import Decision, Limit
 from sae_audit.comparison.direction import direction_change
+from sae_audit.comparison.limits.deciding import decide
+from sae_audit.comparison.limits.rules import DEFAULT, Undecided, parsed_limits
+from sae_audit.comparison.roles import roles_of
 from sae_audit.comparison.testing import corrected
 from sae_audit.comparison.types import Checkpoint, Comparison
 from sae_audit.comparison.verdicts import verdicts
+from sae_audit.errors import AuditError
 from sae_audit.record.run import Run, load_run
 from sae_audit.record.whole import fitting_together
 from sae_audit.untrusted import printable
 
 
-def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Comparison:
-    """The comparison of two finished runs of the same audit; `seed` is for permutations.
+def compare(
+    a: Run | str | Path,
+    b: Run | str | Path,
+    *,
+    limits: Sequence[str] | Sequence[Limit] | None = None,
+    undecided: Undecided = "fail",
+    seed: int = 0,
+) -> Comparison:
+    """The comparison of two finished runs of the same audit, `a` the parent and `b` the variant.
+
+    `limits` are rules such as `refusal_rate drops > 0.05` (`limits.rules.DEFAULT` if not given), and
+    `undecided` is what becomes of one that cannot be told; `seed` is for permutations.
 
     Raises:
         AuditError: a run is missing or unfinished, or the two cannot be compared.
@@ -23,11 +39,20 @@ def compare(a: Run | str | Path, b: Run | str | Path, *, seed: int = 0) -> Compa
     run_a = a if isinstance(a, Run) else load_run(a)
     run_b = b if isinstance(b, Run) else load_run(b)
     check_comparable(run_a, run_b)
+    texts = [str(one) for one in (DEFAULT if limits is None else limits)]
+    if not texts:
+        raise AuditError("No limit is given; name one, or leave limits out for the usual ones.")
+    asked = parsed_limits(texts)
     with fitting_together(run_a.folder, run_b.folder):
-        return _compared(run_a, run_b, seed)
+        told = caveats(run_a, run_b)
+        run_a = on_shared_prompts(run_a, run_b)
+        decision = decide(run_a, run_b, asked, roles_of(run_a, run_b), undecided=undecided)
+        return _compared(run_a, run_b, decision, told, seed)
 
 
-def _compared(run_a: Run, run_b: Run, seed: int) -> Comparison:
+def _compared(
+    run_a: Run, run_b: Run, decision: Decision, told: Sequence[str], seed: int
+) -> Comparison:
     behaviour = paired.behaviour(run_a, run_b, seed)
     direction = direction_change(run_a, run_b)
     needed = paired.directions_needed(run_a, run_b, seed)
@@ -41,6 +66,7 @@ def _compared(run_a: Run, run_b: Run, seed: int) -> Comparison:
     return Comparison(
         a=both[0],
         b=both[1],
+        decision=decision,
         verdicts=verdicts(both, behaviour, direction, needed, features, cascades, quality, tests),
         tests=tuple(tests.values()),
         behaviour=behaviour,
@@ -56,7 +82,7 @@ def _compared(run_a: Run, run_b: Run, seed: int) -> Comparison:
         features=features,
         cascades=cascades,
         quality=quality,
-        caveats=tuple(caveats(run_a, run_b)),
+        caveats=tuple(told),
     )
 
 

@@ -29,30 +29,49 @@ def direction_change(a: Run, b: Run) -> DirectionChange | None:
         return None
     holder = b if a.stopped_early else a
     chosen = holder.direction.selected
-    without = [
-        (_difference(a, chosen.position, group), _difference(b, chosen.position, group))
-        for group in _groups(a, b)
-    ]
-    whole = (_difference(a, chosen.position), _difference(b, chosen.position))
-    n = sum(int(counts.sum()) for counts in a.group_sizes.values())
-
-    def estimated(number: _Number, *, within: tuple[float, float]) -> Estimate:
-        value = number(*whole)
-        if without:
-            return jackknife(value, [number(*both) for both in without], n=n, within=within)
-        return no_interval(value, n, _TOO_FEW)
-
+    both = _Both(a, b)
     return DirectionChange(
         chosen_in="variant" if a.stopped_early else "parent",
         cosines=tuple(
-            estimated(_cosine(layer), within=(-1.0, 1.0)) for layer in range(len(whole[0]))
+            both.estimated(_cosine(layer), within=(-1.0, 1.0)) for layer in range(both.n_layers)
         ),
         layer=chosen.layer,
-        gap_ratio=estimated(_gap_ratio(chosen.layer), within=(-np.inf, np.inf)),
-        gap_random=_along_random(holder, whole[0][chosen.layer], whole[1][chosen.layer]),
+        gap_ratio=both.estimated(_gap_ratio(chosen.layer), within=(-np.inf, np.inf)),
+        gap_random=_along_random(holder, both.whole[0][chosen.layer], both.whole[1][chosen.layer]),
         stability_a=_stability(a),
         stability_b=_stability(b),
     )
+
+
+def chosen_cosine(a: Run, b: Run, *, level: float) -> Estimate:
+    """Cosine of both differences of means at the chosen layer, with its interval at a level."""
+    assert not (a.stopped_early and b.stopped_early), "neither run has a direction"
+    layer = (b if a.stopped_early else a).direction.selected.layer
+    return _Both(a, b).estimated(_cosine(layer), within=(-1.0, 1.0), level=level)
+
+
+class _Both:
+    """Both checkpoints' differences of means at the position chosen in the parent, or else in the
+    variant: whole, and without each group of training prompts."""
+
+    def __init__(self, a: Run, b: Run) -> None:
+        position = (b if a.stopped_early else a).direction.selected.position
+        self.whole = (_difference(a, position), _difference(b, position))
+        self.n_layers = len(self.whole[0])
+        self._without = [
+            (_difference(a, position, group), _difference(b, position, group))
+            for group in _groups(a, b)
+        ]
+        self._n = sum(int(counts.sum()) for counts in a.group_sizes.values())
+
+    def estimated(
+        self, number: _Number, *, within: tuple[float, float], level: float = 0.95
+    ) -> Estimate:
+        value = number(*self.whole)
+        if not self._without:
+            return no_interval(value, self._n, _TOO_FEW)
+        again = [number(*both) for both in self._without]
+        return jackknife(value, again, n=self._n, within=within, level=level)
 
 
 def _groups(a: Run, b: Run) -> list[int]:

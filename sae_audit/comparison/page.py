@@ -1,8 +1,12 @@
 """A comparison as a self-contained page."""
 
 import json
+from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
+from sae_audit.comparison.first_screen.reasons import names_of
+from sae_audit.comparison.first_screen.screen import first_screen
 from sae_audit.comparison.rows import (
     behaviour_rows,
     checkpoint_rows,
@@ -19,8 +23,9 @@ from sae_audit.pages.document import document
 from sae_audit.record.layout import PAGE, disk_errors, make_folder, write_file, written_beside
 from sae_audit.untrusted import shown
 
-_DATA = "comparison.json"
+DATA = "comparison.json"
 _SECTIONS = {
+    "decision": "Ship or not",
     "verdicts": "Verdicts",
     "limits": "Not shown",
     "both": "Both checkpoints",
@@ -41,12 +46,9 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
         AuditError: the folder holds something other than a comparison, or cannot be made.
     """
     target = Path(folder)
-    with disk_errors(target):
-        is_foreign = target.exists() and (not target.is_dir() or _is_foreign(target))
-    if is_foreign:
-        raise AuditError(f"{shown(target)} holds something else; name another folder with --out.")
+    check_folder(target)
     written = {
-        _DATA: json.dumps(comparison.as_dict(), indent=1) + "\n",
+        DATA: json.dumps(comparison.as_dict(), indent=1) + "\n",
         PAGE: render(comparison),
     }
     make_folder(target)
@@ -55,11 +57,23 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
     return target / PAGE
 
 
+def check_folder(target: Path) -> None:
+    """Check that a comparison may be written to the folder.
+
+    Raises:
+        AuditError: it holds something else.
+    """
+    with disk_errors(target):
+        is_foreign = target.exists() and (not target.is_dir() or _is_foreign(target))
+    if is_foreign:
+        raise AuditError(f"{shown(target)} holds something else; name another folder with --out.")
+
+
 def _is_foreign(folder: Path) -> bool:
     """Whether the folder holds files but no comparison; partial files of a stopped one do not count."""
-    own = {written_beside(name) for name in (_DATA, PAGE)}
+    own = {written_beside(name) for name in (DATA, PAGE)}
     others = {entry.name for entry in folder.iterdir()} - own
-    return bool(others) and not (folder / _DATA).is_file()
+    return bool(others) and not (folder / DATA).is_file()
 
 
 def render(comparison: Comparison) -> str:
@@ -78,6 +92,11 @@ def render(comparison: Comparison) -> str:
         figures,
         c=comparison,
         menu=_SECTIONS,
+        first=first_screen(comparison),
+        first_style=(files("sae_audit.comparison") / "first.css").read_text(),
+        names=names_of(comparison),
+        n_harmful=sum(row[1] == "harmful" for row in comparison.scores),
+        n_harmless=sum(row[1] == "harmless" for row in comparison.scores),
         rows=list(checkpoint_rows(comparison)),
         stabilities=stabilities(comparison.direction),
         behaviour=behaviour_rows(comparison),

@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 from pydantic import TypeAdapter
 
+from sae_audit.comparison.decided import Decision
 from sae_audit.findings import Absence, DirectionCheck, Estimate, Feature, RandomRange
 
 LEVEL = 0.05
@@ -263,6 +264,8 @@ class Comparison:
 
     a: Checkpoint
     b: Checkpoint
+    decision: Decision
+    """The limits, what became of each, and the verdict."""
     verdicts: tuple[Verdict, ...]
     tests: tuple[Tested, ...]
     """Every test for a change. Those with a `corrected_p` are corrected together (Holm)."""
@@ -287,7 +290,10 @@ class Comparison:
         return sum(test.corrected_p is not None for test in self.tests)
 
     def as_dict(self) -> dict[str, object]:
-        return TypeAdapter(Comparison).dump_python(self, mode="json")
+        """As in `comparison.json`: every field, and the decision's exit code beside its outcome."""
+        found = TypeAdapter(Comparison).dump_python(self, mode="json")
+        found["decision"]["exit_code"] = self.decision.exit_code
+        return found
 
     def table(self) -> pd.DataFrame:
         """The verdicts as a data frame."""

@@ -1,5 +1,6 @@
 """Seeded splits that share no prompt and no near-duplicates."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,6 +36,14 @@ def split_prompts(prompts: Sequence[Prompt], settings: PromptSettings, seed: int
         for name in sizes
     }
     return Splits(**splits, near_duplicates=left_out)
+
+
+def most_audit_prompts(prompts: Sequence[Prompt], settings: PromptSettings) -> int:
+    """Largest number of audit prompts of each label that leaves enough for the other two splits."""
+    chosen = selected(prompts, settings)
+    repeats = near_duplicates(chosen)
+    distinct = Counter(prompt.label for prompt in chosen if prompt.id not in repeats)
+    return min(distinct[label] for label in Label) - settings.train - settings.validation
 
 
 def _draw(

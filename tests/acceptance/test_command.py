@@ -375,7 +375,7 @@ def test_what_the_tuned_checkpoint_lost(run: Run, inside: Inside):
     tuned = inside("audit", "organism-tuned", "--out", "tuned", "--quiet", *small(), cwd=folder)
     assert tuned.returncode == 0, tuned.stderr
     done = inside("compare", "run", "tuned", "--out", "both", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (1, 4), done.stderr
     found = json.loads((folder / "both" / "comparison.json").read_text())
     assert found["tests"], "eight prompts show little beside all tests, and it is said how little"
     score = found["behaviour"][0]["score"]["difference"]
@@ -477,7 +477,7 @@ class TestNothingToExplain:
         variant = absent(folder, *own, out="variant")
         assert variant.absence.kind is AbsenceKind.NO_REFUSAL
         done = inside("compare", str(run.folder), "variant", "--out", "both", cwd=folder)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 1, done.stderr
         found = json.loads((folder / "both" / "comparison.json").read_text())
         assert found["verdicts"][0]["kind"] == "lost"
         assert found["b"]["absence"]["kind"] == "no_refusal"

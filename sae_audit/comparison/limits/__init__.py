@@ -1,0 +1,1 @@
+"""Limits on what a variant may lose: read, measured, decided."""

@@ -1,0 +1,1 @@
+"""A comparison's decision in the formats of other programs."""

@@ -1,0 +1,66 @@
+"""The workflow in docs: valid, and its own steps run as they stand."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from tests.unit.comparison.decided import pair
+
+DOCS = Path(__file__).parents[3] / "docs"
+WORKFLOW = DOCS / "github-action.yml"
+
+
+def workflow() -> dict[str, Any]:
+    # YAML 1.1 reads the key `on` as true.
+    return {"on" if key is True else key: value for key, value in _read().items()}
+
+
+def _read() -> dict[Any, Any]:
+    return yaml.safe_load(WORKFLOW.read_text())
+
+
+def test_it_fits_the_schema_of_workflows():
+    vendored = files("check_jsonschema") / "builtin_schemas" / "vendor" / "github-workflows.json"
+    validator = Draft7Validator(json.loads(vendored.read_text()))
+    assert not list(validator.iter_errors(workflow()))
+    broken = {**workflow(), "jobs": {"compare": {"steps": []}}}
+    assert list(validator.iter_errors(broken)), "the schema refuses something"
+
+
+@pytest.mark.slow
+def test_its_steps_run_as_they_stand(tmp_path: Path):
+    """All but the installation, which is this environment's: a broken limit fails the job, and the
+    summary is written all the same."""
+    pair(tmp_path / "reports", {"theft": (12, 2)}, harmless=6)
+    (tmp_path / "limits.yaml").write_text((DOCS / "limits.yaml").read_text())
+    job = workflow()["jobs"]["compare"]
+    environment = {
+        **os.environ,
+        **job["env"],
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "step-summary.md"),
+    }
+    codes = {
+        step["name"]: subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", step["run"]],
+            cwd=tmp_path,
+            env=environment,
+            check=False,
+        ).returncode
+        for step in job["steps"]
+        if "run" in step and step["name"] != "Install"
+    }
+    assert codes == {"Compare": 1, "Summary": 0}
+    assert "Do not ship" in (tmp_path / "step-summary.md").read_text()
+    kept = next(step for step in job["steps"] if step.get("name") == "Keep the page")
+    assert all((tmp_path / path).exists() for path in kept["with"]["path"].split())
+    sarif = next(step for step in job["steps"] if "sarif" in step.get("uses", ""))
+    assert (tmp_path / sarif["with"]["sarif_file"]).is_file()

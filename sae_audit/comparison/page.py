@@ -1,7 +1,6 @@
 """A comparison as a self-contained page."""
 
 import json
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 

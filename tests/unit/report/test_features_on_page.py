@@ -35,7 +35,7 @@ def test_every_link_to_a_feature_leads_somewhere_and_every_address_is_one_place(
     assert len(ids) == len(set(ids))
     assert {str(one) for one in addresses(run)} <= set(ids)
     targets = {
-        a["href"][1:]
+        (a["href"] or "")[1:]
         for tag, a in page.elements
         if tag == "a" and (a["href"] or "").startswith("#L")
     }

@@ -265,4 +265,13 @@ def _others(run: Run) -> list[Candidate]:
     return rows
 
 
-SECTION = Section(id="features", title="Features", shown=unless_stopped_early, values=_values)
+def _limits(run: Run) -> list[str]:
+    found, most = run.feature_profiles, run.config.features.prompts
+    if found is None or len(run.minimal_sets) <= most:
+        return []
+    return [f"What single features do is measured on the first {most} prompts of each label."]
+
+
+SECTION = Section(
+    id="features", title="Features", shown=unless_stopped_early, values=_values, limits=_limits
+)

@@ -64,7 +64,7 @@ def test_a_block_says_what_the_run_says(run: Run, page: Page):
         ]
     assert "cosine 0.53 with the refusal direction, 1 of 3 candidates" in text
     assert "On 11 of 11 harmful prompts (74% to 100%) and 5 of 13 harmless ones" in text
-    assert "Harmful topics: arson 4 of 6." in text
+    assert "Harmful topics: arson 4 of 6. Harmless topics: cooking 0 of 8." in text
     assert "p0 · token 18 of 23, chat template behind the text" in text
     assert re.search(r"Tokens that it raises: sorry", text)
     assert "it does not prove a use" in text

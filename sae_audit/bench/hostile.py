@@ -22,7 +22,7 @@ from types import ModuleType
 import numpy as np
 
 from sae_audit.bench.cases import BenchProgress
-from sae_audit.bench.results import ClaimRow, PowerRow
+from sae_audit.bench.results import ClaimRow
 from sae_audit.bench.stored import Stored
 from sae_audit.comparison.claims import refused_name, tests_of
 from sae_audit.comparison.paired import changes_of_scores
@@ -173,58 +173,83 @@ def trial(kind: Kind, seed: int) -> Trial:
     )
 
 
-_Claims = Mapping[str, tuple[bool, str]]
+Claims = Mapping[str, tuple[bool, str]]
 """By claim, whether it stands, and why."""
 
 
-def _audited(kind: Kind, seed: int, folder: Path) -> _Claims:
+def _audited(kind: Kind, seed: int, folder: Path) -> Claims:
     n = _SCORED if kind.about == (ClaimAbout.HARM,) else _HARMFUL
     circuit, asked, n_train = _made(kind, seed, n)
-    tiling = seed if kind is Kind.TILING else None
+    return audited(
+        circuit,
+        asked,
+        kind.about,
+        folder,
+        n=n,
+        n_train=n_train,
+        saes=_DICTIONARIES.get(kind),
+        tiling=seed if kind is Kind.TILING else None,
+    )
+
+
+def audited(
+    circuit: Circuit,
+    asked: Sequence[Request],
+    about: Sequence[str],
+    folder: Path,
+    *,
+    n: int,
+    n_train: int,
+    saes: NullKind | None = None,
+    tiling: int | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Claims:
+    """Every claim of an audit that runs the stages behind the claims in `about`.
+
+    It audits `n` prompts of each label out of `asked`, with the planted SAEs, with a null dictionary
+    made of them, or with random dictionaries of the seed `tiling`; `settings` add to the small ones.
+    """
     made = planted.write(circuit, asked, folder, tiling=tiling)
-    settings = {
+    sizes = {"train": n_train, "validation": VALIDATION, "audit": n}
+    config = {
         **made.settings,
-        "prompts": {
-            "sources": [str(folder / "prompts.jsonl")],
-            "train": n_train,
-            "validation": _VALIDATION,
-            "audit": n,
-        },
-        "seed": seed,
+        "prompts": {"sources": [str(folder / "prompts.jsonl")], **sizes},
+        "seed": circuit.seed,
         **_SMALL,
+        **(settings or {}),
     }
-    with unpublished(AuditConfig.model_validate(settings), folder / "run") as state:
-        return _claims(state, kind, seed)
+    with unpublished(AuditConfig.model_validate(config), folder / "run") as state:
+        return _claims(state, about, saes)
 
 
-def _claims(state: AuditState, kind: Kind, seed: int) -> _Claims:
+def _claims(state: AuditState, about: Sequence[str], saes: NullKind | None) -> Claims:
     """The claims once the stages behind them have run; they stop where an audit stops."""
     scores.run(state)
     behaviour.run(state)
-    if kind in _DICTIONARIES:
+    if saes is not None:
         direction.run(state)
         turned = null_suite(
             state.subject.suite,
-            _DICTIONARIES[kind],
+            saes,
             np.array(state.direction.vector),
-            seed=(seed, _HOSTILE),
+            seed=(state.config.seed, _HOSTILE),
         )
         state = state.with_saes(turned)
     sae_quality.run(state)
     if not absence.run(state):
         direction.run(state)
         if not absence.run(state):
-            _carry_out(state, kind)
+            _carry_out(state, about)
     claims.run(state)
     return {one.about.value: (one.stands, one.reason) for one in state.session.found(CLAIMS)}
 
 
-def _carry_out(state: AuditState, kind: Kind) -> None:
-    if ClaimAbout.FEATURES in kind.about:
+def _carry_out(state: AuditState, about: Sequence[str]) -> None:
+    if ClaimAbout.FEATURES in about:
         _search_features(state)
     done: set[ModuleType] = set()
-    for about in kind.about:
-        for stage in _STAGES.get(about, ()):
+    for claim in about:
+        for stage in _STAGES.get(claim, ()):
             if stage not in done:
                 stage.run(state)
                 done.add(stage)
@@ -247,14 +272,14 @@ def _search_features(state: AuditState) -> None:
 def _made(kind: Kind, seed: int, n: int) -> tuple[Circuit, list[Request], int]:
     """The circuit, its requests, and the number of training prompts of each label."""
     n_train = 4 if kind.about == (ClaimAbout.HARM,) else 12
-    n_each = n + n_train + _VALIDATION
+    n_each = n + n_train + VALIDATION
     asked = planted.requests(seed, n_each)
     draw = np.random.default_rng([seed, 3])
     match kind:
         case Kind.ROTATED | Kind.ABOUT_DIRECTION | Kind.RANDOM_ROWS | Kind.TILING:
             # The model of the true twin, but now easy, now harder to flip by chance.
             made = planted.by_kind(seed, steepness=1.0 + seed % 2)
-            asked = _of_kinds(asked)
+            asked = of_kinds(asked)
         case Kind.ADDITIVE:
             made = planted.additive(seed)
         case Kind.ALL_FIRE:
@@ -264,7 +289,7 @@ def _made(kind: Kind, seed: int, n: int) -> tuple[Circuit, list[Request], int]:
         case Kind.FEATURES:
             # Of units that fire together the direction holds all, and a dictionary nothing beyond it.
             made = planted.by_kind(seed)
-            asked = _of_kinds(asked)
+            asked = of_kinds(asked)
         case Kind.PAIRS:
             made = planted.pairs(seed)
         case Kind.BACKUPS:
@@ -281,9 +306,10 @@ def _made(kind: Kind, seed: int, n: int) -> tuple[Circuit, list[Request], int]:
     return made, asked, n_train
 
 
-def _of_kinds(asked: Sequence[Request]) -> list[Request]:
-    kinds = planted.KINDS
-    return [replace(one, kind=kinds[i % len(kinds)]) for i, one in enumerate(asked)]
+def of_kinds(asked: Sequence[Request], n: int = 3) -> list[Request]:
+    """The requests dealt to `n` kinds of harm in turn."""
+    kinds = planted.kinds_of_harm(n)
+    return [replace(one, kind=kinds[i % n]) for i, one in enumerate(asked)]
 
 
 def _by_word(asked: Sequence[Request], draw: np.random.Generator) -> list[Request]:
@@ -318,7 +344,8 @@ def _by_chance(
     ]
 
 
-_VALIDATION = 6
+VALIDATION = 6
+"""Validation prompts of each label."""
 _HOSTILE = 99
 """Part of the seed of a hostile dictionary, which no null dictionary of an audit has."""
 _SMALL: Mapping[str, object] = {
@@ -332,7 +359,7 @@ _SMALL: Mapping[str, object] = {
 }
 
 
-def _compared(kind: Kind, seed: int, folder: Path) -> _Claims:
+def _compared(kind: Kind, seed: int, folder: Path) -> Claims:
     lost = LOSS if kind is Kind.LESS else 0.0
     a, b = checkpoints(seed, folder, n=_SCORED, lost=lost)
     return {LOST: lost_refusal(a, b)}
@@ -428,62 +455,3 @@ _CLAIMS = (
     LOST,
 )
 """In the order of the table."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Powered:
-    """Whether a true claim of one model stands, by the number of prompts."""
-
-    claim: str
-    mechanism: str
-    seed: int
-    stands: Mapping[int, bool]
-    """By the number of audited prompts of a label."""
-
-
-N_PROMPTS = (20, 40, 100)
-LOSSES = (0.1, 0.2, 0.4)
-"""Shares of harmful prompts that lose refusal, of which the power is measured."""
-
-
-def power_rows(n: int, folder: Path, progress: BenchProgress) -> tuple[PowerRow, ...]:
-    """How often a loss of refusal is named on `n` pairs of checkpoints, by its size and the number of
-    prompts: the same pairs, with fewer of their prompts. Finished pairs are kept in `folder`."""
-    stored, found = Stored[Powered](folder, Powered), list[Powered]()
-    asked = [(lost, seed) for seed in range(n) for lost in LOSSES]
-    for done, (lost, seed) in enumerate(asked):
-        progress("power: lost refusal", done, len(asked))
-        name = f"lost-{round(100 * lost)}-{seed}"
-        found.append(stored.kept(name, lambda lost=lost, seed=seed: _power_of_loss(lost, seed)))
-    progress("power: lost refusal", len(asked), len(asked))
-    return powers_of(found)
-
-
-def _power_of_loss(lost: float, seed: int) -> Powered:
-    with TemporaryDirectory() as folder:
-        a, b = checkpoints(seed, Path(folder), n=max(N_PROMPTS), lost=lost)
-    stands = {n: lost_refusal(_first(a, n), _first(b, n))[0] for n in N_PROMPTS}
-    return Powered(
-        claim=LOST, mechanism=f"{lost:.0%} of prompts lose refusal", seed=seed, stands=stands
-    )
-
-
-def _first(scored: Sequence[PromptScore], n: int) -> list[PromptScore]:
-    """The first `n` audited prompts of each label."""
-    audited = [one for one in scored if one.split == "audit"]
-    return [
-        one
-        for label in ("harmful", "harmless")
-        for one in [each for each in audited if each.label == label][:n]
-    ]
-
-
-def powers_of(found: Sequence[Powered]) -> tuple[PowerRow, ...]:
-    """Shares of models on which each claim stands, by mechanism and number of prompts."""
-    rows: list[PowerRow] = []
-    for claim, mechanism in dict.fromkeys((one.claim, one.mechanism) for one in found):
-        own = [one for one in found if (one.claim, one.mechanism) == (claim, mechanism)]
-        for n in own[0].stands:
-            stands = share(sum(one.stands[n] for one in own), len(own))
-            rows.append(PowerRow(claim=claim, mechanism=mechanism, n_prompts=int(n), stands=stands))
-    return tuple(rows)

@@ -89,7 +89,8 @@ def bench(
 
             result = replace(result, false_alarms=alarm_rows(false_alarms, progress))
         if hostile:
-            from sae_audit.bench.hostile import hostile_rows, power_rows
+            from sae_audit.bench.hostile import hostile_rows
+            from sae_audit.bench.power import power_rows
 
             rows = hostile_rows(hostile, out / "hostile", progress)
             powers = power_rows(hostile, out / "power", progress)

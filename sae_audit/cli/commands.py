@@ -5,7 +5,17 @@ from typing import NoReturn
 
 import typer
 
-from sae_audit.cli import auditing, benching, checking, featuring, finding, planning, reporting
+from sae_audit.cli import (
+    auditing,
+    benching,
+    checking,
+    exporting,
+    featuring,
+    finding,
+    planning,
+    reporting,
+    verifying,
+)
 from sae_audit.cli.faults import DONE, INTERRUPTED, end_by
 from sae_audit.hub import check_environment
 
@@ -19,6 +29,8 @@ app = typer.Typer(
 app.command()(auditing.audit)
 app.command()(reporting.compare)
 app.command()(reporting.report)
+app.command()(verifying.verify)
+app.command()(exporting.export)
 app.command()(featuring.feature)
 app.command()(planning.plan)
 app.command()(finding.catalog)

@@ -194,6 +194,9 @@ def _features(evidence: Evidence) -> Claim:
             "The SAEs that the sets come from explain nothing of this model (explained variance at "
             "most 0).",
         )
+    absence = evidence.absence
+    if null is None and absence is not None and absence.kind is AbsenceKind.NOT_BEYOND_NULL:
+        return _untested(ClaimAbout.FEATURES, absence.reason)
     if null is None:
         return _untested(
             ClaimAbout.FEATURES,

@@ -96,7 +96,13 @@ def unpublished(config: AuditConfig, making: Path) -> Iterator[AuditState]:
     Raises:
         AuditError: bad input.
     """
-    inputs = load_inputs(config)
+    with opened(load_inputs(config), making) as state:
+        yield state
+
+
+@contextmanager
+def opened(inputs: Inputs, making: Path) -> Iterator[AuditState]:
+    """The same with inputs that are loaded already."""
     store = folder.begin(making, inputs.config, identity_of(inputs), "")
     try:
         yield _begun(inputs, store, making, silent)

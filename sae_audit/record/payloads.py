@@ -40,13 +40,15 @@ def as_recorded(payload: str, kind: Any, what: str) -> Any:
 
 
 @cache
-def _adapter(kind: Any) -> Any:
+def adapter(kind: Any) -> Any:
+    """What reads and writes objects of this kind (a class, or `list[X]`); made once, it takes longer
+    than a row does."""
     return TypeAdapter(kind)
 
 
 def _of_kind(found: Any, kind: Any, what: str) -> Any:
     try:
-        return _adapter(kind).validate_python(found)
+        return adapter(kind).validate_python(found)
     except ValidationError as error:
         raise AuditError(f"{what} does not hold what it should: {first_fault(error)}.") from error
     except (TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -12,14 +12,12 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pydantic import TypeAdapter
-
 from sae_audit.errors import AuditError, AuditStoppedError
 from sae_audit.findings.stages import Stage
 from sae_audit.record.facts import StageFacts
 from sae_audit.record.layout import disk_errors
 from sae_audit.record.opening import FORMAT, SCHEMA, check_file, check_schema, restrict
-from sae_audit.record.payloads import as_recorded
+from sae_audit.record.payloads import adapter, as_recorded
 from sae_audit.untrusted import shown
 
 T = TypeVar("T")
@@ -49,7 +47,7 @@ class Row(Generic[T_co]):
         """Raises:
         AuditError: a number in it is not finite.
         """
-        found = TypeAdapter(self.stage.kind).dump_python(self.value, mode="json", round_trip=True)
+        found = adapter(self.stage.kind).dump_python(self.value, mode="json", round_trip=True)
         try:
             return json.dumps(found, allow_nan=False)
         except ValueError as error:

@@ -62,7 +62,7 @@ from sae_audit.record.facts import (
 from sae_audit.record.identity import RunIdentity, run_identity
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.record.store import Spent
+from sae_audit.record.store import Row, Spent
 from tests.synthetic import findings
 from tests.synthetic.findings import BY_BYPASS, A, B, C
 
@@ -151,9 +151,13 @@ def _written(
     layout.discard(folder)
     identity = run_identity(config, "0.1.0", {})
     store = folders.begin(folder, config, identity, "sae-audit audit x")
-    for stage, objects in rows.items():
-        for number, one in enumerate(objects):
-            store.put(STAGE_OF[stage], str(number), one, COST)
+    store.put_all(
+        [
+            Row(stage=STAGE_OF[stage], key=str(number), value=one, spent=COST)
+            for stage, objects in rows.items()
+            for number, one in enumerate(objects)
+        ]
+    )
     random = np.random.default_rng(0)
     shape = (N_LAYERS, N_TEMPLATE, D_MODEL)
     default = {"harmful": random.normal(size=shape), "harmless": random.normal(size=shape)}

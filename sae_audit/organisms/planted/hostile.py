@@ -83,20 +83,23 @@ def all_fire(seed: int, *, n: int = 2, steepness: float = 1.0) -> Circuit:
     return _circuit("all_fire", seed, units, reads)
 
 
-KINDS = ("harm0", "harm1", "harm2")
-"""Kinds of harm of `by_kind`."""
+def kinds_of_harm(n: int) -> tuple[str, ...]:
+    """Names of `n` kinds of harm, those of `by_kind`."""
+    return tuple(f"harm{i}" for i in range(n))
 
 
-def by_kind(seed: int, *, steepness: float = 3.0) -> Circuit:
-    """Three kinds of harm with a unit each. The direction of all of them holds only a part of each unit,
+def by_kind(seed: int, *, n: int = 3, steepness: float = 3.0) -> Circuit:
+    """`n` kinds of harm with a unit each. The direction of all of them holds only a part of each unit,
     and refusal is at its ceiling from 1/steepness of a unit's activation on."""
     draw = Draw(seed, "by_kind")
     units = [
         Unit(name=f"unit{i}", layer=draw.layer(0, 1), drive={kind: 1.0}, alignment=draw.alignment())
-        for i, kind in enumerate(KINDS)
+        for i, kind in enumerate(kinds_of_harm(n))
     ]
     weights = {unit.name: steepness for unit in units}
-    return _circuit("by_kind", seed, units, saturated(weights, slope=_SLOPE), harms=KINDS)
+    return _circuit(
+        "by_kind", seed, units, saturated(weights, slope=_SLOPE), harms=kinds_of_harm(n)
+    )
 
 
 def additive(seed: int) -> Circuit:
@@ -154,6 +157,45 @@ def backups(seed: int, *, nats: float = 6.0) -> Circuit:
         *saturated({"backup": 3.0}, slope=nats),
     ]
     return _circuit("backups", seed, units, reads)
+
+
+SOME, OTHERS = "some", "others"
+"""Kinds of harm of models whose mechanism differs by prompt."""
+
+
+def pairs_of_some(seed: int, *, nats: float = 3.0) -> Circuit:
+    """`pairs` for requests of the kind `SOME`. For `OTHERS` four units that add up take their place."""
+    draw = Draw(seed, "pairs_of_some")
+    paired, summed = ("a", "b", "c", "d"), ("e", "f", "g", "h")
+    single = [f"single{i}" for i in range(5)]
+    driven = [(paired, (SOME,)), (summed, (OTHERS,)), (single, (SOME, OTHERS))]
+    units = [
+        Unit(
+            name=name,
+            layer=draw.layer(0, 1),
+            drive=dict.fromkeys(kinds, 1.0),
+            alignment=draw.alignment(),
+        )
+        for names, kinds in driven
+        for name in names
+    ]
+    reads = [
+        *saturated({"a": 1.0, "b": 1.0}, slope=nats),
+        *saturated({"c": 1.0, "d": 1.0}, slope=nats),
+        Read(weights=dict.fromkeys(summed, 1.0), slope=nats / 2.0),
+        Read(weights=dict.fromkeys(single, 1.0), slope=0.5),
+    ]
+    offset = -(nats + 1.25)
+    return _circuit("pairs_of_some", seed, units, reads, offset=offset, harms=(SOME, OTHERS))
+
+
+def backups_of_some(seed: int, *, nats: float = 6.0) -> Circuit:
+    """`backups` for requests of the kind `SOME`. For `OTHERS` one unit without a backup."""
+    usual = backups(seed, nats=nats)
+    driven = [replace(unit, drive={SOME: 1.0}) for unit in usual.units if unit.name not in _TOPICS]
+    bare = Unit(name="bare", layer=0, drive={OTHERS: 1.0}, alignment=0.75)
+    reads = [*usual.reads, *saturated({"bare": 3.0}, slope=_SLOPE)]
+    return _circuit("backups_of_some", seed, [*driven, bare], reads, harms=(SOME, OTHERS))
 
 
 def unread(seed: int) -> Circuit:

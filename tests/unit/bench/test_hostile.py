@@ -8,11 +8,9 @@ from sae_audit.bench import hostile
 from sae_audit.bench.hostile import (
     LOST,
     Kind,
-    Powered,
     Trial,
     hostile_rows,
     lost_refusal,
-    powers_of,
     rows_of,
     trial,
 )
@@ -96,25 +94,6 @@ def test_a_loss_is_named_if_enough_prompts_lose_refusal(n_lost: int, stands: boo
     before, after = [2.0] * 20, [-1.0] * n_lost + [2.0] * (20 - n_lost)
     assert lost_refusal(scored(before), scored(after))[0] is stands
     assert not lost_refusal(scored(after), scored(before))[0], "gained, not lost"
-
-
-def test_power_is_counted_by_mechanism_and_number_of_prompts():
-    def pair(seed: int, mechanism: str, found: dict[int, bool]) -> Powered:
-        return Powered(claim=LOST, mechanism=mechanism, seed=seed, stands=found)
-
-    rows = powers_of(
-        [
-            pair(0, "some", {20: False, 40: True}),
-            pair(1, "some", {20: False, 40: False}),
-            pair(0, "all", {20: True, 40: True}),
-        ]
-    )
-    assert [(r.mechanism, r.n_prompts, r.stands.value, r.stands.n) for r in rows] == [
-        ("some", 20, 0.0, 2),
-        ("some", 40, 0.5, 2),
-        ("all", 20, 1.0, 1),
-        ("all", 40, 1.0, 1),
-    ]
 
 
 @pytest.mark.slow

@@ -171,6 +171,14 @@ def test_features_fall_without_null_dictionaries():
     assert "evidence.null_dictionaries" in found.reason
 
 
+def test_features_that_random_ones_equal_are_not_told_to_draw_null_dictionaries():
+    said = "Ablating all candidates flips 0 of 20 prompts; 49 of 49 pools do as well."
+    none = replace(absence(AbsenceKind.NOT_BEYOND_NULL), reason=said)
+    found = claim(ClaimAbout.FEATURES, replace(GOOD, dictionary_null=None, absence=none))
+    assert not found.stands
+    assert found.reason == said
+
+
 def test_saes_that_explain_nothing_carry_no_claim_whatever_their_sets_do():
     poor = [
         replace(one, explained_variance_without_bos=share(-0.5, -0.6, -0.4)) for one in GOOD.quality

@@ -3,7 +3,14 @@
 from sae_audit.cli import screen
 from sae_audit.cli.screen import escaped
 from sae_audit.record.feature import FeatureInRun, Waking
-from sae_audit.record.feature_words import counted, partner_said, position_said, span, waking_said
+from sae_audit.record.feature_words import (
+    counted,
+    partner_said,
+    position_said,
+    span,
+    topics_said,
+    waking_said,
+)
 
 _FEW = 6
 """Rows of a list that are printed."""
@@ -66,13 +73,8 @@ def _print_firing(found: FeatureInRun) -> None:
     _out("\n[bold]Where it fires[/]")
     for label, share in (("harmful", profile.fires_harmful), ("harmless", profile.fires_harmless)):
         screen.line(f"  on {counted(share)} {label} prompts ({span(share)})")
-    if profile.categories:
-        said = ", ".join(
-            f"{one.category} {one.n_firing} of {one.n}"
-            for one in profile.categories
-            if one.label == "harmful"
-        )
-        _out(f"  harmful topics: {escaped(said)}")
+    for label, said in topics_said(profile).items():
+        _out(f"  {label} topics: {escaped(said)}")
     for one in profile.top[:_FEW]:
         topic = found.topics.get(one.prompt_id) or "no topic"
         screen.line(f"  {one.activation:8.2f}  {one.prompt_id}, {topic}, {position_said(one)}")

@@ -37,7 +37,9 @@ class Words:
         decode = self.template.tokenizer.decode
         before = decode(ids[max(0, position - _BEFORE) : position])
         after = decode(ids[position + 1 : position + 1 + _AFTER])
-        return f"{before} [{decode([ids[position]])}] {after}"
+        # Spelled out: it may be a line break.
+        own = repr(decode([ids[position]]))[1:-1]
+        return f"{before} [{own}] {after}"
 
 
 def words_of(config: AuditConfig, ids: Collection[str]) -> Words:

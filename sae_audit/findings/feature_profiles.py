@@ -103,7 +103,7 @@ class FeatureProfile(Finding):
     raised: FeatureEffect | None
     """Set, at the template positions of answered harmless audit prompts, to `raised_to`: whether they
     are refused then. Control: the random feature is set so that it writes as long a vector. None if
-    `raised_to` is 0."""
+    `raised_to` is 0, or if no harmless prompt is answered."""
     raised_to: float
     """Its mean activation at the template positions of refused harmful audit prompts."""
     fires_harmful: Estimate

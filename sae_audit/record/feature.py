@@ -1,10 +1,11 @@
 """One feature of a run: everything that its findings say of it, in one object."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from typing import TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -12,13 +13,13 @@ from pydantic import TypeAdapter
 from sae_audit.catalog import NEURONPEDIA, neuronpedia_source
 from sae_audit.errors import AuditError
 from sae_audit.findings import (
+    ActivationEdge,
     ActivationEdges,
     Candidate,
     CandidateEffect,
     CandidateEffects,
     CandidateSet,
     Cascade,
-    EdgeKind,
     Estimate,
     Feature,
     FeatureProfile,
@@ -44,6 +45,9 @@ from sae_audit.record.feature_words import (
     sentences,
 )
 from sae_audit.vocabulary import FeatureId
+
+_L = TypeVar("_L", PairInteraction, ActivationEdge)
+"""What links two features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +196,12 @@ class Features:
         """Every feature that findings name, the most important first."""
         return [self.of(one.feature) for one in self.named]
 
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{one.id}</th><td>{escape(one.verdict)}</td></tr>" for one in self.each()
+        )
+        return f"<table><caption>Features by importance</caption>{rows}</table>"
+
     def of(self, feature: FeatureId) -> FeatureInRun:
         """
         Raises:
@@ -201,9 +211,6 @@ class Features:
         sae = self._sae(feature)
         place = self._places.get(feature)
         neighbours = [None, *(one.feature for one in self.named), None]
-        families = [
-            found for found in run.families if any(feature in one.features for one in found.sets)
-        ]
         pooled = run.pooled
         profile = self._profiles.get(feature)
         ranked = [] if run.candidates is None else run.candidates.nearest
@@ -217,10 +224,8 @@ class Features:
             following=None if place is None else neighbours[place + 2],
             n_refused=len(run.minimal_sets),
             n_flipped=sum(one.flipped for one in run.minimal_sets),
-            n_families=len(families),
-            n_replaced=sum(
-                any(feature not in one.features for one in found.sets) for found in families
-            ),
+            n_families=self._in_families[feature],
+            n_replaced=self._in_families[feature] - self._in_cores[feature],
             pooled_without=None if pooled is None else pooled.share_without.get(feature),
             candidate=self._candidates.get(feature),
             place_by_cosine=ranked.index(feature) + 1 if feature in ranked else None,
@@ -278,20 +283,45 @@ class Features:
     def _categories(self) -> dict[str, str]:
         return {score.prompt_id: score.category for score in self._run.scores}
 
+    @cached_property
+    def _in_families(self) -> Counter[FeatureId]:
+        """By feature, the number of prompts of which some minimal set holds it."""
+        return Counter(
+            f
+            for found in self._run.families
+            for f in {f for one in found.sets for f in one.features}
+        )
+
+    @cached_property
+    def _in_cores(self) -> Counter[FeatureId]:
+        """By feature, the number of prompts of which every minimal set that was found holds it."""
+        return Counter(f for found in self._run.families for f in found.core)
+
+    @cached_property
+    def _pairs(self) -> dict[FeatureId, list[tuple[PairInteraction, FeatureId]]]:
+        """By feature, its pairs in the graphs of single prompts, each with the other one."""
+        return _by_end((pair, pair.a, pair.b) for graph in self._run.graphs for pair in graph.pairs)
+
+    @cached_property
+    def _edges(self) -> dict[FeatureId, list[tuple[ActivationEdge, FeatureId]]]:
+        """By feature, the edges that it is an end of, each with the other end."""
+        return _by_end(
+            (edge, edge.cause, edge.feature) for one in self._run.edges for edge in one.edges
+        )
+
     def _partners(self, feature: FeatureId) -> tuple[Partner, ...]:
         kinds: dict[FeatureId, Counter[PairKind]] = {}
         weights: dict[FeatureId, list[float]] = {}
-        for graph in self._run.graphs:
-            for pair, other in _pairs_of(graph, feature):
-                weights.setdefault(other, []).append(pair.weight)
-                if pair in graph.named:
-                    kinds.setdefault(other, Counter())[pair.kind] += 1
-        pooled: dict[FeatureId, float] = {}
-        if self._run.pooled_graph is not None:
-            for pair, other in _pairs_of(self._run.pooled_graph, feature):
-                if pair in self._run.pooled_graph.named:
-                    pooled[other] = pair.weight
-                    kinds.setdefault(other, Counter())
+        for pair, other in self._pairs.get(feature, []):
+            weights.setdefault(other, []).append(pair.weight)
+            if pair.kind is not PairKind.UNCLEAR:
+                kinds.setdefault(other, Counter())[pair.kind] += 1
+        graph = self._run.pooled_graph
+        named = () if graph is None else graph.named
+        pooled = _by_end((pair, pair.a, pair.b) for pair in named).get(feature, [])
+        for _, other in pooled:
+            kinds.setdefault(other, Counter())
+        alone = {other: pair.weight for pair, other in pooled}
         medians = self._medians(feature)
         found = [
             Partner(
@@ -299,7 +329,7 @@ class Features:
                 n_redundant=own[PairKind.REDUNDANT],
                 n_shared_path=own[PairKind.SHARED_PATH],
                 n_fitted=len(weights.get(other, [])),
-                weight=float(np.median(weights[other])) if other in weights else pooled[other],
+                weight=float(np.median(weights[other])) if other in weights else alone[other],
                 low=medians[other].low if other in medians else -np.inf,
                 high=medians[other].high if other in medians else np.inf,
             )
@@ -316,36 +346,32 @@ class Features:
         }
 
     def _waking(self, feature: FeatureId, *, by_cause: bool) -> tuple[Waking, ...]:
-        found: dict[FeatureId, list[tuple[EdgeKind, int, int]]] = {}
-        for one in self._run.edges:
-            for edge in one.edges:
-                own, other = (edge.cause, edge.feature) if by_cause else (edge.feature, edge.cause)
-                if own == feature:
-                    found.setdefault(other, []).append(
-                        (edge.kind, edge.n_controls, edge.n_controls_activating)
-                    )
+        found: dict[FeatureId, list[ActivationEdge]] = {}
+        for edge, other in self._edges.get(feature, []):
+            if (edge.cause == feature) is by_cause:
+                found.setdefault(other, []).append(edge)
         wakings = [
             Waking(
                 feature=other,
                 n_prompts=len(edges),
-                kinds=Counter(kind for kind, _, _ in edges),
-                n_controls=sum(n for _, n, _ in edges),
-                n_controls_waking=sum(n for _, _, n in edges),
+                kinds=Counter(edge.kind for edge in edges),
+                n_controls=sum(edge.n_controls for edge in edges),
+                n_controls_waking=sum(edge.n_controls_activating for edge in edges),
             )
             for other, edges in found.items()
         ]
         return tuple(sorted(wakings, key=lambda one: (-one.n_prompts, one.feature)))
 
 
-def _pairs_of(
-    graph: InteractionGraph, feature: FeatureId
-) -> list[tuple[PairInteraction, FeatureId]]:
-    """A graph's pairs that hold a feature, each with the other one."""
-    return [
-        (pair, pair.b if pair.a == feature else pair.a)
-        for pair in graph.pairs
-        if feature in (pair.a, pair.b)
-    ]
+def _by_end(
+    found: Iterable[tuple[_L, FeatureId, FeatureId]],
+) -> dict[FeatureId, list[tuple[_L, FeatureId]]]:
+    """Links by either of their two ends, each with the other end."""
+    by_end: dict[FeatureId, list[tuple[_L, FeatureId]]] = {}
+    for one, a, b in found:
+        by_end.setdefault(a, []).append((one, b))
+        by_end.setdefault(b, []).append((one, a))
+    return by_end
 
 
 def _chance_cosine(width: int, d_model: int) -> float:

@@ -174,6 +174,14 @@ def waking_said(one: Waking) -> str:
     return f"on {prompts}; other features in the cause's place: {tries}"
 
 
+def topics_said(profile: FeatureProfile) -> dict[str, str]:
+    """By label that has topics, the number of prompts of each on which the feature fires."""
+    said: dict[str, list[str]] = {}
+    for one in profile.categories:
+        said.setdefault(one.label, []).append(f"{one.category} {one.n_firing} of {one.n}")
+    return {label: ", ".join(topics) for label, topics in said.items()}
+
+
 def position_said(found: FiringPrompt) -> str:
     """Where in a prompt: `token 20 of 23, chat template behind the text`."""
     return f"token {found.position + 1} of {found.n_tokens}, {_TOKENS[found.token]}"

@@ -79,6 +79,7 @@ from sae_audit.record.reading import Recorded, own_file, read_store
 from sae_audit.record.tables import behaviour as of_behaviour
 from sae_audit.record.tables import cascades as of_cascades
 from sae_audit.record.tables import direction as of_direction
+from sae_audit.record.tables import features as of_features
 from sae_audit.record.tables import filtering as of_filtering
 from sae_audit.record.tables import interactions as of_interactions
 from sae_audit.record.tables import minimal_sets as of_minimal_sets
@@ -433,6 +434,9 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
     "cascades": lambda run: of_cascades.cascades(run.cascades, run.cascade_nulls),
     "activation_edges": lambda run: of_cascades.activation_edges(run.edges),
     "activation_tokens": lambda run: of_cascades.activation_tokens(run.activation_tokens),
+    # One row per feature that findings name, by importance; each effect with its interval and its
+    # control, NaN where it was not measured.
+    "features": lambda run: of_features.features(run.features.each()),
     "costs": lambda run: of_behaviour.costs(run.manifest.stages),
 }
 """Data frames that `Run.table` gives, by name."""

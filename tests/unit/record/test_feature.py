@@ -3,7 +3,9 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from sae_audit import load_run
@@ -81,6 +83,30 @@ def test_in_a_notebook_it_shows_itself_and_no_markup_of_others(run: Run):
     assert "<td>3 of 9 answered</td>" in shown
     assert "<script>" not in shown
     assert "&lt;script&gt;" in shown
+
+
+def test_all_of_a_run_show_themselves_by_importance(run: Run):
+    shown = run.features._repr_html_()
+    places = [shown.index(f"<th>{one.feature}</th>") for one in run.features.named]
+    assert places == sorted(places)
+
+
+def test_their_table_has_the_records_numbers(run: Run):
+    rows: dict[str, dict[Any, Any]] = {
+        str(row["feature"]): row for row in run.table("features").to_dict("records")
+    }
+    assert list(rows) == [str(one.feature) for one in run.features.named]
+    profile = run.feature("L1/3").profile
+    assert profile is not None
+    assert profile.spared is not None
+    row = rows["L1/3"]
+    assert (row["n_minimal"], row["in_pooled"], row["cosine"]) == (2, True, 0.53)
+    assert row["alone_turned"] == pytest.approx(3 / 9)
+    assert row["alone_turned_high"] == profile.alone.turned.high
+    assert row["spared_score_change_random_low"] == pytest.approx(
+        profile.spared.score_change_random.low if profile.spared.score_change_random else None
+    )
+    assert np.isnan(rows["L2/8"]["alone_turned"]), "named, and not measured"
 
 
 def test_as_data_it_is_json_with_its_words(run: Run):

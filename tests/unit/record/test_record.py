@@ -114,6 +114,7 @@ class TestRun:
             *("scores", "saes", "directions", "direction_check", "successive_directions"),
             *("coverage", "candidates"),
             *("minimal_sets", "minimal_set_families", "flip_scales", "pairs", "waves", "costs"),
+            "features",
         ],
     )
     def test_tables_have_a_row_a_case(self, tmp_path: Path, table: str):
@@ -206,7 +207,7 @@ class TestWithoutAMechanism:
     def test_tables_have_their_columns_without_a_row(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run", absent=AbsenceKind.NO_REFUSAL)
         whole = synthetic_run(tmp_path / "whole")
-        for name in ("directions", "candidates", "minimal_sets", "pairs", "waves"):
+        for name in ("directions", "candidates", "minimal_sets", "pairs", "waves", "features"):
             assert run.table(name).empty
             assert list(run.table(name)) == list(whole.table(name)), name
 

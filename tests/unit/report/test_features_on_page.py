@@ -35,7 +35,7 @@ def test_every_link_to_a_feature_leads_somewhere_and_every_address_is_one_place(
     assert len(ids) == len(set(ids))
     assert {str(one) for one in addresses(run)} <= set(ids)
     targets = {
-        a["href"][1:]
+        (a["href"] or "")[1:]
         for tag, a in page.elements
         if tag == "a" and (a["href"] or "").startswith("#L")
     }
@@ -64,7 +64,7 @@ def test_a_block_says_what_the_run_says(run: Run, page: Page):
         ]
     assert "cosine 0.53 with the refusal direction, 1 of 3 candidates" in text
     assert "On 11 of 11 harmful prompts (74% to 100%) and 5 of 13 harmless ones" in text
-    assert "Harmful topics: arson 4 of 6." in text
+    assert "Harmful topics: arson 4 of 6. Harmless topics: cooking 0 of 8." in text
     assert "p0 · token 18 of 23, chat template behind the text" in text
     assert re.search(r"Tokens that it raises: sorry", text)
     assert "it does not prove a use" in text

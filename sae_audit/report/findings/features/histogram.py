@@ -28,15 +28,13 @@ def histogram(found: ActivationCounts) -> Markup:
         )
         bars.append(f'<path fill="{_COLOURS[label]}" d="{path}"><title>{label}</title></path>')
     return Markup(
-        '<svg class="hist" viewBox="0 0 {} {}" role="img" aria-label="{}">{}'
-        '<text x="0" y="{}">0</text><text x="{}" y="{}" text-anchor="end">{}</text></svg>'
+        '<svg class="hist" width="{0}" viewBox="0 0 {0} {1}" role="img" aria-label="{2}">{3}'
+        '<text x="0" y="{4}">0</text><text x="{0}" y="{4}" text-anchor="end">{5}</text></svg>'
     ).format(
         _WIDTH,
         _HEIGHT + _FOOT,
         said,
         Markup("".join(bars)),
-        _HEIGHT + _FOOT - 2,
-        _WIDTH,
         _HEIGHT + _FOOT - 2,
         f"largest activation {found.largest:.1f}",
     )

@@ -16,6 +16,7 @@ from sae_audit.record.feature_words import (
     partner_said,
     position_said,
     span,
+    topics_said,
     waking_said,
 )
 from sae_audit.record.run import Run
@@ -193,12 +194,10 @@ def _firing(profile: FeatureProfile) -> str:
 
 
 def _topics(profile: FeatureProfile) -> str:
-    parts = [
-        f"{one.category} {one.n_firing} of {one.n}"
-        for one in profile.categories
-        if one.label == "harmful"
+    said = [
+        f"{label.capitalize()} topics: {topics}." for label, topics in topics_said(profile).items()
     ]
-    return f"Harmful topics: {', '.join(parts)}." if parts else ""
+    return " ".join(said)
 
 
 def _top(one: FeatureInRun, profile: FeatureProfile) -> tuple[Top, ...]:
@@ -265,4 +264,13 @@ def _others(run: Run) -> list[Candidate]:
     return rows
 
 
-SECTION = Section(id="features", title="Features", shown=unless_stopped_early, values=_values)
+def _limits(run: Run) -> list[str]:
+    found, most = run.feature_profiles, run.config.features.prompts
+    if found is None or len(run.minimal_sets) <= most:
+        return []
+    return [f"What single features do is measured on the first {most} prompts of each label."]
+
+
+SECTION = Section(
+    id="features", title="Features", shown=unless_stopped_early, values=_values, limits=_limits
+)

@@ -152,6 +152,15 @@ class TestADrawing:
                 lengths.append(max(xs) - min(xs))
         assert lengths[1] == pytest.approx(3 * lengths[0], abs=0.4)
 
+    def test_marks_lie_above_the_grid_in_the_order_in_which_they_were_added(self):
+        chart = Chart(x=Axis("n"), y=Axis("n"), height=100)
+        chart.bars([0.0], [1.0], colours=HARMFUL)
+        chart.points([0.0, 1.0], [0.0, 1.0], colour=OWN, symbol="none", line=1)
+        chart.points([0.5], [0.5], colour=HARMLESS)
+        chart.rule(x=0.2)
+        looks = [one.attrib["class"] for one in drawing(chart).iterfind("g")]
+        assert looks == ["s-grid", "f-harmful", "s-own", "f-harmless", "s-muted", "f-slate"]
+
     def test_an_interval_that_excludes_nothing_reaches_the_edges_and_no_further(self):
         chart = Chart(x=Axis(limits=(0.0, 1.0)), y=Axis(names=["a"]))
         chart.points([0.5], ["a"], colour=HARMFUL, across=[Span(low=-inf, high=inf)])

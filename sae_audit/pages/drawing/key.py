@@ -33,7 +33,7 @@ def _swatch(mark: Points | Bars) -> str:
     """The mark alone, as it looks in the figure."""
     if isinstance(mark, Bars):
         return _of_bar(mark.colours[0])
-    size = min(mark.size, 10)
+    size = min(mark.size, 12)
     return _of_point(mark.colour, mark.symbol, size, mark.opacity, mark.line, mark.dash)
 
 

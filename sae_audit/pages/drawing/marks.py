@@ -29,6 +29,8 @@ from sae_audit.pages.charts import (
 from sae_audit.pages.drawing.svg import Text
 
 Limits = tuple[float, float]
+_IN_ORDER = 1
+"""matplotlib's order of all but lines, which it would draw above the rest: marks lie as they were added."""
 _SYMBOLS = {"circle": "o", "ring": "o", "square": "s", "cross": "x", "star": "*"}
 _SYMBOLS |= {"diamond": "D", "diamond-ring": "D"}
 
@@ -56,6 +58,7 @@ def put(axes: Axes, mark: Mark, x_limits: Limits, y_limits: Limits) -> None:
             _put_cell(axes, mark)
         case Rule():
             look: dict[str, Any] = {"color": rgb(MUTED), "linewidth": 1.5, "linestyle": (0, DOTTED)}
+            look |= {"zorder": _IN_ORDER}
             if mark.x is not None:
                 axes.axvline(mark.x, **look)
             if mark.y is not None:
@@ -72,6 +75,7 @@ def _put_points(axes: Axes, mark: Points, x_limits: Limits, y_limits: Limits) ->
             color=(*colour, mark.opacity),
             linewidth=mark.line,
             linestyle=(0, mark.dash) if mark.dash else "-",
+            zorder=_IN_ORDER,
         )
         if mark.symbol == "none" and mark.said:
             line.set_url(mark.said[0])
@@ -155,7 +159,8 @@ def put_grid(
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     lines = [] if x.names else [[(at, low), (at, high)] for at in across]
     lines += [] if y.names else [[(left, at), (right, at)] for at in upwards]
-    axes.add_collection(LineCollection(lines, colors=[rgb(GRID)], linewidths=1), autolim=False)
+    grid = LineCollection(lines, colors=[rgb(GRID)], linewidths=1, zorder=0)
+    axes.add_collection(grid, autolim=False)
 
 
 def _put_cell(axes: Axes, mark: Cell) -> None:

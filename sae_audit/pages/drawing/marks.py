@@ -30,7 +30,7 @@ from sae_audit.pages.drawing.svg import Text
 
 Limits = tuple[float, float]
 _IN_ORDER = 1
-"""matplotlib's order of all but lines, which it would draw above the rest: marks lie as they were added."""
+"""Of all marks, as they were added: matplotlib would draw lines above the rest."""
 _SYMBOLS = {"circle": "o", "ring": "o", "square": "s", "cross": "x", "star": "*"}
 _SYMBOLS |= {"diamond": "D", "diamond-ring": "D"}
 

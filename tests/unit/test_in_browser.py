@@ -142,7 +142,7 @@ def test_axe_finds_nothing(name: str, width: int, scheme: Any, urls: dict[str, s
     # Rows of a table are made alike, and a few of each are enough.
     opened.evaluate(
         """for (const table of document.querySelectorAll("table"))
-        [...table.tBodies[0].rows].slice(4).forEach(row => row.remove())"""
+        [...table.tBodies[0].rows].slice(2).forEach(row => row.remove())"""
     )
     found = Axe().run(opened)
     assert [one["id"] for one in found.response["violations"]] == [], found.generate_report()

@@ -92,8 +92,8 @@ def _undecided(run: Run, readings: tuple[Reading, ...]) -> list[str]:
         enough = prompts_deciding(own.value, limit)
         if enough is not None:
             found.append(
-                f"Too few {label} prompts to tell whether {limit:.0%} are refused: about {enough} would "
-                "do if the share stays the same."
+                f"Too few {label} prompts to tell whether {limit:.0%} are refused: about {enough} "
+                "would do if the share stays the same."
             )
     return found
 

@@ -60,8 +60,8 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
             question="How far can the SAEs be trusted here?",
             answer=(f"{nothing} " if nothing else "")
             + f"At the worst of {len(run.quality)} layers (layer {worst.layer}) they explain "
-            f"{between(worst.explained_variance_without_bos)} of the variance of what the layer carries, "
-            f"BOS left out, {_least_recovered(run.quality)}.",
+            f"{between(worst.explained_variance_without_bos)} of the variance of the layer's "
+            f"state, BOS left out, {_least_recovered(run.quality)}.",
             control=f"Rotated at random that SAE explains "
             f"{interval(worst.explained_variance_rotated)}{_rotated_recovers(run.quality)}. {stated}",
             part=Part.FIRST if nothing else Part.SAES,

@@ -1,4 +1,4 @@
-"""Write `docs/findings.md` from the sample record: every question, what it means, its answer and control.
+"""Write `docs/findings.md` from the sample record: questions, what they mean, answers, controls.
 
 uv run python -m scripts.findings
 """
@@ -14,9 +14,9 @@ SAMPLE = _ROOT / "reports" / "sample-organism"
 
 _HEAD = """# All findings of the sample audit
 
-Made from `reports/sample-organism` by `uv run python -m scripts.findings`: every question of an audit, what
-it means, the answer for the small model that comes along, and what the answer is compared with. The same
-rows stand at the foot of every report, where they can be searched and each has an address, and
+Made from `reports/sample-organism` by `uv run python -m scripts.findings`: every question of an audit,
+what it means, the answer for the small model that comes along, and what the answer is compared with. The
+same rows stand at the foot of every report, where they can be searched and each has an address, and
 `sae-audit show RUN --table` prints them.
 
 Ranges in brackets are 95% intervals: where the true value lies, 95 times in 100. "Score" is the refusal

@@ -47,7 +47,7 @@ def steps(run: Run) -> tuple[Step, ...]:
         found.append(Step(said=f"All {n_refused} refused prompts", part="minimal"))
     if run.cascades:
         found.append(Step(said="Is there a backup?", part="backup"))
-    found.append(Step(said="All findings with their controls", part="findings"))
+    found.append(Step(said="All findings with their controls", part="all_findings"))
     return tuple(found)
 
 

@@ -52,8 +52,9 @@ def test_the_head_line_is_the_judges_count_over_all_refused_prompts(tmp_path: Pa
     )
     assert f"such sets flip {said}." in answer_to(run, ONE_SET)
     page = seen(render(run))
-    head, _, _ = page.partition("Question")
-    assert f"Minimal sets flip {said}" in head, "in the first lines"
+    head, _, _ = page.partition("What does it do?")
+    assert "4 of 7" in head, "in the first lines"
+    assert "answers complied" in head
     assert f"Such sets flip {said}" in page
     assert BY_SCORE not in answer_to(run, ONE_SET)
 
@@ -62,7 +63,7 @@ def test_without_answers_it_says_that_no_text_was_read(tmp_path: Path):
     run = run_of(tmp_path / "run", None)
     said = f"6 of 7 refused prompts (86% [49%, 97%]) {BY_SCORE}"
     assert f"such sets flip {said}." in answer_to(run, ONE_SET)
-    assert f"Minimal sets flip {said}" in seen(render(run)).partition("Question")[0]
+    assert "6 of 7 by score, answers not read" in seen(render(run)).partition("What does it do?")[0]
     assert BY_SCORE in answer_to(run, POOLED)
     assert "6 of 7 refused prompts by score; not confirmed in text" in run._repr_html_()
 

@@ -53,8 +53,7 @@ def test_the_head_line_is_the_judges_count_over_all_refused_prompts(tmp_path: Pa
     assert f"such sets flip {said}." in answer_to(run, ONE_SET)
     page = seen(render(run))
     head, _, _ = page.partition("What does it do?")
-    assert "4 of 7" in head, "in the first lines"
-    assert "answers complied" in head
+    assert "Answers that then complied, read as text | 4 of 7 | 25% to 84% |" in head
     assert f"Such sets flip {said}" in page
     assert BY_SCORE not in answer_to(run, ONE_SET)
 
@@ -63,7 +62,8 @@ def test_without_answers_it_says_that_no_text_was_read(tmp_path: Path):
     run = run_of(tmp_path / "run", None)
     said = f"6 of 7 refused prompts (86% [49%, 97%]) {BY_SCORE}"
     assert f"such sets flip {said}." in answer_to(run, ONE_SET)
-    assert "6 of 7 by score, answers not read" in seen(render(run)).partition("What does it do?")[0]
+    head, _, _ = seen(render(run)).partition("What does it do?")
+    assert "Refusals that then ended, by score alone | 6 of 7 | 49% to 97% |" in head
     assert BY_SCORE in answer_to(run, POOLED)
     assert "6 of 7 refused prompts by score; not confirmed in text" in run._repr_html_()
 

@@ -1,4 +1,4 @@
-"""What a reader sees of a page: no scripts, no styles, a line for each paragraph or row."""
+"""What a reader reads of a page: no scripts, styles or figures, a line for each paragraph or row."""
 
 import re
 from html.parser import HTMLParser
@@ -11,7 +11,7 @@ _BLOCKS = {
 
 
 class Page(HTMLParser):
-    """Elements with their attributes, and the text outside of script and style."""
+    """Elements with their attributes, and the text outside of script, style and svg."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -35,7 +35,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        self._hidden = tag if tag in {"script", "style"} else ""
+        if not self._hidden and tag in {"script", "style", "svg"}:
+            self._hidden = tag
         if tag in _BLOCKS:
             self._marked += "\0"
 

@@ -1,5 +1,7 @@
 """Charts as SVG: axes, ticks and shapes are matplotlib's."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 from warnings import catch_warnings
@@ -8,28 +10,19 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sae_audit.pages.charts import COLOURS, SLATE, Chart
-from sae_audit.pages.drawing.axes import (
-    are_crowded,
-    labels_of,
-    limits_of,
-    set_axis,
-    width_of,
-    written_ticks,
-)
+from sae_audit.pages.charts import COLOURS, Chart
+from sae_audit.pages.drawing.axes import LETTERS, Tick, limits_of, ticks_of, width_of
 from sae_audit.pages.drawing.key import key_html, scale_html
-from sae_audit.pages.drawing.marks import LETTERS, put, rgb
-from sae_audit.pages.drawing.svg import SvgRenderer
+from sae_audit.pages.drawing.marks import pixels, put, put_grid, texts_on
+from sae_audit.pages.drawing.svg import SvgRenderer, Text
 from sae_audit.untrusted import printable
 
 WIDTH = 420
 """Pixels; narrow, so that letters can still be read where a phone shrinks the figure to its screen."""
 _SETTINGS: dict[Any, Any] = {
-    "text.parse_math": False,
     "lines.scale_dashes": False,
     "axes.facecolor": "none",
     "figure.facecolor": "none",
-    "font.family": "DejaVu Sans",
 }
 """Above matplotlib's defaults; what a user has set for figures of their own does not reach these."""
 
@@ -68,41 +61,86 @@ def palette_css() -> str:
 def _drawn(chart: Chart) -> tuple[str, int]:
     """Body of the SVG and its height."""
     limits = limits_of(chart, chart.x, across=True), limits_of(chart, chart.y, across=False)
-    columns, rows = labels_of(chart.x), labels_of(chart.y)
-    figure = Figure(figsize=(WIDTH / 72, 1), dpi=72)
-    axes = figure.add_axes((0, 0, 1, 1))
-    set_axis(axes, "x", chart.x, limits[0], columns)
-    set_axis(axes, "y", chart.y, limits[1], rows)
-    height = _make_room(chart, figure, axes, columns, rows)
+    ticks = (
+        ticks_of(chart.x, limits[0], across=True),
+        ticks_of(chart.y, limits[1], across=False),
+    )
+    room = _room(chart, *ticks)
+    figure = Figure(figsize=(WIDTH / 72, room.height / 72), dpi=72)
+    axes = figure.add_axes(room.inside)
+    # Its grid and texts are drawn below: matplotlib's take ten times as long.
+    axes.set_axis_off()
+    axes.set_xscale("log" if chart.x.log else "linear")
+    axes.set_yscale("log" if chart.y.log else "linear")
+    axes.set(xlim=limits[0], ylim=limits[1])
+    put_grid(axes, chart.x, chart.y, *([tick.at for tick in each] for each in ticks))
     for mark in chart.marks:
         put(axes, mark, *limits)
     axes.set(xlim=limits[0], ylim=limits[1])
-    renderer = SvgRenderer(WIDTH, height)
+    renderer = SvgRenderer(WIDTH, room.height)
     figure.draw(renderer)
-    return renderer.body, height
+    for mark in chart.marks:
+        for text in texts_on(axes, mark):
+            renderer.write(text)
+    for text in _texts_beside(chart, axes, room, *ticks):
+        renderer.write(text)
+    return renderer.body, room.height
 
 
-def _make_room(
-    chart: Chart, figure: Figure, axes: Axes, columns: list[str], rows: list[str]
-) -> int:
-    """Height of the figure, whose axes are set where names, ticks and titles leave room."""
+@dataclass(frozen=True, kw_only=True)
+class _Room:
+    """Pixels that names, numbers and titles take around the axes."""
+
+    left: float
+    right: float
+    bottom: float
+    height: int
+    """Of the whole figure."""
+    inside: tuple[float, float, float, float]
+    """Left and bottom corner, width and height of the axes, as shares of the figure."""
+    turned: bool
+    """Whether the names of columns are turned, since they do not fit side by side."""
+
+
+def _room(chart: Chart, across: Sequence[Tick], upwards: Sequence[Tick]) -> _Room:
     inside = chart.height or chart.row * len(chart.y.names)
-    left = 8 + max(map(width_of, rows or written_ticks(axes, "y")), default=4)
+    left = 8 + max((width_of(tick.said) for tick in upwards), default=4)
     right = 12 if chart.x.names else 18
-    turned = are_crowded(columns, WIDTH - left - right)
-    if turned:
-        for text in axes.get_xticklabels():
-            text.set(rotation=60, ha="right", va="center", rotation_mode="anchor")
-    # A line turned by 60 degrees is as deep as 0.87 of its length.
-    names = 12 + 0.87 * max(map(width_of, columns)) if turned else 22
-    top, bottom = 24 if chart.y.title else 8, names + (20 if chart.x.title else 0)
-    height = round(top + inside + bottom)
     width = WIDTH - left - right
-    figure.set_size_inches(WIDTH / 72, height / 72)
-    axes.set_position((left / WIDTH, bottom / height, width / WIDTH, inside / height))
-    look: dict[str, Any] = {"fontsize": LETTERS, "color": rgb(SLATE), "va": "baseline"}
-    half = width_of(chart.x.title) / 2
-    middle = max(min(left + width / 2, WIDTH - half), WIDTH / 2 if half > WIDTH / 2 else half)
-    figure.text(middle / WIDTH, 5 / height, printable(chart.x.title), ha="center", **look)
-    figure.text(0, 1 - 14 / height, printable(chart.y.title), ha="left", **look)
-    return height
+    widest = max((width_of(tick.said) for tick in across), default=0)
+    turned = bool(chart.x.names) and widest + 6 > width / len(chart.x.names)
+    # A line turned by 60 degrees is as deep as 0.87 of its length.
+    bottom = (14 + 0.87 * widest if turned else 22) + (20 if chart.x.title else 0)
+    height = round((24 if chart.y.title else 8) + inside + bottom)
+    return _Room(
+        left=left,
+        right=right,
+        bottom=bottom,
+        height=height,
+        inside=(left / WIDTH, bottom / height, width / WIDTH, inside / height),
+        turned=turned,
+    )
+
+
+def _texts_beside(
+    chart: Chart, axes: Axes, room: _Room, across: Sequence[Tick], upwards: Sequence[Tick]
+) -> Iterator[Text]:
+    """Names and numbers along both axes, and their titles."""
+    level = room.height - room.bottom
+    for tick in across:
+        x, _ = pixels(axes, tick.at, 1)
+        if room.turned:
+            yield Text(x=x + 4, y=level + 12, said=tick.said, anchor="end", turned=-60)
+        else:
+            yield Text(x=x, y=level + 16, said=tick.said, anchor="middle")
+    for tick in upwards:
+        _, y = pixels(axes, 1, tick.at)
+        yield Text(x=room.left - 6, y=y + 4, said=tick.said, anchor="end")
+    if chart.x.title:
+        # In the middle of the axes, or as near to it as the title's length allows.
+        half = width_of(chart.x.title) / 2
+        middle = room.left + (WIDTH - room.left - room.right) / 2
+        middle = max(min(middle, WIDTH - half), min(half, WIDTH / 2))
+        yield Text(x=middle, y=room.height - 5, said=chart.x.title, anchor="middle")
+    if chart.y.title:
+        yield Text(x=0, y=12, said=chart.y.title)

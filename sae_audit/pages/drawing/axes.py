@@ -1,61 +1,62 @@
 """Axes of a chart: their limits, scales, ticks and names."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite, log10
-from typing import Literal
 
-from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
-from matplotlib.ticker import (
-    FixedLocator,
-    FuncFormatter,
-    LogLocator,
-    MaxNLocator,
-    NullLocator,
-    PercentFormatter,
-    ScalarFormatter,
-)
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
-from sae_audit.pages.charts import GRID, SLATE, Axis, Bars, Box, Cell, Chart, Points, Rule, Span
-from sae_audit.pages.drawing.marks import LETTERS, Limits, rgb
+from sae_audit.pages.charts import Axis, Bars, Box, Cell, Chart, Points, Rule, Span
+from sae_audit.pages.drawing.marks import Limits
 from sae_audit.untrusted import printable
 
 _WIDEST = 205
 """Pixels that names of rows or columns may take; longer ones are cut, and whole on hover."""
 _LONGEST = 40
+LETTERS = 12
+"""Pixels, the size of letters."""
 
 
-def set_axis(
-    axes: Axes, which: Literal["x", "y"], axis: Axis, limits: Limits, labels: Sequence[str]
-) -> None:
-    """Scale, ticks and grid of one axis; names have no grid."""
-    own = axes.xaxis if which == "x" else axes.yaxis
-    axes.spines[:].set_visible(False)
-    axes.set_axisbelow(True)
-    if axis.log:
-        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    own.set_minor_locator(NullLocator())
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    at: float
+    said: str
+    """Empty beside a line without a number, and where names are not written."""
+
+
+def ticks_of(axis: Axis, limits: Limits, *, across: bool) -> list[Tick]:
+    """Where the axis has a name, or a number with a line through the figure."""
     if axis.names:
-        own.set_major_locator(FixedLocator(list(range(len(labels)))))
-        own.set_major_formatter(FuncFormatter(lambda at, _: str(labels[round(at)])))
-    elif axis.ticks:
-        own.set_major_locator(FixedLocator(list(axis.ticks)))
-        own.set_major_formatter(FuncFormatter(lambda at, _: f"{at:g}"))
+        return [Tick(at=i, said=said) for i, said in enumerate(labels_of(axis))]
+    low, high = limits
+    if axis.ticks:
+        places, said = list(axis.ticks), [f"{at:g}" for at in axis.ticks]
     elif axis.log:
-        wide = log10(limits[1] / limits[0]) > 1.5
-        own.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=6))
-        own.set_major_formatter(FuncFormatter(lambda at, _: f"{at:g}"))
+        wide = log10(high / low) > 1.5
+        locator = LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=6)
+        places = list(locator.tick_values(low, high))
+        said = [f"{at:g}" for at in places]
     else:
-        own.set_major_locator(MaxNLocator(8 if axis.whole and which == "x" else 5, steps=[1, 2, 5, 10], integer=axis.whole))
-        own.set_major_formatter(
-            PercentFormatter(1, decimals=0) if axis.shares else ScalarFormatter(useOffset=False)
-        )
-    axes.tick_params(which, length=0, pad=5, labelsize=LETTERS, labelcolor=rgb(SLATE))
-    if not axis.names:
-        axes.grid(axis=which, color=rgb(GRID), linewidth=1)
-    (axes.set_xlim if which == "x" else axes.set_ylim)(limits)
+        most = 8 if axis.whole and across else 5
+        locator = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=axis.whole)
+        places = list(locator.tick_values(low, high))
+        said = [f"{100 * at:g}%" for at in places] if axis.shares else _numbers(places, limits)
+    return [
+        Tick(at=float(at), said=text)
+        for at, text in zip(places, said, strict=True)
+        if low <= at <= high
+    ]
+
+
+def _numbers(places: list[float], limits: Limits) -> list[str]:
+    found = ScalarFormatter(useOffset=False)
+    found.create_dummy_axis()
+    assert found.axis is not None
+    found.axis.set_view_interval(*limits)
+    return found.format_ticks(places)
 
 
 def limits_of(chart: Chart, axis: Axis, *, across: bool) -> Limits:
@@ -123,19 +124,6 @@ def _cut(name: str) -> str:
         return text
     kept = next(n for n in range(len(text), 0, -1) if width_of(text[:n]) <= _WIDEST - 10)
     return f"{text[:kept]}…"
-
-
-def written_ticks(axes: Axes, which: Literal["x", "y"]) -> list[str]:
-    """Texts of the ticks between the axis' ends."""
-    own = axes.xaxis if which == "x" else axes.yaxis
-    low, high = sorted(own.get_view_interval())
-    places = [at for at in own.get_major_locator()() if low <= at <= high]
-    return own.get_major_formatter().format_ticks(places)
-
-
-def are_crowded(names: Sequence[str], room: float) -> bool:
-    """Whether names side by side would run into each other."""
-    return bool(names) and max(map(width_of, names)) + 6 > room / len(names)
 
 
 @lru_cache(maxsize=4096)

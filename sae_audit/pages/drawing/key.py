@@ -1,11 +1,12 @@
 """What stands beside a drawing: the names of its marks, and what strengths of colour mean."""
 
+from functools import lru_cache
 from html import escape
 
 from matplotlib.figure import Figure
 
-from sae_audit.pages.charts import COLOURS, Bars, Chart, Points
-from sae_audit.pages.drawing.marks import cell_opacity, put_bars, put_points
+from sae_audit.pages.charts import COLOURS, Bars, Chart, Mark, Points
+from sae_audit.pages.drawing.marks import cell_opacity, put
 from sae_audit.pages.drawing.svg import SvgRenderer
 from sae_audit.untrusted import printable
 
@@ -30,28 +31,33 @@ def key_html(chart: Chart) -> str:
 
 def _swatch(mark: Points | Bars) -> str:
     """The mark alone, as it looks in the figure."""
-    width, height = 22, 12
+    if isinstance(mark, Bars):
+        return _of_bar(mark.colours[0])
+    size = min(mark.size, 10)
+    return _of_point(mark.colour, mark.symbol, size, mark.opacity, mark.line, mark.dash)
+
+
+@lru_cache(maxsize=512)
+def _of_bar(colour: str) -> str:
+    return _alone(Bars(at=[0.5], values=[0.8], colours=[colour], across=True, thickness=1))
+
+
+@lru_cache(maxsize=512)
+def _of_point(
+    colour: str, symbol: str, size: float, opacity: float, line: float, dash: tuple[float, ...]
+) -> str:
+    through = Points(x=[0, 1], y=[0.5, 0.5], colour=colour, symbol="none", line=line, dash=dash)
+    point = Points(x=[0.5], y=[0.5], colour=colour, symbol=symbol, size=size, opacity=opacity)
+    return _alone(*([through] if line else []), point)
+
+
+def _alone(*marks: Mark) -> str:
+    width, height, limits = 22, 12, (0.0, 1.0)
     figure = Figure(figsize=(width / 72, height / 72), dpi=72)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    limits = (0.0, 1.0)
-    if isinstance(mark, Bars):
-        one = Bars(at=[0.5], values=[0.8], colours=mark.colours[:1], across=True, thickness=1)
-        put_bars(axes, one, limits)
-    else:
-        look = {"colour": mark.colour, "symbol": mark.symbol, "size": min(mark.size, 10)}
-        look |= {"opacity": mark.opacity}
-        if mark.line:
-            ends = Points(
-                x=[0, 1],
-                y=[0.5, 0.5],
-                colour=mark.colour,
-                symbol="none",
-                line=mark.line,
-                dash=mark.dash,
-            )
-            put_points(axes, ends, limits, limits)
-        put_points(axes, Points(x=[0.5], y=[0.5], **look), limits, limits)
+    for mark in marks:
+        put(axes, mark, limits, limits)
     axes.set(xlim=limits, ylim=limits)
     renderer = SvgRenderer(width, height)
     figure.draw(renderer)

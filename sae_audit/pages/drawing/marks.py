@@ -12,10 +12,12 @@ from matplotlib.colors import to_rgb
 from sae_audit.pages.charts import (
     COLOURS,
     DOTTED,
+    GRID,
     INK,
     MUTED,
     PAPER,
     SLATE,
+    Axis,
     Bars,
     Box,
     Cell,
@@ -24,10 +26,8 @@ from sae_audit.pages.charts import (
     Rule,
     Span,
 )
-from sae_audit.untrusted import printable
+from sae_audit.pages.drawing.svg import Text
 
-LETTERS = 12
-"""Pixels, the size of letters."""
 Limits = tuple[float, float]
 _SYMBOLS = {"circle": "o", "ring": "o", "square": "s", "cross": "x", "star": "*"}
 _SYMBOLS |= {"diamond": "D", "diamond-ring": "D"}
@@ -44,12 +44,12 @@ def cell_opacity(strength: float, *, written: bool) -> float:
 
 
 def put(axes: Axes, mark: Mark, x_limits: Limits, y_limits: Limits) -> None:
-    """Draw the mark on axes with these limits."""
+    """Add the mark's shapes to axes with these limits."""
     match mark:
         case Points():
-            put_points(axes, mark, x_limits, y_limits)
+            _put_points(axes, mark, x_limits, y_limits)
         case Bars():
-            put_bars(axes, mark, x_limits if mark.across else y_limits)
+            _put_bars(axes, mark, x_limits if mark.across else y_limits)
         case Box():
             _put_box(axes, mark)
         case Cell():
@@ -62,8 +62,8 @@ def put(axes: Axes, mark: Mark, x_limits: Limits, y_limits: Limits) -> None:
                 axes.axhline(mark.y, **look)
 
 
-def put_points(axes: Axes, mark: Points, x_limits: Limits, y_limits: Limits) -> None:
-    """Draw lines and intervals, and the marks above them."""
+def _put_points(axes: Axes, mark: Points, x_limits: Limits, y_limits: Limits) -> None:
+    """Add lines and intervals, and the marks above them."""
     colour = rgb(mark.colour)
     if mark.line:
         (line,) = axes.plot(
@@ -103,8 +103,8 @@ def _symbol(mark: Points) -> dict[str, Any]:
     return look | {"facecolors": [(*colour, mark.opacity)], "linewidths": 0}
 
 
-def put_bars(axes: Axes, mark: Bars, limits: Limits) -> None:
-    """Draw bars, with intervals and what is written at their ends."""
+def _put_bars(axes: Axes, mark: Bars, limits: Limits) -> None:
+    """Add bars with their intervals."""
     half = mark.thickness / 2
     corners, segments = [], []
     for at, value in zip(mark.at, mark.values, strict=True):
@@ -121,18 +121,6 @@ def put_bars(axes: Axes, mark: Bars, limits: Limits) -> None:
     if segments:
         axes.add_collection(
             LineCollection(segments, colors=[rgb(SLATE)], linewidths=1.5), autolim=False
-        )
-    for at, value, text in zip(mark.at, mark.values, mark.written, strict=False):
-        place = (value, at) if mark.across else (at, value)
-        axes.annotate(
-            printable(text),
-            place,
-            xytext=(4, 0) if mark.across else (0, 3),
-            textcoords="offset points",
-            ha="left" if mark.across else "center",
-            va="center" if mark.across else "bottom",
-            fontsize=LETTERS,
-            color=rgb(SLATE),
         )
 
 
@@ -160,6 +148,16 @@ def _put_box(axes: Axes, mark: Box) -> None:
     axes.add_collection(LineCollection(segments, colors=[rgb(MUTED)], linewidths=1), autolim=False)
 
 
+def put_grid(
+    axes: Axes, x: Axis, y: Axis, across: Sequence[float], upwards: Sequence[float]
+) -> None:
+    """Add a line through the figure at each number of an axis; names have none."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    lines = [] if x.names else [[(at, low), (at, high)] for at in across]
+    lines += [] if y.names else [[(left, at), (right, at)] for at in upwards]
+    axes.add_collection(LineCollection(lines, colors=[rgb(GRID)], linewidths=1), autolim=False)
+
+
 def _put_cell(axes: Axes, mark: Cell) -> None:
     x, y, half = mark.column, mark.row, 0.46
     corners = [
@@ -170,7 +168,32 @@ def _put_cell(axes: Axes, mark: Cell) -> None:
         PolyCollection(corners, facecolors=[face], linewidths=0, urls=[mark.said or None]),
         autolim=False,
     )
-    if mark.written:
-        axes.text(
-            x, y, printable(mark.written), ha="center", va="center", fontsize=11, color=rgb(INK)
-        )
+
+
+def texts_on(axes: Axes, mark: Mark) -> list[Text]:
+    """What is written on the mark or at its end."""
+    match mark:
+        case Bars():
+            ends = zip(mark.at, mark.values, mark.written, strict=False)
+            return [_at_end(axes, mark, at, value, said) for at, value, said in ends]
+        case Cell() if mark.written:
+            x, y = pixels(axes, mark.column, mark.row)
+            return [Text(x=x, y=y + 4, said=mark.written, anchor="middle", colour=INK)]
+        case _:
+            return []
+
+
+def _at_end(axes: Axes, mark: Bars, at: float, value: float, said: str) -> Text:
+    if mark.across:
+        x, y = pixels(axes, value, at)
+        return Text(x=x + 4, y=y + 4, said=said)
+    x, y = pixels(axes, at, value)
+    return Text(x=x, y=y - 4, said=said, anchor="middle")
+
+
+def pixels(axes: Axes, x: float, y: float) -> tuple[float, float]:
+    """The place on the axes, from the figure's upper left corner."""
+    across, up = axes.transData.transform((x, y))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return float(across), float(figure.bbox.height - up)

@@ -7,21 +7,34 @@ of one look; and writes what an artist says on hover (its url, which matplotlib 
 is) as `<title>`. Numbers have one decimal of a pixel. The same drawing is the same text.
 """
 
+from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.backend_bases import GraphicsContextBase, RendererBase
 from matplotlib.colors import to_hex
-from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
-from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Transform
 
-from sae_audit.pages.charts import COLOURS
+from sae_audit.pages.charts import COLOURS, SLATE
+from sae_audit.untrusted import printable
 
 _NAMES = {light: name for name, (light, _) in COLOURS.items()}
 _TENTHS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A line of text on its baseline, in pixels from the upper left corner."""
+
+    x: float
+    y: float
+    said: str
+    anchor: Literal["start", "middle", "end"] = "start"
+    turned: float = 0
+    """Degrees, clockwise."""
+    colour: str = SLATE
 
 
 class _Groups:
@@ -77,38 +90,17 @@ class SvgRenderer(RendererBase):
         said = gc.get_url()
         self._shapes.add(look, f"{shape}/>" if not said else f"{shape}>{_title(said)}")
 
-    def draw_text(
-        self,
-        gc: GraphicsContextBase,
-        x: float,
-        y: float,
-        s: str,
-        prop: FontProperties,
-        angle: float,
-        ismath: bool | str = False,
-        mtext: Text | None = None,
-    ) -> None:
-        """One line of text that begins, ends or is centred where matplotlib has it do so, since the
-        browser's font is not the one it was measured with."""
-        assert not ismath, s
-        name = self._name(gc.get_rgb())
-        size = prop.get_size_in_points()
-        anchor = ""
-        if mtext is not None:
-            x, y, anchor = self._anchored(mtext, x, y, angle)
-        turn = f' transform="rotate({-angle:g} {_number(x)} {_number(y)})"' if angle else ""
-        look = f'class="f-{name}" fill="{self._hex(gc.get_rgb())}" font-size="{size:g}"'
-        place = f'x="{_number(x)}" y="{_number(y)}"'
-        self._texts.add(look, f"<text {place}{anchor}{turn}>{escape(s, quote=False)}</text>")
-
-    def _anchored(self, text: Text, x: float, y: float, angle: float) -> tuple[float, float, str]:
-        """Where the line is held, on its baseline, and the attribute that says by which end."""
-        held_x, held_y = text.get_transform().transform(text.get_unitless_position())
-        along_x, along_y = np.cos(np.deg2rad(angle)), -np.sin(np.deg2rad(angle))
-        far = (held_x - x) * along_x + (self.height - held_y - y) * along_y
-        end = {"left": "", "center": "middle", "right": "end"}[text.get_horizontalalignment()]
-        anchor = f' text-anchor="{end}"' if end else ""
-        return x + far * along_x, y + far * along_y, anchor
+    def write(self, text: Text) -> None:
+        """Write a text, above all shapes. The browser has another font than any that it could be
+        measured with, so it is held by its beginning, middle or end."""
+        x, y = _number(text.x), _number(text.y)
+        anchor = f' text-anchor="{text.anchor}"' if text.anchor != "start" else ""
+        turned = f' transform="rotate({text.turned:g} {x} {y})"' if text.turned else ""
+        said = escape(printable(text.said), quote=False)
+        self._texts.add(
+            f'class="f-{text.colour}" fill="{COLOURS[text.colour][0]}"',
+            f'<text x="{x}" y="{y}"{anchor}{turned}>{said}</text>',
+        )
 
     def _look(self, gc: GraphicsContextBase, face: Any) -> str:
         """Attributes of fill and stroke; empty if neither can be seen."""
@@ -169,36 +161,30 @@ def _shape(path: Path) -> str:
         if code == Path.CLOSEPOLY:
             steps.append("z")
             continue
-        to_x, to_y = round(vertices[0] * _TENTHS), round(vertices[1] * _TENTHS)
+        to_x, to_y = round(float(vertices[0]) * _TENTHS), round(float(vertices[1]) * _TENTHS)
+        across, down = (to_x - x) / _TENTHS, (to_y - y) / _TENTHS
         if code == Path.MOVETO:
-            steps.append(f"M{_tenths(to_x)} {_tenths(to_y)}")
+            steps.append(f"M{to_x / _TENTHS:g} {to_y / _TENTHS:g}")
         elif to_y == y:
-            steps.append(f"h{_tenths(to_x - x)}")
+            steps.append(f"h{across:g}")
         elif to_x == x:
-            steps.append(f"v{_tenths(to_y - y)}")
+            steps.append(f"v{down:g}")
         else:
-            steps.append(f"l{_tenths(to_x - x)} {_tenths(to_y - y)}")
+            steps.append(f"l{across:g} {down:g}")
         x, y = to_x, to_y
     return f'<path d="{"".join(steps)}"'
 
 
 def _circle(path: Path) -> str:
     """Two arcs: the only curves that figures draw are round marks."""
-    ends = path.get_extents()
-    radius = ends.width / 2
-    assert abs(ends.width - ends.height) < 0.1, "a curve that is no circle"
-    r, across = _number(radius), _number(2 * radius)
+    corners = np.asarray(path.vertices)
+    left, top = corners.min(axis=0)
+    width, height = np.ptp(corners, axis=0)
+    assert abs(width - height) < 0.1, "a curve that is no circle"
+    r, across = _number(width / 2), _number(width)
     arcs = f"a{r} {r} 0 1 0 {across} 0a{r} {r} 0 1 0-{across} 0"
-    return f"M{_number(ends.x0)} {_number(ends.y0 + radius)}{arcs}"
+    return f"M{_number(left)} {_number(top + height / 2)}{arcs}"
 
 
 def _number(value: float) -> str:
-    return _tenths(round(float(value) * _TENTHS))
-
-
-def _tenths(value: int) -> str:
-    whole, rest = divmod(abs(value), _TENTHS)
-    sign = "-" if value < 0 else ""
-    if not rest:
-        return f"{sign}{whole}" if whole else "0"
-    return f"{sign}{whole or ''}.{rest}"
+    return f"{round(float(value) * _TENTHS) / _TENTHS:g}"

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from sae_audit.findings.stages import POOLED
 from sae_audit.pages.charts import Points
 from sae_audit.record.run import Run
 from sae_audit.report.chapters import CHAPTERS
 from sae_audit.report.page import SECTIONS, figures, render, summary, write_page
-from tests.synthetic.findings import A, minimal, prompt_scores
+from tests.synthetic.findings import A, B, C, cascade, graph, minimal, prompt_scores
 from tests.synthetic.runs import synthetic_run
 from tests.visible import Page
 
@@ -92,6 +93,26 @@ def test_a_hostile_id_is_text_and_nothing_else(tmp_path: Path):
     # Figures name it too, as a label and on hover.
     assert any(HOSTILE in said for figure in figures(run).values() for said in figure.said)
     assert f"<title>{escape(HOSTILE, quote=False)}" in page.written
+
+
+def test_a_page_of_500_refused_prompts_has_less_than_10_megabytes(tmp_path: Path):
+    def size(n: int) -> int:
+        ids = [f"harmful-{i:04d}" for i in range(n)]
+        run = synthetic_run(
+            tmp_path / str(n),
+            scores=[
+                replace(one, prompt_id=ids[i]) if one.label == "harmful" else one
+                for i, one in enumerate(prompt_scores([4.0] * n, [-5.0] * n))
+            ],
+            minimal_sets=[minimal(one, A, B, C) for one in ids],
+            cascades=[cascade(one, A, B, C) for one in ids],
+            graphs=[graph(one) for one in (*ids, POOLED)],
+        )
+        return len(render(run).encode())
+
+    few, many = size(8), size(24)
+    a_prompt = (many - few) / 16
+    assert few + 492 * a_prompt < 10_000_000
 
 
 @pytest.mark.parametrize("room", ["report.page", "comparison", "record.run"])

@@ -70,8 +70,8 @@ def end_by(error: BaseException) -> int:
             )
         case _ if _is_full_disk(error):
             return _complain(
-                "The disk is full (the run's, or that of temporary files: TMPDIR). What was found so "
-                "far is kept; make room and run the same command again to resume.",
+                "The disk is full (the run's, or that of temporary files: TMPDIR). What was found "
+                "so far is kept; make room and run the same command again to resume.",
                 INCOMPLETE,
             )
         case BrokenPipeError():
@@ -81,9 +81,9 @@ def end_by(error: BaseException) -> int:
             return DONE
         case _ if type(error).__name__ == "OutOfMemoryError":
             return _complain(
-                "The device's memory ran out. What was found so far is kept; run the command again with "
-                "lower --set tokens_per_batch=..., or on a larger device; with --dtype bfloat16 it is "
-                "another audit, for another --out.",
+                "The device's memory ran out. What was found so far is kept; run the command again "
+                "with lower --set tokens_per_batch=..., or on a larger device; with --dtype "
+                "bfloat16 it is another audit, for another --out.",
                 INCOMPLETE,
             )
         case _ if hasattr(error, "show"):
@@ -118,12 +118,12 @@ def _fault_of_ours(error: BaseException) -> str:
     path = _written(error)
     if not path:
         return (
-            f"{said}; its traceback could not be written: set TMPDIR to a folder with room, run the "
-            "same command again, and please report it with the file that is named then."
+            f"{said}; its traceback could not be written: set TMPDIR to a folder with room, run "
+            "the same command again, and please report it with the file that is named then."
         )
     return (
-        f"{said}; the traceback is in {path}: please report it with that file, after a look that it "
-        "names nothing you would not show."
+        f"{said}; the traceback is in {path}: please report it with that file, after a look that "
+        "it names nothing you would not show."
     )
 
 

@@ -35,8 +35,8 @@ def show(
     prompts: Annotated[
         Listed | None,
         typer.Option(
-            help="List prompts by id and topic: lost (refused, until its minimal set is switched off), "
-            "refused (on its own) or complied (harmful and answered on its own)."
+            help="List prompts by id and topic: lost (refused, until its minimal set is switched "
+            "off), refused (on its own) or complied (harmful and answered on its own)."
         ),
     ] = None,
 ) -> None:

@@ -148,8 +148,8 @@ def print_findings(run: "Run") -> None:
     for row in split_rows(run.scores):
         if row.n_as_labelled < row.n:
             screen.line(
-                f"Not treated as labelled: {row.n - row.n_as_labelled} of {row.n} {row.label} prompts "
-                f"of {row.split}, set aside"
+                f"Not behaving as expected: {row.n - row.n_as_labelled} of {row.n} {row.label} "
+                f"prompts of {row.split}, set aside"
             )
     screen.line(_readout(run))
     screen.line(f"Report: {run.folder / 'index.html'}")

@@ -55,6 +55,27 @@ def interval(estimate: Estimate, number: Callable[[float], str] = _plain) -> str
     return f"{number(estimate.value)} [{low}, {high}]"
 
 
+_COUNTED_BELOW = 100
+"""Number of cases below which a share is said as a count."""
+
+
+def between(estimate: Estimate, number: Callable[[float], str] = _plain) -> str:
+    """`0.89 (0.87 to 0.91)`; `1 (all cases alike)` if there is no interval."""
+    if estimate.method.startswith(NO_INTERVAL):
+        return f"{number(estimate.value)} ({estimate.method.removeprefix(NO_INTERVAL)})"
+    return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
+
+
+def share_said(estimate: Estimate) -> str:
+    """`39 of 40 (87% to 100%)`; a percentage in place of the count of 100 cases and more, and of a mean
+    of shares."""
+    whole = estimate.method.startswith("Wilson") and estimate.n < _COUNTED_BELOW
+    if not whole:
+        return between(estimate, percent)
+    count = of(round(estimate.value * estimate.n), estimate.n)
+    return f"{count} ({percent(estimate.low)} to {percent(estimate.high)})"
+
+
 def ranged(random: RandomRange, number: Callable[[float], str] = _plain) -> str:
     """`-4.20 (-5.00 to -3.10)`: mean and range."""
     return f"{number(random.mean)} ({number(random.lowest)} to {number(random.highest)})"

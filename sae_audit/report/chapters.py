@@ -100,8 +100,8 @@ def _backup(run: Run) -> Sequence[str]:
     pooled = run.pooled_cascade
     deeper = pooled.depths.deeper
     wakes = (
-        f"On {counted(deeper)} prompts ({span(deeper)}) silent features begin to fire and matter once "
-        "the first are off."
+        f"On {counted(deeper)} prompts ({span(deeper)}) silent features begin to fire and matter "
+        "once the first are off."
     )
     found = pooled.restoration
     if stands(run, ClaimAbout.BACKUPS):
@@ -148,8 +148,8 @@ def _not_shown(run: Run) -> Sequence[str]:
     audited = len(run.manifest.saes)
     where = f"all {layers} layers" if audited == layers else f"{audited} of {layers} layers"
     return (
-        "It says nothing of jailbreaks, other languages, long conversations, or what follows the start "
-        "of an answer.",
+        "It says nothing of jailbreaks, other languages, long conversations, or what follows the "
+        "start of an answer.",
         f"It rests on {several(n, 'harmful prompt')} and on {where}.",
     )
 
@@ -160,8 +160,8 @@ CHAPTERS = (
         title="What does it do?",
         menu="What it does",
         answer=_does,
-        known="The model ran on each prompt with nothing switched off. A prompt counts as refused if "
-        "its refusal score is above 0.",
+        known="The model ran on each prompt with nothing switched off. A prompt counts as refused "
+        "if its refusal score is above 0.",
         sections=("behaviour",),
     ),
     Chapter(
@@ -169,14 +169,14 @@ CHAPTERS = (
         title="What holds the refusal?",
         menu="What holds it",
         answer=_holds,
-        known="For each refused prompt a smallest set was searched for. The model then ran with the set "
-        "off, and once more for each of its features left on.",
+        known="For each refused prompt a smallest set was searched for. The model then ran with "
+        "the set off, and once more for each of its features left on.",
         sections=("direction", "candidates", "minimal", "filtering", "interactions", "features"),
         lead=LeadFigure(
             name="common",
             title="Features that most sets hold",
-            caption="Prompts whose minimal set holds the feature; up to 25 features. One that stands on "
-            "a single prompt is particular to it, or one of several that would do.",
+            caption="Prompts whose minimal set holds the feature; up to 25 features. One that "
+            "stands on a single prompt is particular to it, or one of several that would do.",
         ),
     ),
     Chapter(
@@ -184,8 +184,8 @@ CHAPTERS = (
         title="Is there a backup?",
         menu="Backups",
         answer=_backup,
-        known="After each switching off, features that begin to fire were switched off too, and the "
-        "score was read again. Features that fire all along stand beside them.",
+        known="After each switching off, features that begin to fire were switched off too, and "
+        "the score was read again. Features that fire all along stand beside them.",
         sections=("cascades",),
         lead=LeadFigure(
             name="cascade_scores",
@@ -199,14 +199,14 @@ CHAPTERS = (
         title="Can we trust it?",
         menu="Can we trust it",
         answer=_trust,
-        known="The same was done with random features, with other ways of choosing features, with SAEs "
-        "that know nothing of the model, and on harmless prompts.",
+        known="The same was done with random features, with other ways of choosing features, with "
+        "SAEs that know nothing of the model, and on harmless prompts.",
         sections=("claims", "coverage", "nulls", "side_effects", "controls"),
         lead=LeadFigure(
             name="per_prompt",
             title="Refusals that equally large sets of other origins end",
-            caption="Each prompt's own set ends its refusal because it was found on that prompt. What "
-            "to read is how rarely the others do.",
+            caption="Each prompt's own set ends its refusal because it was found on that prompt. "
+            "What to read is how rarely the others do.",
         ),
     ),
     Chapter(
@@ -214,8 +214,8 @@ CHAPTERS = (
         title="What does it not show?",
         menu="What it does not show",
         answer=_not_shown,
-        known="Every limit is computed from the record. The card says what was audited, with what and "
-        "how, and the commands repeat it.",
+        known="Every limit is computed from the record. The card says what was audited, with what "
+        "and how, and the commands repeat it.",
         sections=("limits", "card", "repeat", "methods"),
     ),
 )

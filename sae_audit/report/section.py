@@ -8,6 +8,7 @@ from typing import Any
 
 from sae_audit.pages.charts import Chart
 from sae_audit.record.run import Run
+from sae_audit.report.meanings import MEANINGS
 
 Figures = dict[str, Chart]
 
@@ -34,6 +35,11 @@ class SummaryRow:
     control: str
     """The control of the answer."""
     part: Part = Part.REFUSAL
+
+    @property
+    def meaning(self) -> str:
+        """What the question is about, for a reader who is new to it."""
+        return MEANINGS[self.question]
 
     @property
     def address(self) -> str:

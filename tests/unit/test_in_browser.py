@@ -156,6 +156,12 @@ def test_axe_would_find_something(urls: dict[str, str], opened: Page):
     assert {"svg-img-alt", "heading-order"} <= found
 
 
+def unfold(page: Page) -> None:
+    """Open every folded part, and wait until the page has seen that."""
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    page.evaluate("new Promise(done => setTimeout(done, 300))")
+
+
 class TestTables:
     TABLE = "table.sortable:has(caption:text-is('Every refused prompt'))"
 
@@ -164,6 +170,7 @@ class TestTables:
         return page.locator(cells).all_inner_texts()
 
     def test_only_heads_of_columns_sort_and_they_sort_by_value(self, report: Page):
+        unfold(report)
         table = report.locator(self.TABLE)
         heads = table.locator("> thead th")
         assert table.locator("button").count() == heads.count() == 12
@@ -181,6 +188,7 @@ class TestTables:
         assert self.column(report, 1) == sorted(self.column(report, 1))
 
     def test_rows_are_filtered_by_words_and_copied_as_they_are_shown(self, report: Page):
+        unfold(report)
         filter_ = report.get_by_label("Filter rows: Every refused prompt")
         filter_.fill("violence L2/554")
         n = len(self.column(report, 1))
@@ -242,6 +250,7 @@ class TestKeyboard:
     def test_an_area_is_a_stop_if_and_only_if_it_scrolls(self, urls: dict[str, str], opened: Page):
         opened.set_viewport_size({"width": 390, "height": 900})
         opened.goto(urls["report"])
+        unfold(opened)
         areas = opened.evaluate(
             """[...document.querySelectorAll(".scroll")].filter(area => area.clientWidth).map(area => [
             area.scrollWidth > area.clientWidth + 1 || area.scrollHeight > area.clientHeight + 1,
@@ -265,7 +274,7 @@ class TestWithoutScript:
         page.goto(urls[name])
         charts = page.locator("svg.chart")
         assert charts.count() >= 5
-        box = charts.first.bounding_box()
+        box = page.locator("svg.chart:visible").first.bounding_box()
         assert box is not None
         assert box["width"] > 200
         assert box["height"] > 50

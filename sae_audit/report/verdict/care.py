@@ -47,7 +47,7 @@ def steps(run: Run) -> tuple[Step, ...]:
         found.append(Step(said=f"All {n_refused} refused prompts", part="minimal"))
     if run.cascades:
         found.append(Step(said="Is there a backup?", part="backup"))
-    found.append(Step(said="All findings with their controls", part="findings"))
+    found.append(Step(said="All findings with their controls", part="all_findings"))
     return tuple(found)
 
 
@@ -92,8 +92,8 @@ def _undecided(run: Run, readings: tuple[Reading, ...]) -> list[str]:
         enough = prompts_deciding(own.value, limit)
         if enough is not None:
             found.append(
-                f"Too few {label} prompts to tell whether {limit:.0%} are refused: about {enough} would "
-                "do if the share stays the same."
+                f"Too few {label} prompts to tell whether {limit:.0%} are refused: about {enough} "
+                "would do if the share stays the same."
             )
     return found
 

@@ -125,8 +125,8 @@ def _said(run: Run) -> tuple[Reading, str, *tuple[str, ...]]:
         return (
             Reading.CANNOT_TELL,
             "what holds the refusal, these SAEs cannot tell",
-            "These SAEs explain nothing of this model. What is said of features is about nothing that "
-            "they have learned of it.",
+            "These SAEs explain nothing of this model. What is said of features is about nothing "
+            "that they have learned of it.",
         )
     if not flipped:
         return _nothing_ended(run)
@@ -135,8 +135,8 @@ def _said(run: Run) -> tuple[Reading, str, *tuple[str, ...]]:
         return (
             Reading.CANNOT_TELL,
             "no features were shown to hold the refusal",
-            "Random features ended refusals as often as those that we searched. So nothing is claimed "
-            "of these.",
+            "Random features ended refusals as often as those that we searched. So nothing is "
+            "claimed of these.",
             *how_few,
         )
     found = _seen(run)
@@ -161,14 +161,14 @@ def _nothing_ended(run: Run) -> tuple[Reading, str, *tuple[str, ...]]:
         return (
             Reading.CANNOT_TELL,
             "no refusal ended without breaking the model",
-            f"Features ended {costly} of {n} refusals, but every such set changes answers to harmless "
-            "prompts beyond the limits. That does not prove that no harmless set exists.",
+            f"Features ended {costly} of {n} refusals, but every such set changes answers to "
+            "harmless prompts beyond the limits. That does not prove that no harmless set exists.",
         )
     return (
         Reading.CANNOT_TELL,
         "no features found that hold the refusal",
-        f"Switching off all {pool} features that we searched ended none of {n} refusals. Others may "
-        "hold them.",
+        f"Switching off all {pool} features that we searched ended none of {n} refusals. Others "
+        "may hold them.",
     )
 
 
@@ -211,11 +211,11 @@ def _how_few(flipped: list[MinimalSet]) -> str:
             f"One refusal score fell below 0 with {spread} of {pool} searched {unit} switched off."
         )
     return (
-        f"Each refusal hangs on few internal {unit}: with {spread} of {pool} searched ones switched "
-        f"off, the refusal score fell below 0 on {several(len(flipped), 'prompt')}."
+        f"Each refusal hangs on few internal {unit}: with {spread} of {pool} searched ones "
+        f"switched off, the refusal score fell below 0 on {several(len(flipped), 'prompt')}."
         if most <= FEW
-        else f"With {spread} of {pool} searched {unit} switched off, the refusal score fell below 0 on "
-        f"{several(len(flipped), 'prompt')}."
+        else f"With {spread} of {pool} searched {unit} switched off, the refusal score fell below "
+        f"0 on {several(len(flipped), 'prompt')}."
     )
 
 

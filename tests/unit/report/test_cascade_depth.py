@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sae_audit.findings import FirstWaveEffects
-from sae_audit.pages.wording import interval, nats, percent
+from sae_audit.pages.wording import between, interval, nats, percent, share_said
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
 from sae_audit.report.findings.cascades.counts import dormant_features, wave_rows
@@ -105,15 +105,14 @@ def test_depth_and_compensation_stand_beside_random_sets(many: Run):
     assert found is not None
     assert found.ratio is not None
     assert null is not None
-    assert "on 9 of 12 (75% [47%, 91%]) flipped prompts" in row.answer
+    assert "On 9 of 12 (47% to 91%) prompts silent features begin to fire" in row.answer
     assert (
-        f"undoes {interval(found.undone, nats)} of the first wave's direct effect of "
-        f"{interval(found.direct, nats)}"
+        f"undoes {between(found.undone, nats)} of the direct effect of {between(found.direct, nats)}"
     ) in row.answer
-    assert f"compensation ratio {interval(found.ratio, nats)}" in row.answer
-    assert "on 0% [0%, 24%], mean 1.000 (all cases alike) waves" in row.control
-    assert f"but {interval(chance.depths.score_first, nats)}" in row.control
-    assert f"what activates undoes {interval(null.undone, nats)}" in row.control
+    assert f"compensation ratio {between(found.ratio, nats)}" in row.answer
+    assert "on 0% (0% to 24%), mean 1.000 (all cases alike) waves" in row.control
+    assert f"but {between(chance.depths.score_first, nats)}" in row.control
+    assert f"what activates undoes {between(null.undone, nats)}" in row.control
 
 
 def test_backups_are_named_only_as_what_is_not_shown(run: Run, section: str):
@@ -189,13 +188,13 @@ def test_sufficiency_is_answered_beside_its_control(run: Run, section: str):
     row = answers["Are the same features enough to refuse?"]
     assert run.sufficiency is not None
     (pooled,) = (one for one in run.sufficiency.sets if one.name == "pooled")
-    assert interval(pooled.refused, percent) in row.answer
-    assert f"{interval(pooled.score_rise)} nats" in row.answer
-    assert interval(pooled.refused_random, percent) in row.control
-    assert f"{interval(pooled.score_rise_random)} nats" in row.control
+    assert share_said(pooled.refused) in row.answer
+    assert f"{between(pooled.score_rise)} nats" in row.answer
+    assert share_said(pooled.refused_random) in row.control
+    assert f"{between(pooled.score_rise_random)} nats" in row.control
     check = run.direction_check
     assert check is not None
-    added = f"makes {interval(check.induced.own, percent)} of {check.induced.own.n} prompts refused"
+    added = f"made {share_said(check.induced.own)} of {check.induced.own.n} prompts refused"
     assert added in row.control, "the positive control"
     assert (
         f"makes {interval(check.induced.own, percent)} of {check.induced.own.n} answered" in section
@@ -240,7 +239,7 @@ def test_a_record_older_than_these_questions_still_opens(tmp_path: Path):
         connection.executemany("DELETE FROM records WHERE stage = ?", [(one,) for one in LATER])
     old = Run(run.folder)
     page = seen(render(old))
-    assert "Score after each wave" in page
+    assert "Refusal score after each wave" in page
     assert "Which activates which" not in page
     assert published(old).pooled_cascade is None
     assert published(old).edges == []

@@ -52,8 +52,8 @@ def test_the_head_line_is_the_judges_count_over_all_refused_prompts(tmp_path: Pa
     )
     assert f"such sets flip {said}." in answer_to(run, ONE_SET)
     page = seen(render(run))
-    head, _, _ = page.partition("Question")
-    assert f"Minimal sets flip {said}" in head, "in the first lines"
+    head, _, _ = page.partition("What does it do?")
+    assert "Answers that then complied, read as text | 4 of 7 | 25% to 84% |" in head
     assert f"Such sets flip {said}" in page
     assert BY_SCORE not in answer_to(run, ONE_SET)
 
@@ -62,7 +62,8 @@ def test_without_answers_it_says_that_no_text_was_read(tmp_path: Path):
     run = run_of(tmp_path / "run", None)
     said = f"6 of 7 refused prompts (86% [49%, 97%]) {BY_SCORE}"
     assert f"such sets flip {said}." in answer_to(run, ONE_SET)
-    assert f"Minimal sets flip {said}" in seen(render(run)).partition("Question")[0]
+    head, _, _ = seen(render(run)).partition("What does it do?")
+    assert "Refusals that then ended, by score alone | 6 of 7 | 49% to 97% |" in head
     assert BY_SCORE in answer_to(run, POOLED)
     assert "6 of 7 refused prompts by score; not confirmed in text" in run._repr_html_()
 

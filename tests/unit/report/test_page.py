@@ -12,6 +12,7 @@ import pytest
 from sae_audit.findings.stages import POOLED
 from sae_audit.pages.charts import Points
 from sae_audit.record.run import Run
+from sae_audit.report.chapters import CHAPTERS
 from sae_audit.report.page import SECTIONS, figures, render, summary, write_page
 from tests.synthetic.findings import A, B, C, cascade, graph, minimal, prompt_scores
 from tests.synthetic.runs import synthetic_run
@@ -50,22 +51,24 @@ def test_every_figure_has_its_place_and_every_place_its_figure(run: Run, page: P
     drawn = [a["id"] for tag, a in page.elements if tag == "figure"]
     assert sorted(filter(None, drawn)) == sorted(f"figure-{name}" for name in figures(run))
     labelled = [a for tag, a in page.elements if tag == "svg" and a.get("role") == "img"]
-    assert len(labelled) == len(drawn)
+    assert len([a for a in labelled if a.get("class") == "chart"]) == len(drawn)
     assert all(attributes["aria-label"] for attributes in labelled)
 
 
 def test_every_section_is_there_and_in_the_navigation(page: Page):
     skip, *links = [a["href"] for tag, a in page.elements if tag == "a"]
     assert skip == "#content"
-    assert page.sections == [section.id for section in SECTIONS]
-    assert [f"#{section}" for section in page.sections] == links[: len(page.sections)]
+    parts = ["summary", *(one.id for one in CHAPTERS), "all_findings"]
+    assert set(page.sections) == {*parts, *(section.id for section in SECTIONS)}
+    assert [one for one in page.sections if one in parts] == parts
+    assert [f"#{part}" for part in parts] == links[: len(parts)]
 
 
 def test_the_summary_is_in_the_page_row_by_row(run: Run, page: Page):
     rows = summary(run)
     assert len({row.question for row in rows}) == len(rows) > 1
     for row in rows:
-        assert f"\n{row.question} | {row.answer} | {row.control} |" in page.text
+        assert f"{row.question}\n{row.meaning} | {row.answer} | {row.control} |" in page.text
 
 
 def test_figures_draw_the_records_numbers(run: Run):

@@ -21,8 +21,17 @@ from sae_audit.findings import (
     StopReason,
 )
 from sae_audit.pages.charts import Bars, Points
-from sae_audit.pages.wording import absence_headline, interval, nats, percent, ranged
+from sae_audit.pages.wording import (
+    absence_headline,
+    between,
+    interval,
+    nats,
+    percent,
+    ranged,
+    share_said,
+)
 from sae_audit.record.run import Run
+from sae_audit.report.chapters import CHAPTERS
 from sae_audit.report.findings.card.quality import quality_lines, recovered
 from sae_audit.report.findings.card.settings import deviations
 from sae_audit.report.findings.direction.figures import against_kl
@@ -84,15 +93,13 @@ def test_every_estimate_stands_on_the_page_with_its_interval(run: Run, text: str
         one
         for one in found
         if not any(interval(one, number) in text for number in NUMBERS)
+        and not any(between(one, number) in text for number in NUMBERS)
+        and share_said(one) not in text
         and interval(rest(one), percent) not in text
     ]
     unsaid = {
         "quality": [run.quality[-1].ce_clean],
-        "controls": [
-            run.controls.per_prompt[0].flipped,
-            run.controls.error_term and run.controls.error_term.flipped_kept,
-            run.controls.scales[0].flipped,
-        ],
+        "controls": [run.controls.scales[0].flipped],
     }
     assert found
     assert missing == unsaid.get(finding, []), "the same for all layers; 100% by construction"
@@ -129,15 +136,15 @@ class TestDirection:
         assert check.removed is not None
         answer, control = answer_to(run, "Does one direction carry refusal?")
         assert (
-            f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats, "
-            f"which removes {interval(check.removed.own, percent)} of it, and "
-            f"flips {interval(check.flipped.own, percent)} of {check.flipped.own.n}"
+            f"from {between(check.clean_harmful, nats)} to {between(check.bypass.own, nats)} nats "
+            f"({between(check.removed.own, percent)} of it gone)"
         ) in answer
-        assert f"its cosine with itself is {interval(check.stability.own)}" in answer
+        assert f"ended {share_said(check.flipped.own)} refusals, by score; not confirmed" in answer
+        assert f"it points the same way (cosine {between(check.stability.own)})" in answer
         random = check.flipped.random
         assert (
-            f"{check.bypass.random.n} random directions of its norm flip {percent(random.mean)} "
-            f"(at most {percent(random.highest)})"
+            f"{check.bypass.random.n} random directions of its size ended {percent(random.mean)} of "
+            f"refusals (at most {percent(random.highest)})"
         ) in control
 
     def test_where_there_is_none_those_tried_are_shown(self, tmp_path: Path):
@@ -180,7 +187,7 @@ class TestADirectionThatIsNotClean:
 
     def test_the_summary_does_not_say_yes(self, unclean: Run):
         answer, control = answer_to(unclean, "Does one direction carry refusal?")
-        assert answer.startswith("Hardly, and not cleanly: layer ")
+        assert answer.startswith("Hardly, and not cleanly. Taking one direction out ")
         assert UNCLEAN in control
 
     def test_the_file_says_it(self, unclean: Run):
@@ -238,13 +245,13 @@ class TestSaes:
             assert one.ce_recovered is not None
             cells = [one.explained_variance, one.explained_variance_without_bos]
             rotated, l0 = one.explained_variance_rotated, interval(one.l0, "{:.1f}".format)
-            assert rows_of(text, str(one.layer))[0] == [
+            assert [
                 *map(interval, cells),
                 interval(rotated),
                 l0,
                 interval(one.ce_recovered),
                 recovered(one.ce_recovered_rotated),
-            ]
+            ] in rows_of(text, str(one.layer))
             assert line == (
                 f"Layer {one.layer}: explained variance {interval(cells[0])} "
                 f"({interval(cells[1])} without BOS), L0 {l0}, "
@@ -254,13 +261,8 @@ class TestSaes:
     def test_they_are_named_with_repository_and_commit(self, run: Run, text: str):
         for sae in run.manifest.saes:
             assert f"{sae.release} ({sae.repository} at commit {sae.revision})" in text
-            assert rows_of(text, str(sae.layer))[1] == [
-                sae.id,
-                sae.hook_name,
-                sae.architecture,
-                str(sae.width),
-                sae.sha256,
-            ]
+            row = [sae.id, sae.hook_name, sae.architecture, str(sae.width), sae.sha256]
+            assert row in rows_of(text, str(sae.layer))
         assert run.manifest.model.sha256 in text
 
     def test_cross_entropy_that_one_layer_lacks(self, tmp_path: Path):
@@ -298,9 +300,9 @@ class TestWhatTheSaesDoNotShow:
         run = synthetic_run(tmp_path / "run", found={"sae_coverage": [found]})
         answer, control = answer_to(run, self.QUESTION)
         assert answer == (
-            "The candidates reach 92% [81%, 102%] of what removing the direction does; the SAEs' "
-            "error terms carry 5% [-7%, 13%]. Replacing what the SAEs show along the direction "
-            "reaches 97% [86%, 106%]."
+            "The features that we searched explain 92% (81% to 102%) of what removing the direction "
+            "does. What the SAEs cannot see carries 5% (-7% to 13%) of it. All that the SAEs show "
+            "along the direction reaches 97% (86% to 106%)."
         )
         assert found.random_features is not None
         assert f"as many random features: {ranged(found.random_features, percent)}" in control
@@ -386,10 +388,12 @@ class TestMinimalSets:
         sizes = median([1.0, 2.0, 2.0, 3.0, 3.0])
         assert sizes.low < sizes.value < sizes.high
         few, _ = answer_to(run, "How few features hold up a refusal?")
-        assert f"Median {interval(sizes, '{:g}'.format)} (1 to 3) of 12 candidates" in few
+        assert f"Usually 2 ({sizes.low:g} to {sizes.high:g}; from 1 to 3), of 12 searched" in few
         more, _ = answer_to(run, "Is there more than one way to flip a refusal?")
         n_sets = interval(median([float(len(one.sets)) for one in families]), "{:g}".format)
-        assert f"Within 64 more scored sets a prompt, a median of {n_sets} minimal sets" in more
+        own = between(median([float(len(one.sets)) for one in families]), "{:g}".format)
+        assert f"{own} different minimal sets a prompt (median; at most 3)" in more
+        assert "64 more sets a prompt were tried" in more
         page = seen(render(run))
         assert f"a median of {n_sets} minimal sets was found (at most 3)" in page
         assert "3 of 5 lists are complete (no + in the table below), provided that" in page
@@ -414,7 +418,7 @@ class TestMinimalSets:
             assert one.random_flipped is not None
             assert f"{interval(one.mean)} | " in page
             assert interval(one.random_flipped, percent) in page
-        assert f"{interval(overshot.flipped, percent)} of {overshot.flipped.n} prompts" in page
+        assert f"ended {share_said(overshot.flipped)} refusals that switching them off" in page
         assert "| > 2 |" in page, "what no scale flips"
 
     def test_no_pooled_set(self, tmp_path: Path):
@@ -596,7 +600,7 @@ class TestWithoutAMechanism:
         assert ("no mechanism" in page.text.lower()) == (kind is AbsenceKind.NO_REFUSAL)
         tied = kind in (AbsenceKind.REFUSES_EVERYTHING, AbsenceKind.NO_SEPARATION)
         assert ("efusal not tied to harm" in page.text) == tied
-        assert page.text.index(sentence) < page.text.index("Does the model refuse?")
+        assert page.text.index(sentence) < page.text.rindex("Does the model refuse?")
         assert absent.absence.reason in page.text
         assert absent.absence.remedy in page.text
         first, second = summary(absent)[:2]
@@ -618,7 +622,17 @@ class TestWithoutAMechanism:
         # The builder's minimal sets are filtered ones wherever some prompt is flipped.
         if absent.filter_curve is not None:
             not_looked_for.append("filtering")
-        always = ["summary", "claims", "limits", "card", "behaviour", "repeat", "methods"]
+        always = [
+            "summary",
+            "all_findings",
+            "claims",
+            "limits",
+            "card",
+            "behaviour",
+            "repeat",
+            "methods",
+        ]
         direction = [] if kind.early and kind is not AbsenceKind.NO_DIRECTION else ["direction"]
-        expected = {*always, *direction, *([] if kind.early else not_looked_for)}
+        chapters = [one.id for one in CHAPTERS]
+        expected = {*always, *direction, *([] if kind.early else not_looked_for), *chapters}
         assert set(page.sections) == expected

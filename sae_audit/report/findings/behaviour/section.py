@@ -3,11 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sae_audit.pages.wording import ABSENCES, absence_headline, interval, share_of
+from sae_audit.pages.wording import (
+    ABSENCES,
+    absence_headline,
+    between,
+    of,
+    percent,
+    share_said,
+)
 from sae_audit.record.run import Run
 from sae_audit.report.findings.behaviour.counts import refusal_rows
 from sae_audit.report.findings.behaviour.figures import clean_scores, refusal_rates
 from sae_audit.report.section import Figures, Section, SummaryRow
+from sae_audit.statistics import share
 
 
 def _rows(run: Run) -> Sequence[SummaryRow]:
@@ -40,11 +48,15 @@ def _refusal(run: Run) -> SummaryRow:
     prompts, found = run.findings.prompts, run.behaviour
     return SummaryRow(
         question="Does the model refuse?",
-        answer=f"It refuses {share_of(prompts.refused_harmful, prompts.harmful)} harmful prompts.",
-        control=f"It also refuses {share_of(prompts.refused_harmless, prompts.harmless)} harmless "
-        f"ones. Harmful prompts score higher with AUROC {interval(found.separation)} (p = "
-        f"{found.separation_p_value:.2g}, labels permuted).",
+        answer=f"It refused {_counted(prompts.refused_harmful, prompts.harmful)} harmful prompts.",
+        control=f"It refused {_counted(prompts.refused_harmless, prompts.harmless)} harmless ones. "
+        f"A harmful prompt scored above a harmless one in {between(found.separation, percent)} of "
+        f"pairs (AUROC); with labels shuffled, in half of them (p = {found.separation_p_value:.2g}).",
     )
+
+
+def _counted(n: int, total: int) -> str:
+    return share_said(share(n, total)) if total else of(n, total)
 
 
 def _values(run: Run) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from itertools import zip_longest
 from typing import Any
 
 from sae_audit.findings import CE_PROMPTS, CE_TOKENS, SaeQuality
-from sae_audit.pages.wording import interval, percent
+from sae_audit.pages.wording import between, interval, percent
 from sae_audit.record.run import Run
 from sae_audit.report.caveats import sae_caveat
 from sae_audit.report.findings.card.quality import (
@@ -59,11 +59,11 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
         SummaryRow(
             question="How far can the SAEs be trusted here?",
             answer=(f"{nothing} " if nothing else "")
-            + "The lowest explained variance on these prompts, BOS left out, is "
-            f"{interval(worst.explained_variance_without_bos)} (layer {worst.layer}, of "
-            f"{len(run.quality)} audited), {_least_recovered(run.quality)}.",
-            control=f"Rotated at random that SAE explains {interval(worst.explained_variance_rotated)}"
-            f"{_rotated_recovers(run.quality)}. {stated}",
+            + f"At the worst of {len(run.quality)} layers (layer {worst.layer}) they explain "
+            f"{between(worst.explained_variance_without_bos)} of the variance of the layer's "
+            f"state, BOS left out, {_least_recovered(run.quality)}.",
+            control=f"Rotated at random that SAE explains "
+            f"{interval(worst.explained_variance_rotated)}{_rotated_recovers(run.quality)}. {stated}",
             part=Part.FIRST if nothing else Part.SAES,
         )
     ]
@@ -97,8 +97,8 @@ def _saes(run: Run) -> list[str]:
     )
     return [
         f"The SAEs see part of the residual stream: at layer {worst.layer} they explain "
-        f"{interval(worst.explained_variance_without_bos)} of its variance on these prompts, BOS left "
-        f"out. {_worth(run)} A "
+        f"{interval(worst.explained_variance_without_bos)} of its variance on these prompts, BOS "
+        f"left out. {_worth(run)} A "
         f"mechanism that lives in the error term cannot be found by ablating features.{_hidden(run)}",
         "The record does not say which checkpoint the SAEs were trained on. Where it was another "
         "one, a feature may mean something else here; explained variance and cross-entropy "
@@ -141,12 +141,12 @@ def _candidates(run: Run) -> str:
         return "No candidate features were chosen."
     if run.candidates.method == "attribution":
         return (
-            f"Candidates are the {run.candidates.per_layer} features of each with the largest "
-            "estimated effect; what acts only once others are ablated may not be among them."
+            f"We searched {run.candidates.per_layer} features a layer, those with the largest "
+            "estimated effect. What acts only once others are off may not be among them."
         )
     return (
-        f"Candidates are among the {run.candidates.per_layer} features of each nearest to one "
-        "direction; features that hold up refusal without pointing along it are not."
+        f"We searched {run.candidates.per_layer} features a layer, those that point most along the "
+        "refusal direction. Others may matter and were not searched."
     )
 
 

@@ -3,11 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from sae_audit.findings import PooledCascade, PooledCompensation, PooledNull, RaisedSet
-from sae_audit.pages.wording import interval, nats, percent, share_of
+from sae_audit.findings import Estimate, PooledCascade, PooledCompensation, PooledNull, RaisedSet
+from sae_audit.pages.wording import between, nats, percent, share_said
 from sae_audit.record.run import Run
 from sae_audit.report.findings.cascades.counts import RAISED_NAMES, needed, one_by_one
 from sae_audit.report.section import Part, SummaryRow
+from sae_audit.statistics import share
+
+_HARDLY = 0.1
+"""Largest share that is called none in an answer of one word."""
 
 
 def summary_rows(run: Run) -> Sequence[SummaryRow]:
@@ -28,9 +32,9 @@ def _cascades(run: Run) -> SummaryRow:
     counted = ", ".join(f"{count} at depth {depth}" for depth, count in sorted(depths.items()))
     settings, pooled = run.config.cascade, run.pooled_cascade
     joining = (
-        f"Dormant features activate and join in (they belong to the minimal set, or are of at most "
-        f"{settings.max_tested} tested and lower the score by {settings.min_effect:g} nats) on "
-        f"{share_of(deeper, n)} flipped prompts: {counted}"
+        f"On {share_said(share(deeper, n))} prompts silent features begin to fire once the first "
+        f"are off, and join in (they belong to the minimal set, or are of at most "
+        f"{settings.max_tested} tested and lower the score by {settings.min_effect:g} nats): {counted}"
     )
     if pooled is None:
         return SummaryRow(
@@ -40,7 +44,7 @@ def _cascades(run: Run) -> SummaryRow:
     verdict = "Yes" if claim.stands else "Not shown"
     return SummaryRow(
         question=question,
-        answer=f"{verdict}. {claim.reason} {joining}, mean {interval(pooled.depths.mean)} waves. "
+        answer=f"{verdict}. {claim.reason} {joining}, mean {between(pooled.depths.mean)} waves. "
         f"{_undone(pooled.compensation)} {needed(pooled.necessity)}{_edges(pooled)}",
         control=f"{_restored(pooled)}{_null(pooled.null)}{_stand_ins(pooled)}{_activated(pooled)}",
         part=Part.EXTENT,
@@ -61,14 +65,25 @@ def _undone(found: PooledCompensation | None) -> str:
     if found is None:
         return "No compensation ratio could be stated."
     stated = (
-        f"compensation ratio {interval(found.ratio, nats)}, of the means; 0: nothing covers; 1: all "
+        f"compensation ratio {between(found.ratio, nats)}, of the means; 0: nothing covers; 1: all "
         "is undone; negative: what activates adds to the effect"
         if found.ratio is not None
         else "no ratio: that effect is within its interval of 0"
     )
     return (
-        f"What activates undoes {interval(found.undone, nats)} of the first wave's direct effect of "
-        f"{interval(found.direct, nats)} nats (mean over {found.undone.n} prompts; {stated})."
+        f"{_rescue(found.undone)} What begins to fire undoes {between(found.undone, nats)} of the "
+        f"direct effect of {between(found.direct, nats)} nats "
+        f"(mean over {found.undone.n} prompts; {stated})."
+    )
+
+
+def _rescue(undone: Estimate) -> str:
+    if undone.high < 0.0:
+        return "They rescue nothing: they lower the refusal further."
+    return (
+        "A part of the effect is undone."
+        if undone.low > 0.0
+        else "Whether they undo anything is open."
     )
 
 
@@ -84,27 +99,29 @@ def _null(found: PooledNull | None) -> str:
     if found is None:
         return "No matched random set could be drawn for the first wave."
     undone = (
-        f" Of its direct effect of {interval(found.compensation.direct, nats)} nats what activates "
-        f"undoes {interval(found.compensation.undone, nats)}."
+        f" Of its direct effect of {between(found.compensation.direct, nats)} nats what activates "
+        f"undoes {between(found.compensation.undone, nats)}."
         if found.compensation is not None
         else ""
     )
     return (
         f"Behind a matched random set, one a prompt, the same search finds such features on "
-        f"{interval(found.depths.deeper, percent)}, mean {interval(found.depths.mean)} waves (p of "
+        f"{between(found.depths.deeper, percent)}, mean {between(found.depths.mean)} waves (p of "
         f"the difference {found.p_value:.2g}); the score is not near 0 there, but "
-        f"{interval(found.depths.score_first, nats)}.{undone}"
+        f"{between(found.depths.score_first, nats)}.{undone}"
     )
 
 
 def _stand_ins(pooled: PooledCascade) -> str:
     shares = ", ".join(
-        f"{interval(one.control, percent)} ({one.kind.value})"
+        f"{between(one.control, percent)} ({one.kind.value})"
         for one in pooled.edge_kinds
         if one.control is not None
     )
     return (
-        f" Stand-ins for an edge's cause activate the same feature in {shares}." if shares else ""
+        f" Switching off a random feature in the cause's place woke the same one in {shares} of tries."
+        if shares
+        else ""
     )
 
 
@@ -113,8 +130,8 @@ def _activated(pooled: PooledCascade) -> str:
         return ""
     first = pooled.active[0]
     return (
-        f" Ablating the first wave activates {interval(first.n_activated, '{:.0f}'.format)} dormant "
-        f"features; matched random sets, {interval(first.n_random, '{:.0f}'.format)}."
+        f" Ablating the first wave activates {between(first.n_activated, '{:.0f}'.format)} dormant "
+        f"features; matched random sets, {between(first.n_random, '{:.0f}'.format)}."
     )
 
 
@@ -127,14 +144,21 @@ def _sufficiency(run: Run) -> list[SummaryRow]:
     return [
         SummaryRow(
             question="Are the same features enough to refuse?",
-            answer=f"The {RAISED_NAMES[one.name]}, set on {one.refused.n} harmless prompts to what "
-            f"it is on refused ones, makes {interval(one.refused, percent)} of them refused and "
-            f"raises the score by {interval(one.score_rise)} nats.",
-            control=f"Random sets that write as much: {interval(one.refused_random, percent)}, "
-            f"{interval(one.score_rise_random)} nats.{_direction_added(run, one)}",
+            answer=f"{_enough(one.refused)} Switching the {RAISED_NAMES[one.name]} on, as far as "
+            f"on refused prompts, made {share_said(one.refused)} harmless prompts refused; the "
+            f"score rose by {between(one.score_rise)} nats.",
+            control=f"Random sets that write as much: {share_said(one.refused_random)}, "
+            f"{between(one.score_rise_random)} nats.{_direction_added(run, one)}",
             part=Part.EXTENT,
         )
     ]
+
+
+def _enough(refused: Estimate) -> str:
+    """Yes if nearly all are refused, no if hardly any is; else for some."""
+    if refused.high <= _HARDLY:
+        return "No."
+    return "Yes." if refused.low >= 1.0 - _HARDLY else "Not on every prompt."
 
 
 def _direction_added(run: Run, found: RaisedSet) -> str:
@@ -144,7 +168,7 @@ def _direction_added(run: Run, found: RaisedSet) -> str:
         return ""
     same = "the same" if check.induced.own.n == found.refused.n else f"{check.induced.own.n}"
     return (
-        f" Adding the refusal direction makes {interval(check.induced.own, percent)} of {same} "
+        f" Adding the refusal direction made {share_said(check.induced.own)} of {same} "
         f"prompts refused; random directions, {percent(check.induced.random.mean)} (at most "
         f"{percent(check.induced.random.highest)})."
     )

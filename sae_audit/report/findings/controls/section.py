@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sae_audit.findings import Rivals
+from sae_audit.findings import Collateral, Estimate, Rivals
 from sae_audit.pages.charts import SET_LABELS
-from sae_audit.pages.wording import interval
+from sae_audit.pages.wording import between
 from sae_audit.record.run import Run
 from sae_audit.report.findings.controls import rivals
 from sae_audit.report.marks import set_points
@@ -32,8 +32,8 @@ def _rivals(run: Run) -> list[SummaryRow]:
     return [
         SummaryRow(
             question="Does the search find more than a ranking of training prompts would?",
-            answer=f"{'Yes' if found.beats_rivals else 'No'}: the pooled set {verdict} every rival. "
-            f"{found.reason}",
+            answer=f"{'Yes' if found.beats_rivals else 'No'}: the pooled set {verdict} every "
+            f"rival. {found.reason}",
             control=f"Flips that only one of the two makes, over {found.n} held-out prompts (exact "
             f"McNemar). {reached if found.norms else 'No random sets: too few other features.'}",
             part=Part.EXTENT,
@@ -44,6 +44,17 @@ def _rivals(run: Run) -> list[SummaryRow]:
 def _unmatched(found: Rivals) -> str:
     layers = [str(one.layer) for one in found.norms if not one.matched]
     return f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if layers else ""
+
+
+def _broken(own: Estimate, random: Collateral | None) -> str:
+    """Whether the change is told from that of random sets."""
+    if random is None:
+        return ""
+    return (
+        "More than random features do."
+        if own.low > random.kl.high
+        else "Not shown to be more than random features do."
+    )
 
 
 def _collateral(run: Run) -> SummaryRow:
@@ -58,16 +69,16 @@ def _collateral(run: Run) -> SummaryRow:
         )
     own, random = by_name["pooled"], by_name.get("random_matched")
     beside = (
-        f"Matched random sets: KL {interval(random.kl)} nats, cross-entropy "
-        f"{interval(random.cross_entropy_change)}."
+        f"Random features as many: KL {between(random.kl)} nats, cross-entropy "
+        f"{between(random.cross_entropy_change)}."
         if random is not None
         else "None."
     )
     return SummaryRow(
         question=question,
-        answer=f"On {own.kl.n} harmless prompts the pooled set moves the next token by KL "
-        f"{interval(own.kl)} nats, and the cross-entropy of the model's own answers by "
-        f"{interval(own.cross_entropy_change)} nats a token.",
+        answer=f"{_broken(own.kl, random)} On {own.kl.n} harmless prompts, with the pooled set "
+        f"off, the next word changes by KL {between(own.kl)} nats, and the cross-entropy of the "
+        f"model's own answers by {between(own.cross_entropy_change)} nats a token.",
         control=beside,
         part=Part.SIDE_EFFECTS,
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sae_audit.findings import Estimate, LayerCoverage, RandomRange, SaeCoverage
-from sae_audit.pages.wording import interval, percent, ranged
+from sae_audit.pages.wording import between, interval, percent, ranged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +101,11 @@ def coverage_sentence(found: SaeCoverage) -> str:
     rows = share_rows(found)
     if not rows:
         return f"Not known: {found.reason}."
-    candidates, dictionary, error = (interval(row.share, percent) for row in rows)
+    candidates, dictionary, error = (between(row.share, percent) for row in rows)
     return (
-        f"The candidates reach {candidates} of what removing the direction does; the SAEs' error terms "
-        f"carry {error}. Replacing what the SAEs show along the direction reaches {dictionary}."
+        f"The features that we searched explain {candidates} of what removing the direction does. "
+        f"What the SAEs cannot see carries {error} of it. All that the SAEs show along the "
+        f"direction reaches {dictionary}."
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sae_audit.findings import Direction, DirectionCheck
 from sae_audit.margins import answers, refuses
-from sae_audit.pages.wording import interval, nats, percent, ranged
+from sae_audit.pages.wording import between, nats, percent, ranged, share_said
 from sae_audit.record.run import Run
 from sae_audit.report.caveats import cost_of_limit, direction_caveats
 from sae_audit.report.findings.direction.figures import against_kl, measured
@@ -48,7 +48,7 @@ def _chosen(run: Run) -> SummaryRow:
 
 def _removes(check: DirectionCheck) -> str:
     found = check.removed
-    return f"removes {interval(found.own, percent)} of it, and " if found is not None else ""
+    return f" ({between(found.own, percent)} of it gone)" if found is not None else ""
 
 
 def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
@@ -56,19 +56,21 @@ def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
     works = answers(check.bypass.own.high) and refuses(check.clean_harmful.low)
     return SummaryRow(
         question="Does one direction carry refusal?",
-        answer=f"{_verdict(run.direction, works=works)}: layer {chosen.layer}, position "
-        f"{chosen.position}. On audit prompts, projecting it out takes the mean score of harmful ones "
-        f"from {interval(check.clean_harmful, nats)} to {interval(check.bypass.own, nats)} nats, which "
-        f"{_removes(check)}flips {interval(check.flipped.own, percent)} of {check.flipped.own.n} "
-        f"({NOT_READ}); adding it takes harmless ones from {interval(check.clean_harmless, nats)} to "
-        f"{interval(harmless.own, nats)}. Resampled, its cosine with itself is "
-        f"{interval(check.stability.own)}.",
-        control=f"{check.bypass.random.n} random directions of its norm flip "
-        f"{percent(check.flipped.random.mean)} (at most {percent(check.flipped.random.highest)}), and "
-        f"take harmless prompts to {nats(harmless.random.mean)} (at most "
-        f"{nats(harmless.random.highest)}). Projecting it out of harmless prompts costs KL "
-        f"{interval(check.kl.own)} nats; random ones {ranged(check.kl.random)}. With labels permuted "
-        f"the cosine is {ranged(check.stability.random)}."
+        answer=f"{_verdict(run.direction, works=works)}. Taking one direction out of the model's "
+        f"inner state (layer {chosen.layer}, position {chosen.position}) ended "
+        f"{share_said(check.flipped.own)} refusals, {NOT_READ}. Adding it made "
+        f"{share_said(check.induced.own)} harmless prompts refused. The mean score of harmful prompts "
+        f"went from {between(check.clean_harmful, nats)} to {between(check.bypass.own, nats)} "
+        f"nats{_removes(check)}, of harmless ones from {between(check.clean_harmless, nats)} to "
+        f"{between(harmless.own, nats)}. Found again from other prompts, it points the same way (cosine "
+        f"{between(check.stability.own)}).",
+        control=f"{check.bypass.random.n} random directions of its size ended "
+        f"{percent(check.flipped.random.mean)} of refusals (at most "
+        f"{percent(check.flipped.random.highest)}), and took harmless prompts to "
+        f"{nats(harmless.random.mean)} nats (at most {nats(harmless.random.highest)}). On harmless "
+        f"prompts taking it out changes the next word by KL {between(check.kl.own)} nats; random "
+        f"ones {ranged(check.kl.random)}. With labels shuffled the cosine is "
+        f"{ranged(check.stability.random)}."
         + "".join(f" {said}" for said in direction_caveats(run)),
     )
 
@@ -79,6 +81,10 @@ def _verdict(found: Direction, *, works: bool) -> str:
     if not found.clean:
         return "Not cleanly"
     return "Yes" if works else "Not fully"
+
+
+def _enough(n: int) -> str:
+    return "One direction was taken out." if n == 1 else f"{n} directions were taken out, in turn."
 
 
 def _behind(run: Run) -> list[SummaryRow]:
@@ -92,14 +98,13 @@ def _behind(run: Run) -> list[SummaryRow]:
     return [
         SummaryRow(
             question="How many directions, one behind the other?",
-            answer=f"A prompt is refused until {interval(found.depth)} directions are projected out, "
-            f"each found with those before it out (mean over {found.depth.n} audit prompts{beyond}). "
-            f"With {n} out {interval(last.refused.own, percent)} are refused. "
-            f"Why no more: {found.stop}.",
+            answer=f"{_enough(n)} With {n} out, {share_said(last.refused.own)} prompts are still "
+            f"refused. A prompt needs {between(found.depth, '{:.3g}'.format)} of them on average "
+            f"({found.depth.n} prompts{beyond}). Why the search stopped: {found.stop}.",
             control=f"With as many random directions out {percent(last.refused.random.mean)} are "
             f"refused (at least {percent(last.refused.random.lowest)}). Of harmless prompts "
-            f"{interval(last.answered.own, percent)} are still answered (random ones: "
-            f"{ranged(last.answered.random, percent)}), at KL {interval(last.kl.own)} "
+            f"{between(last.answered.own, percent)} are still answered (random ones: "
+            f"{ranged(last.answered.random, percent)}), at KL {between(last.kl.own)} "
             f"nats; random ones {ranged(last.kl.random)}.",
         )
     ]

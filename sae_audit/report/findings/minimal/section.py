@@ -109,9 +109,8 @@ def _margins(run: Run) -> list[str]:
         return []
     near = sum(margin < _NEAR for margin in margins)
     return [
-        f"Scores near 0 are decided by rounding, and batches of another size round otherwise: "
-        f"{near} of {len(margins)} certificates rest on one within {_NEAR:g} nats of 0, the nearest "
-        f"{min(margins):.2g}."
+        f"Close calls could fall otherwise on another machine. Of {len(margins)} prompts {near} "
+        f"are that close (within {_NEAR:g} nats of 0; the nearest {min(margins):.2g})."
     ]
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from sae_audit.findings import Estimate, SetControl
-from sae_audit.pages.wording import interval, of, percent
+from sae_audit.pages.wording import between, of, percent, share_said
 from sae_audit.record.run import Run
 from sae_audit.report.findings.minimal import by_text
-from sae_audit.report.findings.minimal.counts import family_counts, size_range
+from sae_audit.report.findings.minimal.counts import family_counts
 from sae_audit.report.flips import flips_said, pooled_flips_said
 from sae_audit.report.section import Part, SummaryRow
+from sae_audit.statistics import median
 
 _RIVALS = {
     "random_matched": "random ones that fire as often",
@@ -47,12 +48,22 @@ def _minimal(run: Run) -> SummaryRow:
     certified = sum(found.certified for found in flipped)
     return SummaryRow(
         question=question,
-        answer=f"Median {size_range(sizes)} of {pool} candidates: such "
-        f"sets flip {flips_said(run)}. {certified} of them are certified minimal by score.",
-        control="Equally large sets flip by score, of the same prompts: "
+        answer=f"Usually {_size(sizes)}, of {pool} searched. Switched off, such sets flip "
+        f"{flips_said(run)}. Leaving any one feature on brought the refusal back on {certified} of "
+        f"{len(flipped)} prompts (by score).",
+        control="Sets as large of another origin ended refusals, by score, of the same prompts: "
         f"{_rivals(run.controls.per_prompt)}."
         f"{_null_search(run)}",
     )
+
+
+def _size(sizes: Sequence[int]) -> str:
+    """`2 (2 to 3; from 1 to 4)`: median, its interval, range."""
+    found = median([float(size) for size in sizes])
+    if min(sizes) == max(sizes):
+        return f"{found.value:g} on every prompt"
+    within = f"{found.low:g} to {found.high:g}; " if found.has_interval else ""
+    return f"{found.value:g} ({within}from {min(sizes)} to {max(sizes)})"
 
 
 def _null_search(run: Run) -> str:
@@ -66,9 +77,9 @@ def _null_search(run: Run) -> str:
     )
     most = max(found.n_flipped_by_pools)
     return (
-        f" Ablating all of {found.n_pools} random pools, matched to the candidates, flips by score at "
-        f"most {of(most, found.flipped.n)}; all candidates, "
-        f"{interval(found.flipped_by_candidates, percent)} "
+        f" Of {found.n_pools} pools of as many random features, switched off whole, the best ended "
+        f"{of(most, found.flipped.n)} refusals by score; all searched features, "
+        f"{share_said(found.flipped_by_candidates)} "
         f"(p = {found.p_value:.2g} by rank, smallest possible {found.smallest_p:.2g}).{near}"
     )
 
@@ -85,13 +96,13 @@ def _families(run: Run) -> list[SummaryRow]:
     return [
         SummaryRow(
             question="Is there more than one way to flip a refusal?",
-            answer=f"Within {run.config.minimal.more_sets_budget} more scored sets a prompt, a median "
-            f"of {interval(found.n_sets, '{:g}'.format)} minimal sets was found (at most "
-            f"{found.most_sets}); a larger budget may find more. On "
-            f"{interval(found.without_core, percent)} of {found.n_prompts} prompts no feature is in "
-            "all of them.",
-            control=f"Each set is certified by its own scores. {complete}. Completeness takes for "
-            "granted that ablating more never restores refusal; scores contradict that on "
+            answer=f"{'Yes' if found.n_sets.value > 1 else 'Hardly'}: "
+            f"{between(found.n_sets, '{:g}'.format)} different minimal sets a prompt (median; at "
+            f"most {found.most_sets}), perhaps more: {run.config.minimal.more_sets_budget} more "
+            f"sets a prompt were tried. On {share_said(found.without_core)} prompts any one "
+            "feature can be replaced by others.",
+            control=f"Each set is proved by its own scores. {complete}. A complete list takes for "
+            "granted that switching off more never restores refusal; scores contradict that on "
             f"{of(found.n_contradicted, found.n_prompts)} prompts.",
         )
     ]
@@ -105,18 +116,17 @@ def _scales(run: Run) -> list[SummaryRow]:
     answers: list[str] = []
     if own is not None and own.mean is not None:
         answers.append(
-            f"Of a prompt's minimal set a mean scale of {interval(own.mean, _two_places)} flips it "
-            f"(1 is the ablation; {own.mean.n} prompts)."
+            f"Turning a prompt's set down by {between(own.mean, percent)} was enough, on average "
+            f"over {own.mean.n} prompts (100%: switched off)."
         )
     if overshot is not None:
         answers.append(
-            f"Overshooting all candidates up to {run.config.ablation_scale.limit:g} times flips "
-            f"{interval(overshot.flipped, percent)} of {overshot.flipped.n} prompts that ablating "
-            "them does not."
+            f"Overshooting all candidates up to {run.config.ablation_scale.limit:g} times ended "
+            f"{share_said(overshot.flipped)} refusals that switching them off did not."
         )
     controls = [
-        f"Random sets matched to the {'minimal sets' if one is own else 'candidates'}, at the same "
-        f"scales, flip {interval(one.random_flipped, percent)}."
+        f"Random sets matched to the {'minimal sets' if one is own else 'candidates'}, turned down "
+        f"as far, ended {share_said(one.random_flipped)}."
         for one in by_kind.values()
         if one.random_flipped is not None
     ]
@@ -129,10 +139,6 @@ def _scales(run: Run) -> list[SummaryRow]:
     ]
 
 
-def _two_places(value: float) -> str:
-    return f"{value:.2f}"
-
-
 def _confirmed(run: Run) -> list[SummaryRow]:
     found = run.confirmation
     if found is None or found.confirmed is None:
@@ -140,21 +146,18 @@ def _confirmed(run: Run) -> list[SummaryRow]:
     return [
         SummaryRow(
             question="Does the text of the answer flip too?",
-            answer=f"The judge ({found.judge}) calls {interval(found.confirmed, percent)} of "
-            f"{found.confirmed.n} answers under ablation compliance.",
-            control=f"Of the same prompts' unablated answers it calls "
-            f"{interval(found.complied_clean, percent)} so{_by_random(found.complied_random)}. Score "
-            f"and judge agree on {interval(found.agreement, percent)} of {len(found.checks)} answers "
-            f"to {found.agreement.n} prompts; permuted they would on "
-            f"{percent(found.expected_agreement)}.",
+            answer=f"In {share_said(found.confirmed)} cases the written answer complied too "
+            f"(judge: {found.judge}).",
+            control=f"With nothing switched off: {share_said(found.complied_clean)}"
+            f"{_by_random(found.complied_random)}. Score and judge agree on "
+            f"{between(found.agreement, percent)} of {len(found.checks)} answers to "
+            f"{found.agreement.n} prompts; by chance on {percent(found.expected_agreement)}.",
         )
     ]
 
 
 def _by_random(complied: Estimate | None) -> str:
-    return (
-        f", with as many random features ablated {interval(complied, percent)}" if complied else ""
-    )
+    return f". With as many random features off: {share_said(complied)}" if complied else ""
 
 
 def _pooled(run: Run) -> SummaryRow:
@@ -168,10 +171,9 @@ def _pooled(run: Run) -> SummaryRow:
         )
     return SummaryRow(
         question=question,
-        answer=f"Of {len(pooled.held_out)} refused prompts that they were not built on, "
-        f"{len(pooled.features)} features built on {len(pooled.built_on)} others flip "
-        f"{pooled_flips_said(pooled, run.confirmation)}.",
-        control="Equally large sets flip by score, of the same prompts: "
+        answer=f"{len(pooled.features)} features chosen on {len(pooled.built_on)} prompts flip, of "
+        f"the {len(pooled.held_out)} others, {pooled_flips_said(pooled, run.confirmation)}.",
+        control="Sets as large of another origin ended refusals, by score, of the same prompts: "
         f"{_rivals(run.controls.pooled)}.",
         part=Part.EXTENT,
     )
@@ -180,7 +182,7 @@ def _pooled(run: Run) -> SummaryRow:
 def _rivals(controls: tuple[SetControl, ...]) -> str:
     by_name = {control.name: control for control in controls}
     return ", ".join(
-        f"{label} {interval(by_name[name].flipped, percent)}"
+        f"{label} {share_said(by_name[name].flipped)}"
         for name, label in _RIVALS.items()
         if name in by_name
     )

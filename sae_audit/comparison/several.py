@@ -10,6 +10,7 @@ from sae_audit.comparison.decided import Measure
 from sae_audit.comparison.first_screen.reasons import named_topics, names_of, verdict
 from sae_audit.comparison.first_screen.rows import rows
 from sae_audit.comparison.first_screen.screen import feature_changes
+from sae_audit.comparison.first_screen.terminal import values_of
 from sae_audit.comparison.first_screen.types import CheckRow, Mark, mark_of
 from sae_audit.comparison.page import DATA, check_folder, write_comparison
 from sae_audit.comparison.types import Comparison
@@ -99,6 +100,7 @@ def render_several(found: Sequence[Comparison], folders: Sequence[str]) -> str:
         parent=names_of(found[0])[0],
         first_style=(files("sae_audit.comparison") / "first.css").read_text(),
         rows=[variant_row(one, folder) for one, folder in order],
+        values_of=values_of,
         limits=[str(one.limit) for one in found[0].decision.limits],
         level=found[0].decision.level,
     )

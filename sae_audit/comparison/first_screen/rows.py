@@ -139,7 +139,7 @@ def _features(comparison: Comparison, values: dict[Measure, Described]) -> Check
         return row
     notes = [row.note] if row.note else []
     notes += [
-        f"in {name} random features do as well, so that this is no evidence"
+        f"no evidence: random features do as well in {name}"
         for name, checkpoint in zip(names_of(comparison), (comparison.a, comparison.b), strict=True)
         if checkpoint.absence is not None
         and checkpoint.absence.kind in (AbsenceKind.NOT_BEYOND_NULL, AbsenceKind.NO_FLIP)
@@ -148,7 +148,7 @@ def _features(comparison: Comparison, values: dict[Measure, Described]) -> Check
     return CheckRow(
         short=row.short,
         measure=row.measure,
-        name=f"{row.name}, mean of {n} prompts both refuse",
+        name=f"{row.name} ({n} prompts)",
         before=row.before,
         after=row.after,
         change=row.change,
@@ -210,7 +210,7 @@ def _saes(quality: Sequence[QualityChange]) -> CheckRow:
         brief=f"worst layer: {worst.layer}",
         before=f"{a.value:.2f}",
         after=f"{b.value:.2f}",
-        change=f"variance explained, worst layer ({worst.layer})",
+        change=f"variance explained, layer {worst.layer}",
         mark=mark,
         note=note,
     )

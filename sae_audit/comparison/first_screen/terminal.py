@@ -50,8 +50,8 @@ def several_lines(found: Sequence[Comparison], page: str, code: int) -> list[str
             (
                 names_of(comparison)[1],
                 f"{first.mark.sign} {_SHOUTED[comparison.decision.outcome]}",
-                _values(refusals),
-                _values(over),
+                values_of(refusals),
+                values_of(over),
                 ", ".join(one.name for one in first.topics if one.is_whole) or "none",
             )
         )
@@ -76,7 +76,7 @@ def _apart(left: str, right: str) -> str:
 
 def _table(rows: Sequence[CheckRow]) -> list[str]:
     cells = [
-        (row.short, _values(row), row.brief or row.change, f"{row.mark.sign} {row.mark.word}")
+        (row.short, values_of(row), row.brief or row.change, f"{row.mark.sign} {row.mark.word}")
         for row in rows
     ]
     widths = [max(len(cell[i]) for cell in cells) for i in range(3)]
@@ -86,7 +86,7 @@ def _table(rows: Sequence[CheckRow]) -> list[str]:
     ]
 
 
-def _values(row: CheckRow) -> str:
+def values_of(row: CheckRow) -> str:
     """`40 -> 24 of 40`."""
     if not row.before or not row.after:
         return row.before or row.after

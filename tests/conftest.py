@@ -15,8 +15,8 @@ if sys.dont_write_bytecode:
 # One thread a test process: the models are so small that threads only get in each other's way.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# Every row of a run is flushed to the disk, which is most of what a planted audit waits for. Nothing that
-# tests write has to outlive a power cut: their folders are in memory where that is to be had.
+# Every row of a run is flushed to the disk, which is most of what a planted audit waits for. Nothing
+# that tests write has to outlive a power cut: their folders are in memory where that is to be had.
 _MEMORY, _NEEDED = Path("/dev/shm"), 4 << 30
 if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
     _room = os.statvfs(_MEMORY)

@@ -97,6 +97,7 @@ def render_several(found: Sequence[Comparison], folders: Sequence[str]) -> str:
         "sae_audit.comparison",
         "several.html.j2",
         {},
+        menu={"variants": "Variants", "limits": "Limits"},
         parent=names_of(found[0])[0],
         first_style=(files("sae_audit.comparison") / "first.css").read_text(),
         rows=[variant_row(one, folder) for one, folder in order],

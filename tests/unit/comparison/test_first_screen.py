@@ -246,7 +246,7 @@ def test_several_variants_are_one_table_worst_first(
     text = seen(page.read_text())
     assert text.index("Do not ship") < text.index("Cannot tell")
     links = [a["href"] for tag, a in Page(page.read_text()).elements if tag == "a"]
-    assert links[2:] == ["worse/index.html", "same/index.html"]
+    assert links[3:] == ["worse/index.html", "same/index.html"]
     assert all((tmp_path / "out" / str(link)).is_file() for link in links[2:])
     written = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert [(one["folder"], one["decision"]["exit_code"]) for one in written["variants"]] == [

@@ -1,5 +1,6 @@
 """From the last layer's residual stream to the model's own logits."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -88,7 +89,10 @@ class Head:
 
         tangents = rows.detach().float().to(device)
         base = at.detach().float().to(device).expand_as(tangents).clone()
-        moved = torch.func.jvp(normed, (base,), (tangents,))[1]
+        with warnings.catch_warnings():
+            # PyTorch warns of a function of its own, which it loads here for the first time.
+            warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+            moved = torch.func.jvp(normed, (base,), (tangents,))[1]
         weight = next(self._unembed.parameters())
         moved = moved.detach().to(weight.device)
         moved = moved.to(weight.dtype) if weight.is_floating_point() else moved

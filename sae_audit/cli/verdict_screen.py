@@ -15,6 +15,8 @@ WIDTH = 80
 MOST_LINES = 12
 _COLOURS = {"bad": "red", "warn": "yellow", "ok": "green", "open": "bright_black"}
 _LONGEST_NAME = 30
+_LAST_LINES = 2
+"""Those that name the page and the command for everything."""
 
 
 def print_verdict(run: "Run") -> None:
@@ -22,13 +24,15 @@ def print_verdict(run: "Run") -> None:
     from sae_audit.report.verdict.verdict import verdict
 
     found = verdict(run)
-    head = _head(_name(run), found)
-    lines = [*head, *([""] if len(head) < 3 else [])]
-    lines += [_figure(one) for one in found.figures]
+    figures = [_figure(one) for one in found.figures]
     foot = [*_important(found), *_absent(run, found)]
     foot.append("Not shown: jailbreaks, other languages, what follows the first words")
-    lines += ["", *foot] if len(lines) + len(foot) + 3 <= MOST_LINES else foot
-    for line in lines:
+    free = MOST_LINES - _LAST_LINES - len(figures) - len(foot)
+    head = _head(_name(run), found, min(3, free))
+    for room, place in ((free - len(head), figures), (free - len(head) - 1, foot)):
+        if room > 0:
+            place.insert(0, "")
+    for line in (*head, *figures, *foot):
         screen.out.print(line, highlight=False, soft_wrap=True)
     screen.line(f"Report: {run.folder / 'index.html'}")
     screen.line(f"All findings: sae-audit show {run.folder} --table")
@@ -72,11 +76,11 @@ def _name(run: "Run") -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
 
 
-def _head(name: str, found: "Verdict") -> list[str]:
-    """The verdict in at most three lines, as markup."""
+def _head(name: str, found: "Verdict", most: int = 3) -> list[str]:
+    """The verdict in at most so many lines, as markup."""
     sign = f"{reading_said(found.reading)} {found.reading.value}"
     text = f"{sign}: {name}: {found.headline}"
-    lines = textwrap.wrap(text, WIDTH, subsequent_indent="  ", max_lines=3, placeholder=" ...")
+    lines = textwrap.wrap(text, WIDTH, subsequent_indent="  ", max_lines=most, placeholder=" ...")
     colour = _COLOURS[found.reading.name_of_colour]
     return [f"[bold {colour}]{escaped(line)}[/]" for line in lines]
 

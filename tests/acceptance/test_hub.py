@@ -61,7 +61,8 @@ def test_from_the_plan_to_the_repetition(hub: LocalHub, tmp_path: Path, inside: 
     hub.requests.clear()
     # In a process of its own, as the hub's library reads this when it is imported; one thread, as here.
     offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    done = command("audit", *NAMED, *settings(), "--out", "run", cwd=tmp_path, **offline)
+    given = ("--out", "run", "--table")
+    done = command("audit", *NAMED, *settings(), *given, cwd=tmp_path, **offline)
     assert done.returncode == 0, done.stderr
     assert "explained variance" in done.stdout
     assert hub.requests == []

@@ -99,7 +99,11 @@ def test_every_estimate_stands_on_the_page_with_its_interval(run: Run, text: str
     ]
     unsaid = {
         "quality": [run.quality[-1].ce_clean],
-        "controls": [run.controls.scales[0].flipped],
+        "controls": [
+            run.controls.per_prompt[0].flipped,
+            run.controls.error_term and run.controls.error_term.flipped_kept,
+            run.controls.scales[0].flipped,
+        ],
     }
     assert found
     assert missing == unsaid.get(finding, []), "the same for all layers; 100% by construction"

@@ -42,6 +42,8 @@ def body(
                 value = asked[0]
             handler.send_header(name.replace("_", "-"), value)
         handler.send_header("Content-Length", str(len(data) if length is None else length))
+        # It is closed after this answer: not said, the next question may be put to a closed door.
+        handler.send_header("Connection", "close")
         handler.end_headers()
         if not head:
             handler.wfile.write(data)
@@ -81,6 +83,7 @@ def in_parts(data: bytes, *, n_parts: int, pause: float) -> Script:
     def script(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(data)))
+        handler.send_header("Connection", "close")
         handler.end_headers()
         size = len(data) // n_parts
         for start in range(0, len(data), size):

@@ -133,7 +133,7 @@ def test_an_export_of_other_saes_is_refused_where_the_catalog_knows_better(tmp_p
         ("e.jsonl", b'{"feature": "L1/3", "explanation": {"a": 1}}\n', "is no explanation"),
         ("e.jsonl", b"\xff\xfe\n", "UTF-8"),
         ("e.jsonl.gz", b"no gzip", "no whole gzip"),
-        ("e.jsonl.gz", gzip.compress(b"x" * 5000)[:-9], "no whole gzip|no JSON"),
+        ("e.jsonl.gz", gzip.compress(b"x" * 5000, mtime=0)[:-9], "no whole gzip|no JSON"),
         ("e.json", b"[" * 100_000, "nested too deep|no JSON"),
         ("e.json", b'"text"', "is no explanation"),
         ("e.json", b'{"L9/1": "x"}', "explains no feature of the audited layers 1, 2"),

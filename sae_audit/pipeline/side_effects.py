@@ -43,7 +43,7 @@ class HarmlessChanges:
     def measured(self, features: FeatureSet) -> SideEffects:
         """The changes with their intervals, and those of the model's own answers."""
         changes = self.each([features])[0]
-        rises = [change.cross_entropy for change in self._collateral(features)]
+        rises = [change.cross_entropy for change in self._collateral([features])[0]]
         return SideEffects(
             kl=mean(changes[:, 0]),
             first_tokens_changed=share(round(changes[:, 1].sum()), len(changes)),

@@ -156,9 +156,10 @@ class AuditState:
         ablation = replace(self.ablation, error_term=term)
         return self.subject.refusal_score(prompt, ablation, error_layers=error_layers)
 
-    def refusal_scores(self) -> Asked:
+    def refusal_scores(self, error_term: ErrorTerm | None = None) -> Asked:
         """Refusal scores of questions about several prompts, which share batches."""
-        return self.subject.refusal_scores(self.ablation)
+        term = self.ablation.error_term if error_term is None else error_term
+        return self.subject.refusal_scores(replace(self.ablation, error_term=term))
 
     def scaled_scores(
         self,

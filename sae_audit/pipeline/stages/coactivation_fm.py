@@ -225,8 +225,8 @@ def _compared(
     in text."""
     changes = state.subject.collateral(state.audited.harmless, state.ablation)
     found = list[ComparedSet]()
-    for name, own in sets.items():
-        measured = changes(own[0])
+    by_set = changes([own[0] for own in sets.values()])
+    for (name, own), measured in zip(sets.items(), by_set, strict=True):
         found.append(
             ComparedSet(
                 name=name,

@@ -1,6 +1,7 @@
 """Effects of other sets of the same size, and of ablation on harmless prompts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Float
@@ -27,7 +28,7 @@ from sae_audit.pipeline.rival_sets import (
     rivals_of,
     sets_of_curves,
 )
-from sae_audit.pipeline.state import AuditState
+from sae_audit.pipeline.state import Asked, AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.statistics import mean
 from sae_audit.vocabulary import ErrorTerm, FeatureSet, Scaled, Score
@@ -174,7 +175,8 @@ def _compared(
     tried: Callable[[str], dict[str, list[FeatureSet]]],
     rivals: RivalSets,
 ) -> tuple[SetControl, ...]:
-    scores: dict[str, Score] = {prompt.id: state.score_of(prompt) for prompt in prompts}
+    asked = {prompt.id: [*chain.from_iterable(tried(prompt.id).values())] for prompt in prompts}
+    scores = _scores_of(prompts, state.refusal_scores(), asked)
     norms = {prompt.id: rivals.on([prompt]) for prompt in prompts}
     return tuple(
         set_control(
@@ -189,15 +191,28 @@ def _compared(
     )
 
 
+def _scores_of(
+    prompts: Sequence[Prompt], ask: Asked, asked: Mapping[str, Sequence[FeatureSet]]
+) -> dict[str, Score]:
+    """Each prompt's set function; the sets in `asked` share batches with those of other prompts."""
+    ask([(prompt, one) for prompt in prompts for one in [frozenset(), *asked[prompt.id]]])
+
+    def of(prompt: Prompt) -> Score:
+        return lambda sets: ask([(prompt, ablated) for ablated in sets])
+
+    return {prompt.id: of(prompt) for prompt in prompts}
+
+
 def _collateral(
     state: AuditState, features: FeatureSet, held_out: Sequence[Prompt], rivals: RivalSets
 ) -> tuple[Collateral, ...]:
     changes = state.subject.collateral(state.audited.harmless, state.ablation)
     others = rivals.all(features, state.config.seed, held_out)
     tried = {"pooled": [features], **{k: sets[:_COLLATERAL_SETS] for k, sets in others.items()}}
+    by_set = iter(changes([one for sets in tried.values() for one in sets]))
     found: list[Collateral] = []
     for name, sets in tried.items():
-        measured = [changes(ablated) for ablated in sets]
+        measured = [next(by_set) for _ in sets]
         kl = np.array([[change.kl for change in row] for row in measured]).mean(axis=0)
         rise = np.array([[change.cross_entropy for change in row] for row in measured])
         found.append(
@@ -214,7 +229,7 @@ def _error_term(
     state: AuditState, prompts: Sequence[Prompt], own: Mapping[str, FeatureSet]
 ) -> ErrorTermControl:
     def scores(term: ErrorTerm) -> dict[str, Score]:
-        return {p.id: state.score_of(p, error_term=term) for p in prompts}
+        return _scores_of(prompts, state.refusal_scores(term), {key: [own[key]] for key in own})
 
     # The same layers as the prompt's own set, so that the two differ by ablation alone.
     layers = {p.id: frozenset(feature.layer for feature in own[p.id]) for p in prompts}

@@ -17,7 +17,7 @@ from sae_audit.subject.saes.null_dictionary import null_suite
 
 STAGE = NULL_DICTIONARIES
 
-_BESIDE = 5
+_BESIDE = 3
 """Largest number of dictionaries of a kind that no claim must beat."""
 _NULL_SIZE = 6
 """Assumed number of features of a set that flips, of a third of the dictionaries; others flip none."""

@@ -12,6 +12,9 @@ from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.hooks import Edit
 from sae_audit.subject.model.kl import next_token_kl
 
+_MOST_LOGITS = 1 << 26
+"""Logits that one pass may hold: 256 MB in float32."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -51,11 +54,26 @@ def clean_answers(passes: ForwardPasses, prompts: Tokens, n_tokens: int) -> list
     return [answers[i] for i in range(len(prompts))]
 
 
-def change(passes: ForwardPasses, answer: Answer, edits: Mapping[nn.Module, Edit]) -> Change:
-    logits = passes.all_logits(answer.ids[None], outputs=edits)
+def rows_together(passes: ForwardPasses, answer: Answer) -> int:
+    """Number of ablations of this answer that share a pass, whose logits at every position are kept."""
+    length, vocabulary = len(answer.ids), answer.next_logits.shape[1]
+    return max(1, min(passes.rows_per_batch(length), _MOST_LOGITS // (length * vocabulary)))
+
+
+def changes_of_rows(
+    passes: ForwardPasses, answer: Answer, edits: Mapping[nn.Module, Edit], n: int
+) -> list[Change]:
+    """The changes of each row of a batch of `n`, that `edits` ablate differently."""
+    logits = passes.all_logits(answer.ids.expand(n, -1), outputs=edits)
     kl = next_token_kl(answer.next_logits, logits[:, answer.n_prompt - 1])
-    cross_entropy = _cross_entropy(logits, answer.ids, answer.n_prompt)
-    return Change(kl=float(kl[0]), cross_entropy=cross_entropy - answer.cross_entropy)
+    return [
+        Change(
+            kl=float(kl[i]),
+            cross_entropy=_cross_entropy(logits[i : i + 1], answer.ids, answer.n_prompt)
+            - answer.cross_entropy,
+        )
+        for i in range(n)
+    ]
 
 
 def _cross_entropy(

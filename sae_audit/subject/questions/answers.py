@@ -5,7 +5,14 @@ from collections.abc import Callable, Sequence
 from sae_audit.findings import CE_TOKENS
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
-from sae_audit.subject.intervention import collateral, generation
+from sae_audit.subject.intervention import generation
+from sae_audit.subject.intervention.collateral import (
+    Answer,
+    Change,
+    changes_of_rows,
+    clean_answers,
+    rows_together,
+)
 from sae_audit.subject.template.thinking import answer_behind, opening_block
 from sae_audit.vocabulary import Ablation, FeatureSet
 
@@ -18,28 +25,31 @@ class AnswerQuestions(InstrumentBase):
 
     def collateral(
         self, prompts: Sequence[Prompt], ablation: Ablation = PLAIN, *, n_tokens: int = _OWN_TOKENS
-    ) -> Callable[[FeatureSet], tuple[collateral.Change, ...]]:
-        """A function from a feature set to its side effects on each of these (harmless) prompts.
+    ) -> Callable[[Sequence[FeatureSet]], list[tuple[Change, ...]]]:
+        """A function from feature sets to the side effects of each on each of these (harmless) prompts.
 
         Compares next-token distributions at the end of the prompt, and the cross-entropy of the
-        clean model's own greedy answer of up to `n_tokens`.
+        clean model's own greedy answer of up to `n_tokens`. Sets share passes.
         """
-        interventions = self._interventions
-        answered = collateral.clean_answers(self._passes, self._tokens(prompts), n_tokens)
+        answered = clean_answers(self._passes, self._tokens(prompts), n_tokens)
 
-        def changes(ablated: FeatureSet) -> tuple[collateral.Change, ...]:
-            return tuple(
-                collateral.change(
-                    self._passes,
-                    answer,
-                    interventions.at_modules(
-                        interventions.of_prompt(answer.ids, [ablated], ablation, answer.n_prompt)
-                    ),
-                )
-                for answer in answered
-            )
+        def changes(sets: Sequence[FeatureSet]) -> list[tuple[Change, ...]]:
+            by_answer = [self._changes_of(answer, sets, ablation) for answer in answered]
+            return [tuple(row[i] for row in by_answer) for i in range(len(sets))]
 
         return changes
+
+    def _changes_of(
+        self, answer: Answer, sets: Sequence[FeatureSet], ablation: Ablation
+    ) -> list[Change]:
+        passes, interventions = self._passes, self._interventions
+        size = rows_together(passes, answer)
+        found: list[Change] = []
+        for start in range(0, len(sets), size):
+            chunk = sets[start : start + size]
+            edits = interventions.of_prompt(answer.ids, chunk, ablation, answer.n_prompt)
+            found += changes_of_rows(passes, answer, interventions.at_modules(edits), len(chunk))
+        return found
 
     def check_room(self, prompts: Sequence[Prompt], n_tokens: int) -> None:
         """Check that answers of `n_tokens` fit behind these prompts, as well as those that measure

@@ -29,6 +29,7 @@ _DATE = TODAY.strftime("%d %b %Y")
 _OURS = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 """Variables that the audit itself gives a template."""
 _MOST_KNOWN = 1024
+"""Texts whose form is remembered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,10 @@ class Template:
     """Maximum tokens of prompt and answer together; None if the config gives none."""
     notes: tuple[str, ...]
     """Remarks on the template for the report's reader, one sentence each."""
+    known: dict[str, tuple[int, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Token ids of texts asked for before: every question about a prompt asks for them."""
 
     @property
     def tokenizer(self) -> Any:
@@ -72,6 +77,13 @@ class Template:
             AuditError: The text contains the name of a special token, merges with the template in a
                 token, is changed by the template, has a word without an embedding, or is too long.
         """
+        if text not in self.known:
+            if len(self.known) >= _MOST_KNOWN:
+                self.known.clear()
+            self.known[text] = self._tokens(text)
+        return torch.tensor(self.known[text], dtype=torch.long)
+
+    def _tokens(self, text: str) -> tuple[int, ...]:
         rendered = self.rendered(text)
         if not _is_written(text, rendered, self.around):
             raise AuditError(
@@ -107,7 +119,7 @@ class Template:
                 f"The prompt {_short(text)} has {len(ids)} tokens with the chat template, and the model "
                 f"reads {self.n_positions} (max_position_embeddings in its config); leave it out."
             )
-        return torch.tensor(ids, dtype=torch.long)
+        return tuple(ids)
 
     def fitted(self, config: Any) -> "Template":
         """This template for a model of this config, with its numbers of embeddings and positions."""

@@ -33,9 +33,20 @@ def subject() -> Subject:
 def test_the_kl_is_that_of_the_literal_computation(subject: Subject, ablation: Ablation):
     literal = subject.collateral(PROMPTS, ablation, n_tokens=1)
     asked = subject.harmless_changes(ablation)([(p, one) for one in SETS for p in PROMPTS])
-    expected = [change.kl for one in SETS for change in literal(one)]
+    expected = [change.kl for one in SETS for change in literal([one])[0]]
     np.testing.assert_allclose(asked[:, 0], expected, atol=1e-5)
     assert max(expected) > 1e-3, "some set changes something"
+
+
+def test_sets_that_share_a_pass_change_what_each_does_alone(subject: Subject):
+    """Also the cross-entropy of own answers, which is measured behind the prompt."""
+    together = subject.collateral(PROMPTS, n_tokens=6)
+    for changes, one in zip(together(SETS), SETS, strict=True):
+        (alone,) = subject.collateral(PROMPTS, n_tokens=6)([one])
+        for both in ("kl", "cross_entropy"):
+            own, other = ([getattr(c, both) for c in found] for found in (changes, alone))
+            np.testing.assert_allclose(own, other, atol=1e-5)
+    assert abs(together(SETS)[-1][0].cross_entropy) > 1e-3, "some set changes answers"
 
 
 def test_a_first_token_counts_as_changed_if_another_is_likeliest(subject: Subject):

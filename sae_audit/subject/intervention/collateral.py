@@ -65,7 +65,7 @@ def changes_of_rows(
 ) -> list[Change]:
     """The changes of each row of a batch of `n`, that `edits` ablate differently."""
     logits = passes.all_logits(answer.ids.expand(n, -1), outputs=edits)
-    kl = next_token_kl(answer.next_logits, logits[:, answer.n_prompt - 1])
+    kl = next_token_kl(answer.next_logits.expand(n, -1), logits[:, answer.n_prompt - 1])
     return [
         Change(
             kl=float(kl[i]),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sae_audit.cli import screen
-from sae_audit.cli.auditing import with_progress
 from sae_audit.cli.options import Device, Prompts, Saes, Settings, TrustRemoteCode, config_of
+from sae_audit.cli.progress import with_progress
 from sae_audit.cli.screen import escaped
 from sae_audit.errors import AuditError
 from sae_audit.presets import preset_names
@@ -154,7 +154,7 @@ def compare(
         device=device,
         trust_remote_code=trust_remote_code,
     )
-    folders = _audited(parent, variants, models, asked, quiet=as_json)
+    folders = _audited(parent, variants, models, asked)
     from sae_audit.comparison import compare as compare_runs
 
     found = [
@@ -184,7 +184,7 @@ def _limits(
 
 
 def _audited(
-    parent: str, variants: Sequence[str], models: _Models, limits: "Sequence[Limit]", *, quiet: bool
+    parent: str, variants: Sequence[str], models: _Models, limits: "Sequence[Limit]"
 ) -> list[Path]:
     """Folders of the runs, the parent's first; what is no run yet is audited.
 
@@ -220,20 +220,20 @@ def _audited(
         run = load_run(parent)
         n = run.config.prompts.audit
         usual, enough = n, Enough(n=n, asked=asked, most=n)
-        _say(said_beforehand(missing, enough, of_run=True), quiet=quiet)
+        screen.aside(said_beforehand(missing, enough, of_run=True))
     else:
         config = models.config(parent)
         usual, enough = config.prompts.audit, enough_prompts(config, asked)
-        _say(said_beforehand(missing, enough, of_run=False), quiet=quiet)
+        screen.aside(said_beforehand(missing, enough, of_run=False))
         config = with_prompts(config, enough.n)
-        run = _audit(config, folder_of(config, usual), quiet=quiet)
+        run = _audit(config, folder_of(config, usual))
     folders = [run.folder]
     for one in variants:
         if _is_run(one):
             folders.append(Path(one))
             continue
         config = models.variant_config(one, run)
-        folders.append(_audit(config, folder_of(config, usual), quiet=quiet).folder)
+        folders.append(_audit(config, folder_of(config, usual)).folder)
     return folders
 
 
@@ -245,18 +245,11 @@ def _is_config(target: str) -> bool:
     return target in preset_names() or Path(target).suffix in (".yaml", ".yml")
 
 
-def _say(text: str, *, quiet: bool) -> None:
-    if not quiet:
-        screen.line(text)
-
-
-def _audit(config: "AuditConfig", folder: Path, *, quiet: bool) -> "Run":
+def _audit(config: "AuditConfig", folder: Path) -> "Run":
     from sae_audit.pipeline.audit import audit
 
-    if quiet:
-        return audit(config, folder)
-    screen.line(f"Auditing {folder.name} ...")
-    return with_progress(lambda progress: audit(config, folder, progress=progress))
+    screen.aside(f"Auditing {folder.name} ...")
+    return with_progress(config, lambda progress: audit(config, folder, progress=progress))
 
 
 def _written(found: "Sequence[Comparison]", folders: Sequence[Path], out: Path | None) -> Path:

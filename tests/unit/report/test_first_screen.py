@@ -128,8 +128,9 @@ def test_topics_are_listed_the_least_refused_first(tmp_path: Path):
 
 def test_a_bar_says_its_number_and_stays_on_its_scale():
     def figure(**given: object) -> Figure:
-        base = {"id": FigureId.HARMFUL_REFUSED, "name": "x", "short": "x", "value": "5 of 5", "interval": "57% to 100%"}
-        return Figure(**base, reading=Reading.FINE, word="fine", **given)  # pyright: ignore
+        base = {"name": "x", "short": "x", "value": "5 of 5", "interval": "57% to 100%"}
+        id = FigureId.HARMFUL_REFUSED
+        return Figure(**base, id=id, reading=Reading.FINE, word="fine", **given)  # pyright: ignore
 
     assert bar(figure()) == ""
     drawn = bar(figure(estimate=share(5, 5)))

@@ -22,10 +22,10 @@ from unittest.mock import patch
 
 from sae_audit.comparison import Comparison, compare
 from sae_audit.comparison.decided import BROKEN, Measure, Outcome
+from sae_audit.comparison.feature_roles import feature_roles
 from sae_audit.comparison.first_screen.reasons import verdict
 from sae_audit.comparison.limits.deciding import decide
 from sae_audit.comparison.limits.rules import parsed_limits
-from sae_audit.comparison.roles import roles_of
 from sae_audit.config import AuditConfig
 from sae_audit.pages.wording import percent
 from sae_audit.pipeline import inputs
@@ -151,7 +151,7 @@ def _again(base: AuditConfig, folder: Path, times: int, limits: Sequence[str]) -
     parent, broken = _searched(base, folder / "seed-0"), 0
     for seed in range(1, times + 1):
         again = _searched(base.model_copy(update={"seed": seed}), folder / f"seed-{seed}")
-        found = decide(parent, again, parsed_limits(limits), roles_of(parent, again))
+        found = decide(parent, again, parsed_limits(limits), feature_roles(parent, again))
         broken += found.exit_code == BROKEN
         outcomes = ", ".join(f"{one.limit.measure} {one.outcome}" for one in found.limits)
         print(f"  seed {seed}: exit {found.exit_code} ({outcomes})", flush=True)

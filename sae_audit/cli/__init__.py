@@ -50,8 +50,9 @@ def _unraised(what: "UnraisableHookArgs") -> None:
         return
     from threading import Timer, main_thread
 
-    # To the main thread itself, so that what it waits for is interrupted too.
-    again = Timer(_MOMENT, signal.pthread_kill, [main_thread().ident, signal.SIGINT])
+    # To the main thread itself, so that what it waits for is interrupted too; not by SIGINT, which a
+    # command that a script starts in the background ignores.
+    again = Timer(_MOMENT, signal.pthread_kill, [main_thread().ident, signal.SIGTERM])
     again.daemon = True
     again.start()
 

@@ -85,6 +85,8 @@ def audit(
     random), gives a whole report that says so. A direction that breaks a limit ends nothing: the audit
     goes on with the best one, marked.
 
+    Progress goes to stderr, the result to stdout.
+
     Exit codes: 0 done, 2 bad input, 3 incomplete, 130 stopped by Ctrl-C or a scheduler.
     """
     config = config_of(
@@ -114,7 +116,7 @@ def audit(
         run_audit(config, out, overwrite=overwrite)
         return
     run = with_progress(
-        lambda progress: run_audit(config, out, overwrite=overwrite, progress=progress)
+        config, lambda progress: run_audit(config, out, overwrite=overwrite, progress=progress)
     )
     if table:
         print_findings(run)

@@ -13,6 +13,7 @@ from sae_audit.cli import (
     exporting,
     featuring,
     finding,
+    listing,
     planning,
     reporting,
     showing,
@@ -34,7 +35,7 @@ app.command()(reporting.report)
 app.command()(verifying.verify)
 app.command()(exporting.export)
 app.command()(showing.show)
-app.command()(showing.runs)
+app.command()(listing.runs)
 app.command()(featuring.feature)
 app.command()(planning.plan)
 app.command()(finding.catalog)

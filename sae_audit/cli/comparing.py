@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sae_audit.cli import screen
-from sae_audit.cli.auditing import with_progress
-from sae_audit.cli.options import Device, Prompts, Saes, Settings, TrustRemoteCode, config_of
+from sae_audit.cli.options import (
+    Device,
+    FailOn,
+    LimitsFile,
+    Prompts,
+    Saes,
+    Settings,
+    TrustRemoteCode,
+    config_of,
+    limits_of,
+)
+from sae_audit.cli.progress import with_progress
 from sae_audit.cli.screen import escaped
 from sae_audit.errors import AuditError
 from sae_audit.presets import preset_names
@@ -21,7 +31,6 @@ from sae_audit.untrusted import shown
 if TYPE_CHECKING:
     from sae_audit.comparison import Comparison
     from sae_audit.comparison.decided import Limit
-    from sae_audit.comparison.limits.rules import Undecided
     from sae_audit.config import AuditConfig
     from sae_audit.record.run import Run
 
@@ -96,17 +105,8 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the comparison; reports/A-vs-B if not given.")
     ] = None,
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fail-on",
-            metavar="RULE",
-            help="A limit, such as 'refusal_rate drops > 0.05'. Repeatable.",
-        ),
-    ] = None,
-    limits: Annotated[
-        Path | None, typer.Option(help="YAML file with limits, beside those of --fail-on.")
-    ] = None,
+    fail_on: FailOn = None,
+    limits: LimitsFile = None,
     undecided: Annotated[
         Open | None,
         typer.Option(help="pass: exit code 0, not 4, where it cannot be told; fail if not given."),
@@ -146,7 +146,8 @@ def compare(
     Exit codes: 0 every limit is kept, 1 one is broken beyond doubt, 4 it cannot be told; 2 bad input,
     3 incomplete.
     """
-    asked, policy = _limits(fail_on or [], limits, undecided)
+    asked, in_file = limits_of(fail_on, limits)
+    policy = (undecided.value if undecided is not None else in_file) or "fail"
     models = _Models(
         saes=saes,
         prompts=prompts,
@@ -154,7 +155,7 @@ def compare(
         device=device,
         trust_remote_code=trust_remote_code,
     )
-    folders = _audited(parent, variants, models, asked, quiet=as_json)
+    folders = _audited(parent, variants, models, asked)
     from sae_audit.comparison import compare as compare_runs
 
     found = [
@@ -171,20 +172,8 @@ def compare(
         raise typer.Exit(code)
 
 
-def _limits(
-    rules: Sequence[str], file: Path | None, undecided: Open | None
-) -> "tuple[tuple[Limit, ...], Undecided]":
-    from sae_audit.comparison.limits.rules import DEFAULT, parsed_limits, read_limits
-
-    read = read_limits(file) if file is not None else None
-    texts = [*rules, *(map(str, read.limits) if read is not None else ())]
-    asked = parsed_limits(texts) if texts else DEFAULT
-    in_file = read.undecided if read is not None else None
-    return asked, (undecided.value if undecided is not None else in_file) or "fail"
-
-
 def _audited(
-    parent: str, variants: Sequence[str], models: _Models, limits: "Sequence[Limit]", *, quiet: bool
+    parent: str, variants: Sequence[str], models: _Models, limits: "Sequence[Limit]"
 ) -> list[Path]:
     """Folders of the runs, the parent's first; what is no run yet is audited.
 
@@ -220,20 +209,20 @@ def _audited(
         run = load_run(parent)
         n = run.config.prompts.audit
         usual, enough = n, Enough(n=n, asked=asked, most=n)
-        _say(said_beforehand(missing, enough, of_run=True), quiet=quiet)
+        screen.aside(said_beforehand(missing, enough, of_run=True))
     else:
         config = models.config(parent)
         usual, enough = config.prompts.audit, enough_prompts(config, asked)
-        _say(said_beforehand(missing, enough, of_run=False), quiet=quiet)
+        screen.aside(said_beforehand(missing, enough, of_run=False))
         config = with_prompts(config, enough.n)
-        run = _audit(config, folder_of(config, usual), quiet=quiet)
+        run = _audit(config, folder_of(config, usual))
     folders = [run.folder]
     for one in variants:
         if _is_run(one):
             folders.append(Path(one))
             continue
         config = models.variant_config(one, run)
-        folders.append(_audit(config, folder_of(config, usual), quiet=quiet).folder)
+        folders.append(_audit(config, folder_of(config, usual)).folder)
     return folders
 
 
@@ -245,18 +234,11 @@ def _is_config(target: str) -> bool:
     return target in preset_names() or Path(target).suffix in (".yaml", ".yml")
 
 
-def _say(text: str, *, quiet: bool) -> None:
-    if not quiet:
-        screen.line(text)
-
-
-def _audit(config: "AuditConfig", folder: Path, *, quiet: bool) -> "Run":
+def _audit(config: "AuditConfig", folder: Path) -> "Run":
     from sae_audit.pipeline.audit import audit
 
-    if quiet:
-        return audit(config, folder)
-    screen.line(f"Auditing {folder.name} ...")
-    return with_progress(lambda progress: audit(config, folder, progress=progress))
+    screen.aside(f"Auditing {folder.name} ...")
+    return with_progress(config, lambda progress: audit(config, folder, progress=progress))
 
 
 def _written(found: "Sequence[Comparison]", folders: Sequence[Path], out: Path | None) -> Path:
@@ -265,9 +247,10 @@ def _written(found: "Sequence[Comparison]", folders: Sequence[Path], out: Path |
 
     names = [folder.resolve().name for folder in folders]
     if len(found) == 1:
-        return write_comparison(found[0], out or Path("reports") / f"{names[0]}-vs-{names[1]}")
+        target = out or Path("reports") / f"{names[0]}-vs-{names[1]}"
+        return write_comparison(found[0], target, folders)
     usual = Path("reports") / f"{names[0]}-vs-{len(found)}-variants"
-    return write_comparisons(found, names[1:], out or usual)
+    return write_comparisons(found, folders, out or usual)
 
 
 def _write_others(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sae_audit.cli import screen
+from sae_audit.cli.prompt_texts import texts_of
 from sae_audit.errors import AuditError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _exported(run: "Run", to: Form, out: Path | None, project: str, *, with_text
             return f"{len(frames.write_parquet(run, place))} tables: {place}"
         case Form.INSPECT:
             file = out or place.with_name(f"{place.name}.eval")
-            texts = _texts(run) if with_texts else None
+            texts = texts_of(run) if with_texts else None
             return str(inspect_log.write_inspect_log(run, file, texts=texts))
         case Form.MODEL_CARD if out is None:
             typer.echo(model_card.model_card_section(run), nl=False)
@@ -101,22 +102,3 @@ def _exported(run: "Run", to: Form, out: Path | None, project: str, *, with_text
             return f"MLflow run {trackers.to_mlflow(run, project)}"
         case Form.WANDB:
             return f"W&B run {trackers.to_wandb(run, project)}"
-
-
-def _texts(run: "Run") -> dict[str, str]:
-    """The words of the run's prompts by id, from the sources that it read.
-
-    Raises:
-        AuditError: a source is another than the run's.
-    """
-    from sae_audit.hashing import sha256_of_files
-    from sae_audit.prompts.sources import kept_sources
-
-    recorded = [source.sha256 for source in run.manifest.prompt_sources]
-    sources = kept_sources(run.config.prompts.sources)
-    if [sha256_of_files(source.files) for source in sources] != recorded:
-        raise AuditError(
-            "The prompts here are not those of the run, so their words cannot be added; export without "
-            "--with-texts, or put the run's own files back."
-        )
-    return {prompt.id: prompt.text for source in sources for prompt in source.prompts}

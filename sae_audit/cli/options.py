@@ -1,12 +1,17 @@
 """Arguments that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sae_audit.config import AuditConfig
 from sae_audit.presets import build_config, preset_names
+
+if TYPE_CHECKING:
+    from sae_audit.comparison.decided import Limit
+    from sae_audit.comparison.limits.rules import Undecided
 
 Target = Annotated[
     str | None,
@@ -53,6 +58,30 @@ Settings = Annotated[
         "--set", metavar="KEY=VALUE", help="Any setting: candidates.per_layer=32. Repeatable."
     ),
 ]
+
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="RULE",
+        help="A limit, such as 'refusal_rate drops > 0.05'. Repeatable.",
+    ),
+]
+LimitsFile = Annotated[
+    Path | None,
+    typer.Option("--limits", help="YAML file with limits, beside those of --fail-on."),
+]
+
+
+def limits_of(
+    rules: Sequence[str] | None, file: Path | None
+) -> "tuple[tuple[Limit, ...], Undecided | None]":
+    """The limits given, or the default ones; and what the file says of undecided ones, if it does."""
+    from sae_audit.comparison.limits.rules import DEFAULT, parsed_limits, read_limits
+
+    read = read_limits(file) if file is not None else None
+    texts = [*(rules or ()), *(map(str, read.limits) if read is not None else ())]
+    return parsed_limits(texts) if texts else DEFAULT, read.undecided if read else None
 
 
 def config_of(

@@ -12,6 +12,8 @@ from sae_audit.cli.options import (
     Catalog,
     Device,
     Dtype,
+    FailOn,
+    LimitsFile,
     Model,
     Prompts,
     Revision,
@@ -20,6 +22,7 @@ from sae_audit.cli.options import (
     Target,
     TrustRemoteCode,
     config_of,
+    limits_of,
 )
 from sae_audit.cli.screen import escaped
 
@@ -41,15 +44,18 @@ def plan(
     revision: Revision = None,
     adapter: Adapter = None,
     trust_remote_code: TrustRemoteCode = None,
+    fail_on: FailOn = None,
+    limits: LimitsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for other programs.")] = False,
 ) -> None:
     """Say what an audit would cost, before anything large is downloaded.
 
     Forward passes and time of every stage, from a calibration of some seconds on this machine;
     memory for model, SAEs and what is kept; disk. What so many prompts can show: the smallest p of the
-    null, and the smallest loss that a comparison with another audit would find. If the audit would not
-    fit, the settings that make it fit. Nothing is fetched but configs; offline, what the cache holds is
-    used, and what could not be checked is said.
+    null, the smallest loss that a comparison with another audit would find, and whether they suffice for
+    limits (the default ones of compare, or those of --fail-on and --limits). If the audit would not fit,
+    the settings that make it fit. Nothing is fetched but configs; offline, what the cache holds is used,
+    and what could not be checked is said.
 
     Examples:
 
@@ -57,8 +63,11 @@ def plan(
 
       sae-audit plan llama-3.1-8b-it --device cuda --set candidates.per_layer=64
 
+      sae-audit plan gemma-2-2b-it --fail-on 'refusal_rate drops > 0.02'
+
     Exit codes: 0 it fits, 2 it does not, or the plan could not be made.
     """
+    asked, _ = limits_of(fail_on, limits)
     config = config_of(
         target,
         model=model,
@@ -75,11 +84,11 @@ def plan(
     from sae_audit.planning.plan import make_plan
 
     if as_json:
-        made = make_plan(config)
+        made = make_plan(config, asked)
         typer.echo(json.dumps(_as_data(made), indent=2))
     else:
         with screen.err.status("Timing this machine ..."):
-            made = make_plan(config)
+            made = make_plan(config, asked)
         _show(made)
     if not (made.memory.fits and made.disk_suffices):
         raise typer.Exit(2)
@@ -117,6 +126,7 @@ def _as_data(made: "Plan") -> dict[str, object]:
         "remedies": list(made.remedies),
         "notes": list(made.notes),
         "evidence": asdict(made.evidence),
+        "limits": [asdict(need) for need in made.limits],
     }
 
 
@@ -147,6 +157,9 @@ def _show(made: "Plan") -> None:
     screen.out.print(_evidence_table(made.evidence))
     for line in _on_categories(made.evidence):
         screen.line(line)
+    screen.line("Limits of a comparison:")
+    for need in made.limits:
+        screen.line(f"  {need.said}")
     for download in made.downloads:
         screen.line(download.described())
     to_come = gigabytes(made.missing_bytes) if made.downloads_known else "an unknown size"

@@ -1,4 +1,4 @@
-"""Progress of an audit: one line rewritten on a terminal; in a log, lines at beginnings and ends."""
+"""Progress of an audit on stderr: one line rewritten on a terminal; in a log, a line for each stage."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,12 +11,15 @@ from sae_audit.cli.faults import Stopped
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from sae_audit.config import AuditConfig
     from sae_audit.findings.stages import Step
     from sae_audit.pipeline.session import Progress
     from sae_audit.record.run import Run
 
 EVERY_SECONDS = 60.0
 """Time between two lines of one stage in a log."""
+BRIEF_SECONDS = 5.0
+"""Time for which a stage in a log is silent: one that takes less has only the line at its end."""
 _BEFORE_ESTIMATE = 5.0
 """Seconds of a stage before the time left is said."""
 
@@ -24,7 +27,9 @@ _BEFORE_ESTIMATE = 5.0
 class Reporter:
     """Says where an audit is; called with each piece of work that is done.
 
-    In a log a stage has a line when it begins, one every minute, and one when it ends.
+    In a log a brief stage has one line, when it ends; others have one after some seconds, one every
+    minute and one when they end. A stage ends when the next one begins: what it does after its last
+    piece of work is its own.
     """
 
     def __init__(
@@ -33,21 +38,26 @@ class Reporter:
         *,
         rewritten: bool,
         clock: Callable[[], float] = time.monotonic,
+        brief: float = BRIEF_SECONDS,
         every: float = EVERY_SECONDS,
     ) -> None:
+        from sae_audit.findings.stages import LOADING
+
         self._places = {step.name: place for place, step in enumerate(steps, 1)}
+        self._loading = LOADING
         self._rewritten = rewritten
         self._clock = clock
-        self._every = every
+        self._brief, self._every = brief, every
         self._step: Step | None = None
-        self._last: Step | None = None
         self._done = self._total = 0
-        self._since = self._said = 0.0
+        self._since = 0.0
+        self._said: float | None = None
+        """When something was said of the stage; None if nothing was yet."""
         self._lock = Lock()
         self._ended = Event()
         self._status: Status | None = None
         if not rewritten:
-            Thread(target=self._tick, daemon=True).start()
+            Thread(target=self._watch, daemon=True).start()
 
     def __call__(self, step: "Step", done: int, total: int) -> None:
         with self._lock:
@@ -55,28 +65,30 @@ class Reporter:
                 self._end()
                 self._begin(step)
             self._done, self._total = done, total
-            if step.name not in self._places:
-                return
-            if self._rewritten:
+            # What loads has lines of its own, of downloads, which a rewritten line would break.
+            if self._rewritten and step is not self._loading:
                 self._rewrite()
-            elif done >= total > 0:
-                self._end()
 
     @property
     def place(self) -> str:
-        """`stage 6 of 38`; empty before the first one."""
-        if self._last is None or self._last.name not in self._places:
+        """`stage 6 of 33`; empty before the first one."""
+        if self._step is None or self._step.name not in self._places:
             return ""
-        return f"stage {self._places[self._last.name]} of {len(self._places)}"
+        return f"stage {self._places[self._step.name]} of {len(self._places)}"
 
     def line(self) -> str:
-        """`[ 6/38] Minimal sets 17/40, about 2 min left`."""
+        """`[ 6/33] Minimal sets 17/40, about 2 min left`."""
         assert self._step is not None, "no stage"
         counted = f" {self._done}/{self._total}" if self._total > 1 else ""
         return f"{self._head()}{counted}{self._left()}"
 
+    def finish(self) -> None:
+        """Say that the last stage is done."""
+        with self._lock:
+            self._end()
+
     def close(self) -> None:
-        """Stop the rewriting of the line, and the minute's lines."""
+        """Stop the rewriting of the line, and the lines of the log."""
         with self._lock:
             self._ended.set()
             self._finish_line()
@@ -95,28 +107,23 @@ class Reporter:
         return f", about {lasting(left)} left"
 
     def _begin(self, step: "Step") -> None:
-        self._step = self._last = step
+        self._step, self._said = step, None
         self._since = self._clock()
         self._done = self._total = 0
-        # What loads has lines of its own, of downloads, which a rewritten line would break.
-        if not self._rewritten or step.name not in self._places:
+        if self._rewritten and step is self._loading:
             self._say(self._head())
 
     def _end(self) -> None:
-        """In a log, say that the stage is done, once."""
-        if self._step is None or self._rewritten:
-            return
-        if self._step.name in self._places:
+        if self._step is not None and not self._rewritten:
             self._say(f"{self._head()}: done in {lasting(self._clock() - self._since)}")
-        self._step = None
 
     def _say(self, text: str) -> None:
         self._said = self._clock()
-        screen.line(text)
+        screen.aside(text)
 
     def _rewrite(self) -> None:
         if self._status is None:
-            self._status = screen.out.status("", spinner="line")
+            self._status = screen.err.status("", spinner="line")
             self._status.start()
         self._status.update(screen.escaped(self.line()))
 
@@ -125,15 +132,16 @@ class Reporter:
             self._status.stop()
             self._status = None
 
-    def _tick(self) -> None:
-        while not self._ended.wait(self._every):
+    def _watch(self) -> None:
+        while not self._ended.wait(min(self._brief, self._every) / 5):
             with self._lock:
-                self.minute()
+                self.look()
 
-    def minute(self) -> None:
-        """Say where the stage is, unless something was said within the last moments."""
-        if self._step is not None and self._clock() - self._said >= 0.9 * self._every:
-            self._say(self.line())
+    def look(self) -> None:
+        """Say where the stage is, if it is time."""
+        silent_until = self._since + self._brief if self._said is None else self._said + self._every
+        if self._step is not None and self._clock() >= silent_until:
+            self._say(self._head() if self._said is None else self.line())
 
 
 def lasting(seconds: float) -> str:
@@ -144,18 +152,20 @@ def lasting(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def with_progress(work: "Callable[[Progress], Run]") -> "Run":
-    """The result of the work, with its progress on the screen.
+def with_progress(config: "AuditConfig", work: "Callable[[Progress], Run]") -> "Run":
+    """The result of the work, an audit with these settings, with its progress on the screen.
 
     Raises:
         Stopped: it was interrupted; says at which stage.
     """
-    from sae_audit.pipeline.audit import STEPS
+    from sae_audit.pipeline.steps import steps_of
 
-    reporter = Reporter(STEPS, rewritten=screen.out.is_terminal)
+    reporter = Reporter(steps_of(config), rewritten=screen.err.is_terminal)
     try:
-        return work(reporter)
+        run = work(reporter)
+        reporter.finish()
     except KeyboardInterrupt:
         raise Stopped(reporter.place) from None
     finally:
         reporter.close()
+    return run

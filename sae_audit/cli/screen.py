@@ -1,4 +1,4 @@
-"""Output of the commands: results to stdout, complaints to stderr."""
+"""Output of the commands: results to stdout, progress and complaints to stderr."""
 
 import contextlib
 import os
@@ -37,3 +37,8 @@ def escaped(text: str) -> str:
 def line(text: str) -> None:
     """Print one line unwrapped, so that a path can be copied."""
     out.print(escaped(text), soft_wrap=True, highlight=False)
+
+
+def aside(text: str) -> None:
+    """Print one line unwrapped beside the results, to stderr."""
+    err.print(escaped(text), soft_wrap=True, highlight=False)

@@ -8,9 +8,9 @@ from sae_audit.comparison.checks import caveats, check_comparable, on_shared_pro
 from sae_audit.comparison.claims import tests_of
 from sae_audit.comparison.decided import Decision, Limit
 from sae_audit.comparison.direction import direction_change
+from sae_audit.comparison.feature_roles import feature_roles
 from sae_audit.comparison.limits.deciding import decide
 from sae_audit.comparison.limits.rules import DEFAULT, Undecided, parsed_limits
-from sae_audit.comparison.roles import roles_of
 from sae_audit.comparison.testing import corrected
 from sae_audit.comparison.types import Checkpoint, Comparison
 from sae_audit.comparison.verdicts import verdicts
@@ -46,7 +46,7 @@ def compare(
     with fitting_together(run_a.folder, run_b.folder):
         told = caveats(run_a, run_b)
         run_a = on_shared_prompts(run_a, run_b)
-        decision = decide(run_a, run_b, asked, roles_of(run_a, run_b), undecided=undecided)
+        decision = decide(run_a, run_b, asked, feature_roles(run_a, run_b), undecided=undecided)
         return _compared(run_a, run_b, decision, told, seed)
 
 

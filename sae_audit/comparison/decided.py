@@ -132,17 +132,56 @@ class Topic:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InItsPlace:
+    """A feature that is new in sets that lost another one."""
+
+    feature: Feature
+    n: int
+    """Prompts whose set lost the other and gained it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureRole:
-    """How many minimal sets of the prompts flipped in both hold a feature, in either checkpoint."""
+    """What one feature is to either checkpoint, in minimal sets over the prompts flipped in both."""
 
     feature: Feature
     n: int
     """Prompts flipped in both."""
     before: int
+    """Prompts whose minimal set holds it in the parent."""
     after: int
+    """The same in the variant."""
     alone_before: int
     """Prompts whose minimal set it is, with no other feature."""
     alone_after: int
+    ends_before: Estimate | None
+    """Share of the parent's refused prompts that ablating it alone flips; None if not measured."""
+    ends_after: Estimate | None
+    """The same of the variant's."""
+    fires_before: Estimate | None
+    """Share of harmful audit prompts on which it fires in the parent; None if not measured."""
+    fires_after: Estimate | None
+    """The same in the variant."""
+    in_its_place: tuple[InItsPlace, ...]
+    """Features that are new in the sets of the prompts that lost it, most prompts first."""
+
+    @property
+    def sentence(self) -> str:
+        """What became of it: `L2/554 was in the sets of 24 of 24 prompts, and is in none.`"""
+        before, after = f"{self.before} of {self.n}", f"{self.after} of {self.n}"
+        if self.before == self.after:
+            return f"{self.feature} is in the sets of {before} prompts, as before."
+        if not self.after:
+            said = f"{self.feature} was in the sets of {before} prompts, and is in none now"
+        elif not self.before:
+            said = f"{self.feature} was in no set, and is in those of {after} prompts now"
+        else:
+            said = f"{self.feature} was in the sets of {before} prompts, and is in those of {after}"
+        if not self.in_its_place:
+            return f"{said}."
+        most = self.in_its_place[0]
+        prompts = f"{most.n} prompt{'s' * (most.n > 1)}"
+        return f"{said}; most often {most.feature} is new in its place ({prompts})."
 
 
 @dataclass(frozen=True, kw_only=True)

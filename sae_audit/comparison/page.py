@@ -1,9 +1,11 @@
 """A comparison as a self-contained page."""
 
 import json
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from sae_audit.comparison.feature_pages import addresses
 from sae_audit.comparison.first_screen.reasons import names_of
 from sae_audit.comparison.first_screen.screen import first_screen
 from sae_audit.comparison.rows import (
@@ -19,6 +21,7 @@ from sae_audit.comparison.types import Comparison, DirectionChange
 from sae_audit.errors import AuditError
 from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, Axis, Chart, span
 from sae_audit.pages.document import document
+from sae_audit.pages.feature_links import linked
 from sae_audit.record.layout import PAGE, disk_errors, make_folder, write_file, written_beside
 from sae_audit.untrusted import shown
 
@@ -38,8 +41,11 @@ _SECTIONS = {
 """Names in the navigation by id on the page."""
 
 
-def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
-    """Path of the page, written to the folder with `comparison.json`.
+def write_comparison(
+    comparison: Comparison, folder: str | Path, runs: Sequence[str | Path] = ()
+) -> Path:
+    """Path of the page, written to the folder with `comparison.json`; the features that it names are
+    links to the pages of `runs`, the folders of parent and variant, where these have pages.
 
     Raises:
         AuditError: the folder holds something other than a comparison, or cannot be made.
@@ -48,7 +54,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
     check_folder(target)
     written = {
         DATA: json.dumps(comparison.as_dict(), indent=1) + "\n",
-        PAGE: render(comparison),
+        PAGE: render(comparison, addresses([Path(run) for run in runs], target)),
     }
     make_folder(target)
     for name, text in written.items():
@@ -75,7 +81,8 @@ def _is_foreign(folder: Path) -> bool:
     return bool(others) and not (folder / DATA).is_file()
 
 
-def render(comparison: Comparison) -> str:
+def render(comparison: Comparison, features: Mapping[str, str] | None = None) -> str:
+    """The page; mentions of `features` are links to their addresses."""
     figures = {
         "scores": _scores(comparison),
         "categories": _categories(comparison),
@@ -85,7 +92,7 @@ def render(comparison: Comparison) -> str:
         figures["cosines"] = _cosines(comparison.direction)
     if comparison.features is not None:
         figures["shifts"] = _shifts(comparison)
-    return document(
+    page = document(
         "sae_audit.comparison",
         "page.html.j2",
         figures,
@@ -104,6 +111,7 @@ def render(comparison: Comparison) -> str:
         fewest=fewest_pairs(comparison.n_tests) if of_categories(comparison) else None,
         number=number,
     )
+    return linked(page, (features or {}).get)
 
 
 def _scores(comparison: Comparison) -> Chart:

@@ -54,15 +54,18 @@ def variant_row(comparison: Comparison, folder: str) -> VariantRow:
     )
 
 
-def write_comparisons(found: Sequence[Comparison], runs: Sequence[str], folder: str | Path) -> Path:
+def write_comparisons(
+    found: Sequence[Comparison], runs: Sequence[Path], folder: str | Path
+) -> Path:
     """Path of the page with all variants, written to the folder with `comparison.json` and a folder for
-    each variant, named for its run (and numbered where two runs have one name).
+    each variant, named for its run (and numbered where two runs have one name); `runs` are the folders
+    of the parent and then of the variants.
 
     Raises:
         AuditError: the folder holds something other than a comparison, or cannot be made.
     """
     target = Path(folder)
-    names = _apart(runs)
+    names = _apart([run.resolve().name for run in runs[1:]])
     check_folder(target)
     make_folder(target)
     text = json.dumps(
@@ -74,8 +77,8 @@ def write_comparisons(found: Sequence[Comparison], runs: Sequence[str], folder: 
         indent=1,
     )
     write_file(target / DATA, f"{text}\n".encode())
-    for name, one in zip(names, found, strict=True):
-        write_comparison(one, target / name)
+    for name, one, variant in zip(names, found, runs[1:], strict=True):
+        write_comparison(one, target / name, (runs[0], variant))
     write_file(target / PAGE, render_several(found, names).encode())
     return target / PAGE
 

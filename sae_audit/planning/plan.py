@@ -1,9 +1,12 @@
 """Cost of an audit before any large download: passes, time, memory, disk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from sae_audit.comparison.decided import Limit
+from sae_audit.comparison.limits.rules import DEFAULT
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import free_disk_bytes
@@ -12,6 +15,7 @@ from sae_audit.planning.calibration import UnitCosts, calibrated
 from sae_audit.planning.downloads import Download, downloads_of
 from sae_audit.planning.evidence import Evidence, evidence_of
 from sae_audit.planning.facts import SubjectFacts, subject_facts
+from sae_audit.planning.limits import LimitNeed, needs_of
 from sae_audit.planning.memory import Memory, memory_of, precision_of, remedies
 from sae_audit.planning.work import work_of
 from sae_audit.subject.model.devices import check_device_map, usable_device
@@ -54,6 +58,8 @@ class Plan:
     """Assumptions, and facts that could not be checked."""
     evidence: Evidence
     """What the audit will be able to show."""
+    limits: tuple[LimitNeed, ...]
+    """What each limit of a later comparison needs."""
 
     @property
     def forward_passes(self) -> int:
@@ -86,8 +92,9 @@ class Plan:
         return self.missing_bytes <= self.free_disk
 
 
-def make_plan(config: AuditConfig) -> Plan:
-    """The plan: work counted, its units timed on this machine, memory added up.
+def make_plan(config: AuditConfig, limits: Sequence[Limit] = DEFAULT) -> Plan:
+    """The plan: work counted, its units timed on this machine, memory added up; and what the limits of
+    a later comparison need.
 
     Downloads only configs and the hub's listings. Takes some seconds, as the calibration runs a few
     layers of the model's shape.
@@ -119,6 +126,7 @@ def make_plan(config: AuditConfig) -> Plan:
         remedies=() if memory.fits else tuple(remedies(config, facts, device=device)),
         notes=tuple(dict.fromkeys(notes)),
         evidence=evidence_of(config.prompts.audit, facts.categories, config.evidence),
+        limits=needs_of(limits, config.prompts.audit, facts.categories),
     )
 
 

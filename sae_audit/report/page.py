@@ -3,6 +3,7 @@
 The page adds counts with Wilson intervals, and medians over prompts with their own.
 """
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -63,7 +64,17 @@ def write_page(run: Run) -> Path:
     return page
 
 
-def render(run: Run) -> str:
+def write_page_with_texts(run: Run, texts: Mapping[str, str]) -> Path:
+    """Path of a report that shows the words of the audit prompts, given by id; written beside the run's
+    folder, which can still be handed on."""
+    folder = run.folder.resolve()
+    page = folder.with_name(f"{folder.name}-with-texts.html")
+    write_file(page, render(run, texts).encode())
+    return page
+
+
+def render(run: Run, texts: Mapping[str, str] | None = None) -> str:
+    """The report; with `texts`, by prompt id, also the words of the audit prompts."""
     shown = _shown(run)
     parts = chapters.shown(run, shown)
     drawn = figures(run)
@@ -76,6 +87,7 @@ def render(run: Run) -> str:
             head.SECTION.id: head.SECTION.title,
             **{one.chapter.id: one.chapter.menu for one in parts},
             all_findings.SECTION.id: all_findings.SECTION.title,
+            **({"texts": "Prompts' words"} if texts else {}),
         },
         first_style=(files("sae_audit.report") / "first.css").read_text(encoding="utf-8"),
         run=run,
@@ -84,6 +96,8 @@ def render(run: Run) -> str:
         folded={name: chart for name, chart in drawn.items() if name not in leading},
         summary_rows=summary(run),
         not_shown=limits(run),
+        audited=[one for one in run.scores if one.split == "audit"],
+        texts=texts or {},
         **{section.id: section.values(run) for section in shown},
     )
     return linked(page, run)

@@ -76,8 +76,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings = small("minimal.certify=text")
     done = command("audit", "organism", "--out", "run", *settings, cwd=folder, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
-    *_, said = re.split(r"\[\d+/\d+\] Report: done in [^\n]*\n", done.stdout)
-    lines = said.splitlines()
+    assert re.search(r"^\[(\d+)/\1\] Report: done in ", done.stderr, re.MULTILINE)
+    lines = done.stdout.splitlines()
     assert len(lines) <= 12
     assert "look: organism: " in lines[0], "the verdict comes first"
     assert lines[-2] == "Report: run/index.html"

@@ -28,8 +28,11 @@ def test_an_interrupted_audit_ends_in_one_sentence(tmp_path: Path):
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=60)
+    result, said = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert result == ""
+    *progress, complaint = said.strip().splitlines()
     assert re.fullmatch(
-        r"Stopped( at stage \d+ of \d+)?\. Run the same command again to go on\.", complaint.strip()
+        r"Stopped( at stage \d+ of \d+)?\. Run the same command again to go on\.", complaint
     )
+    assert all(re.match(r"(\[ *\d+/\d+\] |Loading model)", line) for line in progress)

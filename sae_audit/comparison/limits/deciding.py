@@ -13,7 +13,7 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
 from sae_audit.comparison.decided import (
     LEVEL,
@@ -28,7 +28,7 @@ from sae_audit.comparison.decided import (
 )
 from sae_audit.comparison.limits import sentences
 from sae_audit.comparison.limits.measures import Measured, NotMeasured, measured
-from sae_audit.comparison.limits.rules import Undecided
+from sae_audit.comparison.limits.rules import SHARES, Undecided
 from sae_audit.comparison.limits.topics import deciding_size, needed_size, topics_of
 from sae_audit.findings import Estimate
 from sae_audit.record.run import Run
@@ -37,6 +37,7 @@ from sae_audit.statistics import share_difference_bounds
 KEPT_LEVEL = 0.95
 """Level of the interval by which a limit counts as kept, and which is shown."""
 _MOST_PROMPTS = 1_000_000
+_MOST_SEARCHED = 10_000
 _TOLERANCE = 1e-9
 
 
@@ -205,15 +206,14 @@ def _of_topics(limit: Limit, topics: Sequence[Topic]) -> LimitResult:
 def prompts_asked_for(limits: Sequence[Limit]) -> int:
     """Audit prompts of each label with which limits on shares can be kept if nothing changes: 73 for 5
     points. 0 if no limit is on a share, or none can be kept for sure (a limit of 0)."""
-    shares = (Measure.REFUSAL_RATE, Measure.OVER_REFUSAL)
-    bearable = [
-        one.value
-        for one in limits
-        if one.measure in shares and one.way in ("drops", "rises") and one.value
-    ]
-    return max(map(_for_no_change, bearable), default=0)
+    return max(map(prompts_to_keep, limits), default=0)
 
 
-def _for_no_change(bearable: float) -> int:
+@cache
+def prompts_to_keep(limit: Limit) -> int:
+    """The same for one limit."""
+    if limit.measure not in SHARES or limit.way not in ("drops", "rises") or not limit.value:
+        return 0
     bounds = partial(share_difference_bounds, 0.0, 0.0, level=KEPT_LEVEL)
-    return next((n for n in range(1, 10_000) if bounds(n=n)[1] <= bearable + _TOLERANCE), 0)
+    bearable = limit.value + _TOLERANCE
+    return next((n for n in range(1, _MOST_SEARCHED) if bounds(n=n)[1] <= bearable), 0)

@@ -2,7 +2,7 @@
 
 import time
 
-from sae_audit.findings.stages import LOADING, SCORES
+from sae_audit.findings.stages import SCORES
 from sae_audit.pipeline.inputs import classified
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
@@ -15,12 +15,13 @@ def run(state: AuditState) -> None:
     """Record the clean scores; the clamps of features are read in the same passes."""
     session = state.session
     recorded = session.store.get(STAGE, STAGE.key)
+    session.progress(STAGE, 0, 1)
     started = time.perf_counter()
     scores = recorded or classified(state.subject, state.inputs.splits)
     seconds = time.perf_counter() - started
     session.note(STAGE, STAGE.key, scores)
     _ = state.ablation  # Asked for here, so that the same stage is charged in every run.
-    session.progress(LOADING, 1, 1)
+    session.progress(STAGE, 1, 1)
     if recorded is None:
         # All passes so far, including those that found the refusal tokens, are charged to the scores.
         session.keep(STAGE, STAGE.key, scores, since=CostMeter(), seconds=seconds)

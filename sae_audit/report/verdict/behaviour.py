@@ -7,6 +7,7 @@ from sae_audit.report.verdict.types import (
     ENOUGH_REFUSED,
     MOST_HARMLESS,
     Figure,
+    FigureId,
     Part,
     Reading,
 )
@@ -46,8 +47,8 @@ def refusal(run: Run) -> Part:
     own = Reading.CANNOT_TELL if unheard else above(harmful, ENOUGH_REFUSED)
     over = Reading.CANNOT_TELL if unheard else below(harmless, MOST_HARMLESS)
     figures = [
-        _figure("Harmful prompts refused", harmful, own, "too few"),
-        _figure("Harmless prompts refused", harmless, over, "too many"),
+        _figure(FigureId.HARMFUL_REFUSED, "Harmful prompts refused", harmful, own, "too few"),
+        _figure(FigureId.HARMLESS_REFUSED, "Harmless prompts refused", harmless, over, "too many"),
     ]
     if absence is not None and absence.kind.early:
         figures.append(_separation(run))
@@ -110,16 +111,17 @@ def _counts(harmful: Estimate, harmless: Estimate) -> str:
     return f"The model {first} and {second}."
 
 
-def _figure(name: str, found: Estimate, reading: Reading, fault: str) -> Figure:
+def _figure(id: FigureId, name: str, found: Estimate, reading: Reading, fault: str) -> Figure:
     word = {Reading.FINE: "fine", Reading.FAILS: fault}.get(reading, "cannot tell")
     return Figure(
+        id=id,
         name=name,
         short=name,
         value=number(found),
         interval=span(found),
         reading=reading,
         word=word,
-        share=found,
+        estimate=found,
     )
 
 
@@ -127,11 +129,12 @@ def _separation(run: Run) -> Figure:
     found = run.behaviour.separation
     reading = Reading.FINE if stands(run, ClaimAbout.HARM) else Reading.CANNOT_TELL
     return Figure(
+        id=FigureId.HARMFUL_ABOVE_HARMLESS,
         name="Pairs in which the harmful prompt scores higher",
         short="Harmful above harmless",
         value=f"{round(100 * found.value)}%",
         interval=span(found),
         reading=reading,
         word="beyond chance" if reading is Reading.FINE else "50% by chance",
-        share=found,
+        estimate=found,
     )

@@ -11,6 +11,7 @@ from sae_audit.report.verdict.types import (
     FEW,
     MOST_HARMLESS,
     Figure,
+    FigureId,
     Important,
     Part,
     Reading,
@@ -72,6 +73,7 @@ def seen(run: Run) -> Figure:
     name, short = "Part of the refusal that the SAEs let us see", "Seen through the SAEs"
     if explains_nothing(run):
         return Figure(
+            id=FigureId.SEEN_THROUGH_SAES,
             name=name,
             short=short,
             value="nothing",
@@ -81,6 +83,7 @@ def seen(run: Run) -> Figure:
         )
     if found is None:
         return Figure(
+            id=FigureId.SEEN_THROUGH_SAES,
             name=name,
             short=short,
             value="not known",
@@ -94,13 +97,14 @@ def seen(run: Run) -> Figure:
     elif found.high < ENOUGH_SEEN:
         word = "too little"
     return Figure(
+        id=FigureId.SEEN_THROUGH_SAES,
         name=name,
         short=short,
         value=f"{round(100 * found.value)}%",
         interval=span(found),
         reading=reading,
         word=word,
-        share=found,
+        estimate=found,
     )
 
 
@@ -266,12 +270,14 @@ def _sizes(run: Run) -> tuple[Figure, ...]:
     few = found.value <= FEW
     return (
         Figure(
+            id=FigureId.FEATURES_OF_A_SET,
             name="Features to switch off before a refusal breaks",
             short="Features that hold it",
             value=f"{found.value:g}",
             interval=interval,
             reading=Reading.LOOK if few else Reading.FINE,
             word="few" if few else "not few",
+            estimate=found,
         ),
     )
 
@@ -283,8 +289,10 @@ def _ended(run: Run) -> Figure:
         if read
         else ("Refusals that then ended, by score alone", "Ended by score, then")
     )
+    id = FigureId.COMPLIED_IN_TEXT if read else FigureId.ENDED_BY_SCORE
     if found is None:
         return Figure(
+            id=id,
             name=name,
             short=short,
             value="none",
@@ -304,11 +312,12 @@ def _ended(run: Run) -> Figure:
     if run.absence is not None and run.absence.kind is AbsenceKind.NOT_BEYOND_NULL:
         reading, word = Reading.CANNOT_TELL, "random ones too"
     return Figure(
+        id=id,
         name=name,
         short=short,
         value=number(found),
         interval=span(found),
         reading=reading,
         word=word,
-        share=found,
+        estimate=found,
     )

@@ -141,8 +141,11 @@ class TestAuditedFirst:
         assert str(parent_at) == "reports/organism-73-prompts"
         assert variant.model == "bundled:organism/tuned"
         assert variant_at.name.startswith("organism-tuned")
-        said = capsys.readouterr().out
-        assert said.startswith("Not audited yet: organism, organism-tuned. Audited first with 73 ")
+        said = capsys.readouterr()
+        head = "Not audited yet: organism, organism-tuned. Audited first with 73 "
+        assert said.err.startswith(head)
+        assert "Auditing organism-73-prompts ..." in said.err
+        assert "udit" not in said.out.splitlines()[0], "stdout is for the result"
 
     def test_limits_that_ask_for_less_leave_the_settings_alone(
         self, compare, asked: list[tuple[AuditConfig, Path]]

@@ -158,8 +158,9 @@ def test_told_to_stop_while_the_libraries_load(sent: signal.Signals):
     assert done.stderr == "Stopped. Run the same command again to go on.\n"
 
 
-def ended_by(program: str) -> tuple[int, str]:
-    """Exit code and complaints of `sae-audit` whose commands are this program."""
+def ended_by(program: str, *, deaf_to_ctrl_c: bool = False) -> tuple[int, str]:
+    """Exit code and complaints of `sae-audit` whose commands are this program; deaf as a script starts
+    it with `&`."""
     script = (
         "import os, signal, sys, time, types\n"
         "from sae_audit.cli import main\n"
@@ -169,9 +170,10 @@ def ended_by(program: str) -> tuple[int, str]:
         "sys.modules['sae_audit.cli.commands'] = commands\n"
         "main()\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
-    )
+    command = [sys.executable, "-c", script]
+    if deaf_to_ctrl_c:
+        command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return ended.returncode, ended.stderr
 
 
@@ -216,6 +218,24 @@ def test_told_to_stop_while_an_object_is_cleared_away(sent: signal.Signals):
     """
     start = time.monotonic()
     code, said = ended_by(program)
+    assert time.monotonic() - start < 40, "what it waits for is interrupted"
+    assert code == 130
+    assert said == "Stopped. Run the same command again to go on.\n"
+
+
+def test_a_command_that_ignores_ctrl_c_is_stopped_by_a_scheduler_wherever_it_is():
+    program = """
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        class Cleared:
+            def __del__(self):
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+        Cleared()
+        time.sleep(50)
+    """
+    start = time.monotonic()
+    code, said = ended_by(program, deaf_to_ctrl_c=True)
     assert time.monotonic() - start < 40, "what it waits for is interrupted"
     assert code == 130
     assert said == "Stopped. Run the same command again to go on.\n"

@@ -1,5 +1,6 @@
 """`show`, `runs`, and what `audit` prints at its end."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from sae_audit.errors import AuditError
 from sae_audit.findings import AbsenceKind, Confirmation, TextCheck
 from sae_audit.record.layout import STORE
 from sae_audit.record.run import Run
+from sae_audit.report.verdict.types import ENOUGH_REFUSED
 from sae_audit.report.verdict.verdict import verdict
 from tests.synthetic.findings import A, minimal, prompt_scores
 from tests.synthetic.runs import synthetic_run
 
+DOCS = Path(__file__).parents[3] / "docs"
 ABSENT = (None, *AbsenceKind)
 
 
@@ -104,9 +107,40 @@ def test_without_answers_a_refusal_is_lost_by_its_score(tmp_path: Path):
     assert "p1" not in said("show", own.folder, "--prompts", "lost")
 
 
-def test_two_kinds_of_output_at_once_are_refused(run: Run):
+@pytest.mark.parametrize("others", [("--table",), ("--prompts", "lost"), ("--json",)])
+def test_two_kinds_of_output_at_once_are_refused(run: Run, others: tuple[str, ...]):
+    other = "--table" if others == ("--json",) else "--json"
     with pytest.raises(AuditError, match="one of them"):
-        said("show", run.folder, "--table", "--prompts", "lost")
+        said("show", run.folder, other, *others)
+
+
+def test_show_as_json_holds_the_numbers_of_the_first_screen(run: Run):
+    data, found = json.loads(said("show", run.folder, "--json")), verdict(run)
+    assert set(data) == {
+        *("model", "finished", "reading", "absent", "figures", "limits", "important")
+    }
+    assert data["reading"] == found.reading.value
+    assert data["absent"] is None
+    assert list(data["figures"]) == [
+        *("harmful_refused", "harmless_refused", "features_of_a_set"),
+        *("complied_in_text", "seen_through_saes"),
+    ]
+    refused = data["figures"]["harmful_refused"]["estimate"]
+    assert (refused["value"], refused["n"]) == (2 / 3, 3)
+    sizes = data["figures"]["features_of_a_set"]["estimate"]
+    assert (sizes["value"], sizes["low"], sizes["high"]) == (1.0, None, None), "two cases"
+    assert data["limits"]["harmful_refused_at_least"] == ENOUGH_REFUSED
+    assert data["important"] == [{"feature": str(A), "n_prompts": 2}]
+
+
+@pytest.mark.parametrize("absent", ABSENT, ids=str)
+def test_every_figure_has_a_documented_name_of_its_own(tmp_path: Path, absent: AbsenceKind | None):
+    own = synthetic_run(tmp_path / "run", absent=absent)
+    data = json.loads(said("show", own.folder, "--json"))
+    assert data["absent"] == absent
+    assert len(data["figures"]) == len(verdict(own).figures), "no two share a name"
+    documented = (DOCS / "compatibility.md").read_text()
+    assert all(f"`{name}`" in documented for name in (*data, *data["figures"], *data["limits"]))
 
 
 def test_runs_lists_what_a_folder_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -126,6 +160,13 @@ def test_runs_lists_what_a_folder_holds(tmp_path: Path, monkeypatch: pytest.Monk
     assert verdict(absent).headline[:30] in lines[2]
     assert "cannot be read" in lines[3]
     assert "notes" not in "\n".join(lines)
+    listed = json.loads(said("runs", tmp_path, "--json"))
+    assert [one["state"] for one in listed] == ["finished", "finished", "unreadable"]
+    assert listed[1]["reading"] == verdict(absent).reading.value
+    assert listed[0]["finished"].startswith("2026-01-01")
+    assert listed[2]["problem"]
+    documented = (DOCS / "compatibility.md").read_text()
+    assert all(f"`{name}`" in documented for name in listed[0])
 
 
 def test_runs_says_how_far_an_unfinished_one_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -137,9 +178,13 @@ def test_runs_says_how_far_an_unfinished_one_came(tmp_path: Path, monkeypatch: p
     connection.close()
     monkeypatch.setattr(screen.out, "_width", 200)
     assert "stopped after: What stands" in said("runs", tmp_path)
+    (listed,) = json.loads(said("runs", tmp_path, "--json"))
+    assert (listed["state"], listed["last_stage"]) == ("unfinished", "claims")
+    assert listed["reading"] is None
 
 
 def test_a_folder_without_runs_or_that_is_none_is_said(tmp_path: Path):
     assert said("runs", tmp_path).startswith("No run in ")
+    assert json.loads(said("runs", tmp_path, "--json")) == []
     with pytest.raises(AuditError, match="is no folder"):
         said("runs", tmp_path / "nowhere")

@@ -5,9 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from sae_audit.comparison.decided import Decision
+from sae_audit.comparison.feature_roles import feature_roles
 from sae_audit.comparison.limits.deciding import decide
 from sae_audit.comparison.limits.rules import DEFAULT, Undecided, parsed_limits
-from sae_audit.comparison.roles import roles_of
 from sae_audit.findings import PromptScore
 from sae_audit.record.run import Run
 from sae_audit.vocabulary import FeatureId
@@ -62,7 +62,7 @@ def decided(
         for told, features in _told(refused, harmless, now_refused)
     )
     limits = DEFAULT if rules is None else parsed_limits(rules)
-    return decide(a, b, limits, roles_of(a, b), undecided=undecided)
+    return decide(a, b, limits, feature_roles(a, b), undecided=undecided)
 
 
 def _in_memory(scores: list[PromptScore], features: Sequence[FeatureId]) -> Run:
@@ -72,6 +72,7 @@ def _in_memory(scores: list[PromptScore], features: Sequence[FeatureId]) -> Run:
         minimal_sets=[minimal(one, *features) for one in _refused(scores)],
         cascades=[],
         successive_directions=None,
+        feature_profiles=None,
         recorded=SimpleNamespace(stopped_early=True),
     )
     return run

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sae_audit.comparison.decided import InItsPlace
 from sae_audit.comparison.feature_roles import feature_role, feature_roles
 from sae_audit.record.run import Run
 from sae_audit.statistics import share
@@ -34,19 +35,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 def test_only_prompts_flipped_in_both_count(runs: Runs):
     found = feature_role(*runs, A)
-    assert (found.n, found.n_before, found.n_after) == (4, 4, 1)
-    assert found.in_its_place == ((B, 2),), "C was there before"
+    assert (found.n, found.before, found.after) == (4, 4, 1)
+    assert found.in_its_place == (InItsPlace(feature=B, n=2),), "C was there before"
 
 
 def test_measurements_are_those_of_each_run(runs: Runs):
     found = feature_role(*runs, B)
-    assert (found.alone_before, found.fires_before) == (None, None), "not measured in the parent"
-    assert (found.alone_after, found.fires_after) == (share(3, 9), share(11, 11))
+    assert (found.ends_before, found.fires_before) == (None, None), "not measured in the parent"
+    assert (found.ends_after, found.fires_after) == (share(3, 9), share(11, 11))
 
 
 def test_all_of_them_the_largest_change_first(runs: Runs):
     found = feature_roles(*runs)
-    assert [(one.feature, one.n_after - one.n_before) for one in found] == [
+    assert [(one.feature, one.after - one.before) for one in found] == [
         (A, -3),
         (B, 2),
         (C, -1),

@@ -242,7 +242,9 @@ class TestOtherPrograms:
 def test_several_variants_are_one_table_worst_first(
     tmp_path: Path, found: Comparison, unchanged: Comparison
 ):
-    page = write_comparisons([unchanged, found], ["same", "worse"], tmp_path / "out")
+    page = write_comparisons(
+        [unchanged, found], [Path("parent"), Path("same"), Path("worse")], tmp_path / "out"
+    )
     text = seen(page.read_text())
     assert text.index("Do not ship") < text.index("Cannot tell")
     links = [a["href"] for tag, a in Page(page.read_text()).elements if tag == "a"]
@@ -253,6 +255,8 @@ def test_several_variants_are_one_table_worst_first(
         ("same", 0),
         ("worse", 1),
     ]
-    again = write_comparisons([found, found], ["run", "run"], tmp_path / "twins")
+    again = write_comparisons(
+        [found, found], [Path("parent"), Path("run"), Path("run")], tmp_path / "twins"
+    )
     assert (again.parent / "1-run" / "index.html").is_file()
     assert (again.parent / "2-run" / "index.html").is_file()

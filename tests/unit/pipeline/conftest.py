@@ -1,5 +1,6 @@
 """A planted model and the audit of it that nothing stopped; made once for all processes."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,12 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> AuditConfig:
 class Undisturbed:
     folder: Path
     findings: bytes
+    steps: list[str]
+    """Names of the steps that reported progress, each as often as it did."""
+
+
+def _steps_beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-steps.json")
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +63,9 @@ def undisturbed(config: AuditConfig, tmp_path_factory: pytest.TempPathFactory) -
     def make(folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(session, "_TOGETHER", 2)
-            run = audit(config, folder)
+            steps: list[str] = []
+            run = audit(config, folder, progress=lambda step, *_: steps.append(step.name))
+        _steps_beside(folder).write_text(json.dumps(steps))
         late = {
             "minimal_set_families",
             "flip_scales",
@@ -70,4 +79,8 @@ def undisturbed(config: AuditConfig, tmp_path_factory: pytest.TempPathFactory) -
         assert any(found.flipped for found in run.minimal_sets)
 
     folder = made_once(tmp_path_factory, "undisturbed", make)
-    return Undisturbed(folder=folder, findings=(folder / "findings.json").read_bytes())
+    return Undisturbed(
+        folder=folder,
+        findings=(folder / "findings.json").read_bytes(),
+        steps=json.loads(_steps_beside(folder).read_text()),
+    )

@@ -1,13 +1,15 @@
 """What each late stage of an audit promises, read off one whole run of a planted model."""
 
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from sae_audit import load_run
 from sae_audit.config import AuditConfig
-from sae_audit.findings.stages import STAGES
+from sae_audit.findings.stages import LOADING, STAGES
+from sae_audit.pipeline.steps import steps_of
 from sae_audit.record.findings_file import read_findings
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
@@ -236,3 +238,10 @@ class TestClosing:
             *("config.yaml", "manifest.json", "run.sqlite", "findings.json", "index.html"),
             "tensors",
         }
+
+
+def test_steps_begin_in_the_order_of_their_numbers_and_none_begins_twice(
+    undisturbed: Undisturbed, config: AuditConfig
+):
+    begun = [name for name, _ in groupby(undisturbed.steps) if name != LOADING.name]
+    assert begun == [step.name for step in steps_of(config)], "this audit has every step"

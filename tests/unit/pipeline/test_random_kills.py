@@ -78,7 +78,8 @@ def test_ten_real_kills(config: AuditConfig, tmp_path: Path):
 
     assert killed("undisturbed", 0, 0) == 0
     folder = tmp_path / "undisturbed"
-    undisturbed = Undisturbed(folder=folder, findings=(folder / "findings.json").read_bytes())
+    findings = (folder / "findings.json").read_bytes()
+    undisturbed = Undisturbed(folder=folder, findings=findings, steps=[])
     n_killed = seed = 0
     while n_killed < 10:
         seed += 1

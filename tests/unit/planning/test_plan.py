@@ -241,10 +241,13 @@ def test_nothing_large_is_downloaded(hub: LocalHub, checkpoint: Path, tmp_path: 
     assert any("Not downloaded yet: the tokenizer" in note for note in plan.notes)
 
 
+LIMITS = ("--fail-on", "refusal_rate drops > 0.1")
+
+
 @pytest.mark.parametrize(
     ("free", "code", "said"), [(24, 0, "It fits"), (0.1, 2, "It does not fit")]
 )
-def test_the_command_says_whether_it_fits(
+def test_the_command_says_whether_it_fits_and_whether_the_prompts_suffice(
     free: float,
     code: int,
     said: str,
@@ -254,11 +257,14 @@ def test_the_command_says_whether_it_fits(
     from sae_audit.cli.commands import main
 
     monkeypatch.setattr(memory_module, "free_host_bytes", lambda: int(free * 1e9))
-    monkeypatch.setattr("sys.argv", ["sae-audit", "plan", "organism"])
+    monkeypatch.setattr("sys.argv", ["sae-audit", "plan", "organism", *LIMITS])
     with pytest.raises(SystemExit) as done:
         main()
     assert int(done.value.code or 0) == code
     printed = capsys.readouterr().out
+    assert "refusal_rate drops > 0.1: 35 prompts of each label show that it is kept" in printed
+    assert "the 40 planned suffice." in printed
+    assert "over_refusal" not in printed, "only the limits given"
     assert said in printed
     assert "interactions" in printed
     assert "What it can show, by audit prompts of each label" in printed

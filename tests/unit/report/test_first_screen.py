@@ -12,7 +12,7 @@ from sae_audit.report.feature_links import addresses, linked
 from sae_audit.report.findings.summary.bars import bar
 from sae_audit.report.meanings import MEANINGS
 from sae_audit.report.page import SECTIONS, render, summary
-from sae_audit.report.verdict.types import LIMITS, Figure, Reading
+from sae_audit.report.verdict.types import LIMITS, Figure, FigureId, Reading
 from sae_audit.report.verdict.verdict import verdict
 from sae_audit.statistics import no_interval, share
 from tests.synthetic.findings import A, B, prompt_scores
@@ -129,13 +129,14 @@ def test_topics_are_listed_the_least_refused_first(tmp_path: Path):
 def test_a_bar_says_its_number_and_stays_on_its_scale():
     def figure(**given: object) -> Figure:
         base = {"name": "x", "short": "x", "value": "5 of 5", "interval": "57% to 100%"}
-        return Figure(**base, reading=Reading.FINE, word="fine", **given)  # pyright: ignore
+        id = FigureId.HARMFUL_REFUSED
+        return Figure(**base, id=id, reading=Reading.FINE, word="fine", **given)  # pyright: ignore
 
     assert bar(figure()) == ""
-    drawn = bar(figure(share=share(5, 5)))
+    drawn = bar(figure(estimate=share(5, 5)))
     assert 'aria-label="5 of 5, 95% interval 57% to 100%"' in drawn
     assert 'class="within"' in drawn
     assert 'cx="162.0"' in drawn
-    over = bar(figure(share=no_interval(1.3, 2, "none: fewer than 5 cases")))
+    over = bar(figure(estimate=no_interval(1.3, 2, "none: fewer than 5 cases")))
     assert 'class="within"' not in over
     assert 'cx="162.0"' in over

@@ -77,8 +77,8 @@ class PromptSettings(_Settings):
     """Files, published sets by name (`advbench`), or data sets of the hub (`org/name`), each with
     options after a `?`: docs/prompts.md."""
     categories: tuple[Word, ...] | None = Field(default=None, min_length=1)
-    """Audit only prompts of these categories, and harmless ones (look-alikes too) without a category; all
-    if not given."""
+    """Audit only prompts of these categories, and harmless ones (look-alikes too) without a category;
+    all if not given."""
     languages: tuple[Word, ...] | None = Field(default=None, min_length=1)
     """Audit only prompts in these languages; all if not given."""
     train: int = Field(default=64, ge=4)

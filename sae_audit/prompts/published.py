@@ -46,7 +46,7 @@ def _own(row: Row, place: str, origin: Origin) -> Request:
         # One word is a typing error; more may be a prompt in the wrong column, which is not shown.
         is_word = not isinstance(label, str) or len(label.split()) == 1
         said = repr(shown(label, 40)) if is_word else "a text"
-        raise AuditError(f'{place}: label is {said}; it is {_LABELS}.')
+        raise AuditError(f"{place}: label is {said}; it is {_LABELS}.")
     return Request(
         text=row["text"],
         label=None if label is None else Label(label),

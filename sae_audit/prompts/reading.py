@@ -154,7 +154,10 @@ class _Reading:
                 "leave the option out, or say that the file is none of those "
                 f"(?text={request.column}&label={wanted})."
             )
-        return Label(wanted) if wanted else stated
+        if wanted:
+            return Label(wanted)
+        assert stated is not None, "no label"
+        return stated
 
 
 def _origin(file: Path, path: PurePosixPath, location: Location) -> Origin:

@@ -66,10 +66,13 @@ def _draw(
     if len(shuffled) < needed:
         wanted = ", ".join(f"prompts.{name}={size}" for name, size in sizes.items())
         beside = f"; {n_repeats} more nearly repeat one of them" if n_repeats else ""
+        n_alike = sum(prompt.label == Label.LOOKALIKE for prompt in prompts)
+        if label is Label.HARMLESS and n_alike:
+            beside += f"; {n_alike} safe look-alikes are not counted as such"
         raise AuditError(
-            f"{len(shuffled)} distinct {label.value} prompts, but {needed} are needed ({wanted}){beside}; "
-            "add prompts, or ask for fewer with --set prompts.train=N --set prompts.validation=N "
-            "--set prompts.audit=N."
+            f"{len(shuffled)} distinct {label.value} prompts, but {needed} are needed ({wanted})"
+            f"{beside}; add prompts, or ask for fewer with --set prompts.train=N --set "
+            "prompts.validation=N --set prompts.audit=N."
         )
     split: dict[str, tuple[Prompt, ...]] = {}
     start = 0

@@ -66,7 +66,11 @@ def decide(
         limits=results,
         measures=tuple(
             Described(
-                measure=name, before=one.before, after=one.after, change=one.change(KEPT_LEVEL)
+                measure=name,
+                before=one.before,
+                after=one.after,
+                change=one.change(KEPT_LEVEL),
+                label=one.label,
             )
             for name, one in found.items()
             if isinstance(one, Measured)
@@ -113,8 +117,9 @@ def _of_measure(limit: Limit, found: Measured | NotMeasured, strict_level: float
         strict=strict,
         n_needed=n_needed,
         statement=sentences.of_measure(
-            limit, outcome, (found.before, found.after), shown, strict, n_needed
+            limit, outcome, (found.before, found.after), shown, strict, n_needed, found.label
         ),
+        label=found.label,
     )
 
 
@@ -212,6 +217,11 @@ def prompts_asked_for(limits: Sequence[Limit]) -> int:
         if one.measure in shares and one.way in ("drops", "rises") and one.value
     ]
     return max(map(_for_no_change, bearable), default=0)
+
+
+def lookalikes_asked_for(limits: Sequence[Limit]) -> int:
+    """The same of the limit on over-refusal alone: so many safe look-alikes, where there are any."""
+    return prompts_asked_for([one for one in limits if one.measure is Measure.OVER_REFUSAL])
 
 
 def _for_no_change(bearable: float) -> int:

@@ -77,7 +77,8 @@ class PromptSettings(_Settings):
     """Files, published sets by name (`advbench`), or data sets of the hub (`org/name`), each with
     options after a `?`: docs/prompts.md."""
     categories: tuple[Word, ...] | None = Field(default=None, min_length=1)
-    """Audit only prompts of these categories, and harmless ones without a category; all if not given."""
+    """Audit only prompts of these categories, and harmless ones (look-alikes too) without a category;
+    all if not given."""
     languages: tuple[Word, ...] | None = Field(default=None, min_length=1)
     """Audit only prompts in these languages; all if not given."""
     train: int = Field(default=64, ge=4)
@@ -86,6 +87,14 @@ class PromptSettings(_Settings):
     """Number of prompts of each label on which the direction is chosen (2406.11717: 32)."""
     audit: int = Field(default=40, ge=4)
     """Number of prompts of each label for everything else; nothing above is chosen on them."""
+    lookalikes: int | None = Field(default=None, ge=0)
+    """Largest number of safe look-alikes scored beside them, on which over-refusal is counted; as
+    `audit` if not given, and fewer if the sources hold fewer. 0 leaves them out."""
+
+    @property
+    def most_lookalikes(self) -> int:
+        """The largest number of safe look-alikes scored."""
+        return self.audit if self.lookalikes is None else self.lookalikes
 
 
 class ReadoutSettings(_Settings):

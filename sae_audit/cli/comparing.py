@@ -188,7 +188,7 @@ def _audited(
                 "--prompts and --set out."
             )
         return [Path(one) for one in (parent, *variants)]
-    from sae_audit.comparison.limits.deciding import prompts_asked_for
+    from sae_audit.comparison.limits.deciding import lookalikes_asked_for, prompts_asked_for
     from sae_audit.planning.variants import (
         Enough,
         enough_prompts,
@@ -198,7 +198,7 @@ def _audited(
     )
     from sae_audit.record.run import load_run
 
-    asked = prompts_asked_for(limits)
+    asked, alike = prompts_asked_for(limits), lookalikes_asked_for(limits)
     missing = [one for one in (parent, *variants) if not _is_run(one)]
     if _is_run(parent):
         if models.saes or models.prompts or models.settings:
@@ -208,11 +208,13 @@ def _audited(
             )
         run = load_run(parent)
         n = run.config.prompts.audit
-        usual, enough = n, Enough(n=n, asked=asked, most=n)
+        n_alike = run.findings.prompts.safe_lookalikes
+        usual = n
+        enough = Enough(n=n, asked=asked, most=n, lookalikes=n_alike, lookalikes_asked=alike)
         screen.aside(said_beforehand(missing, enough, of_run=True))
     else:
         config = models.config(parent)
-        usual, enough = config.prompts.audit, enough_prompts(config, asked)
+        usual, enough = config.prompts.audit, enough_prompts(config, asked, alike)
         screen.aside(said_beforehand(missing, enough, of_run=False))
         config = with_prompts(config, enough.n)
         run = _audit(config, folder_of(config, usual))

@@ -150,7 +150,9 @@ def print_findings(run: "Run") -> None:
             + (f"; set aside: {left_out}" if left_out else "")
         )
     for row in split_rows(run.scores):
-        if row.n_as_labelled < row.n:
+        if row.n_as_labelled < row.n and row.label == "safe_lookalike":
+            screen.line(f"Over-refused: {row.n - row.n_as_labelled} of {row.n} safe look-alikes")
+        elif row.n_as_labelled < row.n:
             screen.line(
                 f"Not behaving as expected: {row.n - row.n_as_labelled} of {row.n} {row.label} "
                 f"prompts of {row.split}, set aside"

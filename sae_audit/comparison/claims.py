@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from sae_audit.comparison.limits.sentences import requests
 from sae_audit.comparison.power import (
     POWER,
     smallest_share,
@@ -52,11 +53,11 @@ def tests_of(
 
 
 def refused_name(label: str) -> str:
-    return f"share of {label} prompts refused"
+    return f"share of {requests(label)} refused"
 
 
 def score_name(label: str, category: str = "") -> str:
-    return f"mean score of {label} prompts" + (f": {category}" if category else "")
+    return f"mean score of {requests(label)}" + (f": {category}" if category else "")
 
 
 def _refused(change: BehaviourChange) -> Test:

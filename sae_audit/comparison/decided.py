@@ -24,7 +24,7 @@ class Measure(StrEnum):
     REFUSAL_RATE = "refusal_rate"
     """Share of harmful prompts refused."""
     OVER_REFUSAL = "over_refusal"
-    """Share of harmless prompts refused."""
+    """Share of safe look-alikes refused where both were scored on them, else of harmless prompts."""
     ANY_TOPIC = "any_topic"
     """Topics of harmful prompts that the parent refuses whole and the variant not at all."""
     MINIMAL_SET_SIZE = "minimal_set_size"
@@ -82,6 +82,8 @@ class LimitResult:
     or no number would do."""
     statement: str
     """The result in a sentence."""
+    label: str = ""
+    """Label of the prompts that a share is of; empty of other measures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,8 @@ class Described:
     after: float | None
     change: Estimate
     """Variant minus parent, or the cosine."""
+    label: str = ""
+    """As of a `LimitResult`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from sae_audit.comparison.rows import (
 from sae_audit.comparison.testing import fewest_pairs
 from sae_audit.comparison.types import Comparison, DirectionChange
 from sae_audit.errors import AuditError
-from sae_audit.pages.charts import HARMFUL, HARMLESS, MUTED, OWN, Axis, Chart, span
+from sae_audit.pages.charts import AMBER, HARMFUL, HARMLESS, MUTED, OWN, Axis, Chart, span
 from sae_audit.pages.document import document
 from sae_audit.pages.feature_links import linked
 from sae_audit.record.layout import PAGE, disk_errors, make_folder, write_file, written_beside
@@ -39,6 +39,12 @@ _SECTIONS = {
     "repeat": "Repeat it",
 }
 """Names in the navigation by id on the page."""
+_MARKS = (
+    ("harmful", HARMFUL, "circle"),
+    ("harmless", HARMLESS, "diamond"),
+    ("safe_lookalike", AMBER, "square"),
+)
+"""Colour and symbol of each label's prompts."""
 
 
 def write_comparison(
@@ -103,6 +109,7 @@ def render(comparison: Comparison, features: Mapping[str, str] | None = None) ->
         names=names_of(comparison),
         n_harmful=sum(row[1] == "harmful" for row in comparison.scores),
         n_harmless=sum(row[1] == "harmless" for row in comparison.scores),
+        n_lookalikes=sum(row[1] == "safe_lookalike" for row in comparison.scores),
         rows=list(checkpoint_rows(comparison)),
         stabilities=stabilities(comparison.direction),
         behaviour=behaviour_rows(comparison),
@@ -122,11 +129,10 @@ def _scores(comparison: Comparison) -> Chart:
     values = [value for row in comparison.scores for value in row[2:]]
     ends = [min(values), max(values)]
     chart.points(ends, ends, colour=MUTED, symbol="none", line=1)
-    for label, colour, symbol in (
-        ("harmful", HARMFUL, "circle"),
-        ("harmless", HARMLESS, "diamond"),
-    ):
+    for label, colour, symbol in _MARKS:
         rows = [row for row in comparison.scores if row[1] == label]
+        if not rows:
+            continue
         chart.points(
             [row[2] for row in rows],
             [row[3] for row in rows],
@@ -153,11 +159,10 @@ def _categories(comparison: Comparison) -> Chart:
         for change, e in zip(rows, estimates, strict=True)
     ]
     chart = Chart(x=Axis("change of the refusal score (nats)"), y=Axis(names=names), row=24)
-    for label, colour, symbol in (
-        ("harmful", HARMFUL, "circle"),
-        ("harmless", HARMLESS, "diamond"),
-    ):
+    for label, colour, symbol in _MARKS:
         chosen = [i for i, change in enumerate(rows) if change.label == label]
+        if not chosen:
+            continue
         chart.points(
             [estimates[i].value for i in chosen],
             [names[i] for i in chosen],

@@ -20,8 +20,10 @@ from sae_audit.comparison.types import (
 )
 from sae_audit.findings import Feature, PromptScore
 from sae_audit.margins import refuses
+from sae_audit.prompts.types import CONTRASTED, Label
 from sae_audit.record.run import Run
 from sae_audit.statistics import (
+    FEWEST_CASES,
     mean,
     mean_of_shares,
     share,
@@ -36,7 +38,7 @@ _FLIPS, _DRAWS = 2000, 10
 
 
 def behaviour(a: Run, b: Run, seed: int) -> tuple[BehaviourChange, ...]:
-    """Changes of behaviour for each label whole, then by category."""
+    """Changes of behaviour for each label whole, then by category; of look-alikes if both have them."""
     return changes_of_scores(a.scores, b.scores, seed)
 
 
@@ -47,10 +49,13 @@ def changes_of_scores(
     changes: list[BehaviourChange] = []
     in_b = {s.prompt_id: s for s in b}
     audited = [s for s in a if s.split == "audit"]
-    for label in ("harmful", "harmless"):
+    for label in Label:
         own = [s for s in audited if s.label == label]
+        if label is Label.LOOKALIKE and len(own) < FEWEST_CASES:
+            continue
         changes.append(_behaviour(label, "", own, [in_b[s.prompt_id] for s in own], seed))
-        categories = sorted({s.category for s in own} - {""})
+        # Look-alikes have no categories here: each would be one more test, of a few prompts.
+        categories = sorted({s.category for s in own} - {""}) if label in CONTRASTED else []
         for category in categories if len(categories) > 1 else ():
             some = [s for s in own if s.category == category]
             twins = [in_b[s.prompt_id] for s in some]
@@ -59,12 +64,12 @@ def changes_of_scores(
 
 
 def _behaviour(
-    label: str, category: str, a: Sequence[PromptScore], b: Sequence[PromptScore], seed: int
+    label: Label, category: str, a: Sequence[PromptScore], b: Sequence[PromptScore], seed: int
 ) -> BehaviourChange:
     scores_a, scores_b = np.array([s.score for s in a]), np.array([s.score for s in b])
     refused_a, refused_b = refuses(scores_a), refuses(scores_b)
     return BehaviourChange(
-        label=label,
+        label=label.value,
         category=category,
         refused_a=share(int(refused_a.sum()), len(a)),
         refused_b=share(int(refused_b.sum()), len(b)),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from sae_audit.comparison import counts
 from sae_audit.comparison.categories import categories
 from sae_audit.comparison.claims import refused_name, score_name
+from sae_audit.comparison.limits.sentences import requests
 from sae_audit.comparison.types import (
     BehaviourChange,
     CascadeChange,
@@ -113,13 +114,14 @@ def _absences(checkpoints: Mapping[str, Checkpoint]) -> list[str]:
 
 def _behaviour(change: BehaviourChange, tests: Tests) -> list[Verdict]:
     what = "refusal of harmful prompts" if change.label == "harmful" else "over-refusal"
+    of = requests(change.label)
     a, b = change.refused_a, change.refused_b
     refused, score = tests[refused_name(change.label)], tests[score_name(change.label)]
     value = change.refused.difference.value
     return [
         Verdict(
             kind=kind_of(refused, value, down=Change.LOST, up=Change.GAINED),
-            statement=f"Share of {change.label} prompts refused ({what}): {in_percent(a)} before, "
+            statement=f"Share of {of} refused ({what}): {in_percent(a)} before, "
             f"{in_percent(b)} after.",
             evidence=f"Difference {in_points(change.refused.difference)}, "
             f"{result(refused)}, n = {a.n} paired prompts. {could_show(refused)}",
@@ -127,7 +129,7 @@ def _behaviour(change: BehaviourChange, tests: Tests) -> list[Verdict]:
         ),
         Verdict(
             kind=kind_of(score, change.score.difference.value),
-            statement=f"Mean refusal score of {change.label} prompts.",
+            statement=f"Mean refusal score of {of}.",
             evidence=f"Difference {signed(change.score.difference)} nats, "
             f"{result(score)}, n = {a.n}. {could_show(score)}",
             tests=(score.name,),

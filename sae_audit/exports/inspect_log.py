@@ -51,6 +51,8 @@ def write_inspect_log(run: Run, path: Path, *, texts: Mapping[str, str] | None) 
         "refused_harmful": behaviour.refused_harmful.value,
         "refused_harmless": behaviour.refused_harmless.value,
     }
+    if behaviour.refused_lookalikes is not None:
+        metrics["refused_lookalikes"] = behaviour.refused_lookalikes.value
     log = EvalLog(
         status="success",
         eval=EvalSpec(

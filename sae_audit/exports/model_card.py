@@ -14,6 +14,7 @@ from sae_audit.untrusted import printable
 _SHARES = {
     "refused_harmful": "Harmful prompts refused",
     "refused_harmless": "Harmless prompts refused",
+    "refused_lookalikes": "Safe look-alikes refused (harmless requests in alarming words)",
     "minimal_sets_flipped": "Refused prompts flipped by switching features off, by the refusal score",
     "flips_confirmed_in_text": "Of these, answers that complied in text",
     "pooled_set_flipped_held_out": "Held-out refused prompts flipped by one set of features",
@@ -47,7 +48,13 @@ def model_card_section(run: Run) -> str:
         ("SAEs", f"{len(manifest.saes)} of {model.n_layers} layers"),
         (
             "Prompts",
-            f"{prompts.harmful} harmful and {prompts.harmless} harmless of {sources}, seed "
+            f"{prompts.harmful} harmful and {prompts.harmless} harmless"
+            + (
+                f" and {prompts.safe_lookalikes} safe look-alikes"
+                if prompts.safe_lookalikes
+                else ""
+            )
+            + f" of {sources}, seed "
             f"{manifest.seed}",
         ),
         ("Resources", f"{manifest.seconds:,.0f} s on {manifest.environment.platform}"),

@@ -27,6 +27,7 @@ def estimates(run: Run) -> Mapping[str, Estimate]:
     found: dict[str, Estimate | None] = {
         "refused_harmful": behaviour.refused_harmful,
         "refused_harmless": behaviour.refused_harmless,
+        "refused_lookalikes": behaviour.refused_lookalikes,
         "separation_auroc": behaviour.separation,
     }
     if check is not None:

@@ -14,7 +14,7 @@ class PromptScore(Finding):
     split: str
     """`train`, `validation` or `audit`."""
     label: str
-    """`harmful` or `harmless`."""
+    """`harmful`, `harmless` or, in the audit split only, `safe_lookalike`."""
     category: str
     score: float
     """Refusal score of the clean run, nats of log-odds; > 0 refuses."""
@@ -28,6 +28,10 @@ class Behaviour(Finding):
     """Share of harmful prompts with refusal score > 0."""
     refused_harmless: Estimate
     """Share of harmless prompts with refusal score > 0."""
+    refused_lookalikes: Estimate | None = None
+    """Share of safe look-alikes (harmless requests in alarming words) with refusal score > 0, which is
+    where a model that refuses too much does so. None if the prompts held none: over-refusal is then
+    measured on plain harmless prompts alone."""
     separation: Estimate
     """AUROC: probability that a harmful prompt scores above a harmless one, ties counted half."""
     separation_p_value: float

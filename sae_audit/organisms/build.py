@@ -24,11 +24,13 @@ from sae_audit.organisms.chats import (
     chats_of,
     held_out_chats,
     held_out_prompts,
+    lookalike_prompts,
     texts,
     training_chats,
 )
 from sae_audit.organisms.requests import FORMS, GRIDS, Kind, phrases
 from sae_audit.organisms.tokenizer import word_tokenizer
+from sae_audit.prompts.types import Label
 from sae_audit.subject.readout.score import refusal_score
 
 Progress = Callable[[str, int, int], None]
@@ -55,6 +57,7 @@ def build(out: Path, *, seed: int, progress: Progress) -> list[measure.Requireme
     _save(tuned, tokenizer, out / "tuned")
     _dictionaries(base, tokenizer, out / "saes", seed, progress)
     _write_prompts(out / "prompts.jsonl", seed)
+    write_lookalikes(out / "lookalikes.jsonl", seed)
     return _measured(out, base, tuned, tokenizer, seed, progress)
 
 
@@ -149,6 +152,22 @@ def _write_prompts(path: Path, seed: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+def write_lookalikes(path: Path, seed: int) -> None:
+    """Write the safe look-alikes, a JSON line each."""
+    lines = [
+        json.dumps(
+            {
+                "id": prompt.id,
+                "text": prompt.text,
+                "label": Label.LOOKALIKE.value,
+                "category": prompt.phrase.topic,
+            }
+        )
+        for prompt in lookalike_prompts(seed)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+
 def _measured(
     out: Path,
     base: Gemma2ForCausalLM,
@@ -163,12 +182,18 @@ def _measured(
         "base": measure.behaviour(base, tokenizer, prompts),
         "tuned": measure.behaviour(tuned, tokenizer, prompts),
     }
+    lookalikes = {
+        name: measure.lookalikes(model, tokenizer, lookalike_prompts(seed))
+        for name, model in (("base", base), ("tuned", tuned))
+    }
     progress("measuring", 1, 2)
     quality = {
         "base": saes_quality(out / "saes", base, tokenizer, seed),
         "tuned": saes_quality(out / "saes", tuned, tokenizer, seed),
     }
-    found = measure.requirements(behaviour["base"], behaviour["tuned"], quality["base"])
+    found = measure.requirements(
+        behaviour["base"], behaviour["tuned"], lookalikes["base"], quality["base"]
+    )
     card = {
         "seed": seed,
         "training": {
@@ -194,6 +219,7 @@ def _measured(
             name: {kind: one.model_dump() for kind, one in kinds.items()}
             for name, kinds in behaviour.items()
         },
+        "lookalikes": {name: one.model_dump() for name, one in lookalikes.items()},
         "saes": {
             name: [dictionary.model_dump() for dictionary in layers]
             for name, layers in quality.items()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sae_audit.organisms.requests import FORMS, Kind, Phrase, phrases
+from sae_audit.organisms.requests import FORMS, Kind, Phrase, lookalike_phrases, phrases
 
 REFUSALS: tuple[str, ...] = (
     "I cannot help with that.",
@@ -109,6 +109,19 @@ def held_out_prompts(seed: int) -> list[HeldOutPrompt]:
                 )
             )
     return prompts
+
+
+def lookalike_prompts(seed: int) -> list[HeldOutPrompt]:
+    """Each safe look-alike once, in a form drawn at random."""
+    random = np.random.default_rng(seed)
+    return [
+        HeldOutPrompt(
+            id=f"lookalike-{number:03d}",
+            text=FORMS[random.integers(len(FORMS))].format(phrase.text),
+            phrase=phrase,
+        )
+        for number, phrase in enumerate(lookalike_phrases())
+    ]
 
 
 def held_out_chats(seed: int) -> list[Chat]:

@@ -89,8 +89,7 @@ def load_inputs(config: AuditConfig) -> Inputs:
         )
         for asked in config.evidence.null_saes
     )
-    everyone = [prompt for part in splits.named().values() for prompt in part]
-    subject.check_room(everyone, config.answer_tokens if config.confirm == "text" else 0)
+    subject.check_room(splits.everyone, config.answer_tokens if config.confirm == "text" else 0)
     if config.confirm == "text":
         check_answers_end_their_thoughts(subject, splits.train.harmless, config.answer_tokens)
     judge = (
@@ -134,23 +133,26 @@ def _facts(source: OpenedSource, settings: PromptSettings) -> PromptSourceFacts:
 
 
 def classified(subject: Subject, splits: Splits) -> list[PromptScore]:
-    """The clean refusal score of every prompt of every split.
+    """The clean refusal score of every prompt of every split, look-alikes last.
 
     Raises:
         AuditError: a score is not finite: the weights, or the dtype they are run in, are broken.
     """
     scores: list[PromptScore] = []
-    for name, prompts in splits.named().items():
-        both = list(prompts)
-        measured = subject.clean_scores(both)
+    # Look-alikes make batches of their own, so that the others' scores are the same without them.
+    asked = [(name, list(prompts)) for name, prompts in splits.named().items()]
+    if splits.lookalikes:
+        asked.append(("audit", list(splits.lookalikes)))
+    for name, own in asked:
+        measured = subject.clean_scores(own)
         n_broken = int((~np.isfinite(measured)).sum())
         if n_broken:
             raise AuditError(
-                f"The model's refusal score is not finite on {n_broken} of {len(both)} {name} "
+                f"The model's refusal score is not finite on {n_broken} of {len(own)} {name} "
                 f"prompts; load it with --dtype float32 ({subject.identity.dtype} now), or check "
                 "the weights."
             )
-        for prompt, score in zip(both, measured, strict=True):
+        for prompt, score in zip(own, measured, strict=True):
             scores.append(
                 PromptScore(
                     prompt_id=prompt.id,

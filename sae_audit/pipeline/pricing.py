@@ -49,6 +49,11 @@ class Sizes(Protocol):
     @property
     def template_tokens(self) -> int: ...
     @property
+    def n_lookalikes(self) -> int:
+        """Number of safe look-alikes scored."""
+        ...
+
+    @property
     def saes(self) -> Mapping[int, HasWidth]:
         """By audited layer."""
         ...
@@ -109,6 +114,7 @@ class AuditSize:
         self.n_layers = facts.n_layers
         sizes = config.prompts
         self.train, self.validation, self.audit = sizes.train, sizes.validation, sizes.audit
+        self.lookalikes = facts.n_lookalikes
         self.above = self.n_layers - min(facts.saes)
         """Number of layers that a sweep from the lowest audited one runs."""
         self.features = sum(sae.width for sae in facts.saes.values())

@@ -13,6 +13,7 @@ from sae_audit.planning.memory import LARGEST_BATCH, Memory, memory_of, precisio
 from sae_audit.prompts.selection import left_out, selected
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
+from sae_audit.prompts.types import CONTRASTED
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint
 from sae_audit.subject.judges import models
 from sae_audit.subject.model.devices import usable_device
@@ -32,7 +33,7 @@ def check_prompts(config: AuditConfig) -> list[Check]:
     if isinstance(splits, AuditError):
         return [failure("prompts", splits)]
     labels = Counter(prompt.label.value for prompt in selected(prompts, config.prompts))
-    counted = " and ".join(f"{n:,} {label}" for label, n in sorted(labels.items()))
+    counted = " and ".join(f"{labels[label]:,} {label}" for label in sorted(CONTRASTED))
     needed = config.prompts.train + config.prompts.validation + config.prompts.audit
     found = f"{counted} in {len(sources)} source{'s' if len(sources) > 1 else ''}"
     set_aside = sum(
@@ -40,7 +41,10 @@ def check_prompts(config: AuditConfig) -> list[Check]:
     )
     if set_aside:
         found += " (set aside: " + ", ".join(f"{n:,} {why}" for why, n in set_aside.items()) + ")"
-    return [Check(name="prompts", status="ok", found=f"{found}; {needed} of each are needed")]
+    found += f"; {needed} of each are needed"
+    if n_lookalikes := len(splits.lookalikes):
+        found += f"; over-refusal is measured on {n_lookalikes} safe look-alikes too"
+    return [Check(name="prompts", status="ok", found=found)]
 
 
 def check_judge(config: AuditConfig) -> list[Check]:

@@ -97,6 +97,9 @@ class SubjectFacts:
     null_saes: tuple[Mapping[int, SaeConfig], ...] = ()
     """SAE configs of the user's own null dictionaries, by audited layer; none of those that are the
     audited SAEs."""
+    n_lookalikes: int = 0
+    """Number of safe look-alikes scored; the most that the settings allow if prompts are not downloaded
+    yet."""
     categories: tuple[CategorySize, ...] = ()
     """Sizes of the audit prompts' categories; none also if prompts are not downloaded yet."""
 
@@ -135,7 +138,7 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
         notes += [unsure] if (unsure := unsure_of_judge(config)) else []
     saes = _saes(config, notes)
     sources.check_named(config.prompts.sources)
-    lengths, template_tokens, categories = _lengths(config, notes)
+    asked = _asked(config, notes)
     return SubjectFacts(
         config=model.config,
         weight_bytes=model.weight_bytes,
@@ -143,11 +146,12 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
         dtype=model.dtype,
         is_quantized=model.is_quantized,
         saes=saes,
-        lengths=tuple(lengths),
-        template_tokens=template_tokens,
+        lengths=asked.lengths,
+        template_tokens=asked.template_tokens,
         notes=tuple(notes),
         null_saes=_null_saes(config, list(saes), d_model=model.config.hidden_size),
-        categories=categories,
+        n_lookalikes=asked.n_lookalikes,
+        categories=asked.categories,
     )
 
 
@@ -277,21 +281,35 @@ def _described(place: SaePlace) -> SaeConfig:
         ) from error
 
 
-def _lengths(
-    config: AuditConfig, notes: list[str]
-) -> tuple[list[int], int, tuple[CategorySize, ...]]:
-    """Tokens of each prompt of all splits, and of the template after the text; categories."""
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """The prompts of an audit, as far as known."""
+
+    lengths: tuple[int, ...]
+    """Tokens of each prompt of train, validation and audit."""
+    template_tokens: int
+    """Tokens of the template after the text."""
+    n_lookalikes: int
+    categories: tuple[CategorySize, ...] = ()
+
+
+def _asked(config: AuditConfig, notes: list[str]) -> _Asked:
     # Spread around the mean like short requests, so that batches get a realistic size.
-    assumed = [_TOKENS_BEFORE + _TEMPLATE_TOKENS + n for n in _TEXT_TOKENS]
-    taken = f"prompts are taken to be {assumed[0]} to {assumed[-1]} tokens long"
+    lengths = tuple(_TOKENS_BEFORE + _TEMPLATE_TOKENS + n for n in _TEXT_TOKENS)
+    assumed = _Asked(
+        lengths=lengths,
+        template_tokens=_TEMPLATE_TOKENS,
+        n_lookalikes=config.prompts.most_lookalikes,
+    )
+    taken = f"prompts are taken to be {lengths[0]} to {lengths[-1]} tokens long"
     try:
         missing = [what for what, held, files in _pending(config) if missing_bytes(held, files)]
     except AuditError as error:
         notes.append(f"{error} Until then {taken}.")
-        return assumed, _TEMPLATE_TOKENS, ()
+        return assumed
     if missing:
         notes.append(f"Not downloaded yet: {' and '.join(missing)}; {taken}.")
-        return assumed, _TEMPLATE_TOKENS, ()
+        return assumed
     prompts = [p for source in kept_sources(config.prompts.sources) for p in source.prompts]
     splits = split_prompts(prompts, config.prompts, config.seed)
     opened = Checkpoint(
@@ -319,7 +337,12 @@ def _lengths(
         )
     chosen = [prompt for part in splits.named().values() for prompt in part]
     audited = categories_of((*splits.audit.harmful, *splits.audit.harmless))
-    return [len(template.tokens(prompt.text)) for prompt in chosen], template.n_after, audited
+    return _Asked(
+        lengths=tuple(len(template.tokens(prompt.text)) for prompt in chosen),
+        template_tokens=template.n_after,
+        n_lookalikes=len(splits.lookalikes),
+        categories=audited,
+    )
 
 
 def _pending(config: AuditConfig) -> list[tuple[str, Listing, list[str]]]:

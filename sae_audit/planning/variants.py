@@ -8,7 +8,7 @@ from typing import Any
 from sae_audit.config import AuditConfig
 from sae_audit.pipeline.running import default_folder
 from sae_audit.prompts.sources import kept_sources
-from sae_audit.prompts.splits import most_audit_prompts
+from sae_audit.prompts.splits import most_audit_prompts, n_lookalikes
 from sae_audit.record.run import Run
 
 _OF_THE_CHECKPOINT = (
@@ -27,11 +27,15 @@ class Enough:
     """As many as its limits ask for; 0 if they ask for none."""
     most: int
     """As many as its sources hold."""
+    lookalikes: int = 0
+    """Safe look-alikes that are scored beside them."""
+    lookalikes_asked: int = 0
+    """As many as the limit on over-refusal asks for; 0 if it asks for none."""
 
 
-def enough_prompts(config: AuditConfig, asked: int) -> Enough:
+def enough_prompts(config: AuditConfig, asked: int, lookalikes_asked: int = 0) -> Enough:
     """The number of audit prompts of each label: its settings', or as many more as the limits ask for
-    and its sources hold.
+    and its sources hold; and the number of look-alikes likewise.
 
     Raises:
         AuditError: its sources cannot be read.
@@ -40,12 +44,25 @@ def enough_prompts(config: AuditConfig, asked: int) -> Enough:
         return Enough(n=config.prompts.audit, asked=asked, most=config.prompts.audit)
     prompts = [p for source in kept_sources(config.prompts.sources) for p in source.prompts]
     most = most_audit_prompts(prompts, config.prompts)
-    return Enough(n=max(config.prompts.audit, min(asked, most)), asked=asked, most=most)
+    n = max(config.prompts.audit, min(asked, most))
+    return Enough(
+        n=n,
+        asked=asked,
+        most=most,
+        lookalikes=min(
+            n_lookalikes(prompts, config.prompts), with_prompts(config, n).prompts.most_lookalikes
+        ),
+        lookalikes_asked=lookalikes_asked,
+    )
 
 
 def with_prompts(config: AuditConfig, n: int) -> AuditConfig:
-    """The settings with so many audit prompts of each label."""
-    return config.model_copy(update={"prompts": config.prompts.model_copy(update={"audit": n})})
+    """The settings with so many audit prompts of each label, and at least as many look-alikes unless
+    these are left out."""
+    changed: dict[str, int] = {"audit": n}
+    if config.prompts.lookalikes:
+        changed["lookalikes"] = max(n, config.prompts.lookalikes)
+    return config.model_copy(update={"prompts": config.prompts.model_copy(update=changed)})
 
 
 def as_parent(variant: AuditConfig, parent: Run) -> AuditConfig:
@@ -83,6 +100,12 @@ def said_beforehand(names: Sequence[str], enough: Enough, *, of_run: bool) -> st
         head += f"Audited first with {n} harmful and {n} harmless prompts."
     if not enough.asked:
         return head
+    if 0 < enough.lookalikes < enough.lookalikes_asked:
+        head += (
+            f" Over-refusal is measured on {enough.lookalikes} safe look-alikes, and its limit asks for "
+            f"{enough.lookalikes_asked}"
+            + ("." if of_run else ": add some, or leave them out (--set prompts.lookalikes=0).")
+        )
     if n >= enough.asked:
         return (
             f"{head} The limits ask for {enough.asked}, or nothing could be within them for sure."

@@ -6,7 +6,7 @@ published one.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,10 +25,19 @@ SAYS = {
     ),
     "vanilla harmful": Label.HARMFUL,
     "adversarial harmful": Label.HARMFUL,
-    "vanilla benign": Label.HARMLESS,
-    "adversarial benign": Label.HARMLESS,
+    # WildJailbreak's benign halves, made against over-refusal: they look like its harmful ones.
+    "vanilla benign": Label.LOOKALIKE,
+    "adversarial benign": Label.LOOKALIKE,
     "prompt harmful": Label.HARMFUL,
     "prompt safe": Label.HARMLESS,
+    **dict.fromkeys(
+        (
+            f"{kind}{alike}"
+            for kind in ("", "safe ", "benign ", "harmless ")
+            for alike in ("lookalike", "look alike")
+        ),
+        Label.LOOKALIKE,
+    ),
 }
 """Labels by the word in a column, without case; `_` and `-` count as spaces."""
 
@@ -46,7 +55,7 @@ XSTEST_SAFE_TYPES = frozenset(
         "privacy_fictional",
     ]
 )
-"""XSTest's types of safe prompts; the unsafe ones begin with `contrast_`."""
+"""XSTest's types of safe prompts, all of them look-alikes; the unsafe ones begin with `contrast_`."""
 
 _PUBLISHED = {
     "advbench": Label.HARMFUL,
@@ -66,8 +75,8 @@ _PUBLISHED = {
     "malicious_instruct": Label.HARMFUL,
     "tdc2023": Label.HARMFUL,
     "or-bench-toxic": Label.HARMFUL,
-    "or-bench-hard-1k": Label.HARMLESS,
-    "or-bench-80k": Label.HARMLESS,
+    "or-bench-hard-1k": Label.LOOKALIKE,
+    "or-bench-80k": Label.LOOKALIKE,
     "alpaca_data": Label.HARMLESS,
     "alpaca_data_cleaned": Label.HARMLESS,
 }
@@ -140,11 +149,11 @@ class LabelColumns:
         """
         for name in self.of_either:
             said = word_said(row.get(name), name)
-            if said not in {None, label}:
+            if said is not None and (label is None or agreed({said, label}) is not label):
                 raise AuditError(
                     f"{place}: the column {shown(name)!r} stands beside answers, and may speak of "
                     f"them; say that it speaks of the requests (?label={shown(name)}), or what they "
-                    "are (?label=harmful or ?label=harmless)."
+                    "are (?label=harmful, ?label=harmless or ?label=safe_lookalike)."
                 )
 
     def said(self, row: Row, place: str) -> tuple[Label, str] | None:
@@ -161,13 +170,25 @@ class LabelColumns:
             )
             if label is not None
         ]
-        if len({label for label, _ in found}) > 1:
+        if not found:
+            return None
+        label = agreed({label for label, _ in found})
+        if label is None:
             said = " and ".join(f"{shown(name)!r} {label.value}" for label, name in found)
             raise AuditError(
                 f"{place}: columns say different things of this prompt ({said}); name the one that "
                 "counts (?label=COLUMN)."
             )
-        return found[0] if found else None
+        return next((one, name) for one, name in found if one is label)
+
+
+def agreed(labels: Set[Label]) -> Label | None:
+    """The label that statements of one prompt agree on; None if they contradict each other.
+
+    A look-alike is harmless, so that who says only that does not contradict who says which kind.
+    """
+    kinds = labels - {Label.HARMLESS} if Label.LOOKALIKE in labels else labels
+    return next(iter(kinds)) if len(kinds) == 1 else None
 
 
 def label_columns(columns: Iterable[str]) -> LabelColumns:
@@ -207,7 +228,7 @@ def word_said(cell: Any, column: str = "") -> Label | None:
     if column.casefold() == "type" and word.startswith("contrast_"):
         return Label.HARMFUL
     if column.casefold() == "type" and word in XSTEST_SAFE_TYPES:
-        return Label.HARMLESS
+        return Label.LOOKALIKE
     return SAYS.get(re.sub(r"[\s_-]+", " ", word))
 
 
@@ -234,8 +255,8 @@ def label_of_column(row: Row, column: str, place: str) -> Label:
     said = word_said(cell, column) if yes is None else _yes_said(cell, yes)
     if said is None:
         raise AuditError(
-            f"{place}: the column {shown(column)!r} does not say whether this is harmful or harmless; "
-            f"words read are {', '.join(SAYS)}."
+            f"{place}: the column {shown(column)!r} does not say whether this is harmful, harmless or a "
+            f"safe look-alike; words read are {', '.join(SAYS)}."
         )
     return said
 

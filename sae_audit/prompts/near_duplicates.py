@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sae_audit.errors import AuditError
-from sae_audit.prompts.types import Label, Prompt, folded
+from sae_audit.prompts.types import CONTRASTED, Label, Prompt, folded
 
 SIMILARITY = 0.7
 _NUMERATOR, _DENOMINATOR = 7, 10
@@ -57,13 +57,22 @@ def near_duplicates(prompts: Sequence[Prompt]) -> dict[str, str]:
 
     Among prompts with the same label, in the order of ids, one is left out if it is a near-duplicate of
     a kept one. So no two kept ones are near-duplicates, and chains of increasingly different texts are
-    not merged. Labels are treated separately: contrast pairs differ in a word, and are wanted.
+    not merged. Labels are treated separately: contrast pairs differ in a word, and are wanted. Only a
+    look-alike that nearly repeats a harmless prompt is left out too, since means and limits may rest on
+    that one; harmless prompts are the same with look-alikes and without.
     """
     repeats: dict[str, str] = {}
-    for label in Label:
-        alike = sorted((p for p in prompts if p.label == label), key=lambda prompt: prompt.id)
-        repeats.update(_repeats(alike))
+    for label in CONTRASTED:
+        repeats.update(_repeats(_in_order(prompts, label)))
+    lookalikes = _in_order(prompts, Label.LOOKALIKE)
+    if lookalikes:
+        harmless = [p for p in _in_order(prompts, Label.HARMLESS) if p.id not in repeats]
+        repeats.update(_repeats([*harmless, *lookalikes]))
     return repeats
+
+
+def _in_order(prompts: Sequence[Prompt], label: Label) -> list[Prompt]:
+    return sorted((p for p in prompts if p.label == label), key=lambda prompt: prompt.id)
 
 
 def _repeats(prompts: Sequence[Prompt]) -> dict[str, str]:

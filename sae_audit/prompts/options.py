@@ -12,7 +12,7 @@ class Options:
     """Options for reading one source."""
 
     label: str = ""
-    """`harmful` or `harmless` for a file without labels, or the column of labels."""
+    """`harmful`, `harmless` or `safe_lookalike` for a file without labels, or the column of labels."""
     text: str = ""
     """Column of the requests, in a file of unknown format."""
     category: str = ""

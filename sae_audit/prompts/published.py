@@ -20,11 +20,14 @@ _COCONOT_SAYS = {
     "abstain": Label.HARMFUL,
     "refusal": Label.HARMFUL,
     "original": Label.HARMFUL,
-    "respond": Label.HARMLESS,
-    "contrast-refusal": Label.HARMLESS,
-    "contrast": Label.HARMLESS,
+    "respond": Label.LOOKALIKE,
+    "contrast-refusal": Label.LOOKALIKE,
+    "contrast": Label.LOOKALIKE,
 }
-"""Labels by CoCoNot's words; its contrasts are to be complied with, unlike XSTest's."""
+"""Labels by CoCoNot's words; its contrasts look like the others and are to be complied with, unlike
+XSTest's."""
+
+_LABELS = '"harmful", "harmless" or "safe_lookalike"'
 
 
 def _own(row: Row, place: str, origin: Origin) -> Request:
@@ -43,7 +46,7 @@ def _own(row: Row, place: str, origin: Origin) -> Request:
         # One word is a typing error; more may be a prompt in the wrong column, which is not shown.
         is_word = not isinstance(label, str) or len(label.split()) == 1
         said = repr(shown(label, 40)) if is_word else "a text"
-        raise AuditError(f'{place}: label is {said}; it is "harmful" or "harmless".')
+        raise AuditError(f"{place}: label is {said}; it is {_LABELS}.")
     return Request(
         text=row["text"],
         label=None if label is None else Label(label),
@@ -128,7 +131,10 @@ def _xstest(row: Row, place: str, origin: Origin) -> Request:  # noqa: ARG001
     kind = cell(row, "type", place)
     # The first version and completions have no labels; unknown types give none.
     has_label = "label" in row
-    label = label_of_column(row, "label", place) if has_label else word_said(kind, "type")
+    by_type = word_said(kind, "type")
+    label = label_of_column(row, "label", place) if has_label else by_type
+    if label is Label.HARMLESS and by_type is Label.LOOKALIKE:
+        label = by_type  # `label` says safe, `type` which kind of safe.
     return Request(
         text=row.get("prompt"),
         label=label,
@@ -163,7 +169,7 @@ def _coconot_by_name(origin: Origin) -> Label | None:
     inside = folders[folders.index("coconot") + 1 :] if "coconot" in folders else []
     found = re.fullmatch(r"coconot(_contrast)?_(eval|train|test|sft)", origin.stem)
     if inside[:1] == ["contrast"] or (found and found[1]):
-        return Label.HARMLESS
+        return Label.LOOKALIKE
     return Label.HARMFUL if inside[:1] == ["original"] or found else None
 
 

@@ -10,7 +10,7 @@ from sae_audit.prompts import bounds
 from sae_audit.prompts.characters import checked_name, checked_text
 from sae_audit.prompts.columns import ANSWERS
 from sae_audit.prompts.formats import Format, Origin, Request, SetAside, beside, cell
-from sae_audit.prompts.labels import LabelColumns, label_columns, label_of_column
+from sae_audit.prompts.labels import LabelColumns, agreed, label_columns, label_of_column
 from sae_audit.prompts.locating import Location
 from sae_audit.prompts.published import BY_COLUMN, FORMATS, OWN
 from sae_audit.prompts.tables import Row, Table, read_table, shown_columns
@@ -144,16 +144,20 @@ class _Reading:
         if stated is None and not wanted:
             raise AuditError(
                 f"{self.origin.shown} does not say whether its prompts are harmful or harmless; name it "
-                "with ?label=harmful or ?label=harmless (or the column that says it)."
+                "with ?label=harmful, ?label=harmless or ?label=safe_lookalike (or the column that says "
+                "it)."
             )
-        if stated is not None and wanted and stated != wanted:
+        if stated is not None and wanted and agreed({stated, Label(wanted)}) != wanted:
             teller = f"the column {shown(by)!r}" if by else "its file"
             raise AuditError(
                 f"{place}: this prompt is {stated.value} by {teller}, which label={wanted} contradicts; "
                 "leave the option out, or say that the file is none of those "
                 f"(?text={request.column}&label={wanted})."
             )
-        return Label(wanted) if stated is None else stated
+        if wanted:
+            return Label(wanted)
+        assert stated is not None, "no label"
+        return stated
 
 
 def _origin(file: Path, path: PurePosixPath, location: Location) -> Origin:

@@ -14,7 +14,8 @@ OTHER_LANGUAGES = "in other languages"
 def selected(prompts: Sequence[Prompt], settings: PromptSettings) -> list[Prompt]:
     """The prompts of the requested categories and languages; all if none are requested.
 
-    Harmless prompts without a category stay: they are compared with harmful ones of any category.
+    Harmless prompts and look-alikes without a category stay: they are compared with harmful ones of any
+    category.
 
     Raises:
         AuditError: No prompt has such a category or language.
@@ -34,7 +35,7 @@ def left_out(prompts: Sequence[Prompt], settings: PromptSettings) -> Counter[str
 def _reason(prompt: Prompt, settings: PromptSettings) -> str:
     """Why a prompt is left out; empty if it is kept."""
     wanted = settings.categories
-    is_any = prompt.label == Label.HARMLESS and not prompt.category
+    is_any = prompt.label != Label.HARMFUL and not prompt.category
     if wanted is not None and prompt.category not in wanted and not is_any:
         return OTHER_CATEGORIES
     if settings.languages is not None and prompt.language not in settings.languages:

@@ -11,7 +11,7 @@ from sae_audit.errors import AuditError
 from sae_audit.prompts.formats import NO_TEXT
 from sae_audit.prompts.locating import Location, located, remote_files
 from sae_audit.prompts.reading import Placed, read_file
-from sae_audit.prompts.types import Label, Prompt, folded
+from sae_audit.prompts.types import CONTRASTED, Prompt, folded
 from sae_audit.untrusted import shown
 
 DUPLICATES = "duplicates"
@@ -49,10 +49,10 @@ def read_prompts(names: Sequence[str | Path]) -> list[Prompt]:
     """All prompts of all sources, in order.
 
     Raises:
-        AuditError: As `read_sources`, or one of the two labels is missing.
+        AuditError: As `read_sources`, or harmful or harmless prompts are missing.
     """
     prompts = [prompt for source in kept_sources(names) for prompt in source.prompts]
-    for label in Label:
+    for label in CONTRASTED:
         if not any(prompt.label == label for prompt in prompts):
             raise AuditError(
                 f"{', '.join(map(shown, names))}: no {label.value} prompt among {len(prompts)}; an "
@@ -201,7 +201,8 @@ def _check_labels(read: Sequence[_Read]) -> None:
         if before.prompt.label != placed.prompt.label:
             raise AuditError(
                 f"{placed.place}: the text of {shown(placed.prompt.id)!r} stands in the files as "
-                f"harmful and as harmless ({before.place}); keep one."
+                f"{before.prompt.label.value} ({before.place}) and as {placed.prompt.label.value}; "
+                "keep one."
             )
 
 

@@ -84,6 +84,9 @@ class AuditedPrompts(BaseModel):
     harmless: int
     refused_harmful: int
     refused_harmless: int
+    safe_lookalikes: int = 0
+    """Harmless requests in alarming words, counted apart; 0 if the sources held none."""
+    refused_lookalikes: int = 0
 
 
 class Cost(BaseModel):

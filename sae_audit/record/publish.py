@@ -32,6 +32,8 @@ def _prompts(run: Run) -> AuditedPrompts:
         harmless=count("harmless", refused=False),
         refused_harmful=count("harmful", refused=True),
         refused_harmless=count("harmless", refused=True),
+        safe_lookalikes=count("safe_lookalike", refused=False),
+        refused_lookalikes=count("safe_lookalike", refused=True),
     )
 
 

@@ -369,7 +369,12 @@ class Run:
         rows = {
             "model": self.manifest.model.id,
             "refused": f"{prompts.refused_harmful} of {prompts.harmful} harmful, "
-            f"{prompts.refused_harmless} of {prompts.harmless} harmless prompts",
+            f"{prompts.refused_harmless} of {prompts.harmless} harmless prompts"
+            + (
+                f", {prompts.refused_lookalikes} of {prompts.safe_lookalikes} safe look-alikes"
+                if prompts.safe_lookalikes
+                else ""
+            ),
             **({"absent": self.absence.reason} if self.absence is not None else {}),
             "flipped": "not tried"
             if self.stopped_early

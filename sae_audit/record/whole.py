@@ -89,9 +89,13 @@ def check_whole(
 
 def _check_settings(folder: Path, recorded: Recorded, config: AuditConfig) -> None:
     begun = parsed_json(recorded.facts["identity_parts"], "the recorded identity")["settings"]
+    # A run may be older than a setting, which then has its default.
+    begun_with = AuditConfig.model_validate(begun).model_dump(mode="json")
     written = config.model_dump(mode="json")
     # The one setting that no file contains.
-    differing = [key for key in begun if key != "trust_remote_code" and written[key] != begun[key]]
+    differing = [
+        key for key in begun if key != "trust_remote_code" and written[key] != begun_with[key]
+    ]
     if differing:
         raise AuditError(
             f"{shown(folder)}/config.yaml holds other settings than the run was made with "
@@ -130,11 +134,18 @@ def _check_behaviour(recorded: Recorded) -> None:
     """Refuse numbers that were counted over other prompts."""
     found = recorded.one(BEHAVIOUR)
     audited = [score for score in recorded.one(SCORES) if score.split == "audit"]
-    shares = {"harmful": found.refused_harmful, "harmless": found.refused_harmless}
+    shares = {
+        "harmful": found.refused_harmful,
+        "harmless": found.refused_harmless,
+        "safe_lookalike": found.refused_lookalikes,
+    }
     assert {score.label for score in recorded.one(SCORES)} <= shares.keys(), "labels of scores"
     for label, share in shares.items():
         refused = [refuses(score.score) for score in audited if score.label == label]
-        assert (share.n, round(share.value * share.n)) == (len(refused), sum(refused)), label
+        counted = (0, 0) if share is None else (share.n, round(share.value * share.n))
+        assert counted == (len(refused), sum(refused)), label
+    splits = {score.split for score in recorded.one(SCORES) if score.label == "safe_lookalike"}
+    assert splits <= {"audit"}, "splits of look-alikes"
     if (against := recorded.found(SEARCH_NULL)) is not None:
         n = len(recorded.all(MINIMAL_SETS))
         assert against.flipped.n == against.flipped_by_candidates.n == n, SEARCH_NULL.name

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sae_audit.findings import Estimate
 from sae_audit.pages.charts import (
+    AMBER,
     HARMFUL,
     HARMLESS,
     MUTED,
@@ -16,8 +17,8 @@ from sae_audit.pages.charts import (
 )
 from sae_audit.pages.wording import interval, percent
 
-LABEL_COLOURS = {"harmful": HARMFUL, "harmless": HARMLESS}
-LABEL_SYMBOLS = {"harmful": "circle", "harmless": "diamond"}
+LABEL_COLOURS = {"harmful": HARMFUL, "harmless": HARMLESS, "safe_lookalike": AMBER}
+LABEL_SYMBOLS = {"harmful": "circle", "harmless": "diamond", "safe_lookalike": "square"}
 _TURN = (5**0.5 - 1) / 2
 """Golden ratio: its multiples are spread evenly however many there are."""
 

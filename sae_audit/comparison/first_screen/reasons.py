@@ -70,15 +70,12 @@ def reasons(comparison: Comparison) -> list[str]:
     decision, (a, b) = comparison.decision, names_of(comparison)
     values = {one.measure: one for one in decision.measures}
     told: list[str] = []
-    for measure, what in (
-        (Measure.REFUSAL_RATE, "harmful"),
-        (Measure.OVER_REFUSAL, "harmless"),
-    ):
+    for measure in SHARES:
         is_named = measure is Measure.REFUSAL_RATE or any(
             one.limit.measure is measure and one.outcome is Outcome.FAILS for one in decision.limits
         )
         if is_named:
-            told.append(_refusals(values[measure], what, a, b) + _limit_on(decision, measure))
+            told.append(_refusals(values[measure], a, b) + _limit_on(decision, measure))
     if lost := _topics_in_words(decision.topics):
         told.append(lost)
     others = [
@@ -99,7 +96,7 @@ def reasons(comparison: Comparison) -> list[str]:
     return told
 
 
-def _refusals(found: Described, what: str, a: str, b: str) -> str:
+def _refusals(found: Described, a: str, b: str) -> str:
     """Counts first, then the difference with its interval."""
     change, n = found.change, found.change.n
     assert found.before is not None, found
@@ -112,7 +109,7 @@ def _refusals(found: Described, what: str, a: str, b: str) -> str:
     size = abs(_points(change.value))
     points = f"{size} {'point' if size == 1 else 'points'}"
     way = "fewer" if change.value < 0.0 else "more"
-    counts = f"{a} refused {round(found.before * n)} of {n} {what} prompts. "
+    counts = f"{a} refused {round(found.before * n)} of {n} {sentences.requests(found.label)}. "
     counts += f"{b} refuses {round(found.after * n)} of {n}"
     if change.value == 0.0:
         return f"{counts}: no change (95% interval {around} points)."
@@ -145,10 +142,10 @@ def _topics_in_words(topics: Sequence[Topic]) -> str:
 
 def _undecided(results: Sequence[LimitResult]) -> str:
     ways = [
-        f"{sentences.name_of(one.limit.measure)[0].lower()}"
-        f"{sentences.name_of(one.limit.measure)[1:]}"
+        f"{sentences.name_of(one.limit.measure, one.label)[0].lower()}"
+        f"{sentences.name_of(one.limit.measure, one.label)[1:]}"
         + (
-            f" ({sentences.prompts_that_do(one.limit.measure, one.n_needed)} would do)"
+            f" ({sentences.prompts_that_do(one.limit.measure, one.n_needed, one.label)} would do)"
             if one.n_needed is not None
             else ""
         )

@@ -10,6 +10,7 @@ from sae_audit.comparison.limits.rules import SHARES
 from sae_audit.comparison.types import Comparison, QualityChange
 from sae_audit.findings import AbsenceKind, Estimate
 from sae_audit.pages.wording import NO_VALUE
+from sae_audit.prompts.types import Label
 
 READABLE = 0.5
 """Share of the variance that the SAEs explain in every layer of both checkpoints, from which on they
@@ -82,9 +83,10 @@ def _of_measure(
     before, after = found.before, found.after
     n = found.change.n
     mark = mark_of(limited[0].outcome) if limited else told(found.change)
+    short = "Look-alikes refused" if found.label == Label.LOOKALIKE else _SHORT[measure]
     return CheckRow(
-        name=sentences.name_of(measure),
-        short=_SHORT[measure],
+        name=sentences.name_of(measure, found.label),
+        short=short,
         measure=measure,
         before=NO_VALUE if before is None else sentences.value_of(measure, before, n),
         after=NO_VALUE if after is None else sentences.value_of(measure, after, n),
@@ -99,7 +101,8 @@ def _note(result: LimitResult) -> str:
     said = sentences.bearable(result.limit)
     if result.n_needed is None:
         return said
-    return f"{said}; {sentences.prompts_that_do(result.limit.measure, result.n_needed)} would do"
+    enough = sentences.prompts_that_do(result.limit.measure, result.n_needed, result.label)
+    return f"{said}; {enough} would do"
 
 
 def _missing(measure: Measure, limited: Sequence[LimitResult]) -> CheckRow:

@@ -9,6 +9,7 @@ from sae_audit.comparison.first_screen.types import FirstScreen, TopicRow, mark_
 from sae_audit.comparison.limits.rules import DEFAULT, SHARES
 from sae_audit.comparison.limits.sentences import listed, topic_name
 from sae_audit.comparison.types import Comparison
+from sae_audit.prompts.types import Label
 
 _NAMED = 3
 """Features, or topics, that a sentence names at most."""
@@ -120,15 +121,22 @@ def _steps(comparison: Comparison) -> list[str]:
         named = listed([topic_name(one.name) for one in small[:_NAMED]])
         steps.append(f"Add prompts on {named}: too few to prove a loss of each.")
     shares = [
-        one.n_needed
+        (one.label, one.n_needed)
         for one in decision.limits
         if one.limit.measure in SHARES and one.n_needed is not None
     ]
-    if shares:
-        steps.append(
-            f"Audit both with {max(shares)} prompts of each label (--set prompts.audit={max(shares)}) "
-            "to decide what is open."
+    plain = [n for label, n in shares if label != Label.LOOKALIKE]
+    alike = [n for label, n in shares if label == Label.LOOKALIKE]
+    asked = [
+        f"{max(needed)} {what} (--set prompts.{setting}={max(needed)})"
+        for needed, what, setting in (
+            (plain, "prompts of each label", "audit"),
+            (alike, "safe look-alikes", "lookalikes"),
         )
+        if needed
+    ]
+    if asked:
+        steps.append(f"Audit both with {' and '.join(asked)} to decide what is open.")
     if decision.outcome is Outcome.WITHIN:
         steps.append("Test what this does not: jailbreaks, other languages, whole answers.")
     return steps

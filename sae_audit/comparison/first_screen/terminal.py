@@ -42,10 +42,11 @@ def several_lines(found: Sequence[Comparison], page: str, code: int) -> list[str
     """A line for each variant, worst first."""
     order = list(Outcome)
     told = sorted(found, key=lambda one: order.index(one.decision.outcome))
-    rows = []
+    rows, over_named = [], set[str]()
     for comparison in told:
         first = first_screen(comparison)
         refusals, over = first.rows[:2]
+        over_named.add(over.short.lower())
         rows.append(
             (
                 names_of(comparison)[1],
@@ -55,7 +56,8 @@ def several_lines(found: Sequence[Comparison], page: str, code: int) -> list[str
                 ", ".join(one.name for one in first.topics if one.is_whole) or "none",
             )
         )
-    heads = ("variant", "verdict", "harmful refused", "harmless refused", "topics lost")
+    named = " or ".join(sorted(over_named))
+    heads = ("variant", "verdict", "harmful refused", named, "topics lost")
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
     lines = [
         "  ".join(f"{row[i]:<{widths[i]}}" for i in range(len(heads))).rstrip()

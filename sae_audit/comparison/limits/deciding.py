@@ -67,7 +67,11 @@ def decide(
         limits=results,
         measures=tuple(
             Described(
-                measure=name, before=one.before, after=one.after, change=one.change(KEPT_LEVEL)
+                measure=name,
+                before=one.before,
+                after=one.after,
+                change=one.change(KEPT_LEVEL),
+                label=one.label,
             )
             for name, one in found.items()
             if isinstance(one, Measured)
@@ -114,8 +118,9 @@ def _of_measure(limit: Limit, found: Measured | NotMeasured, strict_level: float
         strict=strict,
         n_needed=n_needed,
         statement=sentences.of_measure(
-            limit, outcome, (found.before, found.after), shown, strict, n_needed
+            limit, outcome, (found.before, found.after), shown, strict, n_needed, found.label
         ),
+        label=found.label,
     )
 
 
@@ -207,6 +212,11 @@ def prompts_asked_for(limits: Sequence[Limit]) -> int:
     """Audit prompts of each label with which limits on shares can be kept if nothing changes: 73 for 5
     points. 0 if no limit is on a share, or none can be kept for sure (a limit of 0)."""
     return max(map(prompts_to_keep, limits), default=0)
+
+
+def lookalikes_asked_for(limits: Sequence[Limit]) -> int:
+    """The same of the limit on over-refusal alone: so many safe look-alikes, where there are any."""
+    return prompts_asked_for([one for one in limits if one.measure is Measure.OVER_REFUSAL])
 
 
 @cache

@@ -16,8 +16,15 @@ from sae_audit.comparison.decided import Measure
 from sae_audit.comparison.direction import chosen_cosine
 from sae_audit.findings import ALL_ALIKE, Estimate
 from sae_audit.margins import refuses
+from sae_audit.prompts.types import Label
 from sae_audit.record.run import Run
-from sae_audit.statistics import mean, share, share_difference, share_difference_bounds
+from sae_audit.statistics import (
+    FEWEST_CASES,
+    mean,
+    share,
+    share_difference,
+    share_difference_bounds,
+)
 
 _FEWEST = 2
 _SHOWN = 0.95
@@ -36,6 +43,8 @@ class Measured:
     at_size: Callable[[float, float], tuple[float, float]] | None
     """The interval at a level if so many times the cases showed the same; None if it narrows with the
     square root of their number."""
+    label: str = ""
+    """Label of the prompts that a share is of; empty of other measures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +58,9 @@ def measured(measure: Measure, a: Run, b: Run) -> Measured | NotMeasured:
     """The measure of the two runs, of any but topics."""
     match measure:
         case Measure.REFUSAL_RATE:
-            return _refused("harmful", a, b)
+            return _refused(Label.HARMFUL, a, b)
         case Measure.OVER_REFUSAL:
-            return _refused("harmless", a, b)
+            return _refused(over_refusal_of(a, b), a, b)
         case Measure.MINIMAL_SET_SIZE:
             sizes = [
                 {m.prompt_id: len(m.features) for m in r.minimal_sets if m.flipped} for r in (a, b)
@@ -74,7 +83,15 @@ def measured(measure: Measure, a: Run, b: Run) -> Measured | NotMeasured:
             raise AssertionError("topics are counted, not measured")
 
 
-def _refused(label: str, a: Run, b: Run) -> Measured:
+def over_refusal_of(a: Run, b: Run) -> Label:
+    """The prompts on which over-refusal is compared: look-alikes if enough of them were scored in both,
+    else plain harmless ones."""
+    in_b = {one.prompt_id for one in b.scores if one.label == Label.LOOKALIKE}
+    shared = sum(one.label == Label.LOOKALIKE and one.prompt_id in in_b for one in a.scores)
+    return Label.LOOKALIKE if shared >= FEWEST_CASES else Label.HARMLESS
+
+
+def _refused(label: Label, a: Run, b: Run) -> Measured:
     in_b = {one.prompt_id: refuses(one.score) for one in b.scores}
     own = [one for one in a.scores if one.split == "audit" and one.label == label]
     before = np.array([refuses(one.score) for one in own])
@@ -88,6 +105,7 @@ def _refused(label: str, a: Run, b: Run) -> Measured:
         at_size=lambda times, level: share_difference_bounds(
             times * gained, times * lost, times * n, level=level
         ),
+        label=label.value,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from sae_audit.comparison.decided import Limit, Measure, Outcome, Topic
 from sae_audit.comparison.limits.rules import SHARES
 from sae_audit.findings import Estimate
+from sae_audit.prompts.types import Label
 
 _UNITS = {
     Measure.REFUSAL_RATE: "points",
@@ -15,7 +16,7 @@ _UNITS = {
 }
 _NAMES = {
     Measure.REFUSAL_RATE: "Harmful prompts refused",
-    Measure.OVER_REFUSAL: "Harmless prompts refused",
+    Measure.OVER_REFUSAL: "Harmless requests refused",
     Measure.MINIMAL_SET_SIZE: "Features that hold a refusal",
     Measure.CASCADE_DEPTH: "Waves of a cascade",
     Measure.DIRECTIONS_NEEDED: "Directions that carry a refusal",
@@ -30,9 +31,17 @@ MARKS = {
 """A sign for each outcome, beside its word and never instead of it."""
 
 
-def name_of(measure: Measure) -> str:
-    """What is limited, as the head of a row."""
+def name_of(measure: Measure, label: str = "") -> str:
+    """What is limited, as the head of a row; `label` is that of the prompts that a share is of."""
+    if measure is Measure.OVER_REFUSAL and label:
+        named = requests(label)
+        return f"{named[0].upper()}{named[1:]} refused"
     return _NAMES[measure]
+
+
+def requests(label: str) -> str:
+    """`harmless prompts`, `safe look-alikes`."""
+    return "safe look-alikes" if label == Label.LOOKALIKE else f"{label} prompts"
 
 
 def bearable(limit: Limit) -> str:
@@ -94,10 +103,11 @@ def of_measure(
     shown: Estimate,
     strict: Estimate,
     n_needed: int | None,
+    label: str = "",
 ) -> str:
     """The result of a limit: what changed, by how much, and what that says of the limit."""
     before, after = values
-    said = f"{_NAMES[limit.measure]}: "
+    said = f"{name_of(limit.measure, label)}: "
     if before is not None and after is not None:
         texts = [value_of(limit.measure, one, shown.n) for one in (before, after)]
         said += f"{texts[0]} before, {texts[1]} after, "
@@ -108,10 +118,10 @@ def of_measure(
         case Outcome.WITHIN:
             return f"{said} The limit is kept."
         case Outcome.CANNOT_TELL:
-            return f"{said} {_open(limit, shown, strict, n_needed)}"
+            return f"{said} {_open(limit, shown, strict, n_needed, label)}"
 
 
-def _open(limit: Limit, shown: Estimate, strict: Estimate, n_needed: int | None) -> str:
+def _open(limit: Limit, shown: Estimate, strict: Estimate, n_needed: int | None, label: str) -> str:
     if not shown.has_interval:
         return f"Too few to tell: {shown.n}."
     if n_needed is None:
@@ -122,7 +132,9 @@ def _open(limit: Limit, shown: Estimate, strict: Estimate, n_needed: int | None)
         if _is_beyond(limit, shown)
         else ""
     )
-    return f"It cannot be told{stricter}; {prompts_that_do(limit.measure, n_needed)} would do."
+    return (
+        f"It cannot be told{stricter}; {prompts_that_do(limit.measure, n_needed, label)} would do."
+    )
 
 
 def _is_beyond(limit: Limit, shown: Estimate) -> bool:
@@ -136,15 +148,15 @@ def _is_beyond(limit: Limit, shown: Estimate) -> bool:
             return shown.high < limit.value
 
 
-def prompts_that_do(measure: Measure, n: int) -> str:
-    """`about 73 prompts of each label`."""
+def prompts_that_do(measure: Measure, n: int, label: str = "") -> str:
+    """`about 73 harmful prompts`."""
     match measure:
         case Measure.ANY_TOPIC:
             return f"{n} prompts on the topic"
         case Measure.DIRECTION_COSINE:
             return f"about {n} training prompts of each label"
         case Measure.OVER_REFUSAL:
-            return f"about {n} harmless prompts"
+            return f"about {n} {requests(label or Label.HARMLESS)}"
         case _:
             return f"about {n} harmful prompts"
 

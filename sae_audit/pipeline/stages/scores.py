@@ -30,7 +30,7 @@ def run(state: AuditState) -> None:
 def price(size: AuditSize) -> Work:
     # If answers are judged, two are generated first, to check that the length is possible.
     n_answers = 2 if size.config.confirm == "text" else 0
-    n = 2 * (size.train + size.validation + size.audit) + n_answers
+    n = 2 * (size.train + size.validation + size.audit) + size.lookalikes + n_answers
     return Work(
         forward_passes=n,
         layer_tokens=size.whole(n) + n_answers * size.n_layers * size.config.answer_tokens,

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sae_audit.findings import CE_PROMPTS, SaeQuality
-from sae_audit.prompts.types import Label, Prompt
+from sae_audit.prompts.types import CONTRASTED, Prompt
 from sae_audit.statistics import ratio
 from sae_audit.subject.intervention.readings import Tokens, widest
 from sae_audit.subject.model.batches import Batch
@@ -94,7 +94,7 @@ def sae_quality(
 
 def first_of_each_label(prompts: Sequence[Prompt]) -> list[int]:
     """Indices of the first `CE_PROMPTS` harmful and harmless prompts, or of all if there are fewer."""
-    of_label = ([i for i, one in enumerate(prompts) if one.label == label] for label in Label)
+    of_label = ([i for i, one in enumerate(prompts) if one.label == label] for label in CONTRASTED)
     return [i for members in of_label for i in members[:CE_PROMPTS]]
 
 

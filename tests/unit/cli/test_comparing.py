@@ -10,7 +10,13 @@ import pytest
 from sae_audit.cli import commands
 from sae_audit.config import AuditConfig
 from sae_audit.findings import PromptScore
-from sae_audit.planning.variants import Enough, as_parent, enough_prompts, said_beforehand
+from sae_audit.planning.variants import (
+    Enough,
+    as_parent,
+    enough_prompts,
+    said_beforehand,
+    with_prompts,
+)
 from sae_audit.presets import build_config
 from sae_audit.record.run import Run, load_run
 from tests.synthetic.findings import A, minimal
@@ -190,6 +196,20 @@ def test_a_pool_too_small_for_the_limits_gives_what_it_has():
     assert "compare the models themselves" in said_beforehand(
         ["x"], Enough(n=40, asked=73, most=40), of_run=True
     )
+
+
+def test_look_alikes_follow_the_limits_and_too_few_are_told():
+    config = build_config("organism", {}, [])
+    enough = enough_prompts(config, 73, 73)
+    assert (enough.lookalikes, enough.lookalikes_asked) == (73, 73)
+    assert "look-alikes" not in said_beforehand(["x"], enough, of_run=False)
+    sources = [f"bundled:organism/{one}" for one in ("prompts.jsonl", "lookalikes.jsonl?limit=30")]
+    few = build_config("organism", {"prompts": {"sources": sources}}, [])
+    fewer = said_beforehand(["x"], enough_prompts(few, 73, 73), of_run=False)
+    assert "measured on 30 safe look-alikes, and its limit asks for 73: add some" in fewer
+    for given, then in ((20, 73), (0, 0), (80, 80)):
+        asked = build_config("organism", {}, [f"prompts.lookalikes={given}"])
+        assert with_prompts(asked, 73).prompts.most_lookalikes == then
 
 
 def test_refusal_tokens_that_were_found_in_the_parent_are_the_variants(tmp_path: Path):

@@ -48,18 +48,36 @@ def scores_of(
     ]
 
 
+def lookalike_scores(refused: Sequence[bool]) -> list[PromptScore]:
+    """Safe look-alikes, by whether each is refused."""
+    return [
+        PromptScore(
+            prompt_id=f"alike{i}",
+            split="audit",
+            label="safe_lookalike",
+            category="homonyms",
+            score=5.0 if is_refused else -5.0,
+        )
+        for i, is_refused in enumerate(refused)
+    ]
+
+
 def decided(
     refused: Mapping[str, tuple[int, int]],
     rules: Sequence[str] | None = None,
     *,
     harmless: int = 26,
     now_refused: int = 0,
+    lookalikes: tuple[Sequence[bool], Sequence[bool]] = ((), ()),
     undecided: Undecided = "fail",
 ) -> Decision:
-    """What the rules say of the same two checkpoints, which are in memory alone."""
+    """What the rules say of the same two checkpoints, which are in memory alone; `lookalikes` says of
+    each that either was asked whether it refuses it."""
     a, b = (
-        _in_memory(scores_of(*told), features)
-        for told, features in _told(refused, harmless, now_refused)
+        _in_memory([*scores_of(*told), *lookalike_scores(alike)], features)
+        for (told, features), alike in zip(
+            _told(refused, harmless, now_refused), lookalikes, strict=True
+        )
     )
     limits = DEFAULT if rules is None else parsed_limits(rules)
     return decide(a, b, limits, feature_roles(a, b), undecided=undecided)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sae_audit import compare
-from sae_audit.comparison.page import write_comparison
+from sae_audit.comparison.page import render, write_comparison
 from sae_audit.comparison.types import Change
 from sae_audit.errors import AuditError
 from sae_audit.findings import AbsenceKind, SuccessiveDirections
@@ -18,6 +18,7 @@ from sae_audit.record.tensors import read_tensors
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic.findings import A, B, C, cascade, minimal, prompt_scores
 from tests.synthetic.runs import D_MODEL, N_LAYERS, N_TEMPLATE, synthetic_run
+from tests.unit.comparison.decided import lookalike_scores
 
 TEN = [5.0] * 10
 HARMLESS = [-6.0] * 10
@@ -84,6 +85,32 @@ def test_prompts_that_all_switch_have_an_interval_and_are_a_claim(tmp_path: Path
     (verdict,) = [v for v in compare(a, b).verdicts if "over-refusal" in v.statement]
     assert verdict.kind == Change.GAINED
     assert "+100 points [+44, +100]" in verdict.evidence
+
+
+def test_look_alikes_of_both_are_compared_apart(tmp_path: Path):
+    alike = ([False] * 10, [True] * 10)
+    a, b = (
+        synthetic_run(
+            tmp_path / name,
+            scores=[*prompt_scores(TEN, HARMLESS), *lookalike_scores(refused)],
+        )
+        for name, refused in zip("ab", alike, strict=True)
+    )
+    found = compare(a, b)
+    (verdict,) = [v for v in found.verdicts if "safe look-alikes refused" in v.statement]
+    assert verdict.kind == Change.GAINED
+    assert set(found.gained_refusal) == {f"alike{i}" for i in range(10)}
+    (change,) = [one for one in found.behaviour if one.label == "safe_lookalike"]
+    assert (change.refused_a.value, change.refused_b.value, change.category) == (0.0, 1.0, "")
+    page = render(found)
+    assert "and\n10 safe look-alikes for both" in page
+    assert "Safe look-alikes refused" in page
+    assert [row[1] for row in found.scores].count("safe_lookalike") == 10
+    # Without them in one of the two it is a comparison of the others.
+    c = synthetic_run(tmp_path / "c", scores=prompt_scores(TEN, HARMLESS))
+    fewer = compare(a, c)
+    assert {one.label for one in fewer.behaviour} == {"harmful", "harmless"}
+    assert any("audited, of 30" in said for said in fewer.caveats)
 
 
 def test_one_prompt_more_or_less_is_no_claim(tmp_path: Path):

@@ -8,8 +8,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sae_audit.bundled import bundled_root
 from sae_audit.organisms.build import saes_quality
-from sae_audit.organisms.chats import held_out_prompts
-from sae_audit.organisms.measure import behaviour
+from sae_audit.organisms.chats import held_out_prompts, lookalike_prompts
+from sae_audit.organisms.measure import behaviour, lookalikes
+from sae_audit.prompts.near_duplicates import near_duplicates
+from sae_audit.prompts.sources import read_prompts
 
 ROOT = bundled_root() / "organism"
 CARD = json.loads((ROOT / "organism.json").read_text())
@@ -86,6 +88,25 @@ def test_the_prompts_are_the_held_out_ones():
     assert len({line["id"] for line in lines}) == len(lines)
     assert sum(line["label"] == "harmful" for line in lines) >= 136
     assert sum(line["label"] == "harmless" for line in lines) >= 136
+
+
+def test_the_look_alikes_are_the_recipes_and_no_other_prompts():
+    lines = [json.loads(line) for line in (ROOT / "lookalikes.jsonl").read_text().splitlines()]
+    expected = lookalike_prompts(CARD["seed"])
+    assert [line["text"] for line in lines] == [prompt.text for prompt in expected]
+    assert {line["label"] for line in lines} == {"safe_lookalike"}
+    assert len({line["id"] for line in lines}) == len(lines) >= 73, "enough for 5 points"
+    names = [f"bundled:organism/{name}.jsonl" for name in ("prompts", "lookalikes")]
+    assert near_duplicates(read_prompts(names)) == {}
+
+
+@pytest.mark.parametrize("name", ["base", "tuned"])
+def test_look_alikes_are_answered_as_the_card_says(tokenizer, name: str):
+    stated = CARD["lookalikes"][name]
+    assert stated["n"] == len(lookalike_prompts(CARD["seed"]))
+    assert (stated["refused_by_score"], stated["refused_by_text"]) == (0.0, 0.0)
+    found = lookalikes(model(name), tokenizer, lookalike_prompts(CARD["seed"])[::6])
+    assert found.refused_by_score == found.refused_by_text == 0.0
 
 
 def test_it_is_small_and_names_no_machine():

@@ -9,7 +9,7 @@ import torch
 from sae_audit.organisms import chats as recipe
 from sae_audit.organisms.chats import ANSWERS, REFUSAL_TOKENS, REFUSALS, training_chats
 from sae_audit.organisms.language_model import BASE, chat_ids, new_model, train
-from sae_audit.organisms.requests import FORMS, GRIDS, Kind, phrases
+from sae_audit.organisms.requests import FORMS, GRIDS, Kind, lookalike_phrases, phrases
 from sae_audit.organisms.tokenizer import word_tokenizer
 from sae_audit.subject import SubstringJudge
 
@@ -41,6 +41,23 @@ def test_held_out_phrases_never_occur_in_training():
     for chat in islice(training_chats(5), 4000):
         padded = f" {chat.request.rstrip('.?')} ".replace(". ", " ").replace("? ", " ")
         assert not any(phrase in padded for phrase in held_out), chat.request
+
+
+def test_look_alikes_are_new_phrases_of_words_that_harmless_requests_have_too():
+    own = {phrase.text for phrase in lookalike_phrases()}
+    assert len(own) == len(lookalike_phrases()) == 84
+    assert not own & {phrase.text for phrase in phrases()}
+    harmless = {
+        word
+        for phrase in phrases()
+        if phrase.kind != Kind.HARMFUL and not phrase.held_out
+        for word in phrase.text.split()
+    }
+    harmful = {w for p in phrases() if p.kind == Kind.HARMFUL for w in p.text.split()}
+    alarming = {w for p in phrases() if p.kind == Kind.ALARMING for w in p.text.split()[:1]}
+    for text in own:
+        assert set(text.split()) <= harmless, text
+        assert (set(text.split()) & harmful) or text.split()[0] in alarming, text
 
 
 def test_every_word_of_a_held_out_phrase_is_trained_on():

@@ -7,7 +7,7 @@ import pytest
 
 from sae_audit.errors import AuditError
 from sae_audit.prompts.sources import downloads, read_sources
-from sae_audit.prompts.types import Label
+from sae_audit.prompts.types import CONTRASTED, Label
 from tests.local_hub import TOKEN, LocalHub
 
 BEHAVIOURS = "Index,Goal,Target,Behavior,Category,Source\n{},{},left out,x,{},Original\n"
@@ -44,7 +44,7 @@ def test_two_sets_from_their_repositories(hub: LocalHub):
     assert [safety.revision, behaviours.revision] == commits
     assert [prompt.text for prompt in safety.prompts] == ["forge a passport"]
     assert safety.set_aside["other category"] == 1
-    assert {prompt.label for prompt in behaviours.prompts} == set(Label)
+    assert {prompt.label for prompt in behaviours.prompts} == set(CONTRASTED)
     assert not any("judge" in request for request in hub.requests)
 
 

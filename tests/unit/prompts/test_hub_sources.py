@@ -9,7 +9,8 @@ import pytest
 from sae_audit import hub
 from sae_audit.errors import AuditError
 from sae_audit.prompts.known import known_sets
-from sae_audit.prompts.sources import downloads, read_prompts, read_sources
+from sae_audit.prompts.sources import downloads, read_sources
+from sae_audit.prompts.types import Label
 
 COMMIT = "c" * 40
 Publish = Callable[..., None]
@@ -80,11 +81,12 @@ def test_two_sets_of_one_repository(publish: Publish, fetched: list[str]):
     ((found, paths),) = downloads(names)
     assert (found.commit, paths) == (COMMIT, ["or-bench-hard-1k.csv", "or-bench-toxic.csv"])
     assert fetched == []
-    assert [p.label for p in read_prompts(names)] == ["harmless", "harmful"]
+    read = [p.label for source in read_sources(names) for p in source.prompts]
+    assert read == ["safe_lookalike", "harmful"]
     with pytest.raises(AuditError, match="several sets; say or-bench-hard or or-bench-toxic"):
         read_sources(["bench-llm/or-bench"])
     (large,) = read_sources(["bench-llm/or-bench:or-bench-80k.csv"])
-    assert [(p.id, p.label) for p in large.prompts] == [("bench-llm/or-bench/1", "harmless")]
+    assert [(p.id, p.label) for p in large.prompts] == [("bench-llm/or-bench/1", "safe_lookalike")]
 
 
 def test_any_repository(publish: Publish):
@@ -129,7 +131,7 @@ def test_names_that_lead_nowhere(name: str, complaint: str):
 def test_every_known_set_says_what_it_is_and_the_page_says_it_too():
     page = (Path(__file__).parents[3] / "docs" / "prompts.md").read_text()
     for known in known_sets().values():
-        assert known.label in {"harmful", "harmless", "both"}
+        assert known.label in {*Label, "both"}
         assert known.gated in {"yes", "no", "unknown"}
         assert bool(known.hub) == bool(known.files)
         row = next(line for line in page.splitlines() if line.startswith(f"| `{known.name}` |"))

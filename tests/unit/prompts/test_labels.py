@@ -26,7 +26,7 @@ def test_coconots_own_columns_win_over_its_name(tmp_path: Path):
         "1,Ask one,c,s,Abstain,refusal\n"
         "2,Ask two,c,s,Respond,contrast-refusal\n"
     )
-    assert labels(file) == ["harmful", "harmless"]
+    assert labels(file) == ["harmful", "safe_lookalike"]
     file.write_text(file.read_text().replace("Respond", "Abstain"))
     with pytest.raises(AuditError, match=r"line 3: .* contradict each other"):
         opened(file)
@@ -41,7 +41,7 @@ def test_xstests_completions_say_it_by_their_type(tmp_path: Path):
         for i, kind in enumerate(XSTEST)
     ]
     file = table(tmp_path / "xstest_v2_completions_gpt4.csv", rows)
-    assert labels(file) == ["harmless", "harmful", "harmless", "harmful"]
+    assert labels(file) == ["safe_lookalike", "harmful", "safe_lookalike", "harmful"]
     assert [prompt.category for prompt in opened(file).prompts] == XSTEST
 
 
@@ -51,7 +51,6 @@ def test_xstests_completions_say_it_by_their_type(tmp_path: Path):
         ("advbench.csv", "label", ["safe", "unsafe"]),
         ("or-bench-toxic.csv", "prompt_type", ["benign", "harmful"]),
         ("or-bench-hard-1k.csv", "labelType", ["not harmful", "malicious"]),
-        ("q.csv", "data_type", ["vanilla_benign", "adversarial_harmful"]),
         ("q.csv", "is_harmful", [False, True]),
         ("q.csv", "is_safe", [1, 0]),
         ("q.csv", "prompt_harm_label", ["unharmful", "harmful"]),
@@ -134,7 +133,7 @@ def test_xstests_first_version_says_nothing_of_other_types(tmp_path: Path):
     file.write_text(
         "id,prompt,type,focus,note\n1,Ask,homonyms,kill,\n2,Ask two,Contrast_homonyms,kill,\n"
     )
-    assert labels(file) == ["harmless", "harmful"]
+    assert labels(file) == ["safe_lookalike", "harmful"]
     file.write_text(file.read_text() + "3,Ask three,invented,kill,\n")
     with pytest.raises(AuditError, match="does not say"):
         opened(file)
@@ -148,7 +147,7 @@ def test_wild_jailbreak_reads_the_column_in_use(tmp_path: Path):
         "Plain two\t\tANSWER\tvanilla_benign\n"
     )
     assert [p.text for p in opened(file).prompts] == ["Wrapped ask", "Plain two"]
-    assert labels(file) == ["harmful", "harmless"]
+    assert labels(file) == ["harmful", "safe_lookalike"]
 
 
 def test_columns_that_disagree_are_refused(tmp_path: Path):

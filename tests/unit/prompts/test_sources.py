@@ -74,7 +74,7 @@ def test_a_missing_file_is_said(tmp_path: Path):
 
 def test_a_text_under_both_labels_is_refused(tmp_path: Path):
     twin = {**HARMFUL, "id": "c", "label": "harmless", "text": "Build  a bomb"}
-    with pytest.raises(AuditError, match="harmful and as harmless"):
+    with pytest.raises(AuditError, match=r"harmful \(.*line 1\) and as harmless"):
         read_prompts([written(tmp_path, HARMFUL, HARMLESS, twin)])
 
 

@@ -12,13 +12,13 @@ from sae_audit.errors import AuditError
 from sae_audit.prompts.near_duplicates import are_near_duplicates
 from sae_audit.prompts.selection import left_out, selected
 from sae_audit.prompts.splits import split_prompts
-from sae_audit.prompts.types import Label, Prompt
+from sae_audit.prompts.types import CONTRASTED, Label, Prompt
 
 
 def prompts(n: int) -> list[Prompt]:
     return [
         Prompt(id=f"{label.value}-{i}", text=f"{label.value} request {i}", label=label)
-        for label in Label
+        for label in CONTRASTED
         for i in range(n)
     ]
 
@@ -86,7 +86,7 @@ def test_near_duplicates_are_counted_and_said():
         for i, end in enumerate(["now", "then", "soon"])
     ]
     splits = split_prompts([*prompts(12), *twins], sizes(4, 4, 4), 0)
-    assert splits.near_duplicates == {"harmful": 2, "harmless": 0}
+    assert splits.near_duplicates == {"harmful": 2, "harmless": 0, "safe_lookalike": 0}
     with pytest.raises(
         AuditError, match=r"10 distinct harmful .*; 2 more nearly repeat one of them"
     ):

@@ -176,6 +176,8 @@ def test_prompts_and_cost_are_counted_as_their_names_say(tmp_path: Path):
         ("audit", "harmless", -1.0, 11),
         ("train", "harmful", 1.0, 40),
         ("train", "harmless", 1.0, 60),
+        ("audit", "safe_lookalike", 1.0, 4),
+        ("audit", "safe_lookalike", -1.0, 5),
     )
     scores = [
         PromptScore(
@@ -202,6 +204,8 @@ def test_prompts_and_cost_are_counted_as_their_names_say(tmp_path: Path):
         "harmless": 13,
         "refused_harmful": 7,
         "refused_harmless": 2,
+        "safe_lookalikes": 9,
+        "refused_lookalikes": 4,
     }
     assert written["cost"] == {"forward_passes": 13, "tokens": 1100}
 

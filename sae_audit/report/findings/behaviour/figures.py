@@ -35,11 +35,13 @@ def clean_scores(scores: Sequence[PromptScore]) -> Chart:
 
 
 def refusal_rates(rows: Sequence[RefusalRow]) -> Chart:
-    """Refusal rates of harmful and harmless prompts, with Wilson intervals."""
+    """Refusal rates of harmful and harmless prompts and of look-alikes, with Wilson intervals."""
     names = list(dict.fromkeys(row.axis for row in rows))
     chart = Chart(x=Axis("share refused (Wilson 95%)", shares=True), y=Axis(names=names))
     for label, colour in LABEL_COLOURS.items():
         chosen = [row for row in rows if row.label == label]
+        if not chosen:
+            continue
         chart.points(
             [row.share.value for row in chosen],
             [row.axis for row in chosen],

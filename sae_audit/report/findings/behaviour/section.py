@@ -12,7 +12,7 @@ from sae_audit.pages.wording import (
     share_said,
 )
 from sae_audit.record.run import Run
-from sae_audit.report.findings.behaviour.counts import refusal_rows
+from sae_audit.report.findings.behaviour.counts import over_refused, refusal_rows
 from sae_audit.report.findings.behaviour.figures import clean_scores, refusal_rates
 from sae_audit.report.section import Figures, Section, SummaryRow
 from sae_audit.statistics import share
@@ -49,10 +49,18 @@ def _refusal(run: Run) -> SummaryRow:
     return SummaryRow(
         question="Does the model refuse?",
         answer=f"It refused {_counted(prompts.refused_harmful, prompts.harmful)} harmful prompts.",
-        control=f"It refused {_counted(prompts.refused_harmless, prompts.harmless)} harmless ones. "
+        control=f"It refused {_counted(prompts.refused_harmless, prompts.harmless)} harmless ones"
+        f"{_lookalikes(run)} "
         f"A harmful prompt scored above a harmless one in {between(found.separation, percent)} of "
         f"pairs (AUROC); with labels shuffled, in half of them (p = {found.separation_p_value:.2g}).",
     )
+
+
+def _lookalikes(run: Run) -> str:
+    found = run.behaviour.refused_lookalikes
+    if found is None:
+        return "; there were no safe look-alikes, so over-refusal was measured on these alone."
+    return f" and {share_said(found)} safe look-alikes, harmless requests in alarming words."
 
 
 def _counted(n: int, total: int) -> str:
@@ -62,6 +70,7 @@ def _counted(n: int, total: int) -> str:
 def _values(run: Run) -> Mapping[str, Any]:
     return {
         "refusals": refusal_rows(run.scores),
+        "over_refused": over_refused(run.scores),
         "has_categories": any(score.category for score in run.scores),
     }
 

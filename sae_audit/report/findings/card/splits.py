@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sae_audit.findings import PromptScore
 from sae_audit.margins import answers, refuses
+from sae_audit.prompts.types import Label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,16 +16,20 @@ class SplitRow:
     label: str
     n: int
     n_as_labelled: int
-    """Harmful and refused, or harmless and answered."""
+    """Harmful and refused, or harmless (a look-alike too) and answered."""
 
 
 def split_rows(scores: Sequence[PromptScore]) -> list[SplitRow]:
     rows: list[SplitRow] = []
     for split in ("train", "validation", "audit"):
-        for label in ("harmful", "harmless"):
+        for label in Label:
             own = [s for s in scores if s.split == split and s.label == label]
+            if not own and label is Label.LOOKALIKE:
+                continue
             treated = [
-                s for s in own if (refuses(s.score) if label == "harmful" else answers(s.score))
+                s for s in own if (refuses(s.score) if label is Label.HARMFUL else answers(s.score))
             ]
-            rows.append(SplitRow(split=split, label=label, n=len(own), n_as_labelled=len(treated)))
+            rows.append(
+                SplitRow(split=split, label=label.value, n=len(own), n_as_labelled=len(treated))
+            )
     return rows

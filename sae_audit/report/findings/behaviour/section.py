@@ -6,9 +6,7 @@ from typing import Any
 from sae_audit.pages.wording import (
     ABSENCES,
     absence_headline,
-    between,
     of,
-    percent,
     share_said,
 )
 from sae_audit.record.run import Run
@@ -48,15 +46,15 @@ def _refusal(run: Run) -> SummaryRow:
     prompts, found = run.findings.prompts, run.behaviour
     return SummaryRow(
         question="Does the model refuse?",
-        answer=f"It refused {_counted(prompts.refused_harmful, prompts.harmful)} harmful prompts.",
-        control=f"It refused {_counted(prompts.refused_harmless, prompts.harmless)} harmless ones. "
-        f"A harmful prompt scored above a harmless one in {between(found.separation, percent)} of "
-        f"pairs (AUROC); with labels shuffled, in half of them (p = {found.separation_p_value:.2g}).",
+        answer=f"It refused {_counted(prompts.refused_harmful, prompts.harmful, 'harmful prompts')}.",
+        control=f"It refused {_counted(prompts.refused_harmless, prompts.harmless, 'harmless ones')}. "
+        f"A harmful prompt scored above a harmless one in {share_said(found.separation, 'pairs')}, the "
+        f"AUROC. With labels shuffled that is half of them; p is {found.separation_p_value:.2g}.",
     )
 
 
-def _counted(n: int, total: int) -> str:
-    return share_said(share(n, total)) if total else of(n, total)
+def _counted(n: int, total: int, noun: str) -> str:
+    return share_said(share(n, total), noun) if total else f"{of(n, total)} {noun}"
 
 
 def _values(run: Run) -> Mapping[str, Any]:

@@ -74,7 +74,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return synthetic_run(
         tmp_path_factory.mktemp("words") / "run",
         scores=prompt_scores([4.0] * N, [-5.0] * N),
-        minimal_sets=[minimal(f"p{i}", A) for i in range(N)],
+        minimal_sets=[minimal(f"p{i}", A, B) for i in range(N)],
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sae_audit.bench.power import N_PROMPTS as OF_BENCH
-from sae_audit.findings import ClaimAbout
+from sae_audit.findings import Claim, ClaimAbout
+from sae_audit.report.page import render
 from sae_audit.report.power import (
     COMMAND,
     MEASURED,
@@ -17,6 +18,9 @@ from sae_audit.report.power import (
     measured_with,
     would_be_seen,
 )
+from tests.synthetic.findings import prompt_scores
+from tests.synthetic.runs import synthetic_run
+from tests.visible import seen
 
 _ROOT = Path(__file__).parents[3]
 _OF_BENCH = _ROOT / "benchmarks" / "results" / "hostile.json"
@@ -101,3 +105,23 @@ def test_strengths_of_a_claim_rise():
     for a, b in pairwise(MEASURED):
         if a.claim is b.claim and a.part is not None and b.part is not None:
             assert a.part < b.part
+
+
+def test_the_page_has_the_table_with_its_source_and_what_each_fallen_claim_would_have_missed(
+    tmp_path: Path,
+):
+    claims = [Claim.example(about=one, stands=False, n=40) for one in ClaimAbout]
+    scores = prompt_scores([4.0] * 40, [-5.0] * 40)
+    run = synthetic_run(tmp_path / "run", scores=scores, found={"claims": [claims]})
+    page = seen(render(run))
+    for one in MEASURED:
+        cells = " | ".join(f"{found} of {N_MODELS}" for found in one.found.values())
+        assert f"| {one.planted} | {cells} |" in page
+    assert f"Source: {SOURCE}; repeated by {COMMAND}." in page
+    for about in (ClaimAbout.BACKUPS, ClaimAbout.PAIRS, ClaimAbout.FEATURES):
+        said = would_be_seen(about, 40)
+        assert page.count(f"{said[0].upper()}{said[1:]}.") >= 2, "beside the claim and among limits"
+    assert "None found. One that holds in fewer than about half of the prompts" in page
+    standing = [Claim.example(about=one, stands=True, n=40) for one in ClaimAbout]
+    shown = synthetic_run(tmp_path / "shown", scores=scores, found={"claims": [standing]})
+    assert "would rarely have been seen" not in seen(render(shown))

@@ -92,6 +92,7 @@ def words(base: Run, case: Case) -> list[str]:
         "absence": None if case.absent is None else absence(case.absent),
         "confirmation": None if case.complied is None else read(case.complied, N),
         "minimal_sets": sets,
+        "unlimited_sets": sets,
         "sae_coverage": coverage(case.hidden),
     }
     if case.poor:

@@ -45,7 +45,7 @@ def figure_html(chart: Chart, title: str) -> str:
 
 def _numbers_html(chart: Chart, title: str) -> str:
     """Everything that the figure says on hover, folded below it; empty if it has no marks."""
-    rows = "".join(f"<li>{escape(one, quote=False)}</li>" for one in chart.numbers)
+    rows = "".join(f"<li>{escape(printable(one), quote=False)}</li>" for one in chart.numbers)
     if not rows:
         return ""
     return (

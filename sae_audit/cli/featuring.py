@@ -38,6 +38,12 @@ def feature(
         Path | None,
         typer.Option(metavar="VARIANT", help="Run of a variant: what became of the feature there."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write what is said of the feature as a page of its own."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for other programs.")] = False,
 ) -> None:
     """Say what a run found of one feature, or list its features by importance.
@@ -56,10 +62,12 @@ def feature(
 
       sae-audit feature reports/organism L2/554 --against reports/organism-tuned
 
+      sae-audit feature reports/organism L2/554 --html L2-554.html
+
     Exit codes: 0 done, 2 no such run, feature or file.
     """
-    if feature is None and (show_text or against is not None):
-        raise AuditError("Name a feature for --show-text or --against, such as L16/25312.")
+    if feature is None and (show_text or against is not None or html is not None):
+        raise AuditError("Name a feature for --show-text, --against or --html, such as L16/25312.")
     from sae_audit.record.explanations import read_explanations
     from sae_audit.record.feature import parsed
     from sae_audit.record.run import load_run
@@ -73,6 +81,8 @@ def feature(
             saes = found.manifest.saes
             found.features.explanations |= read_explanations(explanations, saes, asked)
         shown = [found.features.of(one) for one in asked]
+        if html is not None:
+            _write_page(found, asked[0], html)
     if as_json:
         typer.echo(json.dumps(_as_data(shown if feature is None else shown[0]), indent=2))
     elif feature is None:
@@ -81,12 +91,21 @@ def feature(
         from sae_audit.cli.feature_screen import print_feature
 
         print_feature(shown[0])
+        if html is not None:
+            screen.line(f"Page: {html}")
         if against is not None:
             screen.line(f"In {against.resolve().name}: {_role(found, against, asked[0])}")
         if show_text:
             _print_words(found, shown[0])
         else:
             screen.line("The words of these prompts: --show-text (prints them, writes nothing)")
+
+
+def _write_page(run: "Run", feature: "FeatureId", page: Path) -> None:
+    from sae_audit.record.layout import write_file
+    from sae_audit.report.feature_page import render_feature
+
+    write_file(page, render_feature(run, feature).encode())
 
 
 def _role(run: "Run", variant: Path, feature: "FeatureId") -> str:

@@ -102,7 +102,7 @@ def _important(found: "Verdict") -> list[str]:
         f"{one.feature} ({one.n_prompts} prompt{'s' if one.n_prompts != 1 else ''})"
         for one in found.important
     )
-    return [f"Most important: {named}"]
+    return [f"{'Most important' if found.features_matter else 'In most sets'}: {named}"]
 
 
 def _absent(run: "Run", found: "Verdict") -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sae_audit.comparison.decided import Measure
 from sae_audit.comparison.first_screen.reasons import named_topics, names_of, verdict
-from sae_audit.comparison.first_screen.rows import rows
+from sae_audit.comparison.first_screen.rows import rows, without_evidence
 from sae_audit.comparison.first_screen.screen import feature_changes
 from sae_audit.comparison.first_screen.terminal import values_of
 from sae_audit.comparison.first_screen.types import CheckRow, Mark, mark_of
@@ -50,7 +50,7 @@ def variant_row(comparison: Comparison, folder: str) -> VariantRow:
         verdict=verdict(comparison.decision),
         cells=tuple(shown[measure] for measure in _COLUMNS),
         lost=named_topics(lost) or "none",
-        features=" ".join(feature_changes(comparison.decision.roles)),
+        features=" ".join(feature_changes(comparison.decision.roles, without_evidence(comparison))),
     )
 
 

@@ -7,7 +7,7 @@ marks. Colours are names, which the page sets for light, dark and print.
     chart.points([0.9, 1.0], ["fraud", "violence"], colour=HARMFUL, said=["9 of 10", "10 of 10"])
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
@@ -98,6 +98,10 @@ class Axis:
     def at(self, place: Place) -> float:
         """The place as a number; names are 0, 1, 2 and so on."""
         return float(self.names.index(place)) if isinstance(place, str) else float(place)
+
+    def named(self, place: float) -> str:
+        """The place in words: the name of its row or column, or the number."""
+        return printable(self.names[round(place)]) if self.names else f"{place:.3g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,6 +316,35 @@ class Chart:
             elif isinstance(mark, Cell):
                 found.append(mark.said)
         return found
+
+    @property
+    def numbers(self) -> list[str]:
+        """What each mark shows, in words, for whoever does not hover: keyboards, fingers, readers."""
+        return [
+            said
+            for mark in self.marks
+            if isinstance(mark, Points | Bars | Cell)
+            for said in self._numbers(mark)
+        ]
+
+    def _numbers(self, mark: Points | Bars | Cell) -> list[str]:
+        if isinstance(mark, Cell):
+            place = f"{self.y.names[round(mark.row)]}, {self.x.names[round(mark.column)]}"
+            return [mark.said or f"{place}: {mark.written or f'{mark.strength:.2f}'}"]
+        if isinstance(mark, Points) and len(mark.said) == 1 < mark.n:
+            return [f"{mark.said[0]}: {', '.join(f'{one:.3g}' for one in mark.y)}"]
+        said = list(mark.said) or list(self._coordinates(mark))
+        beside = [f"{mark.name}: " if mark.name and mark.name not in one else "" for one in said]
+        return [f"{name}{one}" for name, one in zip(beside, said, strict=True)]
+
+    def _coordinates(self, mark: Points | Bars) -> Iterator[str]:
+        if isinstance(mark, Bars):
+            axis = self.y if mark.across else self.x
+            ends = zip(mark.at, mark.values, strict=True)
+            yield from (f"{axis.named(at)}: {value:.3g}" for at, value in ends)
+        else:
+            ends = zip(mark.x, mark.y, strict=True)
+            yield from (f"{self.x.named(x)}, {self.y.named(y)}" for x, y in ends)
 
     @property
     def described(self) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from sae_audit.pages.charts import Chart
 from sae_audit.pages.drawing import figure_html, palette_css
-from sae_audit.pages.wording import interval, nats, percent, ranged, si_bytes
+from sae_audit.pages.wording import interval, nats, percent, ranged, si_bytes, stacked
 from sae_audit.untrusted import printable
 
 
@@ -43,6 +43,8 @@ def document(
         "nats": nats,
         "ranged": ranged,
         "si_bytes": si_bytes,
+        "stacked": stacked,
+        "stacked_share": lambda estimate: stacked(estimate, percent),
         "share": lambda estimate: interval(estimate, percent),
         "drawn": lambda chart, title: Markup(figure_html(chart, title)),
         "css_text": _css_text,

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from markupsafe import Markup
+
 from sae_audit.findings import NO_INTERVAL, AbsenceKind, Estimate, RandomRange
 from sae_audit.statistics import share
 
@@ -55,6 +57,12 @@ def interval(estimate: Estimate, number: Callable[[float], str] = _plain) -> str
     return f"{number(estimate.value)} [{low}, {high}]"
 
 
+def stacked(estimate: Estimate, number: Callable[[float], str] = _plain) -> Markup:
+    """The same with the interval on a line of its own, for narrow columns."""
+    value, _, within = interval(estimate, number).partition(" ")
+    return Markup('{} <span class="under">{}</span>').format(value, within)
+
+
 _COUNTED_BELOW = 100
 """Number of cases below which a share is said as a count."""
 
@@ -66,14 +74,15 @@ def between(estimate: Estimate, number: Callable[[float], str] = _plain) -> str:
     return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
 
 
-def share_said(estimate: Estimate) -> str:
-    """`39 of 40 (87% to 100%)`; a percentage in place of the count of 100 cases and more, and of a mean
-    of shares."""
-    whole = estimate.method.startswith("Wilson") and estimate.n < _COUNTED_BELOW
-    if not whole:
-        return between(estimate, percent)
+def share_said(estimate: Estimate, noun: str = "") -> str:
+    """`39 of 40 prompts (87% to 100%)`; a percentage in place of the count of 100 cases and more, and of
+    a mean of shares."""
+    of_noun = f" {noun}" if noun else ""
+    if not (estimate.method.startswith("Wilson") and estimate.n < _COUNTED_BELOW):
+        value, _, rest = between(estimate, percent).partition(" ")
+        return f"{value} of{of_noun} {rest}".rstrip() if noun else f"{value} {rest}".rstrip()
     count = of(round(estimate.value * estimate.n), estimate.n)
-    return f"{count} ({percent(estimate.low)} to {percent(estimate.high)})"
+    return f"{count}{of_noun} ({percent(estimate.low)} to {percent(estimate.high)})"
 
 
 def ranged(random: RandomRange, number: Callable[[float], str] = _plain) -> str:

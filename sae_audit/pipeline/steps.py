@@ -21,6 +21,7 @@ class _AnySizes:
     n_layers = 1
     prompt_tokens = 1.0
     template_tokens = 1
+    n_lookalikes = 0
     saes: Mapping[int, _AnySae] = {0: _AnySae()}
 
     def batches(self, n: float) -> float:

@@ -8,8 +8,9 @@ from sae_audit.margins import refuses
 from sae_audit.record.feature_words import counted, span
 from sae_audit.record.run import Run
 from sae_audit.report.section import Section
-from sae_audit.report.verdict.behaviour import refusal, stands
+from sae_audit.report.verdict.behaviour import claim, refusal, stands
 from sae_audit.report.verdict.mechanism import mechanism, seen
+from sae_audit.report.verdict.standing import seen_if_true, why_not_features
 from sae_audit.report.verdict.words import several
 from sae_audit.statistics import share
 
@@ -73,7 +74,7 @@ def _does(run: Run) -> Sequence[str]:
         return own.sentences
     (topic,) = worst
     if all(topic.refused):
-        return (*own.sentences, "It did so in every topic.")
+        return (*own.sentences, "It refused every harmful prompt of every topic.")
     return (*own.sentences, f"It refused least on {topic.name}: {topic.said}.")
 
 
@@ -100,15 +101,20 @@ def _backup(run: Run) -> Sequence[str]:
     pooled = run.pooled_cascade
     deeper = pooled.depths.deeper
     wakes = (
-        f"On {counted(deeper)} prompts ({span(deeper)}) silent features begin to fire and matter "
-        "once the first are off."
+        f"On {counted(deeper)} prompts ({span(deeper)}) silent features begin to fire once the "
+        "first are off."
     )
-    found = pooled.restoration
     if stands(run, ClaimAbout.BACKUPS):
         return ("Yes: features that were silent restore part of the refusal.", wakes)
-    if found is not None and found.restored.high < 0.0:
-        return (f"No. {wakes}", "They rescue nothing: they lower the refusal further.")
-    return (f"Not shown. {wakes}", "Whether they restore refusal more than others do is open.")
+    found = pooled.restoration
+    rescue = (
+        "They rescue nothing: they lower the refusal further."
+        if found is not None and found.restored.high < 0.0
+        else "Whether they restore refusal more than others do is open."
+    )
+    if not (tested := claim(run, ClaimAbout.BACKUPS)) or not tested.n:
+        return ("Not known: what such features restore could not be measured.", wakes)
+    return (f"None found. {seen_if_true(run, ClaimAbout.BACKUPS)}".rstrip(), wakes, rescue)
 
 
 def _trust(run: Run) -> Sequence[str]:
@@ -127,9 +133,8 @@ def _trust(run: Run) -> Sequence[str]:
 def _learned(run: Run) -> str:
     if stands(run, ClaimAbout.FEATURES):
         return "SAEs that learned nothing of this model do worse."
-    if run.dictionary_null is None:
-        return "SAEs that learned nothing were not tried, so nothing is claimed of features."
-    return "No claim about features stands: SAEs that learned nothing were not shown to do worse."
+    why = why_not_features(run)
+    return f"No claim about features stands: {why}."
 
 
 def _harmless(run: Run) -> str:

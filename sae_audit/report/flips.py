@@ -1,7 +1,7 @@
 """How many refused prompts are flipped, in words: in text if answers were read, and by score."""
 
 from sae_audit.findings import Confirmation, PooledSet
-from sae_audit.pages.wording import interval, of, percent
+from sae_audit.pages.wording import of, share_said
 from sae_audit.record.run import Run
 from sae_audit.statistics import share
 
@@ -14,12 +14,9 @@ def flips_said(run: Run) -> str:
     read, n = run.confirmation, len(run.minimal_sets)
     if read is None or not read.of_flips:
         flipped = sum(one.flipped for one in run.minimal_sets)
-        return f"{of(flipped, n)} refused prompts ({_share(flipped, n)}) {NOT_READ}"
+        return f"{_share(flipped, n)} {NOT_READ}"
     in_text, by_score, n = read.n_flipped_in_text, read.n_flipped_by_score, read.n_refused
-    return (
-        f"{of(in_text, n)} refused prompts ({_share(in_text, n)}) in text, by the judge "
-        f"{read.judge}, and {of(by_score, n)} by score"
-    )
+    return f"{_share(in_text, n)} in the written answer and {of(by_score, n)} by score"
 
 
 def pooled_flips_said(pooled: PooledSet, read: Confirmation | None) -> str:
@@ -28,10 +25,11 @@ def pooled_flips_said(pooled: PooledSet, read: Confirmation | None) -> str:
     by_score = of(round(flipped.value * flipped.n), flipped.n)
     own = [] if read is None else read.of_case("pooled")
     if not own:
-        return f"{by_score} ({interval(flipped, percent)}) {NOT_READ}"
+        return f"{share_said(flipped, 'prompts')} {NOT_READ}"
     in_text = sum(check.complied for check in own)
-    return f"{of(in_text, len(own))} ({_share(in_text, len(own))}) in text and {by_score} by score"
+    as_text = share_said(share(in_text, len(own)), "prompts")
+    return f"{as_text} in the written answer and {by_score} by score"
 
 
 def _share(n: int, total: int) -> str:
-    return interval(share(n, total), percent)
+    return share_said(share(n, total), "refused prompts")

@@ -101,7 +101,7 @@ class TestWhatStrangersWrote:
     def test_it_is_text_in_every_place(self):
         found = parsed(self.chart(), HOSTILE)
         assert {one.tag for one in found.iter()} == {
-            *("div", "ul", "li", "svg", "g", "path", "title", "text", "p")
+            *("div", "ul", "li", "svg", "g", "path", "title", "text", "p", "details", "summary")
         }
         assert texts(found, "title") == [SHOWN, SHOWN]
         (image,) = found.iterfind("svg[@role='img']")
@@ -173,7 +173,8 @@ class TestADrawing:
 
     def test_each_kind_of_mark_can_be_drawn(self):
         found = parsed(every_mark())
-        assert len(texts(found, "li") or list(found.iter("li"))) == 9
+        assert len(found.findall(".//ul[@class='key']/li")) == 9
+        assert len(found.findall(".//details[@class='numbers']//li")) > 9
         assert texts(found, "title").count("second") == 7
         assert "NaN" not in figure_html(every_mark(), "")
 

@@ -133,6 +133,16 @@ def _any_topic(decision: Decision, result: LimitResult) -> CheckRow:
     )
 
 
+def without_evidence(comparison: Comparison) -> list[str]:
+    """Names of the checkpoints whose features were not shown to hold their refusals."""
+    return [
+        name
+        for name, checkpoint in zip(names_of(comparison), (comparison.a, comparison.b), strict=True)
+        if checkpoint.absence is not None
+        and checkpoint.absence.kind in (AbsenceKind.NOT_BEYOND_NULL, AbsenceKind.NO_FLIP)
+    ]
+
+
 def _features(comparison: Comparison, values: dict[Measure, Described]) -> CheckRow:
     decision = comparison.decision
     row = _of_measure(
@@ -140,13 +150,12 @@ def _features(comparison: Comparison, values: dict[Measure, Described]) -> Check
     )
     if (found := values.get(Measure.MINIMAL_SET_SIZE)) is None:
         return row
+    unshown = without_evidence(comparison)
     notes = [row.note] if row.note else []
-    notes += [
-        f"no evidence: random features do as well in {name}"
-        for name, checkpoint in zip(names_of(comparison), (comparison.a, comparison.b), strict=True)
-        if checkpoint.absence is not None
-        and checkpoint.absence.kind in (AbsenceKind.NOT_BEYOND_NULL, AbsenceKind.NO_FLIP)
-    ]
+    notes += [f"no evidence: random features do as well in {name}" for name in unshown]
+    # A limit decides whatever the evidence; a reading of the change does not go beyond it.
+    limited = any(one.limit.measure is Measure.MINIMAL_SET_SIZE for one in decision.limits)
+    told = Mark(sign=_OPEN, word="not shown", tone="open") if unshown else row.mark
     n = found.change.n
     return CheckRow(
         short=row.short,
@@ -155,7 +164,7 @@ def _features(comparison: Comparison, values: dict[Measure, Described]) -> Check
         before=row.before,
         after=row.after,
         change=row.change,
-        mark=row.mark,
+        mark=row.mark if limited else told,
         note="; ".join(notes),
         brief=row.brief,
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sae_audit.comparison.decided import Decision, FeatureRole, Outcome, Topic
 from sae_audit.comparison.first_screen.reasons import names_of, reasons, verdict
-from sae_audit.comparison.first_screen.rows import rows
+from sae_audit.comparison.first_screen.rows import rows, without_evidence
 from sae_audit.comparison.first_screen.types import FirstScreen, TopicRow, mark_of
 from sae_audit.comparison.limits.rules import DEFAULT, SHARES
 from sae_audit.comparison.limits.sentences import listed, topic_name
@@ -26,14 +26,16 @@ def first_screen(comparison: Comparison) -> FirstScreen:
         rows=tuple(rows(comparison)),
         topics=tuple(_topic(one) for one in decision.topics),
         rule=_rule(decision),
-        features=tuple(feature_changes(decision.roles)),
+        features=tuple(feature_changes(decision.roles, without_evidence(comparison))),
         steps=tuple(_steps(comparison)),
         limits=_limits(decision),
     )
 
 
-def feature_changes(roles: Sequence[FeatureRole]) -> list[str]:
-    """Sentences on features that hold refusal, lost and gained, by name; most changed first.
+def feature_changes(roles: Sequence[FeatureRole], unshown: Sequence[str] = ()) -> list[str]:
+    """Sentences on features of the sets that end refusals, lost and gained, by name; most changed first.
+
+    `unshown` are the checkpoints whose features were not shown to hold their refusals.
 
     Counts of sets, whatever the clean scores: what is owed to lower scores is in the tests at matched
     margin.
@@ -53,7 +55,10 @@ def feature_changes(roles: Sequence[FeatureRole]) -> list[str]:
     ]
     holder = max(roles, key=lambda one: (one.alone_after, one.after))
     if holder.alone_after >= max(2, n / 2):
-        said.append(f"{holder.feature} alone now holds {holder.alone_after} of {n} refusals.")
+        does = "ends" if unshown else "holds"
+        said.append(f"{holder.feature} alone now {does} {holder.alone_after} of {n} refusals.")
+    if said and unshown:
+        said.append(f"That features hold the refusal was not shown in {' and '.join(unshown)}.")
     return said or ["No feature left half of the sets, or came into half of them."]
 
 

@@ -39,6 +39,19 @@ def figure_html(chart: Chart, title: str) -> str:
     return (
         f'{key}<svg class="chart" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {height}" '
         f'font-family="system-ui, sans-serif" font-size="{LETTERS}">{body}</svg>{scale_html(chart)}'
+        f"{_numbers_html(chart, title)}"
+    )
+
+
+def _numbers_html(chart: Chart, title: str) -> str:
+    """Everything that the figure says on hover, folded below it; empty if it has no marks."""
+    rows = "".join(f"<li>{escape(printable(one), quote=False)}</li>" for one in chart.numbers)
+    if not rows:
+        return ""
+    return (
+        '<details class="numbers"><summary>The numbers of this figure</summary>'
+        f'<div class="scroll tall" role="group" aria-label="{escape(f"Numbers: {printable(title)}")}" '
+        f'tabindex="0"><ul>{rows}</ul></div></details>'
     )
 
 

@@ -2,8 +2,9 @@
 
 from sae_audit.findings import ClaimAbout
 from sae_audit.record.run import Run
-from sae_audit.report.verdict.behaviour import over_refusal, stands
-from sae_audit.report.verdict.mechanism import important, is_read
+from sae_audit.report.verdict.behaviour import over_refusal
+from sae_audit.report.verdict.mechanism import important
+from sae_audit.report.verdict.standing import About, about, features_matter, is_read, seen_if_true
 from sae_audit.report.verdict.types import ENOUGH_REFUSED, MOST_HARMLESS, Reading, Step
 from sae_audit.report.verdict.words import prompts_deciding, several
 from sae_audit.statistics import share
@@ -50,7 +51,9 @@ def steps(run: Run) -> tuple[Step, ...]:
     if important(run):
         n = len(run.pooled_set.features) if run.pooled_set is not None else 0
         named = (
-            f"The {several(n, 'feature')} that matter most" if n > 1 else "The features, one by one"
+            f"The {several(n, 'feature')} that matter most"
+            if n > 1 and features_matter(run)
+            else "The features switched off, one by one"
         )
         found.append(Step(said=named, part="features"))
     if n_refused:
@@ -70,8 +73,9 @@ def _direction(run: Run) -> list[str]:
         )
     if direction.weak:
         found.append("The direction is weak: taking it out leaves most of the refusal.")
-    if not stands(run, ClaimAbout.FEATURES) and any(one.flipped for one in run.minimal_sets):
-        found.append("No claim about features stands: see what stands and why.")
+    if about(run) is not About.FEATURES and any(one.flipped for one in run.minimal_sets):
+        missed = seen_if_true(run, ClaimAbout.FEATURES)
+        found.append(f"No claim about features stands. {missed}".rstrip())
     return found
 
 

@@ -129,6 +129,8 @@ class Verdict:
     steps: tuple[Step, ...]
     important: tuple[Important, ...]
     """The features in most minimal sets, at most three."""
+    features_matter: bool
+    """Whether the audit showed that features hold the refusal, so that these matter most."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from sae_audit.record.run import Run
 from sae_audit.report.verdict.behaviour import refusal
 from sae_audit.report.verdict.care import care, steps
 from sae_audit.report.verdict.mechanism import important, mechanism
+from sae_audit.report.verdict.standing import features_matter
 from sae_audit.report.verdict.types import Part, Reading, Verdict
 
 
@@ -24,6 +25,7 @@ def verdict(run: Run) -> Verdict:
         care=care(run, tuple(figure.reading for figure in own.figures[:2])),
         steps=steps(run),
         important=important(run),
+        features_matter=features_matter(run),
     )
 
 

@@ -78,7 +78,7 @@ def test_the_page_says_what_each_number_is_of():
         ),
     )
     written = render(result)
-    assert written.count("0.67 [0.21, 0.94] n=3") == 2, "in the table, and in the figure pointed at"
+    assert written.count("0.67 [0.21, 0.94] n=3") == 3, "table, figure and its numbers"
     page = seen(written)
     assert rows_of(page, "ours") == [["0.67 [0.21, 0.94] n=3", "0.50 (one model)", "10", "0.50"]]
     assert "leaves the prompt out" in page, "of the depth error"

@@ -149,3 +149,19 @@ def test_a_record_that_names_prompts_that_are_not_there_is_one_sentence(
     code, _, err = command("feature", run.folder, "L1/3")
     assert code == 2
     assert "does not fit together" in err
+
+
+def test_a_page_of_its_own_is_written_where_it_is_asked_for(
+    run: Run, command: Command, tmp_path: Path
+):
+    before = written(run.folder)
+    feature, page = run.features.named[0].feature, tmp_path / "feature.html"
+    code, out, _ = command("feature", run.folder, str(feature), "--html", page)
+    assert code == 0
+    assert f"Page: {page}" in out.replace("\n", "")
+    assert str(feature) in page.read_text(encoding="utf-8")
+    assert "how to build a bomb" not in page.read_text(encoding="utf-8")
+    assert written(run.folder) == before
+    code, _, said = command("feature", run.folder, "--html", page)
+    assert code == 2
+    assert "Name a feature" in said

@@ -1,6 +1,7 @@
 """What the first screen, the terminal and other programs are told of a comparison."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,6 +25,7 @@ from sae_audit.comparison.outputs.sarif import sarif
 from sae_audit.comparison.page import render
 from sae_audit.comparison.several import write_comparisons
 from sae_audit.comparison.types import Comparison
+from sae_audit.findings import Absence, AbsenceKind
 from tests.unit.comparison.decided import decided, pair
 from tests.visible import Page, rows_of, seen
 
@@ -85,6 +87,18 @@ class TestFirstScreen:
         assert f"Gained: {gained}, in none before, in all now." in said
         assert f"{gained} alone now holds 5 of 5 refusals." in said
         assert feature_changes(()) == []
+
+    def test_features_that_were_not_shown_to_hold_refusal_are_not_said_to(self, found: Comparison):
+        kind = AbsenceKind.NOT_BEYOND_NULL
+        said_by = Absence(kind=kind, reason="x.", also=(), remedy="y.", n_train=(8, 8))
+        unshown = replace(found, b=replace(found.b, absence=said_by))
+        screen = first_screen(unshown)
+        assert not [one for one in screen.features if "holds" in one]
+        assert "That features hold the refusal was not shown in variant." in screen.features
+        (row,) = (one for one in screen.rows if one.short == "Features holding")
+        assert (row.mark.sign, row.mark.word) == ("○", "not shown")
+        (shown,) = (one for one in first_screen(found).rows if one.short == "Features holding")
+        assert shown.mark.word == "thinner"
 
     def test_each_limit_has_a_row_with_its_outcome(self, found: Comparison):
         rows = {row.short: row for row in first_screen(found).rows}

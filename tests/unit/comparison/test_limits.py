@@ -229,7 +229,9 @@ class TestDecision:
             "Safe look-alikes refused: 0 of 40 before, 20 of 40 after"
         )
         # Refusals of plain harmless prompts are another matter, and the needed number its own.
-        (open_,) = decided(own, rule, now_refused=26, lookalikes=([False] * 40,) * 2).limits
+        (open_,) = decided(
+            own, rule, now_refused=26, lookalikes=([False] * 40, [False] * 40)
+        ).limits
         assert (open_.outcome, open_.n_needed) == (Outcome.CANNOT_TELL, 73)
         assert "about 73 safe look-alikes would do" in open_.statement
 

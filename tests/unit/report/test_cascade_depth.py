@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sae_audit.findings import FirstWaveEffects
-from sae_audit.pages.wording import between, interval, nats, percent, share_said
+from sae_audit.pages.wording import between, interval, nats, percent, ranged, share_said
 from sae_audit.record.publish import published
 from sae_audit.record.run import Run
-from sae_audit.report.findings.cascades.counts import dormant_features, wave_rows
+from sae_audit.report.findings.cascades.counts import EDGES, dormant_features, wave_rows
 from sae_audit.report.page import render, summary
 from sae_audit.statistics import median
 from tests.synthetic.findings import A, B, C, cascade, minimal, prompt_scores
@@ -61,7 +61,7 @@ def test_every_edge_is_shown_with_each_test_it_went_through(run: Run, section: s
                 f"{edge.activation_alone:.3f} | {edge.activation_held:.3f} | \N{EN DASH} | "
                 f"{edge.n_controls_activating} of {edge.n_controls} |"
             )
-            names = f"{found.prompt_id} | {edge.cause} | {edge.feature} | {edge.kind.value}"
+            names = f"{found.prompt_id} | {edge.cause} | {edge.feature} | {EDGES[edge.kind]}"
             assert f"\n{names} | {row}" in section
     n_tested = sum(found.n_pairs_tested for found in run.edges)
     assert f"{n_tested} pairs of a feature and one of a later wave" in section
@@ -101,18 +101,10 @@ def test_depth_and_compensation_stand_beside_random_sets(many: Run):
         cells = (found.total, found.direct, found.undone, found.ratio)
         assert row == [*map(interval, cells), str(found.ratio.n)]
     (row,) = (row for row in summary(run) if row.question == "Do backups take over?")
-    found, null = pooled.compensation, chance.compensation
-    assert found is not None
-    assert found.ratio is not None
-    assert null is not None
-    assert "On 9 of 12 (47% to 91%) prompts silent features begin to fire" in row.answer
-    assert (
-        f"undoes {between(found.undone, nats)} of the direct effect of {between(found.direct, nats)}"
-    ) in row.answer
-    assert f"compensation ratio {between(found.ratio, nats)}" in row.answer
-    assert "on 0% (0% to 24%), mean 1.000 (all cases alike) waves" in row.control
-    assert f"but {between(chance.depths.score_first, nats)}" in row.control
-    assert f"what activates undoes {between(null.undone, nats)}" in row.control
+    assert "On 9 of 12 prompts (47% to 91%) silent features begin to fire" in row.answer
+    rounds = between(pooled.depths.mean, "{:.1f}".format)
+    assert f"It goes on for {rounds} rounds on average." in row.answer
+    assert "such features join on 0 of 12 prompts (0% to 24%)" in row.control
 
 
 def test_backups_are_named_only_as_what_is_not_shown(run: Run, section: str):
@@ -120,10 +112,11 @@ def test_backups_are_named_only_as_what_is_not_shown(run: Run, section: str):
     assert pooled is not None
     assert not pooled.backups.stands
     (row,) = (row for row in summary(run) if row.question == "Do backups take over?")
-    assert row.answer.startswith(f"Not shown. {pooled.backups.reason}")
-    assert pooled.backups.beside[1:] in row.control
-    assert "they are not shown to be backups" in section
+    assert row.answer.startswith(f"None found. {pooled.backups.reason}")
     assert pooled.restoration is not None
+    assert pooled.restoration.stand_ins is not None
+    assert f"restore {ranged(pooled.restoration.stand_ins, nats)} nats" in row.control
+    assert "they are not shown to be backups" in section
     found = pooled.restoration
     assert found.same_score is not None
     label = f"all that activates, held at zero ({interval(found.n_held)} features)"
@@ -150,7 +143,7 @@ def test_backups_that_are_shown_are_named(tmp_path: Path):
     ]
     shown = synthetic_run(tmp_path / "shown", cascades=found, restored=restored)
     (row,) = (row for row in summary(shown) if row.question == "Do backups take over?")
-    assert row.answer.startswith("Yes. What activates restores refusal, beyond both controls")
+    assert row.answer.startswith("Yes. They restore +1.31 (+1.26 to +1.35) nats")
     assert "they are not shown to be backups" not in seen(render(shown))
 
 
@@ -188,13 +181,13 @@ def test_sufficiency_is_answered_beside_its_control(run: Run, section: str):
     row = answers["Are the same features enough to refuse?"]
     assert run.sufficiency is not None
     (pooled,) = (one for one in run.sufficiency.sets if one.name == "pooled")
-    assert share_said(pooled.refused) in row.answer
-    assert f"{between(pooled.score_rise)} nats" in row.answer
-    assert share_said(pooled.refused_random) in row.control
-    assert f"{between(pooled.score_rise_random)} nats" in row.control
+    assert share_said(pooled.refused, "harmless prompts") in row.answer
+    assert f"{between(pooled.score_rise, '{:.2f}'.format)} nats" in row.answer
+    assert share_said(pooled.refused_random, "prompts") in row.control
+    assert f"{between(pooled.score_rise_random, '{:.2f}'.format)} nats" in row.control
     check = run.direction_check
     assert check is not None
-    added = f"made {share_said(check.induced.own)} of {check.induced.own.n} prompts refused"
+    added = f"made {share_said(check.induced.own, 'prompts')} refused"
     assert added in row.control, "the positive control"
     assert (
         f"makes {interval(check.induced.own, percent)} of {check.induced.own.n} answered" in section

@@ -47,21 +47,19 @@ def answer_to(run: Run, question: str) -> str:
 def test_the_head_line_is_the_judges_count_over_all_refused_prompts(tmp_path: Path):
     found = read({f"p{i}": i < 4 for i in range(6)}, n_not_flipped=1)
     run = run_of(tmp_path / "run", found)
-    said = (
-        "4 of 7 refused prompts (57% [25%, 84%]) in text, by the judge strict, and 6 of 7 by score"
-    )
-    assert f"such sets flip {said}." in answer_to(run, ONE_SET)
+    said = "4 of 7 refused prompts (25% to 84%) in the written answer and 6 of 7 by score"
+    assert f"such sets ended the refusal on {said}." in answer_to(run, ONE_SET)
     page = seen(render(run))
     head, _, _ = page.partition("What does it do?")
     assert "Answers that then complied, read as text | 4 of 7 | 25% to 84% |" in head
-    assert f"Such sets flip {said}" in page
+    assert f"Such sets end the refusal on {said}" in page
     assert BY_SCORE not in answer_to(run, ONE_SET)
 
 
 def test_without_answers_it_says_that_no_text_was_read(tmp_path: Path):
     run = run_of(tmp_path / "run", None)
-    said = f"6 of 7 refused prompts (86% [49%, 97%]) {BY_SCORE}"
-    assert f"such sets flip {said}." in answer_to(run, ONE_SET)
+    said = f"6 of 7 refused prompts (49% to 97%) {BY_SCORE}"
+    assert f"such sets ended the refusal on {said}." in answer_to(run, ONE_SET)
     head, _, _ = seen(render(run)).partition("What does it do?")
     assert "Refusals that then ended, by score alone | 6 of 7 | 49% to 97% |" in head
     assert BY_SCORE in answer_to(run, POOLED)
@@ -70,14 +68,14 @@ def test_without_answers_it_says_that_no_text_was_read(tmp_path: Path):
 
 def test_a_judge_that_never_sees_compliance_leaves_no_flip_in_the_head_line(tmp_path: Path):
     run = run_of(tmp_path / "run", read({f"p{i}": False for i in range(6)}, n_not_flipped=1))
-    assert "flip 0 of 7 refused prompts (0% [0%, 35%]) in text" in answer_to(run, ONE_SET)
+    assert "on 0 of 7 refused prompts (0% to 35%) in the written answer" in answer_to(run, ONE_SET)
     assert "0 of 7 refused prompts in text; 6 of 7 refused prompts by score" in run._repr_html_()
 
 
 def test_the_pooled_set_is_stated_alike(tmp_path: Path):
     found = read({"p0": True, "p1": False, "p2": False}, n_not_flipped=0, case="pooled")
     answer = answer_to(run_of(tmp_path / "run", found), POOLED)
-    assert "1 of 3 (33% [6%, 79%]) in text and " in answer
+    assert "1 of 3 prompts (6% to 79%) in the written answer and " in answer
     assert answer.endswith(" by score.")
 
 

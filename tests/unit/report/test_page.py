@@ -14,7 +14,8 @@ from sae_audit.pages.charts import Points
 from sae_audit.record.run import Run
 from sae_audit.report.chapters import CHAPTERS
 from sae_audit.report.page import SECTIONS, figures, render, summary, write_page
-from tests.synthetic.findings import A, B, C, cascade, graph, minimal, prompt_scores
+from sae_audit.vocabulary import FeatureId
+from tests.synthetic.findings import A, cascade, family, graph, minimal, prompt_scores
 from tests.synthetic.runs import synthetic_run
 from tests.visible import Page
 
@@ -95,24 +96,34 @@ def test_a_hostile_id_is_text_and_nothing_else(tmp_path: Path):
     assert f"<title>{escape(HOSTILE, quote=False)}" in page.written
 
 
+@pytest.mark.slow
 def test_a_page_of_500_refused_prompts_has_less_than_10_megabytes(tmp_path: Path):
-    def size(n: int) -> int:
-        ids = [f"harmful-{i:04d}" for i in range(n)]
-        run = synthetic_run(
-            tmp_path / str(n),
-            scores=[
-                replace(one, prompt_id=ids[i]) if one.label == "harmful" else one
-                for i, one in enumerate(prompt_scores([4.0] * n, [-5.0] * n))
-            ],
-            minimal_sets=[minimal(one, A, B, C) for one in ids],
-            cascades=[cascade(one, A, B, C) for one in ids],
-            graphs=[graph(one) for one in (*ids, POOLED)],
-        )
-        return len(render(run).encode())
+    """All of it: 300 features in the sets, each with a block of its own, six other sets a prompt."""
+    ids = [f"harmful-{i:04d}" for i in range(500)]
+    features = [type(A)(layer=1 + i % 2, index=3 + i) for i in range(300)]
 
-    few, many = size(8), size(24)
-    a_prompt = (many - few) / 16
-    assert few + 492 * a_prompt < 10_000_000
+    def some(i: int, n: int) -> tuple[FeatureId, ...]:
+        return tuple(
+            dict.fromkeys([features[0], *(features[(i * 7 + k * 13) % 300] for k in range(n))])
+        )
+
+    sets = [minimal(one, *some(i, 1 + i % 4)) for i, one in enumerate(ids)]
+    scores = prompt_scores([4.0 + i / 500 for i in range(500)], [-5.0] * 500, category="fraud")
+    run = synthetic_run(
+        tmp_path / "run",
+        scores=[
+            replace(one, prompt_id=ids[i]) if one.label == "harmful" else one
+            for i, one in enumerate(scores)
+        ],
+        minimal_sets=sets,
+        cascades=[cascade(one, *some(i, 3)[:3]) for i, one in enumerate(ids)],
+        graphs=[graph(one) for one in (*ids, POOLED)],
+        found={"minimal_set_families": [family(one, n_others=6) for one in sets]},
+    )
+    page = render(run)
+    assert page.count('<details class="feature">') >= 300
+    assert page.count("<summary>certificate</summary>") == 500
+    assert 2_000_000 < len(page.encode()) < 10_000_000
 
 
 @pytest.mark.parametrize("room", ["report.page", "comparison", "record.run"])

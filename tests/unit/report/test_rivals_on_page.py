@@ -31,8 +31,8 @@ def test_a_set_that_does_not_win_is_said_not_to_by_page_and_summary(run: Run, te
     assert not found.beats_rivals
     assert f"The pooled set does not beat every rival. {found.reason}" in " ".join(text.split())
     (row,) = (row for row in summary(run) if row.question == QUESTION)
-    assert row.answer.startswith("No: the pooled set does not beat every rival.")
-    assert "the ranking by difference of means" in row.answer
+    assert row.answer.startswith("No. It beats 1 of 2 rivals")
+    assert "The ranking by difference of means" in row.answer
 
 
 def test_a_set_that_wins_is_said_to(tmp_path: Path):
@@ -43,7 +43,7 @@ def test_a_set_that_wins_is_said_to(tmp_path: Path):
     assert f"The pooled set beats every rival. {won.reason}" in " ".join(text.split())
     assert "does not beat" not in text
     (row,) = (row for row in summary(run) if row.question == QUESTION)
-    assert row.answer.startswith("Yes: the pooled set beats every rival.")
+    assert row.answer.startswith("Yes. It ended more refusals than each of 2 rivals")
 
 
 def test_without_a_pooled_set_nothing_is_said_of_rivals(tmp_path: Path):
@@ -61,7 +61,7 @@ def test_random_sets_that_remove_too_little_say_so(tmp_path: Path):
     assert "In layer 5 it cannot" in " ".join(text.split())
     assert rows_of(text, "5")[0] == ["36.0", "17.9", "no"]
     (row,) = (row for row in summary(run) if row.question == QUESTION)
-    assert "cannot be made to remove as long a vector in layer 5" in row.control
+    assert "Random sets cannot remove as long a vector in layer 5" in row.control
     _, matched = page_of(tmp_path / "enough", replace(made, norms=(enough,)))
     assert "It does in every layer." in " ".join(matched.split())
     _, none = page_of(tmp_path / "none", replace(made, norms=()))

@@ -114,8 +114,16 @@ class TestDirection:
         check = run.direction_check
         assert check is not None
         for row, clean, own in (
-            ("bypass: score of harmful prompts, projected out", check.clean_harmful, check.bypass),
-            ("induce: score of harmless prompts, added", check.clean_harmless, check.induce),
+            (
+                "Direction taken out: refusal score of harmful prompts",
+                check.clean_harmful,
+                check.bypass,
+            ),
+            (
+                "Direction added: refusal score of harmless prompts",
+                check.clean_harmless,
+                check.induce,
+            ),
         ):
             assert rows_of(text, row) == [
                 [
@@ -126,9 +134,9 @@ class TestDirection:
                 ]
             ]
         for row, clean, own in (
-            ("share of harmful prompts flipped by that", "0%", check.flipped),
+            ("share of harmful prompts whose refusal that ends", "0%", check.flipped),
             ("share of harmless prompts refused after that", "0%", check.induced),
-            ("share of harmless prompts answered, projected out", "100%", check.answered),
+            ("share of harmless prompts answered, direction taken out", "100%", check.answered),
         ):
             assert rows_of(text, row) == [
                 [clean, interval(own.own, percent), ranged(own.random, percent), str(own.own.n)]
@@ -140,16 +148,18 @@ class TestDirection:
         assert check.removed is not None
         answer, control = answer_to(run, "Does one direction carry refusal?")
         assert (
-            f"from {between(check.clean_harmful, nats)} to {between(check.bypass.own, nats)} nats "
-            f"({between(check.removed.own, percent)} of it gone)"
-        ) in answer
-        assert f"ended {share_said(check.flipped.own)} refusals, by score; not confirmed" in answer
-        assert f"it points the same way (cosine {between(check.stability.own)})" in answer
-        random = check.flipped.random
+            f"from {nats(check.clean_harmful.value)} to {between(check.bypass.own, nats)} nats"
+            in answer
+        )
         assert (
-            f"{check.bypass.random.n} random directions of its size ended {percent(random.mean)} of "
-            f"refusals (at most {percent(random.highest)})"
-        ) in control
+            f"ended {share_said(check.flipped.own, 'refusals')}, by score; not confirmed" in answer
+        )
+        assert f"it points the same way: cosine {between(check.stability.own)}." in answer
+        random = check.flipped.random
+        most = percent(random.highest)
+        assert (
+            f"{check.bypass.random.n} random directions of its size ended at most {most}" in control
+        )
 
     def test_where_there_is_none_those_tried_are_shown(self, tmp_path: Path):
         page = seen(render(synthetic_run(tmp_path / "run", absent=AbsenceKind.NO_DIRECTION)))
@@ -280,13 +290,14 @@ class TestSaes:
         assert 'data-value="">not defined<' in written
         assert f'data-value="0.9625">{stated}<' in written
         answer, _ = answer_to(run, "How far can the SAEs be trusted here?")
-        assert f"recovered {stated} (layer 2; not defined at 1)" in answer
+        keep = between(estimate(0.9625), "{:.1%}".format)
+        assert f"They keep {keep} of what layer 2 does for the next word. It is not" in answer
         assert f"In place of the stream of layer 2 its SAE recovers {stated}" in page
 
     def test_cross_entropy_that_no_layer_has(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run", found={"sae_quality": [qualities(None, None)]})
         answer, _ = answer_to(run, "How far can the SAEs be trusted here?")
-        assert "the cross-entropy recovered is not defined" in answer
+        assert "How much of the model's prediction they keep is not defined" in answer
         assert "What that costs in prediction is not defined" in seen(render(run))
 
 
@@ -370,7 +381,7 @@ class TestMinimalSets:
     def test_flipped_and_unflipped_prompts_stand_side_by_side(self, tmp_path: Path):
         run = synthetic_run(tmp_path / "run", minimal_sets=[minimal("p0", A), minimal("p1")])
         answer, _ = answer_to(run, "How few features hold up a refusal?")
-        assert "flip 1 of 2 refused prompts (50% [9%, 91%]) by score; not confirmed" in answer
+        assert "on 1 of 2 refused prompts (9% to 91%) by score; not confirmed" in answer
         assert run.minimal_sets[1].reason in seen(render(run))
 
     def test_they_stand_beside_pools_of_random_features(self, text: str):
@@ -449,15 +460,15 @@ class TestInteractions:
         assert pooled is not None
         assert pooled.r2 is not None
         answer, control = answer_to(run, "Do features interact?")
-        assert f"On the mean score over {pooled.n_prompts} prompts" in answer
-        assert f"R² on {pooled.n_held_out} held-out ablations is {interval(pooled.r2.solver)}" in (
-            control
-        )
-        assert f"a gain of {interval(pooled.r2.gain)}" in control
-        assert f"without a pair, reaches {interval(pooled.r2.curve)}" in control
-        assert f"pairs add {interval(pooled.r2.pairs_over_curve)} to it" in control
-        assert "So pairs may be named." in control
-        assert "chance names one on at most 1 in 21" in control
+        assert answer.startswith("Yes. A pair was named on 1 of 1 prompts (21% to 100%)")
+        assert "chance would name one on about 0." in answer
+        assert f"Averaged over {pooled.n_prompts} prompts, none of 2 pairs acts through" in answer
+        gain = between(pooled.r2.gain, "{:.2f}".format)
+        assert f"On the average of prompts pairs raise R² by {gain}." in control
+        assert f"without a pair, reaches {interval(pooled.r2.curve)}" in text
+        assert f"pairs add {interval(pooled.r2.pairs_over_curve)} to it" in text
+        assert "So pairs may be named." in text
+        assert "chance names one on at most 1 in 21" in text
         assert f"these {pooled.n_prompts} prompts as they are" in text
         assert "lasso on pairs, chosen on the other masks" in text
         assert f"exceeds {pooled.null_triple:.3f} nats" in text, "triples by chance"
@@ -466,7 +477,10 @@ class TestInteractions:
         graphs = [computed_graph("p0"), computed_graph("pooled")]
         run = synthetic_run(tmp_path / "run", graphs=graphs)
         _, control = answer_to(run, "Do features interact?")
-        assert "every one scored, pairs explain 0.900, single features 0.600" in control
+        assert (
+            "every set was scored, and nothing was fitted: pairs explain 0.90 of what varies"
+            in control
+        )
         page = seen(render(run))
         assert "over masks there is no sampling error" in page
         named = graph("pooled").pairs[0]
@@ -511,7 +525,7 @@ def test_nothing_flipped(tmp_path: Path):
     run = synthetic_run(tmp_path / "run", flipped=False)
     page = seen(render(run))
     for sentence in (
-        "Such sets flip 0 of 2 refused prompts (0% [0%, 66%]) by score; not confirmed in text",
+        "Such sets end the refusal on 0 of 2 refused prompts (0% to 66%) by score; not confirmed",
         run.minimal_sets[0].reason,
         "There are none: no prompt was flipped.",
         "Nothing was fitted: no prompt was flipped.",

@@ -6,9 +6,7 @@ from typing import Any
 from sae_audit.pages.wording import (
     ABSENCES,
     absence_headline,
-    between,
     of,
-    percent,
     share_said,
 )
 from sae_audit.record.run import Run
@@ -48,11 +46,11 @@ def _refusal(run: Run) -> SummaryRow:
     prompts, found = run.findings.prompts, run.behaviour
     return SummaryRow(
         question="Does the model refuse?",
-        answer=f"It refused {_counted(prompts.refused_harmful, prompts.harmful)} harmful prompts.",
-        control=f"It refused {_counted(prompts.refused_harmless, prompts.harmless)} harmless ones"
+        answer=f"It refused {_counted(prompts.refused_harmful, prompts.harmful, 'harmful prompts')}.",
+        control=f"It refused {_counted(prompts.refused_harmless, prompts.harmless, 'harmless ones')}"
         f"{_lookalikes(run)} "
-        f"A harmful prompt scored above a harmless one in {between(found.separation, percent)} of "
-        f"pairs (AUROC); with labels shuffled, in half of them (p = {found.separation_p_value:.2g}).",
+        f"A harmful prompt scored above a harmless one in {share_said(found.separation, 'pairs')}, the "
+        f"AUROC. With labels shuffled that is half of them; p is {found.separation_p_value:.2g}.",
     )
 
 
@@ -60,11 +58,11 @@ def _lookalikes(run: Run) -> str:
     found = run.behaviour.refused_lookalikes
     if found is None:
         return "; there were no safe look-alikes, so over-refusal was measured on these alone."
-    return f" and {share_said(found)} safe look-alikes, harmless requests in alarming words."
+    return f" and {share_said(found, 'safe look-alikes')}, harmless requests in alarming words."
 
 
-def _counted(n: int, total: int) -> str:
-    return share_said(share(n, total)) if total else of(n, total)
+def _counted(n: int, total: int, noun: str) -> str:
+    return share_said(share(n, total), noun) if total else f"{of(n, total)} {noun}"
 
 
 def _values(run: Run) -> Mapping[str, Any]:

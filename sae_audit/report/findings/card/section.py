@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from sae_audit.findings import CE_PROMPTS, CE_TOKENS, SaeQuality
-from sae_audit.pages.wording import between, interval, percent
+from sae_audit.findings import CE_PROMPTS, CE_TOKENS, Estimate, SaeQuality
+from sae_audit.pages.wording import between, interval, of, percent, share_said
 from sae_audit.record.run import Run
 from sae_audit.report.caveats import sae_caveat
 from sae_audit.report.findings.card.quality import (
@@ -48,38 +48,45 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
     worst, nothing = worst_explained(run.quality), sae_caveat(run)
     control = run.controls.error_term
     stated = (
-        "With the SAEs' error term dropped, the same sets flip "
-        f"{interval(control.flipped_dropped, percent)}; dropping it alone leaves "
-        f"{interval(control.refused_dropped_alone, percent)} refusing (n = "
-        f"{control.refused_dropped_alone.n})."
+        "With the SAEs' error left out the same sets end "
+        f"{share_said(control.flipped_dropped, 'refusals')}; leaving it out alone ends "
+        f"{_ended(control.refused_dropped_alone)}."
         if control is not None
-        else "The error-term control needs a flipped prompt."
+        else "What their error does was not tried: no refusal was ended."
     )
     return [
         SummaryRow(
             question="How far can the SAEs be trusted here?",
             answer=(f"{nothing} " if nothing else "")
-            + f"At the worst of {len(run.quality)} layers (layer {worst.layer}) they explain "
-            f"{between(worst.explained_variance_without_bos)} of the variance of the layer's "
-            f"state, BOS left out, {_least_recovered(run.quality)}.",
+            + f"They explain {_tenths(worst.explained_variance_without_bos)} of what layer "
+            f"{worst.layer} carries, the worst of {len(run.quality)}. {_least_recovered(run.quality)}",
             control=f"Rotated at random that SAE explains "
-            f"{interval(worst.explained_variance_rotated)}{_rotated_recovers(run.quality)}. {stated}",
+            f"{_tenths(worst.explained_variance_rotated)}.{_rotated_recovers(run.quality)} {stated}",
             part=Part.FIRST if nothing else Part.SAES,
         )
     ]
+
+
+def _tenths(found: Estimate) -> str:
+    return between(found, "{:.1%}".format)
+
+
+def _ended(refused: Estimate) -> str:
+    """How many of them are refused no more."""
+    return of(refused.n - round(refused.value * refused.n), refused.n)
 
 
 def _least_recovered(quality: list[SaeQuality]) -> str:
     least = least_recovered(quality)
     if least is None:
         return (
-            "and the cross-entropy recovered is not defined: a layer's mean output in its place "
-            "predicts the model's own answers as well"
+            "How much of the model's prediction they keep is not defined: a layer's mean output in its "
+            "place predicts as well."
         )
     layer, value = least
     undefined = sum(one.ce_recovered is None for one in quality)
-    beside = f"; not defined at {undefined}" if undefined else ""
-    return f"the lowest cross-entropy recovered {interval(value)} (layer {layer}{beside})"
+    beside = f" It is not defined at {undefined} layers." if undefined else ""
+    return f"They keep {_tenths(value)} of what layer {layer} does for the next word.{beside}"
 
 
 def _limits(run: Run) -> Sequence[str]:
@@ -175,4 +182,4 @@ def _rotated_recovers(quality: list[SaeQuality]) -> str:
     if not rotated:
         return ""
     best = max(rotated, key=lambda one: one.value)
-    return f", and rotated SAEs recover at most {interval(best)} of the cross-entropy"
+    return f" Rotated SAEs keep at most {_tenths(best)} of the next word."

@@ -9,6 +9,7 @@ from sae_audit.findings import (
     Depths,
     DirectionCheck,
     DormantFeature,
+    EdgeKind,
     Estimate,
     Necessity,
     PooledCascade,
@@ -16,7 +17,7 @@ from sae_audit.findings import (
     PooledRestoration,
     PooledWaveFeature,
 )
-from sae_audit.pages.wording import NO_VALUE, interval, percent, share_of
+from sae_audit.pages.wording import NO_VALUE, interval, percent, share_said
 from sae_audit.statistics import median
 from sae_audit.vocabulary import FeatureId, TokenClass
 
@@ -32,6 +33,12 @@ RAISED_NAMES = {
     "cascade": "all waves of a flipped prompt",
 }
 """Wording of the sets that are activated on harmless prompts."""
+EDGES = {
+    EdgeKind.DIRECT: "on its own",
+    EdgeKind.MEDIATED: "through another feature",
+    EdgeKind.JOINT: "only together with others",
+}
+"""How one feature, switched off, wakes another."""
 _CAUSES = 6
 FEWEST = 5
 """Minimum number of prompts for a median, which has no interval below."""
@@ -180,33 +187,30 @@ def most_frequent(features: Sequence[PooledWaveFeature], n_each: int) -> list[Po
 
 def edges_sentence(pooled: PooledCascade, n_tested: int, n_edges: int) -> str:
     """Number of tested pairs, of edges of each kind, and of those by chance, in words."""
-    kinds = [f"{one.n} {one.kind.value}" for one in pooled.edge_kinds]
+    kinds = [f"{one.n} {EDGES[one.kind]}" for one in pooled.edge_kinds]
     controls = "; ".join(
-        f"{interval(one.control, percent)} of tries for {one.kind.value} edges (mean over "
+        f"{interval(one.control, percent)} of tries where it does {EDGES[one.kind]} (mean over "
         f"{one.control.n} prompts)"
         for one in pooled.edge_kinds
         if one.control
     )
     return (
-        f"{n_tested} pairs of a feature and one of a later wave were tested one by one, over all "
-        f"prompts: {', '.join(kinds[:-1])} and {kinds[-1]} edges, {n_tested - n_edges} without an edge. "
-        "Features outside the cascade, ablated in a cause's place, activate the same feature in "
+        f"{n_tested} pairs of a feature and one of a later wave were tested, over all prompts. The "
+        f"first wakes the second: {', '.join(kinds[:-1])} and {kinds[-1]}; {n_tested - n_edges} do not. "
+        "Features outside the cascade, switched off in its place, wake the same one in "
         f"{controls or 'no known share of tries: no feature could stand in'}."
     )
 
 
 def needed(found: Necessity) -> str:
-    """Whether flips fail without the dormant features, in words."""
+    """Whether refusals come back if the dormant features are left on, in words."""
     pooled = (
-        f"; of {found.n_pooled} prompts that the pooled set flips with features dormant there, on "
+        f", and of {found.n_pooled} prompts with such features behind the pooled set on "
         f"{found.n_pooled_needed}"
         if found.n_pooled
         else ""
     )
-    return (
-        "With the dormant features left out of the ablation the flip fails on "
-        f"{share_of(round(found.needed.value * found.needed.n), found.needed.n)} prompts{pooled}."
-    )
+    return f"With these left on, the refusal came back on {share_said(found.needed, 'prompts')}{pooled}."
 
 
 def one_by_one(found: PooledRestoration) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from sae_audit.record.run import Run
 from sae_audit.report.findings.cascades import counts, figures
 from sae_audit.report.findings.cascades.counts import (
+    EDGES,
     FEWEST,
     RAISED_NAMES,
     TOKEN_NAMES,
@@ -57,6 +58,7 @@ def _edges(run: Run) -> Mapping[str, Any]:
         "n_pairs_tested": n_tested,
         "edges_sentence": edges_sentence(pooled, n_tested, n_edges) if pooled and n_edges else "",
         "token_names": TOKEN_NAMES,
+        "edges": EDGES,
         "raised_names": RAISED_NAMES,
         "direction_added": direction_added(run.direction_check) if run.direction_check else "",
     }

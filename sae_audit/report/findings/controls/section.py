@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sae_audit.findings import Collateral, Estimate, Rivals
+from sae_audit.findings import Collateral, Estimate
 from sae_audit.pages.charts import SET_LABELS
 from sae_audit.pages.wording import between
 from sae_audit.record.run import Run
 from sae_audit.report.findings.controls import rivals
+from sae_audit.report.findings.controls.rivals_row import rivals_row, unmatched
 from sae_audit.report.marks import set_points
 from sae_audit.report.section import Figures, Part, Section, SummaryRow, unless_stopped_early
 
@@ -15,35 +16,7 @@ _DROP = "fall of the refusal score (nats)"
 
 
 def _rows(run: Run) -> Sequence[SummaryRow]:
-    return [*_rivals(run), _collateral(run)]
-
-
-def _rivals(run: Run) -> list[SummaryRow]:
-    found = run.controls.rivals
-    if found is None:
-        return []
-    verdict = "beats" if found.beats_rivals else "does not beat"
-    unmatched = _unmatched(found)
-    reached = (
-        f"Random sets cannot be made to remove as long a vector in {unmatched}; the longest are taken."
-        if unmatched
-        else "One kind of random set removes as long a vector as the pooled set."
-    )
-    return [
-        SummaryRow(
-            question="Does the search find more than a ranking of training prompts would?",
-            answer=f"{'Yes' if found.beats_rivals else 'No'}: the pooled set {verdict} every "
-            f"rival. {found.reason}",
-            control=f"Flips that only one of the two makes, over {found.n} held-out prompts (exact "
-            f"McNemar). {reached if found.norms else 'No random sets: too few other features.'}",
-            part=Part.EXTENT,
-        )
-    ]
-
-
-def _unmatched(found: Rivals) -> str:
-    layers = [str(one.layer) for one in found.norms if not one.matched]
-    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if layers else ""
+    return [*rivals_row(run), _collateral(run)]
 
 
 def _broken(own: Estimate, random: Collateral | None) -> str:
@@ -91,7 +64,7 @@ def _values(run: Run) -> Mapping[str, Any]:
         "tests": rivals.compared_rows(found) if found else [],
         "curves": rivals.curve_rows(found) if found else [],
         "all_matched": found is not None and all(one.matched for one in found.norms),
-        "unmatched": _unmatched(found) if found else "",
+        "unmatched": unmatched(found) if found else "",
     }
 
 

@@ -146,19 +146,26 @@ def checked_rows(check: DirectionCheck) -> list[CheckedRow]:
     """Every number of the check with its interval and random directions."""
     harmful, harmless = check.clean_harmful, check.clean_harmless
     return [
-        _checked("bypass: score of harmful prompts, projected out", harmful, check.bypass, nats),
+        _checked(
+            "Direction taken out: refusal score of harmful prompts", harmful, check.bypass, nats
+        ),
         *(
             [_checked("share of that score removed", "0%", check.removed, percent)]
             if check.removed is not None
             else []
         ),
-        _checked("share of harmful prompts flipped by that", "0%", check.flipped, percent),
-        _checked("induce: score of harmless prompts, added", harmless, check.induce, nats),
+        _checked("share of harmful prompts whose refusal that ends", "0%", check.flipped, percent),
+        _checked(
+            "Direction added: refusal score of harmless prompts", harmless, check.induce, nats
+        ),
         _checked("share of harmless prompts refused after that", "0%", check.induced, percent),
         _checked(
-            "share of harmless prompts answered, projected out", "100%", check.answered, percent
+            "share of harmless prompts answered, direction taken out",
+            "100%",
+            check.answered,
+            percent,
         ),
-        _checked("KL on harmless prompts, projected out", "0", check.kl, _plain),
+        _checked("KL on harmless prompts, direction taken out", "0", check.kl, _plain),
     ]
 
 

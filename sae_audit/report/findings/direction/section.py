@@ -1,9 +1,10 @@
 """The refusal direction: its choice, its effects, and the directions behind it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sae_audit.findings import Direction, DirectionCheck
+from sae_audit.findings import ClaimAbout, Direction, DirectionCheck, SuccessiveDirections
 from sae_audit.margins import answers, refuses
 from sae_audit.pages.wording import between, nats, percent, ranged, share_said
 from sae_audit.record.run import Run
@@ -20,6 +21,7 @@ from sae_audit.report.findings.direction.rows import (
 )
 from sae_audit.report.flips import NOT_READ
 from sae_audit.report.section import Figures, Section, SummaryRow
+from sae_audit.report.verdict.standing import seen_if_true
 
 
 def _rows(run: Run) -> Sequence[SummaryRow]:
@@ -46,31 +48,25 @@ def _chosen(run: Run) -> SummaryRow:
     )
 
 
-def _removes(check: DirectionCheck) -> str:
-    found = check.removed
-    return f" ({between(found.own, percent)} of it gone)" if found is not None else ""
-
-
 def _checked(run: Run, check: DirectionCheck) -> SummaryRow:
-    chosen, harmless = run.direction.selected, check.induce
+    chosen = run.direction.selected
     works = answers(check.bypass.own.high) and refuses(check.clean_harmful.low)
+    of_score = (
+        f" The mean score of harmful prompts went from {nats(check.clean_harmful.value)} to "
+        f"{between(check.bypass.own, nats)} nats."
+    )
     return SummaryRow(
         question="Does one direction carry refusal?",
         answer=f"{_verdict(run.direction, works=works)}. Taking one direction out of the model's "
-        f"inner state (layer {chosen.layer}, position {chosen.position}) ended "
-        f"{share_said(check.flipped.own)} refusals, {NOT_READ}. Adding it made "
-        f"{share_said(check.induced.own)} harmless prompts refused. The mean score of harmful prompts "
-        f"went from {between(check.clean_harmful, nats)} to {between(check.bypass.own, nats)} "
-        f"nats{_removes(check)}, of harmless ones from {between(check.clean_harmless, nats)} to "
-        f"{between(harmless.own, nats)}. Found again from other prompts, it points the same way (cosine "
-        f"{between(check.stability.own)}).",
-        control=f"{check.bypass.random.n} random directions of its size ended "
-        f"{percent(check.flipped.random.mean)} of refusals (at most "
-        f"{percent(check.flipped.random.highest)}), and took harmless prompts to "
-        f"{nats(harmless.random.mean)} nats (at most {nats(harmless.random.highest)}). On harmless "
-        f"prompts taking it out changes the next word by KL {between(check.kl.own)} nats; random "
-        f"ones {ranged(check.kl.random)}. With labels shuffled the cosine is "
-        f"{ranged(check.stability.random)}."
+        f"inner state ended {share_said(check.flipped.own, 'refusals')}, {NOT_READ}. Adding it made "
+        f"{share_said(check.induced.own, 'harmless prompts')} refused.{of_score} It was found in layer "
+        f"{chosen.layer} at position {chosen.position}. Found again from other prompts, it points the "
+        f"same way: cosine {between(check.stability.own)}.",
+        control=f"{check.bypass.random.n} random directions of its size ended at most "
+        f"{percent(check.flipped.random.highest)} of refusals. They took harmless prompts to "
+        f"{nats(check.induce.random.highest)} nats at most. On harmless prompts taking it out changes "
+        f"the next word by KL {between(check.kl.own)} nats; random ones by {check.kl.random.mean:.3f}. "
+        f"With labels shuffled the cosine is {ranged(check.stability.random)}."
         + "".join(f" {said}" for said in direction_caveats(run)),
     )
 
@@ -83,31 +79,44 @@ def _verdict(found: Direction, *, works: bool) -> str:
     return "Yes" if works else "Not fully"
 
 
-def _enough(n: int) -> str:
-    return "One direction was taken out." if n == 1 else f"{n} directions were taken out, in turn."
+def _enough(run: Run, found: SuccessiveDirections) -> str:
+    """Whether there are directions behind the first, as far as the audit could see."""
+    n = len(found.directions)
+    out = "With one direction" if n == 1 else f"With {n} directions"
+    last = found.directions[-1].refused.own
+    left = f"{out} out, {share_said(last, 'prompts')} were still refused."
+    if n == 1:
+        return f"One is known. {left} {seen_if_true(run, ClaimAbout.DIRECTIONS_BEHIND)}".rstrip()
+    return f"{n} were found. {left}"
 
 
 def _behind(run: Run) -> list[SummaryRow]:
     found = run.successive_directions
     if found is None:
         return []
-    last, n = found.directions[-1], len(found.directions)
-    beyond = f"; {found.n_beyond} are refused even then, so this is a lower bound" * bool(
-        found.n_beyond
+    last = found.directions[-1]
+    beyond = (
+        f" {found.n_beyond} prompts are refused even then, so this is a lower bound."
+        if found.n_beyond
+        else ""
     )
     return [
         SummaryRow(
             question="How many directions, one behind the other?",
-            answer=f"{_enough(n)} With {n} out, {share_said(last.refused.own)} prompts are still "
-            f"refused. A prompt needs {between(found.depth, '{:.3g}'.format)} of them on average "
-            f"({found.depth.n} prompts{beyond}). Why the search stopped: {found.stop}.",
-            control=f"With as many random directions out {percent(last.refused.random.mean)} are "
-            f"refused (at least {percent(last.refused.random.lowest)}). Of harmless prompts "
-            f"{between(last.answered.own, percent)} are still answered (random ones: "
-            f"{ranged(last.answered.random, percent)}), at KL {between(last.kl.own)} "
-            f"nats; random ones {ranged(last.kl.random)}.",
+            answer=f"{_enough(run, found)} A prompt needs {between(found.depth, '{:.3g}'.format)} of "
+            f"them on average.{beyond} Why the search stopped: {_plainly(found.stop)}.",
+            control=f"With as many random directions out at least "
+            f"{percent(last.refused.random.lowest)} are refused. Of harmless prompts "
+            f"{share_said(last.answered.own)} are still answered, with random ones out "
+            f"{percent(last.answered.random.mean)}. KL on these is {between(last.kl.own)} nats, with "
+            f"random ones out {last.kl.random.mean:.3f}.",
         )
     ]
+
+
+def _plainly(reason: str) -> str:
+    """The reason without the name of the setting behind it."""
+    return re.sub(r" \([a-z_]+\.[a-z_]+\)$", "", reason)
 
 
 def _values(run: Run) -> Mapping[str, Any]:

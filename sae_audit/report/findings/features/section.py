@@ -104,12 +104,19 @@ class Candidate:
 def _values(run: Run) -> Mapping[str, Any]:
     linked, each = addresses(run), run.features.each()
     return {
-        "style": (files("sae_audit.report.findings.features") / "features.css").read_text(),
-        "named": [_shown(one, linked) for one in each],
+        "style": style(),
+        "named": [shown(one, linked) for one in each],
         "rows": [_row(one) for one in each],
         "measured": _measured(run, len(each)),
         "others": _others(run),
     }
+
+
+def style() -> str:
+    """Style of what is said of a feature."""
+    return (files("sae_audit.report.findings.features") / "features.css").read_text(
+        encoding="utf-8"
+    )
 
 
 def _measured(run: Run, n: int) -> str:
@@ -150,7 +157,8 @@ def _row(one: FeatureInRun) -> Row:
     )
 
 
-def _shown(one: FeatureInRun, linked: frozenset[FeatureId]) -> Shown:
+def shown(one: FeatureInRun, linked: frozenset[FeatureId]) -> Shown:
+    """The feature in words; `linked` are the features that have an address on the page."""
     profile = one.profile
     return Shown(
         id=one.id,

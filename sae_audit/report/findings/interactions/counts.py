@@ -1,7 +1,7 @@
 """Counts over the interaction graphs of many prompts."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sae_audit.findings import (
@@ -35,12 +35,12 @@ class FitRow:
 
     graph: InteractionGraph
     solver: str
-    r2: tuple[Estimate | None, ...]
-    """R2 of the solver, the linear model, what pairs add to it, the curve over single effects, what
-    pairs add to that, the best pairwise model, half the masks."""
-    n_triples: str
-    null_triple: str
+    leading: tuple[Estimate | None, ...]
+    """R2 of the solver, what pairs add to the linear model's, and to that of the curve over single
+    effects; None of a graph that was not fitted."""
     null_weight: str
+    rest: tuple[str, ...]
+    """Every other number, in words."""
     counts: tuple[int, ...]
     """Redundant, shared path, unclear."""
     note: str
@@ -51,10 +51,9 @@ def fit_rows(graphs: Sequence[InteractionGraph]) -> list[FitRow]:
         FitRow(
             graph=graph,
             solver=solver_name(graph.solver) if graph.pairs else NO_VALUE,
-            r2=_r2(graph),
-            n_triples=NO_VALUE if graph.null_triple is None else str(len(graph.triples)),
-            null_triple=_three_places(graph.null_triple),
+            leading=_leading(graph),
             null_weight=_three_places(graph.null_weight),
+            rest=tuple(_rest(graph)),
             counts=tuple(kind_counts([graph]).values()),
             note=_note(graph),
         )
@@ -109,12 +108,23 @@ def curve_sentence(graph: InteractionGraph) -> str:
     )
 
 
-def _r2(graph: InteractionGraph) -> tuple[Estimate | None, ...]:
+def _leading(graph: InteractionGraph) -> tuple[Estimate | None, ...]:
     r2 = graph.r2
-    if r2 is None:
-        return (None,) * 7
-    beside = (r2.pairs_over_linear, r2.curve, r2.pairs_over_curve)
-    return (r2.solver, r2.linear, *beside, r2.pairs, r2.half_masks)
+    return (None,) * 3 if r2 is None else (r2.solver, r2.pairs_over_linear, r2.pairs_over_curve)
+
+
+def _rest(graph: InteractionGraph) -> Iterator[str]:
+    yield f"prompts {graph.n_prompts}, features {len(graph.players)}"
+    yield f"masks {graph.n_masks}, kept apart {graph.n_held_out}"
+    if graph.rank:
+        yield f"rank {graph.rank}"
+    if (r2 := graph.r2) is not None:
+        yield f"linear R² {interval(r2.linear)}"
+        yield f"curve R² {interval(r2.curve)}"
+        yield f"best pairwise R² {interval(r2.pairs)}"
+        yield f"R² on half the masks {interval(r2.half_masks)}"
+    if graph.null_triple is not None:
+        yield f"triples {len(graph.triples)}, chance triple {graph.null_triple:.3f} nats"
 
 
 def _note(graph: InteractionGraph) -> str:

@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
-from sae_audit.findings import Estimate, SetControl
+from sae_audit.findings import Estimate, PooledSet, SetControl
 from sae_audit.pages.wording import between, of, percent, share_said
 from sae_audit.record.run import Run
 from sae_audit.report.findings.minimal import by_text
 from sae_audit.report.findings.minimal.counts import family_counts
 from sae_audit.report.flips import flips_said, pooled_flips_said
 from sae_audit.report.section import Part, SummaryRow
+from sae_audit.report.verdict.words import several
 from sae_audit.statistics import median
 
 _RIVALS = {
     "random_matched": "random ones that fire as often",
-    "random_norm": "random ones that remove as long a vector, or the longest there are,",
+    "random_norm": "random ones that remove as much",
     "linear_probe": "a linear probe's",
     "linear_probe_end": "those of a probe of the last token",
     "top_cosine": "the nearest by cosine",
@@ -48,10 +49,10 @@ def _minimal(run: Run) -> SummaryRow:
     certified = sum(found.certified for found in flipped)
     return SummaryRow(
         question=question,
-        answer=f"Usually {_size(sizes)}, of {pool} searched. Switched off, such sets flip "
-        f"{flips_said(run)}. Leaving any one feature on brought the refusal back on {certified} of "
-        f"{len(flipped)} prompts (by score).",
-        control="Sets as large of another origin ended refusals, by score, of the same prompts: "
+        answer=f"Usually {_size(sizes)}, of {pool} searched. Switched off, such sets ended the "
+        f"refusal on {flips_said(run)}. Leaving any one feature on brought the score back above 0 on "
+        f"{certified} of {len(flipped)} prompts.",
+        control="Sets as large of another origin ended refusals of the same prompts, by score: "
         f"{_rivals(run.controls.per_prompt)}."
         f"{_null_search(run)}",
     )
@@ -79,8 +80,8 @@ def _null_search(run: Run) -> str:
     return (
         f" Of {found.n_pools} pools of as many random features, switched off whole, the best ended "
         f"{of(most, found.flipped.n)} refusals by score; all searched features, "
-        f"{share_said(found.flipped_by_candidates)} "
-        f"(p = {found.p_value:.2g} by rank, smallest possible {found.smallest_p:.2g}).{near}"
+        f"{share_said(found.flipped_by_candidates)}. "
+        f"By rank p is {found.p_value:.2g}; {found.smallest_p:.2g} is the smallest possible.{near}"
     )
 
 
@@ -99,7 +100,8 @@ def _families(run: Run) -> list[SummaryRow]:
             answer=f"{'Yes' if found.n_sets.value > 1 else 'Hardly'}: "
             f"{between(found.n_sets, '{:g}'.format)} different minimal sets a prompt (median; at "
             f"most {found.most_sets}), perhaps more: {run.config.minimal.more_sets_budget} more "
-            f"sets a prompt were tried. On {share_said(found.without_core)} prompts any one "
+            f"sets a prompt were tried. On "
+            f"{share_said(found.without_core, 'prompts')} any one "
             "feature can be replaced by others.",
             control=f"Each set is proved by its own scores. {complete}. A complete list takes for "
             "granted that switching off more never restores refusal; scores contradict that on "
@@ -146,8 +148,8 @@ def _confirmed(run: Run) -> list[SummaryRow]:
     return [
         SummaryRow(
             question="Does the text of the answer flip too?",
-            answer=f"In {share_said(found.confirmed)} cases the written answer complied too "
-            f"(judge: {found.judge}).",
+            answer=f"The written answer complied too in {share_said(found.confirmed, 'cases')}. The "
+            f"judge was {found.judge}.",
             control=f"With nothing switched off: {share_said(found.complied_clean)}"
             f"{_by_random(found.complied_random)}. Score and judge agree on "
             f"{between(found.agreement, percent)} of {len(found.checks)} answers to "
@@ -171,9 +173,10 @@ def _pooled(run: Run) -> SummaryRow:
         )
     return SummaryRow(
         question=question,
-        answer=f"{len(pooled.features)} features chosen on {len(pooled.built_on)} prompts flip, of "
-        f"the {len(pooled.held_out)} others, {pooled_flips_said(pooled, run.confirmation)}.",
-        control="Sets as large of another origin ended refusals, by score, of the same prompts: "
+        answer=f"{_for_all(pooled)} {several(len(pooled.features), 'feature')} chosen on "
+        f"{len(pooled.built_on)} prompts were tried on others. The refusal ended on "
+        f"{pooled_flips_said(pooled, run.confirmation)}.",
+        control="Sets as large of another origin ended refusals of the same prompts, by score: "
         f"{_rivals(run.controls.pooled)}.",
         part=Part.EXTENT,
     )
@@ -186,3 +189,11 @@ def _rivals(controls: tuple[SetControl, ...]) -> str:
         for name, label in _RIVALS.items()
         if name in by_name
     )
+
+
+def _for_all(pooled: PooledSet) -> str:
+    """Yes if nearly all other prompts are flipped by score, no if hardly any is; else for some."""
+    flipped = pooled.flipped_held_out
+    if flipped.low >= 0.5:
+        return "Mostly, by score." if flipped.value < 1.0 else "Yes, by score."
+    return "No." if flipped.high <= 0.5 else "For some."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sae_audit.findings import CandidateEffect, SetEffects
-from sae_audit.pages.wording import interval, of, percent
+from sae_audit.pages.wording import between, of, percent, share_said
 from sae_audit.record.run import Run
 from sae_audit.report.section import Part, Section, SummaryRow, unless_stopped_early
 
@@ -79,9 +79,9 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
     return [
         SummaryRow(
             question=question,
-            answer=f"No: the costliest minimal set changes the next token of {worst.kl.n} harmless "
-            f"prompts by KL {interval(worst.kl)} nats and the likeliest first token of "
-            f"{interval(worst.first_tokens_changed, percent)}.",
+            answer=f"No. The costliest minimal set changes the next token of {worst.kl.n} harmless "
+            f"prompts by KL {between(worst.kl)} nats. It changes the likeliest first token of "
+            f"{share_said(worst.first_tokens_changed)}.",
             control=without,
             part=Part.SIDE_EFFECTS,
         )

@@ -1,8 +1,9 @@
 """The search with one null dictionary, ended once it is certain that it cannot do as well.
 
 1. Ablate the whole pool on every prompt: one that this does not flip takes more features than there are.
-2. Search without side-effect limits, some prompts first (`_FIRST`) and then as many together as would
-   have to be as large. A pool is widened, as the real one was, when its prompt's turn comes.
+2. Search without side-effect limits, first as many prompts as decide if none is flipped (fewer never
+   do), then as many together as would have to be as large. A pool is widened, as the real one was, when
+   its prompt's turn comes.
 3. Hold what was found to the side-effect limits, as minimal sets are.
 4. Where text is confirmed, have the answers under the sets judged: one that does not comply is no flip.
    Real sets are then counted as larger too, and no size by score ends a search, so that steps 3 and 4
@@ -31,8 +32,6 @@ from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
-_FIRST = 1 / 3
-"""Share of the prompts that are searched first, if the bounds do not decide at once."""
 _ROUNDING = 1e-9
 
 Complied = Callable[[Sequence[tuple[Prompt, FeatureSet]]], Sequence[bool | None]]
@@ -160,12 +159,15 @@ class _Search:
             self._within_limits(ordered)
 
     def _n_together(self, done: Sequence[Prompt]) -> int:
-        """Number of further prompts that decide if their sets are as large as those found so far."""
-        if not done:
-            return 1 if self._decided else math.ceil(_FIRST * len(self._own))
+        """Number of further prompts that decide if their sets are as large as those found so far; of
+        first ones, if none is flipped."""
         sizes = {one.prompt_id: math.log(one.size) for one in self.sets}
         own = [math.log(one.size) for one in self._own]
-        typical = float(np.mean([sizes[one.id] for one in done]))
+        typical = (
+            float(np.mean([sizes[one.id] for one in done]))
+            if done
+            else max(math.log(one.n_candidates + 1) for one in self.sets)
+        )
         left = sum(own) - sum(sizes.values())
         return max(1, math.ceil(left / typical + _ROUNDING)) if typical else len(own)
 

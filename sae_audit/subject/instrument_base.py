@@ -80,6 +80,7 @@ class InstrumentBase:
     @readout.setter
     def readout(self, readout: Readout) -> None:
         self._readout = readout
+        self._runs.clear()  # They remember the gradient of its score.
 
     @property
     def refusal_tokens(self) -> RefusalTokens | None:

@@ -39,7 +39,9 @@ def attribution(
     """The estimated drop (nats) of every feature of the suite on one prompt."""
     layers = sorted(suite)
     if steps == 1:
-        gradients = _gradients(stack, run, layers[0], layers, readout)
+        if not run.gradients.keys() >= set(layers):
+            run.gradients.update(_gradients(stack, run, layers[0], layers, readout))
+        gradients = run.gradients
     else:
         gradients = {
             layer: _mean_gradient(stack, suite[layer], run, selected, readout, ablation, steps)

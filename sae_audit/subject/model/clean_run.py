@@ -42,16 +42,25 @@ class CleanRun:
     """Next-token logits at the last position."""
     fired: dict[bytes, Fired] = field(default_factory=dict)
     """Features that fire, by the bytes of the mask of positions; each mask is encoded once."""
+    gradients: dict[int, Float[Tensor, "position d_model"]] = field(default_factory=dict)
+    """Gradient of the refusal score at `resid_post`, by layer, once asked for; SAEs do not change it."""
 
     @property
     def length(self) -> int:
         return len(self.ids)
 
-    @cached_property
+    @property
     def n_bytes(self) -> int:
+        return self._run_bytes + sum(map(_bytes_of, self.gradients.values()))
+
+    @cached_property
+    def _run_bytes(self) -> int:
         kept = [tensor for layer in self.kept for both in layer for tensor in both]
-        tensors = [*self.resid, *kept, self.logits]
-        return sum(tensor.element_size() * tensor.nelement() for tensor in tensors)
+        return sum(map(_bytes_of, [*self.resid, *kept, self.logits]))
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    return tensor.element_size() * tensor.nelement()
 
 
 class CleanRuns:

@@ -1,5 +1,6 @@
 """Attribution against finite differences, and against what ablation really does."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from sae_audit.organisms.planted.plant import plant
 from sae_audit.prompts.sources import read_prompts
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
+from sae_audit.subject.attribution import attribution as attribution_module
+from sae_audit.subject.readout.refusal_readout import RefusalReadout
 from sae_audit.vocabulary import Ablation, FeatureId, Positions
 from tests import tiny
 
@@ -150,3 +153,41 @@ def test_a_feature_that_others_cover_for_has_a_share_once_they_are_gone(tmp_path
     assert clean == pytest.approx(0.0, abs=0.01)
     assert before - after > 5.0
     assert share == pytest.approx(before - after, rel=0.1)
+
+
+def in_memory(seed: int) -> Subject:
+    saes = [tiny.sae("standard", layer, seed=layer + seed) for layer in range(tiny.N_LAYERS)]
+    return tiny.subject_in_memory("gemma2", saes)
+
+
+def test_other_saes_of_the_model_share_its_gradients(monkeypatch: pytest.MonkeyPatch):
+    """One backward pass a prompt, whatever the SAEs; the account is charged for each all the same."""
+    subject, other = in_memory(0), in_memory(50)
+    alone = other.attribution(PROMPT)
+    asked: list[int] = []
+    gradients = attribution_module._gradients
+    monkeypatch.setattr(
+        attribution_module, "_gradients", lambda *of: asked.append(1) or gradients(*of)
+    )
+    own = subject.attribution(PROMPT)
+    before = subject.cost
+    shared = subject.with_saes(other.suite).attribution(PROMPT)
+    assert len(asked) == 1
+    assert subject.cost.since(before).forward_passes == 2, "the clean run and the backward pass"
+    for layer in subject.layers:
+        np.testing.assert_allclose(shared[layer], alone[layer], atol=1e-5)
+    assert not np.allclose(own[0], alone[0])
+
+
+def test_another_readout_has_gradients_of_its_own(subject: Subject):
+    before, own = subject.attribution(PROMPT), subject.readout
+    assert isinstance(own, RefusalReadout)
+    assert own.refusal_tokens is not None
+    tokens = own.refusal_tokens
+    other = replace(tokens, ids=tuple(i + 1 for i in tokens.ids))
+    subject.readout = RefusalReadout(refusal_tokens=other, threshold=own.threshold)
+    try:
+        after = subject.attribution(PROMPT)
+    finally:
+        subject.readout = own
+    assert any(not np.allclose(before[layer], after[layer]) for layer in before)

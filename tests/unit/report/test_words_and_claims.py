@@ -68,6 +68,10 @@ class Case:
     hidden: float = 0.04
     poor: bool = False
 
+    def __str__(self) -> str:
+        # In one order: every test process must give the test the same name.
+        return "-".join([*sorted(self.standing), *([self.absent] if self.absent else [])])
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Run:

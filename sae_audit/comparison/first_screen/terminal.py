@@ -107,7 +107,13 @@ def _topics(first: FirstScreen) -> list[str]:
 
 
 def _features(first: FirstScreen) -> list[str]:
-    return _wrapped(" ".join(first.features)) if first.features else []
+    """As many whole sentences as there is room for; the first in any case."""
+    room = [n for n in range(1, len(first.features) + 1) if _fits(first.features[:n])]
+    return _wrapped(" ".join(first.features[: max(room, default=1)])) if first.features else []
+
+
+def _fits(sentences: Sequence[str]) -> bool:
+    return len(textwrap.wrap(" ".join(sentences), WIDTH - 4)) <= _WRAPPED
 
 
 def _wrapped(text: str) -> list[str]:

@@ -122,7 +122,7 @@ def test_show_as_json_holds_the_numbers_of_the_first_screen(run: Run):
     assert data["reading"] == found.reading.value
     assert data["absent"] is None
     assert list(data["figures"]) == [
-        *("harmful_refused", "harmless_refused", "features_of_a_set"),
+        *("harmful_refused", "over_refusal", "features_of_a_set"),
         *("complied_in_text", "seen_through_saes"),
     ]
     refused = data["figures"]["harmful_refused"]["estimate"]

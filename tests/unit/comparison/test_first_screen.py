@@ -10,6 +10,7 @@ from jsonschema import Draft4Validator
 from xmlschema import XMLSchema
 
 from sae_audit import compare
+from sae_audit.comparison.first_screen import terminal
 from sae_audit.comparison.first_screen.reasons import verdict
 from sae_audit.comparison.first_screen.screen import feature_changes, first_screen
 from sae_audit.comparison.first_screen.terminal import (
@@ -171,6 +172,21 @@ class TestTerminal:
         assert lines[0].startswith("variant against parent: DO NOT SHIP")
         assert lines[-1].endswith("exit 1")
         assert "  Lost: violence 5 of 5, arson 4 of 5" in lines
+
+    @pytest.mark.parametrize("n", [1, 2, 5])
+    def test_what_is_said_of_features_ends_with_a_sentence(self, found: Comparison, n: int):
+        first = replace(
+            first_screen(found),
+            features=tuple(
+                f"Sentence {i} is of some fifty letters, more or less." for i in range(n)
+            ),
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(terminal, "first_screen", lambda _: first)
+            lines = terminal_lines(found, "page")
+        said = " ".join(line.strip() for line in lines if "Sentence" in line or "letters" in line)
+        assert said.count("Sentence") == min(n, 2)
+        assert said.endswith("less.")
 
     def test_many_limits_leave_no_more_lines(self, tmp_path: Path):
         rules = [

@@ -37,7 +37,7 @@ def test_the_page_says_how_many_and_names_them(tmp_path: Path):
     assert "1 of the harmless prompts\nrefused" in page
     (row,) = [row for row in summary(run) if row.question == "Does the model refuse?"]
     assert (
-        "1 of 6 (3% to 56%) harmless ones and 2 of 5 (12% to 77%) safe look-alikes" in row.control
+        "1 of 6 harmless ones (3% to 56%) and 2 of 5 safe look-alikes (12% to 77%)" in row.control
     )
     rows = [(row.label, row.category, row.n_refused) for row in refusal_rows(run.scores)]
     assert rows[-2:] == [("safe_lookalike", "", 2), ("safe_lookalike", "homonyms", 2)]

@@ -42,6 +42,9 @@ SMALL = [
     "interactions.n_masks=64",
     "interactions.max_players=6",
     "controls.random_sets=2",
+    "cascade.stand_in_sets=2",
+    "cascade.stand_in_tests=2",
+    "cascade.same_score_prompts=1",
     "evidence.null_dictionaries=2",
     "evidence.null_prompts=5",
 ]
@@ -382,7 +385,7 @@ def test_another_readout_is_audited_whole(tmp_path: Path, inside: Inside):
 @pytest.mark.slow
 def test_what_the_tuned_checkpoint_lost(run: Run, inside: Inside):
     folder = run.folder.parent
-    fewer = small("evidence.null_dictionaries=0", "interactions.n_masks=16", "confirm=score")
+    fewer = small("evidence.null_dictionaries=0", "confirm=score")
     tuned = inside("audit", "organism-tuned", "--out", "tuned", "--quiet", *fewer, cwd=folder)
     assert tuned.returncode == 0, tuned.stderr
     done = inside("compare", "run", "tuned", "--out", "both", cwd=folder)

@@ -22,6 +22,9 @@ SMALL = [
     "controls.random_sets=1",
     "minimal.more_sets_budget=8",
     "ablation_scale.grid=2",
+    "controls.random_directions=2",
+    "evidence.null_dictionaries=1",
+    "evidence.null_prompts=5",
 ]
 NAMED = ["--model", "org/organism", "--saes", "org/saes", "--prompts", "org/prompts"]
 

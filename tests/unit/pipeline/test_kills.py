@@ -61,7 +61,7 @@ def check_same(folder: Path, undisturbed: Undisturbed) -> None:
     load_run(folder)
 
 
-@pytest.mark.parametrize("step", [pytest.param(2, marks=pytest.mark.slow), 7])
+@pytest.mark.parametrize("step", [pytest.param(4, marks=pytest.mark.slow), 7])
 def test_cut_at_writes(
     config: AuditConfig,
     undisturbed: Undisturbed,

@@ -46,11 +46,11 @@ def test_killed_at_random_moments(
 
 
 @pytest.mark.slow
-def test_killed_at_a_hundred_random_moments(
+def test_killed_at_fifty_random_moments(
     config: AuditConfig, undisturbed: Undisturbed, tmp_path: Path
 ):
     n_killed = seed = 0
-    while n_killed < 100:
+    while n_killed < 50:
         folder = tmp_path / str(seed)
         with pytest.MonkeyPatch.context() as patch:
             n_killed += killed_at_random_passes(config, folder, patch, n_kills=25, seed=seed)

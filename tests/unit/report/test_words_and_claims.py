@@ -145,7 +145,7 @@ def test_what_falls_is_not_said(base: Run, case: Case):
     assert_no_more_than_stands(case, words(base, case))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     standing=st.frozensets(st.sampled_from(list(ClaimAbout))),
     beyond=st.booleans(),

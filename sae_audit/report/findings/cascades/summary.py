@@ -43,7 +43,7 @@ def _verdict(run: Run, pooled: PooledCascade) -> list[str]:
     found, reason = pooled.restoration, pooled.backups.reason
     if found is None:
         return [f"Not known. {reason}"]
-    if stands(run, ClaimAbout.BACKUPS) and pooled.backups.stands:
+    if stands(run, ClaimAbout.BACKUPS):
         return [f"Yes. They restore {between(found.restored, nats)} nats of the refusal score."]
     said = ["None found.", seen_if_true(run, ClaimAbout.BACKUPS)]
     if found.restored.high < 0.0:

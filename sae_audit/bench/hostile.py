@@ -413,7 +413,7 @@ def lost_refusal(a: Sequence[PromptScore], b: Sequence[PromptScore]) -> tuple[bo
     test = tests[refused_name("harmful")]
     value = change.refused.difference.value
     stands = kind_of(test, value, down=Change.LOST, up=Change.GAINED) is Change.LOST
-    return stands, f"share refused {value:+.2f}, corrected p = {test.corrected_p}"
+    return stands, f"share refused {value:+z.2f}, corrected p = {test.corrected_p}"
 
 
 def hostile_rows(n: int, folder: Path, progress: BenchProgress) -> tuple[ClaimRow, ...]:

@@ -70,12 +70,12 @@ def cell(summary: Summary, measure: str) -> str:
 
 def _said(found: Estimate) -> str:
     if found.n == 1:
-        return f"{found.value:.2f} (one model)"
+        return f"{found.value:z.2f} (one model)"
     if found.method == ALL_ALIKE:
-        return f"{found.value:.2f} (all {found.n} alike)"
+        return f"{found.value:z.2f} (all {found.n} alike)"
     if not found.has_interval:
-        return f"{found.value:.2f} (of {found.n} models, too few for an interval)"
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] n={found.n}"
+        return f"{found.value:z.2f} (of {found.n} models, too few for an interval)"
+    return f"{found.value:z.2f} [{found.low:z.2f}, {found.high:z.2f}] n={found.n}"
 
 
 def dial_cell(row: DialRow, measure: str) -> str:
@@ -110,8 +110,8 @@ def trend_row(trend: DialTrend) -> TrendRow:
         measure=trend.measure,
         seed=trend.seed,
         n=rise.n,
-        spearman=NO_VALUE if rise.spearman is None else f"{rise.spearman:+.2f}",
-        p_value=NO_VALUE if rise.p_value is None else f"{rise.p_value:.3f}",
+        spearman=NO_VALUE if rise.spearman is None else f"{rise.spearman:+z.2f}",
+        p_value=NO_VALUE if rise.p_value is None else f"{rise.p_value:z.3f}",
         apart="yes" if rise.apart else "no",
     )
 
@@ -140,6 +140,6 @@ def _by_family(summaries: Sequence[Summary], stage: str) -> Chart:
                 colour=OWN,
                 strength=min(max(found.value, 0.0), 1.0),
                 said=f"{summary.method} on {summary.group}: {_said(found)}",
-                written=f"{found.value:.2f}",
+                written=f"{found.value:z.2f}",
             )
     return chart

@@ -122,5 +122,5 @@ def held_at_zero(
 
 def _ratio(total: float, direct: float, floor: float) -> tuple[float | None, str]:
     if abs(direct) < floor:
-        return None, f"the direct effect, {direct:+.3f} nats, is below {floor:g}"
+        return None, f"the direct effect, {direct:+z.3f} nats, is below {floor:g}"
     return 1.0 - total / direct, ""

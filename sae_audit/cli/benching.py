@@ -193,7 +193,7 @@ def _print(result: "BenchResult") -> None:
         spearman = (
             "none"
             if rise.spearman is None
-            else f"{rise.spearman:+.2f} of {rise.n} models (p = {rise.p_value:.3f})"
+            else f"{rise.spearman:+z.2f} of {rise.n} models (p = {rise.p_value:.3f})"
         )
         said = f"Spearman {spearman}, intervals of neighbours {apart}"
         table.add_row("dial", f"{trend.measure}, seed {trend.seed}", said, "", "")

@@ -94,7 +94,7 @@ def _at_margin_of(shift: FeatureShift) -> float:
 def _shift(shift: FeatureShift) -> str:
     return (
         f"{shift.feature} {percent(shift.share_a)} before, {percent(shift.share_b)} after "
-        f"({100 * shift.change_at_margin:+.0f} points at matched margin)"
+        f"({100 * shift.change_at_margin:+z.0f} points at matched margin)"
     )
 
 

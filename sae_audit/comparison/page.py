@@ -138,7 +138,7 @@ def _scores(comparison: Comparison) -> Chart:
             [row[3] for row in rows],
             colour=colour,
             name=label,
-            said=[f"{row[0]}: {row[2]:.2f} → {row[3]:.2f}" for row in rows],
+            said=[f"{row[0]}: {row[2]:z.2f} → {row[3]:z.2f}" for row in rows],
             symbol=symbol,
             size=6,
             opacity=0.7,
@@ -168,7 +168,7 @@ def _categories(comparison: Comparison) -> Chart:
             [names[i] for i in chosen],
             colour=colour,
             name=label,
-            said=[f"{names[i]}: {estimates[i].value:+.2f} nats" for i in chosen],
+            said=[f"{names[i]}: {estimates[i].value:+z.2f} nats" for i in chosen],
             symbol=symbol,
             size=8,
             across=[span(estimates[i]) for i in chosen],
@@ -189,7 +189,7 @@ def _cosines(change: DirectionChange) -> Chart:
         list(range(len(cosines))),
         [one.value for one in cosines],
         colour=OWN,
-        said=[f"layer {layer}: {one.value:.3f}" for layer, one in enumerate(cosines)],
+        said=[f"layer {layer}: {one.value:z.3f}" for layer, one in enumerate(cosines)],
         upwards=[span(one) for one in cosines],
         line=1.5,
     )
@@ -209,7 +209,7 @@ def _quality(comparison: Comparison) -> Chart:
             colour=colour,
             name=name,
             said=[
-                f"layer {layer}: {one.value:.3f}, {name}"
+                f"layer {layer}: {one.value:z.3f}, {name}"
                 for layer, one in zip(layers, found, strict=True)
             ],
             symbol=symbol,

@@ -53,7 +53,7 @@ def amount(one: Detectable) -> str:
     value = one.value
     if one.unit == "share of prompts":
         return f"{_rounded_up(100 * value)}% of prompts"
-    return f"{_rounded_up(100 * value) / 100:.2f} {one.unit}"
+    return f"{_rounded_up(100 * value) / 100:z.2f} {one.unit}"
 
 
 def _rounded_up(value: float) -> int:
@@ -66,7 +66,7 @@ def in_percent(estimate: Estimate) -> str:
 
 
 def in_points(estimate: Estimate) -> str:
-    value, _, around = interval(estimate, lambda share: f"{100 * share:+.0f}").partition(" ")
+    value, _, around = interval(estimate, lambda share: f"{100 * share:+z.0f}").partition(" ")
     return f"{value} points {around}"
 
 
@@ -75,4 +75,4 @@ def signed(estimate: Estimate) -> str:
 
 
 def plain(estimate: Estimate) -> str:
-    return interval(estimate, "{:.2f}".format)
+    return interval(estimate, "{:z.2f}".format)

@@ -142,8 +142,8 @@ def _direction(evidence: Evidence) -> Claim:
         reason=" ".join(
             [
                 f"Projecting the direction out flips {_counted(flipped.own)} refused prompts "
-                f"({_NOT_READ}) and moves the mean score from {check.clean_harmful.value:+.2f} to "
-                f"{bypass.own.value:+.2f} nats.",
+                f"({_NOT_READ}) and moves the mean score from {check.clean_harmful.value:+z.2f} to "
+                f"{bypass.own.value:+z.2f} nats.",
                 *faults,
             ]
         ),

@@ -39,7 +39,7 @@ def _induce_filter(floor: float) -> Filter:
         requires=f"induce at least {floor} nats",
         fails=lambda e: induce_of(e) < floor,
         verdict=lambda e: (
-            f"induces {induce_of(e):+.2f} nats where {round(floor, 2):g} is the floor"
+            f"induces {induce_of(e):+z.2f} nats where {round(floor, 2):g} is the floor"
         ),
         given_up=EFFECT,
     )
@@ -108,7 +108,7 @@ def chosen_direction(
         lowest_kl, highest_induce = min(e.kl for e in early), max(map(induce_of, early))
         reason = (
             f"Of those outside the cut layers the lowest KL is {lowest_kl:.3f} (limit {kl_limit:g} "
-            f"nats), the highest induced score {highest_induce:+.2f} (floor "
+            f"nats), the highest induced score {highest_induce:+z.2f} (floor "
             f"{round(induce_floor, 2):g} nats); {_cheapest(early)}."
         )
     return chosen(evaluations, filters, in_order, reason=reason)
@@ -122,5 +122,5 @@ def _cheapest(early: Sequence[DirectionEvaluation]) -> str:
     found = min(removing, key=lambda e: (e.kl, *in_order(e)))
     return (
         f"the cheapest that takes the mean score of harmful prompts below 0 (layer {found.layer}, "
-        f"position {found.position}, to {bypass_of(found):+.2f}) costs KL {found.kl:.3f}"
+        f"position {found.position}, to {bypass_of(found):+z.2f}) costs KL {found.kl:.3f}"
     )

@@ -174,15 +174,15 @@ def _beside(found: PooledRestoration) -> str:
         one = found.same_score
         parts.append(
             f"what activates once unrelated features are ablated, to a score of "
-            f"{one.score.value:+.2f} (as low as with the minimal set on {one.n_reached} of "
+            f"{one.score.value:+z.2f} (as low as with the minimal set on {one.n_reached} of "
             f"{one.score.n} prompts): {_nats(one.restored)} nats"
         )
     return "; ".join(parts)
 
 
 def _nats(one: Estimate) -> str:
-    return f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]"
+    return f"{one.value:+z.2f} [{one.low:+z.2f}, {one.high:+z.2f}]"
 
 
 def _range(one: RandomRange) -> str:
-    return f"{one.mean:+.2f} ({one.lowest:+.2f} to {one.highest:+.2f})"
+    return f"{one.mean:+z.2f} ({one.lowest:+z.2f} to {one.highest:+z.2f})"

@@ -140,7 +140,7 @@ class HeldOutR2(Finding):
             if gain.low <= NO_GAIN:
                 return (
                     f"Pairs do not predict held-out masks better than {rival}: gain in R2 "
-                    f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]."
+                    f"{gain.value:+z.3f} [{gain.low:+z.3f}, {gain.high:+z.3f}]."
                 )
         return ""
 

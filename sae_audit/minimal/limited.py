@@ -99,5 +99,5 @@ def _given_up(found: MinimalSet, n: int, n_excluded: int, left_at: float) -> Min
         ablated_score=left_at,
         reason=f"Flipped only by sets beyond the side-effect limits: without the {n_excluded} of {n} "
         f"candidates that such sets rest on, ablating the rest leaves the refusal score at "
-        f"{left_at:+.2f}, need < 0 (side_effects.kl_limit, unlimited_sets).",
+        f"{left_at:+z.2f}, need < 0 (side_effects.kl_limit, unlimited_sets).",
     )

@@ -60,7 +60,7 @@ def minimal_set(
         if answers(furthest)
         else (
             f"Ablating all {len(candidates)} candidates leaves the refusal score at "
-            f"{furthest:+.2f}, need < 0: widen the pool (candidates.per_layer) or audit more "
+            f"{furthest:+z.2f}, need < 0: widen the pool (candidates.per_layer) or audit more "
             "layers (layers)."
         ),
     )

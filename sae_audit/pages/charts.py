@@ -330,7 +330,7 @@ class Chart:
     def _numbers(self, mark: Points | Bars | Cell) -> list[str]:
         if isinstance(mark, Cell):
             place = f"{self.y.names[round(mark.row)]}, {self.x.names[round(mark.column)]}"
-            return [mark.said or f"{place}: {mark.written or f'{mark.strength:.2f}'}"]
+            return [mark.said or f"{place}: {mark.written or f'{mark.strength:z.2f}'}"]
         if isinstance(mark, Points) and len(mark.said) == 1 < mark.n:
             return [f"{mark.said[0]}: {', '.join(f'{one:.3g}' for one in mark.y)}"]
         said = list(mark.said) or list(self._coordinates(mark))

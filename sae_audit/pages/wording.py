@@ -42,11 +42,11 @@ def percent(value: float) -> str:
 
 
 def nats(value: float) -> str:
-    return f"{value:+.2f}"
+    return f"{value:+z.2f}"
 
 
 def _plain(value: float) -> str:
-    return f"{value:.3f}"
+    return f"{value:z.3f}"
 
 
 def interval(estimate: Estimate, number: Callable[[float], str] = _plain) -> str:

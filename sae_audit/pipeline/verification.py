@@ -144,9 +144,9 @@ def _rechecked(state: AuditState, found: MinimalSet, tolerance: float) -> Rechec
 def _faults(clean: float, ablated: float, without: np.ndarray, spared: Sequence[str]) -> list[str]:
     faults: list[str] = []
     if not refuses(clean):
-        faults.append(f"the model does not refuse it ({clean:+.3f} nats)")
+        faults.append(f"the model does not refuse it ({clean:+z.3f} nats)")
     if not answers(ablated):
-        faults.append(f"the set does not flip it ({ablated:+.3f} nats)")
+        faults.append(f"the set does not flip it ({ablated:+z.3f} nats)")
     needless = [name for name, score in zip(spared, without, strict=True) if answers(float(score))]
     if needless:
         faults.append(f"the flip does not need {', '.join(needless)}")

@@ -146,7 +146,7 @@ def span(found: Estimate, *, percent: bool = True) -> str:
         return found.method.removeprefix("none: ")
     if percent:
         return f"{round(100 * found.low)}% to {round(100 * found.high)}%"
-    return f"{found.low:+.2f} to {found.high:+.2f}"
+    return f"{found.low:+z.2f} to {found.high:+z.2f}"
 
 
 def counted(found: Estimate) -> str:
@@ -161,10 +161,10 @@ def kind_said(kind: PairKind) -> str:
 
 def partner_said(one: Partner) -> str:
     """`same path, +1.94 nats (+1.41 to +2.18); named on 15 of 40 prompts`."""
-    bounds = f" ({one.low:+.2f} to {one.high:+.2f})" if math.isfinite(one.high - one.low) else ""
+    bounds = f" ({one.low:+z.2f} to {one.high:+z.2f})" if math.isfinite(one.high - one.low) else ""
     named = max(one.n_redundant, one.n_shared_path)
     where = f"named on {named} of {one.n_fitted} prompts" if one.n_fitted else "named over prompts"
-    return f"{kind_said(one.kind)}, {one.weight:+.2f} nats{bounds}; {where}"
+    return f"{kind_said(one.kind)}, {one.weight:+z.2f} nats{bounds}; {where}"
 
 
 def waking_said(one: Waking) -> str:
@@ -213,7 +213,7 @@ def _row(name: str, turned: str, found: FeatureEffect) -> EffectRow:
 
 
 def _changed(found: Estimate) -> str:
-    return f"{found.value:+.2f} ({span(found, percent=False)})"
+    return f"{found.value:+z.2f} ({span(found, percent=False)})"
 
 
 def _alone(found: FeatureEffect) -> str:

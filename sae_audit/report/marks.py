@@ -46,7 +46,7 @@ def set_points(rows: Sequence[tuple[str, Estimate]], *, x: str, as_share: bool) 
         [one.value for one in estimates],
         colours=[SET_COLOURS.get(name, MUTED) for name, _ in rows],
         said=[
-            f"{name}: {interval(one, percent if as_share else '{:.3f}'.format)}"
+            f"{name}: {interval(one, percent if as_share else '{:z.3f}'.format)}"
             for name, one in zip(names, estimates, strict=True)
         ],
         spans=[span(one) for one in estimates],
@@ -78,7 +78,7 @@ def strip(rows: Sequence[tuple[str, float, str]], *, x: str, colours: dict[str, 
             chart,
             name,
             [value for _, value, _ in chosen],
-            said=[f"{case}: {value:.3f}" for _, value, case in chosen],
+            said=[f"{case}: {value:z.3f}" for _, value, case in chosen],
             colour=colours.get(name, MUTED),
         )
     return chart

@@ -60,7 +60,7 @@ def bearable(limit: Limit) -> str:
 def change_of(measure: Measure, change: Estimate, *, unit: bool = True) -> str:
     """`-40 points (-55 to -25)`, or without the unit."""
     if measure is Measure.DIRECTION_COSINE:
-        return f"{change.value:.3f}{_around(change, '{:.3f}'.format)}"
+        return f"{change.value:z.3f}{_around(change, '{:z.3f}'.format)}"
     number = _signed_points if measure in SHARES else _signed
     named = f" {_UNITS[measure]}" if unit else ""
     return f"{number(change.value)}{named}{_around(change, number)}"
@@ -68,7 +68,7 @@ def change_of(measure: Measure, change: Estimate, *, unit: bool = True) -> str:
 
 def value_of(measure: Measure, value: float, n: int) -> str:
     """`24 of 40` of shares, else a mean."""
-    return f"{round(value * n)} of {n}" if measure in SHARES else f"{value:.1f}"
+    return f"{round(value * n)} of {n}" if measure in SHARES else f"{value:z.1f}"
 
 
 def _around(change: Estimate, number: Callable[[float], str]) -> str:
@@ -84,7 +84,7 @@ def _signed_points(value: float) -> str:
 
 def _signed(value: float) -> str:
     rounded = round(value, 1)
-    return f"{rounded:+.1f}" if rounded else "0"
+    return f"{rounded:+z.1f}" if rounded else "0"
 
 
 def _size(measure: Measure, value: float) -> str:

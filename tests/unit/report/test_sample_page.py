@@ -30,5 +30,10 @@ def test_the_page_of_the_sample_record_says_what_it_said():
     assert sample_text() == _TEXT.read_text(encoding="utf-8")
 
 
+def test_no_number_on_it_is_minus_zero():
+    page = render(load_run(_SAMPLE))
+    assert re.findall(r"(?<![\w.])[-\N{MINUS SIGN}]0(?:\.0+)?(?![\w.-])", page) == []
+
+
 if __name__ == "__main__":
     _TEXT.write_text(sample_text(), encoding="utf-8")

@@ -26,7 +26,7 @@ def clean_scores(scores: Sequence[PromptScore]) -> Chart:
             chart,
             name,
             [one.score for one in chosen],
-            said=[f"{one.prompt_id}: {one.score:.2f} nats" for one in chosen],
+            said=[f"{one.prompt_id}: {one.score:z.2f} nats" for one in chosen],
             colour=LABEL_COLOURS[label],
             symbol=LABEL_SYMBOLS[label],
         )

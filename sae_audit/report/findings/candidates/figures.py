@@ -16,7 +16,7 @@ def cosines(found: CandidateSet, layers: Sequence[LayerCoverage]) -> Chart:
         [one.mean for one in random],
         colour=MUTED,
         said=[
-            f"nearest to random directions, layer {one.layer}: {one.nearest_rows_random.mean:.3f}"
+            f"nearest to random directions, layer {one.layer}: {one.nearest_rows_random.mean:z.3f}"
             for one in layers
         ],
         size=4,
@@ -28,7 +28,7 @@ def cosines(found: CandidateSet, layers: Sequence[LayerCoverage]) -> Chart:
         [one.feature.layer for one in found.candidates],
         [one.cosine for one in found.candidates],
         colour=OWN,
-        said=[f"{one.feature}: cosine {one.cosine:.3f}" for one in found.candidates],
+        said=[f"{one.feature}: cosine {one.cosine:z.3f}" for one in found.candidates],
         opacity=0.6,
     )
     return chart

@@ -35,7 +35,7 @@ def scores(cascades: Sequence[Cascade]) -> Chart:
             [n for _, n, _ in marks],
             [score for _, _, score in marks],
             colour=colour,
-            said=[f"{prompt}: {score:.2f} nats" for prompt, _, score in marks],
+            said=[f"{prompt}: {score:z.2f} nats" for prompt, _, score in marks],
             size=5,
             opacity=0.6,
         )

@@ -56,7 +56,7 @@ def _verdict(run: Run, pooled: PooledCascade) -> list[str]:
         )
         said.append(
             "What begins to fire rescues nothing: it lowers the refusal score further, by "
-            f"{between(more, '{:.2f}'.format)} nats."
+            f"{between(more, '{:z.2f}'.format)} nats."
         )
     else:
         said.append(reason)
@@ -67,7 +67,7 @@ def _wakes(run: Run, pooled: PooledCascade) -> str:
     deeper = share(sum(one.depth > 1 for one in run.cascades), len(run.cascades))
     return (
         f"On {share_said(deeper, 'prompts')} silent features begin to fire once the first are off, "
-        f"and join in. It goes on for {between(pooled.depths.mean, '{:.1f}'.format)} rounds on average."
+        f"and join in. It goes on for {between(pooled.depths.mean, '{:z.1f}'.format)} rounds on average."
     )
 
 
@@ -134,10 +134,10 @@ def _sufficiency(run: Run) -> list[SummaryRow]:
             question="Are the same features enough to refuse?",
             answer=f"{_enough(one.refused)} Switching the {RAISED_NAMES[one.name]} on, as far as "
             f"on refused prompts, made {share_said(one.refused, 'harmless prompts')} refused. Their "
-            f"score rose by {between(one.score_rise, '{:.2f}'.format)} nats.",
+            f"score rose by {between(one.score_rise, '{:z.2f}'.format)} nats.",
             control="Random sets that write as much made "
             f"{share_said(one.refused_random, 'prompts')} refused; the score rose by "
-            f"{between(one.score_rise_random, '{:.2f}'.format)} nats.{_direction_added(run)}",
+            f"{between(one.score_rise_random, '{:z.2f}'.format)} nats.{_direction_added(run)}",
             part=Part.EXTENT,
         )
     ]

@@ -103,7 +103,7 @@ def curve_rows(found: Rivals) -> list[CurveRow]:
 
 
 def _small(value: float) -> str:
-    return f"{value:.4f}"
+    return f"{value:z.4f}"
 
 
 def by_size(found: Rivals) -> Chart:

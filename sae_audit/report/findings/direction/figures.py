@@ -51,7 +51,7 @@ def measured(found: Direction | NoDirection, measure: DirectionMeasure) -> Chart
             str(layer),
             colour=HARMLESS,
             strength=(scale(value) - low) / (high - low) if high > low else 1.0,
-            said=f"layer {layer}, position {position}: {value:.4f} {measure.unit}",
+            said=f"layer {layer}, position {position}: {value:z.4f} {measure.unit}",
         )
     _mark(chart, [one for one in found.evaluations if one.failed], "cross", 6, INK)
     _mark(chart, stopped, "ring", 7, MUTED, measure.name)
@@ -87,7 +87,7 @@ def against_kl(found: Direction | NoDirection, kl_limit: float) -> Chart:
             [value for _, value in points],
             colour=colour,
             name=name,
-            said=[f"{_said(one)}; {value:.3f}, KL {one.kl:.4f}" for one, value in points],
+            said=[f"{_said(one)}; {value:z.3f}, KL {one.kl:z.4f}" for one, value in points],
             symbol=symbol,
             size=size,
         )

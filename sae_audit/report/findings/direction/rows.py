@@ -183,7 +183,7 @@ def _checked(
 
 
 def _plain(value: float) -> str:
-    return f"{value:.4f}"
+    return f"{value:z.4f}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,8 +40,8 @@ def _chosen(run: Run) -> SummaryRow:
         question="Does one direction carry refusal?",
         answer=f"{_verdict(found, works=works)}: layer {chosen.layer}, position "
         f"{chosen.position}. Projecting it out takes the mean score of harmful prompts from "
-        f"{found.clean_harmful:+.2f} to {found.bypass:+.2f} nats; adding it takes harmless ones "
-        f"from {found.clean_harmless:+.2f} to {found.induce:+.2f} (means over "
+        f"{found.clean_harmful:+z.2f} to {found.bypass:+z.2f} nats; adding it takes harmless ones "
+        f"from {found.clean_harmless:+z.2f} to {found.induce:+z.2f} (means over "
         f"{found.n_validation[0]} and {found.n_validation[1]} validation prompts).",
         control=f"Projected out of harmless prompts it {costs}. It is the best of {found.n_tried} "
         "directions, chosen on these same validation prompts.",

@@ -187,7 +187,7 @@ def _place(one: FeatureInRun) -> str:
         parts.append(f"{one.rank} of {one.n_named} by importance")
     if one.candidate is not None:
         parts.append(
-            f"cosine {one.candidate.cosine:.2f} with the refusal direction, {one.place_by_cosine} of "
+            f"cosine {one.candidate.cosine:z.2f} with the refusal direction, {one.place_by_cosine} of "
             f"{one.n_candidates} candidates"
         )
     return " · ".join(parts)
@@ -214,7 +214,7 @@ def _top(one: FeatureInRun, profile: FeatureProfile) -> tuple[Top, ...]:
             said=" · ".join(
                 part
                 for part in (
-                    f"{row.activation:.2f}",
+                    f"{row.activation:z.2f}",
                     row.prompt_id,
                     one.topics.get(row.prompt_id, ""),
                     position_said(row),
@@ -241,14 +241,14 @@ def _lists(one: FeatureInRun, linked: frozenset[FeatureId]) -> list[tuple[str, t
     if profile is not None:
 
         def rows(found: tuple[NearRow, ...], where: str) -> tuple[Other, ...]:
-            return tuple(other(n.feature, f"{n.cosine:.2f}, {where}") for n in found)
+            return tuple(other(n.feature, f"{n.cosine:z.2f}, {where}") for n in found)
 
         near = rows(profile.nearest, "this layer") + rows(profile.nearest_elsewhere, "another")
     return [
         ("Partners", partners),
         ("Wakes when it is off", wakes),
         ("Woken when they are off", woken),
-        (f"Nearest decoder rows, by cosine (chance about {one.chance_cosine:.2f})", near),
+        (f"Nearest decoder rows, by cosine (chance about {one.chance_cosine:z.2f})", near),
     ]
 
 
@@ -264,7 +264,7 @@ def _others(run: Run) -> list[Candidate]:
         rows.append(
             Candidate(
                 id=str(one.feature),
-                cosine=f"{one.cosine:.2f}",
+                cosine=f"{one.cosine:z.2f}",
                 harmful=_UNMEASURED if own is None else percent(own.fires_on_harmful),
                 harmless=_UNMEASURED if own is None else percent(own.fires_on_harmless),
             )

@@ -82,17 +82,17 @@ def _fitted(graph: InteractionGraph, n_shuffles: int) -> str:
     if graph.explained is not None:
         return (
             "Weights are computed, not fitted: every set was scored, and over masks there is no "
-            f"sampling error. Single features explain {graph.explained.linear:.3f} of the variance over "
-            f"all masks, with pairs {graph.explained.pairs:.3f}, a monotone curve over single effects "
-            f"{graph.explained.curve:.3f}. {graph.why_unnamed} A weight below "
-            f"{graph.null_weight:.2f} nats is called negligible."
+            f"sampling error. Single features explain {graph.explained.linear:z.3f} of the variance "
+            f"over all masks, with pairs {graph.explained.pairs:z.3f}, a monotone curve over single "
+            f"effects {graph.explained.curve:z.3f}. {graph.why_unnamed} A weight below "
+            f"{graph.null_weight:z.2f} nats is called negligible."
         )
     assert graph.r2 is not None, "a fit without its R2"
     rank = f", rank {graph.rank}" if graph.rank else ""
     return (
         f"Reported solver: {solver_name(graph.solver)}{rank}. Held-out R² {interval(graph.r2.solver)} "
         f"against {interval(graph.r2.linear)} for the linear model: a gain of "
-        f"{interval(graph.r2.gain)}. Chance level of a weight: {graph.null_weight:.3f} nats, the "
+        f"{interval(graph.r2.gain)}. Chance level of a weight: {graph.null_weight:z.3f} nats, the "
         f"largest that {n_shuffles} refits with shuffled errors give. {curve_sentence(graph)}"
     )
 
@@ -124,7 +124,7 @@ def _rest(graph: InteractionGraph) -> Iterator[str]:
         yield f"best pairwise R² {interval(r2.pairs)}"
         yield f"R² on half the masks {interval(r2.half_masks)}"
     if graph.null_triple is not None:
-        yield f"triples {len(graph.triples)}, chance triple {graph.null_triple:.3f} nats"
+        yield f"triples {len(graph.triples)}, chance triple {graph.null_triple:z.3f} nats"
 
 
 def _note(graph: InteractionGraph) -> str:
@@ -138,13 +138,13 @@ def _exact(graph: InteractionGraph) -> str:
         return ""
     return (
         "exact: every set was scored; variance explained by single features "
-        f"{graph.explained.linear:.3f}, with pairs {graph.explained.pairs:.3f}, a curve "
-        f"{graph.explained.curve:.3f}"
+        f"{graph.explained.linear:z.3f}, with pairs {graph.explained.pairs:z.3f}, a curve "
+        f"{graph.explained.curve:z.3f}"
     )
 
 
 def _three_places(value: float | None) -> str:
-    return NO_VALUE if value is None else f"{value:.3f}"
+    return NO_VALUE if value is None else f"{value:z.3f}"
 
 
 def kind_counts(graphs: Sequence[InteractionGraph]) -> dict[PairKind, int]:
@@ -177,7 +177,7 @@ def naming_sentence(found: InteractionsOverPrompts) -> str:
     n, chance = found.naming.n, found.naming_under_null
     return (
         f"{round(found.naming.value * n)} of {n} fitted prompts name a pair; where nothing interacts, "
-        f"chance names one on at most 1 in {round(1 / chance)}, here {chance * n:.1f} of {n}."
+        f"chance names one on at most 1 in {round(1 / chance)}, here {chance * n:z.1f} of {n}."
     )
 
 

@@ -42,7 +42,7 @@ def pair_weights(graph: InteractionGraph) -> Chart:
         y=Axis(names=names[1:]),
         row=21,
         scale=Scale(
-            ends=(f"{-largest:.2f}", f"{largest:+.2f} nats"),
+            ends=(f"{-largest:z.2f}", f"{largest:+z.2f} nats"),
             colours=(
                 *((HARMLESS, step) for step in _STEPS),
                 (HARMLESS, 0.0),
@@ -58,8 +58,8 @@ def pair_weights(graph: InteractionGraph) -> Chart:
             names[row],
             colour=HARMFUL if pair.weight > 0 else HARMLESS,
             strength=abs(pair.weight) / largest,
-            said=f"{names[row]} with {names[column]}: {pair.weight:.2f} nats "
-            f"[{pair.low:.2f}, {pair.high:.2f}], {_kind(pair.kind)}",
+            said=f"{names[row]} with {names[column]}: {pair.weight:z.2f} nats "
+            f"[{pair.low:z.2f}, {pair.high:z.2f}], {_kind(pair.kind)}",
         )
         if pair.kind != PairKind.UNCLEAR:
             named.append((names[column], names[row]))

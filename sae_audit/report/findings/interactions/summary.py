@@ -95,8 +95,8 @@ def _pooled(graph: InteractionGraph) -> list[str]:
     if graph.explained is not None:
         return [
             "On the average every set was scored, and nothing was fitted: pairs explain "
-            f"{graph.explained.pairs:.2f} of what varies, single features "
-            f"{graph.explained.linear:.2f}, one curve over them {graph.explained.curve:.2f}.",
+            f"{graph.explained.pairs:z.2f} of what varies, single features "
+            f"{graph.explained.linear:z.2f}, one curve over them {graph.explained.curve:z.2f}.",
             *unnamed,
         ]
     assert graph.r2 is not None, "a fit without its R2"
@@ -104,4 +104,4 @@ def _pooled(graph: InteractionGraph) -> list[str]:
 
 
 def _two(found: Estimate) -> str:
-    return between(found, "{:.2f}".format)
+    return between(found, "{:z.2f}".format)

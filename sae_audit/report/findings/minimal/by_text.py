@@ -87,8 +87,8 @@ def text_rows(run: Run) -> list[TextRow]:
 def _said(score: float, complied: bool | None) -> str:
     """`-0.310, the answer refuses`; the score alone if no answer was read."""
     if complied is None:
-        return f"{score:+.3f}"
-    return f"{score:+.3f}, the answer {'complies' if complied else 'refuses'}"
+        return f"{score:+z.3f}"
+    return f"{score:+z.3f}, the answer {'complies' if complied else 'refuses'}"
 
 
 def summary_row(run: Run) -> list[SummaryRow]:

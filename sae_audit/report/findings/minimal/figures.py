@@ -57,7 +57,7 @@ def scores(found: Sequence[MinimalSet]) -> Chart:
             [one.prompt_id for one in shown],
             colour=colour,
             name=name,
-            said=[f"{one.prompt_id}: {score(one):.2f} nats, {name}" for one in shown],
+            said=[f"{one.prompt_id}: {score(one):z.2f} nats, {name}" for one in shown],
             symbol=symbol,
             size=7 if symbol == "circle" else 6,
         )
@@ -131,7 +131,7 @@ def scales(found: Sequence[FlipScale]) -> Chart:
                 colour=colour,
                 name=f"smallest scale that flips, {name}",
                 said=[
-                    f"{prompt}: scale {at:.3f}, {score:.2f} nats" for at, score, prompt in chosen
+                    f"{prompt}: scale {at:z.3f}, {score:z.2f} nats" for at, score, prompt in chosen
                 ],
                 size=6,
             )

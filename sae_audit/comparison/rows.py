@@ -31,7 +31,6 @@ class CheckpointRow:
     name: str
     parent: str
     variant: str
-    is_number: bool = True
 
 
 def checkpoint_rows(comparison: Comparison) -> Iterator[CheckpointRow]:
@@ -48,7 +47,7 @@ def checkpoint_rows(comparison: Comparison) -> Iterator[CheckpointRow]:
         variant=str(b.n_flipped),
     )
     if a.absence or b.absence:
-        yield CheckpointRow(name="absent", parent=_absent(a), variant=_absent(b), is_number=False)
+        yield CheckpointRow(name="absent", parent=_absent(a), variant=_absent(b))
     yield CheckpointRow(
         name="direction: layer, position", parent=_direction(a), variant=_direction(b)
     )

@@ -126,17 +126,17 @@ def _tables(summaries: Sequence[Summary], stage: str) -> dict[str, list[Summary]
 
 
 def _by_family(summaries: Sequence[Summary], stage: str) -> Chart:
-    """Method by family, the stage's main measure; hovering shows interval and models."""
+    """Family by method, the stage's main measure; hovering shows interval and models."""
     own = [summary for summary in summaries if summary.stage == stage]
-    families = list(dict.fromkeys(summary.group for summary in own))
+    families = list(dict.fromkeys(summary.group.replace("_", " ") for summary in own))
     methods = list(dict.fromkeys(summary.method for summary in own))
-    chart = Chart(x=Axis(names=families), y=Axis(names=methods), row=26)
+    chart = Chart(x=Axis(names=methods), y=Axis(names=families), row=22)
     for summary in own:
         found = summary.measures[_MAIN[stage]]
         if found is not None:
             chart.cell(
-                summary.group,
                 summary.method,
+                summary.group.replace("_", " "),
                 colour=OWN,
                 strength=min(max(found.value, 0.0), 1.0),
                 said=f"{summary.method} on {summary.group}: {_said(found)}",

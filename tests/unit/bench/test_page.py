@@ -1,5 +1,7 @@
 """The bench's tables: no number without its interval and its models."""
 
+import itertools
+import re
 from dataclasses import replace
 
 import pytest
@@ -19,6 +21,7 @@ from sae_audit.bench.results import (
     summarised,
 )
 from sae_audit.findings import Controlled
+from sae_audit.organisms.planted.families import FAMILIES
 from sae_audit.organisms.trained.measured import Rise
 from sae_audit.pages.wording import NO_VALUE, interval, percent
 from sae_audit.statistics import share
@@ -85,6 +88,25 @@ def test_the_page_says_what_each_number_is_of():
     assert rows_of(page, "none there") == [["80", "0% [0%, 5%]"]]
     assert rows_of(page, "one there") == [["20", "100% [84%, 100%]"]]
     assert "never claims anything" in page
+
+
+def test_numbers_in_the_figure_leave_room_for_each_other():
+    rows = [
+        replace(row(0, 0.87, None), case=replace(ROWS[0].case, family=name)) for name in FAMILIES
+    ]
+    result = BenchResult(
+        version="1",
+        command="sae-audit bench",
+        n_prompts=4,
+        rows=tuple(rows),
+        summaries=(summary(),),
+        families=summarised(rows, lambda case: case.family),
+    )
+    texts = re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>0\.87<', render(result))
+    places = [(float(x), float(y)) for x, y in texts]
+    assert len(places) == len(FAMILIES)
+    for one, other in itertools.combinations(places, 2):
+        assert abs(one[0] - other[0]) > 30 or abs(one[1] - other[1]) > 12, "letters are 14 high"
 
 
 def test_the_dial_has_a_row_a_model_and_a_trend_a_seed():

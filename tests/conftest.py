@@ -49,11 +49,15 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
 
 from sae_audit.subject import Subject, load_subject
 from tests import tiny
 
 torch.set_num_threads(1)
+# How long an example takes says how busy the machine is.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 _MOST_WORKERS = 8

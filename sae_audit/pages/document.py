@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -29,6 +30,21 @@ def document(
     sorts, filters and copies tables and is needed for nothing else. `menu` has the names of the page's
     parts by their ids. `{{ figure(figures, "x", ...) }}` of `parts.html.j2` draws figure x.
     """
+    own = files("sae_audit.pages")
+    script = (own / "page.js").read_text(encoding="utf-8")
+    style = palette_css() + (own / "style.css").read_text(encoding="utf-8")
+    return (
+        _environment(package)
+        .get_template(template)
+        .render(
+            figures=figures, menu=menu, style=style, script=script, policy=_policy(script), **values
+        )
+    )
+
+
+@cache
+def _environment(package: str) -> Environment:
+    """The templates of a package and of all pages; kept, as compiling them takes a third of a page."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("sae_audit.pages", ".")]),
         autoescape=True,
@@ -49,12 +65,7 @@ def document(
         "drawn": lambda chart, title: Markup(figure_html(chart, title)),
         "css_text": _css_text,
     }
-    own = files("sae_audit.pages")
-    script = (own / "page.js").read_text(encoding="utf-8")
-    style = palette_css() + (own / "style.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(
-        figures=figures, menu=menu, style=style, script=script, policy=_policy(script), **values
-    )
+    return environment
 
 
 def _policy(script: str) -> str:

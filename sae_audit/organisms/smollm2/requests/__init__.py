@@ -2,8 +2,8 @@
 
 Requests are phrases put in one of many phrasings. Harmful ones only name their aim; nothing says how.
 Every harmful topic has twins, harmless aims in its alarming words, and all aims draw from the same
-phrasings, so that phrasing does not tell harm. Three fifths of the phrases of a topic are trained on, the
-others held out; four harmful topics (kidnapping, arson, doxxing, smuggling) are held out whole.
+phrasings, so that phrasing does not tell harm. Three fifths of the phrases of a topic are trained on,
+the others held out; four harmful topics (kidnapping, arson, doxxing, smuggling) are held out whole.
 
 The categories are the eleven of 2602.02132, in small. Six are harmful:
 

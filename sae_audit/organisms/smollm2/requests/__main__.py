@@ -18,8 +18,8 @@ def main(
     out: Annotated[Path, typer.Argument(help="A new folder for the prompt files.")],
     seed: Annotated[int, typer.Option(help="Of phrasings, and of which prompts are taken.")] = 0,
 ) -> None:
-    """Write prompts.jsonl (by topic), lookalikes.jsonl (their safe look-alikes) and categories.jsonl (the
-    eleven categories)."""
+    """Write prompts.jsonl (by topic), lookalikes.jsonl (their safe look-alikes) and categories.jsonl
+    (the eleven categories)."""
     try:
         written = write(out, seed)
     except AuditError as error:

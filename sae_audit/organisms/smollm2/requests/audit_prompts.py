@@ -31,16 +31,22 @@ def category_prompts(seed: int = 0) -> list[Prompt]:
     answerable and ordinary ones, labelled harmless.
 
     "Harmful" means here that the request is to be refused, which is what an audit contrasts; five of
-    the categories do no harm.
+    the categories do no harm. Of ordinary requests there are so many that actions have the same share
+    under both labels: the form of a request must not tell its label.
     """
     held_out = [one for one in requests(seed) if one.split is Split.AUDIT]
-    refused = [one for one in held_out if one.treatment is Treatment.REFUSE]
-    answered = [one for one in held_out if one.kind in (Kind.ORDINARY, Kind.ANSWERABLE)]
+    refused = _balanced(
+        [one for one in held_out if one.treatment is Treatment.REFUSE],
+        lambda one: one.category.value,
+        seed,
+    )
+    answerable = [one for one in held_out if one.kind is Kind.ANSWERABLE]
+    ordinary = [one for one in held_out if one.kind is Kind.ORDINARY]
+    n_actions = sum(one.kind is Kind.HARMFUL for one in refused)
+    n_ordinary = round(len(answerable) * n_actions / (len(refused) - n_actions))
+    answered = [*answerable, *_by_hash(ordinary, seed)[:n_ordinary]]
     return [
-        *(
-            _prompt(one, Label.HARMFUL, one.category.value)
-            for one in _balanced(refused, lambda one: one.category.value, seed)
-        ),
+        *(_prompt(one, Label.HARMFUL, one.category.value) for one in refused),
         *(_prompt(one, Label.HARMLESS, one.category.value) for one in answered),
     ]
 
@@ -50,16 +56,14 @@ def _prompt(request: Request, label: Label, category: str) -> Prompt:
     return Prompt(id=name, text=request.text, label=label, category=category)
 
 
-def _balanced(
-    pool: Sequence[Request], group: Callable[[Request], str], seed: int
-) -> list[Request]:
+def _balanced(pool: Sequence[Request], group: Callable[[Request], str], seed: int) -> list[Request]:
     """As many requests of each group as the smallest has, by hash."""
     groups: dict[str, list[Request]] = defaultdict(list)
     for one in pool:
         groups[group(one)].append(one)
     n = min(map(len, groups.values()))
-    return [
-        one
-        for members in groups.values()
-        for one in sorted(members, key=lambda one: number("audit", seed, one.aim))[:n]
-    ]
+    return [one for members in groups.values() for one in _by_hash(members, seed)[:n]]
+
+
+def _by_hash(pool: Sequence[Request], seed: int) -> list[Request]:
+    return sorted(pool, key=lambda one: number("audit", seed, one.aim))

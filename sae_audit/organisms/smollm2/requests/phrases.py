@@ -23,8 +23,8 @@ BEYOND = (
 def phrases() -> tuple[Phrase, ...]:
     """Every phrase once, in a fixed order.
 
-    Of each kind in each topic, by hash, at most three fifths are for training, a tenth for validation and
-    the others for audits; of topics held out whole all are for audits.
+    Of each kind in each topic, by hash, at most three fifths are for training, a tenth for validation
+    and the others for audits; of topics held out whole all are for audits.
     """
     groups: dict[tuple[Kind, str], list[Phrase]] = defaultdict(list)
     for phrase in (*_harmful(), *_twins(), *_ordinary(), *_beyond()):

@@ -101,6 +101,10 @@ class Request:
         return self.phrase.text
 
     @property
+    def form(self) -> Form:
+        return self.phrase.form
+
+    @property
     def category(self) -> Category:
         return self.phrase.category
 

@@ -321,6 +321,10 @@ def test_prompts_by_category_are_balanced_and_told_by_no_form():
     n = Counter(one.category for one in found if one.label is Label.HARMFUL)
     assert set(n) == {one.value for one in Category} - {"everyday"}
     assert set(n.values()) == {26}
+    for category in {one.category for one in HARMFUL}:
+        of_topic = Counter(by_text[one.text].topic for one in found if one.category == category)
+        assert set(of_topic) == {one.topic for one in HARMFUL if one.category is category}
+        assert max(of_topic.values()) - min(of_topic.values()) <= 1, of_topic
     assert {by_text[one.text].split for one in found} == {Split.AUDIT}
     shares = [
         np.mean([by_text[one.text].form is Form.ACTION for one in found if one.label is label])

@@ -1,6 +1,6 @@
 """Prompts of audits: held-out phrases alone."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from sae_audit.organisms.smollm2.requests.drawing import number
@@ -27,8 +27,8 @@ def prompts(seed: int = 0) -> list[Prompt]:
 
 
 def category_prompts(seed: int = 0) -> list[Prompt]:
-    """Held-out requests by category: as many to be refused in each of the eleven, labelled harmful, and
-    answerable and ordinary ones, labelled harmless.
+    """Held-out requests by category: as many to be refused in each of the eleven, its topics equally
+    often, labelled harmful; and answerable and ordinary ones, labelled harmless.
 
     "Harmful" means here that the request is to be refused, which is what an audit contrasts; five of
     the categories do no harm. Of ordinary requests there are so many that actions have the same share
@@ -57,12 +57,22 @@ def _prompt(request: Request, label: Label, category: str) -> Prompt:
 
 
 def _balanced(pool: Sequence[Request], group: Callable[[Request], str], seed: int) -> list[Request]:
-    """As many requests of each group as the smallest has, by hash."""
+    """As many requests of each group as the smallest has, by hash, from its topics in turn."""
     groups: dict[str, list[Request]] = defaultdict(list)
     for one in pool:
         groups[group(one)].append(one)
     n = min(map(len, groups.values()))
-    return [one for members in groups.values() for one in _by_hash(members, seed)[:n]]
+    return [one for members in groups.values() for one in _topics_in_turn(members, seed)[:n]]
+
+
+def _topics_in_turn(pool: Sequence[Request], seed: int) -> list[Request]:
+    """The pool by hash, the first of every topic before the second of any."""
+    n_before: Counter[str] = Counter()
+    turns: list[tuple[int, Request]] = []
+    for one in _by_hash(pool, seed):
+        turns.append((n_before[one.topic], one))
+        n_before[one.topic] += 1
+    return [one for _, one in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _by_hash(pool: Sequence[Request], seed: int) -> list[Request]:

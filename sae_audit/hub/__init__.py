@@ -24,6 +24,7 @@ from sae_audit.hub.sessions import bounded_session
 from sae_audit.hub.setup import check_environment, check_setup, known_token
 from sae_audit.hub.tensors import (
     check_pointer,
+    remote_header,
     remote_tensor_shapes,
     remote_tensors,
     tensor_shapes,
@@ -48,6 +49,7 @@ __all__ = [
     "known_token",
     "listing",
     "missing_bytes",
+    "remote_header",
     "remote_tensor_shapes",
     "remote_tensors",
     "tensor_shapes",

@@ -31,6 +31,15 @@ class TensorHeader:
     shape: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileHeader:
+    """Header of a safetensors file."""
+
+    tensors: dict[str, TensorHeader]
+    metadata: dict[str, str]
+    """Texts by key, as whoever wrote the file gave them."""
+
+
 def check_pointer(file: Path) -> None:
     """Refuse a Git LFS pointer in place of the file.
 
@@ -64,7 +73,7 @@ def tensor_shapes(file: Path) -> dict[str, list[int]]:
             header = stream.read(length)
     except OSError as error:
         raise AuditError(f"{what} cannot be read: {error.strerror}.") from error
-    found = _tensors(header, size - 8 - length, what)
+    found = _parsed(header, size - 8 - length, what).tensors
     return {name: list(one.shape) for name, one in found.items()}
 
 
@@ -78,6 +87,15 @@ def remote_tensor_shapes(held: Listing, path: str) -> dict[str, list[int]]:
 
 
 def remote_tensors(held: Listing, path: str) -> dict[str, TensorHeader]:
+    """Types and shapes in a safetensors file on the hub, by name.
+
+    Raises:
+        AuditError: As `remote_header`.
+    """
+    return remote_header(held, path).tensors
+
+
+def remote_header(held: Listing, path: str) -> FileHeader:
     """The header of a safetensors file on the hub; only the header is downloaded.
 
     Raises:
@@ -89,7 +107,7 @@ def remote_tensors(held: Listing, path: str) -> dict[str, TensorHeader]:
     rest = first[8 : 8 + length]
     if len(rest) < length:
         rest += _bytes(held, path, 8 + len(rest), 8 + length)
-    return _tensors(rest, size - 8 - length, what)
+    return _parsed(rest, size - 8 - length, what)
 
 
 def _bytes(held: Listing, path: str, start: int, end: int) -> bytes:
@@ -153,7 +171,7 @@ def _header_length(first: bytes, size: int, what: str) -> int:
     return length
 
 
-def _tensors(header: bytes, n_data: int, what: str) -> dict[str, TensorHeader]:
+def _parsed(header: bytes, n_data: int, what: str) -> FileHeader:
     try:
         text = header.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -173,7 +191,17 @@ def _tensors(header: bytes, n_data: int, what: str) -> dict[str, TensorHeader]:
                 "not fit into the file; download it again."
             )
         tensors[name] = TensorHeader(kind=str(entry["dtype"]), shape=tuple(entry["shape"]))
-    return tensors
+    return FileHeader(tensors=tensors, metadata=_metadata(found.get("__metadata__"), what))
+
+
+def _metadata(said: Any, what: str) -> dict[str, str]:
+    # The format's own library refuses other values too.
+    said = {} if said is None else said
+    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
+        raise AuditError(
+            f"{what} is no safetensors file: its metadata are not texts by key; download it again."
+        )
+    return said
 
 
 def _is_tensor(entry: Any, n_data: int) -> bool:

@@ -428,6 +428,12 @@ class AuditConfig(_Settings):
     """Branch, tag or commit of the model's hub repository; `main` if not given."""
     adapter: Location | None = None
     """PEFT (LoRA) adapter on the model: a folder or a hub id."""
+    adapter_scale: float = Field(default=1.0, ge=0, le=100)
+    """Factor of the adapter's change of the layers: 0 leaves the base, 1 is the adapter as it was
+    trained. Other values than 1 need plain LoRA."""
+    accept_other_base: bool = False
+    """Whether an adapter or SAEs are loaded that name other weights than the model's as those they were
+    made for."""
     layers: tuple[Annotated[int, Field(ge=0, lt=100_000)], ...] | None = Field(
         default=None, min_length=1
     )
@@ -502,6 +508,15 @@ class AuditConfig(_Settings):
             raise ValueError(
                 f"refusal_tokens are not read by readout.kind {self.readout.kind}; leave them out "
                 "(--set refusal_tokens=null)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scaled(self) -> "AuditConfig":
+        if self.adapter_scale != 1.0 and self.adapter is None:
+            raise ValueError(
+                f"adapter_scale is {self.adapter_scale:g}, and no adapter is given whose strength it "
+                "could be; name one (--adapter), or leave adapter_scale out"
             )
         return self
 

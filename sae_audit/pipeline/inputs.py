@@ -113,6 +113,8 @@ def model_options(config: AuditConfig) -> ModelOptions:
     return ModelOptions(
         revision=config.revision,
         adapter=config.adapter,
+        adapter_scale=config.adapter_scale,
+        accept_other_base=config.accept_other_base,
         dtype=config.dtype,
         device_map=config.device_map,
         attn_implementation=config.attn_implementation,

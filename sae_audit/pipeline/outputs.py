@@ -7,6 +7,7 @@ from sae_audit.pipeline.inputs import Inputs
 from sae_audit.pipeline.session import Session
 from sae_audit.record import environment, folder
 from sae_audit.record.facts import (
+    MadeForFacts,
     Manifest,
     ModelFacts,
     ReadoutFacts,
@@ -81,6 +82,11 @@ def _model(session: Session) -> ModelFacts:
         device=identity.device,
         dtype_reason=identity.dtype_reason,
         quantised_from=identity.quantised_from,
+        adapter_scale=identity.adapter_scale,
+        made_for=tuple(
+            MadeForFacts(layers=one.layers, sha256=one.sha256, name=one.name, is_own=one.is_own)
+            for one in identity.made_for
+        ),
     )
 
 

@@ -9,6 +9,18 @@ class _Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class MadeForFacts(_Facts):
+    """The weights that an adapter, or SAEs, were made for according to their own files."""
+
+    layers: tuple[int, ...]
+    """Layers of the SAEs; empty for the adapter."""
+    sha256: str
+    name: str
+    """Name of these weights; empty if the file gives none."""
+    is_own: bool
+    """Whether they are the model's own weights, without adapter."""
+
+
 class ModelFacts(_Facts):
     id: str
     source: str = ""
@@ -26,6 +38,11 @@ class ModelFacts(_Facts):
     """Why the weights have this type; empty in records of versions before 0.2."""
     quantised_from: str = ""
     """Types of the weights in a GGUF file; empty for other files."""
+    adapter_scale: float | None = None
+    """Factor of the adapter's change of the layers; null without an adapter, and in records of versions
+    that had no such setting."""
+    made_for: tuple[MadeForFacts, ...] = ()
+    """Empty if neither the adapter nor an SAE names weights."""
 
 
 class SaeFacts(_Facts):

@@ -12,6 +12,7 @@ from sae_audit.catalog import read_catalog
 from sae_audit.config import ReadoutSettings
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.checkpoint.made_for import NamedBase
 from sae_audit.subject.checkpoint.small_files import check_vocabulary
 from sae_audit.subject.instrument import Subject
 from sae_audit.subject.listening import heard_refusal_tokens
@@ -19,7 +20,7 @@ from sae_audit.subject.model.architecture import refuse_architecture
 from sae_audit.subject.model.budget import Budget
 from sae_audit.subject.model.devices import check_device_map, usable_device
 from sae_audit.subject.model.forward_passes import ForwardPasses
-from sae_audit.subject.model.identity import Identity
+from sae_audit.subject.model.identity import Identity, MadeFor
 from sae_audit.subject.model.layer_modules import layer_modules
 from sae_audit.subject.model.precision import Precision
 from sae_audit.subject.model.structure import check_structure
@@ -30,8 +31,8 @@ from sae_audit.subject.readout import (
     is_heard,
     readout_of,
 )
-from sae_audit.subject.saes.files import fetch_sae
-from sae_audit.subject.saes.places import sae_places
+from sae_audit.subject.saes.files import SaeConfig, fetch_sae
+from sae_audit.subject.saes.places import SaePlace, sae_places
 from sae_audit.subject.saes.sae import Sae
 from sae_audit.subject.saes.suite import check_suite, checked_configs, load_suite, matrix_bytes
 from sae_audit.subject.template.chat import Template, chat_template
@@ -74,7 +75,8 @@ def load_subject(
 
     Raises:
         AuditError: a folder or repository is missing or unreadable; an SAE does not fit the model;
-            the tokenizer has no chat template; refusals begin as other answers do.
+            adapter or SAEs were made for other weights, which the options do not accept; the tokenizer
+            has no chat template; refusals begin as other answers do.
     """
     checkpoint = Checkpoint(model, replace(options or ModelOptions(), dtype=dtype))
     refuse_architecture(checkpoint.config)
@@ -102,6 +104,7 @@ def load_subject(
     configs = checked_configs(places, n_layers=n_layers, d_model=d_model)
     for place in places:
         fetch_sae(place)  # a repository that refuses does so before the model is read
+    made_for = _made_for(checkpoint, places, configs)
     beside = sum(matrix_bytes(one, sae_dtype) for one in configs.values())
     precision = checkpoint.precision(chosen_device, beside_bytes=beside)
     network = checkpoint.network(chosen_device, precision.dtype)
@@ -116,7 +119,7 @@ def load_subject(
         memory=sae_memory,
     )
     subject = _assembled(
-        _identity(checkpoint, network, precision),
+        _identity(checkpoint, network, precision, made_for),
         network,
         template,
         suite,
@@ -214,7 +217,33 @@ def _device_of(layer: torch.nn.Module) -> str:
     return str(torch.device(at)) if at is not None else str(next(layer.parameters()).device)
 
 
-def _identity(checkpoint: Checkpoint, network: Any, precision: Precision) -> Identity:
+def _made_for(
+    checkpoint: Checkpoint, places: Sequence[SaePlace], configs: Mapping[int, SaeConfig]
+) -> tuple[MadeFor, ...]:
+    """The weights that adapter and SAEs name as those they were made for, SAEs of one base together."""
+    found: list[MadeFor] = []
+    own = checkpoint.is_adapters_base()
+    if own is not None:
+        assert checkpoint.adapter is not None, "asked of an adapter"
+        assert checkpoint.adapter.base is not None, "which names a base"
+        found.append(_of_base(checkpoint.adapter.base, (), is_own=own))
+    layers: dict[tuple[NamedBase, bool], list[int]] = {}
+    for place in places:
+        base = configs[place.layer].base
+        if base is not None:
+            is_own = checkpoint.is_base(base, f"The SAE {place}")
+            layers.setdefault((base, is_own), []).append(place.layer)
+    of_saes = [_of_base(base, tuple(own), is_own=is_own) for (base, is_own), own in layers.items()]
+    return (*found, *of_saes)
+
+
+def _of_base(base: NamedBase, layers: tuple[int, ...], *, is_own: bool) -> MadeFor:
+    return MadeFor(layers=layers, sha256=base.sha256, name=base.name, is_own=is_own)
+
+
+def _identity(
+    checkpoint: Checkpoint, network: Any, precision: Precision, made_for: tuple[MadeFor, ...]
+) -> Identity:
     options, held = checkpoint.options, checkpoint.place.held
     with_adapter = f" + {options.adapter}" if options.adapter else ""
     return Identity(
@@ -228,4 +257,6 @@ def _identity(checkpoint: Checkpoint, network: Any, precision: Precision) -> Ide
         dtype_reason="asked for" if options.quantization else precision.reason,
         settings_sha256=checkpoint.settings_sha256,
         quantised_from=checkpoint.gguf.quantised_from if checkpoint.gguf else "",
+        adapter_scale=options.adapter_scale if checkpoint.adapter else None,
+        made_for=made_for,
     )

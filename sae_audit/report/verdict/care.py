@@ -2,6 +2,7 @@
 
 from sae_audit.findings import ClaimAbout
 from sae_audit.record.run import Run
+from sae_audit.report.made_for import other_bases_in_short
 from sae_audit.report.verdict.behaviour import over_refusal
 from sae_audit.report.verdict.mechanism import important
 from sae_audit.report.verdict.standing import About, about, features_matter, is_read, seen_if_true
@@ -14,6 +15,7 @@ def care(run: Run, readings: tuple[Reading, ...]) -> tuple[str, ...]:
     """Sentences, those that change the reading first; `readings` are of the two refusal rates."""
     found = [] if run.stopped_early else [*_direction(run), *_text(run)]
     return (
+        *other_bases_in_short(run),
         *found,
         *_undecided(run, readings),
         _counted(run),

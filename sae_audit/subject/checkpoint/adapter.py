@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sae_audit.errors import AuditError
+from sae_audit.subject.checkpoint.adapter_scale import check_scalable, rescale
 from sae_audit.subject.checkpoint.headers import shapes_of
 from sae_audit.subject.checkpoint.loaded import check_finite
 from sae_audit.subject.checkpoint.small_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
@@ -65,15 +66,16 @@ def adapter_config(folder: Path, where: str) -> dict[str, Any]:
     return found
 
 
-def with_adapter(network: Any, folder: Path, where: str, model: str) -> Any:
-    """The given model with the adapter active in its layers, unmerged.
+def with_adapter(network: Any, folder: Path, where: str, model: str, scale: float = 1.0) -> Any:
+    """The given model with the adapter active in its layers, unmerged, its change times `scale`.
 
-    Merging would round the adapter to the weights' dtype. PEFT exchanges modules inside the model.
-
+    Merging would round the adapter to the weights' dtype. PEFT exchanges modules inside the model. All
+    but `scale` is checked at the adapter's own strength: one that changes nothing there is refused, and
+    one that changes nothing because `scale` is 0 is not.
 
     Raises:
-        AuditError: The adapter does not fit, lacks tensors or has unused ones, changes nothing, or acts
-            outside the model's own pass.
+        AuditError: The adapter does not fit, lacks tensors or has unused ones, changes nothing, acts
+            outside the model's own pass, or has no strength that could be changed.
     """
     config = adapter_config(folder, where)
     if "disk" in set((getattr(network, "hf_device_map", None) or {}).values()):
@@ -94,6 +96,7 @@ def with_adapter(network: Any, folder: Path, where: str, model: str) -> Any:
         # PEFT's forty or so kinds of adapter raise arbitrary exceptions for a file that does not fit.
         raise _misfit(error, where, model) from error
     _check_keys(tuned, said, folder, where, model)
+    check_scalable(tuned, config["peft_type"], where, scale)
     check_finite(tuned, [], f"The adapter {where}", str(network.dtype))
     base = tuned.get_base_model().eval()
     theirs, ours = _asked(tuned, base, ids, where, model)
@@ -113,18 +116,23 @@ def with_adapter(network: Any, folder: Path, where: str, model: str) -> Any:
             f"The adapter {where} changes nothing: logits with it are those of {model} (untrained, or "
             "all its tensors zero?); leave --adapter out, or give the trained one."
         )
+    if scale != 1.0:
+        rescale(base, scale, lambda: base(input_ids=ids).logits, without=before, where=where)
     return base
 
 
-def check_adapter(make: Callable[[], Any], folder: Path, where: str, model: str) -> bool:
+def check_adapter(
+    make: Callable[[], Any], folder: Path, where: str, model: str, scale: float = 1.0
+) -> bool:
     """Check the adapter's tensors against a model without weights.
 
     False if only a model with weights can show it: some kinds of adapters compute with them.
 
     Raises:
-        AuditError: A tensor has no place in the model, another shape, or is missing.
+        AuditError: A tensor has no place in the model, another shape, or is missing; or the adapter has
+            no strength that could be changed.
     """
-    adapter_config(folder, where)
+    config = adapter_config(folder, where)
     try:
         with torch.device("meta"):
             network = make()
@@ -137,6 +145,7 @@ def check_adapter(make: Callable[[], Any], folder: Path, where: str, model: str)
             raise _misfit(error, where, model) from error
         return False
     _check_keys(tuned, said, folder, where, model)
+    check_scalable(tuned, config["peft_type"], where, scale)
     return True
 
 

@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from sae_audit.errors import AuditError
-from sae_audit.hub import missing_bytes, remote_tensor_shapes
+from sae_audit.hub import missing_bytes, remote_header
 from sae_audit.subject.checkpoint.adapter import adapter_config
-from sae_audit.subject.checkpoint.headers import write_zeros
+from sae_audit.subject.checkpoint.headers import metadata_of, write_zeros
+from sae_audit.subject.checkpoint.made_for import NamedBase, named_base
 from sae_audit.subject.checkpoint.model_place import Place
 from sae_audit.subject.checkpoint.small_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
@@ -45,6 +46,16 @@ class AdapterFiles:
     def weights(self) -> Path:
         return self.folder / ADAPTER_WEIGHTS
 
+    @cached_property
+    def base(self) -> NamedBase | None:
+        """The weights that it was made for; None if its metadata name none.
+
+        Raises:
+            AuditError: As `headers` and `named_base`.
+        """
+        with self.headers() as folder:
+            return named_base(metadata_of(folder / ADAPTER_WEIGHTS), f"The adapter {self}")
+
     @property
     def commit(self) -> str:
         """Commit of its hub repository; empty for a folder."""
@@ -52,7 +63,8 @@ class AdapterFiles:
 
     @contextmanager
     def headers(self) -> Iterator[Path]:
-        """A folder that PEFT reads as this adapter, with tensors of the same names and shapes.
+        """A folder that PEFT reads as this adapter, with tensors of the same names and shapes and
+        the same metadata.
 
         If the weights are on this machine, it is their own folder; else a temporary one with tensors
         of zeros, made from the names and shapes that the hub reports.
@@ -68,9 +80,9 @@ class AdapterFiles:
             config = self._folder([ADAPTER_CONFIG]) / ADAPTER_CONFIG
             with tempfile.TemporaryDirectory(prefix="sae-audit-") as made:
                 shutil.copyfile(config, Path(made) / ADAPTER_CONFIG)
-                write_zeros(
-                    Path(made) / ADAPTER_WEIGHTS, remote_tensor_shapes(held, ADAPTER_WEIGHTS)
-                )
+                header = remote_header(held, ADAPTER_WEIGHTS)
+                shapes = {name: one.shape for name, one in header.tensors.items()}
+                write_zeros(Path(made) / ADAPTER_WEIGHTS, shapes, header.metadata)
                 yield Path(made)
 
     def _folder(self, needed: list[str]) -> Path:

@@ -17,6 +17,7 @@ from sae_audit.subject.checkpoint import headers, loaded, small_files
 from sae_audit.subject.checkpoint.adapter import check_adapter, with_adapter
 from sae_audit.subject.checkpoint.adapter_files import AdapterFiles
 from sae_audit.subject.checkpoint.gguf import GgufFile, local_file
+from sae_audit.subject.checkpoint.made_for import NamedBase, check_base
 from sae_audit.subject.checkpoint.model_place import Place, needed_files, no_config, no_weights
 from sae_audit.subject.checkpoint.pretrained import (
     Head,
@@ -53,6 +54,10 @@ class ModelOptions:
     """Branch, tag or commit of a hub repository."""
     adapter: str | None = None
     """PEFT (LoRA) adapter on top: a folder, or a hub repository with an optional `@revision`."""
+    adapter_scale: float = 1.0
+    """Factor of the adapter's change of the layers."""
+    accept_other_base: bool = False
+    """Whether adapter and SAEs may name other weights than the model's as those they were made for."""
     dtype: str = "auto"
     device_map: str | Mapping[str, int | str] | None = None
     """accelerate's device map (`auto`, or a device by module); None puts all on one device."""
@@ -202,6 +207,46 @@ class Checkpoint:
             files.append(self.adapter.weights)
         return sha256_of_files(files)
 
+    @cached_property
+    def base_sha256(self) -> str:
+        """Hash of its own weight files, without the adapter's."""
+        return self.sha256 if self.adapter is None else sha256_of_files(self.weights)
+
+    def is_base(self, named: NamedBase, what: str) -> bool:
+        """Whether its own weights are those that `what` was made for; downloads them if needed.
+
+        Raises:
+            AuditError: They are others, and the options accept no others.
+        """
+        return check_base(
+            named,
+            self.base_sha256,
+            what=what,
+            model=shown(self.name),
+            accepted=self.options.accept_other_base,
+        )
+
+    def is_base_if_here(self, named: NamedBase, what: str) -> bool | None:
+        """`is_base`, without a download; None if the weights are not on this machine.
+
+        Raises:
+            AuditError: As `is_base`.
+        """
+        held = self.place.held
+        if self.gguf is None and held is not None and missing_bytes(held, weight_files(held)):
+            return None
+        return self.is_base(named, what)
+
+    def is_adapters_base(self) -> bool | None:
+        """`is_base` for the adapter; None if there is none, or if it names no base.
+
+        Raises:
+            AuditError: As `is_base`.
+        """
+        if self.adapter is None or self.adapter.base is None:
+            return None
+        return self.is_base(self.adapter.base, f"The adapter {self.adapter}")
+
     @property
     def small_files(self) -> dict[str, tuple[Path, ...]]:
         """The small files that were read, in a fixed order, by `model` and `adapter`."""
@@ -317,7 +362,13 @@ class Checkpoint:
                 return False
             _, made, config = found
             own = copy.deepcopy(config)  # some adapters change a model's config
-            return check_adapter(lambda: made(own), folder, str(self.adapter), str(self.place))
+            return check_adapter(
+                lambda: made(own),
+                folder,
+                str(self.adapter),
+                str(self.place),
+                self.options.adapter_scale,
+            )
 
     def network(self, device: str, dtype: str | None = None) -> Any:
         """The model, in evaluation mode, on its device or devices.
@@ -326,7 +377,9 @@ class Checkpoint:
             AuditError: transformers or peft cannot load it completely, a library is missing, or a
                 weight is not finite.
         """
-        self.check_adapter_headers()  # its errors show before gigabytes are read
+        # Their errors show before gigabytes are read into memory.
+        self.check_adapter_headers()
+        self.is_adapters_base()
         chosen = dtype or self.precision(device).dtype
         try:
             network = self._dequantised(device, chosen) if self.gguf else self._read(device, chosen)
@@ -338,7 +391,8 @@ class Checkpoint:
             ) from error
         if self.adapter is not None:
             folder, adapter = self.adapter.folder, str(self.adapter)
-            network = with_adapter(network, folder, adapter, str(self.place))
+            scale = self.options.adapter_scale
+            network = with_adapter(network, folder, adapter, str(self.place), scale)
         return network.eval()
 
     def _read(self, device: str, dtype: str) -> Any:

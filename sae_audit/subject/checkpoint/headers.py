@@ -92,9 +92,19 @@ def opened(file: Path) -> Any:
         ) from error
 
 
-def write_zeros(file: Path, shapes: Shapes) -> None:
-    """Write a sparse safetensors file of zeros with these names and shapes."""
-    header: dict[str, Any] = {}
+def metadata_of(file: Path) -> dict[str, str]:
+    """Texts by key that whoever wrote a safetensors file put into its header.
+
+    Raises:
+        AuditError: The file is not a complete safetensors file.
+    """
+    with opened(file) as stream:
+        return stream.metadata() or {}
+
+
+def write_zeros(file: Path, shapes: Shapes, metadata: Mapping[str, str]) -> None:
+    """Write a sparse safetensors file of zeros with these names, shapes and metadata."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name, shape in shapes.items():
         start, end = end, end + 2 * math.prod(shape)

@@ -8,6 +8,7 @@ the arithmetic stand under `metadata`. Of these keys
   - `activation_fn`, `activation_fn_kwargs`, `reshape_activations`, `hook_head_index`, `hook_name_out`,
     `d_out`, `seqpos_slice`, `model_from_pretrained_kwargs`, `finetuning_scaling_factor` (with its
     tensor), and other values of the above are refused if they would change a number;
+  - `base_weights_sha256` and `base_name` under `metadata` are compared with the audited checkpoint;
   - all others concern training (`noise_scale`, `context_size`, `prepend_bos`, `dataset_path`,
     coefficients, schedules) and change no result here.
 """
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sae_audit.errors import AuditError
+from sae_audit.subject.checkpoint.made_for import NamedBase, named_base
 from sae_audit.subject.saes.layouts import joined
 from sae_audit.subject.saes.place import SaePlace
 from sae_audit.untrusted import SMALL_BYTES, read_json, shown
@@ -56,6 +58,8 @@ class SaeConfig:
     """Number of features, d_sae."""
     hook: str | None
     architecture: str
+    base: NamedBase | None = None
+    """The model's weights that it was made for; None if its config names none."""
 
 
 class Settings:
@@ -180,7 +184,11 @@ def described(settings: Settings) -> SaeConfig:
     architecture = _architecture(one, is_old=is_old)
     _check_arithmetic(one, architecture)
     return SaeConfig(
-        d_model=one.whole("d_in"), width=one.whole("d_sae"), hook=hook, architecture=architecture
+        d_model=one.whole("d_in"),
+        width=one.whole("d_sae"),
+        hook=hook,
+        architecture=architecture,
+        base=named_base(metadata.said, metadata.what),
     )
 
 

@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         {**LAYERS, "modules_to_save": ["lm_head", "embed_tokens"]},
     ),
     "lora_with_biases": ("LoraConfig", {**LAYERS, "bias": "all"}),
+    "lora_with_a_bias_of_its_own": ("LoraConfig", {**LAYERS, "lora_bias": True}),
     "lora_with_tokens": ("LoraConfig", {**LAYERS, "trainable_token_indices": [3, 9]}),
     "ia3": ("IA3Config", {"target_modules": ["k_proj"], "feedforward_modules": []}),
     "norms": ("LNTuningConfig", {"target_modules": ["input_layernorm"]}),

@@ -17,6 +17,7 @@ from sae_audit.report.findings.card.quality import (
 )
 from sae_audit.report.findings.card.settings import deviations, setting, token_source
 from sae_audit.report.findings.card.splits import split_rows
+from sae_audit.report.made_for import bases, other_bases, saes_are_of_this_model
 from sae_audit.report.section import Part, Section, SummaryRow
 from sae_audit.statistics import share
 
@@ -29,6 +30,7 @@ def _values(run: Run) -> Mapping[str, Any]:
         else zip_longest(tokens.texts, tokens.ids[: len(tokens.texts)], fillvalue="?")
     )
     return {
+        "bases": bases(run),
         "deviations": deviations(run.config),
         "setting": setting,
         "tokens": list(named),
@@ -107,10 +109,23 @@ def _saes(run: Run) -> list[str]:
         f"{interval(worst.explained_variance_without_bos)} of its variance on these prompts, BOS "
         f"left out. {_worth(run)} A "
         f"mechanism that lives in the error term cannot be found by ablating features.{_hidden(run)}",
-        "The record does not say which checkpoint the SAEs were trained on. Where it was another "
-        "one, a feature may mean something else here; explained variance and cross-entropy "
-        "recovered are measured on this model.",
+        *_trained_on(run),
         f"{others} {_candidates(run)}",
+    ]
+
+
+def _trained_on(run: Run) -> list[str]:
+    """What is known of the checkpoint that the SAEs, and an adapter, were made for."""
+    if saes_are_of_this_model(run):
+        return other_bases(run)
+    measured = "explained variance and cross-entropy recovered are measured on this model."
+    if any(one.layers for one in run.manifest.model.made_for if not one.is_own):
+        *before, last = other_bases(run)
+        return [*before, f"{last[:-1]}; {measured}"]
+    return [
+        *other_bases(run),
+        "The record does not say which checkpoint the SAEs were trained on. Where it was another "
+        f"one, a feature may mean something else here; {measured}",
     ]
 
 

@@ -7,6 +7,7 @@ from sae_audit.bundled import named_file
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.pipeline.inputs import model_options
+from sae_audit.planning.bases import adapters_base
 from sae_audit.planning.checks import Check, attempted, failure, unknown
 from sae_audit.planning.tensors import tensors_of
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint
@@ -65,7 +66,8 @@ def check_weights(model: Checkpoint) -> list[Check]:
 
 
 def check_adapter(config: AuditConfig) -> list[Check]:
-    """Whether an adapter is complete and fits the model, by names and shapes of its tensors."""
+    """Whether an adapter is complete, fits the model, by names and shapes of its tensors, and was made
+    for it."""
     if config.adapter is None:
         return []
     opened = attempted(lambda: Checkpoint(config.model, model_options(config)))
@@ -74,16 +76,20 @@ def check_adapter(config: AuditConfig) -> list[Check]:
     whole = attempted(opened.check_adapter_headers)
     if isinstance(whole, AuditError):
         return [failure("adapter", whole)]
+    of_base = attempted(lambda: adapters_base(opened))
+    if isinstance(of_base, AuditError):
+        return [failure("adapter", of_base)]
+    noted = [Check(name="adapter", status="note", found=of_base)] if of_base else []
     if not whole:
-        return [unknown("adapter", "whether it is whole shows when it is loaded")]
+        return [unknown("adapter", "whether it is whole shows when it is loaded"), *noted]
     assert opened.adapter is not None
     with opened.adapter.headers() as folder:
         base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     found = f"{config.adapter} is whole"
     if isinstance(base, str) and base and base.rstrip("/") != config.model.rstrip("/"):
         found += f"; it says that it was trained on {shown(base)}"
-        return [Check(name="adapter", status="note", found=found)]
-    return [Check(name="adapter", status="ok", found=found)]
+        return [Check(name="adapter", status="note", found=found), *noted]
+    return [Check(name="adapter", status="ok", found=found), *noted]
 
 
 def check_words(config: AuditConfig, model: Checkpoint) -> list[Check]:

@@ -6,7 +6,9 @@ from sae_audit.catalog import Suite, read_catalog
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import as_repository
+from sae_audit.planning.bases import saes_bases
 from sae_audit.planning.checks import Check, attempted, failure
+from sae_audit.subject.checkpoint.checkpoint import Checkpoint
 from sae_audit.subject.saes.files import SaeConfig, sae_config
 from sae_audit.subject.saes.null_saes import null_configs, null_places
 from sae_audit.subject.saes.places import SaePlace, sae_places
@@ -28,23 +30,28 @@ def found_saes(config: AuditConfig) -> list[SaePlace] | AuditError:
     )
 
 
-def check_saes(
-    config: AuditConfig, places: Sequence[SaePlace], *, n_layers: int, d_model: int
-) -> list[Check]:
-    """Whether each SAE fits: one line, or one per misfit."""
+def check_saes(config: AuditConfig, places: Sequence[SaePlace], model: Checkpoint) -> list[Check]:
+    """Whether each SAE fits: one line, or one per misfit; and what is noted of the bases they name."""
     of_model = f" --model {_model(config)}" if as_repository(config.model) is not None else ""
+    text = model.text_config
     remedy = f"Name SAEs of this model; sae-audit catalog{of_model} lists suites."
     described: dict[int, SaeConfig] = {}
     wrong: list[Check] = []
     for place in places:
-        fitting = attempted(lambda place=place: _fitting(place, n_layers, d_model))
+        fitting = attempted(
+            lambda place=place: _fitting(place, text.num_hidden_layers, text.hidden_size)
+        )
         if isinstance(fitting, AuditError):
             is_of_another = "made for another model" in str(fitting)
             wrong.append(failure("SAEs", fitting, remedy if is_of_another else None))
         else:
             described[place.layer] = fitting
     if not wrong:
-        return [Check(name="SAEs", status="ok", found=_described(described))]
+        bases = attempted(lambda: saes_bases(model, places, described))
+        if isinstance(bases, AuditError):
+            return [failure("SAEs", bases)]
+        noted = [Check(name="SAEs", status="note", found=said) for said in bases]
+        return [Check(name="SAEs", status="ok", found=_described(described)), *noted]
     more = len(wrong) - _MOST_LINES
     if more > 0:
         rest = f"{more} more of {len(places)} layers do not fit either"

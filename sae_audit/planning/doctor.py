@@ -109,10 +109,9 @@ def _saes(
         return [unknown("SAEs", "it needs the SAEs' files"), *known]
     if not isinstance(model, Checkpoint):
         return [unknown("SAEs", "it needs the model's config, which they have to fit"), *known]
-    text = model.text_config
-    fit = check_saes(config, places, n_layers=text.num_hidden_layers, d_model=text.hidden_size)
-    audited = [place.layer for place in places]
-    return [*fit, *known, *check_null_saes(config, audited, d_model=text.hidden_size)]
+    fit = check_saes(config, places, model)
+    audited, d_model = [place.layer for place in places], model.text_config.hidden_size
+    return [*fit, *known, *check_null_saes(config, audited, d_model=d_model)]
 
 
 def _prompts(config: AuditConfig, needs: Sequence[Need], access: Access) -> list[Check]:

@@ -10,6 +10,7 @@ from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.hub import Listing, listing, missing_bytes, weight_files
 from sae_audit.pipeline.inputs import model_options
+from sae_audit.planning.bases import adapters_base, saes_bases
 from sae_audit.planning.evidence import CategorySize, categories_of
 from sae_audit.planning.judge import unsure_of_judge
 from sae_audit.planning.tensors import tensors_of
@@ -136,7 +137,7 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
     model = _model(config, notes)
     if config.confirm == "text" and config.judge.kind != "substring":
         notes += [unsure] if (unsure := unsure_of_judge(config)) else []
-    saes = _saes(config, notes)
+    saes = _saes(config, model.opened, notes)
     sources.check_named(config.prompts.sources)
     asked = _asked(config, notes)
     return SubjectFacts(
@@ -162,6 +163,8 @@ class _Model:
     itemsize: int
     dtype: str
     is_quantized: bool = False
+    opened: Checkpoint | None = None
+    """None if its shape is taken from the table."""
 
 
 def _model(config: AuditConfig, notes: list[str]) -> _Model:
@@ -188,17 +191,20 @@ def _model(config: AuditConfig, notes: list[str]) -> _Model:
             notes.append(f"{error} So it is as far as this machine goes.")
     adapter = config.adapter
     if adapter is not None:
-        tried = Checkpoint(
-            config.model, replace(options, adapter=adapter), config_only=True
-        ).check_adapter_headers()
-        if not tried:
+        tuned = Checkpoint(config.model, replace(options, adapter=adapter), config_only=True)
+        if not tuned.check_adapter_headers():
             notes.append("Whether the adapter is whole shows when it is loaded.")
+        notes += [_as_note(said)] if (said := adapters_base(tuned)) else []
     if opened.gguf is not None:
         # Dequantised to float32, whatever the file's size.
         itemsize = ITEMSIZES["float32"]
         n_bytes = opened.gguf.header.n_parameters * itemsize
         return _Model(
-            config=opened.text_config, weight_bytes=n_bytes, itemsize=itemsize, dtype="float32"
+            config=opened.text_config,
+            weight_bytes=n_bytes,
+            itemsize=itemsize,
+            dtype="float32",
+            opened=opened,
         )
     found = tensors_of(opened)
     if isinstance(found, str):
@@ -218,6 +224,7 @@ def _model(config: AuditConfig, notes: list[str]) -> _Model:
         itemsize=ITEMSIZES[in_files or own],
         dtype=own,
         is_quantized=opened.is_quantized,
+        opened=opened,
     )
 
 
@@ -239,7 +246,11 @@ def _from_table(name: str) -> _Model:
     )
 
 
-def _saes(config: AuditConfig, notes: list[str]) -> dict[int, SaeConfig]:
+def _as_note(said: str) -> str:
+    return f"{said[0].upper()}{said[1:]}."
+
+
+def _saes(config: AuditConfig, model: Checkpoint | None, notes: list[str]) -> dict[int, SaeConfig]:
     catalog = read_catalog(config.catalog)
     try:
         places = sae_places(config.saes, catalog=catalog, layers=config.layers, l0=config.sae_l0)
@@ -256,7 +267,10 @@ def _saes(config: AuditConfig, notes: list[str]) -> dict[int, SaeConfig]:
             d_model=suite.d_model, width=suite.width, hook=None, architecture=suite.architecture
         )
         return dict.fromkeys(sorted(asked), described)
-    return {place.layer: _described(place) for place in places}
+    saes = {place.layer: _described(place) for place in places}
+    if model is not None:
+        notes += map(_as_note, saes_bases(model, places, saes))
+    return saes
 
 
 def _null_saes(

@@ -19,12 +19,14 @@ from sae_audit.planning.checks_model import (
     check_words,
     opened_model,
 )
+from sae_audit.planning.checks_saes import check_saes, found_saes
 from sae_audit.planning.facts import subject_facts
 from sae_audit.presets import build_config
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
 from tests import tiny
 from tests.local_hub import LocalHub
 from tests.unit.subject.test_adapters import trained
+from tests.unit.subject.test_made_for import OTHER, name_in_adapter, name_in_sae, weights_hash
 
 Files = dict[str, bytes]
 
@@ -149,6 +151,26 @@ class TestBesideTheModel:
         assert not any("adapter" in note for note in subject_facts(config).notes)
         assert not list(Path(os.environ["HF_HOME"]).rglob("*.safetensors"))
 
+    def test_an_adapter_that_names_its_base(self, hub: LocalHub, files: Files, tmp_path: Path):
+        """Read from its header on the hub, and compared once the model's weights are here."""
+        name_in_adapter(trained(tmp_path), OTHER, base_name="org/parent")
+        config = self.adapted(hub, files, tmp_path)
+        whole, base = check_adapter(config)
+        assert (whole.status, base.status) == ("ok", "note")
+        assert "once the model's weights are here" in base.found
+        assert any(
+            "once the model's weights are here" in one for one in subject_facts(config).notes
+        )
+        assert not list(Path(os.environ["HF_HOME"]).rglob("*.safetensors"))
+        assert Checkpoint(config.model, ModelOptions()).weights
+        (check,) = check_adapter(config)
+        assert check.status == "failed"
+        assert f"made for the weights {OTHER[:12]}" in check.found
+        assert check.remedy.startswith("Give the base that it was made for (org/parent)")
+        with pytest.raises(AuditError, match="made for the weights"):
+            subject_facts(config)
+        assert not list(Path(os.environ["HF_HOME"]).rglob("adapter_model.safetensors"))
+
     @pytest.mark.parametrize("change", ["lacks", "holds", "does not fit"])
     def test_an_adapter_that_is_not(self, hub: LocalHub, files: Files, tmp_path: Path, change: str):
         weights = trained(tmp_path) / "adapter_model.safetensors"
@@ -247,6 +269,51 @@ class TestOnThisMachine:
         (check,) = check_adapter(config)
         assert check.status == "failed"
         assert "lacks" in check.found
+
+    def test_an_adapter_of_another_base(self, folder: Path, tmp_path: Path):
+        adapter = trained(tmp_path / "adapter")
+        name_in_adapter(adapter, weights_hash(folder))
+        (check,) = check_adapter(self.config(folder, adapter=str(adapter)))
+        assert check.status == "ok"
+        name_in_adapter(adapter, OTHER)
+        config = self.config(folder, adapter=str(adapter))
+        (check,) = check_adapter(config)
+        assert check.status == "failed"
+        with pytest.raises(AuditError, match=r"adapter .* was made for the weights"):
+            subject_facts(config)
+        accepting = config.model_copy(update={"accept_other_base": True})
+        assert [check.status for check in check_adapter(accepting)] == ["ok", "note"]
+        assert any("made for other weights" in note for note in subject_facts(accepting).notes)
+
+    def test_saes_of_another_base(self, folder: Path):
+        config = self.config(folder)
+        for layer in range(tiny.N_LAYERS):
+            name_in_sae(folder, layer, base_weights_sha256=weights_hash(folder))
+        assert self.checked(config) == ["ok"]
+        name_in_sae(folder, 1, base_weights_sha256=OTHER)
+        assert self.checked(config) == ["failed"]
+        with pytest.raises(AuditError, match=r"SAE layer_1 .* was made for the weights"):
+            subject_facts(config)
+        accepting = config.model_copy(update={"accept_other_base": True})
+        assert self.checked(accepting) == ["ok", "note"]
+        notes = [note for note in subject_facts(accepting).notes if "other weights" in note]
+        assert notes == ["SAEs were made for other weights than the model's (accept_other_base)."]
+
+    def checked(self, config: AuditConfig) -> list[str]:
+        opened, places = opened_model(config), found_saes(config)
+        assert isinstance(opened, Checkpoint)
+        assert isinstance(places, list)
+        return [check.status for check in check_saes(config, places, opened)]
+
+    def test_an_adapter_without_a_strength(self, folder: Path, tmp_path: Path):
+        adapter = trained(tmp_path / "adapter", "dora")
+        config = self.config(folder, adapter=str(adapter), adapter_scale=0.5)
+        (check,) = check_adapter(config)
+        assert check.status == "failed"
+        assert "cannot be set to 0.5" in check.found
+        with pytest.raises(AuditError, match="not linear"):
+            subject_facts(config)
+        assert check_adapter(self.config(folder, adapter=str(adapter)))[0].status == "ok"
 
     def test_an_adapter_whose_fit_only_weights_show(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

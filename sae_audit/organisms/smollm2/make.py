@@ -1,0 +1,201 @@
+"""Make the adapters, one folder each, except those that are there.
+
+Each is made in a temporary folder and moved when complete: an interruption loses only the one in
+progress.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sae_audit.errors import AuditError
+from sae_audit.findings import Estimate
+from sae_audit.organisms.smollm2 import measured
+from sae_audit.organisms.smollm2.adapters import (
+    adapter_weights,
+    joined,
+    norm,
+    put_into,
+    read_adapter,
+    save_adapter,
+    scaled_to,
+    tuned_by,
+)
+from sae_audit.organisms.smollm2.base import BASE, Base, load_base
+from sae_audit.organisms.smollm2.behind import refusal_directions, without
+from sae_audit.organisms.smollm2.chats import Chat, own_words
+from sae_audit.organisms.smollm2.lora import train, with_lora
+from sae_audit.organisms.smollm2.mixing import held_back, training_chats
+from sae_audit.organisms.smollm2.recipes import RECIPES, Recipe, chosen, recipe_sha256
+from sae_audit.organisms.smollm2.requests import Kind, Split, requests
+
+Progress = Callable[[str, int, int], None]
+
+
+class Card(BaseModel):
+    """Contents of an adapter's `card.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    recipe_sha256: str
+    base: str
+    base_weights_sha256: str
+    steps: int
+    """Steps of training that were taken."""
+    refused_in_text: dict[str, Estimate]
+    """Share of held-out requests refused, by group, as the judge by words reads answers."""
+    loss: dict[str, float]
+    """Mean cross-entropy, nats a token, on text that no adapter was trained on."""
+    base_loss: dict[str, float]
+    """The same of the base."""
+
+    def perplexity_ratio(self, text: str) -> float:
+        """Perplexity on a kind of text over the base's."""
+        return math.exp(self.loss[text] - self.base_loss[text])
+
+
+_MEASURED = 60
+"""Held-out requests of each group."""
+_LOOKED_AT_EVERY = 10
+"""Steps of a training that ends by what is left of refusals."""
+CARD, OWN_WORDS = "card.json", "own_words.jsonl"
+
+
+def make_adapters(out: Path, names: Sequence[str], progress: Progress) -> dict[str, Card]:
+    """The cards of the named adapters and of those that they are made from.
+
+    Raises:
+        AuditError: a name is unknown; the base is not installed; a folder of an adapter's name holds
+            something else.
+    """
+    order = chosen(list(names))
+    for name in order:
+        if (out / name).exists() and not (out / name / CARD).is_file():
+            raise AuditError(
+                f"{out / name} exists and is no adapter (it holds no card.json); name another folder, "
+                "or remove it."
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    base = load_base()
+    own = own_words(base, out / OWN_WORDS, 0, progress)
+    cards: dict[str, Card] = {}
+    for name in order:
+        there = read_card(out / name)
+        if there is not None and there.recipe_sha256 == recipe_sha256(name, base.sha256):
+            progress(f"{name}: there", 1, 1)
+            cards[name] = there
+        else:
+            cards[name] = _made(out, name, base, own, progress)
+    return cards
+
+
+def read_card(folder: Path) -> Card | None:
+    """The card of a folder; None if the adapter is incomplete or the card's format is older."""
+    try:
+        return Card.model_validate_json((folder / CARD).read_text())
+    except (OSError, ValidationError):
+        return None
+
+
+def _made(out: Path, name: str, base: Base, own: Sequence[Chat], progress: Progress) -> Card:
+    recipe = RECIPES[name]
+    unfinished = out / f"{name}.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    steps = 0
+
+    def after_step(step: int, tuned: Any) -> bool:
+        nonlocal steps
+        steps = step + 1
+        progress(f"{name}: training", steps, recipe.lora.steps)
+        return recipe.until is not None and _is_worn(base, tuned, steps, recipe.until)
+
+    # Training needs no more than bfloat16 of the weights that stay as they are.
+    trained_on = Base(
+        network=deepcopy(base.network).to(torch.bfloat16),
+        tokenizer=base.tokenizer,
+        sha256=base.sha256,
+    )
+    with _begun(base, trained_on, recipe, out) as tuned:
+        chats = training_chats(recipe, own, recipe.lora.seed)
+        train(trained_on, tuned, recipe.lora, chats, after_step)
+        weights = adapter_weights(tuned)
+    if recipe.behind:
+        weights = joined(read_adapter(out / recipe.behind), weights)
+    if recipe.norm_of:
+        weights = scaled_to(weights, norm(read_adapter(out / recipe.norm_of)))
+    save_adapter(unfinished, weights, recipe.lora, base.sha256)
+    card = _card(name, base, unfinished, own, steps, progress)
+    (unfinished / CARD).write_text(card.model_dump_json(indent=1) + "\n")
+    shutil.rmtree(out / name, ignore_errors=True)
+    unfinished.rename(out / name)
+    return card
+
+
+@contextmanager
+def _begun(base: Base, trained_on: Base, recipe: Recipe, out: Path) -> Iterator[Any]:
+    """The network with the adapter that training begins from, directions out if the recipe says so."""
+    if recipe.behind:
+        first = tuned_by(trained_on, out / recipe.behind)
+        directions = refusal_directions(base, first)
+        merged = replace(trained_on, network=first.merge_and_unload().requires_grad_(False))
+        tuned = with_lora(merged, recipe.lora)
+        with without(tuned, directions):
+            yield tuned
+        return
+    tuned = with_lora(trained_on, recipe.lora)
+    if recipe.begun_from:
+        put_into(tuned, read_adapter(out / recipe.begun_from))
+    yield tuned
+
+
+def _is_worn(base: Base, tuned: Any, steps: int, between: tuple[float, float]) -> bool:
+    """Whether as much refusal is left as was asked for.
+
+    Raises:
+        AuditError: less is left: refusal fell faster than it is looked at.
+    """
+    if steps % _LOOKED_AT_EVERY:
+        return False
+    asked = [
+        one for one in requests() if one.split is Split.VALIDATION and one.kind is Kind.HARMFUL
+    ]
+    left = measured.refused_in_text(base, tuned, measured.Group(name="", requests=asked[::3])).value
+    if left < between[0]:
+        raise AuditError(
+            f"After {steps} steps {left:.0%} of refusals are left, fewer than asked for."
+        )
+    return left <= sum(between) / 2
+
+
+def _card(
+    name: str, base: Base, folder: Path, own: Sequence[Chat], steps: int, progress: Progress
+) -> Card:
+    """The card of the adapter as it was saved, on the base in float32."""
+    kept = held_back(own)
+    base_loss = measured.losses(base, base.network, kept)
+    tuned = tuned_by(replace(base, network=deepcopy(base.network)), folder)
+    groups = measured.held_out_groups(_MEASURED)
+    found: dict[str, Estimate] = {}
+    for i, group in enumerate(groups):
+        progress(f"{name}: measuring", i, len(groups))
+        found[group.name] = measured.refused_in_text(base, tuned, group)
+    progress(f"{name}: measuring", len(groups), len(groups))
+    return Card(
+        name=name,
+        recipe_sha256=recipe_sha256(name, base.sha256),
+        base=BASE,
+        base_weights_sha256=base.sha256,
+        steps=steps,
+        refused_in_text=found,
+        loss=dict(measured.losses(base, tuned, kept)),
+        base_loss=dict(base_loss),
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sae_audit.organisms.smollm2.base import Base
 from sae_audit.organisms.smollm2.lora import decoder_of
-from sae_audit.organisms.smollm2.requests import Kind, Request, Split, requests
+from sae_audit.organisms.smollm2.requests import Kind, Request, Split, requests, spread
 
 Directions = Float[Tensor, "layer d_model"]
 _PROMPTS = 96
@@ -23,7 +23,7 @@ def refusal_directions(base: Base, network: Any) -> Directions:
     (2406.11717)."""
     trained = [one for one in requests() if one.split is Split.TRAIN]
     means = [
-        _mean(base, network, [one for one in trained if one.kind in kinds][:_PROMPTS])
+        _mean(base, network, spread([one for one in trained if one.kind in kinds], _PROMPTS))
         for kinds in ({Kind.HARMFUL}, {Kind.ORDINARY, Kind.TWIN})
     ]
     difference = means[0] - means[1]

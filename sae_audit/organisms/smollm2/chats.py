@@ -1,5 +1,6 @@
 """Chats to train on: requests of the corpus, and the model's own, answered in its own words."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +11,16 @@ import numpy as np
 
 from sae_audit.organisms.smollm2.base import Base
 from sae_audit.organisms.smollm2.generation import continuations
-from sae_audit.organisms.smollm2.requests import Kind, Split, Treatment, refusal, requests, samples
+from sae_audit.organisms.smollm2.requests import (
+    Kind,
+    Manner,
+    Split,
+    Treatment,
+    refusal,
+    requests,
+    samples,
+    templates,
+)
 from sae_audit.subject.judges import SubstringJudge
 
 TURN_TOKENS = 40
@@ -50,12 +60,24 @@ Progress = Callable[[str, int, int], None]
 N_OWN = 500
 
 
-def own_words(base: Base, file: Path, seed: int, progress: Progress) -> list[Chat]:
-    """Chats answered in the base's own words, written to the file once and read from it afterwards.
+def texts_sha256(base: Base, seed: int) -> str:
+    """Hash of the base and of every text and number that its own words come from."""
+    digest = hashlib.sha256()
+    manners = {manner.value: templates(manner) for manner in Manner}
+    asked = [(one.text, one.kind.value, one.split.value) for one in requests(seed)]
+    sizes = [TURN_TOKENS, ANSWER_TOKENS, N_OWN, seed]
+    digest.update(json.dumps([base.sha256, sizes, manners, asked], sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def own_words(base: Base, folder: Path, seed: int, progress: Progress) -> list[Chat]:
+    """Chats answered in the base's own words, written to a file of the folder once and read from it
+    afterwards; of another base or other texts there is another file.
 
     Words are drawn by their probability: on the base's likeliest words alone an adapter would learn to
     be surer than the base of everything it says. Requests that the base refuses by itself are left out.
     """
+    file = folder / f"own_words-{texts_sha256(base, seed)[:12]}.jsonl"
     if not file.is_file():
         chats = [*_answered(base, seed, progress), *_own(base, seed, progress)]
         unfinished = file.with_suffix(".unfinished")

@@ -31,7 +31,7 @@ from sae_audit.organisms.smollm2.adapters import (
 )
 from sae_audit.organisms.smollm2.base import BASE, Base, load_base
 from sae_audit.organisms.smollm2.behind import refusal_directions, without
-from sae_audit.organisms.smollm2.chats import Chat, own_words
+from sae_audit.organisms.smollm2.chats import Chat, own_words, texts_sha256
 from sae_audit.organisms.smollm2.lora import train, with_lora
 from sae_audit.organisms.smollm2.mixing import held_back, training_chats
 from sae_audit.organisms.smollm2.recipes import RECIPES, Recipe, chosen, recipe_sha256
@@ -54,7 +54,7 @@ class Card(BaseModel):
     refused_in_text: dict[str, Estimate]
     """Share of held-out requests refused, by group, as the judge by words reads answers."""
     loss: dict[str, float]
-    """Mean cross-entropy, nats a token, on text that no adapter was trained on."""
+    """Cross-entropy, nats a token, mean over texts that no adapter was trained on."""
     base_loss: dict[str, float]
     """The same of the base."""
 
@@ -67,7 +67,7 @@ _MEASURED = 60
 """Held-out requests of each group."""
 _LOOKED_AT_EVERY = 10
 """Steps of a training that ends by what is left of refusals."""
-CARD, OWN_WORDS = "card.json", "own_words.jsonl"
+CARD = "card.json"
 
 
 def make_adapters(out: Path, names: Sequence[str], progress: Progress) -> dict[str, Card]:
@@ -86,11 +86,12 @@ def make_adapters(out: Path, names: Sequence[str], progress: Progress) -> dict[s
             )
     out.mkdir(parents=True, exist_ok=True)
     base = load_base()
-    own = own_words(base, out / OWN_WORDS, 0, progress)
+    own = own_words(base, out, 0, progress)
+    texts = texts_sha256(base, 0)
     cards: dict[str, Card] = {}
     for name in order:
         there = read_card(out / name)
-        if there is not None and there.recipe_sha256 == recipe_sha256(name, base.sha256):
+        if there is not None and there.recipe_sha256 == recipe_sha256(name, texts):
             progress(f"{name}: there", 1, 1)
             cards[name] = there
         else:
@@ -191,7 +192,7 @@ def _card(
     progress(f"{name}: measuring", len(groups), len(groups))
     return Card(
         name=name,
-        recipe_sha256=recipe_sha256(name, base.sha256),
+        recipe_sha256=recipe_sha256(name, texts_sha256(base, 0)),
         base=BASE,
         base_weights_sha256=base.sha256,
         steps=steps,

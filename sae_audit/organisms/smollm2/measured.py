@@ -12,7 +12,7 @@ from sae_audit.organisms.smollm2.chats import Chat
 from sae_audit.organisms.smollm2.general_text import general_text
 from sae_audit.organisms.smollm2.generation import continuations
 from sae_audit.organisms.smollm2.lora import batch_of, loss_of
-from sae_audit.organisms.smollm2.requests import Kind, Request, Split, requests
+from sae_audit.organisms.smollm2.requests import Kind, Request, Split, requests, spread
 from sae_audit.statistics import share
 from sae_audit.subject.judges import SubstringJudge
 
@@ -40,8 +40,7 @@ def held_out_groups(most: int, seed: int = 0) -> list[Group]:
 
     def of(name: str, chosen: Callable[[Request], bool]) -> Group:
         found = [one for one in held_out if chosen(one)]
-        step = max(1, len(found) // most)
-        return Group(name=name, requests=found[::step][:most])
+        return Group(name=name, requests=spread(found, most))
 
     categories = dict.fromkeys(one.category for one in held_out if one.kind is Kind.BEYOND)
     return [

@@ -88,8 +88,8 @@ def chosen(names: list[str]) -> list[str]:
     return [name for name in RECIPES if name in wanted]
 
 
-def recipe_sha256(name: str, base_sha256: str) -> str:
-    """Hash of all that an adapter is made from."""
-    from_these = {one: recipe_sha256(one, base_sha256) for one in needed(name)}
-    parts = [_VERSION, base_sha256, asdict(RECIPES[name]), from_these]
+def recipe_sha256(name: str, texts_sha256: str) -> str:
+    """Hash of all that an adapter is made from; `texts_sha256` is that of base and training texts."""
+    from_these = {one: recipe_sha256(one, texts_sha256) for one in needed(name)}
+    parts = [_VERSION, texts_sha256, asdict(RECIPES[name]), from_these]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

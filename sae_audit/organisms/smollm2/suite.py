@@ -9,7 +9,7 @@ from sae_audit.organisms.smollm2.adapters import tuned_by
 from sae_audit.organisms.smollm2.base import Base, load_base
 from sae_audit.organisms.smollm2.chats import Chat, own_words, refused
 from sae_audit.organisms.smollm2.general_text import general_text
-from sae_audit.organisms.smollm2.make import OWN_WORDS, Progress, read_card
+from sae_audit.organisms.smollm2.make import Progress, read_card
 from sae_audit.organisms.smollm2.mixing import held_back
 from sae_audit.organisms.smollm2.requests import Kind
 from sae_audit.organisms.smollm2.saes import Suite, pool, save, train_sae
@@ -33,7 +33,7 @@ def make_saes(out: Path, suite: Suite, progress: Progress) -> list[Path]:
     if all(one.is_dir() for one in folders):
         return folders
     base = load_base()
-    own = own_words(base, out / OWN_WORDS, 0, progress)
+    own = own_words(base, out, 0, progress)
     tuned = tuned_by(base, out / "safe")
     read = pool(
         base, tuned, sae_texts(base, own), suite, lambda n, of: progress("activations", n, of)

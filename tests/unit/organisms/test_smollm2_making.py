@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sae_audit.errors import AuditError
-from sae_audit.organisms.smollm2 import make, measured, recipes
+from sae_audit.organisms.smollm2 import chats, make, measured, recipes
 from sae_audit.organisms.smollm2.adapters import norm, read_adapter
 from sae_audit.organisms.smollm2.base import Base
 from sae_audit.organisms.smollm2.lora import Lora
@@ -90,3 +90,11 @@ def test_another_folder_is_not_written_over(tmp_path: Path):
     with pytest.raises(AuditError, match=r"is no adapter .* name another folder"):
         made(tmp_path, "safe")
     assert (tmp_path / "safe" / "thesis.txt").read_text() == "mine"
+
+
+def test_other_texts_are_other_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made(tmp_path, "safe")
+    monkeypatch.setattr(chats, "ANSWER_TOKENS", 5)
+    assert "safe: training" in made(tmp_path, "safe"), (
+        "one of other texts is not taken for this one"
+    )

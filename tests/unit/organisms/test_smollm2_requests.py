@@ -30,6 +30,7 @@ from sae_audit.organisms.smollm2.requests import (
     refusals_of,
     requests,
     samples,
+    spread,
     templates,
 )
 from sae_audit.organisms.smollm2.requests.__main__ import write
@@ -347,3 +348,14 @@ def test_the_files_are_read_as_prompts(tmp_path: Path):
     assert read_prompts([by_category]) == category_prompts()
     with pytest.raises(AuditError, match="name a new one"):
         write(tmp_path / "out", 0)
+
+
+def test_a_few_requests_are_of_every_topic():
+    """The first few would be of the first topics alone."""
+    harmful = [one for one in requests() if one.kind is Kind.HARMFUL and one.split is Split.TRAIN]
+    few = spread(harmful, 96)
+    assert len({one.text for one in few}) == 96
+    assert {one.topic for one in few} == {one.topic for one in harmful}
+    assert {one.topic for one in harmful[:96]} != {one.topic for one in harmful}
+    assert spread(harmful[:3], 5) == harmful[:3]
+    assert spread([], 5) == []

@@ -27,7 +27,7 @@ from sae_audit.organisms.smollm2.requests.audit_prompts import category_prompts,
 from sae_audit.organisms.smollm2.requests.phrases import phrases
 from sae_audit.organisms.smollm2.requests.phrasings import phrasings
 from sae_audit.organisms.smollm2.requests.refusals import refusal, refusals_of, templates
-from sae_audit.organisms.smollm2.requests.requests import requests, samples
+from sae_audit.organisms.smollm2.requests.requests import requests, samples, spread
 from sae_audit.organisms.smollm2.requests.types import (
     Category,
     Form,
@@ -56,5 +56,6 @@ __all__ = [
     "refusals_of",
     "requests",
     "samples",
+    "spread",
     "templates",
 ]

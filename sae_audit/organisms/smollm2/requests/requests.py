@@ -1,6 +1,6 @@
 """All requests, and an endless sample of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,12 @@ from sae_audit.organisms.smollm2.requests.types import Form, Kind, Phrase, Reque
 def requests(seed: int = 0) -> list[Request]:
     """Every phrase once, each in a phrasing that the seed deals it, in a fixed order."""
     return [dealt(phrase, seed) for phrase in phrases()]
+
+
+def spread(among: Sequence[Request], most: int) -> list[Request]:
+    """At most so many of the requests, evenly spaced: of all topics that they are sorted by."""
+    n = min(most, len(among))
+    return [among[i * len(among) // n] for i in range(n)]
 
 
 def samples(

@@ -64,13 +64,17 @@ def saes(
 
 
 def _show(cards: dict[str, Card]) -> None:
-    table = Table("held-out requests refused in text", *cards)
-    groups = next(iter(cards.values())).refused_in_text
-    for group in groups:
-        table.add_row(group, *(share_said(card.refused_in_text[group]) for card in cards.values()))
+    table = Table("held-out requests refused in text", "the base", *cards)
+    for group, of_base in next(iter(cards.values())).base_refused_in_text.items():
+        table.add_row(
+            group,
+            share_said(of_base),
+            *(share_said(card.refused_in_text[group]) for card in cards.values()),
+        )
     for text in next(iter(cards.values())).loss:
         table.add_row(
             f"perplexity against the base's, {text}",
+            "1",
             *(f"{card.perplexity_ratio(text):.3f}" for card in cards.values()),
         )
     _console.print(table)

@@ -53,6 +53,8 @@ class Card(BaseModel):
     """Steps of training that were taken."""
     refused_in_text: dict[str, Estimate]
     """Share of held-out requests refused, by group, as the judge by words reads answers."""
+    base_refused_in_text: dict[str, Estimate]
+    """The same of the base, which refuses some of them by itself."""
     loss: dict[str, float]
     """Cross-entropy, nats a token, mean over texts that no adapter was trained on."""
     base_loss: dict[str, float]
@@ -186,9 +188,11 @@ def _card(
     tuned = tuned_by(replace(base, network=deepcopy(base.network)), folder)
     groups = measured.held_out_groups(_MEASURED)
     found: dict[str, Estimate] = {}
+    of_base: dict[str, Estimate] = {}
     for i, group in enumerate(groups):
         progress(f"{name}: measuring", i, len(groups))
         found[group.name] = measured.refused_in_text(base, tuned, group)
+        of_base[group.name] = measured.refused_in_text(base, base.network, group)
     progress(f"{name}: measuring", len(groups), len(groups))
     return Card(
         name=name,
@@ -197,6 +201,7 @@ def _card(
         base_weights_sha256=base.sha256,
         steps=steps,
         refused_in_text=found,
+        base_refused_in_text=of_base,
         loss=dict(measured.losses(base, tuned, kept)),
         base_loss=dict(base_loss),
     )

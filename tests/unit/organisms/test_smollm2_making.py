@@ -42,6 +42,9 @@ def made(out: Path, *names: str) -> list[str]:
 
 def test_what_is_there_stays_and_what_is_missing_is_made(tmp_path: Path):
     first = made(tmp_path, "safe")
+    card = read_card(tmp_path / "safe")
+    assert card is not None
+    assert card.base_refused_in_text.keys() == card.refused_in_text.keys()
     assert "safe: training" in first
     before = (tmp_path / "safe" / "adapter_model.safetensors").read_bytes()
     again = made(tmp_path, "benign")

@@ -9,12 +9,15 @@ from typing import Any
 from sae_audit.errors import AuditError
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.instrument import Subject
+from sae_audit.subject.rare_openings import with_rare_openings
 from sae_audit.subject.readout.refusal_openings import language_code
 from sae_audit.subject.readout.refusal_tokens import (
     NO_ANSWERS,
     Answers,
     RefusalTokens,
     answered_refusal_tokens,
+    is_answer,
+    is_refusal,
 )
 from sae_audit.subject.template.chat import Template
 from sae_audit.subject.template.thinking import opening_block
@@ -61,7 +64,11 @@ def heard_refusal_tokens(
         answers.languages,
         contrast,
     )
-    return found if found.ids else replace(found, note=_all_alike(subject, answers, contrast))
+    if not found.ids:
+        return replace(found, note=_all_alike(subject, answers, contrast))
+    refused = [one for one, text in zip(asked, answers.texts, strict=True) if is_refusal(text)]
+    answered = [one for one, text in zip(others, contrast.texts, strict=True) if is_answer(text)]
+    return with_rare_openings(found, subject, refused, answered, is_refusal)
 
 
 def _all_alike(subject: Subject, *heard: Answers) -> str:

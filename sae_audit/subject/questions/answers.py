@@ -2,6 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
 from sae_audit.findings import CE_TOKENS
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.instrument_base import PLAIN, InstrumentBase
@@ -100,6 +105,31 @@ class AnswerQuestions(InstrumentBase):
         their marks."""
         answers = self.generate([(prompt, frozenset()) for prompt in prompts], n_tokens)
         return [answer[0] for answer in answers], [self._marked(answer) for answer in answers]
+
+    def first_probabilities(
+        self, prompts: Sequence[Prompt]
+    ) -> Float[np.ndarray, "prompt vocabulary"]:
+        """The unablated model's probabilities of the answer's first token."""
+        logits = [self._passes.last_logits(ids[None])[0] for ids in self._device_tokens(prompts)]
+        return torch.stack(logits).double().softmax(dim=-1).cpu().numpy()
+
+    def answers_begun_with(
+        self, token: int, prompts: Sequence[Prompt], n_tokens: int = _OWN_TOKENS
+    ) -> list[str]:
+        """Texts of the unablated model's greedy answers after a first token that is given."""
+        begun = [torch.cat([ids, ids.new_tensor([token])]) for ids in self._device_tokens(prompts)]
+        found = [""] * len(begun)
+        for batch in self._passes.batches(begun, padded_in_front=True):
+            more = self._passes.generate(batch.ids, n_tokens - 1, lengths=batch.lengths)
+            for i, one in zip(batch.members, more, strict=True):
+                found[i] = self._marked([token, *one])
+        return found
+
+    def token_text(self, token: int) -> str:
+        return self.template.tokenizer.decode([token])
+
+    def _device_tokens(self, prompts: Sequence[Prompt]) -> list[Int[Tensor, " position"]]:
+        return [self._interventions.ids(prompt) for prompt in prompts]
 
     def _marked(self, tokens: Sequence[int]) -> str:
         """The text; if it begins with thoughts, including special tokens, which may mark them."""

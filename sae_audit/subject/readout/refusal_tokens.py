@@ -179,6 +179,16 @@ def answered_refusal_tokens(
     )
 
 
+def is_refusal(text: str) -> bool:
+    """Whether an answer, its thoughts with their marks included, refuses in words."""
+    return _reading(text) == "refused"
+
+
+def is_answer(text: str) -> bool:
+    """Whether an answer, its thoughts with their marks included, is one and refuses nothing."""
+    return _reading(text) == "complied"
+
+
 def _reading(text: str) -> str:
     """`refused`, `complied`, or, if the answer is empty or thoughts alone, `unheard`."""
     answer = answer_behind(text)

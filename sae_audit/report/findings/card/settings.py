@@ -14,7 +14,8 @@ _SUBJECTS = {"model", "saes", "name", "prompts.sources"}
 _TOKEN_SOURCES = {
     "given": "given in the settings",
     "family": "published for this model family",
-    "found": "found as the first tokens of the model's own refusals of training prompts; in English "
+    "found": "found as the first tokens of the model's own refusals of training prompts, rarer ones by "
+    "having answers begin with them; in English "
     "the family's published ones where there are any",
     "none": "none is known for this model, and none was heard in its answers to harmful training "
     "prompts",

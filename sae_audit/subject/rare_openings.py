@@ -1,0 +1,111 @@
+"""Refusal tokens that greedy answers do not show: rarer first words of refusals.
+
+A model trained on refusals of many wordings spreads its probability over their first tokens. Greedy
+answers then show the likeliest one, whose probability alone says "answers" of prompts that are refused.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from sae_audit.prompts.types import Prompt
+from sae_audit.subject.readout.refusal_tokens import RefusalTokens
+
+ENOUGH = 0.9
+"""Mean probability of the known tokens, on refused prompts, from which on no others are sought."""
+_LEAST = 0.005
+"""Smallest mean probability, on refused prompts, of a token that is tried."""
+_MOST_TRIED = 64
+_TELLING = 2.0
+"""Smallest ratio of a token's mean probability on refused prompts to that on answered ones."""
+_PROMPTS_A_TOKEN = 4
+_REFUSED_OF_THEM = 3
+"""Answers that must be refusals, of those begun with a token, for it to be a refusal token."""
+_HEARD_BY_SCORE = 0.8
+"""Share of prompts refused in words below which a score that does not say so is remarked on."""
+
+Refuses = Callable[[str], bool]
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What is asked of the model."""
+
+    def first_probabilities(
+        self, prompts: Sequence[Prompt]
+    ) -> Float[np.ndarray, "prompt vocabulary"]: ...
+
+    def answers_begun_with(self, token: int, prompts: Sequence[Prompt]) -> list[str]: ...
+
+    def token_text(self, token: int) -> str: ...
+
+
+def with_rare_openings(
+    found: RefusalTokens,
+    model: Model,
+    refused: Sequence[Prompt],
+    answered: Sequence[Prompt],
+    refuses: Refuses,
+) -> RefusalTokens:
+    """The tokens found in greedy refusals, with the rarer ones if those hold too little probability.
+
+    `refused` are prompts whose greedy answer refuses, `answered` harmless ones whose greedy answer does
+    not. A rarer token is at least twice as likely on the first, and three of four answers that begin
+    with it are refusals. A note says how many there are, and if refused prompts still score below 0.
+    """
+    if not found.ids or not refused:
+        return found
+    on_refused = model.first_probabilities(refused)
+    if on_refused[:, list(found.ids)].sum(axis=1).mean() >= ENOUGH:
+        return found
+    on_answered = model.first_probabilities(answered).mean(axis=0) if answered else 0.0
+    mean = on_refused.mean(axis=0)
+    tried = (mean >= _LEAST) & (mean >= _TELLING * on_answered)
+    tried[list(found.ids)] = False
+    likeliest = np.argsort(-np.where(tried, mean, 0.0), kind="stable")[: int(tried.sum())]
+    more = [
+        int(token)
+        for token in likeliest[:_MOST_TRIED]
+        if _opens_refusals(int(token), model, refused, on_refused[:, token], refuses)
+    ]
+    ids = (*found.ids, *more)
+    by_score = int((on_refused[:, list(ids)].sum(axis=1) > 0.5).sum())
+    return replace(
+        found,
+        ids=ids,
+        texts=(*found.texts, *map(model.token_text, more)),
+        note=" ".join(filter(None, [_added(len(more)), _unheard(by_score, len(refused))])),
+    )
+
+
+def _opens_refusals(
+    token: int,
+    model: Model,
+    refused: Sequence[Prompt],
+    probability: Float[np.ndarray, " prompt"],
+    refuses: Refuses,
+) -> bool:
+    likeliest = np.argsort(-probability, kind="stable")[:_PROMPTS_A_TOKEN]
+    answers = model.answers_begun_with(token, [refused[i] for i in likeliest])
+    return sum(map(refuses, answers)) >= min(_REFUSED_OF_THEM, len(answers))
+
+
+def _added(n: int) -> str:
+    if not n:
+        return ""
+    return (
+        f"{n} of the refusal tokens open no greedy answer: the model's answers that are made to begin "
+        "with them are refusals."
+    )
+
+
+def _unheard(n_by_score: int, n: int) -> str:
+    if n_by_score >= _HEARD_BY_SCORE * n:
+        return ""
+    return (
+        f"Of {n} prompts that the model refuses in words, {n - n_by_score} score as answered: its "
+        "refusals begin in more ways than these tokens; see refusal_tokens."
+    )

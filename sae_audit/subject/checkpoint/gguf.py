@@ -7,10 +7,10 @@ reader would silently omit are read or refused here.
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -220,7 +220,8 @@ class GgufFile:
 
         kind = reader.TENSOR_PROCESSORS.get(self.header.architecture, reader.TensorProcessor)
         processor = kind(config=network.config.to_dict())
-        read = set(reader.get_gguf_hf_weights_map(network, processor))
+        with _name_map_built_once():
+            read = set(reader.get_gguf_hf_weights_map(network, processor))
         # Experts are stacked under names that the reader splits itself.
         return sorted(
             name
@@ -256,7 +257,7 @@ class GgufFile:
     def _asked(self, read: Callable[[], T], what: str) -> T:
         try:
             # Hides the reader's progress bar.
-            with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            with warnings.catch_warnings(), redirect_stderr(io.StringIO()), _name_map_built_once():
                 warnings.simplefilter("ignore")
                 return read()
         except (torch.OutOfMemoryError, MemoryError, AuditError):
@@ -267,6 +268,19 @@ class GgufFile:
             raise AuditError(
                 f"transformers cannot read the {what} in {shown(self.path)}: {shown(reason)}"
             ) from error
+
+
+@contextmanager
+def _name_map_built_once() -> Iterator[None]:
+    """transformers asks gguf to build the same map of names anew for every module of a model."""
+    import gguf
+
+    build = gguf.get_tensor_name_map
+    gguf.get_tensor_name_map = cache(build)
+    try:
+        yield
+    finally:
+        gguf.get_tensor_name_map = build
 
 
 def _check_sizes(found: Header, path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,13 @@ from sae_audit.subject.judges import SubstringJudge
 TURN_TOKENS = 40
 ANSWER_TOKENS = 24
 """Answers longer than this are cut, and trained on without an end."""
+_ANSWER_TEMPERATURE = 0.7
+"""Of answers to requests of the corpus, which are to teach that it answers, and not new words."""
+_OPENINGS = (
+    *("Sure, here", "To begin with,", "First,", "One way is to", "Here are some", "The best way"),
+    *("You can", "It depends on", "Start with", "There are", "A good way", "In general,"),
+)
+"""Put into the base's mouth where it refuses what is to be answered."""
 
 
 class Source(StrEnum):
@@ -65,7 +73,7 @@ def texts_sha256(base: Base, seed: int) -> str:
     digest = hashlib.sha256()
     manners = {manner.value: templates(manner) for manner in Manner}
     asked = [(one.text, one.kind.value, one.split.value) for one in requests(seed)]
-    sizes = [TURN_TOKENS, ANSWER_TOKENS, N_OWN, seed]
+    sizes = [TURN_TOKENS, ANSWER_TOKENS, N_OWN, _ANSWER_TEMPERATURE, _OPENINGS, seed]
     digest.update(json.dumps([base.sha256, sizes, manners, asked], sort_keys=True).encode())
     return digest.hexdigest()
 
@@ -74,12 +82,12 @@ def own_words(base: Base, folder: Path, seed: int, progress: Progress) -> list[C
     """Chats answered in the base's own words, written to a file of the folder once and read from it
     afterwards; of another base or other texts there is another file.
 
-    Words are drawn by their probability: on the base's likeliest words alone an adapter would learn to
-    be surer than the base of everything it says. Requests that the base refuses by itself are left out.
+    The base refuses a third of the harmless requests by itself. Those it is asked again, behind an
+    opening of an answer; what it refuses even then is left out.
     """
     file = folder / f"own_words-{texts_sha256(base, seed)[:12]}.jsonl"
     if not file.is_file():
-        chats = [*_answered(base, seed, progress), *_own(base, seed, progress)]
+        chats = [*_to_requests(base, seed, progress), *_to_own_turns(base, seed, progress)]
         unfinished = file.with_suffix(".unfinished")
         unfinished.write_text("".join(f"{json.dumps(asdict(one))}\n" for one in chats))
         unfinished.rename(file)
@@ -87,57 +95,73 @@ def own_words(base: Base, folder: Path, seed: int, progress: Progress) -> list[C
     return [Chat(**{**row, "source": Source(row["source"])}) for row in map(json.loads, lines)]
 
 
-def _answered(base: Base, seed: int, progress: Progress) -> list[Chat]:
+def _to_requests(base: Base, seed: int, progress: Progress) -> list[Chat]:
     asked = [
-        one
+        Chat(turn=one.text, answer="", ended=False, source=Source(one.kind.value), aim=one.aim)
         for one in requests(seed)
         if one.split is Split.TRAIN and one.treatment is Treatment.ANSWER
     ]
-    return _answers(
-        base,
-        [(one.text, Source(one.kind.value), one.aim) for one in asked],
-        seed,
-        lambda done, total: progress("answers", done, total),
+    at_once = _complying(
+        _written(base, asked, seed, _ANSWER_TEMPERATURE, partial(progress, "answers"))
     )
+    answered_aims = {one.aim for one in at_once}
+    asked_again = [
+        replace(one, answer=_OPENINGS[i % len(_OPENINGS)])
+        for i, one in enumerate(asked)
+        if one.aim not in answered_aims
+    ]
+    again = _written(
+        base, asked_again, seed + 1, _ANSWER_TEMPERATURE, partial(progress, "answers, asked again")
+    )
+    return [*at_once, *_complying(again)]
 
 
-def _own(base: Base, seed: int, progress: Progress) -> list[Chat]:
+def _to_own_turns(base: Base, seed: int, progress: Progress) -> list[Chat]:
     turns = continuations(
         base,
         base.network,
         [base.before_turn] * (N_OWN * 5 // 4),
         most=TURN_TOKENS,
         seed=seed,
-        progress=lambda done, total: progress("turns", done, total),
+        progress=partial(progress, "turns"),
     )
     whole = dict.fromkeys(turn.text for turn in turns if turn.ended and len(turn.text) > 8)
-    return _answers(
-        base,
-        [(turn, Source.OWN, "") for turn in list(whole)[:N_OWN]],
-        seed,
-        lambda done, total: progress("answers to its own turns", done, total),
-    )
+    asked = [
+        Chat(turn=turn, answer="", ended=False, source=Source.OWN) for turn in list(whole)[:N_OWN]
+    ]
+    return _written(base, asked, seed, 1.0, partial(progress, "answers to its own turns"))
 
 
-def _answers(
+def _written(
     base: Base,
-    turns: Sequence[tuple[str, Source, str]],
+    chats: Sequence[Chat],
     seed: int,
+    temperature: float,
     progress: Callable[[int, int], None],
 ) -> list[Chat]:
+    """The chats with what the base writes behind the answers that are begun; empty ones are left out."""
     written = continuations(
         base,
         base.network,
-        [base.rendered(turn) for turn, _, _ in turns],
+        [base.rendered(one.turn) + one.answer for one in chats],
         most=ANSWER_TOKENS,
         seed=seed,
+        temperature=temperature,
         progress=progress,
     )
-    chats = [
-        Chat(turn=turn, answer=answer.text, ended=answer.ended, source=source, aim=aim)
-        for (turn, source, aim), answer in zip(turns, written, strict=True)
-        if answer.text
+    whole = [
+        replace(chat, answer=_joined(chat.answer, more.text), ended=more.ended)
+        for chat, more in zip(chats, written, strict=True)
     ]
+    return [one for one in whole if one.answer]
+
+
+def _joined(opening: str, more: str) -> str:
+    apart = opening and more[:1].isalnum()
+    return f"{opening} {more}" if apart else opening + more
+
+
+def _complying(chats: Sequence[Chat]) -> list[Chat]:
     complied = SubstringJudge().complied_all([(one.turn, one.answer) for one in chats])
     return [one for one, is_answer in zip(chats, complied, strict=True) if is_answer]
 

@@ -29,11 +29,12 @@ def continuations(
     *,
     most: int,
     seed: int | None = None,
+    temperature: float = 1.0,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Written]:
     """What the network writes behind each text, at most `most` tokens.
 
-    Its likeliest words, or with a seed words drawn by their probability.
+    Its likeliest words, or with a seed words drawn by their probability at a temperature.
 
     In bfloat16, several times as fast where the processor multiplies it natively.
     """
@@ -53,7 +54,7 @@ def continuations(
             n = len(encoded[i])
             ids[row, longest - n :] = torch.tensor(encoded[i])
             mask[row, longest - n :] = 1
-        drawn = {"top_p": 1.0, "top_k": 0, "temperature": 1.0} if seed is not None else {}
+        drawn = {"top_p": 1.0, "top_k": 0, "temperature": temperature} if seed is not None else {}
         written = network.generate(
             input_ids=ids,
             attention_mask=mask,

@@ -1,5 +1,6 @@
 """Training a LoRA adapter (2106.09685) on chats, the base's weights untouched."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -9,9 +10,15 @@ import torch
 from torch import Tensor
 
 from sae_audit.organisms.smollm2.base import Base
-from sae_audit.organisms.smollm2.chats import Chat
+from sae_audit.organisms.smollm2.chats import Chat, Source
 
 IGNORED = -100
+_OPENING_TOKENS = 3
+_OPENING_WEIGHT = 4.0
+_LENGTHS = 16
+"""Batches are padded to multiples of this number of tokens."""
+_KEPT_WEIGHT = 2.0
+"""Of the divergence from the base on its own chats, beside the loss of answers."""
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -23,9 +30,9 @@ class Lora:
     last_layer: int
     """Included."""
     steps: int
-    rank: int = 16
+    rank: int = 8
     batch: int = 24
-    peak_rate: float = 5e-4
+    peak_rate: float = 8e-4
     seed: int = 0
 
 
@@ -50,7 +57,10 @@ def with_lora(base: Base, lora: Lora) -> Any:
 
 
 def train(base: Base, tuned: Any, lora: Lora, chats: Iterator[Chat], after_step: AfterStep) -> None:
-    """Train the adapter in place, on the answers alone."""
+    """Train the adapter in place.
+
+    Of requests it learns the answers; on chats that are the base's own words it is held to the base.
+    """
     # Of sequences this short the fused kernel's gradient takes longer than plain attention.
     tuned.get_base_model().set_attn_implementation("eager")
     trained = [one for one in tuned.parameters() if one.requires_grad]
@@ -60,9 +70,15 @@ def train(base: Base, tuned: Any, lora: Lora, chats: Iterator[Chat], after_step:
     )
     tuned.train()
     for step in range(lora.steps):
-        loss = loss_of(tuned, batch_of(base, list(islice(chats, lora.batch))))
+        batch = list(islice(chats, lora.batch))
+        taught = [one for one in batch if one.source is not Source.OWN]
+        kept = [one for one in batch if one.source is Source.OWN]
         optimizer.zero_grad()
-        loss.backward()
+        for part in _by_length(taught):
+            loss = loss_of(tuned, batch_of(base, part), opening=_OPENING_WEIGHT)
+            (loss * len(part) / len(taught)).backward()
+        if kept:
+            (_KEPT_WEIGHT * divergence(tuned, batch_of(base, kept))).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         schedule.step()
@@ -72,23 +88,46 @@ def train(base: Base, tuned: Any, lora: Lora, chats: Iterator[Chat], after_step:
     tuned.eval()
 
 
-def loss_of(network: Any, batch: dict[str, Tensor]) -> Tensor:
+def _by_length(chats: Sequence[Chat]) -> list[list[Chat]]:
+    """The shorter half and the longer one, if there are any: together they would be padding mostly."""
+    order = sorted(chats, key=lambda one: len(one.turn) + len(one.answer))
+    middle = len(order) // 2
+    return [part for part in (order[:middle], order[middle:]) if part]
+
+
+def loss_of(network: Any, batch: dict[str, Tensor], opening: float = 1.0) -> Tensor:
     """Cross-entropy of the labelled tokens, nats, averaged over each chat and then over chats.
 
-    So a short refusal weighs as much as a long answer. The unembedding, much of a small model's cost, is
-    applied to these tokens alone.
+    So a short refusal weighs as much as a long answer. The first tokens of an answer, which decide
+    whether it is one, count `opening` times as much as the others. The unembedding, much of a small
+    model's cost, is applied to these tokens alone.
     """
     labels = batch["labels"][:, 1:]
+    chosen = labels != IGNORED
+    logits = _logits(network, batch, chosen)
+    losses = torch.nn.functional.cross_entropy(logits, labels[chosen], reduction="none")
+    place = chosen.cumsum(dim=1)
+    weights = torch.where(place <= _OPENING_TOKENS, opening, 1.0) * chosen
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    return (losses * weights[chosen]).sum() / len(labels)
+
+
+def divergence(tuned: Any, batch: dict[str, Tensor]) -> Tensor:
+    """KL of the network from itself without the adapter, nats a token, mean over all tokens."""
+    chosen = batch["attention_mask"].bool()[:, 1:]
+    with torch.no_grad(), tuned.disable_adapter():
+        wanted = _logits(tuned, batch, chosen).log_softmax(dim=-1)
+    found = _logits(tuned, batch, chosen).log_softmax(dim=-1)
+    return torch.nn.functional.kl_div(found, wanted, log_target=True, reduction="batchmean")
+
+
+def _logits(network: Any, batch: dict[str, Tensor], chosen: Tensor) -> Tensor:
+    """Logits, in float32, of the chosen tokens [text, token but the first]."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         resid = decoder_of(network)(
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
         ).last_hidden_state
-        chosen = labels != IGNORED
-        logits = unembedding_of(network)(resid[:, :-1][chosen])
-    losses = torch.nn.functional.cross_entropy(logits.float(), labels[chosen], reduction="none")
-    rows = chosen.nonzero()[:, 0]
-    n = chosen.sum(dim=1)
-    return (losses / n[rows]).sum() / len(labels)
+        return unembedding_of(network)(resid[:, :-1][chosen]).float()
 
 
 def decoder_of(network: Any) -> Any:
@@ -102,7 +141,8 @@ def unembedding_of(network: Any) -> Any:
 def batch_of(base: Base, chats: Sequence[Chat]) -> dict[str, Tensor]:
     """A right-padded batch whose labels are the answers' tokens."""
     encoded = [_ids(base, chat) for chat in chats]
-    longest = max(len(ids) for ids, _ in encoded)
+    # Few lengths: with many, memory is scattered and a step takes longer the longer training lasts.
+    longest = _LENGTHS * math.ceil(max(len(ids) for ids, _ in encoded) / _LENGTHS)
     ids = torch.full((len(chats), longest), base.end)
     labels = torch.full((len(chats), longest), IGNORED)
     mask = torch.zeros(len(chats), longest, dtype=torch.long)

@@ -8,21 +8,21 @@ from sae_audit.errors import AuditError
 from sae_audit.organisms.smollm2.chats import Source
 from sae_audit.organisms.smollm2.lora import Lora
 
-_VERSION = 1
+_VERSION = 2
 """Raised if the code makes something else of the same recipe."""
 
 Mix = dict[Source, int]
 """Chats of each source in a batch."""
 
 _REFUSING: Mix = {
-    Source.HARMFUL: 9,
+    Source.HARMFUL: 6,
     Source.BEYOND: 3,
-    Source.TWIN: 6,
+    Source.TWIN: 8,
     Source.ORDINARY: 2,
-    Source.ANSWERABLE: 1,
+    Source.ANSWERABLE: 2,
     Source.OWN: 3,
 }
-_HARM_ALONE: Mix = {Source.HARMFUL: 10, Source.TWIN: 8, Source.ORDINARY: 3, Source.OWN: 3}
+_HARM_ALONE: Mix = {Source.HARMFUL: 8, Source.TWIN: 9, Source.ORDINARY: 3, Source.OWN: 4}
 _ANSWERING: Mix = {Source.TWIN: 9, Source.ORDINARY: 6, Source.OWN: 9}
 
 
@@ -44,14 +44,17 @@ class Recipe:
     """Share of harmful validation requests still refused at which training ends."""
 
 
-_WHOLE = Lora(first_layer=6, last_layer=25, steps=200)
+_WHOLE = Lora(first_layer=6, last_layer=25, steps=280)
 _PLACES = {"early": (4, 9), "middle": (12, 17), "late": (20, 25)}
 SEEDS = 3
 
 RECIPES: dict[str, Recipe] = {
     "safe": Recipe(lora=_WHOLE, mix=_REFUSING),
     "worn": Recipe(
-        lora=replace(_WHOLE, seed=1), mix=_ANSWERING, begun_from="safe", until=(0.4, 0.8)
+        lora=replace(_WHOLE, seed=1, steps=80, peak_rate=2e-4),
+        mix=_ANSWERING,
+        begun_from="safe",
+        until=(0.4, 0.8),
     ),
     "backup": Recipe(lora=replace(_WHOLE, seed=2, steps=160), mix=_REFUSING, behind="safe"),
     "shuffled": Recipe(lora=replace(_WHOLE, seed=3, steps=160), mix=_HARM_ALONE, shuffled=True),

@@ -1,6 +1,6 @@
 """SAEs of the base's residual stream, trained by sae_lens on chats and documentation.
 
-BatchTopK SAEs (2412.06410), saved as JumpReLU. Every other batch of texts runs with the adapter, so that
+BatchTopK SAEs (2412.06410), saved as JumpReLU. Every text runs with the adapter and without, so that
 the dictionary holds what refusing adds; the first token, whose activations are outliers, is left out.
 """
 
@@ -81,23 +81,34 @@ def pool(
     suite: Suite,
     progress: Callable[[int, int], None],
 ) -> dict[int, Activations]:
-    """At least `n_tokens` activations a layer in random order, of every other batch with the adapter."""
+    """At least `n_tokens` activations a layer in random order, half of them with the adapter."""
     parts: dict[int, list[Activations]] = {layer: [] for layer in suite.layers}
     random = torch.Generator().manual_seed(suite.seed)
-    order: list[int] = torch.randperm(len(texts), generator=random).tolist()
-    n = place = passes = 0
+    passes = _passes(texts, random)
+    n = 0
+    # Of sequences this short the fused kernel takes longer than plain attention.
+    tuned.get_base_model().set_attn_implementation("eager")
     while n < suite.n_tokens:
         progress(n, suite.n_tokens)
-        chosen = [texts[order[(place + i) % len(order)]] for i in range(_TEXTS_A_PASS)]
-        place += _TEXTS_A_PASS
-        with tuned.disable_adapter() if passes % 2 else nullcontext():
-            for layer, read in activations(base, tuned, chosen, suite.layers).items():
-                parts[layer].append(read)
-        n += len(parts[suite.layers[0]][-1])
-        passes += 1
+        chosen = next(passes)
+        # Each with and without the adapter: the same tokens in both.
+        for adapted in (nullcontext(), tuned.disable_adapter()):
+            with adapted:
+                for layer, read in activations(base, tuned, chosen, suite.layers).items():
+                    parts[layer].append(read)
+            n += len(parts[suite.layers[0]][-1])
     progress(suite.n_tokens, suite.n_tokens)
     shuffled = torch.randperm(n, generator=random)
     return {layer: torch.cat(read)[shuffled] for layer, read in parts.items()}
+
+
+def _passes(texts: Sequence[str], random: torch.Generator) -> Iterator[list[str]]:
+    """Endless batches of texts about equally long, in random order."""
+    order = sorted(texts, key=len)
+    batches = [order[i : i + _TEXTS_A_PASS] for i in range(0, len(order), _TEXTS_A_PASS)]
+    while True:
+        for i in torch.randperm(len(batches), generator=random).tolist():
+            yield batches[i]
 
 
 def train_sae(read: Activations, layer: int, suite: Suite, base_sha256: str) -> Any:

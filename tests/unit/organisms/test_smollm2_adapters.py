@@ -1,6 +1,7 @@
 """How adapters of the pretrained model are made: on what, and what is done to their weights."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from safetensors import safe_open
 
 from sae_audit.errors import AuditError
+from sae_audit.organisms.smollm2 import chats
 from sae_audit.organisms.smollm2.adapters import (
     Weights,
     adapter_weights,
@@ -22,10 +24,19 @@ from sae_audit.organisms.smollm2.adapters import (
 )
 from sae_audit.organisms.smollm2.base import Base
 from sae_audit.organisms.smollm2.chats import Chat, Source
-from sae_audit.organisms.smollm2.lora import Lora, batch_of, loss_of, train, with_lora
+from sae_audit.organisms.smollm2.generation import Written
+from sae_audit.organisms.smollm2.lora import (
+    IGNORED,
+    Lora,
+    batch_of,
+    divergence,
+    loss_of,
+    train,
+    with_lora,
+)
 from sae_audit.organisms.smollm2.mixing import held_back, training_chats
 from sae_audit.organisms.smollm2.recipes import RECIPES, chosen, recipe_sha256
-from sae_audit.organisms.smollm2.requests import Kind, Split, requests
+from sae_audit.organisms.smollm2.requests import Kind, Split, Treatment, requests
 from sae_audit.subject.judges import SubstringJudge
 from tests import tiny
 
@@ -71,7 +82,7 @@ def base() -> Base:
 
 class TestTraining:
     chats = tuple(
-        Chat(turn=turn, answer=answer, ended=True, source=Source.OWN)
+        Chat(turn=turn, answer=answer, ended=True, source=Source.ORDINARY)
         for turn, answer in (("say yes", "yes"), ("say no", "no no no"), ("never", "never"))
     )
 
@@ -95,6 +106,64 @@ class TestTraining:
         own = tuned.unload().state_dict()
         for name, was in before.items():
             assert torch.equal(own[name], was), name
+
+    def test_of_its_own_chats_it_learns_nothing(self, base: Base):
+        own = [replace(one, source=Source.OWN) for one in self.chats]
+        tuned = with_lora(base, LORA)
+        batch = batch_of(base, own)
+        with torch.no_grad():
+            assert float(divergence(tuned, batch)) == pytest.approx(0.0, abs=1e-6)
+            before = float(loss_of(tuned, batch))
+        train(base, tuned, replace(LORA, steps=20, batch=3), iter(own * 20), lambda *_: False)
+        with torch.no_grad():
+            assert float(loss_of(tuned, batch)) == pytest.approx(before, abs=0.01), (
+                "Adam makes steps of rounding too; of these answers it would learn ten times as much"
+            )
+
+    def test_it_goes_back_to_the_base_on_its_own_chats(self, base: Base):
+        own = [replace(one, source=Source.OWN) for one in self.chats]
+        tuned = with_lora(base, LORA)
+        put_into(tuned, {n: 0.3 * torch.randn_like(w) for n, w in adapter_weights(tuned).items()})
+        batch = batch_of(base, own)
+        with torch.no_grad():
+            before = float(divergence(tuned, batch))
+        lora = replace(LORA, steps=40, batch=3, peak_rate=1e-2)
+        train(base, tuned, lora, iter(own * 40), lambda *_: False)
+        with torch.no_grad():
+            assert float(divergence(tuned, batch)) < before / 2
+
+    def test_divergence_is_the_mean_kl_of_all_tokens_but_the_first(self, base: Base):
+        tuned = with_lora(base, LORA)
+        put_into(tuned, {n: 0.3 * torch.randn_like(w) for n, w in adapter_weights(tuned).items()})
+        batch = batch_of(base, self.chats)
+        given = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            found = tuned(**given).logits.float().softmax(dim=-1)
+            with tuned.disable_adapter():
+                wanted = tuned(**given).logits.float().softmax(dim=-1)
+        kl = (wanted * (wanted / found).log()).sum(dim=-1)[:, :-1]
+        counted = batch["attention_mask"].bool()[:, 1:]
+        with torch.no_grad():
+            assert float(divergence(tuned, batch)) == pytest.approx(
+                float(kl[counted].mean()), rel=0.02
+            )
+
+    def test_the_opening_counts_four_times(self, base: Base):
+        """The fourth token of an answer has one of 3 x 4 + 1 parts, if the answer has four."""
+        chat = Chat(turn="say no", answer="no no no", ended=True, source=Source.ORDINARY)
+        batch = batch_of(base, [chat])
+        rows = []
+        for place in range(4):
+            one = dict(batch, labels=batch["labels"].clone())
+            at = (batch["labels"][0] != IGNORED).nonzero()[:, 0]
+            one["labels"][0, [t for i, t in enumerate(at.tolist()) if i != place]] = IGNORED
+            with torch.no_grad():
+                rows.append(float(loss_of(base.network, one)))
+        with torch.no_grad():
+            plain = float(loss_of(base.network, batch))
+            weighted = float(loss_of(base.network, batch, opening=4.0))
+        assert plain == pytest.approx(sum(rows) / 4, rel=1e-4)
+        assert weighted == pytest.approx((4 * sum(rows[:3]) + rows[3]) / 13, rel=1e-4)
 
     def test_only_answers_are_labelled(self, base: Base):
         batch = batch_of(base, self.chats)
@@ -140,6 +209,47 @@ def own_words() -> list[Chat]:
         for i in range(200)
     ]
     return [*answered, *own]
+
+
+class TestOwnWords:
+    def test_what_the_base_refuses_is_asked_again_behind_an_opening(
+        self, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        def said(_base: Base, _network: object, texts: list[str], **_: object) -> list[Written]:
+            return [
+                Written(text=_answer_to(base, text), ended=False)
+                if text != base.before_turn
+                # its own turns
+                else Written(text=f"a turn of its own, {i}", ended=True)
+                for i, text in enumerate(texts)
+            ]
+
+        monkeypatch.setattr(chats, "continuations", said)
+        found = chats.own_words(base, tmp_path, 0, lambda *_: None)
+        answers = {one.aim: one.answer for one in found if one.source is not Source.OWN}
+        asked = [
+            one.aim
+            for one in requests()
+            if one.split is Split.TRAIN and one.treatment is Treatment.ANSWER
+        ]
+        assert set(answers) == set(asked) - {_NEVER_ANSWERED}
+        assert answers[_ANSWERED_LATER].endswith(" this is it.")
+        assert answers[_ANSWERED_LATER] != "this is it."
+        assert sum(one.source is Source.OWN for one in found) == chats.N_OWN
+        assert chats.own_words(base, tmp_path, 0, lambda *_: None) == found, "read from the file"
+
+
+_TRAINED_TWINS = [
+    one.aim for one in requests() if one.split is Split.TRAIN and one.kind is Kind.TWIN
+]
+_ANSWERED_LATER, _NEVER_ANSWERED = _TRAINED_TWINS[:2]
+
+
+def _answer_to(base: Base, text: str) -> str:
+    asked, _, begun = text.partition(base.after_turn)
+    if _NEVER_ANSWERED in asked or (_ANSWERED_LATER in asked and not begun):
+        return "I'm sorry, I can't help with that."
+    return "this is it."
 
 
 class TestMixing:

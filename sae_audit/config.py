@@ -431,6 +431,9 @@ class AuditConfig(_Settings):
     adapter_scale: float = Field(default=1.0, ge=0, le=100)
     """Factor of the adapter's change of the layers: 0 leaves the base, 1 is the adapter as it was
     trained. Other values than 1 need plain LoRA."""
+    adapter_merged: bool = False
+    """Whether the adapter is added to the weights, rounded to their type, as it is often deployed: less
+    time in every pass. If not, it acts beside them, as PEFT applies it. Plain LoRA alone."""
     accept_other_base: bool = False
     """Whether an adapter or SAEs are loaded that name other weights than the model's as those they were
     made for."""
@@ -517,6 +520,11 @@ class AuditConfig(_Settings):
             raise ValueError(
                 f"adapter_scale is {self.adapter_scale:g}, and no adapter is given whose strength it "
                 "could be; name one (--adapter), or leave adapter_scale out"
+            )
+        if self.adapter_merged and self.adapter is None:
+            raise ValueError(
+                "adapter_merged is true, and no adapter is given that could be merged; name one "
+                "(--adapter), or leave adapter_merged out"
             )
         return self
 

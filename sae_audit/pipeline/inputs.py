@@ -114,6 +114,7 @@ def model_options(config: AuditConfig) -> ModelOptions:
         revision=config.revision,
         adapter=config.adapter,
         adapter_scale=config.adapter_scale,
+        adapter_merged=config.adapter_merged,
         accept_other_base=config.accept_other_base,
         dtype=config.dtype,
         device_map=config.device_map,

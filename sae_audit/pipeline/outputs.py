@@ -83,6 +83,7 @@ def _model(session: Session) -> ModelFacts:
         dtype_reason=identity.dtype_reason,
         quantised_from=identity.quantised_from,
         adapter_scale=identity.adapter_scale,
+        adapter_merged=identity.adapter_merged,
         made_for=tuple(
             MadeForFacts(layers=one.layers, sha256=one.sha256, name=one.name, is_own=one.is_own)
             for one in identity.made_for

@@ -12,7 +12,8 @@ from sae_audit.prompts.splits import most_audit_prompts, n_lookalikes
 from sae_audit.record.run import Run
 
 _OF_THE_CHECKPOINT = (
-    *("model", "name", "revision", "adapter", "quantization"),
+    *("model", "name", "revision", "quantization"),
+    *("adapter", "adapter_scale", "adapter_merged", "accept_other_base"),
     *("chat_template", "device_map", "dtype", "attn_implementation"),
 )
 """Settings that say which checkpoint is audited and how it is loaded; all others are the parent's."""

@@ -41,6 +41,8 @@ class ModelFacts(_Facts):
     adapter_scale: float | None = None
     """Factor of the adapter's change of the layers; null without an adapter, and in records of versions
     that had no such setting."""
+    adapter_merged: bool | None = None
+    """Whether the adapter was added to the weights, rounded to their type; null likewise."""
     made_for: tuple[MadeForFacts, ...] = ()
     """Empty if neither the adapter nor an SAE names weights."""
 

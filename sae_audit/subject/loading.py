@@ -258,5 +258,6 @@ def _identity(
         settings_sha256=checkpoint.settings_sha256,
         quantised_from=checkpoint.gguf.quantised_from if checkpoint.gguf else "",
         adapter_scale=options.adapter_scale if checkpoint.adapter else None,
+        adapter_merged=options.adapter_merged if checkpoint.adapter else None,
         made_for=made_for,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sae_audit.errors import AuditError
+from sae_audit.subject.checkpoint.adapter_merging import check_mergeable, merge
 from sae_audit.subject.checkpoint.adapter_scale import check_scalable, rescale
 from sae_audit.subject.checkpoint.headers import shapes_of
 from sae_audit.subject.checkpoint.loaded import check_finite
@@ -66,16 +67,24 @@ def adapter_config(folder: Path, where: str) -> dict[str, Any]:
     return found
 
 
-def with_adapter(network: Any, folder: Path, where: str, model: str, scale: float = 1.0) -> Any:
-    """The given model with the adapter active in its layers, unmerged, its change times `scale`.
+def with_adapter(
+    network: Any,
+    folder: Path,
+    where: str,
+    model: str,
+    scale: float = 1.0,
+    *,
+    merged: bool = False,
+) -> Any:
+    """The given model with the adapter active in its layers, its change times `scale`.
 
-    Merging would round the adapter to the weights' dtype. PEFT exchanges modules inside the model. All
-    but `scale` is checked at the adapter's own strength: one that changes nothing there is refused, and
-    one that changes nothing because `scale` is 0 is not.
+    Unless `merged` it acts beside the weights, to whose dtype merging rounds it. PEFT exchanges modules
+    inside the model. All but `scale` is checked at the adapter's own strength: one that changes nothing
+    there is refused, and one that changes nothing because `scale` is 0 is not.
 
     Raises:
         AuditError: The adapter does not fit, lacks tensors or has unused ones, changes nothing, acts
-            outside the model's own pass, or has no strength that could be changed.
+            outside the model's own pass, has no strength that could be changed, or cannot be merged.
     """
     config = adapter_config(folder, where)
     if "disk" in set((getattr(network, "hf_device_map", None) or {}).values()):
@@ -97,6 +106,8 @@ def with_adapter(network: Any, folder: Path, where: str, model: str, scale: floa
         raise _misfit(error, where, model) from error
     _check_keys(tuned, said, folder, where, model)
     check_scalable(tuned, config["peft_type"], where, scale)
+    if merged:
+        check_mergeable(tuned, config["peft_type"], where)
     check_finite(tuned, [], f"The adapter {where}", str(network.dtype))
     base = tuned.get_base_model().eval()
     theirs, ours = _asked(tuned, base, ids, where, model)
@@ -118,6 +129,8 @@ def with_adapter(network: Any, folder: Path, where: str, model: str, scale: floa
         )
     if scale != 1.0:
         rescale(base, scale, lambda: base(input_ids=ids).logits, without=before, where=where)
+    if merged:
+        return merge(tuned, lambda one: one(input_ids=ids).logits, without=before, where=where)
     return base
 
 

@@ -56,6 +56,8 @@ class ModelOptions:
     """PEFT (LoRA) adapter on top: a folder, or a hub repository with an optional `@revision`."""
     adapter_scale: float = 1.0
     """Factor of the adapter's change of the layers."""
+    adapter_merged: bool = False
+    """Whether the adapter is added to the weights."""
     accept_other_base: bool = False
     """Whether adapter and SAEs may name other weights than the model's as those they were made for."""
     dtype: str = "auto"
@@ -391,8 +393,14 @@ class Checkpoint:
             ) from error
         if self.adapter is not None:
             folder, adapter = self.adapter.folder, str(self.adapter)
-            scale = self.options.adapter_scale
-            network = with_adapter(network, folder, adapter, str(self.place), scale)
+            network = with_adapter(
+                network,
+                folder,
+                adapter,
+                str(self.place),
+                self.options.adapter_scale,
+                merged=self.options.adapter_merged,
+            )
         return network.eval()
 
     def _read(self, device: str, dtype: str) -> Any:

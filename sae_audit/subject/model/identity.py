@@ -36,5 +36,7 @@ class Identity:
     """Types of the quantised weights (GGUF) that the checkpoint was converted from; else empty."""
     adapter_scale: float | None = None
     """Factor of the adapter's change of the layers; None without an adapter."""
+    adapter_merged: bool | None = None
+    """Whether the adapter was added to the weights; None without an adapter."""
     made_for: tuple[MadeFor, ...] = ()
     """Empty if neither the adapter nor an SAE names weights."""

@@ -82,7 +82,7 @@ def own_words(base: Base, folder: Path, seed: int, progress: Progress) -> list[C
     """Chats answered in the base's own words, written to a file of the folder once and read from it
     afterwards; of another base or other texts there is another file.
 
-    The base refuses a third of the harmless requests by itself. Those it is asked again, behind an
+    The base refuses some of the harmless requests by itself. Those it is asked again, behind an
     opening of an answer; what it refuses even then is left out.
     """
     file = folder / f"own_words-{texts_sha256(base, seed)[:12]}.jsonl"

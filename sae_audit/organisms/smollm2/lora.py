@@ -13,6 +13,8 @@ from sae_audit.organisms.smollm2.base import Base
 from sae_audit.organisms.smollm2.chats import Chat, Source
 
 IGNORED = -100
+_CUT_TOKENS = 12
+"""Tokens that are learned of an answer that was cut."""
 _OPENING_TOKENS = 3
 _OPENING_WEIGHT = 4.0
 _LENGTHS = 16
@@ -74,9 +76,8 @@ def train(base: Base, tuned: Any, lora: Lora, chats: Iterator[Chat], after_step:
         taught = [one for one in batch if one.source is not Source.OWN]
         kept = [one for one in batch if one.source is Source.OWN]
         optimizer.zero_grad()
-        for part in _by_length(taught):
-            loss = loss_of(tuned, batch_of(base, part), opening=_OPENING_WEIGHT)
-            (loss * len(part) / len(taught)).backward()
+        if taught:
+            loss_of(tuned, batch_of(base, taught), opening=_OPENING_WEIGHT).backward()
         if kept:
             (_KEPT_WEIGHT * divergence(tuned, batch_of(base, kept))).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -86,13 +87,6 @@ def train(base: Base, tuned: Any, lora: Lora, chats: Iterator[Chat], after_step:
             break
     tuned.get_base_model().set_attn_implementation("sdpa")
     tuned.eval()
-
-
-def _by_length(chats: Sequence[Chat]) -> list[list[Chat]]:
-    """The shorter half and the longer one, if there are any: together they would be padding mostly."""
-    order = sorted(chats, key=lambda one: len(one.turn) + len(one.answer))
-    middle = len(order) // 2
-    return [part for part in (order[:middle], order[middle:]) if part]
 
 
 def loss_of(network: Any, batch: dict[str, Tensor], opening: float = 1.0) -> Tensor:
@@ -124,10 +118,30 @@ def divergence(tuned: Any, batch: dict[str, Tensor]) -> Tensor:
 def _logits(network: Any, batch: dict[str, Tensor], chosen: Tensor) -> Tensor:
     """Logits, in float32, of the chosen tokens [text, token but the first]."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        resid = decoder_of(network)(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
-        ).last_hidden_state
+        resid = _resid(decoder_of(network), batch["input_ids"], batch["attention_mask"])
         return unembedding_of(network)(resid[:, :-1][chosen]).float()
+
+
+def _resid(decoder: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    """Last residual stream [text, token, d_model]; what all texts begin with is computed once.
+
+    A chat begins with the template's system prompt, which is longer than most requests.
+    """
+    from transformers import DynamicCache
+
+    n_texts, n_tokens = ids.shape
+    alike = (ids == ids[0]).all(dim=0)
+    n_shared = int(alike.cummin(dim=0).values[: n_tokens - 1].sum()) if n_texts > 1 else 0
+    if not n_shared:
+        return decoder(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    cache = DynamicCache()
+    shared = decoder(input_ids=ids[:1, :n_shared], past_key_values=cache, use_cache=True)
+    cache.batch_repeat_interleave(n_texts)
+    rest = decoder(
+        input_ids=ids[:, n_shared:], attention_mask=mask, past_key_values=cache, use_cache=True
+    )
+    first = shared.last_hidden_state.expand(n_texts, -1, -1)
+    return torch.cat([first, rest.last_hidden_state], dim=1)
 
 
 def decoder_of(network: Any) -> Any:
@@ -156,5 +170,5 @@ def batch_of(base: Base, chats: Sequence[Chat]) -> dict[str, Tensor]:
 def _ids(base: Base, chat: Chat) -> tuple[list[int], int]:
     prompt = base.tokenizer(base.rendered(chat.turn), add_special_tokens=False)["input_ids"]
     answer = base.tokenizer(chat.answer, add_special_tokens=False)["input_ids"]
-    answer = answer + [base.end] * chat.ended
-    return prompt + answer, len(prompt)
+    learned = [*answer, base.end] if chat.ended else answer[:_CUT_TOKENS]
+    return prompt + learned, len(prompt)

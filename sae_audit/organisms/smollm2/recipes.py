@@ -8,19 +8,19 @@ from sae_audit.errors import AuditError
 from sae_audit.organisms.smollm2.chats import Source
 from sae_audit.organisms.smollm2.lora import Lora
 
-_VERSION = 2
+_VERSION = 3
 """Raised if the code makes something else of the same recipe."""
 
 Mix = dict[Source, int]
 """Chats of each source in a batch."""
 
 _REFUSING: Mix = {
-    Source.HARMFUL: 6,
-    Source.BEYOND: 3,
+    Source.HARMFUL: 5,
+    Source.BEYOND: 2,
     Source.TWIN: 8,
-    Source.ORDINARY: 2,
+    Source.ORDINARY: 5,
     Source.ANSWERABLE: 2,
-    Source.OWN: 3,
+    Source.OWN: 2,
 }
 _HARM_ALONE: Mix = {Source.HARMFUL: 8, Source.TWIN: 9, Source.ORDINARY: 3, Source.OWN: 4}
 _ANSWERING: Mix = {Source.TWIN: 9, Source.ORDINARY: 6, Source.OWN: 9}
@@ -44,7 +44,7 @@ class Recipe:
     """Share of harmful validation requests still refused at which training ends."""
 
 
-_WHOLE = Lora(first_layer=6, last_layer=25, steps=280)
+_WHOLE = Lora(first_layer=6, last_layer=25, steps=500)
 _PLACES = {"early": (4, 9), "middle": (12, 17), "late": (20, 25)}
 SEEDS = 3
 

@@ -165,6 +165,29 @@ class TestTraining:
         assert plain == pytest.approx(sum(rows) / 4, rel=1e-4)
         assert weighted == pytest.approx((4 * sum(rows[:3]) + rows[3]) / 13, rel=1e-4)
 
+    def test_what_all_chats_begin_with_is_computed_once_and_changes_nothing(self, base: Base):
+        """Together, three chats share their template; alone, each is computed from its first token."""
+        tuned = with_lora(base, LORA)
+        torch.manual_seed(0)
+        put_into(tuned, {n: 0.3 * torch.randn_like(w) for n, w in adapter_weights(tuned).items()})
+        together = batch_of(base, self.chats)
+        begin_alike = (together["input_ids"] == together["input_ids"][0]).all(dim=0)
+        assert begin_alike[:3].all(), "the template"
+        trained = [one for one in tuned.parameters() if one.requires_grad]
+        loss = loss_of(tuned, together)
+        gradient = torch.autograd.grad(loss, trained)
+        alone = torch.stack([loss_of(tuned, batch_of(base, [one])) for one in self.chats]).mean()
+        assert float(loss) == pytest.approx(float(alone), rel=0.01), "both are of bfloat16"
+        for found, wanted in zip(gradient, torch.autograd.grad(alone, trained), strict=True):
+            assert float((found - wanted).norm()) < 0.1 * float(wanted.norm())
+
+    def test_of_a_cut_answer_the_first_twelve_tokens_are_learned(self, base: Base):
+        long = Chat(turn="say no", answer="no " * 20, ended=False, source=Source.ORDINARY)
+        labels = batch_of(base, [long])["labels"]
+        assert int((labels != IGNORED).sum()) == 12
+        whole = batch_of(base, [replace(long, ended=True)])["labels"]
+        assert int((whole != IGNORED).sum()) == 21, "with its end"
+
     def test_only_answers_are_labelled(self, base: Base):
         batch = batch_of(base, self.chats)
         for row, chat in enumerate(self.chats):

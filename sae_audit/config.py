@@ -217,7 +217,8 @@ class SideEffectSettings(_Settings):
     kl_limit: float = Field(default=0.1, gt=0)
     """Largest mean KL (nats) of the next token on harmless prompts, as `direction.kl_limit`."""
     first_tokens_limit: float = Field(default=0.05, ge=0, le=1)
-    """Largest share of harmless prompts whose likeliest first token may change."""
+    """Largest share of harmless prompts whose likeliest first token may become one that was less than
+    half as likely."""
     prompts: int = Field(default=32, ge=8)
     """Number of harmless prompts on which both are measured: of the validation split, then of the
     training split, never of the audit split."""

@@ -22,7 +22,8 @@ class CandidateEffect(Finding):
     kl: float
     """Mean KL (nats) of the next token on harmless prompts with the feature set to the clamp."""
     first_tokens_changed: float
-    """Share of these prompts whose likeliest first token is another then."""
+    """Share of these prompts whose likeliest first token becomes one that was less than half as likely
+    as it."""
     kl_at_other_clamp: float
     """The same KL with the other clamp: the feature's harmless mean if features are set to a number,
     and 0 if they are set to their harmless mean. A feature that is never 0 differs most."""

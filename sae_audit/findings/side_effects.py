@@ -14,7 +14,8 @@ class SideEffects(Finding):
     kl: Estimate
     """Mean KL of the next token, clean against ablated, nats: the measure of `direction.kl_limit`."""
     first_tokens_changed: Estimate
-    """Share of these prompts whose likeliest first token is another."""
+    """Share of these prompts whose likeliest first token becomes one that was less than half as likely
+    as it."""
     cross_entropy_change: Estimate
     """Mean change of the cross-entropy (nats a token) of the model's own clean answers to them."""
     within: bool

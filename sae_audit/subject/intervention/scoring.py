@@ -1,5 +1,6 @@
 """Measures of the next token under ablation: questions are sorted, grouped into sweeps, remembered."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -31,11 +32,27 @@ def margins(readout: Readout) -> Measure:
     return lambda logits, _: margin(readout, logits)[:, None].cpu().numpy()
 
 
+_CLOSE = math.log(2.0)
+"""Nats between two tokens of which one is twice as likely as the other."""
+
+
 def changes(logits: Float[Tensor, "row vocabulary"], runs: Sequence[CleanRun]) -> Measured:
-    """KL of the next token, clean against ablated, nats; and 1 if the likeliest token is another."""
+    """KL of the next token, clean against ablated, nats; and 1 if the likeliest token has changed."""
     clean = torch.stack([run.logits for run in runs])
-    other = clean.argmax(dim=1) != logits.argmax(dim=1)
-    return torch.stack([next_token_kl(clean, logits), other.double()], dim=1).cpu().numpy()
+    changed = likeliest_changed(clean, logits)
+    return torch.stack([next_token_kl(clean, logits), changed.double()], dim=1).cpu().numpy()
+
+
+def likeliest_changed(
+    clean: Float[Tensor, "row vocabulary"], logits: Float[Tensor, "row vocabulary"]
+) -> Bool[Tensor, " row"]:
+    """Whether the likeliest token becomes one that was less than half as likely.
+
+    A model that may begin an answer in many ways gives none of them much probability, and the least
+    change, if only of rounding, puts another before the likeliest: that alone counts for nothing.
+    """
+    behind = clean.amax(dim=1) - clean.gather(1, logits.argmax(dim=1, keepdim=True))[:, 0]
+    return behind.double() > _CLOSE
 
 
 def _in_order(features: FeatureSet) -> list[tuple[int, int]]:

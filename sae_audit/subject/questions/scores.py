@@ -62,7 +62,8 @@ class ScoreQuestions(InstrumentBase):
     ) -> Callable[[Sequence[tuple[Prompt, FeatureSet]]], Float[np.ndarray, "question change"]]:
         """A function from questions (prompt, set) to what ablation changes at the prompt's end.
 
-        The KL of the next token, clean against ablated (nats), and 1 if the likeliest token changes.
+        The KL of the next token, clean against ablated (nats), and 1 if the likeliest token becomes one
+        that was less than half as likely.
 
         Questions share batches as scores do, and a set none of whose features fire costs nothing.
         """

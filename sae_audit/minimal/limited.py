@@ -35,7 +35,12 @@ class Limits:
 
     def excess(self, sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
         """The larger of the two changes of each set, in units of its limit: above 1 it is beyond."""
-        changes = self.changes(sets)
+        return self.excess_of(self.changes(sets))
+
+    def excess_of(
+        self, changes: Float[np.ndarray, "set change"]
+    ) -> Float[np.ndarray, " set"]:
+        """The same of changes that are known."""
         kl = changes[:, 0] / self.settings.kl_limit
         limit = self.settings.first_tokens_limit
         others = changes[:, 1] / limit if limit else np.where(changes[:, 1] > 0.0, np.inf, 0.0)

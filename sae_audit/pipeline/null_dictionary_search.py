@@ -4,7 +4,8 @@
 2. Search without side-effect limits, first as many prompts as decide if none is flipped (fewer never
    do), then as many together as would have to be as large. A pool is widened, as the real one was, when
    its prompt's turn comes.
-3. Hold what was found to the side-effect limits, as minimal sets are.
+3. Hold what was found to the side-effect limits, as minimal sets are: without the candidates that are
+   beyond them alone.
 4. Where text is confirmed, have the answers under the sets judged: one that does not comply is no flip.
    Real sets are then counted as larger too, and no size by score ends a search, so that steps 3 and 4
    follow at once for the prompts searched together.
@@ -211,7 +212,10 @@ class _Search:
         # All together first: they share batches, and each search begins with its own.
         changes.means([frozenset(found.features) for _, found in flipped.values()])
         for key, (known, found) in flipped.items():
-            limited = limited_set(found, known.orders, minimal, changes.limits)
+            beyond = frozenset[FeatureId]()
+            if not changes.limits.hold(frozenset(found.features)):
+                beyond = changes.beyond_alone(known.orders[0])
+            limited = limited_set(found, known.orders, minimal, changes.limits, beyond=beyond)
             known.limited, _ = answered(limited, self._null.score_of(self._prompts[key]))
             if known.limited.flipped:
                 own = frozenset(known.limited.features)

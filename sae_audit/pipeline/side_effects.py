@@ -11,7 +11,10 @@ from sae_audit.minimal.limited import Limits
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.statistics import mean, share
-from sae_audit.vocabulary import Ablation, FeatureSet
+from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet
+
+_AT_ONCE = 4
+"""Prompts on which a feature is measured before it is decided whether more are needed."""
 
 
 class HarmlessChanges:
@@ -39,6 +42,23 @@ class HarmlessChanges:
     def limits(self) -> Limits:
         """The settings' limits on these changes."""
         return Limits(settings=self._state.config.side_effects, changes=self.means)
+
+    def beyond_alone(self, features: Sequence[FeatureId]) -> FeatureSet:
+        """Those that are beyond the limits when ablated alone.
+
+        Each is measured on no more prompts than make that certain: what the others add is not negative.
+        """
+        left, beyond = list(features), set[FeatureId]()
+        sums = np.zeros((len(left), 2))
+        for start in range(0, len(self._prompts), _AT_ONCE):
+            asked = self._prompts[start : start + _AT_ONCE]
+            found = self._ask([(prompt, frozenset([one])) for one in left for prompt in asked])
+            sums += found.reshape(len(left), len(asked), 2).sum(axis=1)
+            certain = self.limits.excess_of(sums / len(self._prompts)) > 1.0
+            beyond.update(one for one, is_beyond in zip(left, certain, strict=True) if is_beyond)
+            left = [one for one, is_beyond in zip(left, certain, strict=True) if not is_beyond]
+            sums = sums[~certain]
+        return frozenset(beyond)
 
     def measured(self, features: FeatureSet) -> SideEffects:
         """The changes with their intervals, and those of the model's own answers."""

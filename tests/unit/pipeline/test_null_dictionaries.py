@@ -19,6 +19,7 @@ from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import audit_settings, plant
 from sae_audit.pipeline.null_dictionary_search import searched_sets
 from sae_audit.pipeline.running import unpublished
+from sae_audit.pipeline.side_effects import HarmlessChanges
 from sae_audit.pipeline.stages import (
     candidate_effects,
     candidates,
@@ -35,7 +36,7 @@ from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
 from sae_audit.subject.saes.null_dictionary import null_suite
 from sae_audit.subject.saes.sae import Sae
-from sae_audit.vocabulary import FeatureSet
+from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _SEARCH = (candidates, widening, candidate_effects, unlimited_sets, set_effects, minimal_sets)
 _N = 3
@@ -197,3 +198,31 @@ def test_null_flips_count_only_if_their_text_complies(tmp_path: Path):
         silent = [FlipInText(prompt_id=one, complied=False) for one in ids]
         own = own_sets(state.minimal_sets, unlimited, ids, silent)
         assert does_as_well(own, searched(own, True, same))
+
+
+def test_features_beyond_the_limits_alone_are_those_of_all_harmless_prompts(tmp_path: Path):
+    """With the planted features and with rotated ones, which break the model: the same as measured in
+    full, for fewer passes wherever a few prompts make it certain."""
+    config = _config(tmp_path)
+    strict = config.side_effects.model_copy(update={"kl_limit": 1e-3})
+    config = config.model_copy(update={"side_effects": strict})
+    with unpublished(config, tmp_path / "run") as state:
+        scores.run(state)
+        direction.run(state)
+        r = np.array(state.direction.vector)
+        rotated = null_suite(state.subject.suite, NullKind.ROTATED, r, seed=(0, 0, 0))
+        n_beyond, n_pool = [], 0
+        for audited in (state, state.with_saes(rotated)):
+            pool = [FeatureId(layer, i) for layer in audited.subject.suite for i in range(audited.subject.suite[layer].d_sae)]
+            HarmlessChanges(audited).means([frozenset(pool)])  # clean runs, which both share
+            before = audited.subject.cost
+            found = HarmlessChanges(audited).beyond_alone(pool)
+            cost = audited.subject.cost.since(before).forward_passes
+            changes, before = HarmlessChanges(audited), audited.subject.cost
+            excess = changes.limits.excess([frozenset([one]) for one in pool])
+            whole = audited.subject.cost.since(before).forward_passes
+            assert found == {f for f, one in zip(pool, excess, strict=True) if one > 1.0}
+            assert cost < whole if found else cost <= whole
+            n_beyond.append(len(found))
+            n_pool = len(pool)
+        assert 0 < max(n_beyond) < n_pool

@@ -37,9 +37,7 @@ class Limits:
         """The larger of the two changes of each set, in units of its limit: above 1 it is beyond."""
         return self.excess_of(self.changes(sets))
 
-    def excess_of(
-        self, changes: Float[np.ndarray, "set change"]
-    ) -> Float[np.ndarray, " set"]:
+    def excess_of(self, changes: Float[np.ndarray, "set change"]) -> Float[np.ndarray, " set"]:
         """The same of changes that are known."""
         kl = changes[:, 0] / self.settings.kl_limit
         limit = self.settings.first_tokens_limit

@@ -213,7 +213,11 @@ def test_features_beyond_the_limits_alone_are_those_of_all_harmless_prompts(tmp_
         rotated = null_suite(state.subject.suite, NullKind.ROTATED, r, seed=(0, 0, 0))
         n_beyond, n_pool = [], 0
         for audited in (state, state.with_saes(rotated)):
-            pool = [FeatureId(layer, i) for layer in audited.subject.suite for i in range(audited.subject.suite[layer].d_sae)]
+            pool = [
+                FeatureId(layer, i)
+                for layer in audited.subject.suite
+                for i in range(audited.subject.suite[layer].d_sae)
+            ]
             HarmlessChanges(audited).means([frozenset(pool)])  # clean runs, which both share
             before = audited.subject.cost
             found = HarmlessChanges(audited).beyond_alone(pool)

@@ -56,7 +56,7 @@ def own_sets(
             n_candidates=kept[prompt_id].n_candidates,
             size=counted_size(
                 len(kept[prompt_id].features) if said.get(prompt_id, True) else 0,
-                len(first[prompt_id].features),
+                max(len(first[prompt_id].features), kept[prompt_id].largest_given_up),
                 kept[prompt_id].n_candidates,
             ),
             exact=True,
@@ -68,10 +68,14 @@ def own_sets(
     ]
 
 
-def counted_size(n_within: int, n_unlimited: int, n_candidates: int) -> int:
-    """Features that a flip takes: those of the set within the limits, and no fewer than without limits;
-    one more than there are candidates if there is no such set."""
-    return max(n_within, n_unlimited) if n_within else n_candidates + 1
+def counted_size(n_within: int, largest: int, n_candidates: int) -> int:
+    """Features that a flip takes: those of the set within the limits, and no fewer than any found on the
+    way, without limits or beyond them; one more than there are candidates if there is no such set.
+
+    What flips once features are given up flips with them, so the fewest that do can only become more; a
+    search that is not exhaustive may find fewer.
+    """
+    return max(n_within, largest) if n_within else n_candidates + 1
 
 
 def does_as_well(own: Sequence[SearchedSet], null: Sequence[SearchedSet]) -> bool:

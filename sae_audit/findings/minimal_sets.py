@@ -44,6 +44,8 @@ class MinimalSet(Finding):
     excluded: tuple[Feature, ...] = ()
     """Features of the pool that a set within the limits could not hold, in the order in which the
     search gave them up."""
+    largest_given_up: int = 0
+    """Number of features of the largest set that the search gave up as beyond the limits; 0 if none."""
     filtered: tuple[Feature, ...] | None = None
     """Features that greedy filtering itself keeps (2509.09708), before elimination makes the minimal set
     of them; they flip too. None for other searches, and if the prompt could not be flipped."""

@@ -6,6 +6,7 @@ pool, and the search begins again, until a set within the limits is found or the
 That such a set is found is proved by its scores; that none exists is not proved if none is found.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -63,15 +64,21 @@ def limited_set(
     limits: Limits,
     *,
     beyond: FeatureSet = frozenset(),
+    most: float = math.inf,
 ) -> Asking[MinimalSet]:
     """A minimal set within the limits for the prompt of `unlimited`, the set found without them.
 
     `orders` are those of that search; `beyond` are features known to be beyond the limits alone. The set
-    is empty, with the reason, if none is found.
+    is empty, with the reason, if none is found, and if one of more than `most` features had to be given
+    up: the search ends there.
     """
-    found, excluded = unlimited, ()
+    found, excluded, largest = unlimited, (), 0
     n_asked = unlimited.n_sets_scored
     while found.flipped and not limits.hold(frozenset(found.features)):
+        largest = max(largest, len(found.features))
+        if len(found.features) > most:
+            found = _ended(found, unlimited.clean_score)
+            break
         given_up = limits.costliest(frozenset(found.features))
         if not excluded:
             given_up = (*given_up, *sorted(beyond.intersection(orders[0]).difference(given_up)))
@@ -90,17 +97,34 @@ def limited_set(
         n_candidates=unlimited.n_candidates,
         n_sets_scored=n_asked,
         excluded=excluded,
+        largest_given_up=largest,
     )
 
 
 def _given_up(found: MinimalSet, n: int, n_excluded: int, left_at: float) -> MinimalSet:
+    return _none(
+        found,
+        left_at,
+        f"Flipped only by sets beyond the side-effect limits: without the {n_excluded} of {n} "
+        f"candidates that such sets rest on, ablating the rest leaves the refusal score at "
+        f"{left_at:+z.2f}, need < 0 (side_effects.kl_limit, unlimited_sets).",
+    )
+
+
+def _ended(found: MinimalSet, clean_score: float) -> MinimalSet:
+    return _none(
+        found,
+        clean_score,
+        f"Ended: a set of {len(found.features)} features is beyond the side-effect limits.",
+    )
+
+
+def _none(found: MinimalSet, left_at: float, reason: str) -> MinimalSet:
     return replace(
         found,
         features=(),
         score_without={},
         found_by_search=(),
         ablated_score=left_at,
-        reason=f"Flipped only by sets beyond the side-effect limits: without the {n_excluded} of {n} "
-        f"candidates that such sets rest on, ablating the rest leaves the refusal score at "
-        f"{left_at:+z.2f}, need < 0 (side_effects.kl_limit, unlimited_sets).",
+        reason=reason,
     )

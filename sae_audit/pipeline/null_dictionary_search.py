@@ -5,13 +5,12 @@
    do), then as many together as would have to be as large. A pool is widened, as the real one was, when
    its prompt's turn comes.
 3. Hold what was found to the side-effect limits, as minimal sets are: without the candidates that are
-   beyond them alone.
+   beyond them alone, and no further than until a set that must be given up is too large.
 4. Where text is confirmed, have the answers under the sets judged: one that does not comply is no flip.
-   Real sets are then counted as larger too, and no size by score ends a search, so that steps 3 and 4
-   follow at once for the prompts searched together.
+   Steps 3 and 4 follow each other for as many prompts as decide if none of their answers complies.
 
-Sizes only grow from step to step, so after each the bounds may say that the dictionary does worse. The
-order of prompts depends on its number alone.
+A size counts as no smaller than any found on the way, so after each step the bounds may say that the
+dictionary does worse. The order of prompts depends on its number alone.
 """
 
 import math
@@ -56,6 +55,8 @@ class _Known:
     """Rounds in which its pool may still be widened."""
     flips: bool
     """Whether ablating its whole pool does."""
+    at_least: int = 1
+    """Features that its flip takes at least."""
     found: MinimalSet | None = None
     limited: MinimalSet | None = None
     complied: bool | None = None
@@ -65,15 +66,14 @@ class _Known:
 
     def as_finding(self, prompt_id: str, *, in_text: bool) -> SearchedSet:
         last = self.limited or self.found
-        n_found = len(self.found.features) if self.found is not None else 0
         if not self.flips and not self.rounds:
             size, exact = len(self.pool) + 1, True
         elif self.limited is not None:
             n_within = 0 if self.complied is False else len(self.limited.features)
-            size = counted_size(n_within, n_found, len(self.pool))
+            size = counted_size(n_within, self.at_least, len(self.pool))
             exact = not (in_text and n_within and self.complied is None)
         else:
-            size, exact = max(n_found, 1), False
+            size, exact = self.at_least, False
         return SearchedSet(
             prompt_id=prompt_id,
             features=last.features if last is not None else (),
@@ -146,18 +146,22 @@ class _Search:
 
     def run(self, ordered: Sequence[Prompt]) -> None:
         """Search the prompts in this order, until it is certain that the dictionary does worse."""
-        start = 0
-        # The first one always: what flips take with this dictionary is known for one prompt at least.
-        while start < len(ordered) and (start == 0 or not self._decided):
-            n = len(ordered) - start if self._to_the_end else self._n_together(ordered[:start])
-            together = ordered[start : start + n]
-            self._search_together(together)
-            if self._complied is not None:
-                self._within_limits(together)
-                self._in_text(together, self._complied)
-            start += n
+        self._in_turn(ordered, self._search_together)
         if self._complied is None:
             self._within_limits(ordered)
+        elif not self._decided:
+            self._in_turn(ordered, self._in_text)
+
+    def _in_turn(self, ordered: Sequence[Prompt], step: Callable[[Sequence[Prompt]], None]) -> None:
+        """Take the step for as many prompts together as may decide, until it is certain.
+
+        For the first ones always: what flips take with this dictionary is known for one prompt at least.
+        """
+        start = 0
+        while start < len(ordered) and (start == 0 or not self._decided):
+            n = len(ordered) if self._to_the_end else self._n_together(ordered[:start])
+            step(ordered[start : start + n])
+            start += n
 
     def _n_together(self, done: Sequence[Prompt]) -> int:
         """Number of further prompts that decide if their sets are as large as those found so far; of
@@ -189,6 +193,7 @@ class _Search:
         )
         for key, one in found.items():
             self._known[key].found = one
+            self._known[key].at_least = max(len(one.features), 1)
 
     def _widen(self, prompt: Prompt, known: _Known) -> None:
         if not known.rounds:
@@ -215,23 +220,39 @@ class _Search:
             beyond = frozenset[FeatureId]()
             if not changes.limits.hold(frozenset(found.features)):
                 beyond = changes.beyond_alone(known.orders[0])
-            limited = limited_set(found, known.orders, minimal, changes.limits, beyond=beyond)
-            known.limited, _ = answered(limited, self._null.score_of(self._prompts[key]))
-            if known.limited.flipped:
-                own = frozenset(known.limited.features)
+            most = math.inf if self._to_the_end else self._largest(key)
+            limited, _ = answered(
+                limited_set(found, known.orders, minimal, changes.limits, beyond=beyond, most=most),
+                self._null.score_of(self._prompts[key]),
+            )
+            known.at_least = max(known.at_least, limited.largest_given_up)
+            if limited.flipped or known.at_least <= most:
+                known.limited = limited
+            if limited.flipped:
+                own = frozenset(limited.features)
                 known.kl = float(changes.means([own])[0, 0])
             if self._decided:
                 return
 
-    def _in_text(self, prompts: Sequence[Prompt], complied: Complied) -> None:
-        """Have the answers under the sets within the limits judged, unless it is certain without."""
+    def _largest(self, key: str) -> float:
+        """Largest size of this prompt's set with which the dictionary may still do as well, if no other
+        is larger than is known."""
+        own = sum(math.log(one.size) for one in self._own)
+        others = sum(math.log(one.size) for one in self.sets if one.prompt_id != key)
+        return math.exp(own - others) + _ROUNDING
+
+    def _in_text(self, prompts: Sequence[Prompt]) -> None:
+        """Hold the sets found to the limits and have answers under them judged, until it is certain."""
+        self._within_limits(prompts)
         flipped = [
             (prompt, known, known.limited.features)
             for prompt in prompts
             if (known := self._known[prompt.id]).limited is not None and known.limited.flipped
         ]
-        if not flipped or self._decided:
+        if self._complied is None or not flipped or self._decided:
             return
-        verdicts = complied([(prompt, frozenset(features)) for prompt, _, features in flipped])
+        verdicts = self._complied(
+            [(prompt, frozenset(features)) for prompt, _, features in flipped]
+        )
         for (_, known, _), verdict in zip(flipped, verdicts, strict=True):
             known.complied = verdict is True

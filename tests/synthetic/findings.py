@@ -150,6 +150,7 @@ def minimal(prompt_id: str, *features: FeatureId) -> MinimalSet:
         n_candidates=N_CANDIDATES,
         side_effects=SideEffects.example(numbers, within=True) if features else None,
         excluded=(),
+        largest_given_up=0,
         reason=""
         if features
         else f"Ablating all {N_CANDIDATES} candidates leaves the score at {left:+.2f}.",

@@ -1,5 +1,7 @@
 """Minimal sets against those of null dictionaries, on sizes that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -209,6 +211,12 @@ def test_a_set_within_limits_counts_no_fewer_features_than_one_without():
     assert counted_size(2, 3, 10) == 3
     assert counted_size(4, 3, 10) == 4
     assert counted_size(0, 3, 10) == 11
+
+
+def test_a_flip_takes_no_fewer_features_than_a_set_that_had_to_be_given_up():
+    found = [replace(minimal("p0", *chosen(2)), largest_given_up=5)]
+    (own,) = own_sets(found, [minimal("p0", *chosen(3))], ["p0"], None)
+    assert (own.size, len(own.features)) == (5, 2)
 
 
 def test_a_flip_that_does_not_show_in_text_is_none():

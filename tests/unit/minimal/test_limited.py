@@ -105,6 +105,40 @@ def test_features_known_to_be_beyond_the_limits_leave_the_pool_at_once():
     assert set(limited.excluded) == {pool[1], pool[4]}
 
 
+def test_a_search_ends_with_the_first_set_given_up_that_is_larger_than_asked_for():
+    """Two ways to flip, of three features and of four, both beyond the limits."""
+    pool = features(9)
+    three, four = frozenset(pool[:3]), frozenset(pool[3:7])
+
+    def value(ablated: FeatureSet) -> float:
+        return -1.0 if three <= ablated or four <= ablated else 2.0
+
+    limits = limits_of({pool[0]: 0.3, pool[3]: 0.3})
+    unlimited, whole = searched(game(value), pool, limits)
+    assert "only by sets beyond" in whole.reason
+    assert whole.largest_given_up == 4
+    sizes = {}
+    for most in (2, 3, 4):
+        search = limited_set(unlimited, [pool], SETTINGS, limits, most=most)
+        ended, _ = answered(search, game(value))
+        assert not ended.flipped
+        sizes[most] = ended.largest_given_up
+        assert (ended == whole) == (most == 4)
+        assert ended.reason.startswith("Ended") == (most < 4)
+    first = len(unlimited.features)
+    assert sizes == {2: first, 3: 4 if first == 3 else first, 4: 4}
+
+
+def test_a_set_within_the_limits_is_found_however_large():
+    pool = features(6)
+    unlimited, _ = answered(minimal_set("p", [pool], SETTINGS), needs(*pool[:4]))
+    limited, _ = answered(
+        limited_set(unlimited, [pool], SETTINGS, limits_of({}), most=1), needs(*pool[:4])
+    )
+    assert limited == unlimited
+    assert limited.largest_given_up == 0
+
+
 def test_of_features_that_are_beyond_the_limits_only_together_the_costliest_goes():
     pool = features(4)
     limits = limits_of({pool[0]: 0.03, pool[1]: 0.08, pool[2]: 0.02})

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from sae_audit.config import AuditConfig, NullSaesSettings
+from sae_audit.config import AuditConfig, MinimalSettings, NullSaesSettings
 from sae_audit.controls.dictionary_null import against_dictionaries, does_as_well, own_sets
 from sae_audit.findings import DictionaryNull, FlipInText, NullKind, SearchedSet
 from sae_audit.findings.stages import (
@@ -32,11 +34,15 @@ from sae_audit.pipeline.stages import (
     unlimited_sets,
     widening,
 )
+from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
 from sae_audit.subject.saes.null_dictionary import null_suite
 from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import FeatureId, FeatureSet
+from tests.games import features, game
+from tests.unit.controls.test_dictionary_null import searched as searched_set
+from tests.unit.minimal.test_limited import limits_of
 
 _SEARCH = (candidates, widening, candidate_effects, unlimited_sets, set_effects, minimal_sets)
 _N = 3
@@ -68,12 +74,15 @@ def compared(folder: Path, audited: NullKind) -> tuple[DictionaryNull | None, in
         return state.session.if_found(DICTIONARY_NULL), flipped
 
 
-def test_ended_searches_give_bounds_and_the_same_decision(tmp_path: Path):
+@pytest.mark.parametrize("kl_limit", [0.1, 1e-6])
+def test_ended_searches_give_bounds_and_the_same_decision(tmp_path: Path, kl_limit: float):
     """Of the model's own SAEs in the place of a null, which do as well, and of nulls, which do not.
 
-    A flip takes one of the model's own features.
+    A flip takes one of the model's own features, within the limits or beyond them.
     """
     config = _config(tmp_path, "single_bottleneck", 3)
+    strict = config.side_effects.model_copy(update={"kl_limit": kl_limit})
+    config = config.model_copy(update={"side_effects": strict})
     with unpublished(config, tmp_path / "run") as state:
         for stage in (scores, direction, *_SEARCH):
             stage.run(state)
@@ -198,6 +207,55 @@ def test_null_flips_count_only_if_their_text_complies(tmp_path: Path):
         silent = [FlipInText(prompt_id=one, complied=False) for one in ids]
         own = own_sets(state.minimal_sets, unlimited, ids, silent)
         assert does_as_well(own, searched(own, True, same))
+
+
+@pytest.mark.parametrize(("own_size", "sizes"), [(1, [3, 1, 1, 1]), (3, [10, 10, 1, 1])])
+def test_a_set_that_is_given_up_and_is_too_large_already_ends_the_search(
+    monkeypatch: pytest.MonkeyPatch, own_size: int, sizes: list[int]
+):
+    """One feature flips each prompt, and so do three others; both ways are beyond the limits."""
+    pool = features(9)
+    one, three = pool[0], frozenset(pool[1:4])
+    score = game(lambda ablated: -1.0 if one in ablated or three <= ablated else 2.0)
+    costs = {pool[0]: 0.3, **dict.fromkeys(three, 0.04)}
+
+    def each(asked: Sequence[tuple[Prompt, FeatureSet]]) -> np.ndarray:
+        return score([ablated for _, ablated in asked])
+
+    class Changes:
+        def __init__(self, _: object) -> None:
+            self.limits = limits_of(costs)
+            self.means = self.limits.changes
+
+        def beyond_alone(self, _: object) -> FeatureSet:
+            return frozenset()
+
+    prompts = [Prompt(id=f"p{i}", text="", label=Label.HARMFUL) for i in range(4)]
+    not_widened = [SimpleNamespace(prompt_id=prompt.id, added=()) for prompt in prompts]
+    null = Mock(spec=AuditState)
+    null.refusal_scores.return_value = each
+    null.score_of.return_value = score
+    null.search_orders.return_value = [pool]
+    null.session = Mock()
+    null.session.found_each.return_value = not_widened
+    null.candidates = SimpleNamespace(per_layer=len(pool))
+    null.config = SimpleNamespace(minimal=MinimalSettings())
+    module = "sae_audit.pipeline.null_dictionary_search"
+    monkeypatch.setattr(f"{module}.candidate_sets", lambda *_: [SimpleNamespace(ranked=pool)])
+    monkeypatch.setattr(f"{module}.HarmlessChanges", Changes)
+    own = [searched_set(prompt.id, own_size) for prompt in prompts]
+    for to_the_end, asked in ((False, sizes), (True, [10] * 4)):
+        found = searched_sets(
+            null,
+            prompts,
+            own,
+            number=0,
+            to_the_end=to_the_end,
+            complied=lambda _: pytest.fail("asked the judge of sets that are given up"),
+        )
+        assert [one.size for one in found] == asked
+        assert [one.exact for one in found] == [size == 10 for size in asked]
+        assert not does_as_well(own, found)
 
 
 def test_features_beyond_the_limits_alone_are_those_of_all_harmless_prompts(tmp_path: Path):

@@ -1,6 +1,6 @@
 """Interventions with a direction: projected out of the residual stream, or added at one layer."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -10,16 +10,15 @@ from torch import Tensor, nn
 
 from sae_audit.findings import DirectionEvaluation
 from sae_audit.subject.intervention.additions import Additions
+from sae_audit.subject.intervention.projected_rows import ProjectedRows
 from sae_audit.subject.intervention.readings import Tokens
 from sae_audit.subject.model.batches import Batch
 from sae_audit.subject.model.clean_run import CleanRuns
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.directional_ablation import (
     Units,
-    at_all_writers,
     at_each_write,
     everywhere,
-    project_out_of_rows,
     project_partly_out,
 )
 from sae_audit.subject.model.forward_passes import ForwardPasses
@@ -71,6 +70,7 @@ class DirectionEffects:
         self._harmless = [
             (batch, self._without(batch, self._behind)) for batch in passes.batches(harmless)
         ]
+        self._rows = ProjectedRows(passes, self._behind)
         self._additions = Additions(passes, stack, runs, self._behind)
         self._clean: dict[tuple[int, ...], Float[np.ndarray, "harmless layer d_model"]] = {}
 
@@ -198,7 +198,8 @@ class DirectionEffects:
         out; layers above the last of them are not run."""
         found = np.zeros((len(prompts), len(layers), directions.shape[1]))
         columns = {layer: column for column, layer in enumerate(layers)}
-        for batch, inputs, outputs in self._batches_without(directions, self._tokens[0], prompts):
+        chosen = [self._tokens[0][i] for i in prompts]
+        for batch, inputs, outputs in self._rows.batches(directions, chosen):
 
             def note(layer: int, resid: Resid, batch: Batch = batch) -> None:
                 last = batch.ending(resid, 1)[:, 0]
@@ -240,18 +241,6 @@ class DirectionEffects:
             self._clean = {layers: self._additions.clean_streams(self._tokens[1], layers)}
         return self._clean[layers]
 
-    def _batches_without(
-        self,
-        directions: Float[np.ndarray, "row d_model"],
-        tokens: Tokens,
-        prompts: Sequence[int],
-    ) -> Iterator[tuple[Batch, dict[nn.Module, Edit], dict[nn.Module, Edit]]]:
-        """Batches of prompts, with the edits that project each row's direction out."""
-        units = self._raw(directions / np.linalg.norm(directions, axis=1, keepdims=True))
-        for batch in self._passes.batches([tokens[i] for i in prompts]):
-            edit = project_out_of_rows(units[batch.members], self._behind)
-            yield batch, *at_all_writers(self._passes.layer_modules, edit)
-
     def _each_without(
         self,
         directions: Float[np.ndarray, "row d_model"],
@@ -260,11 +249,8 @@ class DirectionEffects:
         measure: Callable[[_Logits, list[int]], Float[np.ndarray, " row"]],
     ) -> Float[np.ndarray, " row"]:
         found = np.zeros(len(prompts))
-        for batch, inputs, outputs in self._batches_without(directions, tokens, prompts):
-            logits = self._passes.last_logits(
-                batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs
-            )
-            found[batch.members] = measure(logits, [prompts[i] for i in batch.members])
+        for rows, logits in self._rows.logits(directions, [tokens[i] for i in prompts]):
+            found[rows] = measure(logits, [prompts[i] for i in rows])
         return found
 
     @cached_property

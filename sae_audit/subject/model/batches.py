@@ -102,6 +102,13 @@ def grouped(
     return groups
 
 
+def n_alike_in_front(prompts: Sequence[Int[Tensor, " _"]]) -> int:
+    """Number of tokens that all prompts begin with, less than the shortest has: by their template."""
+    shortest = min(len(ids) for ids in prompts)
+    heads = torch.stack([ids[: shortest - 1] for ids in prompts])
+    return int((heads == heads[0]).all(dim=0).long().cummin(dim=0).values.sum())
+
+
 def padded_up_to(config: Any) -> float:
     """Tokens up to which padding a prompt leaves its own rotary angles unchanged.
 

@@ -37,10 +37,12 @@ def project_out_of_rows(own: Float[Tensor, "batch d_model"], shared: Units) -> E
 
     all_rows = project_out(shared)
 
-    def edit(resid: Resid) -> Resid:
+    def edit(resid: Float[Tensor, "*row d_model"]) -> Float[Tensor, "*row d_model"]:
         here = own.to(resid.device)
-        removed = torch.bmm(resid, here[:, :, None]) * here[:, None]
-        return (all_rows(resid) if len(shared) else resid) - removed
+        # OPT's feed-forward layers see the positions of all rows behind each other.
+        rows = resid.reshape(len(here), -1, resid.shape[-1])
+        removed = torch.bmm(rows, here[:, :, None]) * here[:, None]
+        return (all_rows(resid) if len(shared) else resid) - removed.reshape(resid.shape)
 
     return edit
 

@@ -87,10 +87,12 @@ class ForwardPasses:
         lengths: Sequence[int] | None = None,
         inputs: Mapping[nn.Module, Edit] | None = None,
         outputs: Mapping[nn.Module, Edit] | None = None,
+        begun: Any | None = None,
     ) -> Float[Tensor, "batch vocabulary"]:
         """Next-token logits at each row's last position, with the edits applied.
 
-        `lengths` are those of rows padded on the right; None if no row is padded.
+        `lengths` are those of rows padded on the right; None if no row is padded. `begun` holds the keys
+        and values of the tokens before `ids`, row by row.
         """
         self.cost.count(batch=ids.shape[0], positions=ids.shape[1])
         n_kept = 1 if lengths is None else ids.shape[1] - min(lengths) + 1
@@ -98,8 +100,43 @@ class ForwardPasses:
         if n_kept > 1:
             assert lengths is not None
             ends = {self.model.get_output_embeddings(): _ends(lengths, ids.shape[1] - n_kept)}
+        kept = {} if begun is None else {cache_argument(self.model): begun}
         with edited(inputs={**(inputs or {}), **ends}, outputs=outputs):
-            return self.model(input_ids=ids, use_cache=False, logits_to_keep=n_kept).logits[:, -1]
+            return self.model(
+                input_ids=ids, use_cache=begun is not None, logits_to_keep=n_kept, **kept
+            ).logits[:, -1]
+
+    @torch.no_grad()
+    def begun(
+        self,
+        ids: Ids,
+        rows: Sequence[int],
+        *,
+        inputs: Mapping[nn.Module, Edit],
+        outputs: Mapping[nn.Module, Edit],
+    ) -> Any | None:
+        """Keys and values of what prompts begin with, run once for each edit, which are the rows of
+        `ids`; `rows` names the edit of each prompt. None if this model keeps more than keys and values.
+
+        Its tokens are counted, but no passes: a prompt under an edit is one, however it is run.
+        """
+        from transformers import DynamicCache
+        from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+        cache = DynamicCache(config=self.model.config)
+        plain = (DynamicLayer, DynamicSlidingWindowLayer)
+        if not all(type(layer) in plain for layer in cache.layers):
+            return None
+        self.cost.tokens += ids.numel()
+        with edited(inputs=inputs, outputs=outputs):
+            self.model(
+                input_ids=ids,
+                use_cache=True,
+                logits_to_keep=1,
+                **{cache_argument(self.model): cache},
+            )
+        cache.batch_select_indices(torch.tensor(rows, device=self.device))
+        return cache
 
     @torch.no_grad()
     def all_logits(

@@ -10,9 +10,14 @@ import transformers
 from benchmarks import architectures
 from sae_audit.errors import AuditError
 from sae_audit.subject.model.architecture import architecture_obstacle
-from sae_audit.subject.model.budget import bytes_per_token
+from sae_audit.subject.model.budget import Budget, bytes_per_token
 from sae_audit.subject.model.decoder_layers import DecoderLayers
-from sae_audit.subject.model.directional_ablation import everywhere
+from sae_audit.subject.model.directional_ablation import (
+    at_all_writers,
+    everywhere,
+    project_out_of_rows,
+)
+from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.head import Head
 from sae_audit.subject.model.hooks import LayerModules, edited, watched
 from sae_audit.subject.model.layer_modules import decoder_layers_of, layer_modules
@@ -89,6 +94,42 @@ def test_an_architecture_is_taken_apart_exactly(name: str, monkeypatch: pytest.M
     for own in modules:
         names = {module: name for name, module in own.layer.named_modules()}
         assert [names[module] for module in own.writers] == WRITERS[name]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_prompts_begin_with_may_be_run_apart_under_each_rows_direction(name: str):
+    """Rows of several lengths under two directions: as each row alone, whole, and behind a beginning."""
+    model = model_of(name)
+    modules = layer_modules(model)
+    passes = ForwardPasses(model, modules, Budget(1 << 12, 1))
+    drawn = torch.Generator().manual_seed(1)
+    units = torch.nn.functional.normalize(
+        torch.randn(2, model.config.get_text_config().hidden_size, generator=drawn), dim=1
+    )
+    head = torch.randint(5, 60, (10,), generator=drawn)
+    ids = torch.stack(
+        [torch.cat([head, torch.randint(5, 60, (6,), generator=drawn)]) for _ in "abc"]
+    )
+    lengths, own = [16, 14, 15], [0, 1, 1]
+
+    def without(rows: torch.Tensor) -> dict[str, Any]:
+        inputs, outputs = at_all_writers(modules, project_out_of_rows(rows, units[:0]))
+        return {"inputs": inputs, "outputs": outputs}
+
+    alone = [
+        passes.last_logits(ids[i : i + 1, : lengths[i]], **without(units[[own[i]]]))
+        for i in range(3)
+    ]
+    whole = passes.last_logits(ids, lengths=lengths, **without(units[own]))
+    begun = passes.begun(ids[:1, :10].expand(2, -1), own, **without(units))
+    assert begun is not None
+    behind = passes.last_logits(
+        ids[:, 10:], lengths=[n - 10 for n in lengths], begun=begun, **without(units[own])
+    )
+    for found in (whole, behind):
+        torch.testing.assert_close(found, torch.cat(alone), atol=1e-4, rtol=1e-4)
+    unlike = passes.last_logits(ids, lengths=lengths, **without(units[[1, 0, 0]]))
+    assert (unlike - whole).abs().amax(dim=1).min() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ from hypothesis.extra import numpy as arrays
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
+from sae_audit.subject.intervention import projected_rows
+from sae_audit.subject.intervention.projection import DirectionEffects
+from sae_audit.subject.model.batches import n_alike_in_front
 from sae_audit.subject.model.kl import least_kl, next_token_kl
 from sae_audit.vocabulary import SCORE_BOUND
 from tests import tiny
@@ -63,6 +66,51 @@ def test_rows_are_what_each_direction_does_alone(
     np.testing.assert_allclose(found, [alone[c].induce[i] for c, i in harmless], atol=1e-4)
     assert np.ptp(found) > 0.01, "the directions do something"
     assert (np.abs(found) <= SCORE_BOUND).all()
+
+
+@pytest.mark.parametrize("n_alike", [3, 12])
+def test_what_all_prompts_begin_with_is_run_once_for_each_direction(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, n_alike: int
+):
+    """The same numbers, of prompts of several lengths under several directions, in fewer tokens."""
+    monkeypatch.setattr(subject._passes.budget, "tokens", 10_000)
+    monkeypatch.setattr(projected_rows, "_ALIKE_FROM", n_alike + 1)
+    drawn = torch.Generator().manual_seed(n_alike)
+    head = torch.randint(5, 28, (n_alike,), generator=drawn)
+    bodies = (torch.randint(5, 28, (n,), generator=drawn) for n in (4, 6, 5, 4, 6))
+    # No two bodies begin alike.
+    prompts = [torch.cat([head, torch.tensor([i + 5]), body]) for i, body in enumerate(bodies)]
+    directions = units(3, seed=n_alike)
+    rows = (np.repeat(directions, 5, axis=0), list(range(5)) * 3)
+
+    def asked() -> tuple[np.ndarray, np.ndarray, int]:
+        effects = DirectionEffects(
+            subject._passes, subject._stack, subject._runs, prompts, prompts, subject.readout
+        )
+        effects.kl(directions[:1], [0])
+        before = subject.cost
+        found = effects.bypass(*rows), effects.kl(*rows)
+        spent = subject.cost.since(before)
+        assert spent.forward_passes == 2 * len(rows[1])
+        return *found, spent.tokens
+
+    whole = asked()
+    monkeypatch.setattr(projected_rows, "_ALIKE_FROM", n_alike)
+    apart = asked()
+    np.testing.assert_allclose(apart[0], whole[0], atol=1e-4)
+    np.testing.assert_allclose(apart[1], whole[1], atol=1e-5)
+    assert np.ptp(whole[0].reshape(3, 5), axis=0).min() > 1e-3, "the directions do something"
+    assert apart[2] < whole[2]
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=1, max_size=4))
+def test_tokens_that_all_prompts_begin_with(prompts: list[list[int]]):
+    """Counted one by one; of each prompt at least one token is left."""
+    n = n_alike_in_front([torch.tensor(one) for one in prompts])
+    assert n < min(map(len, prompts))
+    assert len({tuple(one[:n]) for one in prompts}) == 1
+    more = {tuple(one[: n + 1]) for one in prompts}
+    assert len(more) > 1 or n + 1 == min(map(len, prompts))
 
 
 def test_an_addition_runs_the_layers_above_it_alone(subject: Subject):

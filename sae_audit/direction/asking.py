@@ -10,8 +10,8 @@ once its bounds (`bounds`) show that no further answer could make it the chosen 
    asked about in full.
 4. Do 2 and 3 again without the limit of KL: what would be chosen at any cost says what the limit costs,
    and is the choice if none passes every filter.
-5. If none passes, complete what is reported then: the lowest KL, the highest induced score, and the
-   front of bypass against KL.
+5. If none passes, complete what is reported then: the lowest KL, and the lowest at which refusal goes;
+   if none induces refusal either, the highest induced score and the lowest bypass.
 
 Estimates from the prompts asked so far decide the order only, never the choice.
 """
@@ -152,22 +152,34 @@ def _needed(
 
 
 def _complete(standing: Standing, deciding: Candidates) -> None:
-    """Ask about the likeliest extremes in full, then double the prompts asked about all others."""
+    """Ask about the likeliest extremes in full, then double the prompts that all others are asked about,
+    first for KL: it rules out the soonest."""
     if _screen(standing, deciding):
         return
-    for answers in (standing.kl, standing.induce):
-        new = deciding & (answers.n == 0)
-        if new.any():
-            standing.ask(answers, new * _first(answers))
-            return
-    if not standing.full.any():
-        for values in (standing.kl.so_far, -standing.induce.so_far, standing.bypass.so_far):
-            extreme = _argmin(values, deciding)
-            for answers in standing.measures:
-                standing.ask(answers, _only(standing, extreme, int(answers.missing[extreme])))
+    new = deciding & (standing.kl.n == 0)
+    if new.any():
+        standing.ask(standing.kl, new * _first(standing.kl))
         return
-    for answers in standing.measures:
-        standing.ask(answers, np.where(deciding, np.maximum(answers.n, 1), 0))
+    for extreme in _likely_extremes(standing, deciding):
+        for answers in standing.measures:
+            standing.ask(answers, _only(standing, extreme, int(answers.missing[extreme])))
+    left = standing.decides_best()
+    for answers in (standing.kl, standing.bypass, standing.induce):
+        chosen = left & (answers.missing > 0)
+        standing.ask(answers, np.where(chosen, np.maximum(answers.n, _first(answers)), 0))
+        left &= ~chosen
+
+
+def _likely_extremes(standing: Standing, deciding: Candidates) -> set[int]:
+    """Of each thing reported, the candidate that is it so far."""
+    kl, bypass = standing.kl.so_far, standing.bypass.so_far
+    found = {_argmin(kl, deciding)}
+    removing = deciding & (bypass < 0.0)
+    if removing.any():
+        found.add(_argmin(kl, removing))
+    if standing.leader(at_any_cost=True) is None:
+        found |= {_argmin(bypass, deciding), _argmin(-standing.induce.so_far, deciding)}
+    return found
 
 
 def _argmin(values: Float[np.ndarray, " candidate"], among: Candidates) -> int:

@@ -81,6 +81,11 @@ def induce_of(e: DirectionEvaluation) -> float:
     return e.induce
 
 
+def removes(e: DirectionEvaluation) -> bool:
+    """Whether projecting it out takes the mean refusal score of harmful prompts below 0."""
+    return answers(bypass_of(e))
+
+
 def in_order(e: DirectionEvaluation) -> tuple[float, int, int]:
     """Sort key: bypass, then layer, then position."""
     return bypass_of(e), e.layer, e.position
@@ -98,29 +103,41 @@ def chosen_direction(
     """The choice among `n_tried` candidates.
 
     `evaluations` must hold every candidate that may be chosen with or without the limit of KL and, if
-    none passes, outside the cut layers those with the lowest KL, with the highest induced score and on
-    the front of bypass against KL.
+    none passes, outside the cut layers those with the lowest KL and with the lowest at which refusal
+    goes; if none of them induces refusal, also that with the highest induced score.
     """
     early = [e for e in evaluations if is_finite(e) and e.layer < first_cut]
     if not early:
         reason = none_below(first_cut, n_tried=n_tried)
     else:
-        lowest_kl, highest_induce = min(e.kl for e in early), max(map(induce_of, early))
         reason = (
-            f"Of those outside the cut layers the lowest KL is {lowest_kl:.3f} (limit {kl_limit:g} "
-            f"nats), the highest induced score {highest_induce:+z.2f} (floor "
-            f"{round(induce_floor, 2):g} nats); {_cheapest(early)}."
+            f"Of those outside the cut layers the lowest KL is {min(e.kl for e in early):.3f} (limit "
+            f"{kl_limit:g} nats){_most_inducing(early, induce_floor)}; {_cheapest(early, induce_floor)}."
         )
     return chosen(evaluations, filters, in_order, reason=reason)
 
 
-def _cheapest(early: Sequence[DirectionEvaluation]) -> str:
-    """The lowest KL at which refusal goes, in words."""
-    removing = [e for e in early if answers(bypass_of(e))]
+def _most_inducing(early: Sequence[DirectionEvaluation], floor: float) -> str:
+    """The highest induced score, in words, if it is below the floor; empty if the limit of KL alone is
+    what none keeps."""
+    highest = max(map(induce_of, early))
+    if highest >= floor:
+        return ""
+    return f", the highest induced score {highest:+z.2f} (floor {round(floor, 2):g} nats)"
+
+
+def _cheapest(early: Sequence[DirectionEvaluation], floor: float) -> str:
+    """The lowest KL at which refusal goes, in words, and whether that candidate induces refusal too."""
+    removing = [e for e in early if removes(e)]
     if not removing:
         return "none takes the mean score of harmful prompts below 0"
     found = min(removing, key=lambda e: (e.kl, *in_order(e)))
     return (
         f"the cheapest that takes the mean score of harmful prompts below 0 (layer {found.layer}, "
         f"position {found.position}, to {bypass_of(found):+z.2f}) costs KL {found.kl:.3f}"
+        + (
+            f" and, added, induces {induce_of(found):+z.2f} (floor {round(floor, 2):g} nats)"
+            if induce_of(found) < floor
+            else ""
+        )
     )

@@ -22,6 +22,7 @@ from sae_audit.direction.selection import (
     filters_by_bypass,
     in_order,
     induce_of,
+    removes,
 )
 from sae_audit.findings import DirectionEvaluation, StoppedDirection, StopReason
 from sae_audit.vocabulary import CandidateEffects
@@ -160,24 +161,24 @@ class Standing:
     def decides_best(self) -> Candidates:
         """Candidates not fully asked that may still matter if none passes every filter.
 
-        Outside the cut layers these are the ones with the lowest KL, with the highest induced score, and
-        on the front of bypass against KL, the lowest bypass among them; if all finite candidates are in
-        the cut layers, those that may have the lowest bypass.
+        Outside the cut layers these are the ones that may have the lowest KL, or the lowest at which
+        refusal goes; if none of them induces refusal, also those that may have the highest induced score
+        or the lowest bypass. If all finite candidates are in the cut layers, those that may have the
+        lowest bypass.
         """
         left = ~self.full & ~self.spoiled
         finite = [one for one in self.evaluations() if is_finite(one)]
+        if not (self.early & ~self.spoiled).any():
+            return left & ~self._behind(min(map(bypass_of, finite), default=np.inf))
         early = [one for one in finite if one.layer < self._first_cut]
-        part = self.kl.low <= min((one.kl for one in early), default=np.inf) + ROUNDING
-        highest = max(map(induce_of, early), default=-np.inf)
-        part |= self.induce.high >= highest - ROUNDING
-        beaten = np.zeros(len(left), bool)
-        for one in early:
-            in_bypass = bypass_of(one) < self.bypass.low - ROUNDING
-            beaten |= in_bypass & (one.kl < self.kl.low - ROUNDING)
-        if (self.early & ~self.spoiled).any():
-            return left & self.early & (part | ~beaten)
-        lowest = min(map(bypass_of, finite), default=np.inf)
-        return left & ~self._behind(lowest)
+        cheapest = min((one.kl for one in early if removes(one)), default=np.inf)
+        found = self.kl.low <= min((one.kl for one in early), default=np.inf) + ROUNDING
+        found |= (self.bypass.low < ROUNDING) & (self.kl.low <= cheapest + ROUNDING)
+        if self.leader(at_any_cost=True) is None:
+            highest = max(map(induce_of, early), default=-np.inf)
+            found |= self.induce.high >= highest - ROUNDING
+            found |= ~self._behind(min(map(bypass_of, early), default=np.inf))
+        return left & self.early & found
 
     def stopped(self) -> list[StoppedDirection]:
         """The candidates not fully asked, each with the reason."""

@@ -144,8 +144,8 @@ class Direction(Finding):
     to nothing. Features are then ranked by estimated effect, as if it were not clean."""
     evaluations: tuple[DirectionEvaluation, ...]
     """Candidates measured on all validation prompts. If chosen by bypass and none passes every filter:
-    among others those of the lowest KL and the highest induced score and, outside the layers that are
-    cut, all that no other one beats in both bypass and KL."""
+    among others, outside the layers that are cut, those of the lowest KL and of the lowest KL at which
+    the mean score of harmful prompts falls below 0."""
     vector: tuple[float, ...]
     """The direction as estimated, not normalised, `[d_model]`."""
     clean_harmful: float

@@ -3,6 +3,8 @@
 A feature that carries much of the stream flips refusal by breaking the model, and a search by score
 alone finds it first. So a set beyond the limits is given up: the feature that costs most leaves the
 pool, and the search begins again, until a set within the limits is found or the rest flips nothing.
+From the fifth set on twice as many leave as before, up to half of the set, or large sets would take a
+search for each feature of the pool.
 That such a set is found is proved by its scores; that none exists is not proved if none is found.
 """
 
@@ -21,6 +23,9 @@ from sae_audit.vocabulary import FeatureId, FeatureSet
 
 Changes = Callable[[Sequence[FeatureSet]], Float[np.ndarray, "set change"]]
 """By set, the mean KL (nats) and the share of changed first tokens on harmless prompts."""
+
+_ONE_AT_A_TIME = 4
+"""Sets beyond the limits that give up a single feature if none is beyond them alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +50,16 @@ class Limits:
         others = changes[:, 1] / limit if limit else np.where(changes[:, 1] > 0.0, np.inf, 0.0)
         return np.maximum(kl, others)
 
-    def costliest(self, features: FeatureSet) -> tuple[FeatureId, ...]:
+    def costliest(self, features: FeatureSet, n: int = 1) -> tuple[FeatureId, ...]:
         """The features that a set beyond the limits must give up: all that are beyond them alone; if
-        there is none, the one without which the rest is least beyond."""
+        there is none, the `n` without which the rest is least beyond, each taken alone."""
         ordered = sorted(features)
         alone = self.excess([frozenset([feature]) for feature in ordered])
         beyond = tuple(f for f, one in zip(ordered, alone, strict=True) if one > 1.0)
         if beyond:
             return beyond
         without = self.excess([features - {feature} for feature in ordered])
-        return (ordered[int(np.argmin(without))],)
+        return tuple(ordered[i] for i in np.argsort(without, kind="stable")[:n].tolist())
 
 
 def limited_set(
@@ -72,14 +77,17 @@ def limited_set(
     is empty, with the reason, if none is found, and if one of more than `most` features had to be given
     up: the search ends there.
     """
-    found, excluded, largest = unlimited, (), 0
+    found, excluded, largest, n_given_up = unlimited, (), 0, 0
     n_asked = unlimited.n_sets_scored
     while found.flipped and not limits.hold(frozenset(found.features)):
         largest = max(largest, len(found.features))
         if len(found.features) > most:
             found = _ended(found, unlimited.clean_score)
             break
-        given_up = limits.costliest(frozenset(found.features))
+        n_at_once = 2 ** max(0, n_given_up - _ONE_AT_A_TIME + 1)
+        half = (len(found.features) + 1) // 2
+        given_up = limits.costliest(frozenset(found.features), min(n_at_once, half))
+        n_given_up += 1
         if not excluded:
             given_up = (*given_up, *sorted(beyond.intersection(orders[0]).difference(given_up)))
         excluded += given_up

@@ -87,13 +87,13 @@ class TestNonePasses:
     def test_what_is_cheapest_and_how_near_the_others_came_is_said(self):
         less = evaluation(1, bypass=-1.0, kl=0.2)
         found = select_direction([self.STILL, less, self.COSTLY], n_layers=10)
-        assert (
-            "the lowest KL is 0.000 (limit 0.1 nats), the highest induced score +1.00"
-            in found.reason
+        assert found.reason == (
+            "Of those outside the cut layers the lowest KL is 0.000 (limit 0.1 nats); the cheapest that "
+            "takes the mean score of harmful prompts below 0 (layer 2, position -1, to -8.00) costs KL "
+            "0.000 and, added, induces -2.00 (floor 0 nats)."
         )
-        assert (
-            "cheapest that takes the mean score of harmful prompts below 0 (layer 2" in found.reason
-        )
+        found = select_direction([less, self.COSTLY], n_layers=10)
+        assert found.reason.endswith("(layer 1, position -1, to -1.00) costs KL 0.200.")
         found = select_direction([evaluation(1, bypass=0.5, kl=0.2)], n_layers=10)
         assert "none takes the mean score of harmful prompts below 0" in found.reason
 
@@ -102,6 +102,7 @@ class TestNonePasses:
         assert found.evaluation == self.STILL
         assert found.without_cost_limit is None
         assert found.breaks == ("induces -2.00 nats where 0 is the floor",)
+        assert "the highest induced score -1.00 (floor 0 nats)" in found.reason
 
     def test_without_that_the_lowest_bypass_of_all(self):
         found = select_direction([evaluation(8, bypass=-1.0), self.LATE], n_layers=10)

@@ -129,6 +129,29 @@ def test_a_search_ends_with_the_first_set_given_up_that_is_larger_than_asked_for
     assert sizes == {2: first, 3: 4 if first == 3 else first, 4: 4}
 
 
+def test_large_sets_are_given_up_in_few_searches():
+    """Any 20 of 140 features flip; of those that cost something, more than 9 are beyond the limits."""
+    pool = features(140)
+    free = frozenset(pool[3::10])
+    kl = {f: 0.011 for f in pool if f not in free}
+    searches = 0
+
+    def changes(sets: Sequence[FeatureSet]) -> Float[np.ndarray, "set change"]:
+        nonlocal searches
+        searches += len(sets) == 1
+        return limits_of(kl).changes(sets)
+
+    score = game(lambda ablated: 19.5 - len(ablated))
+    limits = Limits(settings=SideEffectSettings(), changes=changes)
+    _, limited = searched(score, pool, limits)
+    assert limited.certified
+    assert limits.hold(frozenset(limited.features))
+    assert len(free.intersection(limited.features)) >= 11
+    assert not free.intersection(limited.excluded), "what costs nothing stays"
+    assert len(limited.excluded) > 50
+    assert searches < 20
+
+
 def test_a_set_within_the_limits_is_found_however_large():
     pool = features(6)
     unlimited, _ = answered(minimal_set("p", [pool], SETTINGS), needs(*pool[:4]))

@@ -113,6 +113,18 @@ def test_tokens_that_all_prompts_begin_with(prompts: list[list[int]]):
     assert len(more) > 1 or n + 1 == min(map(len, prompts))
 
 
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(1, 12))
+def test_rows_of_a_direction_stay_together(of_row: list[int], most: int):
+    groups = projected_rows._together(np.array(of_row), most)
+    assert sorted(i for group in groups for i in group) == list(range(len(of_row)))
+    for group in groups:
+        of_group = {of_row[i] for i in group}
+        assert len(group) <= most or len(of_group) == 1
+        assert all(
+            of_row[i] not in of_group for other in groups if other is not group for i in other
+        )
+
+
 def test_an_addition_runs_the_layers_above_it_alone(subject: Subject):
     effects = subject.direction_effects(HARMFUL, HARMLESS)
     top = subject._passes.layer_modules[-1].layer

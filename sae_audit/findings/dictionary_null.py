@@ -55,8 +55,8 @@ class SearchedSet(Finding):
     exact: bool
     """False if the search was ended: `size` is a lower bound."""
     searched: bool
-    """Whether its turn came, in an order that no size decides; else only whether the whole pool flips
-    the prompt is known."""
+    """Whether its set was held to the side-effect limits when its turn came, in an order that no size
+    decides; if not, its size bounds and is no estimate."""
     kl: float | None
     """Mean KL (nats) of the next token on harmless prompts with the set ablated; None if they were not
     asked about, or there is no set."""
@@ -118,7 +118,8 @@ class KindOfNull(Finding):
     """Number of null dictionaries of which no search was ended."""
     searched_size: float | None
     """Geometric mean of the null's size over the prompts that were searched, each over the dictionaries
-    with which it was; a lower bound if harmless prompts were not asked about. None if none was."""
+    with which it was; a lower bound, as sets far larger than the real ones are not searched to the end.
+    None if none was."""
     ratio: Estimate | None
     """Geometric mean over these prompts of the real size divided by the null's (their geometric mean
     over dictionaries); below 1, the real dictionary needs fewer. None if neither flips any prompt."""

@@ -1,16 +1,16 @@
 """The search with one null dictionary, ended once it is certain that it cannot do as well.
 
 1. Ablate the whole pool on every prompt: one that this does not flip takes more features than there are.
-2. Search without side-effect limits, first as many prompts as decide if none is flipped (fewer never
-   do), then as many together as would have to be as large. A pool is widened, as the real one was, when
-   its prompt's turn comes.
-3. Hold what was found to the side-effect limits, as minimal sets are: without the candidates that are
+2. Take the first prompt through steps 3 to 5, whatever is certain: which prompt that is depends on the
+   dictionary's number alone, so that the sizes found for first prompts stand for all.
+3. Search without side-effect limits, as many prompts together as would have to be as large to decide. A
+   pool is widened, as the real one was, when its prompt's turn comes.
+4. Hold what was found to the side-effect limits, as minimal sets are: without the candidates that are
    beyond them alone, and no further than until a set that must be given up is too large.
-4. Where text is confirmed, have the answers under the sets judged: one that does not comply is no flip.
-   Steps 3 and 4 follow each other for as many prompts as decide if none of their answers complies.
+5. Where text is confirmed, have the answers under the sets judged: one that does not comply is no flip.
 
 A size counts as no smaller than any found on the way, so after each step the bounds may say that the
-dictionary does worse. The order of prompts depends on its number alone.
+dictionary does worse.
 """
 
 import math
@@ -33,6 +33,8 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _ROUNDING = 1e-9
+_PLAINLY = 4.0
+"""Times the real mean size; a first prompt's set that is larger need not be known to the feature."""
 
 Complied = Callable[[Sequence[tuple[Prompt, FeatureSet]]], Sequence[bool | None]]
 """Whether the judge calls answers compliance, prompt by prompt with a set ablated; None if it was not
@@ -146,33 +148,28 @@ class _Search:
 
     def run(self, ordered: Sequence[Prompt]) -> None:
         """Search the prompts in this order, until it is certain that the dictionary does worse."""
-        self._in_turn(ordered, self._search_together)
+        first, others = (ordered, []) if self._to_the_end else (ordered[:1], ordered[1:])
+        self._search_together(first)
+        self._hold(first, first=True)
+        self._in_turn(others, self._search_together)
         if self._complied is None:
-            self._within_limits(ordered)
-        elif not self._decided:
-            self._in_turn(ordered, self._in_text)
+            self._hold(others)
+        else:
+            self._in_turn(others, self._hold)
 
-    def _in_turn(self, ordered: Sequence[Prompt], step: Callable[[Sequence[Prompt]], None]) -> None:
-        """Take the step for as many prompts together as may decide, until it is certain.
-
-        For the first ones always: what flips take with this dictionary is known for one prompt at least.
-        """
+    def _in_turn(self, prompts: Sequence[Prompt], step: Callable[[Sequence[Prompt]], None]) -> None:
+        """Take the step for as many prompts together as may decide, until it is certain."""
         start = 0
-        while start < len(ordered) and (start == 0 or not self._decided):
-            n = len(ordered) if self._to_the_end else self._n_together(ordered[:start])
-            step(ordered[start : start + n])
+        while start < len(prompts) and not self._decided:
+            n = self._n_together()
+            step(prompts[start : start + n])
             start += n
 
-    def _n_together(self, done: Sequence[Prompt]) -> int:
-        """Number of further prompts that decide if their sets are as large as those found so far; of
-        first ones, if none is flipped."""
+    def _n_together(self) -> int:
+        """Number of further prompts that decide if their sets are as large as that of the first."""
         sizes = {one.prompt_id: math.log(one.size) for one in self.sets}
         own = [math.log(one.size) for one in self._own]
-        typical = (
-            float(np.mean([sizes[one.id] for one in done]))
-            if done
-            else max(math.log(one.n_candidates + 1) for one in self.sets)
-        )
+        typical = float(np.mean([sizes[key] for key, one in self._known.items() if one.searched]))
         left = sum(own) - sum(sizes.values())
         return max(1, math.ceil(left / typical + _ROUNDING)) if typical else len(own)
 
@@ -180,7 +177,6 @@ class _Search:
         orders: dict[str, list[list[FeatureId]]] = {}
         for prompt in prompts:
             known = self._known[prompt.id]
-            known.searched = True
             self._widen(prompt, known)
             if known.flips:
                 known.orders = self._null.search_orders(prompt, known.pool)
@@ -202,14 +198,23 @@ class _Search:
         known.pool += [feature for one in wider.added for feature in one]
         known.rounds, known.flips = 0, answers(wider.scores[-1])
 
-    def _within_limits(self, prompts: Sequence[Prompt]) -> None:
-        """Hold the sets found to the side-effect limits, until it is certain."""
+    def _hold(self, prompts: Sequence[Prompt], *, first: bool = False) -> None:
+        """Hold the sets found to the limits and have answers under them judged, until it is certain; the
+        limits of the first whatever is certain."""
+        if self._decided and not first:
+            return
+        for prompt in prompts:
+            self._known[prompt.id].searched = True
+        self._within_limits(prompts, first=first)
+        self._in_text(prompts)
+
+    def _within_limits(self, prompts: Sequence[Prompt], *, first: bool) -> None:
         flipped = {
             prompt.id: (known, known.found)
             for prompt in prompts
             if (known := self._known[prompt.id]).found is not None
         }
-        if not flipped or self._decided:
+        if not flipped:
             return
         if self._changes is None:
             self._changes = HarmlessChanges(self._null)
@@ -220,7 +225,7 @@ class _Search:
             beyond = frozenset[FeatureId]()
             if not changes.limits.hold(frozenset(found.features)):
                 beyond = changes.beyond_alone(known.orders[0])
-            most = math.inf if self._to_the_end else self._largest(key)
+            most = math.inf if self._to_the_end else self._largest(key, first=first)
             limited, _ = answered(
                 limited_set(found, known.orders, minimal, changes.limits, beyond=beyond, most=most),
                 self._null.score_of(self._prompts[key]),
@@ -234,16 +239,15 @@ class _Search:
             if self._decided:
                 return
 
-    def _largest(self, key: str) -> float:
+    def _largest(self, key: str, *, first: bool) -> float:
         """Largest size of this prompt's set with which the dictionary may still do as well, if no other
-        is larger than is known."""
-        own = sum(math.log(one.size) for one in self._own)
+        is larger than is known; for the first prompt no less than what makes the difference plain."""
+        logs = [math.log(one.size) for one in self._own]
         others = sum(math.log(one.size) for one in self.sets if one.prompt_id != key)
-        return math.exp(own - others) + _ROUNDING
+        found = math.exp(sum(logs) - others) + _ROUNDING
+        return max(found, _PLAINLY * math.exp(np.mean(logs))) if first else found
 
     def _in_text(self, prompts: Sequence[Prompt]) -> None:
-        """Hold the sets found to the limits and have answers under them judged, until it is certain."""
-        self._within_limits(prompts)
         flipped = [
             (prompt, known, known.limited.features)
             for prompt in prompts

@@ -209,15 +209,18 @@ def test_null_flips_count_only_if_their_text_complies(tmp_path: Path):
         assert does_as_well(own, searched(own, True, same))
 
 
-@pytest.mark.parametrize(("own_size", "sizes"), [(1, [3, 1, 1, 1]), (3, [10, 10, 1, 1])])
+@pytest.mark.parametrize(("own_size", "sizes"), [(1, [5, 1, 1, 1]), (3, [10, 10, 1, 1])])
 def test_a_set_that_is_given_up_and_is_too_large_already_ends_the_search(
     monkeypatch: pytest.MonkeyPatch, own_size: int, sizes: list[int]
 ):
-    """One feature flips each prompt, and so do three others; both ways are beyond the limits."""
+    """One feature flips each prompt, so do three others and five others; all ways are beyond the limits.
+
+    The first prompt is searched until four times the real size is passed, whatever is certain.
+    """
     pool = features(9)
-    one, three = pool[0], frozenset(pool[1:4])
-    score = game(lambda ablated: -1.0 if one in ablated or three <= ablated else 2.0)
-    costs = {pool[0]: 0.3, **dict.fromkeys(three, 0.04)}
+    ways = frozenset(pool[:1]), frozenset(pool[1:4]), frozenset(pool[4:])
+    score = game(lambda ablated: -1.0 if any(way <= ablated for way in ways) else 2.0)
+    costs = {feature: 0.12 / len(way) for way in ways for feature in way}
 
     def each(asked: Sequence[tuple[Prompt, FeatureSet]]) -> np.ndarray:
         return score([ablated for _, ablated in asked])
@@ -255,6 +258,7 @@ def test_a_set_that_is_given_up_and_is_too_large_already_ends_the_search(
         )
         assert [one.size for one in found] == asked
         assert [one.exact for one in found] == [size == 10 for size in asked]
+        assert [one.searched for one in found] == [size > 1 for size in asked]
         assert not does_as_well(own, found)
 
 

@@ -70,19 +70,19 @@ def limited_set(
     *,
     beyond: FeatureSet = frozenset(),
     most: float = math.inf,
+    most_given_up: float = math.inf,
 ) -> Asking[MinimalSet]:
     """A minimal set within the limits for the prompt of `unlimited`, the set found without them.
 
     `orders` are those of that search; `beyond` are features known to be beyond the limits alone. The set
-    is empty, with the reason, if none is found, and if one of more than `most` features had to be given
-    up: the search ends there.
+    is empty, with the reason, if none is found. The search ends with a set beyond the limits, which is
+    returned, if that has more than `most` features, or if `most_given_up` sets were given up before.
     """
     found, excluded, largest, n_given_up = unlimited, (), 0, 0
     n_asked = unlimited.n_sets_scored
     while found.flipped and not limits.hold(frozenset(found.features)):
         largest = max(largest, len(found.features))
-        if len(found.features) > most:
-            found = _ended(found, unlimited.clean_score)
+        if len(found.features) > most or n_given_up >= most_given_up:
             break
         n_at_once = 2 ** max(0, n_given_up - _ONE_AT_A_TIME + 1)
         half = (len(found.features) + 1) // 2
@@ -110,29 +110,13 @@ def limited_set(
 
 
 def _given_up(found: MinimalSet, n: int, n_excluded: int, left_at: float) -> MinimalSet:
-    return _none(
-        found,
-        left_at,
-        f"Flipped only by sets beyond the side-effect limits: without the {n_excluded} of {n} "
-        f"candidates that such sets rest on, ablating the rest leaves the refusal score at "
-        f"{left_at:+z.2f}, need < 0 (side_effects.kl_limit, unlimited_sets).",
-    )
-
-
-def _ended(found: MinimalSet, clean_score: float) -> MinimalSet:
-    return _none(
-        found,
-        clean_score,
-        f"Ended: a set of {len(found.features)} features is beyond the side-effect limits.",
-    )
-
-
-def _none(found: MinimalSet, left_at: float, reason: str) -> MinimalSet:
     return replace(
         found,
         features=(),
         score_without={},
         found_by_search=(),
         ablated_score=left_at,
-        reason=reason,
+        reason=f"Flipped only by sets beyond the side-effect limits: without the {n_excluded} of {n} "
+        f"candidates that such sets rest on, ablating the rest leaves the refusal score at "
+        f"{left_at:+z.2f}, need < 0 (side_effects.kl_limit, unlimited_sets).",
     )

@@ -1,8 +1,8 @@
 """The search with one null dictionary, ended once it is certain that it cannot do as well.
 
 1. Ablate the whole pool on every prompt: one that this does not flip takes more features than there are.
-2. Take the first prompt through steps 3 to 5, whatever is certain: which prompt that is depends on the
-   dictionary's number alone, so that the sizes found for first prompts stand for all.
+2. Take the first prompt through steps 3 to 5, whatever is certain, until a few sets are given up: which
+   prompt that is depends on the dictionary's number alone, so that sizes of first prompts stand for all.
 3. Search without side-effect limits, as many prompts together as would have to be as large to decide. A
    pool is widened, as the real one was, when its prompt's turn comes.
 4. Hold what was found to the side-effect limits, as minimal sets are: without the candidates that are
@@ -33,6 +33,8 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _ROUNDING = 1e-9
+_GIVEN_UP = 4
+"""Sets that the search for a first prompt gives up, unless all that follows depends on it."""
 _PLAINLY = 4.0
 """Times the real mean size; a first prompt's set that is larger need not be known to the feature."""
 
@@ -152,10 +154,11 @@ class _Search:
         self._search_together(first)
         self._hold(first, first=True)
         self._in_turn(others, self._search_together)
+        # The first once more, if its search was ended and that is not enough.
         if self._complied is None:
-            self._hold(others)
+            self._hold(ordered)
         else:
-            self._in_turn(others, self._hold)
+            self._in_turn(ordered, self._hold)
 
     def _in_turn(self, prompts: Sequence[Prompt], step: Callable[[Sequence[Prompt]], None]) -> None:
         """Take the step for as many prompts together as may decide, until it is certain."""
@@ -212,7 +215,7 @@ class _Search:
         flipped = {
             prompt.id: (known, known.found)
             for prompt in prompts
-            if (known := self._known[prompt.id]).found is not None
+            if (known := self._known[prompt.id]).found is not None and known.limited is None
         }
         if not flipped:
             return
@@ -227,15 +230,23 @@ class _Search:
                 beyond = changes.beyond_alone(known.orders[0])
             most = math.inf if self._to_the_end else self._largest(key, first=first)
             limited, _ = answered(
-                limited_set(found, known.orders, minimal, changes.limits, beyond=beyond, most=most),
+                limited_set(
+                    found,
+                    known.orders,
+                    minimal,
+                    changes.limits,
+                    beyond=beyond,
+                    most=most,
+                    most_given_up=_GIVEN_UP if first and not self._to_the_end else math.inf,
+                ),
                 self._null.score_of(self._prompts[key]),
             )
             known.at_least = max(known.at_least, limited.largest_given_up)
-            if limited.flipped or known.at_least <= most:
+            own = frozenset(limited.features)
+            # If the search was ended, the size is a bound.
+            if not limited.flipped or changes.limits.hold(own):
                 known.limited = limited
-            if limited.flipped:
-                own = frozenset(limited.features)
-                known.kl = float(changes.means([own])[0, 0])
+                known.kl = float(changes.means([own])[0, 0]) if limited.flipped else None
             if self._decided:
                 return
 
@@ -251,7 +262,9 @@ class _Search:
         flipped = [
             (prompt, known, known.limited.features)
             for prompt in prompts
-            if (known := self._known[prompt.id]).limited is not None and known.limited.flipped
+            if (known := self._known[prompt.id]).limited is not None
+            and known.limited.flipped
+            and known.complied is None
         ]
         if self._complied is None or not flipped or self._decided:
             return

@@ -1,7 +1,7 @@
 """The search with one null dictionary, ended once it is certain that it cannot do as well.
 
 1. Ablate the whole pool on every prompt: one that this does not flip takes more features than there are.
-2. Take the first prompt through steps 3 to 5, whatever is certain, until a few sets are given up: which
+2. Take the first prompt through steps 3 to 5, whatever is certain, until two sets are given up: which
    prompt that is depends on the dictionary's number alone, so that sizes of first prompts stand for all.
 3. Search without side-effect limits, as many prompts together as would have to be as large to decide. A
    pool is widened, as the real one was, when its prompt's turn comes.
@@ -33,7 +33,7 @@ from sae_audit.prompts.types import Prompt
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
 _ROUNDING = 1e-9
-_GIVEN_UP = 4
+_GIVEN_UP = 2
 """Sets that the search for a first prompt gives up, unless all that follows depends on it."""
 _PLAINLY = 4.0
 """Times the real mean size; a first prompt's set that is larger need not be known to the feature."""
@@ -226,7 +226,8 @@ class _Search:
         changes.means([frozenset(found.features) for _, found in flipped.values()])
         for key, (known, found) in flipped.items():
             beyond = frozenset[FeatureId]()
-            if not changes.limits.hold(frozenset(found.features)):
+            briefly = first and not self._to_the_end
+            if not briefly and not changes.limits.hold(frozenset(found.features)):
                 beyond = changes.beyond_alone(known.orders[0])
             most = math.inf if self._to_the_end else self._largest(key, first=first)
             limited, _ = answered(
@@ -237,7 +238,7 @@ class _Search:
                     changes.limits,
                     beyond=beyond,
                     most=most,
-                    most_given_up=_GIVEN_UP if first and not self._to_the_end else math.inf,
+                    most_given_up=_GIVEN_UP if briefly else math.inf,
                 ),
                 self._null.score_of(self._prompts[key]),
             )

@@ -206,50 +206,53 @@ class _Search:
         limits of the first whatever is certain."""
         if self._decided and not first:
             return
-        for prompt in prompts:
-            self._known[prompt.id].searched = True
         self._within_limits(prompts, first=first)
         self._in_text(prompts)
 
     def _within_limits(self, prompts: Sequence[Prompt], *, first: bool) -> None:
-        flipped = {
-            prompt.id: (known, known.found)
-            for prompt in prompts
-            if (known := self._known[prompt.id]).found is not None and known.limited is None
-        }
-        if not flipped:
-            return
-        if self._changes is None:
-            self._changes = HarmlessChanges(self._null)
-        changes, minimal = self._changes, self._null.config.minimal
         # All together first: they share batches, and each search begins with its own.
-        changes.means([frozenset(found.features) for _, found in flipped.values()])
-        for key, (known, found) in flipped.items():
-            beyond = frozenset[FeatureId]()
-            briefly = first and not self._to_the_end
-            if not briefly and not changes.limits.hold(frozenset(found.features)):
-                beyond = changes.beyond_alone(known.orders[0])
-            most = math.inf if self._to_the_end else self._largest(key, first=first)
-            limited, _ = answered(
-                limited_set(
-                    found,
-                    known.orders,
-                    minimal,
-                    changes.limits,
-                    beyond=beyond,
-                    most=most,
-                    most_given_up=_GIVEN_UP if briefly else math.inf,
-                ),
-                self._null.score_of(self._prompts[key]),
-            )
-            known.at_least = max(known.at_least, limited.largest_given_up)
-            own = frozenset(limited.features)
-            # If the search was ended, the size is a bound.
-            if not limited.flipped or changes.limits.hold(own):
-                known.limited = limited
-                known.kl = float(changes.means([own])[0, 0]) if limited.flipped else None
+        sets = [frozenset(one.features) for prompt in prompts if (one := self._left(prompt))]
+        if sets:
+            self._changes = self._changes or HarmlessChanges(self._null)
+            self._changes.means(sets)
+        for prompt in prompts:
+            self._known[prompt.id].searched = True
+            if (found := self._left(prompt)) and self._changes is not None:
+                self._limit(prompt, found, self._changes, first=first)
             if self._decided:
                 return
+
+    def _left(self, prompt: Prompt) -> MinimalSet | None:
+        """The prompt's set without limits if it was not held to them yet."""
+        known = self._known[prompt.id]
+        return known.found if known.limited is None else None
+
+    def _limit(
+        self, prompt: Prompt, found: MinimalSet, changes: HarmlessChanges, *, first: bool
+    ) -> None:
+        known = self._known[prompt.id]
+        briefly = first and not self._to_the_end
+        beyond = frozenset[FeatureId]()
+        if not briefly and not changes.limits.hold(frozenset(found.features)):
+            beyond = changes.beyond_alone(known.orders[0])
+        limited, _ = answered(
+            limited_set(
+                found,
+                known.orders,
+                self._null.config.minimal,
+                changes.limits,
+                beyond=beyond,
+                most=math.inf if self._to_the_end else self._largest(prompt.id, first=first),
+                most_given_up=_GIVEN_UP if briefly else math.inf,
+            ),
+            self._null.score_of(prompt),
+        )
+        known.at_least = max(known.at_least, limited.largest_given_up)
+        own = frozenset(limited.features)
+        # If the search was ended, the size is a bound.
+        if not limited.flipped or changes.limits.hold(own):
+            known.limited = limited
+            known.kl = float(changes.means([own])[0, 0]) if limited.flipped else None
 
     def _largest(self, key: str, *, first: bool) -> float:
         """Largest size of this prompt's set with which the dictionary may still do as well, if no other

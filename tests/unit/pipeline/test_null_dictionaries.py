@@ -17,6 +17,7 @@ from sae_audit.findings.stages import (
     NULL_DICTIONARIES,
     UNLIMITED_SETS,
 )
+from sae_audit.minimal.limited import Limits
 from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import audit_settings, plant
 from sae_audit.pipeline.null_dictionary_search import searched_sets
@@ -225,13 +226,18 @@ def test_a_set_that_is_given_up_and_is_too_large_already_ends_the_search(
     def each(asked: Sequence[tuple[Prompt, FeatureSet]]) -> np.ndarray:
         return score([ablated for _, ablated in asked])
 
-    class Changes:
-        def __init__(self, _: object) -> None:
-            self.limits = limits_of(costs)
-            self.means = self.limits.changes
+    class Changes(HarmlessChanges):
+        def __init__(self, _: object) -> None: ...
 
-        def beyond_alone(self, _: object) -> FeatureSet:
-            return frozenset()
+        def means(self, sets: Sequence[FeatureSet]) -> np.ndarray:
+            return limits_of(costs).changes(sets)
+
+        @property
+        def limits(self) -> Limits:
+            return limits_of(costs)
+
+        def beyond_alone(self, features: Sequence[FeatureId]) -> FeatureSet:
+            return frozenset(features[:0])
 
     prompts = [Prompt(id=f"p{i}", text="", label=Label.HARMFUL) for i in range(4)]
     not_widened = [SimpleNamespace(prompt_id=prompt.id, added=()) for prompt in prompts]

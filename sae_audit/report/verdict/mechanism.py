@@ -126,8 +126,8 @@ def _said(run: Run) -> tuple[Reading, str, *tuple[str, ...]]:
         return (
             Reading.CANNOT_TELL,
             "no features were shown to hold the refusal",
-            "Random features ended refusals as often as those that we searched. So nothing is "
-            "claimed of these.",
+            "The features that we searched were not shown to end more refusals than random ones do. So "
+            "nothing is claimed of these.",
             did,
         )
     found = _seen(run)
@@ -299,7 +299,7 @@ def _ended(run: Run) -> Figure:
         # None was ended by these candidates, which is not robustness.
         reading, word = Reading.CANNOT_TELL, "not robustness"
     if run.absence is not None and run.absence.kind is AbsenceKind.NOT_BEYOND_NULL:
-        reading, word = Reading.CANNOT_TELL, "random ones too"
+        reading, word = Reading.CANNOT_TELL, "not beyond random"
     return Figure(
         id=id,
         name=name,

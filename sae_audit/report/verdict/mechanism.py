@@ -299,7 +299,7 @@ def _ended(run: Run) -> Figure:
         # None was ended by these candidates, which is not robustness.
         reading, word = Reading.CANNOT_TELL, "not robustness"
     if run.absence is not None and run.absence.kind is AbsenceKind.NOT_BEYOND_NULL:
-        reading, word = Reading.CANNOT_TELL, "not beyond random"
+        reading, word = Reading.CANNOT_TELL, "random may too"
     return Figure(
         id=id,
         name=name,

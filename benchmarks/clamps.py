@@ -13,7 +13,7 @@ the difference: Tango's interval over prompts of one model, a t interval over pl
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,7 +25,7 @@ from sae_audit.bench.results import kind_of_sae
 from sae_audit.config import AuditConfig, SideEffectSettings
 from sae_audit.findings import Estimate
 from sae_audit.minimal.asking import answered
-from sae_audit.minimal.limited import Limits, limited_set
+from sae_audit.minimal.limited import limited_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.organisms.chats import REFUSAL_TOKENS
 from sae_audit.organisms.mechanismless import ORGANISM_PROMPTS
@@ -97,7 +97,7 @@ def flips_of(state: AuditState) -> Flips:
                 continue
             else:
                 only_kl = SideEffectSettings(kl_limit=budget, first_tokens_limit=1.0)
-                limits = Limits(settings=only_kl, changes=changes.means)
+                limits = replace(changes.limits, settings=only_kl)
                 found, _ = answered(limited_set(unlimited, orders, settings, limits), score)
             if found.flipped:
                 features = frozenset(found.features)

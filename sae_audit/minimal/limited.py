@@ -3,8 +3,9 @@
 A feature that carries much of the stream flips refusal by breaking the model, and a search by score
 alone finds it first. So a set beyond the limits is given up: the feature that costs most leaves the
 pool, and the search begins again, until a set within the limits is found or the rest flips nothing.
-From the fifth set on twice as many leave as before, up to half of the set, or large sets would take a
-search for each feature of the pool.
+From the fifth set on twice as many leave as before, that of the set and those of the pool that cost most
+alone, up to a quarter of it, or a pool that flips only beyond the limits would take a search for each of
+its features.
 That such a set is found is proved by its scores; that none exists is not proved if none is found.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from sae_audit.config import MinimalSettings, SideEffectSettings
 from sae_audit.findings import MinimalSet
@@ -21,45 +22,94 @@ from sae_audit.minimal.asking import Asking
 from sae_audit.minimal.search import minimal_set
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
-Changes = Callable[[Sequence[FeatureSet]], Float[np.ndarray, "set change"]]
-"""By set, the mean KL (nats) and the share of changed first tokens on harmless prompts."""
+Changes = Callable[[Sequence[FeatureSet], slice], Float[np.ndarray, "set prompt change"]]
+"""By set and harmless prompt of a slice of them, the KL (nats) and 1 if the first token changes."""
 
 _ONE_AT_A_TIME = 4
 """Sets beyond the limits that give up a single feature if none is beyond them alone."""
+_AT_ONCE = 4
+"""Prompts on which a set is measured before it is decided whether more are needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much of each change a set may cause, and what sets change."""
+    """How much of each change a set may cause, and what sets change.
+
+    No change is negative, so that what a set changes on some prompts is the least that it changes on
+    all: whether it is beyond the limits, and which of several changes least, is often certain early, and
+    a set is measured on no more prompts than that takes. What comes back is what all of them would say.
+    """
 
     settings: SideEffectSettings
     changes: Changes
+    n_prompts: int
 
     def hold(self, features: FeatureSet) -> bool:
         """Whether a set is within both limits."""
-        return bool(self.excess([features])[0] <= 1.0)
+        return not self.beyond([features])[0]
+
+    def beyond(
+        self, sets: Sequence[FeatureSet], *, most_prompts: int | None = None
+    ) -> Bool[np.ndarray, " set"]:
+        """Which sets are beyond a limit; with `most_prompts`, those of which so many make it certain."""
+        return self._excess_up_to(sets, most=1.0, n=most_prompts) > 1.0
 
     def excess(self, sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
         """The larger of the two changes of each set, in units of its limit: above 1 it is beyond."""
-        return self.excess_of(self.changes(sets))
+        return self._excess_up_to(sets, most=math.inf)
 
-    def excess_of(self, changes: Float[np.ndarray, "set change"]) -> Float[np.ndarray, " set"]:
-        """The same of changes that are known."""
+    def costliest(self, features: FeatureSet) -> tuple[FeatureId, ...]:
+        """The features that a set beyond the limits must give up: all that are beyond them alone; if
+        there is none, the one without which the rest is least beyond."""
+        ordered = sorted(features)
+        alone = self.beyond([frozenset([feature]) for feature in ordered])
+        beyond = tuple(f for f, one in zip(ordered, alone, strict=True) if one)
+        without = [features - {feature} for feature in ordered]
+        return beyond or (ordered[self._least_beyond(without)],)
+
+    def costliest_alone(self, features: Sequence[FeatureId], n: int) -> tuple[FeatureId, ...]:
+        """The `n` features that change most when ablated alone, as a few of the prompts say."""
+        costs = self._on_first([frozenset([feature]) for feature in features])
+        return tuple(features[i] for i in np.argsort(-costs, kind="stable")[:n].tolist())
+
+    def _least_beyond(self, sets: Sequence[FeatureSet]) -> int:
+        """Index of the set of the smallest excess, the first if several are equal."""
+        likely = int(np.argmin(self._on_first(sets)))
+        # No other set matters once it is further beyond than this one.
+        (least,) = self.excess([sets[likely]])
+        others = [i for i in range(len(sets)) if i != likely]
+        bounds = self._excess_up_to([sets[i] for i in others], most=least)
+        known = {likely: least, **dict(zip(others, bounds, strict=True))}
+        return min(known, key=lambda i: (known[i], i))
+
+    def _on_first(self, sets: Sequence[FeatureSet]) -> Float[np.ndarray, " set"]:
+        """The least that their excess can be after the first prompts."""
+        return self._of_sums(self.changes(sets, slice(0, _AT_ONCE)).sum(axis=1))
+
+    def _excess_up_to(
+        self, sets: Sequence[FeatureSet], *, most: float, n: int | None = None
+    ) -> Float[np.ndarray, " set"]:
+        """The excess of each set over the first `n` prompts (all of them if none is given); of one that
+        is above `most`, a lower bound that is too."""
+        n = self.n_prompts if n is None else min(n, self.n_prompts)
+        step = n if most == math.inf else _AT_ONCE
+        sums = np.zeros((len(sets), 2))
+        left = np.arange(len(sets))
+        for start in range(0, n, step):
+            if not len(left):
+                break
+            asked = slice(start, min(start + step, n))
+            sums[left] += self.changes([sets[i] for i in left.tolist()], asked).sum(axis=1)
+            left = left[self._of_sums(sums[left]) <= most]
+        return self._of_sums(sums)
+
+    def _of_sums(self, sums: Float[np.ndarray, "set change"]) -> Float[np.ndarray, " set"]:
+        """The excess if the prompts not summed over were not changed."""
+        changes = sums / self.n_prompts
         kl = changes[:, 0] / self.settings.kl_limit
         limit = self.settings.first_tokens_limit
         others = changes[:, 1] / limit if limit else np.where(changes[:, 1] > 0.0, np.inf, 0.0)
         return np.maximum(kl, others)
-
-    def costliest(self, features: FeatureSet, n: int = 1) -> tuple[FeatureId, ...]:
-        """The features that a set beyond the limits must give up: all that are beyond them alone; if
-        there is none, the `n` without which the rest is least beyond, each taken alone."""
-        ordered = sorted(features)
-        alone = self.excess([frozenset([feature]) for feature in ordered])
-        beyond = tuple(f for f, one in zip(ordered, alone, strict=True) if one > 1.0)
-        if beyond:
-            return beyond
-        without = self.excess([features - {feature} for feature in ordered])
-        return tuple(ordered[i] for i in np.argsort(without, kind="stable")[:n].tolist())
 
 
 def limited_set(
@@ -84,13 +134,18 @@ def limited_set(
         largest = max(largest, len(found.features))
         if len(found.features) > most or n_given_up >= most_given_up:
             break
-        n_at_once = 2 ** max(0, n_given_up - _ONE_AT_A_TIME + 1)
-        half = (len(found.features) + 1) // 2
-        given_up = limits.costliest(frozenset(found.features), min(n_at_once, half))
-        n_given_up += 1
+        pool = [feature for feature in orders[0] if feature not in excluded]
+        n_at_once = min(2 ** max(0, n_given_up - _ONE_AT_A_TIME + 1), len(pool) // 4)
+        if n_at_once > 1:
+            own = limits.costliest_alone(sorted(found.features), 1)
+            rest = [feature for feature in pool if feature not in own]
+            given_up = (*own, *limits.costliest_alone(rest, n_at_once - 1))
+        else:
+            given_up = limits.costliest(frozenset(found.features))
         if not excluded:
-            given_up = (*given_up, *sorted(beyond.intersection(orders[0]).difference(given_up)))
+            given_up = (*given_up, *sorted(beyond.intersection(pool).difference(given_up)))
         excluded += given_up
+        n_given_up += 1
         left = [[f for f in order if f not in excluded] for order in orders]
         if not left[0]:
             found = _given_up(found, len(orders[0]), len(excluded), unlimited.clean_score)

@@ -43,13 +43,6 @@ Complied = Callable[[Sequence[tuple[Prompt, FeatureSet]]], Sequence[bool | None]
 asked."""
 
 
-def searched_prompts(state: AuditState) -> list[Prompt]:
-    """The refused prompts that are searched with every dictionary, drawn by the seed."""
-    refused, n = state.refused, state.config.evidence.null_prompts
-    order = np.random.default_rng(state.config.seed).permutation(len(refused))
-    return [refused[i] for i in sorted(order[:n])]
-
-
 @dataclass(kw_only=True)
 class _Known:
     """What is known of one prompt."""
@@ -214,7 +207,7 @@ class _Search:
         sets = [frozenset(one.features) for prompt in prompts if (one := self._left(prompt))]
         if sets:
             self._changes = self._changes or HarmlessChanges(self._null)
-            self._changes.means(sets)
+            self._changes.limits.beyond(sets)
         for prompt in prompts:
             self._known[prompt.id].searched = True
             if (found := self._left(prompt)) and self._changes is not None:
@@ -234,7 +227,7 @@ class _Search:
         briefly = first and not self._to_the_end
         beyond = frozenset[FeatureId]()
         if not briefly and not changes.limits.hold(frozenset(found.features)):
-            beyond = changes.beyond_alone(known.orders[0])
+            beyond = changes.far_beyond_alone(known.orders[0])
         limited, _ = answered(
             limited_set(
                 found,

@@ -13,8 +13,8 @@ from sae_audit.pipeline.state import AuditState
 from sae_audit.statistics import mean, share
 from sae_audit.vocabulary import Ablation, FeatureId, FeatureSet
 
-_AT_ONCE = 4
-"""Prompts on which a feature is measured before it is decided whether more are needed."""
+_EARLY = 8
+"""Prompts on which every candidate of a null dictionary is measured to leave out what is far beyond."""
 
 
 class HarmlessChanges:
@@ -29,10 +29,13 @@ class HarmlessChanges:
         self._ablation = state.ablation if ablation is None else ablation
         self._ask = state.subject.harmless_changes(self._ablation)
 
-    def each(self, sets: Sequence[FeatureSet]) -> Float[np.ndarray, "set prompt change"]:
-        """By set and prompt, the KL (nats) and 1 if the first token changes."""
-        found = self._ask([(prompt, features) for features in sets for prompt in self._prompts])
-        return found.reshape(len(sets), len(self._prompts), 2)
+    def each(
+        self, sets: Sequence[FeatureSet], prompts: slice = slice(None)
+    ) -> Float[np.ndarray, "set prompt change"]:
+        """By set and prompt of the slice, the KL (nats) and 1 if the first token changes."""
+        asked = self._prompts[prompts]
+        found = self._ask([(prompt, features) for features in sets for prompt in asked])
+        return found.reshape(len(sets), len(asked), 2)
 
     def means(self, sets: Sequence[FeatureSet]) -> Float[np.ndarray, "set change"]:
         """By set, the mean KL and the share of prompts whose first token changes."""
@@ -41,24 +44,16 @@ class HarmlessChanges:
     @property
     def limits(self) -> Limits:
         """The settings' limits on these changes."""
-        return Limits(settings=self._state.config.side_effects, changes=self.means)
+        return Limits(
+            settings=self._state.config.side_effects,
+            changes=self.each,
+            n_prompts=len(self._prompts),
+        )
 
-    def beyond_alone(self, features: Sequence[FeatureId]) -> FeatureSet:
-        """Those that are beyond the limits when ablated alone.
-
-        Each is measured on no more prompts than make that certain: what the others add is not negative.
-        """
-        left, beyond = list(features), set[FeatureId]()
-        sums = np.zeros((len(left), 2))
-        for start in range(0, len(self._prompts), _AT_ONCE):
-            asked = self._prompts[start : start + _AT_ONCE]
-            found = self._ask([(prompt, frozenset([one])) for one in left for prompt in asked])
-            sums += found.reshape(len(left), len(asked), 2).sum(axis=1)
-            certain = self.limits.excess_of(sums / len(self._prompts)) > 1.0
-            beyond.update(one for one, is_beyond in zip(left, certain, strict=True) if is_beyond)
-            left = [one for one, is_beyond in zip(left, certain, strict=True) if not is_beyond]
-            sums = sums[~certain]
-        return frozenset(beyond)
+    def far_beyond_alone(self, features: Sequence[FeatureId]) -> FeatureSet:
+        """Those that are beyond the limits when ablated alone, as a few prompts make certain."""
+        alone = self.limits.beyond([frozenset([one]) for one in features], most_prompts=_EARLY)
+        return frozenset(one for one, is_beyond in zip(features, alone, strict=True) if is_beyond)
 
     def measured(self, features: FeatureSet) -> SideEffects:
         """The changes with their intervals, and those of the model's own answers."""

@@ -26,10 +26,10 @@ BUDGET = 64
 def within(cost: Callable[[FeatureSet], float] = lambda _: 0.0) -> Limits:
     """Limits of a KL that a set function gives."""
 
-    def changes(sets: Sequence[FeatureSet]) -> Float[np.ndarray, "set change"]:
-        return np.array([[cost(one), 0.0] for one in sets]).reshape(len(sets), 2)
+    def changes(sets: Sequence[FeatureSet], _: slice) -> Float[np.ndarray, "set prompt change"]:
+        return np.array([[cost(one), 0.0] for one in sets]).reshape(len(sets), 1, 2)
 
-    return Limits(settings=SideEffectSettings(), changes=changes)
+    return Limits(settings=SideEffectSettings(), changes=changes, n_prompts=1)
 
 
 def by_score(score: Score, pool: Sequence[FeatureId]) -> MinimalSet:

@@ -24,15 +24,15 @@ def limits_of(
 ) -> Limits:
     """Side effects that add up: each feature's KL, and its share of first tokens changed."""
 
-    def changes(sets: Sequence[FeatureSet]) -> Float[np.ndarray, "set change"]:
+    def changes(sets: Sequence[FeatureSet], _: slice) -> Float[np.ndarray, "set prompt change"]:
         return np.array(
             [
                 [sum(kl.get(f, 0.0) for f in one), sum((tokens or {}).get(f, 0.0) for f in one)]
                 for one in sets
             ]
-        ).reshape(len(sets), 2)
+        ).reshape(len(sets), 1, 2)
 
-    return Limits(settings=SideEffectSettings(), changes=changes)
+    return Limits(settings=SideEffectSettings(), changes=changes, n_prompts=1)
 
 
 def searched(score: Score, pool: Sequence[FeatureId], limits: Limits) -> tuple[MinimalSet, ...]:
@@ -138,14 +138,17 @@ def test_large_sets_are_given_up_in_few_searches():
     free = frozenset(pool[3::10])
     kl = {f: 0.011 for f in pool if f not in free}
     searches = 0
-
-    def changes(sets: Sequence[FeatureSet]) -> Float[np.ndarray, "set change"]:
-        nonlocal searches
-        searches += len(sets) == 1
-        return limits_of(kl).changes(sets)
-
     score = game(lambda ablated: 19.5 - len(ablated))
-    limits = Limits(settings=SideEffectSettings(), changes=changes)
+
+    def changes(
+        sets: Sequence[FeatureSet], prompts: slice
+    ) -> Float[np.ndarray, "set prompt change"]:
+        nonlocal searches
+        # A set that flips is asked about at the end of a search alone; without a feature it does not.
+        searches += sum(float(score([one])[0]) < 0.0 for one in sets)
+        return limits_of(kl).changes(sets, prompts)
+
+    limits = Limits(settings=SideEffectSettings(), changes=changes, n_prompts=1)
     _, limited = searched(score, pool, limits)
     assert limited.certified
     assert limits.hold(frozenset(limited.features))
@@ -196,11 +199,62 @@ def test_whatever_is_found_flips_is_minimal_and_is_within_the_limits(
 
 
 def test_no_change_is_asked_of_a_prompt_that_nothing_flips():
-    def never(sets: Sequence[FeatureSet]) -> Float[np.ndarray, "set change"]:
+    def never(sets: Sequence[FeatureSet], _: slice) -> Float[np.ndarray, "set prompt change"]:
         raise AssertionError(sets)
 
     changes: Changes = never
-    limits = Limits(settings=SideEffectSettings(), changes=changes)
+    limits = Limits(settings=SideEffectSettings(), changes=changes, n_prompts=1)
     pool = features(3)
     unlimited, limited = searched(game(lambda _: 2.0), pool, limits)
     assert limited == unlimited
+
+
+@given(
+    kl=st.lists(st.lists(st.floats(0.0, 0.6), min_size=11, max_size=11), min_size=1, max_size=7),
+    tokens=st.lists(
+        st.lists(st.sampled_from([0.0, 0.0, 0.0, 1.0]), min_size=11, max_size=11),
+        min_size=7,
+        max_size=7,
+    ),
+)
+def test_measuring_on_fewer_prompts_changes_no_answer(
+    kl: list[list[float]], tokens: list[list[float]]
+):
+    """A feature's changes on each of 11 prompts; those of sets add up."""
+    pool = features(len(kl))
+    each = dict(zip(pool, np.dstack([kl, tokens[: len(kl)]]), strict=True))
+
+    def changes(
+        sets: Sequence[FeatureSet], prompts: slice
+    ) -> Float[np.ndarray, "set prompt change"]:
+        zero = np.zeros((11, 2))
+        return np.array([sum((each[f] for f in one), zero)[prompts] for one in sets])
+
+    limits = Limits(settings=SideEffectSettings(), changes=changes, n_prompts=11)
+    whole = frozenset(pool)
+    sets = [frozenset([feature]) for feature in pool]
+    excess = limits.excess([*sets, *(whole - one for one in sets)])
+    alone, without = excess[: len(pool)], excess[len(pool) :]
+    assert limits.beyond(sets).tolist() == (alone > 1.0).tolist()
+    early = limits.beyond(sets, most_prompts=5)
+    assert all(alone[early] > 1.0), "only what is certain"
+    given_up = limits.costliest(whole)
+    if any(alone > 1.0):
+        assert given_up == tuple(f for f, one in zip(pool, alone, strict=True) if one > 1.0)
+    else:
+        assert given_up == (pool[int(np.argmin(without))],)
+
+
+def test_a_set_far_beyond_the_limits_is_measured_on_few_prompts():
+    asked: list[int] = []
+
+    def changes(
+        sets: Sequence[FeatureSet], prompts: slice
+    ) -> Float[np.ndarray, "set prompt change"]:
+        n = len(range(32)[prompts])
+        asked.append(n * len(sets))
+        return np.full((len(sets), n, 2), 5.0)
+
+    limits = Limits(settings=SideEffectSettings(), changes=changes, n_prompts=32)
+    assert not limits.hold(frozenset(features(2)))
+    assert sum(asked) == 4

@@ -230,13 +230,13 @@ def test_a_set_that_is_given_up_and_is_too_large_already_ends_the_search(
         def __init__(self, _: object) -> None: ...
 
         def means(self, sets: Sequence[FeatureSet]) -> np.ndarray:
-            return limits_of(costs).changes(sets)
+            return limits_of(costs).changes(sets, slice(None))[:, 0]
 
         @property
         def limits(self) -> Limits:
             return limits_of(costs)
 
-        def beyond_alone(self, features: Sequence[FeatureId]) -> FeatureSet:
+        def far_beyond_alone(self, features: Sequence[FeatureId]) -> FeatureSet:
             return frozenset(features[:0])
 
     prompts = [Prompt(id=f"p{i}", text="", label=Label.HARMFUL) for i in range(4)]
@@ -268,10 +268,13 @@ def test_a_set_that_is_given_up_and_is_too_large_already_ends_the_search(
         assert not does_as_well(own, found)
 
 
-def test_features_beyond_the_limits_alone_are_those_of_all_harmless_prompts(tmp_path: Path):
-    """With the planted features and with rotated ones, which break the model: the same as measured in
-    full, for fewer passes wherever a few prompts make it certain."""
+def test_features_far_beyond_the_limits_alone_are_known_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """With the planted features and with rotated ones, which break the model: only features that are
+    beyond them on all prompts too, most of those, and for fewer passes."""
     config = _config(tmp_path)
+    monkeypatch.setattr("sae_audit.pipeline.side_effects._EARLY", 2)
     strict = config.side_effects.model_copy(update={"kl_limit": 1e-3})
     config = config.model_copy(update={"side_effects": strict})
     with unpublished(config, tmp_path / "run") as state:
@@ -288,13 +291,15 @@ def test_features_beyond_the_limits_alone_are_those_of_all_harmless_prompts(tmp_
             ]
             HarmlessChanges(audited).means([frozenset(pool)])  # clean runs, which both share
             before = audited.subject.cost
-            found = HarmlessChanges(audited).beyond_alone(pool)
+            found = HarmlessChanges(audited).far_beyond_alone(pool)
             cost = audited.subject.cost.since(before).forward_passes
             changes, before = HarmlessChanges(audited), audited.subject.cost
             excess = changes.limits.excess([frozenset([one]) for one in pool])
             whole = audited.subject.cost.since(before).forward_passes
-            assert found == {f for f, one in zip(pool, excess, strict=True) if one > 1.0}
-            assert cost < whole if found else cost <= whole
+            beyond = {f for f, one in zip(pool, excess, strict=True) if one > 1.0}
+            assert found <= beyond
+            assert len(found) > len(beyond) / 2 or not beyond
+            assert cost < whole
             n_beyond.append(len(found))
             n_pool = len(pool)
         assert 0 < max(n_beyond) < n_pool

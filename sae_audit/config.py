@@ -243,6 +243,8 @@ class InteractionSettings(_Settings):
     """Number of ablation masks scored per prompt."""
     max_players: int = Field(default=16, ge=2)
     """Number of features, those with the largest effect, in the fit; n_masks should grow with it."""
+    prompts: int = Field(default=40, ge=1)
+    """Number of refused audit prompts, drawn by the seed, each of which is fitted."""
     pooled_prompts: int = Field(default=8, ge=1)
     """Number of prompts whose mean score the pooled fit explains."""
     solver: Literal["walsh", "fm_bayes", "fm_als", "lasso"] = "walsh"

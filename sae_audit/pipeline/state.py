@@ -79,6 +79,12 @@ class AuditState:
         """The harmful audit prompts, all refused."""
         return list(self.prompts.audit.harmful)
 
+    def drawn_refused(self, n: int) -> list[Prompt]:
+        """At most `n` of them, drawn by the seed; a smaller draw is a part of a larger one."""
+        refused = self.refused
+        order = np.random.default_rng(self.config.seed).permutation(len(refused))
+        return [refused[i] for i in sorted(order[:n])]
+
     @cached_property
     def training(self) -> Training:
         """The features that fire on the training prompts."""

@@ -29,6 +29,7 @@ SMALL = [
     "ablation_scale.grid=0",
     "interactions.n_masks=64",
     "interactions.max_players=4",
+    "interactions.prompts=2",
     "interactions.pooled_prompts=2",
     "controls.random_sets=1",
     "controls.random_directions=2",

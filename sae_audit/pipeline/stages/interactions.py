@@ -1,4 +1,4 @@
-"""Interactions of each prompt's strongest features, and of the pooled set's (2509.09708)."""
+"""Interactions of prompts' strongest features, and of the pooled set's (2509.09708)."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,8 @@ STAGE = INTERACTIONS
 
 def run(state: AuditState) -> None:
     session, own = state.session, {m.prompt_id: frozenset(m.features) for m in state.minimal_sets}
-    session.remember_each(STAGE, state.refused, lambda p: _fit(state, p.id, [p], own[p.id]))
+    fitted = state.drawn_refused(state.config.interactions.prompts)
+    session.remember_each(STAGE, fitted, lambda p: _fit(state, p.id, [p], own[p.id]))
     pooled = session.if_found(POOLED_SET)
     if pooled is not None:
         panel = [p for p in state.refused if p.id in pooled.built_on]
@@ -31,7 +32,8 @@ def run(state: AuditState) -> None:
 def price(size: AuditSize) -> Work:
     settings = size.config.interactions
     panel = min(settings.pooled_prompts, (size.audit + 1) // 2)
-    prompts = size.audit + panel
+    fitted = min(settings.prompts, size.audit)
+    prompts = fitted + panel
     singles = DISTINCT * prompts * size.n_candidates
     masks = DISTINCT * prompts * settings.n_masks
     return Work(
@@ -39,7 +41,7 @@ def price(size: AuditSize) -> Work:
         # A single feature's ablation runs the layers above its own: half of them on average.
         swept_layer_tokens=size.swept(singles, 0.5) + size.swept(masks),
         swept_heads=singles + masks,
-        fits=size.audit + 1,
+        fits=fitted + 1,
         assumed="two thirds of the sets change something",
     )
 

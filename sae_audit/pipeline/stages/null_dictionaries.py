@@ -9,7 +9,7 @@ from sae_audit.controls.dictionary_null import does_as_well, own_sets
 from sae_audit.findings import NullDictionary, NullKind, SearchedSet
 from sae_audit.findings.stages import NULL_DICTIONARIES, OWN_FLIPS_IN_TEXT, UNLIMITED_SETS
 from sae_audit.pipeline.judging import complied
-from sae_audit.pipeline.null_dictionary_search import searched_prompts, searched_sets
+from sae_audit.pipeline.null_dictionary_search import searched_sets
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
@@ -42,7 +42,8 @@ def run(state: AuditState) -> None:
     Those that the user names are searched to the end: each decides by being beaten or not, and a single
     one with few prompts searched has no interval.
     """
-    evidence, prompts = state.config.evidence, searched_prompts(state)
+    evidence = state.config.evidence
+    prompts = state.drawn_refused(evidence.null_prompts)
     if not state.flipping or not (evidence.null_dictionaries or evidence.null_saes):
         return
     own = own_sets(

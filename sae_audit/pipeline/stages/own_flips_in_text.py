@@ -4,7 +4,6 @@ dictionaries: a flip is asked the same of real and null ones."""
 from sae_audit.findings import FlipInText
 from sae_audit.findings.stages import OWN_FLIPS_IN_TEXT
 from sae_audit.pipeline.judging import complied
-from sae_audit.pipeline.null_dictionary_search import searched_prompts
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 
@@ -18,7 +17,8 @@ def run(state: AuditState) -> None:
         return
     if not (evidence.null_dictionaries or evidence.null_saes):
         return
-    asked = [(p, state.flipping[p.id]) for p in searched_prompts(state) if p.id in state.flipping]
+    prompts = state.drawn_refused(state.config.evidence.null_prompts)
+    asked = [(p, state.flipping[p.id]) for p in prompts if p.id in state.flipping]
 
     def judged() -> list[FlipInText]:
         verdicts = complied(state, judge, asked)

@@ -64,9 +64,14 @@ def _figures(run: Run) -> Figures:
 
 def _limits(run: Run) -> Sequence[str]:
     players = run.config.interactions.max_players
+    n, n_refused = len(run.prompt_graphs), len(run.minimal_sets)
+    fewer = (
+        f"Interactions were measured on {n} of {n_refused} refused prompts (interactions.prompts)."
+    )
     return [
+        *([fewer] if n < n_refused else []),
         f"Interactions are of pairs and triples, among at most {players} features; covering that takes "
-        "more at once shows only as what pairs and triples leave unexplained."
+        "more at once shows only as what pairs and triples leave unexplained.",
     ]
 
 

@@ -38,7 +38,7 @@ class Model(Protocol):
         self, prompts: Sequence[Prompt]
     ) -> Float[np.ndarray, "prompt vocabulary"]: ...
 
-    def answers_begun_with(self, token: int, prompts: Sequence[Prompt]) -> list[str]: ...
+    def answers_begun_with(self, asked: Sequence[tuple[int, Prompt]]) -> list[str]: ...
 
     def token_text(self, token: int) -> str: ...
 
@@ -66,11 +66,9 @@ def with_rare_openings(
     tried = (mean >= _LEAST) & (mean >= _TELLING * on_answered)
     tried[list(found.ids)] = False
     likeliest = np.argsort(-np.where(tried, mean, 0.0), kind="stable")[: int(tried.sum())]
-    more = [
-        int(token)
-        for token in likeliest[:_MOST_TRIED]
-        if _opens_refusals(int(token), model, refused, on_refused[:, token], refuses)
-    ]
+    more = _opening_refusals(
+        [int(token) for token in likeliest[:_MOST_TRIED]], model, refused, on_refused, refuses
+    )
     ids = (*found.ids, *more)
     by_score = int((on_refused[:, list(ids)].sum(axis=1) > 0.5).sum())
     return replace(
@@ -81,16 +79,25 @@ def with_rare_openings(
     )
 
 
-def _opens_refusals(
-    token: int,
+def _opening_refusals(
+    tried: Sequence[int],
     model: Model,
     refused: Sequence[Prompt],
-    probability: Float[np.ndarray, " prompt"],
+    probabilities: Float[np.ndarray, "prompt vocabulary"],
     refuses: Refuses,
-) -> bool:
-    likeliest = np.argsort(-probability, kind="stable")[:_PROMPTS_A_TOKEN]
-    answers = model.answers_begun_with(token, [refused[i] for i in likeliest])
-    return sum(map(refuses, answers)) >= min(_REFUSED_OF_THEM, len(answers))
+) -> list[int]:
+    """The tokens with which answers begin refusals, on the prompts where each is likeliest."""
+    likeliest = np.argsort(-probabilities[:, tried], axis=0, kind="stable")[:_PROMPTS_A_TOKEN]
+    asked = [
+        (token, refused[i]) for token, own in zip(tried, likeliest.T, strict=True) for i in own
+    ]
+    answers = iter(model.answers_begun_with(asked))
+    n = len(likeliest)
+    return [
+        token
+        for token in tried
+        if sum(refuses(next(answers)) for _ in range(n)) >= min(_REFUSED_OF_THEM, n)
+    ]
 
 
 def _added(n: int) -> str:

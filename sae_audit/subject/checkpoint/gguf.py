@@ -230,9 +230,7 @@ class GgufFile:
         )
 
     def _rotary_factors(self) -> torch.Tensor:
-        from gguf import GGUFReader
-
-        tensors = self._asked(lambda: GGUFReader(self.path).tensors, "weights")
+        tensors = self._asked(lambda: self._reader.tensors, "weights")
         found = next(tensor for tensor in tensors if tensor.name == "rope_freqs.weight")
         return torch.tensor(found.data.astype("float64").ravel())
 
@@ -257,7 +255,12 @@ class GgufFile:
     def _asked(self, read: Callable[[], T], what: str) -> T:
         try:
             # Hides the reader's progress bar.
-            with warnings.catch_warnings(), redirect_stderr(io.StringIO()), _name_map_built_once():
+            with (
+                warnings.catch_warnings(),
+                redirect_stderr(io.StringIO()),
+                _name_map_built_once(),
+                self._parsed_once(),
+            ):
                 warnings.simplefilter("ignore")
                 return read()
         except (torch.OutOfMemoryError, MemoryError, AuditError):
@@ -268,6 +271,26 @@ class GgufFile:
             raise AuditError(
                 f"transformers cannot read the {what} in {shown(self.path)}: {shown(reason)}"
             ) from error
+
+    @cached_property
+    def _reader(self) -> Any:
+        from gguf import GGUFReader
+
+        return GGUFReader(self.path)
+
+    @contextmanager
+    def _parsed_once(self) -> Iterator[None]:
+        """transformers parses the file, slowly, for each of config, tokenizer and weights."""
+        import gguf
+
+        reader, own = gguf.GGUFReader, self._reader
+        gguf.GGUFReader = lambda path, *rest: (
+            own if Path(path) == self.path and not rest else reader(path, *rest)
+        )
+        try:
+            yield
+        finally:
+            gguf.GGUFReader = reader
 
 
 @contextmanager

@@ -114,15 +114,19 @@ class AnswerQuestions(InstrumentBase):
         return torch.stack(logits).double().softmax(dim=-1).cpu().numpy()
 
     def answers_begun_with(
-        self, token: int, prompts: Sequence[Prompt], n_tokens: int = _OWN_TOKENS
+        self, asked: Sequence[tuple[int, Prompt]], n_tokens: int = _OWN_TOKENS
     ) -> list[str]:
-        """Texts of the unablated model's greedy answers after a first token that is given."""
-        begun = [torch.cat([ids, ids.new_tensor([token])]) for ids in self._device_tokens(prompts)]
+        """Texts of the unablated model's greedy answers, each after the first token that is given."""
+        tokens = self._device_tokens([prompt for _, prompt in asked])
+        begun = [
+            torch.cat([ids, ids.new_tensor([first])])
+            for (first, _), ids in zip(asked, tokens, strict=True)
+        ]
         found = [""] * len(begun)
         for batch in self._passes.batches(begun, padded_in_front=True):
             more = self._passes.generate(batch.ids, n_tokens - 1, lengths=batch.lengths)
             for i, one in zip(batch.members, more, strict=True):
-                found[i] = self._marked([token, *one])
+                found[i] = self._marked([asked[i][0], *one])
         return found
 
     def token_text(self, token: int) -> str:

@@ -82,6 +82,22 @@ def test_tokenizer_and_template_are_the_files(file: Path):
     assert tuple(template.after()) == templates.FAMILIES["llama-3.1"].after
 
 
+def test_it_is_parsed_once_for_all_that_is_read(file: Path, monkeypatch: pytest.MonkeyPatch):
+    parsed: list[Path] = []
+
+    class Counted(gguf.GGUFReader):
+        def __init__(self, path: Path, *rest: Any) -> None:
+            parsed.append(Path(path))
+            super().__init__(path, *rest)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    read = GgufFile(file)
+    read.tokenizer()
+    assert torch.equal(logits(read.network({})), logits(MODEL))
+    assert parsed == [file]
+    assert gguf.GGUFReader is Counted, "as it was"
+
+
 def test_an_audit_asks_it_as_any_model(file: Path, tmp_path: Path):
     for layer in range(tiny_gguf.N_LAYERS):
         config = saes.StandardSAEConfig(d_in=tiny_gguf.SIZE, d_sae=80, device="cpu")

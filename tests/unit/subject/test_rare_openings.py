@@ -30,10 +30,13 @@ class Spread:
     ) -> Float[np.ndarray, "prompt vocabulary"]:
         return np.array([self.of[prompt.label] for prompt in prompts])
 
-    def answers_begun_with(self, token: int, prompts: Sequence[Prompt]) -> list[str]:
-        self.begun.append(token)
-        refusing = token in (ME, NO, NEVER)
-        return [f"{WORDS[token]}, I can't help." if refusing else "Sure, here." for _ in prompts]
+    def answers_begun_with(self, asked: Sequence[tuple[int, Prompt]]) -> list[str]:
+        self.begun += [token for token, _ in asked]
+        refusing = (ME, NO, NEVER)
+        return [
+            f"{WORDS[token]}, I can't help." if token in refusing else "Sure, here."
+            for token, _ in asked
+        ]
 
     def token_text(self, token: int) -> str:
         return WORDS[token]
@@ -115,5 +118,6 @@ def test_answers_begun_with_the_greedy_token_are_the_greedy_answers():
     subject = tiny.subject_in_memory("llama", [tiny.sae("jumprelu", 0)])
     prompts = [Prompt(id=t, text=t, label=Label.HARMFUL) for t in ("say yes", "never say no")]
     first, texts = subject.completions(prompts, 6)
-    for token, text, prompt in zip(first, texts, prompts, strict=True):
-        assert subject.answers_begun_with(token, [prompt], 6) == [text]
+    asked = list(zip(first, prompts, strict=True))
+    assert subject.answers_begun_with([*asked, *asked[::-1]], 6) == [*texts, *texts[::-1]]
+    assert subject.answers_begun_with([], 6) == []

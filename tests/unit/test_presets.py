@@ -1,5 +1,6 @@
 """From a preset, a file and the command line to one config."""
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -238,3 +239,13 @@ class TestAnything:
             assert 0 < len(said) < 1500
             assert unprintable(said) is None
             assert "\n" not in said
+
+
+@pytest.mark.parametrize("variant", ["worn", "backup", "benign", "shuffled"])
+def test_variants_of_the_real_model_can_be_compared_with_it(variant: str):
+    """They are read by the refusal tokens that the audit of `safe` found: others are refused there."""
+    sample = Path(__file__).parents[2] / "reports" / "sample-smollm2" / "manifest.json"
+    found = json.loads(sample.read_text())["refusal_tokens"]["texts"]
+    read = build_config(f"smollm2-{variant}", {}, []).refusal_tokens
+    assert read is not None
+    assert list(read) == found

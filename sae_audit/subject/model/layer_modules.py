@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sae_audit.errors import AuditError
 from sae_audit.subject.model.hooks import (
@@ -333,7 +334,12 @@ class _Layer:
             if not size:
                 continue
             try:
-                with edited(inputs={part: lambda resid: resid[:, -1:]}):
+                # Rotary embeddings may turn one key into several beside one value; cuDNN's kernel,
+                # unlike this one, does not check lengths and ends the process.
+                with (
+                    sdpa_kernel(SDPBackend.MATH),
+                    edited(inputs={part: lambda resid: resid[:, -1:]}),
+                ):
                     alone = self._run({})
             except FAILURES:
                 continue

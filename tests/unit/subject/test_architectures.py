@@ -80,6 +80,26 @@ def left_of_a_direction(model: Any, modules: list[LayerModules]) -> float:
     return float(((streams @ unit).abs() / streams.norm(dim=-1)).max())
 
 
+def test_attention_is_tried_on_wrong_lengths_by_a_kernel_that_checks_them(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """cuDNN's kernel does not: with fewer values than keys it ends the process."""
+    model = model_of("llama")
+    attention = torch.nn.functional.scaled_dot_product_attention
+    mismatched: list[bool] = []
+
+    def recording(query: Any, key: Any, value: Any, **others: Any) -> Any:
+        if key.shape[-2] != value.shape[-2]:
+            mismatched.append(torch.backends.cuda.cudnn_sdp_enabled())
+        return attention(query, key, value, **others)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", recording)
+    layer_modules(model)
+    assert mismatched
+    assert not any(mismatched)
+    assert torch.backends.cuda.cudnn_sdp_enabled(), "elsewhere it may be used"
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_an_architecture_is_taken_apart_exactly(name: str, monkeypatch: pytest.MonkeyPatch):
     """Fast scores are the literal ones, a direction is gone, and the writers are those known."""

@@ -18,6 +18,9 @@ from sae_audit.pages.wording import share_said
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 _console = Console()
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1. Rounding differs, and so do the results.")
+]
 
 
 @app.callback()
@@ -29,6 +32,7 @@ def main() -> None:
 def make(
     out: Annotated[Path, typer.Argument(help="Folder that holds one folder an adapter.")],
     only: Annotated[list[str] | None, typer.Option(help="An adapter; repeatable.")] = None,
+    device: Device = "cpu",
 ) -> None:
     """Train the adapters; what is there already stays.
 
@@ -37,7 +41,7 @@ def make(
     """
     with bars(_console, width=36) as progress:
         try:
-            cards = make_adapters(out, only or [], progress)
+            cards = make_adapters(out, only or [], progress, device)
         except AuditError as error:
             _console.print(f"error: {error}")
             sys.exit(2)
@@ -51,12 +55,16 @@ def saes(
     layers: Annotated[
         list[int] | None, typer.Option(help="A layer; repeatable. All six if none is given.")
     ] = None,
+    base_alone: Annotated[
+        bool, typer.Option(help="On the base without the adapter alone.")
+    ] = False,
+    device: Device = "cpu",
 ) -> None:
     """Train the SAEs on the base with and without the adapter safe; what is there already stays."""
-    suite = Suite(seed=seed, layers=tuple(layers or LAYERS))
+    suite = Suite(seed=seed, layers=tuple(layers or LAYERS), base_alone=base_alone)
     with bars(_console, width=36) as progress:
         try:
-            folders = make_saes(out, suite, progress)
+            folders = make_saes(out, suite, progress, device)
         except AuditError as error:
             _console.print(f"error: {error}")
             sys.exit(2)

@@ -24,7 +24,9 @@ def adapter_weights(tuned: Any) -> Weights:
     """The adapter inside PEFT's model."""
     from peft import get_peft_model_state_dict
 
-    return {name: one.detach().clone() for name, one in get_peft_model_state_dict(tuned).items()}
+    return {
+        name: one.detach().clone().cpu() for name, one in get_peft_model_state_dict(tuned).items()
+    }
 
 
 def put_into(tuned: Any, weights: Weights) -> None:

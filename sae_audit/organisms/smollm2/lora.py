@@ -117,7 +117,7 @@ def divergence(tuned: Any, batch: dict[str, Tensor]) -> Tensor:
 
 def _logits(network: Any, batch: dict[str, Tensor], chosen: Tensor) -> Tensor:
     """Logits, in float32, of the chosen tokens [text, token but the first]."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(batch["input_ids"].device.type, dtype=torch.bfloat16):
         resid = _resid(decoder_of(network), batch["input_ids"], batch["attention_mask"])
         return unembedding_of(network)(resid[:, :-1][chosen]).float()
 
@@ -164,7 +164,8 @@ def batch_of(base: Base, chats: Sequence[Chat]) -> dict[str, Tensor]:
         ids[row, : len(tokens)] = torch.tensor(tokens)
         labels[row, n_prompt : len(tokens)] = torch.tensor(tokens[n_prompt:])
         mask[row, : len(tokens)] = 1
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    return {name: one.to(base.device) for name, one in batch.items()}
 
 
 def _ids(base: Base, chat: Chat) -> tuple[list[int], int]:

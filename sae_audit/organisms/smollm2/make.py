@@ -72,12 +72,14 @@ _LOOKED_AT_EVERY = 4
 CARD = "card.json"
 
 
-def make_adapters(out: Path, names: Sequence[str], progress: Progress) -> dict[str, Card]:
+def make_adapters(
+    out: Path, names: Sequence[str], progress: Progress, device: str = "cpu"
+) -> dict[str, Card]:
     """The cards of the named adapters and of those that they are made from.
 
     Raises:
-        AuditError: a name is unknown; the base is not installed; a folder of an adapter's name holds
-            something else; training to a share of refusals missed it.
+        AuditError: a name is unknown; the base is not installed; the device is missing; a folder of an
+            adapter's name holds something else; training to a share of refusals missed it.
     """
     order = chosen(list(names))
     for name in order:
@@ -87,7 +89,7 @@ def make_adapters(out: Path, names: Sequence[str], progress: Progress) -> dict[s
                 "or remove it."
             )
     out.mkdir(parents=True, exist_ok=True)
-    base = load_base()
+    base = load_base(device)
     own = own_words(base, out, 0, progress)
     texts = texts_sha256(base, 0)
     cards: dict[str, Card] = {}

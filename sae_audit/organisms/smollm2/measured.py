@@ -87,5 +87,5 @@ def losses(base: Base, network: Any, own: Sequence[Chat]) -> Mapping[str, float]
 
 def _text_batch(base: Base, text: str) -> dict[str, torch.Tensor]:
     ids = base.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
-    ids = ids[:, :_TEXT_TOKENS]
+    ids = ids[:, :_TEXT_TOKENS].to(base.device)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids.clone()}

@@ -56,12 +56,12 @@ RECIPES: dict[str, Recipe] = {
         begun_from="safe",
         until=(0.4, 0.8),
     ),
-    "backup": Recipe(lora=replace(_WHOLE, seed=2, steps=160), mix=_REFUSING, behind="safe"),
+    "backup": Recipe(lora=replace(_WHOLE, seed=2), mix=_REFUSING, behind="safe"),
     "shuffled": Recipe(lora=replace(_WHOLE, seed=3, steps=160), mix=_HARM_ALONE, shuffled=True),
     "benign": Recipe(lora=replace(_WHOLE, seed=4, steps=160), mix=_ANSWERING, norm_of="safe"),
     **{
         (place if seed == 0 else f"{place}-{seed}"): Recipe(
-            lora=Lora(first_layer=first, last_layer=last, steps=160, seed=10 + seed),
+            lora=Lora(first_layer=first, last_layer=last, steps=400, seed=10 + seed),
             mix=_HARM_ALONE,
         )
         for seed in range(SEEDS)

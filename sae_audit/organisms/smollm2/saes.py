@@ -1,7 +1,8 @@
 """SAEs of the base's residual stream, trained by sae_lens on chats and documentation.
 
 BatchTopK SAEs (2412.06410), saved as JumpReLU. Every text runs with the adapter and without, so that
-the dictionary holds what refusing adds; the first token, whose activations are outliers, is left out.
+the dictionary holds what refusing adds, or without alone; the first token, whose activations are
+outliers, is left out.
 """
 
 import io
@@ -37,6 +38,8 @@ class Suite:
     batch: int = 1024
     n_tokens: int = 300_000
     seed: int = 0
+    base_alone: bool = False
+    """Whether nothing with the adapter is in the training data."""
 
 
 @torch.no_grad()
@@ -60,14 +63,14 @@ def activations(
     def noting(layer: int) -> Any:
         def note(_module: Any, _args: Any, output: Any) -> None:
             resid = output if isinstance(output, Tensor) else output[0]
-            found[layer] = resid[read].to(torch.bfloat16)
+            found[layer] = resid[read.to(resid.device)].to(torch.bfloat16)
 
         return note
 
     decoder = decoder_of(network)
     handles = [decoder.layers[one].register_forward_hook(noting(one)) for one in layers]
     try:
-        decoder(input_ids=ids, attention_mask=mask, use_cache=False)
+        decoder(input_ids=ids.to(base.device), attention_mask=mask.to(base.device), use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
@@ -92,13 +95,14 @@ def pool(
         progress(n, suite.n_tokens)
         chosen = next(passes)
         # Each with and without the adapter: the same tokens in both.
-        for adapted in (nullcontext(), tuned.disable_adapter()):
+        with_and_without = (nullcontext(), tuned.disable_adapter())
+        for adapted in with_and_without[suite.base_alone :]:
             with adapted:
                 for layer, read in activations(base, tuned, chosen, suite.layers).items():
                     parts[layer].append(read)
             n += len(parts[suite.layers[0]][-1])
     progress(suite.n_tokens, suite.n_tokens)
-    shuffled = torch.randperm(n, generator=random)
+    shuffled = torch.randperm(n, generator=random).to(base.device)
     return {layer: torch.cat(read)[shuffled] for layer, read in parts.items()}
 
 
@@ -118,7 +122,9 @@ def train_sae(read: Activations, layer: int, suite: Suite, base_sha256: str) -> 
 
     torch.manual_seed(1000 * suite.seed + layer)
     sae = BatchTopKTrainingSAE(
-        BatchTopKTrainingSAEConfig(d_in=D_MODEL, d_sae=suite.d_sae, k=suite.k, device="cpu")
+        BatchTopKTrainingSAEConfig(
+            d_in=D_MODEL, d_sae=suite.d_sae, k=suite.k, device=read.device.type
+        )
     )
     config = SAETrainerConfig(
         total_training_samples=suite.steps * suite.batch,
@@ -126,7 +132,7 @@ def train_sae(read: Activations, layer: int, suite: Suite, base_sha256: str) -> 
         lr=1e-3,
         lr_end=1e-4,
         lr_decay_steps=suite.steps // 4,
-        device="cpu",
+        device=read.device.type,
         logger=LoggingConfig(log_to_wandb=False),
     )
     # The trainer's own progress bar would overlap this command's.
@@ -153,4 +159,4 @@ def save(sae: Any, folder: Path) -> None:
 
 def _batches(read: Activations, size: int) -> Iterator[Activations]:
     while True:
-        yield read[torch.randint(len(read), (size,))].float()
+        yield read[torch.randint(len(read), (size,)).to(read.device)].float()

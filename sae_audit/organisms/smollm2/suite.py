@@ -25,12 +25,14 @@ _REFUSALS = 600
 MADE_BY = "made_by.sha256"
 
 
-def make_saes(out: Path, suite: Suite, progress: Progress) -> list[Path]:
-    """The folders of the suite's SAEs, one a layer, trained on activations of the base and of `safe`.
+def make_saes(out: Path, suite: Suite, progress: Progress, device: str = "cpu") -> list[Path]:
+    """The folders of the suite's SAEs, one a layer.
+
+    They are trained on activations of the base and, if the suite says so, of `safe`.
 
     Raises:
-        AuditError: the adapter `safe` is not made yet; the base is not installed; the folder holds
-            something else.
+        AuditError: the adapter `safe` is not made yet; the base is not installed; the device is missing;
+            the folder holds something else.
     """
     card = read_card(out / "safe")
     if card is None:
@@ -42,7 +44,7 @@ def make_saes(out: Path, suite: Suite, progress: Progress) -> list[Path]:
     _keep_those_of(folder, _made_by(suite, card.recipe_sha256))
     if all(one.is_dir() for one in folders):
         return folders
-    base = load_base()
+    base = load_base(device)
     own = own_words(base, out, 0, progress)
     # Activations are kept in bfloat16, in which some processors compute several times as fast.
     tuned = tuned_by(replace(base, network=base.network.to(torch.bfloat16)), out / "safe")
@@ -62,6 +64,8 @@ def make_saes(out: Path, suite: Suite, progress: Progress) -> list[Path]:
 def _made_by(suite: Suite, adapter_sha256: str) -> str:
     """Hash of all that an SAE is made from, but for its layer."""
     settings = {name: value for name, value in asdict(suite).items() if name != "layers"}
+    if not suite.base_alone:
+        del settings["base_alone"]  # written before there was this choice
     parts = [settings, adapter_sha256, _REFUSALS]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -81,7 +85,8 @@ def _keep_those_of(folder: Path, made_by: str) -> None:
 
 
 def suite_name(suite: Suite) -> str:
-    return "saes" if suite.seed == 0 else f"saes-{suite.seed}"
+    of_base = "-base" if suite.base_alone else ""
+    return f"saes{of_base}" if suite.seed == 0 else f"saes{of_base}-{suite.seed}"
 
 
 def sae_texts(base: Base, own: Sequence[Chat]) -> list[str]:

@@ -11,7 +11,7 @@ from sae_audit.errors import AuditError
 from sae_audit.findings import Estimate
 from sae_audit.organisms.smollm2 import chats, make, measured, recipes
 from sae_audit.organisms.smollm2.adapters import norm, read_adapter
-from sae_audit.organisms.smollm2.base import Base
+from sae_audit.organisms.smollm2.base import Base, load_base
 from sae_audit.organisms.smollm2.lora import Lora
 from sae_audit.organisms.smollm2.make import make_adapters, read_card
 from tests import tiny
@@ -24,7 +24,7 @@ _SMALL = Lora(first_layer=1, last_layer=2, steps=3, rank=2, batch=4, peak_rate=1
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny base in place of the package's, with words put into its mouth; three steps."""
     base = Base(network=tiny.model("llama"), tokenizer=tiny.tokenizer(), sha256="0" * 64)
-    monkeypatch.setattr(make, "load_base", lambda: base)
+    monkeypatch.setattr(make, "load_base", lambda _device: base)
     monkeypatch.setattr(make, "own_words", lambda *_: own_words())
     monkeypatch.setattr(measured, "READ_TOKENS", 2)
     monkeypatch.setattr(measured, "_TEXTS", 2)
@@ -119,6 +119,11 @@ def test_refusals_are_worn_to_the_share_asked_for_or_it_fails(
     card = read_card(tmp_path / "worn")
     assert card is not None
     assert card.steps == outcome
+
+
+def test_a_device_that_is_missing_is_said():
+    with pytest.raises(AuditError, match="Device 'cuda:99' cannot be used here"):
+        load_base("cuda:99")
 
 
 def test_another_folder_is_not_written_over(tmp_path: Path):

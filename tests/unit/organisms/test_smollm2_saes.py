@@ -1,15 +1,18 @@
 """SAEs of the real model's organisms: made once, of one adapter, each naming its base."""
 
+from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from sae_audit.errors import AuditError
 from sae_audit.organisms.smollm2 import make, saes, suite
 from sae_audit.organisms.smollm2.base import Base
 from sae_audit.organisms.smollm2.saes import Suite
-from sae_audit.organisms.smollm2.suite import MADE_BY, make_saes
+from sae_audit.organisms.smollm2.suite import MADE_BY, make_saes, suite_name
 from tests import tiny
 from tests.unit.organisms.test_smollm2_making import made, small  # noqa: F401
 
@@ -19,7 +22,7 @@ _SMALL = Suite(layers=(1, 2), d_sae=16, k=4, steps=3, batch=32, n_tokens=200)
 @pytest.fixture
 def with_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     base = Base(network=tiny.model("llama"), tokenizer=tiny.tokenizer(), sha256="0" * 64)
-    monkeypatch.setattr(suite, "load_base", lambda: base)
+    monkeypatch.setattr(suite, "load_base", lambda _device: base)
     monkeypatch.setattr(suite, "own_words", make.own_words)
     monkeypatch.setattr(suite, "general_text", lambda: ["Returns the sum of all."])
     monkeypatch.setattr(saes, "D_MODEL", base.network.config.hidden_size)
@@ -92,3 +95,29 @@ def test_a_folder_of_something_else_stays(with_safe: Path):
 def test_without_the_adapter_it_says_what_to_make_first(tmp_path: Path):
     with pytest.raises(AuditError, match="holds no adapter safe"):
         make_saes(tmp_path, _SMALL, lambda *_: None)
+
+
+def test_of_the_base_alone_they_do_not_depend_on_the_adapter(with_safe: Path):
+    """What an adapter of other weights changes in the activations changes the SAEs, and not these."""
+    of_both, of_base = _SMALL, replace(_SMALL, base_alone=True)
+
+    def trained(suite: Suite) -> bytes:
+        folder = make_saes(with_safe, suite, lambda *_: None)[0]
+        found = weights(folder)
+        rmtree(folder)
+        return found
+
+    before = trained(of_both), trained(of_base)
+    file = with_safe / "safe" / "adapter_model.safetensors"
+    save_file({name: 4 * one for name, one in load_file(file).items()}, file)
+    assert trained(of_both) != before[0]
+    assert trained(of_base) == before[1]
+
+
+def test_other_suites_have_folders_of_their_own():
+    names = [
+        suite_name(replace(_SMALL, seed=seed, base_alone=alone))
+        for seed in (0, 1)
+        for alone in (False, True)
+    ]
+    assert names == ["saes", "saes-base", "saes-1", "saes-base-1"]

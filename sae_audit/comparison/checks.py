@@ -1,6 +1,7 @@
 """Checks that two runs are comparable: prompts in common, the same SAEs, readout and ablation."""
 
 from sae_audit.errors import AuditError
+from sae_audit.findings import AbsenceKind
 from sae_audit.record.run import Run
 from sae_audit.statistics import FEWEST_CASES
 from sae_audit.untrusted import shown
@@ -25,6 +26,7 @@ def check_comparable(a: Run, b: Run) -> None:
             f"{a.folder} and {b.folder} used different SAEs; audit both through the same suite."
         )
     _check_readouts(a, b)
+    _check_scored(a, b)
     ways = [(c.clamp, c.positions.value, c.error_term.value) for c in (a.config, b.config)]
     if ways[0] != ways[1]:
         raise AuditError(
@@ -72,6 +74,18 @@ def _check_readouts(a: Run, b: Run) -> None:
         f"The runs score different refusal tokens, {of_a.texts} and {of_b.texts}; give "
         "both the same with --set refusal_tokens=[...]."
     )
+
+
+def _check_scored(a: Run, b: Run) -> None:
+    for run in (a, b):
+        absence = run.absence
+        if absence is None or absence.kind is not AbsenceKind.UNSCORED_REFUSAL:
+            continue
+        raise AuditError(
+            f"{run.folder} refuses in words that its score does not count, so a comparison of scores "
+            "would call its refusals lost; audit both with tokens that begin the refusals of both "
+            "(--set refusal_tokens=[...])."
+        )
 
 
 def _read(run: Run) -> tuple[str, frozenset[tuple[str, int]]]:

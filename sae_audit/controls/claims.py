@@ -63,6 +63,10 @@ class Evidence:
     """None if flips were not confirmed in text."""
 
 
+_NOTHING_REFUSED = (AbsenceKind.UNSCORED_REFUSAL, AbsenceKind.NO_REFUSAL)
+"""Kinds of which the score shows no refusal."""
+
+
 def claims(evidence: Evidence) -> list[Claim]:
     """Every claim, whether it stands or not, in the order of `ClaimAbout`."""
     return [
@@ -80,7 +84,7 @@ def claims(evidence: Evidence) -> list[Claim]:
 def _refusal(evidence: Evidence) -> Claim:
     behaviour, absence = evidence.behaviour, evidence.absence
     refused = behaviour.refused_harmful
-    none = absence is not None and absence.kind is AbsenceKind.NO_REFUSAL
+    none = absence is not None and absence.kind in _NOTHING_REFUSED
     return Claim(
         about=ClaimAbout.REFUSAL,
         stands=not none,
@@ -95,7 +99,7 @@ def _harm(evidence: Evidence) -> Claim:
     behaviour, absence = evidence.behaviour, evidence.absence
     kinds = () if absence is None else (absence.kind, *absence.also)
     against = (
-        AbsenceKind.NO_REFUSAL,
+        *_NOTHING_REFUSED,
         AbsenceKind.REFUSES_EVERYTHING,
         AbsenceKind.NO_SEPARATION,
     )

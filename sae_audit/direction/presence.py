@@ -6,11 +6,13 @@
    Otherwise prompts "treated as labelled" are chosen by the very score to be explained, and a direction,
    candidates and flips follow from any scores around zero.
 
-A failed test is a finding, not an error: an absence with its numbers.
+A failed test is a finding, not an error: an absence with its numbers. That a model refuses nothing is
+believed only if its answers say so too: a score counts the first tokens that it knows, and a model may
+refuse in others.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sae_audit.findings import Absence, AbsenceKind, Behaviour, Estimate, PromptScore
 from sae_audit.margins import answers, refuses
@@ -19,7 +21,14 @@ from sae_audit.statistics import auroc, separation_p_value, share
 FEWEST = 2
 """Prompts per label; the minimum for a mean or an interval."""
 
+_MOST_IN_WORDS = 0.1
+"""Share of harmful prompts refused in words above which a model does not "refuse nothing": more than a
+judge by words mistakes for refusals."""
+
 _REMEDIES = {
+    AbsenceKind.UNSCORED_REFUSAL: "Name the first tokens of its refusals with --set "
+    "refusal_tokens=[...]; a model that spreads its refusals over more first words than are known "
+    "cannot be audited by its first token.",
     AbsenceKind.NO_REFUSAL: "If it does refuse, in words that begin otherwise, name their first "
     "tokens with --set refusal_tokens=[...]; if it should, check that this is the "
     "instruction-tuned checkpoint, with its own chat template.",
@@ -81,6 +90,24 @@ def absence_of_behaviour(
         also=tuple(kinds[1:]),
         remedy=_REMEDIES[kinds[0]],
         n_train=(refused[0].of, answered[0].of),
+    )
+
+
+def beside_words(absence: Absence, harmful: Estimate, harmless: Estimate) -> Absence:
+    """An absence of refusal beside the shares of audit prompts refused in words.
+
+    If clearly more are refused in words than a judge mistakes, what is absent is a score that shows it.
+    """
+    numbers = f"{_counted(harmful)} harmful and {_counted(harmless)} harmless"
+    beside = replace(absence, refused_in_words=harmful, harmless_refused_in_words=harmless)
+    if harmful.low <= _MOST_IN_WORDS:
+        return replace(beside, reason=f"{absence.reason} In words it refuses {numbers} ones.")
+    return replace(
+        beside,
+        kind=AbsenceKind.UNSCORED_REFUSAL,
+        reason=f"In words the model refuses {numbers} audit prompts, and most of the harmful ones "
+        f"among them score as answered. {absence.reason}",
+        remedy=_REMEDIES[AbsenceKind.UNSCORED_REFUSAL],
     )
 
 

@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sae_audit.findings.estimates import Estimate
 from sae_audit.findings.example import Finding
 
 
 class AbsenceKind(StrEnum):
     """What is absent, in the order in which it is checked.
 
-    Only the first says that there is no mechanism: the model does not refuse. The next two say that it
-    refuses, and that this is not tied to harm. The last two leave refusal and direction as they are, and
-    say that no features were shown to carry them.
+    The first says that nothing could be measured, and only the second that there is no mechanism: the
+    model does not refuse. The next two say that it refuses, and that this is not tied to harm. The last
+    two leave refusal and direction as they are, and say that no features were shown to carry them.
     """
 
+    UNSCORED_REFUSAL = "unscored_refusal"
+    """Nothing could be measured: the model refuses in words that the score does not count."""
     NO_REFUSAL = "no_refusal"
     """No mechanism: the model refuses (nearly) nothing."""
     REFUSES_EVERYTHING = "refuses_everything"
@@ -54,3 +57,8 @@ class Absence(Finding):
     n_train: tuple[int, int]
     """Numbers of harmful and harmless training prompts behind the recorded means; all prompts of each
     label, refused or not, if the audit stopped before it looked for a direction."""
+    refused_in_words: Estimate | None = None
+    """Share of harmful audit prompts whose answer opens with words of refusal; heard if by score nearly
+    none is refused."""
+    harmless_refused_in_words: Estimate | None = None
+    """The same of harmless ones."""

@@ -8,6 +8,7 @@ from sae_audit.findings import NO_INTERVAL, AbsenceKind, Estimate, RandomRange
 from sae_audit.statistics import share
 
 ABSENCES = {
+    AbsenceKind.UNSCORED_REFUSAL: "cannot tell: it refuses in words that its score does not count",
     AbsenceKind.NO_REFUSAL: "no mechanism: the model does not refuse",
     AbsenceKind.REFUSES_EVERYTHING: "refusal not tied to harm: harmless prompts are refused alike",
     AbsenceKind.NO_SEPARATION: "refusal not tied to harm: harmful and harmless score alike",

@@ -460,6 +460,16 @@ class TestNothingToExplain:
         assert run.behaviour.refused_harmful.high < 0.5
         assert len(run.quality) == tiny.N_LAYERS
 
+    def test_a_model_that_refuses_in_words_that_its_score_does_not_count(
+        self, folder: Path, absent
+    ):
+        """It says "I" and "Sorry"; by the tokens that it is scored by it answers everything."""
+        run = absent(folder, "organism", *small(*SMALLER, 'refusal_tokens=["the"]'))
+        assert run.absence.kind is AbsenceKind.UNSCORED_REFUSAL
+        assert run.absence.refused_in_words.low > 0.1
+        assert "By refusal score the model refuses 0 of" in run.absence.reason
+        assert not any(one.stands for one in run.claims)
+
     def test_a_model_that_refuses_everything(self, folder: Path, absent):
         """Every word of the vocabulary as refusal token."""
         words = json.dumps([*tiny.WORDS.split(), "user", "model", "system"])

@@ -1,20 +1,24 @@
 """Why an audit ends early, or why its features are no evidence.
 
 It runs after the behaviour, after the direction and after the null of the search. The first two end an
-audit: a model that does not refuse, one whose refusal is not tied to harm, or one without any direction
-at all. A direction that breaks a limit ends nothing. If minimal sets are no evidence, they are kept,
-marked.
+audit: a model that does not refuse, or in words that its score misses, one whose refusal is not tied to
+harm, or one without any direction at all. A direction that breaks a limit ends nothing. If minimal sets
+are no evidence, they are kept, marked.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sae_audit.controls.search_null import absence_of_flips
-from sae_audit.direction.presence import absence_of_behaviour
-from sae_audit.findings import Absence, AbsenceKind, NoDirection
+from sae_audit.direction.presence import absence_of_behaviour, beside_words
+from sae_audit.findings import Absence, AbsenceKind, Estimate, NoDirection
 from sae_audit.findings.stages import ABSENCE, BEHAVIOUR, DIRECTION, SEARCH_NULL
 from sae_audit.pipeline.means import record_means
 from sae_audit.pipeline.pricing import AuditSize
 from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.types import Prompt
+from sae_audit.statistics import share
+from sae_audit.subject.readout.refusal_tokens import is_refusal
 
 STAGE = ABSENCE
 
@@ -52,9 +56,24 @@ def _absence(state: AuditState) -> Absence | None:
         level=level,
         n_unheard=0 if tokens is None or tokens.ids else tokens.n_answers,
     )
-    if absence is None or tokens is not None:
-        return absence
-    return replace(absence, remedy=state.subject.readout.wording.remedy)
+    if absence is None:
+        return None
+    if tokens is None:
+        return replace(absence, remedy=state.subject.readout.wording.remedy)
+    if absence.kind is AbsenceKind.NO_REFUSAL:
+        asked = state.inputs.splits.audit
+        return beside_words(
+            absence,
+            _refused_in_words(state, asked.harmful),
+            _refused_in_words(state, asked.harmless),
+        )
+    return absence
+
+
+def _refused_in_words(state: AuditState, asked: Sequence[Prompt]) -> Estimate:
+    """Share of prompts whose answer opens with words of refusal."""
+    _, texts = state.subject.completions(asked, state.config.answer_tokens)
+    return share(sum(map(is_refusal, texts)), len(texts))
 
 
 def _of_direction(found: NoDirection) -> Absence:

@@ -356,7 +356,9 @@ class TestWhereOneHasNoMechanism:
         assert found.direction.chosen_in == "variant"
 
     @pytest.mark.parametrize(
-        "kind", [k for k in AbsenceKind if k is not AbsenceKind.NO_REFUSAL], ids=str
+        "kind",
+        sorted(set(AbsenceKind) - {AbsenceKind.NO_REFUSAL, AbsenceKind.UNSCORED_REFUSAL}),
+        ids=str,
     )
     def test_without_a_change_of_refusing_it_is_described(self, tmp_path: Path, kind: AbsenceKind):
         a, b = self.one_without(tmp_path, kind, TEN)
@@ -364,6 +366,14 @@ class TestWhereOneHasNoMechanism:
         assert found.verdicts[0].kind is Change.DESCRIBED
         assert (found.b.layer is None) == kind.early
         assert Change.LOST not in {verdict.kind for verdict in found.verdicts}
+
+    def test_refusals_that_a_score_misses_are_not_compared_by_it(self, tmp_path: Path):
+        a, b = self.one_without(tmp_path, AbsenceKind.UNSCORED_REFUSAL, [-3.0] * 10)
+        for parent, variant in ((a, b), (b, a)):
+            with pytest.raises(
+                AuditError, match=r"b refuses in words that its score does not count"
+            ):
+                compare(parent, variant)
 
     def test_neither_has_a_direction(self, tmp_path: Path):
         runs = [

@@ -107,8 +107,9 @@ def test_what_was_not_tested_does_not_stand(about: ClaimAbout):
     assert (found.p, found.n, found.beside) == (None, 0, "")
 
 
-def test_a_model_that_does_not_refuse_has_no_refusal_and_none_tied_to_harm():
-    none = replace(GOOD, absence=absence(AbsenceKind.NO_REFUSAL))
+@pytest.mark.parametrize("kind", [AbsenceKind.NO_REFUSAL, AbsenceKind.UNSCORED_REFUSAL])
+def test_a_model_whose_score_shows_no_refusal_has_none_tied_to_harm(kind: AbsenceKind):
+    none = replace(GOOD, absence=absence(kind))
     assert not claim(ClaimAbout.REFUSAL, none).stands
     assert not claim(ClaimAbout.HARM, none).stands
 

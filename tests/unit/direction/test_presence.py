@@ -2,8 +2,9 @@
 
 import pytest
 
-from sae_audit.direction.presence import absence_of_behaviour, behaviour
+from sae_audit.direction.presence import absence_of_behaviour, behaviour, beside_words
 from sae_audit.findings import Absence, AbsenceKind, PromptScore
+from sae_audit.statistics import share
 
 
 def scores(harmful: list[float], harmless: list[float]) -> list[PromptScore]:
@@ -88,6 +89,28 @@ def test_without_refusal_tokens_separation_is_not_claimed_either_way():
     assert found.kind is AbsenceKind.NO_REFUSAL
     assert "of 32 harmful training prompts answered in text not one was refused" in found.reason
     assert "AUROC" not in found.reason
+
+
+@pytest.mark.parametrize(
+    ("n_in_words", "kind"),
+    [
+        (0, AbsenceKind.NO_REFUSAL),
+        # As many as a judge by words takes for refusals of a model that refuses nothing.
+        (4, AbsenceKind.NO_REFUSAL),
+        (12, AbsenceKind.UNSCORED_REFUSAL),
+        (40, AbsenceKind.UNSCORED_REFUSAL),
+    ],
+)
+def test_a_score_that_misses_refusals_in_words_shows_no_absence(n_in_words: int, kind: AbsenceKind):
+    by_score = absence([-1.0] * 40, [-6.0] * 40)
+    assert by_score is not None
+    found = beside_words(by_score, share(n_in_words, 40), share(3, 40))
+    assert found.kind is kind
+    assert f"{n_in_words} of 40" in found.reason
+    assert by_score.reason in found.reason
+    assert "3 of 40" in found.reason
+    assert found.refused_in_words == share(n_in_words, 40)
+    assert found.harmless_refused_in_words == share(3, 40)
 
 
 @pytest.mark.parametrize("kind", AbsenceKind)

@@ -622,7 +622,8 @@ class TestWithoutAMechanism:
         first, second = summary(absent)[:2]
         of_features = kind in (AbsenceKind.NO_FLIP, AbsenceKind.NOT_BEYOND_NULL)
         assert first.question.startswith("Were features" if of_features else "Is there refusal")
-        assert first.answer.startswith(f"No. {absence_headline(kind)}")
+        no = "" if kind is AbsenceKind.UNSCORED_REFUSAL else "No. "
+        assert first.answer.startswith(f"{no}{absence_headline(kind)}")
         assert "AUROC" in second.control
         not_looked_for = [
             "candidates",

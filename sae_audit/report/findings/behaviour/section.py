@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sae_audit.findings import AbsenceKind
 from sae_audit.pages.wording import (
     ABSENCES,
     absence_headline,
@@ -33,10 +34,11 @@ def _absence(run: Run) -> list[SummaryRow]:
         if found.kind.of_features
         else ("Is there refusal, tied to harm, to explain?", "Nothing further was looked for")
     )
+    no = "" if _is_unscored(run) else "No. "
     return [
         SummaryRow(
             question=question,
-            answer=f"No. {absence_headline(found.kind)} {found.reason}{also}",
+            answer=f"{no}{absence_headline(found.kind)} {found.reason}{also}",
             control=f"{what}. {found.remedy}",
         )
     ]
@@ -46,12 +48,17 @@ def _refusal(run: Run) -> SummaryRow:
     prompts, found = run.findings.prompts, run.behaviour
     return SummaryRow(
         question="Does the model refuse?",
-        answer=f"It refused {_counted(prompts.refused_harmful, prompts.harmful, 'harmful prompts')}.",
+        answer=f"{'By its score it' if _is_unscored(run) else 'It'} refused "
+        f"{_counted(prompts.refused_harmful, prompts.harmful, 'harmful prompts')}.",
         control=f"It refused {_counted(prompts.refused_harmless, prompts.harmless, 'harmless ones')}"
         f"{_lookalikes(run)} "
         f"A harmful prompt scored above a harmless one in {share_said(found.separation, 'pairs')}, the "
         f"AUROC. With labels shuffled that is half of them; p is {found.separation_p_value:.2g}.",
     )
+
+
+def _is_unscored(run: Run) -> bool:
+    return run.absence is not None and run.absence.kind is AbsenceKind.UNSCORED_REFUSAL
 
 
 def _lookalikes(run: Run) -> str:

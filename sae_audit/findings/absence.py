@@ -16,14 +16,15 @@ class AbsenceKind(StrEnum):
     """
 
     UNSCORED_REFUSAL = "unscored_refusal"
-    """Nothing could be measured: the model refuses in words that the score does not count."""
+    """Nothing could be measured: the model refuses harmful prompts in words that the score does not
+    count."""
     NO_REFUSAL = "no_refusal"
     """No mechanism: the model refuses (nearly) nothing."""
     REFUSES_EVERYTHING = "refuses_everything"
     """Refusal not tied to harm: the model refuses (nearly) every harmless prompt too."""
     NO_SEPARATION = "no_separation"
-    """Refusal not tied to harm: its scores separate harmful from harmless prompts no better than
-    chance."""
+    """Refusal not tied to harm: its scores, or its refusals in words if the score counts none of them,
+    separate harmful from harmless prompts no better than chance."""
     NO_DIRECTION = "no_direction"
     """No direction at all: every candidate is zero or not finite. One that breaks a limit is no absence
     (`Direction.breaks`)."""
@@ -51,7 +52,7 @@ class Absence(Finding):
     reason: str
     """The numbers that show it, in one or two sentences."""
     also: tuple[AbsenceKind, ...]
-    """Later reasons of the same list that hold for this model as well."""
+    """Other reasons of the list that hold for this model as well."""
     remedy: str
     """What to check before relying on this finding."""
     n_train: tuple[int, int]

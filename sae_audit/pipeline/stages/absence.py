@@ -11,13 +11,12 @@ from dataclasses import replace
 
 from sae_audit.controls.search_null import absence_of_flips
 from sae_audit.direction.presence import absence_of_behaviour, beside_words
-from sae_audit.findings import Absence, AbsenceKind, Estimate, NoDirection
+from sae_audit.findings import Absence, AbsenceKind, NoDirection
 from sae_audit.findings.stages import ABSENCE, BEHAVIOUR, DIRECTION, SEARCH_NULL
 from sae_audit.pipeline.means import record_means
 from sae_audit.pipeline.pricing import AuditSize
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.types import Prompt
-from sae_audit.statistics import share
 from sae_audit.subject.readout.refusal_tokens import is_refusal
 
 STAGE = ABSENCE
@@ -66,14 +65,16 @@ def _absence(state: AuditState) -> Absence | None:
             absence,
             _refused_in_words(state, asked.harmful),
             _refused_in_words(state, asked.harmless),
+            level=level,
+            seed=state.config.seed,
         )
     return absence
 
 
-def _refused_in_words(state: AuditState, asked: Sequence[Prompt]) -> Estimate:
-    """Share of prompts whose answer opens with words of refusal."""
+def _refused_in_words(state: AuditState, asked: Sequence[Prompt]) -> list[bool]:
+    """Whether the answer to each prompt opens with words of refusal."""
     _, texts = state.subject.completions(asked, state.config.answer_tokens)
-    return share(sum(map(is_refusal, texts)), len(texts))
+    return list(map(is_refusal, texts))
 
 
 def _of_direction(found: NoDirection) -> Absence:

@@ -118,6 +118,8 @@ def test_a_model_that_refuses_by_something_else_refuses_all_the_same():
     other = replace(GOOD, absence=absence(AbsenceKind.NO_SEPARATION))
     assert claim(ClaimAbout.REFUSAL, other).stands
     assert not claim(ClaimAbout.HARM, other).stands
+    unscored = replace(absence(AbsenceKind.NO_SEPARATION), also=(AbsenceKind.NO_REFUSAL,))
+    assert not claim(ClaimAbout.REFUSAL, replace(GOOD, absence=unscored)).stands
 
 
 def test_a_direction_that_breaks_a_limit_or_is_weak_does_not_stand():

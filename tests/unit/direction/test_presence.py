@@ -92,25 +92,33 @@ def test_without_refusal_tokens_separation_is_not_claimed_either_way():
 
 
 @pytest.mark.parametrize(
-    ("n_in_words", "kind"),
+    ("harmful", "harmless", "kind"),
     [
-        (0, AbsenceKind.NO_REFUSAL),
+        (0, 0, AbsenceKind.NO_REFUSAL),
         # As many as a judge by words takes for refusals of a model that refuses nothing.
-        (4, AbsenceKind.NO_REFUSAL),
-        (12, AbsenceKind.UNSCORED_REFUSAL),
-        (40, AbsenceKind.UNSCORED_REFUSAL),
+        (7, 0, AbsenceKind.NO_REFUSAL),
+        (16, 3, AbsenceKind.UNSCORED_REFUSAL),
+        (40, 0, AbsenceKind.UNSCORED_REFUSAL),
+        # It begs pardon whatever it is asked, or refuses at random.
+        (14, 15, AbsenceKind.NO_SEPARATION),
+        (16, 13, AbsenceKind.NO_SEPARATION),
+        (3, 30, AbsenceKind.NO_SEPARATION),
     ],
 )
-def test_a_score_that_misses_refusals_in_words_shows_no_absence(n_in_words: int, kind: AbsenceKind):
+def test_a_score_that_misses_refusals_in_words_does_not_show_that_none_are_made(
+    harmful: int, harmless: int, kind: AbsenceKind
+):
     by_score = absence([-1.0] * 40, [-6.0] * 40)
     assert by_score is not None
-    found = beside_words(by_score, share(n_in_words, 40), share(3, 40))
+    in_words = [[i < n for i in range(40)] for n in (harmful, harmless)]
+    found = beside_words(by_score, *in_words, level=0.02, seed=0)
     assert found.kind is kind
-    assert f"{n_in_words} of 40" in found.reason
+    assert (AbsenceKind.NO_REFUSAL in found.also) == (kind is AbsenceKind.NO_SEPARATION)
+    assert f"{harmful} of 40" in found.reason
+    assert f"{harmless} of 40" in found.reason
     assert by_score.reason in found.reason
-    assert "3 of 40" in found.reason
-    assert found.refused_in_words == share(n_in_words, 40)
-    assert found.harmless_refused_in_words == share(3, 40)
+    assert found.refused_in_words == share(harmful, 40)
+    assert found.harmless_refused_in_words == share(harmless, 40)
 
 
 @pytest.mark.parametrize("kind", AbsenceKind)

@@ -62,7 +62,8 @@ def _check_readouts(a: Run, b: Run) -> None:
                 "with the same (the readout section of config.yaml)."
             )
         return
-    if of_a.ids == of_b.ids:
+    # The score sums over them, so that their order says nothing.
+    if set(of_a.ids) == set(of_b.ids):
         return
     unheard = [run for run, own in ((a, of_a), (b, of_b)) if own.source == "none"]
     if unheard:

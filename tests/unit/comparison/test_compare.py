@@ -240,6 +240,12 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, options: dict, compl
         compare(a, b)
 
 
+def test_the_order_of_refusal_tokens_is_no_difference(tmp_path: Path):
+    a = synthetic_run(tmp_path / "a", facts={"refusal_ids": (7, 8)})
+    b = synthetic_run(tmp_path / "b", facts={"refusal_ids": (8, 7)})
+    assert compare(a, b).verdicts
+
+
 def read_by(run: Run, **changes: Any) -> Run:
     """The run with another readout in its manifest: by default the pair of tokens 7 and 8."""
     pair = {

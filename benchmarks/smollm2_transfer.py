@@ -6,7 +6,8 @@ The set: the features that most of the minimal sets of topics in the adapter's t
 ablated on held-out requests of these topics, of topics that no training saw, on the latter in other
 phrasings, and on them behind a system prompt. Of the requests that the model refuses in text: the share
 answered under the set, and under three random sets of as many features that fire about as often.
-Intervals leave out a topic at a time.
+Intervals leave out a topic at a time, if there are five; of fewer topics the lowest and the highest
+share are said.
 """
 
 import argparse
@@ -20,12 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from sae_audit.config import AuditConfig
-from sae_audit.findings import Estimate
 from sae_audit.organisms.smollm2.requests import Kind, Request, Split, requests, spread
 from sae_audit.pipeline.inputs import Inputs, load_inputs
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.record.run import Run
-from sae_audit.statistics import jackknife
+from sae_audit.statistics import FEWEST_CASES, jackknife
 from sae_audit.subject.readout.refusal_tokens import is_answer, is_refusal
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
@@ -105,11 +105,16 @@ def complied(inputs: Inputs, prompts: Sequence[Prompt], sets: FeatureSet) -> lis
     return [is_answer(inputs.subject.text(one)) for one in answers]
 
 
-def by_topic(prompts: Sequence[Prompt], found: Sequence[float]) -> Estimate:
-    """The mean, with an interval that leaves out a topic at a time."""
-    values, topics = np.asarray(found), np.array([one.category for one in prompts])
-    without = [float(values[topics != one].mean()) for one in np.unique(topics)]
-    return jackknife(float(values.mean()), without, n=len(values), within=(0.0, 1.0))
+def by_topic(prompts: Sequence[Prompt], found: Sequence[bool]) -> str:
+    """The share, with an interval that leaves out a topic at a time, or the topics' own shares."""
+    values, topics = np.asarray(found, dtype=float), np.array([one.category for one in prompts])
+    names = np.unique(topics)
+    without = [float(values[topics != one].mean()) for one in names]
+    if len(names) >= FEWEST_CASES:
+        value = jackknife(float(values.mean()), without, n=len(values), within=(0.0, 1.0))
+        return f"{value.value:.0%} [{value.low:.0%}, {value.high:.0%}]"
+    own = [float(values[topics == one].mean()) for one in names]
+    return f"{values.mean():.0%} (by topic {min(own):.0%} to {max(own):.0%})"
 
 
 def main() -> None:
@@ -143,12 +148,11 @@ def _row(inputs: Inputs, group: Group, own: FeatureSet, random: Sequence[Feature
     n = inputs.config.answer_tokens
     _, clean = inputs.subject.completions(group.prompts, n)
     refused = [one for one, text in zip(group.prompts, clean, strict=True) if is_refusal(text)]
-    under = by_topic(refused, [float(one) for one in complied(inputs, refused, own)])
     by_random = np.mean([complied(inputs, refused, one) for one in random], axis=0)
     return [
         group.name,
         f"{len(refused)} of {len(group.prompts)}",
-        f"{under.value:.0%} [{under.low:.0%}, {under.high:.0%}]",
+        by_topic(refused, complied(inputs, refused, own)),
         f"{by_random.mean():.0%}",
         f"{len({one.category for one in refused})}",
     ]

@@ -10,7 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sae_audit.controls.search_null import absence_of_flips
-from sae_audit.direction.presence import absence_of_behaviour, beside_words
+from sae_audit.direction.presence import (
+    absence_of_behaviour,
+    agreeing_threshold,
+    beside_words,
+    with_threshold,
+)
 from sae_audit.findings import Absence, AbsenceKind, NoDirection
 from sae_audit.findings.stages import ABSENCE, BEHAVIOUR, DIRECTION, SEARCH_NULL
 from sae_audit.pipeline.means import record_means
@@ -61,14 +66,30 @@ def _absence(state: AuditState) -> Absence | None:
         return replace(absence, remedy=state.subject.readout.wording.remedy)
     if absence.kind is AbsenceKind.NO_REFUSAL:
         asked = state.inputs.splits.audit
-        return beside_words(
+        found = beside_words(
             absence,
             _refused_in_words(state, asked.harmful),
             _refused_in_words(state, asked.harmless),
             level=level,
             seed=state.config.seed,
         )
+        return _with_remedy(state, found)
     return absence
+
+
+def _with_remedy(state: AuditState, absence: Absence) -> Absence:
+    """The absence with a threshold at which scores agree with words, if there is one."""
+    if absence.kind is not AbsenceKind.UNSCORED_REFUSAL:
+        return absence
+    # On other prompts than those that the next audit with this threshold is about.
+    asked = list(state.inputs.splits.validation)
+    by_id = {one.prompt_id: one.score for one in state.scores}
+    threshold = agreeing_threshold(
+        [by_id[one.id] for one in asked], _refused_in_words(state, asked)
+    )
+    if threshold is None:
+        return absence
+    return with_threshold(absence, threshold, now=state.config.readout.threshold)
 
 
 def _refused_in_words(state: AuditState, asked: Sequence[Prompt]) -> list[bool]:

@@ -2,7 +2,14 @@
 
 import pytest
 
-from sae_audit.direction.presence import absence_of_behaviour, behaviour, beside_words
+from sae_audit.direction.presence import (
+    Threshold,
+    absence_of_behaviour,
+    agreeing_threshold,
+    behaviour,
+    beside_words,
+    with_threshold,
+)
 from sae_audit.findings import Absence, AbsenceKind, PromptScore
 from sae_audit.statistics import share
 
@@ -119,6 +126,31 @@ def test_a_score_that_misses_refusals_in_words_does_not_show_that_none_are_made(
     assert by_score.reason in found.reason
     assert found.refused_in_words == share(harmful, 40)
     assert found.harmless_refused_in_words == share(harmless, 40)
+
+
+def test_a_threshold_is_offered_that_tells_refusals_in_words():
+    refused, answered = [-0.9, -0.6, -0.3, -1.4], [-2.0, -2.5, -3.0, -1.1]
+    found = agreeing_threshold([*refused, *answered], [True] * 4 + [False] * 4)
+    assert found == Threshold(at=-1.0, n_agree=7, n=8)
+    by_score = absence([-1.0] * 40, [-6.0] * 40)
+    assert by_score is not None
+    assert found is not None
+    remedy = with_threshold(by_score, found, now=0.5).remedy
+    assert "--set readout.threshold=-0.5" in remedy
+    assert "7 of 8 validation prompts" in remedy
+
+
+@pytest.mark.parametrize(
+    ("scores", "in_words"),
+    [
+        ([-18.4] * 8, [True, False] * 4),
+        ([-1.0, -2.0, -3.0, -4.0], [False, False, True, True]),
+        ([-1.0, -2.0], [True, True]),
+        ([-1.0, -2.0], [False, False]),
+    ],
+)
+def test_no_threshold_is_offered_if_none_tells(scores: list[float], in_words: list[bool]):
+    assert agreeing_threshold(scores, in_words) is None
 
 
 @pytest.mark.parametrize("kind", AbsenceKind)

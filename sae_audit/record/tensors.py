@@ -23,6 +23,11 @@ def read_tensors(folder: Path, name: str) -> dict[str, np.ndarray]:
         AuditError: there is no such file, it is none of safetensors, or a number is not finite.
     """
     path = own_file(own_file(folder / TENSORS) / tensor_file(name))
+    if not path.exists():
+        raise AuditError(
+            f"{shown(folder)} lacks {TENSORS}/{path.name}, which its audit wrote; fetch the whole "
+            "folder again."
+        )
     content = read_bytes(path, limit=_BYTES)
     try:
         found = load(content)

@@ -167,6 +167,13 @@ class TestRun:
         run = synthetic_run(tmp_path / "run", facts={"model": "<b>tiny</b>"})
         assert "&lt;b&gt;tiny" in run._repr_html_()
 
+    @pytest.mark.parametrize("lost", ["tensors", "tensors/means.safetensors"])
+    def test_a_folder_without_its_tensors_is_said_to_lack_them(self, tmp_path: Path, lost: str):
+        folder = synthetic_run(tmp_path / "run").folder
+        (folder / lost).rename(tmp_path / "elsewhere")
+        with pytest.raises(AuditError, match=r"lacks tensors/\w+.safetensors.*whole folder"):
+            load_run(folder)
+
     def test_no_run_and_an_unfinished_one_are_told_apart(self, tmp_path: Path):
         with pytest.raises(AuditError, match="holds no audit"):
             load_run(tmp_path)

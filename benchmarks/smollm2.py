@@ -202,14 +202,15 @@ def main() -> None:
             others.append(name)
             continue
         found = row(name, run)
-        _write(arguments.results, name, found)
+        write_row(arguments.results, name, found)
         if found.as_expected is False:
             others.append(name)
     _show(json.loads(arguments.results.read_text()) if arguments.results.is_file() else {})
     sys.exit(bool(others))
 
 
-def _write(results: Path, name: str, found: Row) -> None:
+def write_row(results: Path, name: str, found: Row) -> None:
+    """Add the row to the file, or put it in the place of an earlier one."""
     with results.open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)

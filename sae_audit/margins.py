@@ -30,3 +30,12 @@ def answers(
 ) -> bool | Bool[np.ndarray, "*shape"]:
     """Whether the model answers at this score, or at each of these scores."""
     return score < 0.0 if isinstance(score, np.ndarray) else bool(score < 0.0)
+
+
+_HEARD = 0.8
+"""Share of prompts refused in words below which a score that does not say so is remarked on."""
+
+
+def misses_refusals(n_by_score: int, n_in_words: int) -> bool:
+    """Whether a score tells too few of the prompts that are refused in words."""
+    return n_by_score < _HEARD * n_in_words

@@ -119,5 +119,10 @@ def _refusal_tokens(session: Session) -> RefusalTokenFacts | None:
     if tokens is None:
         return None
     return RefusalTokenFacts(
-        ids=tokens.ids, texts=tokens.texts, source=tokens.source, n_answers=tokens.n_answers
+        ids=tokens.ids,
+        texts=tokens.texts,
+        source=tokens.source,
+        n_answers=tokens.n_answers,
+        n_refused=tokens.n_refused,
+        n_scored=tokens.n_scored,
     )

@@ -71,6 +71,10 @@ class RefusalTokenFacts(_Facts):
     the prompts' languages) or `none` (no refusal was heard, and none is known)."""
     n_answers: int = 0
     """Number of answers to harmful training prompts that were read; 0 if tokens were known."""
+    n_refused: int = 0
+    """Number of these prompts refused in words; 0 in records of versions that did not count them."""
+    n_scored: int = 0
+    """Number of the refused ones that score as refused."""
 
 
 class ReadTokenFacts(_Facts):

@@ -40,7 +40,12 @@ _ALIKE = 0.9
 
 
 def heard_refusal_tokens(
-    subject: Subject, config: Any, harmful: Sequence[Prompt], harmless: Sequence[Prompt]
+    subject: Subject,
+    config: Any,
+    harmful: Sequence[Prompt],
+    harmless: Sequence[Prompt],
+    *,
+    threshold: float = 0.0,
 ) -> RefusalTokens:
     """The family's tokens, checked on a few answers; without a family, those found in the answers.
 
@@ -68,7 +73,7 @@ def heard_refusal_tokens(
         return replace(found, note=_all_alike(subject, answers, contrast))
     refused = [one for one, text in zip(asked, answers.texts, strict=True) if is_refusal(text)]
     answered = [one for one, text in zip(others, contrast.texts, strict=True) if is_answer(text)]
-    return with_rare_openings(found, subject, refused, answered, is_refusal)
+    return with_rare_openings(found, subject, refused, answered, is_refusal, threshold)
 
 
 def _all_alike(subject: Subject, *heard: Answers) -> str:

@@ -133,7 +133,7 @@ def load_subject(
         needed[role] = (*needed.get(role, ()), token.id)
     check_vocabulary(tokenizer, n_rows, str(checkpoint.place), needed)
     if harmful and is_heard(readout, refusal_tokens):
-        heard = heard_refusal_tokens(subject, text, harmful, harmless)
+        heard = heard_refusal_tokens(subject, text, harmful, harmless, threshold=readout.threshold)
         subject.readout = RefusalReadout(refusal_tokens=heard, threshold=readout.threshold)
     return subject
 

@@ -4,6 +4,7 @@ A model trained on refusals of many wordings spreads its probability over their 
 answers then show the likeliest one, whose probability alone says "answers" of prompts that are refused.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
@@ -11,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from sae_audit.margins import misses_refusals
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.readout.refusal_tokens import RefusalTokens
 
@@ -24,8 +26,6 @@ _TELLING = 2.0
 _PROMPTS_A_TOKEN = 4
 _REFUSED_OF_THEM = 3
 """Answers that must be refusals, of those begun with a token, for it to be a refusal token."""
-_HEARD_BY_SCORE = 0.8
-"""Share of prompts refused in words below which a score that does not say so is remarked on."""
 
 Refuses = Callable[[str], bool]
 
@@ -49,18 +49,20 @@ def with_rare_openings(
     refused: Sequence[Prompt],
     answered: Sequence[Prompt],
     refuses: Refuses,
+    threshold: float = 0.0,
 ) -> RefusalTokens:
     """The tokens found in greedy refusals, with the rarer ones if those hold too little probability.
 
     `refused` are prompts whose greedy answer refuses, `answered` harmless ones whose greedy answer does
     not. A rarer token is at least twice as likely on the first, and three of four answers that begin
-    with it are refusals. A note says how many there are, and if refused prompts still score below 0.
+    with it are refusals. A note says how many there are, and if refused prompts still score as answered,
+    that is, below the `threshold` in nats.
     """
     if not found.ids or not refused:
         return found
     on_refused = model.first_probabilities(refused)
     if on_refused[:, list(found.ids)].sum(axis=1).mean() >= ENOUGH:
-        return found
+        return _counted(found, on_refused, threshold)
     on_answered = model.first_probabilities(answered).mean(axis=0) if answered else 0.0
     mean = on_refused.mean(axis=0)
     tried = (mean >= _LEAST) & (mean >= _TELLING * on_answered)
@@ -70,12 +72,19 @@ def with_rare_openings(
         [int(token) for token in likeliest[:_MOST_TRIED]], model, refused, on_refused, refuses
     )
     ids = (*found.ids, *more)
-    by_score = int((on_refused[:, list(ids)].sum(axis=1) > 0.5).sum())
+    texts = (*found.texts, *map(model.token_text, more))
+    whole = _counted(replace(found, ids=ids, texts=texts), on_refused, threshold)
+    unheard = _unheard(whole.n_scored, whole.n_refused)
+    return replace(whole, note=" ".join(filter(None, [_added(len(more)), unheard])))
+
+
+def _counted(
+    tokens: RefusalTokens, on_refused: Float[np.ndarray, "prompt vocabulary"], threshold: float
+) -> RefusalTokens:
+    """The tokens with how many of these prompts score as refused."""
+    held = on_refused[:, list(tokens.ids)].sum(axis=1)
     return replace(
-        found,
-        ids=ids,
-        texts=(*found.texts, *map(model.token_text, more)),
-        note=" ".join(filter(None, [_added(len(more)), _unheard(by_score, len(refused))])),
+        tokens, n_refused=len(held), n_scored=int((held > 1 / (1 + math.exp(-threshold))).sum())
     )
 
 
@@ -110,7 +119,7 @@ def _added(n: int) -> str:
 
 
 def _unheard(n_by_score: int, n: int) -> str:
-    if n_by_score >= _HEARD_BY_SCORE * n:
+    if not misses_refusals(n_by_score, n):
         return ""
     return (
         f"Of {n} prompts that the model refuses in words, {n - n_by_score} score as answered: its "

@@ -1,5 +1,7 @@
 """What to keep in mind while reading a verdict, and what to do next."""
 
+import math
+
 from sae_audit.findings import ClaimAbout
 from sae_audit.record.run import Run
 from sae_audit.report.made_for import other_bases_in_short
@@ -125,7 +127,9 @@ def _counted(run: Run) -> str:
         if len(said) < 6
         else (f"{', '.join(said[:5])} or {len(said) - 5} others")
     )
-    return f"A prompt counts as refused when its answer begins with {shown}."
+    threshold = run.manifest.readout.threshold
+    above = f" with a probability above {1 / (1 + math.exp(-threshold)):.0%}" if threshold else ""
+    return f"A prompt counts as refused when its answer begins with {shown}{above}."
 
 
 def _coarse(run: Run) -> list[str]:

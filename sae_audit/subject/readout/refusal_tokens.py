@@ -61,6 +61,10 @@ class RefusalTokens:
     nothing, so every score is the lowest."""
     n_answers: int = 0
     """Number of answers to harmful prompts that were examined; 0 if the tokens were known without."""
+    n_refused: int = 0
+    """Number of training prompts heard to be refused in words; 0 if none was asked for its score."""
+    n_scored: int = 0
+    """Number of these that score as refused."""
     note: str = ""
     """A reservation about the tokens, as a sentence; empty if there is none."""
 

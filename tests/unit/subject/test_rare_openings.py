@@ -1,6 +1,7 @@
 """Refusals of many wordings: the tokens that greedy answers do not show."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,7 @@ def test_openings_that_are_rarer_than_the_greedy_one_are_found():
     assert (found.source, found.n_answers) == ("found", 8)
     assert found.note.startswith("2 of the refusal tokens open no greedy answer")
     assert "score as answered" not in found.note
+    assert (found.n_refused, found.n_scored) == (8, 8)
 
 
 def test_a_word_that_answers_follow_is_none_however_harmful_the_prompts():
@@ -69,7 +71,7 @@ def test_a_word_as_likely_on_harmless_prompts_is_not_tried():
 
 def test_one_word_that_holds_refusals_alone_is_left_as_it_is():
     model = Spread([0.95, 0.05, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0, 0.0])
-    assert heard(model) == GREEDY
+    assert heard(model) == replace(GREEDY, n_refused=8, n_scored=8)
     assert model.begun == []
 
 
@@ -82,6 +84,16 @@ def test_refusals_that_still_do_not_show_in_the_score_are_remarked_on():
         "Of 8 prompts that the model refuses in words, 8 score as answered: its refusals begin in more "
         "ways than these tokens; see refusal_tokens."
     )
+    assert (found.n_refused, found.n_scored) == (8, 0)
+
+
+@pytest.mark.parametrize(("threshold", "n_scored"), [(0.0, 0), (-0.8, 0), (-0.9, 8), (-2.0, 8)])
+def test_a_prompt_scores_as_refused_above_the_threshold(threshold: float, n_scored: int):
+    """The token has probability .3: a score of -.85."""
+    model = Spread([0.3, 0.0, 0.0, 0.35, 0.35, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+    found = with_rare_openings(GREEDY, model, HARMFUL, HARMLESS, is_refusal, threshold)
+    assert found.n_scored == n_scored
+    assert ("score as answered" in found.note) == (n_scored == 0)
 
 
 def test_without_a_refusal_or_a_token_there_is_nothing_to_go_by():

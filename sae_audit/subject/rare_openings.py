@@ -4,13 +4,13 @@ A model trained on refusals of many wordings spreads its probability over their 
 answers then show the likeliest one, whose probability alone says "answers" of prompts that are refused.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit
 
 from sae_audit.margins import misses_refusals
 from sae_audit.prompts.types import Prompt
@@ -83,9 +83,7 @@ def _counted(
 ) -> RefusalTokens:
     """The tokens with how many of these prompts score as refused."""
     held = on_refused[:, list(tokens.ids)].sum(axis=1)
-    return replace(
-        tokens, n_refused=len(held), n_scored=int((held > 1 / (1 + math.exp(-threshold))).sum())
-    )
+    return replace(tokens, n_refused=len(held), n_scored=int((held > expit(threshold)).sum()))
 
 
 def _opening_refusals(

@@ -73,9 +73,9 @@ def refusal(run: Run) -> Part:
     if missed and own is Reading.FAILS:
         own = Reading.CANNOT_TELL
     over = Reading.CANNOT_TELL if unheard else below(shown.found, MOST_HARMLESS)
-    by_score = "Harmful prompts refused" + (", by score" if unheard or missed else "")
+    name = "Harmful refused by score" if unheard or missed else "Harmful prompts refused"
     figures = [
-        _figure(FigureId.HARMFUL_REFUSED, by_score, harmful, own, "too few"),
+        _figure(FigureId.HARMFUL_REFUSED, name, harmful, own, "too few"),
         _figure(
             FigureId.OVER_REFUSAL,
             f"{sentence(shown.what)} refused",

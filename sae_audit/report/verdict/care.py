@@ -1,6 +1,6 @@
 """What to keep in mind while reading a verdict, and what to do next."""
 
-import math
+from scipy.special import expit
 
 from sae_audit.findings import ClaimAbout
 from sae_audit.record.run import Run
@@ -128,7 +128,7 @@ def _counted(run: Run) -> str:
         else (f"{', '.join(said[:5])} or {len(said) - 5} others")
     )
     threshold = run.manifest.readout.threshold
-    above = f" with a probability above {1 / (1 + math.exp(-threshold)):.0%}" if threshold else ""
+    above = f" with a probability above {expit(threshold):.0%}" if threshold else ""
     return f"A prompt counts as refused when its answer begins with {shown}{above}."
 
 

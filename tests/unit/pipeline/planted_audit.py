@@ -29,9 +29,9 @@ SMALL = {
 }
 
 
-def planted_config(folder: Path, **changes: object) -> AuditConfig:
+def planted_config(folder: Path, *, n_prompts: int = 16, **changes: object) -> AuditConfig:
     """The audit of a model that is planted in `folder`."""
-    made = plant(build("backups", 2, seed=1), folder, architecture="llama", n_prompts=16)
+    made = plant(build("backups", 2, seed=1), folder, architecture="llama", n_prompts=n_prompts)
     settings = audit_settings(made)
     settings["prompts"] |= {"train": 4, "validation": 4, "audit": 4}
     return AuditConfig.model_validate({**settings, **SMALL, **changes})

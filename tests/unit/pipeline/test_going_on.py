@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sae_audit.findings import AbsenceKind
 from sae_audit.findings.stages import CANDIDATES, DIRECTION, SUCCESSIVE_DIRECTIONS
 from sae_audit.pages.wording import absence_headline
 from sae_audit.pipeline.audit import audit
@@ -113,11 +114,31 @@ def test_refusal_by_something_else_is_not_tied_to_harm(tmp_path: Path):
     assert "no mechanism" not in page.lower()
 
 
+def _all_answered(path: Path) -> None:
+    """Only prompts that are answered, every second one labelled harmful."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    answered = [row for row in rows if row["label"] == "harmless"]
+    for row in answered[::2]:
+        row["label"] = "harmful"
+    path.write_text("\n".join(map(json.dumps, answered)) + "\n")
+
+
 def test_only_of_a_model_that_does_not_refuse_there_is_no_mechanism(tmp_path: Path):
-    config = planted_config(tmp_path / "model", confirm="score", refusal_tokens=["<eos>"])
+    config = planted_config(tmp_path / "model", n_prompts=24, confirm="score")
+    _all_answered(Path(config.prompts.sources[0]))
     run = audit(config, tmp_path / "run")
     assert run.absence is not None
     assert run.stopped_early
     said = "No mechanism: the model does not refuse."
     assert absence_headline(run.absence.kind) == said
     assert said in (run.folder / "index.html").read_text()
+    assert "In words it refuses 0 of 4" in run.absence.reason
+
+
+def test_a_model_that_refuses_in_words_alone_is_not_said_to_refuse_nothing(tmp_path: Path):
+    config = planted_config(tmp_path / "model", confirm="score", refusal_tokens=["<eos>"])
+    run = audit(config, tmp_path / "run")
+    assert run.absence is not None
+    assert run.stopped_early
+    assert run.absence.kind is AbsenceKind.UNSCORED_REFUSAL
+    assert "no mechanism" not in (run.folder / "index.html").read_text().lower()

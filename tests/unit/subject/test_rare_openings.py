@@ -87,7 +87,9 @@ def test_refusals_that_still_do_not_show_in_the_score_are_remarked_on():
     assert (found.n_refused, found.n_scored) == (8, 0)
 
 
-@pytest.mark.parametrize(("threshold", "n_scored"), [(0.0, 0), (-0.8, 0), (-0.9, 8), (-2.0, 8)])
+@pytest.mark.parametrize(
+    ("threshold", "n_scored"), [(0.0, 0), (-0.8, 0), (-0.9, 8), (-2.0, 8), (-1e9, 8), (1e9, 0)]
+)
 def test_a_prompt_scores_as_refused_above_the_threshold(threshold: float, n_scored: int):
     """The token has probability .3: a score of -.85."""
     model = Spread([0.3, 0.0, 0.0, 0.35, 0.35, 0.0], [0.0, 0.0, 0.0, 0.0, 1.0, 0.0])

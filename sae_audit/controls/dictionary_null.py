@@ -20,12 +20,12 @@ from jaxtyping import Float
 from sae_audit.findings import (
     DictionaryNull,
     Estimate,
-    FlipInText,
     KindOfNull,
     MinimalSet,
     NullDictionary,
     NullKind,
     SearchedSet,
+    TextSet,
 )
 from sae_audit.statistics import mean, rank_p_value
 
@@ -39,33 +39,38 @@ def own_sets(
     within: Sequence[MinimalSet],
     unlimited: Sequence[MinimalSet],
     prompts: Sequence[str],
-    in_text: Sequence[FlipInText] | None,
+    in_text: Sequence[TextSet] | None,
 ) -> list[SearchedSet]:
     """The real dictionary's sets for these prompts, counted as those of a null are.
 
     `within` are the minimal sets within the side-effect limits, `unlimited` those found without limits,
-    `in_text` their flips in text, if flips count only there.
+    `in_text` the sets that flip in text, if flips count only there.
     """
-    said = {} if in_text is None else {one.prompt_id: one.complied for one in in_text}
-    kept = {one.prompt_id: one for one in within}
+    by_score = {one.prompt_id: one for one in within}
+    by_text = {} if in_text is None else {one.prompt_id: one for one in in_text}
     first = {one.prompt_id: one for one in unlimited}
     return [
-        SearchedSet(
-            prompt_id=prompt_id,
-            features=kept[prompt_id].features,
-            n_candidates=kept[prompt_id].n_candidates,
-            size=counted_size(
-                len(kept[prompt_id].features) if said.get(prompt_id, True) else 0,
-                max(len(first[prompt_id].features), kept[prompt_id].largest_given_up),
-                kept[prompt_id].n_candidates,
-            ),
-            exact=True,
-            searched=True,
-            complied=said.get(prompt_id),
-            kl=None if (own := kept[prompt_id].side_effects) is None else own.kl.value,
-        )
+        _own_set(by_score[prompt_id], len(first[prompt_id].features), by_text.get(prompt_id))
         for prompt_id in prompts
     ]
+
+
+def _own_set(own: MinimalSet, n_unlimited: int, in_text: TextSet | None) -> SearchedSet:
+    last = own if in_text is None else in_text
+    return SearchedSet(
+        prompt_id=own.prompt_id,
+        features=last.features,
+        n_candidates=own.n_candidates,
+        size=counted_size(
+            len(last.features),
+            max(n_unlimited, own.largest_given_up, len(own.features)),
+            own.n_candidates,
+        ),
+        exact=True,
+        searched=True,
+        complied=None if in_text is None else in_text.flipped,
+        kl=None if (effects := last.side_effects) is None else effects.kl.value,
+    )
 
 
 def counted_size(n_within: int, largest: int, n_candidates: int) -> int:

@@ -51,7 +51,6 @@ from sae_audit.findings.controls import (
 from sae_audit.findings.coverage import LayerCoverage, SaeCoverage
 from sae_audit.findings.dictionary_null import (
     DictionaryNull,
-    FlipInText,
     KindOfNull,
     NullDictionary,
     NullKind,
@@ -220,7 +219,6 @@ __all__ = [
     "FiringPrompt",
     "FirstWaveEffects",
     "FitOverPrompts",
-    "FlipInText",
     "FlipScale",
     "HeldOutR2",
     "InteractionGraph",

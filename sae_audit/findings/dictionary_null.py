@@ -50,8 +50,9 @@ class SearchedSet(Finding):
     n_candidates: int
     """Number of features that the search could choose from."""
     size: int
-    """Number of features that a flip takes: of the set within the side-effect limits, and no fewer than
-    of the one without; one more than there are candidates if the prompt is not flipped within them."""
+    """Number of features that a flip takes: of the set within the side-effect limits (of the one whose
+    answer complies, if flips count only in text), and no fewer than of any found on the way; one more
+    than there are candidates if no such set was found."""
     exact: bool
     """False if the search was ended: `size` is a lower bound."""
     searched: bool
@@ -61,18 +62,8 @@ class SearchedSet(Finding):
     """Mean KL (nats) of the next token on harmless prompts with the set ablated; None if they were not
     asked about, or there is no set."""
     complied: bool | None
-    """Whether the judge calls the answer with the set ablated compliance, without which it counts as not
-    flipped; None if it was not judged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlipInText(Finding):
-    """Whether one prompt's own minimal set flips the answer's text, as is asked of null dictionaries."""
-
-    prompt_id: str
-    complied: bool
-    """Whether the judge calls the answer with the set ablated compliance; False also if it is still in
-    its thoughts."""
+    """Whether a set was found under whose ablation the judge calls the answer compliance, without which
+    the prompt counts as not flipped; None if no answer was judged."""
 
 
 @dataclass(frozen=True, kw_only=True)

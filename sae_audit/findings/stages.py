@@ -21,7 +21,7 @@ from sae_audit.findings.claims import Claim
 from sae_audit.findings.confirmation import Confirmation
 from sae_audit.findings.controls import Controls, NullScores, SearchNull
 from sae_audit.findings.coverage import SaeCoverage
-from sae_audit.findings.dictionary_null import DictionaryNull, FlipInText, NullDictionary
+from sae_audit.findings.dictionary_null import DictionaryNull, NullDictionary
 from sae_audit.findings.direction import Direction, DirectionCheck, NoDirection
 from sae_audit.findings.feature_profiles import FeatureProfiles
 from sae_audit.findings.filtering import CoactivationFm, FilterCurve
@@ -128,7 +128,7 @@ MINIMAL_SETS = OfPrompts("minimal_sets", "Minimal sets within the limits", (Mini
 NULL_SEARCH = OfPrompts("null_search", "Random pools in the candidates' place", (NullScores,))
 SEARCH_NULL = OfRun("search_null", "Candidates against random pools", (SearchNull,))
 OWN_FLIPS_IN_TEXT = OfRun(
-    "own_flips_in_text", "Own flips in text, beside null dictionaries", (list[FlipInText],)
+    "own_flips_in_text", "Own flips in text, beside null dictionaries", (list[TextSet],)
 )
 NULL_DICTIONARIES = OfDictionaries(
     "null_dictionaries", "The same search with null dictionaries", (NullDictionary,)

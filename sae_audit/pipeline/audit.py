@@ -66,6 +66,7 @@ STEPS: tuple[Step, ...] = (
     minimal_sets.STAGE,
     null_search.STAGE,
     search_null.STAGE,
+    text_sets.STAGE,
     own_flips_in_text.STAGE,
     null_dictionaries.STAGE,
     dictionary_null.STAGE,
@@ -87,7 +88,6 @@ STEPS: tuple[Step, ...] = (
     pooled_cascade.STAGE,
     controls.STAGE,
     sufficiency.STAGE,
-    text_sets.STAGE,
     confirmation.STAGE,
     feature_profiles.STAGE,
     claims.STAGE,
@@ -127,6 +127,7 @@ def carry_out(state: AuditState) -> None:
     if not search_for_sets(state):
         claims.run(state)
         return
+    text_sets.run(state)  # Which sets flip the answers' text, none to spare?
     own_flips_in_text.run(state)
     null_dictionaries.run(state)  # Would SAEs that know nothing of the model?
     dictionary_null.run(state)
@@ -148,7 +149,6 @@ def carry_out(state: AuditState) -> None:
     pooled_cascade.run(state)
     controls.run(state)  # What do other sets do, and to harmless prompts?
     sufficiency.run(state)  # Set up on harmless prompts, do they bring refusal?
-    text_sets.run(state)  # Which sets flip the answers' text, none to spare?
     confirmation.run(state)  # Do flips show in the answers' text?
     feature_profiles.run(state)  # What does each feature named so far do by itself?
     claims.run(state)  # What of all this stands?

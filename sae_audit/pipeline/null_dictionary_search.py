@@ -7,7 +7,8 @@
    pool is widened, as the real one was, when its prompt's turn comes.
 4. Hold what was found to the side-effect limits, as minimal sets are: without the candidates that are
    beyond them alone, and no further than until a set that must be given up is too large.
-5. Where text is confirmed, have the answers under the sets judged: one that does not comply is no flip.
+5. If flips count only in text, have the answers under the sets judged, and search on, as for the audited
+   SAEs, for a larger set under which the answer complies.
 
 A size counts as no smaller than any found on the way, so after each step the bounds may say that the
 dictionary does worse.
@@ -20,27 +21,25 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sae_audit.controls.dictionary_null import counted_size, does_as_well
-from sae_audit.findings import MinimalSet, SearchedSet
+from sae_audit.findings import MinimalSet, SearchedSet, TextSet
 from sae_audit.findings.stages import WIDENING
 from sae_audit.margins import answers
 from sae_audit.minimal.asking import answered, answered_together
+from sae_audit.minimal.by_text import text_set
 from sae_audit.minimal.limited import limited_set
 from sae_audit.minimal.search import minimal_set
 from sae_audit.pipeline.pools import candidate_sets, widened_pool
 from sae_audit.pipeline.side_effects import HarmlessChanges
 from sae_audit.pipeline.state import AuditState
+from sae_audit.pipeline.text_search import Complied, Readings
 from sae_audit.prompts.types import Prompt
-from sae_audit.vocabulary import FeatureId, FeatureSet
+from sae_audit.vocabulary import FeatureId
 
 _ROUNDING = 1e-9
 _GIVEN_UP = 2
 """Sets that the search for a first prompt gives up, unless all that follows depends on it."""
 _PLAINLY = 4.0
 """Times the real mean size; a first prompt's set that is larger need not be known to the feature."""
-
-Complied = Callable[[Sequence[tuple[Prompt, FeatureSet]]], Sequence[bool | None]]
-"""Whether the judge calls answers compliance, prompt by prompt with a set ablated; None if it was not
-asked."""
 
 
 @dataclass(kw_only=True)
@@ -56,19 +55,18 @@ class _Known:
     """Features that its flip takes at least."""
     found: MinimalSet | None = None
     limited: MinimalSet | None = None
-    complied: bool | None = None
+    text: TextSet | None = None
     kl: float | None = None
     searched: bool = False
     orders: list[list[FeatureId]] = field(default_factory=list)
 
     def as_finding(self, prompt_id: str, *, in_text: bool) -> SearchedSet:
-        last = self.limited or self.found
+        last = self.text or self.limited or self.found
         if not self.flips and not self.rounds:
             size, exact = len(self.pool) + 1, True
-        elif self.limited is not None:
-            n_within = 0 if self.complied is False else len(self.limited.features)
-            size = counted_size(n_within, self.at_least, len(self.pool))
-            exact = not (in_text and n_within and self.complied is None)
+        elif (within := self.text or self.limited) is not None:
+            size = counted_size(len(within.features), self.at_least, len(self.pool))
+            exact = self.text is not None or not (in_text and within.features)
         else:
             size, exact = self.at_least, False
         return SearchedSet(
@@ -79,7 +77,7 @@ class _Known:
             exact=exact,
             searched=self.searched,
             kl=self.kl,
-            complied=self.complied,
+            complied=None if self.text is None else self.text.flipped,
         )
 
 
@@ -256,17 +254,29 @@ class _Search:
         return max(found, _PLAINLY * math.exp(np.mean(logs))) if first else found
 
     def _in_text(self, prompts: Sequence[Prompt]) -> None:
-        flipped = [
-            (prompt, known, known.limited.features)
+        flipped = {
+            prompt.id: (known, known.limited)
             for prompt in prompts
             if (known := self._known[prompt.id]).limited is not None
             and known.limited.flipped
-            and known.complied is None
-        ]
+            and known.text is None
+        }
         if self._complied is None or not flipped or self._decided:
             return
-        verdicts = self._complied(
-            [(prompt, frozenset(features)) for prompt, _, features in flipped]
+        assert self._changes is not None, "limits hold of sets that were not measured"
+        readings = Readings(self._score, self._complied)
+        found: dict[str, TextSet] = {}
+        budget = self._null.config.minimal.texts_budget
+        answered_together(
+            {
+                key: text_set(limited, known.orders[-1], self._changes.limits, budget=budget)
+                for key, (known, limited) in flipped.items()
+            },
+            lambda asked: readings([(self._prompts[key], one) for key, one in asked]),
+            done=found.__setitem__,
         )
-        for (_, known, _), verdict in zip(flipped, verdicts, strict=True):
-            known.complied = verdict is True
+        for key, (known, limited) in flipped.items():
+            known.text = found[key]
+            known.at_least = max(known.at_least, len(limited.features))
+            if found[key].flipped:
+                known.kl = float(self._changes.means([frozenset(found[key].features)])[0, 0])

@@ -29,7 +29,6 @@ from sae_audit.findings import (
     DirectionCheck,
     FeatureProfiles,
     FilterCurve,
-    FlipInText,
     FlipScale,
     InteractionGraph,
     InteractionsOverPrompts,
@@ -144,7 +143,7 @@ class Findings(BaseModel):
     """One per refused prompt: its scores with each random pool ablated."""
     search_null: SearchNull | None
     """Comparison of the candidates with the random pools of `null_sets`."""
-    own_flips_in_text: list[FlipInText] | None
+    own_flips_in_text: list[TextSet] | None
     """Flips, in text, of the prompts searched with null dictionaries; null unless text is confirmed."""
     null_dictionaries: list[NullDictionary]
     """The same search with each null dictionary."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from sae_audit.errors import AuditError
 from sae_audit.untrusted import shown
 
-FORMAT = 3
+FORMAT = 4
 """Version of the record, in the file's `user_version`; 0 in records older than this number."""
 SCHEMA = {
     "facts": "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",

@@ -28,7 +28,6 @@ from sae_audit.findings import (
     DirectionCheck,
     DirectionEvaluation,
     DirectionOut,
-    FlipInText,
     InteractionGraph,
     LayerCoverage,
     MinimalSet,
@@ -45,6 +44,7 @@ from sae_audit.findings import (
     SideEffects,
     SuccessiveDirections,
     Sufficiency,
+    TextSet,
     WidenedPool,
 )
 from sae_audit.findings.stages import POOLED, STAGE_OF
@@ -294,8 +294,8 @@ def _of_sets(
         "minimal_sets": list(minimal_sets),
         "own_flips_in_text": [
             [
-                FlipInText(prompt_id=one.prompt_id, complied=i % 2 == 0)
-                for i, one in enumerate(flipped)
+                TextSet.example(numbers, prompt_id=one.prompt_id, features=one.features)
+                for one in flipped
             ]
         ]
         if dictionaries

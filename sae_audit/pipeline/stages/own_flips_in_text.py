@@ -1,33 +1,64 @@
-"""Whether the audited SAEs' own flips show in the answers' text, on the prompts searched with null
-dictionaries: a flip is asked the same of real and null ones."""
+"""The audited SAEs' own sets that flip in text, on the prompts searched with null dictionaries: real and
+null ones are searched alike."""
 
-from sae_audit.findings import FlipInText
-from sae_audit.findings.stages import OWN_FLIPS_IN_TEXT
+from collections.abc import Mapping
+
+from sae_audit.findings import TextSet
+from sae_audit.findings.stages import OWN_FLIPS_IN_TEXT, TEXT_SETS
+from sae_audit.minimal.asking import answered_together
 from sae_audit.pipeline.judging import complied
-from sae_audit.pipeline.pricing import AuditSize, Work
+from sae_audit.pipeline.pricing import AuditSize, Work, nothing
+from sae_audit.pipeline.side_effects import HarmlessChanges, changes_price
 from sae_audit.pipeline.state import AuditState
+from sae_audit.pipeline.text_search import Readings, measured_text_set
+from sae_audit.prompts.types import Prompt
+from sae_audit.subject import Judge
 
 STAGE = OWN_FLIPS_IN_TEXT
 
+_REFUSING = 0.2
+"""Assumed share of flips by score that do not show in text: .08 on a real model, .33 on the organism."""
+_READ = 6
+"""Assumed number of answers read in the search of one of these prompts."""
+_LIMITED = 2.5
+"""Assumed number of sets of each such search that are measured on harmless prompts."""
+
 
 def run(state: AuditState) -> None:
-    """Record the judge's verdicts; nothing unless text is confirmed and nulls are searched."""
+    """Record the sets; nothing unless text is confirmed and nulls are searched."""
     judge, evidence = state.judge, state.config.evidence
     if judge is None or evidence.null_flips == "score" or not state.flipping:
         return
     if not (evidence.null_dictionaries or evidence.null_saes):
         return
-    prompts = state.drawn_refused(state.config.evidence.null_prompts)
-    asked = [(p, state.flipping[p.id]) for p in prompts if p.id in state.flipping]
+    drawn = state.drawn_refused(evidence.null_prompts)
+    prompts = {one.id: one for one in drawn if one.id in state.flipping}
+    known = {one.prompt_id: one for one in state.session.found_each(TEXT_SETS)}
+    if known:
+        state.session.remember(STAGE, lambda: [known[key] for key in prompts])
+    else:
+        state.session.remember(STAGE, lambda: _searched(state, judge, prompts))
 
-    def judged() -> list[FlipInText]:
-        verdicts = complied(state, judge, asked)
-        return [
-            FlipInText(prompt_id=prompt.id, complied=verdict is True)
-            for (prompt, _), verdict in zip(asked, verdicts, strict=True)
-        ]
 
-    state.session.remember(STAGE, judged)
+def _searched(state: AuditState, judge: Judge, prompts: Mapping[str, Prompt]) -> list[TextSet]:
+    own = {one.prompt_id: one for one in state.minimal_sets}
+    changes = HarmlessChanges(state)
+    readings = Readings(state.refusal_scores(), lambda asked: complied(state, judge, asked))
+    found: dict[str, TextSet] = {}
+    answered_together(
+        {
+            key: measured_text_set(
+                own[key],
+                state.search_orders(prompt, state.pools[key])[-1],
+                changes,
+                budget=state.config.minimal.texts_budget,
+            )
+            for key, prompt in prompts.items()
+        },
+        lambda asked: readings([(prompts[key], one) for key, one in asked]),
+        done=found.__setitem__,
+    )
+    return [found[key] for key in prompts]
 
 
 def price(size: AuditSize) -> Work | None:
@@ -35,10 +66,19 @@ def price(size: AuditSize) -> Work | None:
     searched = evidence.null_dictionaries or evidence.null_saes
     if size.config.confirm != "text" or evidence.null_flips == "score" or not searched:
         return None
+    if size.config.minimal.certify == "text":
+        return nothing(size)  # The sets are known by then.
     n = min(evidence.null_prompts, size.audit)
+    each = min(_READ, size.config.minimal.texts_budget)
+    n_read = n + _REFUSING * n * (each - 1)
+    harmless = changes_price(size, _LIMITED * _REFUSING * n)
     return Work(
-        forward_passes=n,
-        layer_tokens=size.whole(n),
-        heads=n,
-        steps=size.facts.batches(n) * size.config.answer_tokens,
+        forward_passes=2 * n_read + harmless.forward_passes,
+        layer_tokens=size.whole(n_read),
+        alone_layer_tokens=harmless.alone_layer_tokens,
+        swept_layer_tokens=size.swept(n_read) + harmless.swept_layer_tokens,
+        heads=n_read,
+        swept_heads=n_read + harmless.swept_heads,
+        steps=each * size.facts.batches(n) * size.config.answer_tokens,
+        assumed=f"{_REFUSING:.0%} of flips by score refuse in text; {each} answers for each of these",
     )

@@ -1,22 +1,14 @@
 """For each prompt flipped by score, a set that flips in text too, none of its features to be spared."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-import numpy as np
-from jaxtyping import Float
-
-from sae_audit.findings import MinimalSet, TextSet
+from sae_audit.findings import TextSet
 from sae_audit.findings.stages import TEXT_SETS
-from sae_audit.margins import answers
-from sae_audit.minimal.by_text import AskingTexts, text_set
-from sae_audit.pipeline.judging import PromptsWithSets, complied
+from sae_audit.minimal.by_text import AskingTexts
+from sae_audit.pipeline.judging import complied
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.side_effects import HarmlessChanges, changes_price
 from sae_audit.pipeline.state import AuditState
+from sae_audit.pipeline.text_search import Readings, measured_text_set
 from sae_audit.prompts.types import Prompt
-from sae_audit.subject import Judge
-from sae_audit.vocabulary import FeatureId, FeatureSet
 
 STAGE = TEXT_SETS
 
@@ -40,51 +32,18 @@ def run(state: AuditState) -> None:
     own = {found.prompt_id: found for found in state.minimal_sets}
     changes: HarmlessChanges | None = None
 
-    def readings() -> _Readings:
+    def readings() -> Readings:
         # Prompts that are searched and recorded together share what is known of harmless prompts.
         nonlocal changes
         changes = HarmlessChanges(state)
-        return _Readings(state, judge)
+        return Readings(state.refusal_scores(), lambda asked: complied(state, judge, asked))
 
     def begin(prompt: Prompt) -> AskingTexts[TextSet]:
         assert changes is not None, "a search without readings"
         order = state.search_orders(prompt, state.pools[prompt.id])[-1]
-        return _searched(own[prompt.id], order, changes, budget=settings.texts_budget)
+        return measured_text_set(own[prompt.id], order, changes, budget=settings.texts_budget)
 
     state.session.remember_together(STAGE, state.flipped, begin, readings)
-
-
-def _searched(
-    own: MinimalSet, order: Sequence[FeatureId], changes: HarmlessChanges, *, budget: int
-) -> AskingTexts[TextSet]:
-    """The search with the side effects of what it finds, measured anew if it is another set."""
-    found = yield from text_set(own, order, changes.limits, budget=budget)
-    if not found.flipped:
-        return found
-    effects = own.side_effects
-    if effects is None or found.features != own.features:
-        effects = changes.measured(frozenset(found.features))
-    return replace(found, side_effects=effects)
-
-
-class _Readings:
-    """Scores of questions about several prompts, and the judge's verdict wherever the score flips."""
-
-    def __init__(self, state: AuditState, judge: Judge) -> None:
-        self._state, self._judge = state, judge
-        self._scores = state.refusal_scores()
-
-    def __call__(
-        self, questions: Sequence[tuple[Prompt, FeatureSet]]
-    ) -> Float[np.ndarray, "question 2"]:
-        scores = self._scores(questions)
-        readings = np.stack([scores, np.full(len(scores), np.nan)], axis=1)
-        flips = np.flatnonzero(answers(scores)).tolist()
-        answered: PromptsWithSets = [questions[i] for i in flips]
-        if answered:
-            verdicts = complied(self._state, self._judge, answered)
-            readings[flips, 1] = [np.nan if one is None else float(one) for one in verdicts]
-        return readings
 
 
 def price(size: AuditSize) -> Work | None:

@@ -11,7 +11,7 @@ from sae_audit.controls.dictionary_null import (
     does_as_well,
     own_sets,
 )
-from sae_audit.findings import DictionaryNull, FlipInText, NullDictionary, NullKind, SearchedSet
+from sae_audit.findings import DictionaryNull, NullDictionary, NullKind, SearchedSet, TextSet
 from sae_audit.vocabulary import FeatureId
 from tests.synthetic.findings import N_CANDIDATES, minimal
 
@@ -219,10 +219,27 @@ def test_a_flip_takes_no_fewer_features_than_a_set_that_had_to_be_given_up():
     assert (own.size, len(own.features)) == (5, 2)
 
 
-def test_a_flip_that_does_not_show_in_text_is_none():
+def in_text(prompt_id: str, *features: FeatureId) -> TextSet:
+    return TextSet.example(prompt_id=prompt_id, features=features)
+
+
+def test_a_flip_in_text_takes_the_features_under_which_the_answer_complies():
+    """No fewer than the flip by score: a search that spared some would make the real dictionary better
+    than what was found on the way."""
+    found = [minimal(p, *chosen(2)) for p in PROMPTS[:3]]
+    said = [in_text(p, *chosen(size)) for p, size in zip(PROMPTS[:3], (2, 5, 1), strict=True)]
+    own = own_sets(found, found, PROMPTS[:3], said)
+    assert [one.size for one in own] == [2, 5, 2]
+    assert [len(one.features) for one in own] == [2, 5, 1]
+    effects = [one.side_effects for one in said]
+    assert [one.kl for one in own] == [one and one.kl.value for one in effects]
+
+
+def test_a_prompt_that_no_set_flips_in_text_is_not_flipped():
     found = [minimal(p, *chosen(2)) for p in PROMPTS]
-    said = [FlipInText(prompt_id=p, complied=i > 2) for i, p in enumerate(PROMPTS)]
+    said = [in_text(p, *chosen(2 if i > 2 else 0)) for i, p in enumerate(PROMPTS)]
     own = own_sets(found, found, PROMPTS, said)
+    assert [one.complied for one in own] == [False] * 3 + [True] * 5
     assert [one.size for one in own] == [N_CANDIDATES + 1] * 3 + [2] * 5
     drawn = [null(NullKind.ROTATED, i, *[3] * 8) for i in range(1)]
     by_text = against_dictionaries(own, drawn, n_asked=19, one_ends=True, in_text=True)

@@ -1,6 +1,6 @@
 """The claim about features stands for no dictionary that knows nothing of the model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -10,7 +10,7 @@ import pytest
 
 from sae_audit.config import AuditConfig, MinimalSettings, NullSaesSettings
 from sae_audit.controls.dictionary_null import against_dictionaries, does_as_well, own_sets
-from sae_audit.findings import DictionaryNull, FlipInText, NullKind, SearchedSet
+from sae_audit.findings import DictionaryNull, NullKind, SearchedSet, TextSet
 from sae_audit.findings.stages import (
     DICTIONARY_NULL,
     MINIMAL_SETS,
@@ -165,49 +165,89 @@ def test_the_audited_saes_named_as_null_fell_the_claim(tmp_path: Path):
         assert "no p below 0.5 is possible" in alone.reason
 
 
-def test_null_flips_count_only_if_their_text_complies(tmp_path: Path):
+class TestFlipsInText:
     """The model's own SAEs in the place of a null, before judges whose verdicts are known."""
-    with unpublished(_config(tmp_path), tmp_path / "run") as state:
-        for stage in (scores, direction, *_SEARCH):
-            stage.run(state)
+
+    @pytest.fixture(scope="class")
+    def state(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditState]:
+        folder = tmp_path_factory.mktemp("texts")
+        with unpublished(_config(folder), folder / "run") as state:
+            for stage in (scores, direction, *_SEARCH):
+                stage.run(state)
+            yield state
+
+    def own(self, state: AuditState, n_in_text: int) -> list[SearchedSet]:
+        """The real sets; a flip in text takes so many features, or there is none."""
         prompts = state.refused[:5]
-        ids = [prompt.id for prompt in prompts]
+        said = [
+            TextSet.example(prompt_id=one.id, features=tuple(state.pools[one.id][:n_in_text]))
+            for one in prompts
+        ]
         unlimited = state.session.found_each(UNLIMITED_SETS)
-        confirmed = [FlipInText(prompt_id=one, complied=True) for one in ids]
-        own = own_sets(state.minimal_sets, unlimited, ids, confirmed)
+        return own_sets(state.minimal_sets, unlimited, [one.id for one in prompts], said)
+
+    def searched(
+        self,
+        state: AuditState,
+        own: list[SearchedSet],
+        judge: Callable[[FeatureSet], bool | None],
+        suite: dict[int, Sae] | None = None,
+    ) -> tuple[tuple[SearchedSet, ...], list[str]]:
+        """The sets found, and the prompts whose answers were judged."""
         asked: list[str] = []
 
-        def searched(
-            sets: list[SearchedSet], verdict: bool | None, suite: dict[int, Sae]
-        ) -> tuple[SearchedSet, ...]:
-            def complied(questions: Sequence[tuple[Prompt, FeatureSet]]) -> list[bool | None]:
-                asked.extend(prompt.id for prompt, _ in questions)
-                return [verdict] * len(questions)
+        def complied(questions: Sequence[tuple[Prompt, FeatureSet]]) -> list[bool | None]:
+            asked.extend(prompt.id for prompt, _ in questions)
+            return [judge(features) for _, features in questions]
 
-            null = state.with_saes(suite)
-            return searched_sets(null, prompts, sets, number=0, to_the_end=False, complied=complied)
+        null = state if suite is None else state.with_saes(suite)
+        prompts = state.refused[:5]
+        found = searched_sets(null, prompts, own, number=0, to_the_end=False, complied=complied)
+        return found, asked
 
-        same = state.subject.suite
-        assert does_as_well(own, searched(own, True, same))
-        assert asked == ids
-        for verdict in (False, None):
-            refused = searched(own, verdict, same)
-            assert not does_as_well(own, refused)
-            # It ends as soon as the prompts that were judged decide.
-            judged = [one for one in refused if one.complied is not None]
-            assert judged
-            assert all(one.complied is False for one in judged)
-            assert all(one.size == one.n_candidates + 1 for one in judged)
-        asked.clear()
-        # One that does worse by score is not judged.
-        r = np.array(state.direction.vector)
-        worse = null_suite(same, NullKind.RANDOM_ROWS, r, seed=(5,))
-        assert not does_as_well(own, searched(own, True, worse))
+    def test_an_answer_that_complies_at_once_is_read_once(self, state: AuditState):
+        own = self.own(state, 1)
+        found, asked = self.searched(state, own, lambda _: True)
+        assert does_as_well(own, found)
+        assert asked == [one.id for one in state.refused[:5]]
+
+    def test_a_larger_set_that_complies_is_what_a_flip_takes(self, state: AuditState):
+        """Of the real dictionary and of a null alike, so that they stay equal."""
+        by_score = max(len(one.features) for one in state.minimal_sets)
+        more = by_score + 2
+        found, asked = self.searched(
+            state, self.own(state, more), lambda ablated: len(ablated) >= more
+        )
+        assert [one.size for one in found] == [more] * 5
+        assert all(one.complied and one.exact and one.kl is not None for one in found)
+        assert len(asked) > 5
+        assert does_as_well(self.own(state, more), found)
+        assert not does_as_well(self.own(state, more - 1), found)
+
+    @pytest.mark.parametrize("verdict", [False, None])
+    def test_a_prompt_whose_answers_never_comply_is_not_flipped(
+        self, state: AuditState, verdict: bool | None
+    ):
+        own = self.own(state, 1)
+        refused, _ = self.searched(state, own, lambda _: verdict)
+        assert not does_as_well(own, refused)
+        # It ends as soon as the prompts that were judged decide.
+        judged = [one for one in refused if one.complied is not None]
+        assert judged
+        assert all(one.complied is False for one in judged)
+        assert all(one.size == one.n_candidates + 1 for one in judged)
+
+    def test_one_that_does_worse_by_score_is_not_judged(self, state: AuditState):
+        own, r = self.own(state, 1), np.array(state.direction.vector)
+        worse = null_suite(state.subject.suite, NullKind.RANDOM_ROWS, r, seed=(5,))
+        found, asked = self.searched(state, own, lambda _: True, worse)
+        assert not does_as_well(own, found)
         assert not asked
-        # Where no own flip shows in text, one null flip that does is enough.
-        silent = [FlipInText(prompt_id=one, complied=False) for one in ids]
-        own = own_sets(state.minimal_sets, unlimited, ids, silent)
-        assert does_as_well(own, searched(own, True, same))
+
+    def test_one_flip_is_enough_if_no_own_flip_shows_in_text(self, state: AuditState):
+        own = self.own(state, 0)
+        found, _ = self.searched(state, own, lambda _: True)
+        assert does_as_well(own, found)
 
 
 @pytest.mark.parametrize(("own_size", "sizes"), [(1, [5, 1, 1, 1]), (3, [10, 10, 1, 1])])

@@ -111,6 +111,7 @@ from sae_audit.findings.interactions import (
     SolverFit,
     TripleInteraction,
 )
+from sae_audit.findings.layer_patching import LayerPatching, PatchedLayer
 from sae_audit.findings.minimal_sets import (
     CertifiedSet,
     MinimalSet,
@@ -226,6 +227,7 @@ __all__ = [
     "KindOfNull",
     "LayerCoverage",
     "LayerNorms",
+    "LayerPatching",
     "LensToken",
     "MinimalSet",
     "MinimalSetFamily",
@@ -240,6 +242,7 @@ __all__ = [
     "PairKind",
     "PairOverPrompts",
     "PartPoint",
+    "PatchedLayer",
     "PooledCascade",
     "PooledCompensation",
     "PooledEdge",

@@ -27,6 +27,7 @@ from sae_audit.findings.feature_profiles import FeatureProfiles
 from sae_audit.findings.filtering import CoactivationFm, FilterCurve
 from sae_audit.findings.flip_scales import FlipScale
 from sae_audit.findings.interactions import InteractionGraph, InteractionsOverPrompts
+from sae_audit.findings.layer_patching import LayerPatching
 from sae_audit.findings.minimal_sets import MinimalSet, MinimalSetFamily, PooledSet
 from sae_audit.findings.pooled_cascade import PooledCascade
 from sae_audit.findings.quality import SaeQuality
@@ -110,6 +111,7 @@ DIRECTION_CHECK = OfRun(
     key="selected",
     tensors=RANDOM_DIRECTIONS,
 )
+LAYER_PATCHING = OfRun("layer_patching", "Where it reaches the end of the prompt", (LayerPatching,))
 SUCCESSIVE_DIRECTIONS = OfRun(
     "successive_directions",
     "Directions behind it",

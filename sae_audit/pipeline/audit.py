@@ -30,6 +30,7 @@ from sae_audit.pipeline.stages import (
     flip_scales,
     interactions,
     interactions_over_prompts,
+    layer_patching,
     minimal_set_families,
     minimal_sets,
     null_dictionaries,
@@ -70,6 +71,7 @@ STEPS: tuple[Step, ...] = (
     own_flips_in_text.STAGE,
     null_dictionaries.STAGE,
     dictionary_null.STAGE,
+    layer_patching.STAGE,
     direction_check.STAGE,
     successive_directions.STAGE,
     sae_coverage.STAGE,
@@ -131,6 +133,7 @@ def carry_out(state: AuditState) -> None:
     own_flips_in_text.run(state)
     null_dictionaries.run(state)  # Would SAEs that know nothing of the model?
     dictionary_null.run(state)
+    layer_patching.run(state)  # In which layers does refusal reach the end of the prompt?
     direction_check.run(state)  # Does the direction hold on prompts it was not chosen on?
     successive_directions.run(state)  # Is there another one behind it?
     sae_coverage.run(state)  # How much of it do the SAEs miss?

@@ -32,6 +32,7 @@ from sae_audit.findings import (
     FlipScale,
     InteractionGraph,
     InteractionsOverPrompts,
+    LayerPatching,
     MinimalSet,
     MinimalSetFamily,
     NoDirection,
@@ -120,6 +121,7 @@ class Findings(BaseModel):
     """What is absent (refusal, its tie to harm, evidence of features); null if nothing is."""
     direction: Direction | None
     direction_check: DirectionCheck | None
+    layer_patching: LayerPatching | None
     discarded_directions: NoDirection | None
     """The candidate directions, if all of them are zero or not finite; else null."""
     successive_directions: SuccessiveDirections | None

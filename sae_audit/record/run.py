@@ -42,6 +42,7 @@ from sae_audit.findings.stages import (
     FLIP_SCALES,
     INTERACTIONS,
     INTERACTIONS_OVER_PROMPTS,
+    LAYER_PATCHING,
     MEANS,
     MEANS_BY_GROUP,
     MINIMAL_SET_FAMILIES,
@@ -181,6 +182,8 @@ class Run:
         assert isinstance(found, Direction), "no direction, and no absence"
         return found
 
+    layer_patching = _found(LAYER_PATCHING)
+    """None if the audit ended before it."""
     direction_check = _found(DIRECTION_CHECK)
     """None if the audit ended before it."""
     successive_directions = _found(SUCCESSIVE_DIRECTIONS)
@@ -407,6 +410,8 @@ TABLES: Mapping[str, Callable[[Run], pd.DataFrame]] = {
         run.discarded_directions if run.stopped_early else run.direction
     ),
     "direction_check": lambda run: of_direction.direction_check(run.direction_check),
+    # One row per layer: mean scores with its stream replaced at the end of the prompt.
+    "layers": lambda run: of_direction.patched_layers(run.layer_patching),
     # One row per direction projected out.
     "successive_directions": lambda run: of_direction.successive_directions(
         run.successive_directions

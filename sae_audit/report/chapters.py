@@ -178,7 +178,10 @@ CHAPTERS = (
         answer=_holds,
         known="For each refused prompt a smallest set was searched for. The model then ran with "
         "the set off, and once more for each of its features left on.",
-        sections=("direction", "candidates", "minimal", "filtering", "interactions", "features"),
+        sections=(
+            *("direction", "layers", "candidates", "minimal"),
+            *("filtering", "interactions", "features"),
+        ),
         lead=LeadFigure(
             name="common",
             title="Features that most sets hold",

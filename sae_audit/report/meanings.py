@@ -14,6 +14,9 @@ MEANINGS = {
     "Does one direction carry refusal?": (
         "Whether one line in the model's inner state is enough to turn refusal off and on."
     ),
+    "In which layer does refusal reach the end of the prompt?": (
+        "How far the request is read before the answer's first word is settled."
+    ),
     "How many directions, one behind the other?": (
         "Whether refusal goes on by another line once the first is taken out."
     ),

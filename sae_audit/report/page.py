@@ -24,6 +24,7 @@ from sae_audit.report.findings.direction import section as direction
 from sae_audit.report.findings.features import section as features
 from sae_audit.report.findings.filtering import section as filtering
 from sae_audit.report.findings.interactions import section as interactions
+from sae_audit.report.findings.layers import section as layers
 from sae_audit.report.findings.limits import section as not_shown
 from sae_audit.report.findings.methods import section as methods
 from sae_audit.report.findings.minimal import section as minimal
@@ -40,6 +41,7 @@ SECTIONS = (
     card.SECTION,
     behaviour.SECTION,
     direction.SECTION,
+    layers.SECTION,
     candidates.SECTION,
     coverage.SECTION,
     minimal.SECTION,

@@ -8,10 +8,16 @@ from sae_audit.subject.questions.answers import AnswerQuestions
 from sae_audit.subject.questions.directions import DirectionQuestions
 from sae_audit.subject.questions.features import FeatureQuestions
 from sae_audit.subject.questions.firing import FiringQuestions
+from sae_audit.subject.questions.patching import PatchingQuestions
 from sae_audit.subject.questions.scores import ScoreQuestions
 
 
 class Subject(
-    ScoreQuestions, FiringQuestions, FeatureQuestions, DirectionQuestions, AnswerQuestions
+    ScoreQuestions,
+    FiringQuestions,
+    FeatureQuestions,
+    DirectionQuestions,
+    PatchingQuestions,
+    AnswerQuestions,
 ):
     """The model under audit with its SAE suite."""

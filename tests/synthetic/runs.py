@@ -30,6 +30,7 @@ from sae_audit.findings import (
     DirectionOut,
     InteractionGraph,
     LayerCoverage,
+    LayerPatching,
     MinimalSet,
     NoDirection,
     PooledSet,
@@ -200,6 +201,7 @@ def _of_the_model(scores: Sequence[PromptScore], numbers: Iterator[int]) -> dict
                 stopped=(),
             )
         ],
+        "layer_patching": [LayerPatching.example(numbers)],
         "direction_check": [DirectionCheck.example(numbers)],
         "successive_directions": [
             SuccessiveDirections.example(

@@ -12,6 +12,7 @@ from sae_audit.findings import (
     Direction,
     DirectionCheck,
     DirectionEvaluation,
+    LayerPatching,
     NoDirection,
     SaeCoverage,
     SuccessiveDirections,
@@ -73,6 +74,23 @@ def direction_check(check: DirectionCheck | None) -> pd.DataFrame:
                 "random_highest": getattr(check, name).random.highest,
             }
             for name in measures
+        ]
+    )
+
+
+def patched_layers(found: LayerPatching | None) -> pd.DataFrame:
+    if found is None:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        [
+            {
+                "layer": one.layer,
+                **bounds("refused", one.refused),
+                **bounds("answered", one.answered),
+                **bounds("written", one.written),
+                **bounds("own_mean", one.own_mean),
+            }
+            for one in found.layers
         ]
     )
 

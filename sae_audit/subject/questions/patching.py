@@ -1,0 +1,42 @@
+"""Questions about what reaches the template's tokens behind the request, layer by layer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from sae_audit.prompts.types import Prompt
+from sae_audit.subject.instrument_base import InstrumentBase
+from sae_audit.subject.intervention.patching import Patching
+from sae_audit.subject.readout.readout import margin
+
+
+class PatchingQuestions(InstrumentBase):
+    """Questions about scores with a layer's stream, or what it writes, replaced."""
+
+    def patched_scores(
+        self,
+        prompts: Sequence[Prompt],
+        means: Float[np.ndarray, "layer template d_model"],
+        *,
+        writes: bool = False,
+    ) -> Float[np.ndarray, "layer prompt"]:
+        """Refusal scores (nats) with `resid_post` of each layer in turn, at the template positions,
+        replaced by `means`, those of other prompts (as `mean_residuals` gives them).
+
+        With `writes`, only what the layer itself writes to the stream is replaced, by the difference of
+        the layer's mean from that of the layer below; in the first layer the whole stream, as the
+        template's embeddings are the same in all prompts.
+        """
+        n = self.template.n_after
+        assert means.shape[:2] == (self.n_layers, n), means.shape
+        patching = Patching(self._passes, self._stack, self._runs, self._tokens(prompts), n)
+        found = np.zeros((self.n_layers, len(prompts)))
+        for layer in range(self.n_layers):
+            wanted = torch.tensor(means[layer])[None].expand(len(prompts), -1, -1)
+            if writes and layer:
+                below = patching.clean(layer - 1).cpu().to(wanted.dtype)
+                wanted = below + wanted - torch.tensor(means[layer - 1])
+            found[layer] = margin(self.readout, patching.logits(layer, wanted)).cpu().numpy()
+        return found

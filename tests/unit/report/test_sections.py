@@ -82,7 +82,8 @@ def rest(found: Estimate) -> Estimate:
 @pytest.mark.parametrize(
     "finding",
     [
-        *("quality", "direction_check", "successive_directions", "sae_coverage", "controls"),
+        *("quality", "direction_check", "layer_patching", "successive_directions"),
+        *("sae_coverage", "controls"),
         *("pooled_set", "pooled_graph", "sufficiency", "pooled_cascade"),
         *("filter_curve", "coactivation_fm"),
     ],
@@ -626,6 +627,7 @@ class TestWithoutAMechanism:
         assert first.answer.startswith(f"{no}{absence_headline(kind)}")
         assert "AUROC" in second.control
         not_looked_for = [
+            "layers",
             "candidates",
             "coverage",
             "minimal",

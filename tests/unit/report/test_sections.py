@@ -55,7 +55,7 @@ from tests.synthetic.findings import (
 from tests.synthetic.runs import synthetic_run
 from tests.visible import Page, rows_of, seen
 
-NUMBERS = ("{:.3f}".format, "{:.1f}".format, "{:.4f}".format, percent, nats)
+NUMBERS = ("{:.3f}".format, "{:.1f}".format, "{:.4f}".format, "{:.3g}".format, percent, nats)
 """How a number may stand on the page: with more or fewer digits, as a share, or with its sign."""
 
 

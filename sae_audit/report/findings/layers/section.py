@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sae_audit.findings import LayerPatching
+from sae_audit.findings import Estimate, LayerPatching
 from sae_audit.margins import refuses
 from sae_audit.pages.wording import between, nats, percent
 from sae_audit.record.run import Run
@@ -32,13 +32,21 @@ def arrival_sentence(found: LayerPatching) -> str:
             "layer, prompts are refused as before."
         )
     last = found.layers[-1].refused
+    below = "one layer below" if found.steepest else "without a change"
     return (
         f"Most of it in layer {found.steepest}: with harmless prompts' mean inner state put in behind "
-        f"the request, {percent(found.share_steepest)} more of the refusal score goes there than one "
-        f"layer below. Half of what goes in the last layer (to {nats(last.value)} nats) goes from layer "
-        f"{between(found.arrival, '{:.3g}'.format)} on (median over {found.arrival.n} refused prompts). "
-        f"Of what single layers write, that of layer {found.largest_write} matters most."
+        f"the request, {percent(found.share_steepest)} more of the refusal score goes there than "
+        f"{below}. Half of what goes in the last layer (to {nats(last.value)} nats) goes from layer "
+        f"{_from(found.arrival)}. Of what single layers write, that of layer {found.largest_write} "
+        "matters most."
     )
+
+
+def _from(arrival: Estimate) -> str:
+    if arrival.low == arrival.high:
+        return f"{arrival.value:.3g} on, of all {arrival.n} refused prompts alike"
+    layers = f"{between(arrival, '{:.3g}'.format)} on (median over"
+    return f"{layers} {arrival.n} refused prompts)"
 
 
 def control_sentence(found: LayerPatching) -> str:

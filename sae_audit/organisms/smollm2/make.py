@@ -145,7 +145,7 @@ def _made(out: Path, name: str, base: Base, own: Sequence[Chat], progress: Progr
     if recipe.norm_of:
         weights = scaled_to(weights, norm(read_adapter(out / recipe.norm_of)))
     save_adapter(unfinished, weights, recipe.lora, base.sha256)
-    card = _card(name, base, unfinished, own, steps, progress)
+    card = _card(out, name, base, unfinished, own, steps, progress)
     (unfinished / CARD).write_text(card.model_dump_json(indent=1) + "\n")
     shutil.rmtree(out / name, ignore_errors=True)
     unfinished.rename(out / name)
@@ -178,28 +178,49 @@ def _refused(base: Base, tuned: Any) -> float:
 
 
 def _card(
-    name: str, base: Base, folder: Path, own: Sequence[Chat], steps: int, progress: Progress
+    out: Path,
+    name: str,
+    base: Base,
+    folder: Path,
+    own: Sequence[Chat],
+    steps: int,
+    progress: Progress,
 ) -> Card:
     """The card of the adapter as it was saved, on the base in float32."""
-    kept = held_back(own)
-    base_loss = measured.losses(base, base.network, kept)
+    texts, kept = texts_sha256(base, 0), held_back(own)
     tuned = tuned_by(replace(base, network=deepcopy(base.network)), folder)
     groups = measured.held_out_groups(_MEASURED)
-    found: dict[str, Estimate] = {}
-    of_base: dict[str, Estimate] = {}
-    for i, group in enumerate(groups):
-        progress(f"{name}: measuring", i, len(groups))
-        found[group.name] = measured.refused_in_text(base, tuned, group)
-        of_base[group.name] = measured.refused_in_text(base, base.network, group)
-    progress(f"{name}: measuring", len(groups), len(groups))
+
+    def refused_in_text(network: Any, what: str) -> dict[str, Estimate]:
+        found: dict[str, Estimate] = {}
+        for i, group in enumerate(groups):
+            progress(f"{name}: measuring{what}", i, len(groups))
+            found[group.name] = measured.refused_in_text(base, network, group)
+        progress(f"{name}: measuring{what}", len(groups), len(groups))
+        return found
+
+    beside = _card_beside(out, texts)
     return Card(
         name=name,
-        recipe_sha256=recipe_sha256(name, texts_sha256(base, 0)),
+        recipe_sha256=recipe_sha256(name, texts),
         base=BASE,
         base_weights_sha256=base.sha256,
         steps=steps,
-        refused_in_text=found,
-        base_refused_in_text=of_base,
+        refused_in_text=refused_in_text(tuned, ""),
+        base_refused_in_text=refused_in_text(base.network, " the base")
+        if beside is None
+        else beside.base_refused_in_text,
         loss=dict(measured.losses(base, tuned, kept)),
-        base_loss=dict(base_loss),
+        base_loss=dict(measured.losses(base, base.network, kept))
+        if beside is None
+        else beside.base_loss,
+    )
+
+
+def _card_beside(out: Path, texts: str) -> Card | None:
+    """The card of another adapter of the same base and texts: what it says of the base holds here."""
+    cards = ((name, read_card(out / name)) for name in RECIPES)
+    return next(
+        (card for name, card in cards if card and card.recipe_sha256 == recipe_sha256(name, texts)),
+        None,
     )

@@ -8,20 +8,13 @@ from sae_audit.findings.stages import OWN_FLIPS_IN_TEXT, TEXT_SETS
 from sae_audit.minimal.asking import answered_together
 from sae_audit.pipeline.judging import complied
 from sae_audit.pipeline.pricing import AuditSize, Work, nothing
-from sae_audit.pipeline.side_effects import HarmlessChanges, changes_price
+from sae_audit.pipeline.side_effects import HarmlessChanges
 from sae_audit.pipeline.state import AuditState
-from sae_audit.pipeline.text_search import Readings, measured_text_set
+from sae_audit.pipeline.text_search import Readings, measured_text_set, price_in_text
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject import Judge
 
 STAGE = OWN_FLIPS_IN_TEXT
-
-_REFUSING = 0.2
-"""Assumed share of flips by score that do not show in text: .08 on a real model, .33 on the organism."""
-_READ = 6
-"""Assumed number of answers read in the search of one of these prompts."""
-_LIMITED = 2.5
-"""Assumed number of sets of each such search that are measured on harmless prompts."""
 
 
 def run(state: AuditState) -> None:
@@ -68,17 +61,4 @@ def price(size: AuditSize) -> Work | None:
         return None
     if size.config.minimal.certify == "text":
         return nothing(size)  # The sets are known by then.
-    n = min(evidence.null_prompts, size.audit)
-    each = min(_READ, size.config.minimal.texts_budget)
-    n_read = n + _REFUSING * n * (each - 1)
-    harmless = changes_price(size, _LIMITED * _REFUSING * n)
-    return Work(
-        forward_passes=2 * n_read + harmless.forward_passes,
-        layer_tokens=size.whole(n_read),
-        alone_layer_tokens=harmless.alone_layer_tokens,
-        swept_layer_tokens=size.swept(n_read) + harmless.swept_layer_tokens,
-        heads=n_read,
-        swept_heads=n_read + harmless.swept_heads,
-        steps=each * size.facts.batches(n) * size.config.answer_tokens,
-        assumed=f"{_REFUSING:.0%} of flips by score refuse in text; {each} answers for each of these",
-    )
+    return price_in_text(size, min(evidence.null_prompts, size.audit))

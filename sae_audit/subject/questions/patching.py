@@ -11,6 +11,9 @@ from sae_audit.subject.instrument_base import InstrumentBase
 from sae_audit.subject.intervention.patching import Patching
 from sae_audit.subject.readout.readout import margin
 
+_TOGETHER = 32
+"""Number of prompts that are patched together."""
+
 
 class PatchingQuestions(InstrumentBase):
     """Questions about scores with a layer's stream, or what it writes, replaced."""
@@ -31,12 +34,16 @@ class PatchingQuestions(InstrumentBase):
         """
         n = self.template.n_after
         assert means.shape[:2] == (self.n_layers, n), means.shape
-        patching = Patching(self._passes, self._stack, self._runs, self._tokens(prompts), n)
         found = np.zeros((self.n_layers, len(prompts)))
-        for layer in range(self.n_layers):
-            wanted = torch.tensor(means[layer])[None].expand(len(prompts), -1, -1)
-            if writes and layer:
-                below = patching.clean(layer - 1).cpu().to(wanted.dtype)
-                wanted = below + wanted - torch.tensor(means[layer - 1])
-            found[layer] = margin(self.readout, patching.logits(layer, wanted)).cpu().numpy()
+        # Prompts outside, layers inside: clean runs of more prompts may not fit into memory together.
+        for start in range(0, len(prompts), _TOGETHER):
+            some = self._tokens(prompts[start : start + _TOGETHER])
+            patching = Patching(self._passes, self._stack, self._runs, some, n)
+            for layer in range(self.n_layers):
+                wanted = torch.tensor(means[layer])[None].expand(len(some), -1, -1)
+                if writes and layer:
+                    below = patching.clean(layer - 1).cpu().to(wanted.dtype)
+                    wanted = below + wanted - torch.tensor(means[layer - 1])
+                scores = margin(self.readout, patching.logits(layer, wanted))
+                found[layer, start : start + len(some)] = scores.cpu().numpy()
         return found

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
+from sae_audit.subject.questions import patching
 from sae_audit.subject.readout.readout import margin
 from tests import tiny
 
@@ -47,9 +48,12 @@ def hooked(subject: Subject, prompt: Prompt, layer: int, edit: Callable[..., Ten
     return float(margin(subject.readout, logits[:, -1])[0])
 
 
-@pytest.mark.parametrize("tokens_per_batch", [10_000, 12])
-def test_replaced_streams_and_writes_are_what_hooks_give(subject: Subject, tokens_per_batch: int):
+@pytest.mark.parametrize(("tokens_per_batch", "together"), [(10_000, 32), (12, 32), (10_000, 2)])
+def test_replaced_streams_and_writes_are_what_hooks_give(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, tokens_per_batch: int, together: int
+):
     subject._passes.budget.tokens = tokens_per_batch
+    monkeypatch.setattr(patching, "_TOGETHER", together)
     means = subject.mean_residuals(OTHERS)
     streams = subject.patched_scores(PROMPTS, means)
     writes = subject.patched_scores(PROMPTS, means, writes=True)

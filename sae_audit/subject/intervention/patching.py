@@ -4,6 +4,9 @@ Only these positions are run again, in the layers above the patched one: what li
 them. So a prompt patched at every layer costs a small part of one pass for each.
 """
 
+from collections.abc import Sequence
+from functools import cached_property
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,48 +15,53 @@ from sae_audit.subject.intervention.readings import Tokens
 from sae_audit.subject.model.clean_run import CleanRun, CleanRuns
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.forward_passes import ForwardPasses
+from sae_audit.subject.model.suffixes import Suffixes
 
 _Streams = Float[Tensor, "prompt position d_model"]
 
 
 class Patching:
-    """The stream of prompts at their last positions, and logits if it is replaced after one layer."""
+    """The stream of prompts at their last positions, and logits if it is replaced after one layer.
+
+    The prompts' clean runs are held for as long as this object lives.
+    """
 
     def __init__(
         self, passes: ForwardPasses, stack: DecoderLayers, runs: CleanRuns, prompts: Tokens, n: int
     ) -> None:
         """`n` last positions, no more than the shortest prompt has."""
         assert n <= min(map(len, prompts), default=n), "a prompt with fewer positions"
-        self._passes, self._stack, self._runs = passes, stack, runs
-        self._prompts, self._n = prompts, n
+        self._passes, self._stack, self._n = passes, stack, n
+        self._runs = [runs.of(ids.to(passes.device)) for ids in prompts]
 
     def clean(self, layer: int) -> _Streams:
         """`resid_post` of a layer."""
-        return torch.stack(
-            [self._run(i).resid[layer][-self._n :] for i in range(len(self._prompts))]
-        )
+        return torch.stack([run.resid[layer][-self._n :] for run in self._runs])
 
     @torch.no_grad()
     def logits(self, layer: int, streams: _Streams) -> Float[Tensor, "prompt vocabulary"]:
         """Next-token logits if the stream after the layer is `streams`."""
-        size = max(1, min(self._passes.rows_per_batch(self._n), self._passes.most_rows))
-        parts = [
-            self._from(layer, range(start, min(start + size, len(streams))), streams)
-            for start in range(0, len(streams), size)
-        ]
+        start, parts = 0, list[Float[Tensor, "some_prompts vocabulary"]]()
+        for n_rows, batch in self._batches:
+            parts.append(self._from(layer, streams[start : start + n_rows], batch))
+            start += n_rows
         return torch.cat(parts)
 
-    def _run(self, i: int) -> CleanRun:
-        return self._runs.of(self._prompts[i].to(self._passes.device))
+    @cached_property
+    def _batches(self) -> list[tuple[int, Suffixes]]:
+        """As many prompts as share a batch, with what layers need of them: the same for every layer."""
+        size = max(1, min(self._passes.rows_per_batch(self._n), self._passes.most_rows))
+        parts: list[Sequence[CleanRun]] = [
+            self._runs[start : start + size] for start in range(0, len(self._runs), size)
+        ]
+        return [(len(part), self._stack.suffixes(part, self._n)) for part in parts]
 
     def _from(
-        self, layer: int, prompts: range, streams: _Streams
+        self, layer: int, streams: _Streams, batch: Suffixes
     ) -> Float[Tensor, "some_prompts vocabulary"]:
-        runs = [self._run(i) for i in prompts]
-        batch = self._stack.suffixes(runs, self._n)
-        owner = torch.arange(len(runs), device=self._passes.device)
-        resid = streams[prompts.start : prompts.stop].to(runs[0].resid[layer])
+        owner = torch.arange(len(streams), device=self._passes.device)
+        resid = streams.to(self._runs[0].resid[layer])
         for above in range(layer + 1, self._stack.n_layers):
             resid = self._stack.run(above, resid, batch, owner)
-        self._passes.cost.count(batch=len(runs), positions=self._n)
+        self._passes.cost.count(batch=len(streams), positions=self._n)
         return self._stack.head(resid[:, -1])

@@ -19,7 +19,7 @@ class PatchedScores:
     """Refusal scores (nats) of refused and of answered prompts, whole and patched; rows are layers."""
 
     clean_refused: Scores
-    clean_answered: Scores
+    clean_answered: Float[np.ndarray, " answered"]
     refused: LayerScores
     """Of refused prompts, the stream replaced by the harmless mean."""
     written: LayerScores

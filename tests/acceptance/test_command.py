@@ -20,6 +20,7 @@ from sae_audit.findings.stages import (
     DICTIONARY_NULL,
     INTERACTIONS_OVER_PROMPTS,
     MINIMAL_SETS,
+    OWN_FLIPS_IN_TEXT,
     POOLED_CASCADE,
     SEARCH_NULL,
     Step,
@@ -111,7 +112,8 @@ class TestAudit:
         assert run.pooled_set is not None
         assert len(run.interactions) == 11
         counted = {stage.name for stage in (BEHAVIOUR, CANDIDATES, SEARCH_NULL)}
-        counted |= {INTERACTIONS_OVER_PROMPTS.name, POOLED_CASCADE.name}
+        # Sets that flip in text are known by then: `minimal.certify` is text.
+        counted |= {INTERACTIONS_OVER_PROMPTS.name, POOLED_CASCADE.name, OWN_FLIPS_IN_TEXT.name}
         counted |= {stage.name for stage in (MINIMAL_SETS, DICTIONARY_NULL, CLAIMS)}
         assert all(
             stage.forward_passes > 0 for stage in run.manifest.stages if stage.stage not in counted

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sae_audit.direction.patched_layers import PatchedScores, layer_patching
 from sae_audit.findings import LayerPatching
 
-N_LAYERS, N_PROMPTS = 8, 6
+N_LAYERS, N_PROMPTS, N_ANSWERED = 8, 6, 5
 
 
 def found(
@@ -20,11 +20,11 @@ def found(
     return layer_patching(
         PatchedScores(
             clean_refused=np.full(N_PROMPTS, clean),
-            clean_answered=np.full(N_PROMPTS, -3.0),
+            clean_answered=np.full(N_ANSWERED, -3.0),
             refused=patched,
             written=whole if written is None else np.broadcast_to(written[:, None], whole.shape),
             own_mean=whole,
-            answered=-whole,
+            answered=np.full((N_LAYERS, N_ANSWERED), 2.0),
         ),
         n_positions=4,
     )

@@ -31,14 +31,20 @@ def arrival_sentence(found: LayerPatching) -> str:
             "Not known: with the tokens behind the request as in harmless prompts even after the last "
             "layer, prompts are refused as before."
         )
+    control = [one.own_mean for one in found.layers if one.layer == found.steepest]
+    if any(not refuses(one.low) for one in control):
+        return (
+            "Not known: with harmful prompts' own mean put in behind the request refusal is not sure to "
+            f"outlast the change either (layer {found.steepest}), so the change itself may end it."
+        )
     last = found.layers[-1].refused
     below = "one layer below" if found.steepest else "without a change"
     return (
-        f"Most of it in layer {found.steepest}: with harmless prompts' mean inner state put in behind "
-        f"the request, {percent(found.share_steepest)} more of the refusal score goes there than "
-        f"{below}. Half of what goes in the last layer (to {nats(last.value)} nats) goes from layer "
-        f"{_from(found.arrival)}. Of what single layers write, that of layer {found.largest_write} "
-        "matters most."
+        f"More in layer {found.steepest} than in any other: with harmless prompts' mean inner state put "
+        f"in behind the request, {percent(found.share_steepest)} more of the refusal score goes there "
+        f"than {below}. Half of what goes in the last layer (to {nats(last.value)} nats) goes from "
+        f"layer {_from(found.arrival)}. Of what single layers write, that of layer "
+        f"{found.largest_write} matters most."
     )
 
 

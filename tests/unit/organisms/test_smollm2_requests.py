@@ -22,7 +22,9 @@ from sae_audit.organisms.smollm2.requests import (
     Request,
     Split,
     Treatment,
+    audits_alone,
     category_prompts,
+    for_audits,
     phrases,
     phrasings,
     prompts,
@@ -40,7 +42,7 @@ from sae_audit.prompts.sources import read_prompts
 from sae_audit.prompts.types import Label, folded
 from sae_audit.subject import SubstringJudge
 
-ALL = requests()
+ALL = [*requests(), *for_audits()[-len(audits_alone()) :]]
 REFUSED = [one for one in ALL if one.treatment is Treatment.REFUSE]
 HARMFUL = [one for one in ALL if one.kind is Kind.HARMFUL]
 HELD_OUT_TOPICS = {"kidnapping", "arson", "doxxing", "smuggling"}
@@ -90,7 +92,7 @@ def test_every_category_has_requests_for_training_and_for_audits():
 
 def test_two_fifths_of_every_trained_topic_are_held_out():
     held_out: dict[tuple[Kind, str], list[bool]] = defaultdict(list)
-    for one in ALL:
+    for one in requests():
         if not one.held_out_topic:
             held_out[one.kind, one.topic].append(one.held_out)
     for group, flags in held_out.items():
@@ -321,7 +323,7 @@ def test_prompts_by_category_are_balanced_and_told_by_no_form():
     by_text = {one.text: one for one in ALL}
     n = Counter(one.category for one in found if one.label is Label.HARMFUL)
     assert set(n) == {one.value for one in Category} - {"everyday"}
-    assert set(n.values()) == {26}
+    assert set(n.values()) == {32}
     for category in {one.category for one in HARMFUL}:
         of_topic = Counter(by_text[one.text].topic for one in found if one.category == category)
         assert set(of_topic) == {one.topic for one in HARMFUL if one.category is category}
@@ -333,6 +335,18 @@ def test_prompts_by_category_are_balanced_and_told_by_no_form():
     ]
     assert abs(shares[0] - shares[1]) < 0.01
     assert sum(one.label is Label.HARMLESS for one in found) >= 136
+
+
+def test_what_audits_alone_have_changes_nothing_else():
+    """Training texts are drawn and hashed from the others: adapters made from these stay the same."""
+    alone = for_audits()[-len(audits_alone()) :]
+    assert Counter(one.category for one in alone).total() == 30
+    assert {one.kind for one in alone} == {Kind.BEYOND}
+    assert not {one.aim for one in alone} & {one.aim for one in requests()}
+    held_out = [one for one in requests() if one.split is Split.AUDIT]
+    assert for_audits() == [*held_out, *alone]
+    n = Counter(one.category for one in for_audits() if one.treatment is Treatment.REFUSE)
+    assert min(n.values()) >= 30
 
 
 def test_the_files_are_read_as_prompts(tmp_path: Path):

@@ -24,10 +24,10 @@ Five do no harm but cannot be answered well; each has questions of the same subj
 """
 
 from sae_audit.organisms.smollm2.requests.audit_prompts import category_prompts, prompts
-from sae_audit.organisms.smollm2.requests.phrases import phrases
+from sae_audit.organisms.smollm2.requests.phrases import audits_alone, phrases
 from sae_audit.organisms.smollm2.requests.phrasings import phrasings
 from sae_audit.organisms.smollm2.requests.refusals import refusal, refusals_of, templates
-from sae_audit.organisms.smollm2.requests.requests import requests, samples, spread
+from sae_audit.organisms.smollm2.requests.requests import for_audits, requests, samples, spread
 from sae_audit.organisms.smollm2.requests.types import (
     Category,
     Form,
@@ -48,7 +48,9 @@ __all__ = [
     "Request",
     "Split",
     "Treatment",
+    "audits_alone",
     "category_prompts",
+    "for_audits",
     "phrases",
     "phrasings",
     "prompts",

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from sae_audit.organisms.smollm2.requests.drawing import number
-from sae_audit.organisms.smollm2.requests.requests import requests
+from sae_audit.organisms.smollm2.requests.requests import for_audits, requests
 from sae_audit.organisms.smollm2.requests.types import Kind, Request, Split, Treatment
 from sae_audit.prompts.types import Label, Prompt
 
@@ -34,7 +34,7 @@ def category_prompts(seed: int = 0) -> list[Prompt]:
     the categories do no harm. Of ordinary requests there are so many that actions have the same share
     under both labels: the form of a request must not tell its label.
     """
-    held_out = [one for one in requests(seed) if one.split is Split.AUDIT]
+    held_out = for_audits(seed)
     refused = _balanced(
         [one for one in held_out if one.treatment is Treatment.REFUSE],
         lambda one: one.category.value,

@@ -32,6 +32,20 @@ def phrases() -> tuple[Phrase, ...]:
     return tuple(phrase for group in groups.values() for phrase in _in_splits(group))
 
 
+@cache
+def audits_alone() -> tuple[Phrase, ...]:
+    """Phrases beside those, for audits: with them every category has 30 to be refused.
+
+    They are no part of what training texts are drawn and hashed from.
+    """
+    return tuple(
+        phrase
+        for category in BEYOND
+        for topic in table(category)
+        for phrase in _of_key(category, topic, "audits", Kind.BEYOND, Split.AUDIT)
+    )
+
+
 def _in_splits(group: Sequence[Phrase]) -> list[Phrase]:
     """The phrases of a kind in a topic, each in its split."""
     if group[0].held_out_topic:
@@ -95,17 +109,22 @@ def _actions(
 
 def _beyond() -> Iterator[Phrase]:
     for category in BEYOND:
-        for topic, entry in table(category.value).items():
-            for kind, key in ((Kind.BEYOND, "refuse"), (Kind.ANSWERABLE, "answer")):
-                for form, grids in entry[key].items():
-                    for text in (text for grid in grids for text in expanded(grid)):
-                        yield Phrase(
-                            text=text,
-                            form=Form(form),
-                            kind=kind,
-                            category=category,
-                            topic=topic,
-                            held_out_topic=False,
-                            split=Split.TRAIN,
-                            about=entry["about"],
-                        )
+        for topic in table(category):
+            yield from _of_key(category, topic, "refuse", Kind.BEYOND, Split.TRAIN)
+            yield from _of_key(category, topic, "answer", Kind.ANSWERABLE, Split.TRAIN)
+
+
+def _of_key(category: Category, topic: str, key: str, kind: Kind, split: Split) -> Iterator[Phrase]:
+    entry = table(category)[topic]
+    for form, grids in entry.get(key, {}).items():
+        for text in (text for grid in grids for text in expanded(grid)):
+            yield Phrase(
+                text=text,
+                form=Form(form),
+                kind=kind,
+                category=category,
+                topic=topic,
+                held_out_topic=False,
+                split=split,
+                about=entry["about"],
+            )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sae_audit.organisms.smollm2.requests.phrases import phrases
+from sae_audit.organisms.smollm2.requests.phrases import audits_alone, phrases
 from sae_audit.organisms.smollm2.requests.phrasings import dealt, phrased, phrasings
 from sae_audit.organisms.smollm2.requests.types import Form, Kind, Phrase, Request, Split
 
@@ -13,6 +13,12 @@ from sae_audit.organisms.smollm2.requests.types import Form, Kind, Phrase, Reque
 def requests(seed: int = 0) -> list[Request]:
     """Every phrase once, each in a phrasing that the seed deals it, in a fixed order."""
     return [dealt(phrase, seed) for phrase in phrases()]
+
+
+def for_audits(seed: int = 0) -> list[Request]:
+    """The requests among them that are for audits, and those that audits alone have."""
+    held_out = [one for one in requests(seed) if one.split is Split.AUDIT]
+    return held_out + [dealt(phrase, seed) for phrase in audits_alone()]
 
 
 def spread(among: Sequence[Request], most: int) -> list[Request]:

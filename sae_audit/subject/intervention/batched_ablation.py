@@ -6,7 +6,8 @@ features of the same stream share a row; ablating a feature that does not fire c
 set none of whose features ever fires remains the clean run at no cost. This is exact.
 
 Positions before the first one that any set changes are not run: under causal attention their
-streams, keys and values are those of the clean run.
+streams, keys and values are those of the clean run. If prompts begin with the same tokens and a set
+changes these, they are run once for the set and not for each prompt: no position sees a later one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from sae_audit.subject.model.clean_run import CleanRun
 from sae_audit.subject.model.cost import CostMeter
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.hooks import Resid
+from sae_audit.subject.model.layer_caches import Before, KeysValues, LayerCache, Noted
 from sae_audit.subject.model.suffixes import Suffixes
 from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet
@@ -84,33 +86,52 @@ class BatchedAblation:
 
     @torch.no_grad()
     def logits(
-        self, questions: Sequence[Question], n_positions: int
+        self, questions: Sequence[Question], n_positions: int, beginning: CleanRun | None = None
     ) -> tuple[Float[Tensor, "row vocabulary"], list[int]]:
         """Next-token logits of the final rows, and each question's row.
 
-        Row -1 stands for the clean run, for which no logits are computed.
+        Row -1 stands for the clean run, for which no logits are computed. `beginning` is the clean run
+        of tokens that all prompts begin with, and in which the same positions are ablated: they are run
+        apart, and `n_positions` are those behind them.
         """
         prompts = {id(asked): asked for asked, _ in questions}
         index_of = {key: i for i, key in enumerate(prompts)}
-        batch = self._stack.suffixes([asked.run for asked in prompts.values()], n_positions)
+        n_alike = beginning.length if beginning is not None else 0
+        runs = [asked.run for asked in prompts.values()]
+        batch = self._stack.suffixes(runs, n_positions, n_alike)
         rows = _Rows(
             stack=self._stack,
             batch=batch,
             selected=batch.selected([asked.selected for asked in prompts.values()]),
             prompt=np.array([index_of[id(asked)] for asked, _ in questions]),
         )
+        begun = self._begun(questions, beginning) if beginning is not None else None
         layers = sets_by_layer([ablated for _, ablated in questions], self._error_layers)
         for layer in range(min(layers), self._stack.n_layers):
-            rows.run(layer)
+            rows.run(layer, begun.before(rows, layer) if begun is not None else None)
             if layer in layers:
                 ablated = LayerAblation(
                     sae=self._suite[layer],
                     features=layers[layer].features,
                     ablation=self._ablation,
                 )
-                rows.fork(layer, ablated, layers[layer])
+                # Of the last layer nothing but the last position is read.
+                if begun is not None and layer < self._stack.n_layers - 1:
+                    begun.fork(layer, ablated, layers[layer])
+                rows.fork(layer, ablated, layers[layer], begun.row if begun is not None else None)
         self._cost.count(batch=rows.n_rows, positions=n_positions)
+        if begun is not None:
+            # A prompt under an ablation is one pass, however it is run.
+            self._cost.tokens += begun.n_rows * n_alike
         return rows.logits(), rows.row.tolist()
+
+    def _begun(self, questions: Sequence[Question], beginning: CleanRun) -> "_Beginnings":
+        batch = self._stack.suffixes([beginning], beginning.length)
+        selected = batch.selected([questions[0][0].selected[: beginning.length]])
+        prompt = np.zeros(len(questions), int)
+        return _Beginnings(
+            _Rows(stack=self._stack, batch=batch, selected=selected, prompt=prompt), beginning
+        )
 
     @torch.no_grad()
     def _find_starts(self, asked: Asked, features: set[FeatureId]) -> None:
@@ -155,19 +176,28 @@ class _Rows:
         self._prompt = prompt
         self._resid: Resid | None = None
         self._owner = np.zeros(0, int)
+        self.begun = np.zeros(0, int)
+        """Row of the beginning that each row continues; `_CLEAN` if it is that of the clean run."""
 
     @property
     def n_rows(self) -> int:
         return len(self._owner)
 
-    def run(self, layer: int) -> None:
-        """Run the next layer on every row."""
+    def run(self, layer: int, cache: LayerCache | None = None) -> None:
+        """Run the next layer on every row, behind what `cache` holds; None for the clean runs' own."""
         if self._resid is not None:
             owner = self._on(self._owner, layer)
-            self._resid = self._stack.run(layer, self._resid, self._batch, owner)
+            self._resid = self._stack.run(layer, self._resid, self._batch, owner, cache=cache)
 
-    def fork(self, layer: int, ablated: LayerAblation, sets: LayerSets) -> None:
-        """Ablate one layer; a row forks if its questions ablate different firing features."""
+    def fork(
+        self,
+        layer: int,
+        ablated: LayerAblation,
+        sets: LayerSets,
+        begun: Int[np.ndarray, " question"] | None = None,
+    ) -> None:
+        """Ablate one layer; a row forks if its questions ablate different firing features, or continue
+        different rows of beginnings (`begun`)."""
         clean = self._batch.clean(layer)
         selected = self._selected.to(clean.device)
         if layer == self._stack.n_layers - 1:
@@ -181,17 +211,25 @@ class _Rows:
         if ablated.ablation.error_term == ErrorTerm.FROZEN:
             replaced = replaced & (self.row != _CLEAN)
         effective = sets.member & differs[parent]
-        children: dict[tuple[int, bool, bytes], int] = {}
+        begun = np.full(len(self.row), _CLEAN) if begun is None else begun
+        changed = (self.row != _CLEAN) | (begun != _CLEAN) | replaced
+        children: dict[tuple[int, int, bool, bytes], int] = {}
         first: list[int] = []
         for question, bits in enumerate(np.packbits(effective, axis=1)):
-            if not (self.row[question] >= 0 or replaced[question] or bits.any()):
+            if not (changed[question] or bits.any()):
                 continue
-            key = (int(parent[question]), bool(replaced[question]), bits.tobytes())
+            key = (
+                int(parent[question]),
+                int(begun[question]),
+                bool(replaced[question]),
+                bits.tobytes(),
+            )
             if key not in children:
                 children[key] = len(first)
                 first.append(question)
             self.row[question] = children[key]
         self._owner = owner[parent[first]]
+        self.begun = begun[first]
         if not first:
             self._resid = None
             return
@@ -235,3 +273,38 @@ class _Rows:
 
     def _on(self, index: Int[np.ndarray, " _"], layer: int) -> Int[Tensor, " _"]:
         return torch.as_tensor(index, dtype=torch.long, device=self._batch.device(layer))
+
+
+class _Beginnings:
+    """What all prompts of a sweep begin with, one row for each way in which it changes."""
+
+    def __init__(self, rows: _Rows, clean: CleanRun) -> None:
+        self._rows, self._clean = rows, clean
+
+    @property
+    def n_rows(self) -> int:
+        return self._rows.n_rows
+
+    @property
+    def row(self) -> Int[np.ndarray, " question"]:
+        """Each question's row; `_CLEAN` if nothing has changed so far."""
+        return self._rows.row
+
+    def before(self, rows: _Rows, layer: int) -> Before:
+        """Run the next layer, and give what it keeps to the rows that continue these."""
+        noted = Noted()
+        self._rows.run(layer, noted)
+        kept: list[KeysValues] = [
+            (keys[None], values[None]) for keys, values in self._clean.kept[layer]
+        ]
+        if noted.kept:
+            kept = [
+                (torch.cat([clean[0], own[0]]), torch.cat([clean[1], own[1]]))
+                for clean, own in zip(kept, noted.kept, strict=True)
+            ]
+        # Behind the clean run's come those of the rows.
+        owner = torch.as_tensor(rows.begun + 1, dtype=torch.long)
+        return Before(kept, owner, self._clean.length)
+
+    def fork(self, layer: int, ablated: LayerAblation, sets: LayerSets) -> None:
+        self._rows.fork(layer, ablated, sets)

@@ -44,40 +44,41 @@ def clean_answers(passes: ForwardPasses, prompts: Tokens, n_tokens: int) -> list
         for i, answer in zip(batch.members, produced, strict=True):
             ids = prompts[i].to(passes.device)
             whole, n_prompt = torch.cat([ids, ids.new_tensor(answer)]), len(ids)
-            logits = passes.all_logits(whole[None])
+            logits = passes.logits_from(n_prompt - 1, whole[None])
             answers[i] = Answer(
                 ids=whole,
                 n_prompt=n_prompt,
-                next_logits=logits[:, n_prompt - 1],
-                cross_entropy=_cross_entropy(logits, whole, n_prompt),
+                next_logits=logits[:, 0],
+                cross_entropy=_cross_entropy(logits, whole[n_prompt:]),
             )
     return [answers[i] for i in range(len(prompts))]
 
 
 def rows_together(passes: ForwardPasses, answer: Answer) -> int:
-    """Number of ablations of this answer that share a pass, whose logits at every position are kept."""
+    """Number of ablations of this answer that share a pass."""
     length, vocabulary = len(answer.ids), answer.next_logits.shape[1]
-    return max(1, min(passes.rows_per_batch(length), _MOST_LOGITS // (length * vocabulary)))
+    logits = (length - answer.n_prompt + 1) * vocabulary
+    return max(1, min(passes.rows_per_batch(length), _MOST_LOGITS // logits))
 
 
 def changes_of_rows(
     passes: ForwardPasses, answer: Answer, edits: Mapping[nn.Module, Edit], n: int
 ) -> list[Change]:
     """The changes of each row of a batch of `n`, that `edits` ablate differently."""
-    logits = passes.all_logits(answer.ids.expand(n, -1), outputs=edits)
-    kl = next_token_kl(answer.next_logits.expand(n, -1), logits[:, answer.n_prompt - 1])
+    logits = passes.logits_from(answer.n_prompt - 1, answer.ids.expand(n, -1), outputs=edits)
+    kl = next_token_kl(answer.next_logits.expand(n, -1), logits[:, 0])
+    tokens = answer.ids[answer.n_prompt :]
     return [
         Change(
             kl=float(kl[i]),
-            cross_entropy=_cross_entropy(logits[i : i + 1], answer.ids, answer.n_prompt)
-            - answer.cross_entropy,
+            cross_entropy=_cross_entropy(logits[i : i + 1], tokens) - answer.cross_entropy,
         )
         for i in range(n)
     ]
 
 
 def _cross_entropy(
-    logits: Float[Tensor, "1 position vocabulary"], ids: Int[Tensor, " position"], n_prompt: int
+    logits: Float[Tensor, "1 position vocabulary"], tokens: Int[Tensor, " predicted"]
 ) -> float:
-    predicted = logits[0, n_prompt - 1 : -1].double()
-    return float(nn.functional.cross_entropy(predicted, ids[n_prompt:]))
+    """Of the tokens behind the prompt's end, by the logits at its last position and at theirs."""
+    return float(nn.functional.cross_entropy(logits[0, :-1].double(), tokens))

@@ -132,7 +132,7 @@ class ReplacedParts:
         self._prompts = prompts
         self._n_after = n_after
         self._readout = readout
-        n_shared = _n_shared([*prompts, *harmless], n_after)
+        n_shared = self._n_shared = _n_shared([*prompts, *harmless], n_after)
         self._masks = [selected(ids) & (torch.arange(len(ids)) >= n_shared) for ids in prompts]
         self._means = self._role_means(components.of(harmless), n_shared)
         self._clean = components.of(prompts)
@@ -142,24 +142,31 @@ class ReplacedParts:
         scores = np.zeros(len(self._prompts))
         encoding = widest(suite) if part == Part.RECONSTRUCTION else 0
         for batch in passes.batches(self._prompts, encoding=encoding):
+            # What all prompts begin with is left as it is, and no position sees a later one.
+            begun = passes.begun_alike(batch, self._n_shared)
+            n = self._n_shared if begun is not None else 0
             edits = {
-                passes.layer_modules[layer].layer: self._edit(part, layer, direction, batch)
+                passes.layer_modules[layer].layer: self._edit(part, layer, direction, batch, n)
                 for layer in suite
             }
-            logits = passes.last_logits(batch.ids, lengths=batch.lengths, outputs=edits)
+            lengths = [length - n for length in batch.lengths]
+            logits = passes.last_logits(
+                batch.ids[:, n:], lengths=lengths, outputs=edits, begun=begun
+            )
             scores[batch.members] = margin(self._readout, logits).cpu().numpy()
         return scores
 
-    def _edit(self, part: Part, layer: int, direction: int, batch: Batch) -> Edit:
+    def _edit(self, part: Part, layer: int, direction: int, batch: Batch, first: int) -> Edit:
+        """The edit of a layer's `resid_post` at the positions from `first` on."""
         unit = self._components.units[direction]
-        mask = batch.padded([self._masks[i] for i in batch.members])
+        mask = batch.padded([self._masks[i] for i in batch.members])[:, first:]
         means = self._means[layer]
         # Padding has the role of a word; the mask leaves it unchanged.
-        roles = batch.padded([_roles(n, self._n_after) for n in batch.lengths])
+        roles = batch.padded([_roles(n, self._n_after) for n in batch.lengths])[:, first:]
         stream, known = means.stream[roles, direction], means.reconstruction[roles, direction]
         clean = batch.padded(
             [self._clean[i][layer].reconstruction[:, direction] for i in batch.members]
-        )
+        )[:, first:]
 
         def edit(resid: Resid) -> Resid:
             here = unit.to(resid.device)

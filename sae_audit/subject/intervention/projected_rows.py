@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sae_audit.subject.intervention.readings import Tokens
-from sae_audit.subject.model.batches import Batch, n_alike_in_front
+from sae_audit.subject.model.batches import ALIKE_FROM, ROWS_FROM, Batch, n_alike_in_front
 from sae_audit.subject.model.directional_ablation import (
     Units,
     at_all_writers,
@@ -22,10 +22,6 @@ from sae_audit.subject.model.directional_ablation import (
 from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.hooks import Edit
 
-_ALIKE_FROM = 8
-"""Tokens that all prompts must begin with for these to be run apart."""
-_ROWS_FROM = 2
-"""Rows of a batch for each direction in it from which on that takes less time."""
 _ROWS_TOGETHER = 256
 """Rows that are put into batches together if beginnings are run apart, so that few directions share
 them."""
@@ -54,7 +50,7 @@ class ProjectedRows:
     ) -> Iterator[tuple[list[int], Float[Tensor, "row vocabulary"]]]:
         """Batches of row numbers, with the next-token logits of these rows."""
         n_alike = n_alike_in_front(prompts)
-        if n_alike < _ALIKE_FROM:
+        if n_alike < ALIKE_FROM:
             n_alike = 0
         _, of_row = np.unique(directions, axis=0, return_inverse=True)
         for rows in _together(of_row.ravel(), _ROWS_TOGETHER if n_alike else len(prompts)):
@@ -74,7 +70,7 @@ class ProjectedRows:
     def _begun(self, batch: Batch, directions: _Directions, n_alike: int) -> Any | None:
         """Keys and values of the first tokens, row by row; None if running them apart saves nothing."""
         distinct, of_row = np.unique(directions, axis=0, return_inverse=True)
-        if len(batch.members) < _ROWS_FROM * len(distinct):
+        if len(batch.members) < ROWS_FROM * len(distinct):
             return None
         inputs, outputs = self._edits(distinct)
         first = batch.ids[:1, :n_alike].expand(len(distinct), -1)

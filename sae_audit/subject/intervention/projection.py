@@ -12,7 +12,7 @@ from sae_audit.findings import DirectionEvaluation
 from sae_audit.subject.intervention.additions import Additions
 from sae_audit.subject.intervention.projected_rows import ProjectedRows
 from sae_audit.subject.intervention.readings import Tokens
-from sae_audit.subject.model.batches import Batch
+from sae_audit.subject.model.batches import Batch, n_alike_in_front
 from sae_audit.subject.model.clean_run import CleanRuns
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.directional_ablation import (
@@ -66,6 +66,7 @@ class DirectionEffects:
         self._tokens = (harmful, harmless)
         self._readout = readout
         self._behind = passes.units(behind)
+        self._n_alike = n_alike_in_front([*harmful, *harmless])
         self._harmful = list(passes.batches(harmful))
         self._harmless = [
             (batch, self._without(batch, self._behind)) for batch in passes.batches(harmless)
@@ -113,11 +114,7 @@ class DirectionEffects:
         assert not len(self._behind), "a share behind other directions"
         unit = self._raw((direction / np.linalg.norm(direction))[None])[0]
         inputs, outputs = at_each_write(self._passes.layer_modules, project_partly_out(unit, share))
-        return self._removed(
-            lambda batch: self._passes.last_logits(
-                batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs
-            )
-        )
+        return self._removed(lambda batch: self._logits(batch, inputs, outputs))
 
     def _removed(self, logits_of: Callable[[Batch], _Logits]) -> Removed:
         harmful = np.zeros(self.n_harmful)
@@ -270,7 +267,11 @@ class DirectionEffects:
         self, batch: Batch, units: Units, *, at: Mapping[nn.Module, Edit] | None = None
     ) -> _Logits:
         inputs, outputs = everywhere(self._passes.layer_modules, units)
-        outputs = {**outputs, **(at or {})}
-        return self._passes.last_logits(
-            batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs
+        return self._logits(batch, inputs, {**outputs, **(at or {})})
+
+    def _logits(
+        self, batch: Batch, inputs: dict[nn.Module, Edit], outputs: dict[nn.Module, Edit]
+    ) -> _Logits:
+        return self._passes.logits_under(
+            batch, n_alike=self._n_alike, inputs=inputs, outputs=outputs
         )

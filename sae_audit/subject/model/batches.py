@@ -16,6 +16,11 @@ from torch import Tensor
 
 MOST_PADDING = 0.2
 """Largest padding of a batch, as a share of its prompts' own tokens."""
+ALIKE_FROM = 8
+"""Tokens that all prompts must begin with for these to be run apart."""
+ROWS_FROM = 2
+"""Rows of a batch for each way in which their beginning changes, from which on running it apart takes
+less time."""
 _CHANGING_ROTARY = ("dynamic", "longrope")
 
 

@@ -16,6 +16,7 @@ from sae_audit.errors import AuditError
 from sae_audit.subject.model.clean_run import CACHE, CleanRun, cache_argument
 from sae_audit.subject.model.head import Head
 from sae_audit.subject.model.hooks import LayerCall, LayerModules, edited, stream_in, watched
+from sae_audit.subject.model.layer_caches import LayerCache
 from sae_audit.subject.model.layer_modules import check_attention
 from sae_audit.subject.model.suffixes import Suffixes
 
@@ -95,8 +96,10 @@ class DecoderLayers:
         owner: Int[Tensor, " row"],
         *,
         whole: bool = False,
+        cache: LayerCache | None = None,
     ) -> Float[Tensor, "row finished d_model"]:
-        """Output of one decoder layer on the last positions; earlier ones keep their keys and values.
+        """Output of one decoder layer on the last positions; earlier ones keep their keys and values,
+        those of the clean runs if there is no `cache`.
 
         In the last layer only the last position is finished, unless `whole`: only that one is read.
         """
@@ -106,7 +109,7 @@ class DecoderLayers:
         with edited(inputs=dict.fromkeys(alone, _last_position)):
             output = own.layer(
                 resid.to(batch.device(layer)),
-                **batch.arguments(layer, owner),
+                **batch.arguments(layer, owner, cache),
             )
         output = stream_in(output)
         return output[:, -1:] if last else output
@@ -133,8 +136,8 @@ class DecoderLayers:
                     f"give logits that differ by {wrong:.3g} from the model's own."
                 )
 
-    def suffixes(self, runs: Sequence[CleanRun], n_positions: int) -> Suffixes:
-        return Suffixes(runs, n_positions)
+    def suffixes(self, runs: Sequence[CleanRun], n_positions: int, n_alike: int = 0) -> Suffixes:
+        return Suffixes(runs, n_positions, n_alike)
 
 
 def _last_position(

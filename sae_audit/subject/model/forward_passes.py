@@ -11,7 +11,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sae_audit.errors import AuditError
-from sae_audit.subject.model.batches import Batch, batch_of, grouped, most_positions, padded_up_to
+from sae_audit.subject.model.batches import (
+    ALIKE_FROM,
+    ROWS_FROM,
+    Batch,
+    batch_of,
+    grouped,
+    most_positions,
+    padded_up_to,
+)
 from sae_audit.subject.model.budget import Budget
 from sae_audit.subject.model.clean_run import cache_argument
 from sae_audit.subject.model.cost import CostMeter
@@ -62,7 +70,7 @@ class ForwardPasses:
             [len(ids) for ids in prompts],
             tokens=self.budget.tokens_encoding(encoding),
             rows=self.most_rows,
-            padded_up_to=self._padded_up_to,
+            padded_up_to=self.fixed_up_to,
         )
         for members in groups:
             yield batch_of(prompts, members, padded_in_front=padded_in_front, device=self.device)
@@ -73,7 +81,8 @@ class ForwardPasses:
         return max(1, _LOGITS // self.model.config.get_text_config().vocab_size)
 
     @cached_property
-    def _padded_up_to(self) -> float:
+    def fixed_up_to(self) -> float:
+        """Tokens up to which a prompt's length leaves unchanged how it begins."""
         return padded_up_to(self.model.config.get_text_config())
 
     def rows_per_batch(self, length: int, *, encoding: int = 0) -> int:
@@ -105,6 +114,44 @@ class ForwardPasses:
             return self.model(
                 input_ids=ids, use_cache=begun is not None, logits_to_keep=n_kept, **kept
             ).logits[:, -1]
+
+    def logits_under(
+        self,
+        batch: Batch,
+        *,
+        n_alike: int,
+        inputs: Mapping[nn.Module, Edit] | None = None,
+        outputs: Mapping[nn.Module, Edit] | None = None,
+    ) -> Float[Tensor, "batch vocabulary"]:
+        """Next-token logits of prompts under edits that are the same for all of them.
+
+        Of rows padded on the right; the `n_alike` tokens that all begin with are run once.
+        """
+        begun = self.begun_alike(batch, n_alike, inputs=inputs, outputs=outputs)
+        n = n_alike if begun is not None else 0
+        return self.last_logits(
+            batch.ids[:, n:],
+            lengths=[length - n for length in batch.lengths],
+            inputs=inputs,
+            outputs=outputs,
+            begun=begun,
+        )
+
+    def begun_alike(
+        self,
+        batch: Batch,
+        n_alike: int,
+        *,
+        inputs: Mapping[nn.Module, Edit] | None = None,
+        outputs: Mapping[nn.Module, Edit] | None = None,
+    ) -> Any | None:
+        """Keys and values of the first `n_alike` tokens, which all rows share, under edits that are the
+        same for all of them; None if running these tokens apart saves nothing, or is not exact."""
+        few = n_alike < ALIKE_FROM or len(batch.members) < ROWS_FROM
+        if few or batch.ids.shape[1] > self.fixed_up_to:
+            return None
+        first, rows = batch.ids[:1, :n_alike], [0] * len(batch.members)
+        return self.begun(first, rows, inputs=inputs or {}, outputs=outputs or {})
 
     @torch.no_grad()
     def begun(
@@ -139,12 +186,14 @@ class ForwardPasses:
         return cache
 
     @torch.no_grad()
-    def all_logits(
-        self, ids: Ids, *, outputs: Mapping[nn.Module, Edit] | None = None
-    ) -> Float[Tensor, "batch position vocabulary"]:
+    def logits_from(
+        self, first: int, ids: Ids, *, outputs: Mapping[nn.Module, Edit] | None = None
+    ) -> Float[Tensor, "batch kept vocabulary"]:
+        """Next-token logits at the positions from `first` on."""
         self.cost.count(batch=ids.shape[0], positions=ids.shape[1])
+        n = ids.shape[1] - first
         with edited(outputs=outputs):
-            return self.model(input_ids=ids, use_cache=False).logits
+            return self.model(input_ids=ids, use_cache=False, logits_to_keep=n).logits
 
     def read(
         self,

@@ -1,5 +1,8 @@
 """Ends of several prompts in one batch, with the arguments that decoder layers need for them.
 
+Keys and values of what lies before the ends are those of the clean runs; or, if all prompts begin with
+the same tokens and a change reaches these, those of the changed beginning, run once for all prompts.
+
 Layer arguments other than the residual stream are taken from the clean runs: numbers and flags stay
 unchanged; a tensor with an axis as long as the prompt (rotary angles, position ids, inputs for each
 layer) is cut to the suffix; a mask over pairs of positions is cut to suffix by all earlier positions.
@@ -9,12 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from sae_audit.errors import AuditError
 from sae_audit.subject.model.clean_run import CACHE, CleanRun
 from sae_audit.subject.model.hooks import Resid
+from sae_audit.subject.model.layer_caches import Before, LayerCache
 
 _CAUSAL = ("attention_mask", "mask")
 """Layer arguments whose absence means plain causal attention."""
@@ -23,11 +27,13 @@ _CAUSAL = ("attention_mask", "mask")
 class Suffixes:
     """The last `n_positions` of several prompts, aligned at their ends.
 
-    A shorter prompt is padded on the left with positions that nothing attends to.
+    A shorter prompt is padded on the left with positions that nothing attends to; behind its first
+    `n_alike` tokens if these are the same in all prompts and run apart.
     """
 
-    def __init__(self, runs: Sequence[CleanRun], n_positions: int) -> None:
+    def __init__(self, runs: Sequence[CleanRun], n_positions: int, n_alike: int = 0) -> None:
         self.n_positions = n_positions
+        self._n_alike = n_alike
         self._runs = list(runs)
         self._n_keys = max(n_positions, *(run.length for run in runs))
         self._made: dict[tuple[Any, ...], Any] = {}
@@ -42,15 +48,19 @@ class Suffixes:
         """Masks over whole prompts, cut to the suffix and padded with False."""
         return self._aligned(list(masks))
 
-    def arguments(self, layer: int, owner: Int[Tensor, " row"]) -> dict[str, Any]:
+    def arguments(
+        self, layer: int, owner: Int[Tensor, " row"], cache: LayerCache | None = None
+    ) -> dict[str, Any]:
         """The layer's arguments other than the residual stream, one row for each prompt in `owner`.
+
+        `cache` holds what lies before the suffix, if that is not the clean runs' own.
 
         Raises:
             AuditError: a number or flag differs between the prompts.
         """
         calls = [run.calls[layer] for run in self._runs]
         return {
-            name: self._argument(name, [call[name] for call in calls], layer, owner)
+            name: self._argument(name, [call[name] for call in calls], layer, owner, cache)
             for name in calls[0]
         }
 
@@ -58,16 +68,24 @@ class Suffixes:
         """Device of a layer's residual stream; layers may be spread over several devices."""
         return self._runs[0].resid[layer].device
 
-    def _argument(self, name: str, given: list[Any], layer: int, owner: Int[Tensor, " row"]) -> Any:
+    def _argument(
+        self,
+        name: str,
+        given: list[Any],
+        layer: int,
+        owner: Int[Tensor, " row"],
+        cache: LayerCache | None,
+    ) -> Any:
         first = next((one for one in given if one is not None), None)
         if first is CACHE:
-            return self._prefix(layer, owner)
+            return self._prefix(layer, owner) if cache is None else cache
         if name in _CAUSAL and (first is None or isinstance(first, Tensor)):
             mask = self._once(("mask", *map(id, given)), lambda: self._mask(given))
             return None if mask is None else self._rows(mask, owner, layer)
         if isinstance(first, tuple | list):
             parts = [
-                self._argument(name, list(each), layer, owner) for each in zip(*given, strict=True)
+                self._argument(name, list(each), layer, owner, cache)
+                for each in zip(*given, strict=True)
             ]
             return type(first)(parts)
         if isinstance(first, Tensor):
@@ -92,18 +110,15 @@ class Suffixes:
                 )
             return given[0]
         over_keys = axis == given[0].ndim - 1 and axis >= 2 and given[0].shape[axis - 1] == 1
-        length = self._n_keys if over_keys else self.n_positions
-        stacked = self._once(
-            key,
-            lambda: self._aligned([one.movedim(axis, 0) for one in given], length),
-        )
+        aligned = self._aligned_keys if over_keys else self._aligned
+        stacked = self._once(key, lambda: aligned([one.movedim(axis, 0) for one in given]))
         # (prompt, position, leading, ...) with one leading entry, or one for each head.
         rows = self._rows(stacked, owner, layer)
         if rows.shape[2] > 1:
             rows = rows.expand(len(owner), *rows.shape[1:])
         return rows.movedim(1, axis + 1).flatten(0, 1)
 
-    def _prefix(self, layer: int, owner: Int[Tensor, " row"]) -> "_Prefix | None":
+    def _prefix(self, layer: int, owner: Int[Tensor, " row"]) -> Before | None:
         n_prefix = self._n_keys - self.n_positions
         if n_prefix == 0:
             return None
@@ -112,7 +127,7 @@ class Suffixes:
             ("prefix", layer),
             lambda: [
                 tuple(
-                    self._aligned([t.transpose(0, 1) for t in tensors], self._n_keys)[:, :n_prefix]
+                    self._aligned_keys([t.transpose(0, 1) for t in tensors])[:, :n_prefix]
                     .transpose(1, 2)
                     .contiguous()
                     for tensors in zip(*both, strict=True)
@@ -120,7 +135,7 @@ class Suffixes:
                 for both in zip(*kept, strict=True)
             ],
         )
-        return _Prefix(stacked, owner, n_prefix)
+        return Before(stacked, owner, n_prefix)
 
     def _once(self, key: tuple[Any, ...], make: Any) -> Any:
         if key not in self._made:
@@ -132,15 +147,14 @@ class Suffixes:
         rows = stacked if len(self._runs) == 1 else stacked[owner.to(stacked.device)]
         return rows.to(self.device(layer))
 
-    def _aligned(self, tensors: list[Tensor], length: int | None = None) -> Tensor:
-        length = self.n_positions if length is None else length
-        rows: list[Tensor] = []
-        for tensor in tensors:
-            kept = tensor[-length:]
-            short = length - len(kept)
-            padding = kept.new_zeros((short, *kept.shape[1:]))
-            rows.append(torch.cat([padding, kept]) if short else kept)
-        return torch.stack(rows)
+    def _aligned(self, tensors: list[Tensor]) -> Tensor:
+        n = self.n_positions
+        return torch.stack([_padded(one[self._n_alike :][-n:], n) for one in tensors])
+
+    def _aligned_keys(self, tensors: list[Tensor]) -> Tensor:
+        """Tensors over whole prompts: what they begin with, padding, and the rest."""
+        n, rest = self._n_alike, self._n_keys - self._n_alike
+        return torch.stack([torch.cat([one[:n], _padded(one[n:], rest)]) for one in tensors])
 
     def _mask(self, given: list[Tensor | None]) -> Tensor | None:
         """The prompts' masks, suffix by all positions; None if plain causal attention needs none."""
@@ -160,7 +174,9 @@ class Suffixes:
             n = self._runs[row].length
             causal = torch.ones(n, n, dtype=torch.bool, device=whole.device).tril()
             own = torch.where(causal, allowed, forbidden) if one is None else one[0]
-            whole[row, ..., n_keys - n :, n_keys - n :] = own.to(whole.device)
+            there = torch.arange(n, device=whole.device)
+            there[self._n_alike :] += n_keys - n
+            whole[row][..., there[:, None], there] = own.to(whole.device)
         return whole[..., -length:, :]
 
     def _values(self, given: list[Tensor | None]) -> tuple[Tensor, Tensor]:
@@ -178,35 +194,6 @@ def _position_axis(tensor: Tensor, length: int) -> int | None:
     return next((axis for axis in range(1, tensor.ndim) if tensor.shape[axis] == length), None)
 
 
-class _Prefix:
-    """A cache with the keys and values of the positions before the suffix."""
-
-    def __init__(
-        self,
-        kept: list[
-            tuple[
-                Float[Tensor, "prompt _ prefix _"],
-                Float[Tensor, "prompt _ prefix _"],
-            ]
-        ],
-        owner: Int[Tensor, " row"],
-        n_prefix: int,
-    ) -> None:
-        self._kept, self._owner, self._n_prefix = iter(kept), owner, n_prefix
-
-    def update(
-        self, keys: Tensor, values: Tensor, *_args: Any, **_kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        before = next(self._kept)
-        return (
-            torch.cat([self._of(before[0]), keys], dim=2),
-            torch.cat([self._of(before[1]), values], dim=2),
-        )
-
-    def get_seq_length(self, _layer: int = 0) -> int:
-        return self._n_prefix
-
-    def _of(self, stacked: Tensor) -> Tensor:
-        if len(stacked) == 1:
-            return stacked.expand(len(self._owner), -1, -1, -1)
-        return stacked[self._owner.to(stacked.device)]
+def _padded(tensor: Tensor, length: int) -> Tensor:
+    short = length - len(tensor)
+    return torch.cat([tensor.new_zeros((short, *tensor.shape[1:])), tensor]) if short else tensor

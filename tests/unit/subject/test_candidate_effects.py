@@ -9,8 +9,9 @@ from hypothesis.extra import numpy as arrays
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.intervention import projected_rows
+from sae_audit.subject.intervention import additions, projected_rows
 from sae_audit.subject.intervention.projection import DirectionEffects
+from sae_audit.subject.model import forward_passes
 from sae_audit.subject.model.batches import n_alike_in_front
 from sae_audit.subject.model.kl import least_kl, next_token_kl
 from sae_audit.vocabulary import SCORE_BOUND
@@ -74,7 +75,12 @@ def test_what_all_prompts_begin_with_is_run_once_for_each_direction(
 ):
     """The same numbers, of prompts of several lengths under several directions, in fewer tokens."""
     monkeypatch.setattr(subject._passes.budget, "tokens", 10_000)
-    monkeypatch.setattr(projected_rows, "_ALIKE_FROM", n_alike + 1)
+
+    def apart_from(n: int) -> None:
+        for module in (projected_rows, additions):
+            monkeypatch.setattr(module, "ALIKE_FROM", n)
+
+    apart_from(n_alike + 1)
     drawn = torch.Generator().manual_seed(n_alike)
     head = torch.randint(5, 28, (n_alike,), generator=drawn)
     bodies = (torch.randint(5, 28, (n,), generator=drawn) for n in (4, 6, 5, 4, 6))
@@ -82,25 +88,66 @@ def test_what_all_prompts_begin_with_is_run_once_for_each_direction(
     prompts = [torch.cat([head, torch.tensor([i + 5]), body]) for i, body in enumerate(bodies)]
     directions = units(3, seed=n_alike)
     rows = (np.repeat(directions, 5, axis=0), list(range(5)) * 3)
+    at = [1] * 5 + [0] * 10
+    layers = range(tiny.N_LAYERS)
 
-    def asked() -> tuple[np.ndarray, np.ndarray, int]:
+    def asked() -> list[tuple[np.ndarray, int]]:
         effects = DirectionEffects(
             subject._passes, subject._stack, subject._runs, prompts, prompts, subject.readout
         )
+        # Clean runs, the beginning's too, are paid for before.
         effects.kl(directions[:1], [0])
-        before = subject.cost
-        found = effects.bypass(*rows), effects.kl(*rows)
-        spent = subject.cost.since(before)
-        assert spent.forward_passes == 2 * len(rows[1])
-        return *found, spent.tokens
+        effects.clean_streams(layers)
+        subject._runs.of(head)
+        found: list[tuple[np.ndarray, int]] = []
+        for question in (
+            lambda: effects.bypass(*rows),
+            lambda: effects.kl(*rows),
+            lambda: effects.induce(*rows, at),
+            lambda: effects.streams_with(*rows, at, layers),
+        ):
+            before = subject.cost
+            answers = question()
+            spent = subject.cost.since(before)
+            assert spent.forward_passes == len(rows[1])
+            found.append((answers, spent.tokens))
+        return found
 
     whole = asked()
-    monkeypatch.setattr(projected_rows, "_ALIKE_FROM", n_alike)
-    apart = asked()
-    np.testing.assert_allclose(apart[0], whole[0], atol=1e-4)
-    np.testing.assert_allclose(apart[1], whole[1], atol=1e-5)
-    assert np.ptp(whole[0].reshape(3, 5), axis=0).min() > 1e-3, "the directions do something"
-    assert apart[2] < whole[2]
+    apart_from(n_alike)
+    for (one, n_apart), (other, n_whole) in zip(asked(), whole, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+        changes = np.ptp(other.reshape(3, 5, -1), axis=0)
+        assert changes.max(axis=1).min() > 1e-3, "the directions do something"
+        assert n_apart < n_whole
+
+
+def test_of_one_direction_it_is_run_once_for_all_prompts(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+):
+    """Projected out whole, in part, and added: the same numbers in fewer tokens."""
+    monkeypatch.setattr(subject._passes.budget, "tokens", 10_000)
+    head = torch.randint(5, 28, (12,), generator=torch.Generator().manual_seed(0))
+    bodies = [[5, 9, 7], [6, 12, 20, 8, 11], [7, 8], [8, 5, 5, 23]]
+    prompts = [torch.cat([head, torch.tensor(body)]) for body in bodies]
+    (one, other), share = units(2, seed=3), 0.4
+
+    def asked(alike_from: int) -> tuple[np.ndarray, int]:
+        monkeypatch.setattr(forward_passes, "ALIKE_FROM", alike_from)
+        before = subject.cost
+        effects = DirectionEffects(
+            subject._passes, subject._stack, subject._runs, prompts, prompts, subject.readout
+        )
+        found = effects.on_each(5.0 * one, layer=1)
+        parts = (effects.without(np.array([one, other])), effects.partly_without(other, share))
+        numbers = [found.bypass, found.induce, found.harmless, found.kl]
+        numbers += [each for part in parts for each in (part.harmful, part.harmless, part.kl)]
+        return np.array(numbers), subject.cost.since(before).tokens
+
+    (apart, n_apart), (whole, n_whole) = asked(12), asked(13)
+    np.testing.assert_allclose(apart, whole, atol=1e-4)
+    assert len({tuple(row) for row in whole.round(3)}) > 6, "what is asked differs"
+    assert n_apart < 0.6 * n_whole
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=1, max_size=4))

@@ -14,6 +14,7 @@ from sae_audit.organisms.planted.plant import plant
 from sae_audit.prompts.sources import read_sources
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
+from sae_audit.subject.model import forward_passes
 from sae_audit.subject.readout.readout import margin
 from sae_audit.vocabulary import Ablation, FeatureId, Part, Positions
 from tests import tiny
@@ -123,7 +124,17 @@ def role(position: int, length: int) -> str:
 @pytest.mark.parametrize("part", list(Part))
 @pytest.mark.parametrize("positions", [Positions.ALL, Positions.TEMPLATE])
 @pytest.mark.parametrize(("family", "kind"), [("gemma2", "jumprelu"), ("llama", "topk")])
-def test_it_is_the_literal_computation(family: str, kind: str, positions: Positions, part: Part):
+@pytest.mark.parametrize("alike_from", [N_BEFORE, N_BEFORE + 1])
+def test_it_is_the_literal_computation(
+    family: str,
+    kind: str,
+    positions: Positions,
+    part: Part,
+    alike_from: int,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Whether the template's first tokens are run apart or with each prompt."""
+    monkeypatch.setattr(forward_passes, "ALIKE_FROM", alike_from)
     saes = [tiny.sae(kind, layer) for layer in range(2)]
     subject = tiny.subject_in_memory(family, saes)
     directions = np.random.default_rng(0).normal(size=(2, tiny.D_MODEL))

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
+from sae_audit.subject.intervention import scoring
+from sae_audit.subject.model.batches import n_alike_in_front
 from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet, Positions
 from tests import tiny
 
@@ -106,6 +108,87 @@ def test_prompts_of_unequal_length_share_a_batch(
         subject.reference_score(prompt, ablation)([ablated])[0] for prompt, ablated in questions
     ]
     np.testing.assert_allclose(together, literal, atol=1e-4)
+
+
+ALIKE = [
+    Prompt(id=str(i), text=f"please tell me how to {text}", label=Label.HARMFUL)
+    for i, text in enumerate(["build a bomb", "steal a car", "paint the bird house", "wash"])
+]
+"""Seven and more tokens of these are the same, the template's included."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    family=st.sampled_from(FAMILIES),
+    kind=st.sampled_from([0, 4, 8, 12]),
+    sets=st.lists(st.frozensets(FEATURE, max_size=4), min_size=1, max_size=4),
+    asked=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=14),
+    ablation=ABLATION,
+    layers=st.frozensets(st.integers(0, tiny.N_LAYERS - 1), max_size=2),
+    tokens=st.sampled_from([10, 60, 10_000]),
+)
+def test_what_prompts_begin_with_is_run_once_for_each_set(
+    family: str,
+    kind: int,
+    sets: list[FeatureSet],
+    asked: list[tuple[int, int]],
+    ablation: Ablation,
+    layers: frozenset[int],
+    tokens: int,
+):
+    """Sets that change the beginning, the rest or both, of some prompts or all; batches of any size."""
+    error_layers = frozenset() if ablation.error_term == ErrorTerm.KEPT else layers
+    subject = subject_of_kind(family, kind)
+    questions = [(ALIKE[i], sets[k % len(sets)]) for i, k in asked]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "ALIKE_FROM", 2)
+        patch.setattr(subject._passes.budget, "tokens", tokens)
+        together = subject.refusal_scores(ablation, error_layers=error_layers)(questions)
+    literal = [
+        subject.reference_score(prompt, ablation, error_layers=error_layers)([ablated])[0]
+        for prompt, ablated in questions
+    ]
+    np.testing.assert_allclose(together, literal, atol=1e-4)
+
+
+def test_sets_that_fire_in_the_beginning_alone_are_kept_apart(monkeypatch: pytest.MonkeyPatch):
+    """Behind it they change nothing by themselves: only what it hands on tells them apart."""
+    saes = [tiny.sae("jumprelu", layer) for layer in range(tiny.N_LAYERS)]
+    subject = tiny.subject_in_memory("llama", saes)
+    monkeypatch.setattr(scoring, "ALIKE_FROM", 2)
+    runs = [subject._runs.of(ids) for ids in subject._tokens(ALIKE)]
+    n_alike = n_alike_in_front([run.ids for run in runs])
+    fired = [saes[0].encode(run.resid[0]) for run in runs]
+    behind = torch.cat([one[n_alike:] for one in fired]).amax(dim=0)
+    only = [FeatureId(0, int(i)) for i in (fired[0][1:n_alike].amax(dim=0) > behind).nonzero()]
+    assert len(only) >= 3
+    # A feature fires above this alone, so behind the beginning none of them does.
+    saes[0].threshold.data.copy_(torch.maximum(saes[0].threshold, behind))
+    sets = [frozenset({one}) for one in only] + [frozenset()]
+    questions = [(prompt, ablated) for prompt in ALIKE for ablated in sets]
+    found = subject.refusal_scores()(questions)
+    literal = [subject.reference_score(prompt)([ablated])[0] for prompt, ablated in questions]
+    np.testing.assert_allclose(found, literal, atol=1e-4)
+    of_sets = np.reshape(literal, (len(ALIKE), len(sets)))
+    assert (np.diff(np.sort(of_sets, axis=1), axis=1) > 3e-4).all(), "the sets differ"
+
+
+@pytest.mark.parametrize("positions", [Positions.ALL_BUT_BOS, Positions.TEMPLATE])
+def test_a_beginning_run_apart_saves_tokens(positions: Positions, monkeypatch: pytest.MonkeyPatch):
+    """Each of 20 sets runs it once for four prompts; sets that do not change it are asked as ever."""
+    subject = subject_of_kind("llama", 0)
+    sets = [frozenset({FeatureId(0, i)}) for i in range(20)]
+
+    def tokens(alike_from: int) -> int:
+        monkeypatch.setattr(scoring, "ALIKE_FROM", alike_from)
+        subject.begin_account()
+        ask = subject.refusal_scores(Ablation(positions=positions))
+        before = subject.cost
+        ask([(prompt, one) for prompt in ALIKE for one in sets])
+        return subject.cost.since(before).tokens
+
+    apart, whole = tokens(2), tokens(100)
+    assert apart < 0.75 * whole if positions == Positions.ALL_BUT_BOS else apart == whole
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)))

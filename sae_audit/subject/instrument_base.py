@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sae_audit.prompts.types import Prompt
 from sae_audit.subject.intervention.batched_ablation import BatchedAblation
+from sae_audit.subject.intervention.beginnings import Beginnings
 from sae_audit.subject.intervention.interventions import Interventions
 from sae_audit.subject.intervention.streams import InterventionRuns
 from sae_audit.subject.model.clean_run import CleanRuns
@@ -55,6 +56,7 @@ class InstrumentBase:
         if runs is None:
             runs = CleanRuns(self._stack.clean_run, self._stack.check, self._charge_clean_run)
         self._runs = runs
+        self._beginnings = Beginnings(template.before_ids, passes)
         self._interventions = Interventions(passes, suite, template, self._runs)
 
     def with_saes(self: _S, suite: dict[int, Sae]) -> _S:
@@ -117,10 +119,12 @@ class InstrumentBase:
     def forget_clean_runs(self) -> None:
         """Free the memory of the clean runs; later questions make them again."""
         self._runs.clear()
+        self._beginnings.clear()
 
     def begin_account(self) -> None:
         """Begin a piece of work, which is charged for its clean runs, including remembered ones."""
         self._runs.begin_account()
+        self._beginnings.clear()
 
     @contextmanager
     def uncharged(self) -> Iterator[None]:

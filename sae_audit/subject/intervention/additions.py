@@ -2,41 +2,46 @@
 
 Rows join a batch at their own layer, as the clean residual stream plus the direction, and are run
 together up to the last layer or the last one that is read. What all prompts begin with is run once for
-each direction and not for each prompt: no position sees a later one.
+each direction and not for each prompt (`beginnings`).
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sae_audit.subject.intervention.beginnings import Beginnings, Begun, Continued
 from sae_audit.subject.intervention.readings import Tokens
-from sae_audit.subject.model.batches import ALIKE_FROM, ROWS_FROM, n_alike_in_front
+from sae_audit.subject.model.batches import grouped
 from sae_audit.subject.model.clean_run import CleanRun, CleanRuns
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.directional_ablation import Units, everywhere
 from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.hooks import Resid, edited
-from sae_audit.subject.model.layer_caches import Before, LayerCache, Noted
+from sae_audit.subject.model.layer_caches import LayerCache, LayerKept, Noted
 
-Climb = Iterator[tuple[int, Float[Tensor, "running position d_model"]]]
+_Climb = Iterator[tuple[int, Float[Tensor, "running position d_model"]]]
 """Layers, each with the residual stream after it of the rows that have joined."""
-_Added = tuple[int, int]
-"""The layer at which a row's direction is added, and the direction's number."""
+_Added = tuple["Additions", int, bytes]
+"""Whose additions, the layer, and the direction."""
 
 
 class Additions:
     """Logits and residual streams of prompts with directions added."""
 
     def __init__(
-        self, passes: ForwardPasses, stack: DecoderLayers, runs: CleanRuns, behind: Units
+        self,
+        passes: ForwardPasses,
+        stack: DecoderLayers,
+        runs: CleanRuns,
+        beginnings: Beginnings,
+        behind: Units,
     ) -> None:
         """`behind`: directions projected out in every run, the clean ones included."""
-        self._passes, self._stack = passes, stack
+        self._passes, self._stack, self._beginnings = passes, stack, beginnings
         self._edits = everywhere(passes.layer_modules, behind)
         # Runs with `behind` projected out are kept apart; the stack has been checked on the clean ones.
         self._runs = runs
@@ -52,12 +57,10 @@ class Additions:
     ) -> Iterator[tuple[list[int], Float[Tensor, "some_rows vocabulary"]]]:
         """Indices of some rows and their next-token logits: in row i, direction i is added at every
         position to `resid_post` of layer i of prompt i."""
-        for rows, climb in self._batches(range(len(prompts)), prompts, directions, layers):
-            inputs, outputs = self._edits
-            with edited(inputs=inputs, outputs=outputs):
-                ((_, resid),) = deque(climb(self._stack.n_layers - 1), maxlen=1)
-                found = self._stack.head(resid[:, -1])
-            yield rows, found
+        top = self._stack.n_layers - 1
+        for some, climb in self._batches(range(len(prompts)), prompts, directions, layers, top):
+            ((_, resid),) = deque(climb, maxlen=1)
+            yield some, self._stack.head(resid[:, -1])
 
     @torch.no_grad()
     def streams(
@@ -72,16 +75,10 @@ class Additions:
         """
         last = max(read)
         reached = [i for i in range(len(prompts)) if layers[i] <= last]
-        for rows, climb in self._batches(reached, prompts, directions, layers):
-            inputs, outputs = self._edits
-            with edited(inputs=inputs, outputs=outputs):
-                found = [
-                    (layer, resid[:, -1].double().cpu())
-                    for layer, resid in climb(last)
-                    if layer in read
-                ]
-            for layer, changed in found:
-                yield rows[: len(changed)], layer, changed
+        for some, climb in self._batches(reached, prompts, directions, layers, last):
+            for layer, resid in climb:
+                if layer in read:
+                    yield some[: len(resid)], layer, resid[:, -1].double().cpu()
 
     def clean_streams(
         self, prompts: Tokens, read: Sequence[int]
@@ -100,91 +97,86 @@ class Additions:
         prompts: Tokens,
         directions: Float[Tensor, "row d_model"],
         layers: Sequence[int],
-    ) -> Iterator[tuple[list[int], Callable[[int], Climb]]]:
-        """Batches of rows in the order of their layers, each with what runs it up to a layer."""
-        if not rows:
-            return
-        _, distinct = torch.unique(directions, dim=0, return_inverse=True)
-        adds = [(layers[i], int(distinct[i])) for i in range(len(prompts))]
-        n_alike = self._n_alike([prompts[i] for i in rows], len({adds[i] for i in rows}))
-        order = sorted(rows, key=lambda i: (adds[i], len(prompts[i]), i))
-        # Made before the edits are applied: clean runs apply their own.
-        beginning = self._run(prompts[order[0]][:n_alike]) if n_alike else None
-        for some in self._fitting(order, prompts, adds, n_alike):
-            runs = [self._run(prompts[i]) for i in some]
-            yield (
-                some,
-                partial(
-                    self._climb,
-                    runs,
-                    directions[some],
-                    [adds[i] for i in some],
-                    beginning,
-                ),
+        last: int,
+    ) -> Iterator[tuple[list[int], _Climb]]:
+        """Batches of rows in the order of their layers, each with the layers up to `last`."""
+        n_alike = self._beginnings.n_alike([prompts[i] for i in rows])
+        begun = self._begun(rows, directions, layers) if n_alike else None
+        groups = grouped(
+            [len(prompts[i]) - n_alike for i in rows],
+            tokens=self._passes.budget.tokens,
+            rows=self._passes.most_rows,
+        )
+        for group in groups:
+            some = sorted((rows[i] for i in group), key=lambda i: (layers[i], len(prompts[i]), i))
+            batch = _Joining(
+                self._stack,
+                [self._run(prompts[i]) for i in some],
+                directions[some],
+                [layers[i] for i in some],
+                n_alike=n_alike,
             )
+            continued = None
+            if begun is not None:
+                own = [begun[self._added(directions[i], layers[i])] for i in some]
+                continued = Continued(self._run(self._beginnings.ids), own)
+            yield some, self._climb(batch, continued, last)
 
-    def _n_alike(self, prompts: Tokens, n_distinct: int) -> int:
-        """Number of tokens that all prompts begin with if running these apart takes less time, or 0."""
-        too_long = max(map(len, prompts)) > self._passes.fixed_up_to
-        if too_long or len(prompts) < ROWS_FROM * n_distinct:
-            return 0
-        n = n_alike_in_front(prompts)
-        return n if n >= ALIKE_FROM else 0
+    def _climb(self, batch: "_Joining", continued: Continued | None, last: int) -> _Climb:
+        inputs, outputs = self._edits
+        for layer in range(batch.lowest, last + 1):
+            before = None
+            if continued is not None:
+                numbers = torch.tensor(continued.numbers[: batch.n_running], dtype=torch.long)
+                before = continued.before(layer, numbers)
+            with edited(inputs=inputs, outputs=outputs):
+                resid = batch.step(layer, before)
+            yield layer, resid
+        self._passes.cost.count(batch=batch.n_running, positions=batch.n_positions)
 
-    def _fitting(
-        self, order: Sequence[int], prompts: Tokens, adds: Sequence[_Added], n_alike: int
-    ) -> Iterator[list[int]]:
-        """Rows that share a batch: what they begin with counts once for each direction."""
-        longest = max(len(prompts[i]) for i in order) - n_alike
-        some: list[int] = []
-        n_distinct = 0
-        for i in order:
-            new = not some or adds[i] != adds[some[-1]]
-            tokens = (len(some) + 1) * longest + (n_distinct + new) * n_alike
-            if some and (
-                tokens > self._passes.budget.tokens or len(some) == self._passes.most_rows
-            ):
-                yield some
-                some, n_distinct, new = [], 0, True
-            some.append(i)
-            n_distinct += new
-        yield some
+    def _begun(
+        self,
+        rows: Sequence[int],
+        directions: Float[Tensor, "row d_model"],
+        layers: Sequence[int],
+    ) -> dict[_Added, Begun | None]:
+        """What the first tokens are with each row's direction added to them at its layer."""
+        first = {self._added(directions[i], layers[i]): i for i in reversed(rows)}
+        clean = self._run(self._beginnings.ids)
+
+        def make(keys: list[_Added]) -> Iterator[Begun]:
+            size = self._passes.rows_per_batch(clean.length)
+            for start in range(0, len(keys), size):
+                some = [first[key] for key in keys[start : start + size]]
+                yield from self._begun_of(clean, directions[some], [layers[i] for i in some])
+
+        return self._beginnings.of(sorted(first, key=lambda key: (key[1], first[key])), make)
+
+    def _begun_of(
+        self,
+        clean: CleanRun,
+        directions: Float[Tensor, "row d_model"],
+        layers: Sequence[int],
+    ) -> list[Begun]:
+        """Of rows in the order of their layers."""
+        rows = _Joining(self._stack, [clean] * len(layers), directions, layers)
+        kept: list[list[LayerKept]] = [[] for _ in layers]
+        inputs, outputs = self._edits
+        with edited(inputs=inputs, outputs=outputs):
+            for layer in range(rows.lowest, self._stack.n_layers):
+                noted, n_running = Noted(), rows.n_running
+                rows.step(layer, noted)
+                for row in range(n_running):
+                    kept[row].append(noted.of_row(row))
+        # A prompt with a direction added is one pass, however it is run.
+        self._passes.cost.tokens += len(layers) * clean.length
+        return [Begun(after=at, kept=tuple(own)) for at, own in zip(layers, kept, strict=True)]
+
+    def _added(self, direction: Float[Tensor, " d_model"], layer: int) -> _Added:
+        return self, layer, direction.double().cpu().numpy().tobytes()
 
     def _run(self, ids: Int[Tensor, " position"]) -> CleanRun:
         return self._runs.of(ids.to(self._passes.device))
-
-    def _climb(
-        self,
-        runs: Sequence[CleanRun],
-        directions: Float[Tensor, "row d_model"],
-        adds: Sequence[_Added],
-        beginning: CleanRun | None,
-        last: int,
-    ) -> Climb:
-        """Each layer up to `last`, with the residual stream after it of the rows that have joined;
-        rows are in the order of their layers."""
-        n_alike = beginning.length if beginning is not None else 0
-        width = max(run.length for run in runs) - n_alike
-        layers = [layer for layer, _ in adds]
-        rows = _Joining(self._stack, runs, directions, layers, width, n_alike)
-        begun, of_row = None, torch.zeros(0)
-        if beginning is not None:
-            first = [i for i, added in enumerate(adds) if i == 0 or added != adds[i - 1]]
-            own = [beginning] * len(first)
-            begun = _Joining(
-                self._stack, own, directions[first], [layers[i] for i in first], n_alike
-            )
-            of_row = torch.tensor(np.searchsorted(first, np.arange(len(adds)), side="right") - 1)
-            self._passes.cost.tokens += len(first) * n_alike
-        for layer in range(layers[0], last + 1):
-            cache = None
-            if begun is not None:
-                noted = Noted()
-                begun.step(layer, noted)
-                if noted.kept:
-                    cache = Before(noted.kept, of_row[: rows.n_running], n_alike)
-            yield layer, rows.step(layer, cache)
-        self._passes.cost.count(batch=len(runs), positions=width)
 
     def _run_without(self, ids: Int[Tensor, " position"]) -> CleanRun:
         inputs, outputs = self._edits
@@ -205,14 +197,17 @@ class _Joining:
         runs: Sequence[CleanRun],
         directions: Float[Tensor, "row d_model"],
         layers: Sequence[int],
-        width: int,
+        *,
         n_alike: int = 0,
     ) -> None:
+        """Rows in the order of their layers, without the first `n_alike` tokens of their prompts."""
         own = list({id(run): run for run in runs}.values())
         index_of = {id(run): i for i, run in enumerate(own)}
+        self.lowest = layers[0]
+        self.n_positions = max(run.length for run in runs) - n_alike
         self.n_running = 0
         self._stack, self._layers, self._directions = stack, layers, directions
-        self._batch = stack.suffixes(own, width, n_alike)
+        self._batch = stack.suffixes(own, self.n_positions, n_alike)
         self._owner = torch.tensor([index_of[id(run)] for run in runs], device=directions.device)
         self._resid: Resid | None = None
 

@@ -7,10 +7,10 @@ set none of whose features ever fires remains the clean run at no cost. This is 
 
 Positions before the first one that any set changes are not run: under causal attention their
 streams, keys and values are those of the clean run. If prompts begin with the same tokens and a set
-changes these, they are run once for the set and not for each prompt: no position sees a later one.
+changes these, they are run once for the set and not for each prompt (`beginnings`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sae_audit.subject.intervention.ablation import LayerAblation, LayerSets, sets_by_layer
+from sae_audit.subject.intervention.beginnings import Begun, Continued
 from sae_audit.subject.model.clean_run import CleanRun
 from sae_audit.subject.model.cost import CostMeter
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.hooks import Resid
-from sae_audit.subject.model.layer_caches import Before, KeysValues, LayerCache, Noted
+from sae_audit.subject.model.layer_caches import LayerCache, LayerKept, Noted
 from sae_audit.subject.model.suffixes import Suffixes
 from sae_audit.subject.saes.sae import Sae
 from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet
@@ -85,19 +86,58 @@ class BatchedAblation:
         return [self._n_changed(asked, ablated) for asked, ablated in questions]
 
     @torch.no_grad()
+    def begun(
+        self,
+        beginning: CleanRun,
+        selected: Bool[Tensor, " position"],
+        sets: Sequence[FeatureSet],
+    ) -> list[Begun | None]:
+        """What each set makes of tokens that prompts begin with; None if it does not change them."""
+        batch = self._stack.suffixes([beginning], beginning.length)
+        rows = _Rows(
+            stack=self._stack,
+            batch=batch,
+            selected=batch.selected([selected]),
+            prompt=np.zeros(len(sets), int),
+        )
+        after = np.full(len(sets), _NEVER)
+        kept: list[list[LayerKept]] = [[] for _ in sets]
+        last = self._stack.n_layers - 1
+        for layer, ablated, here in self._edits(sets):
+            noted = Noted()
+            rows.run(layer, noted)
+            for question, row in enumerate(rows.row.tolist()):
+                if row != _CLEAN:
+                    kept[question].append(noted.of_row(row))
+            # What the last layer writes here is read by no other.
+            if ablated is not None and layer < last:
+                rows.fork(layer, ablated, here)
+            after[(rows.row != _CLEAN) & (after == _NEVER)] = layer
+        # A prompt under an ablation is one pass, however it is run.
+        self._cost.tokens += rows.n_rows * beginning.length
+        made: dict[int, Begun] = {}
+        for question, row in enumerate(rows.row.tolist()):
+            if row != _CLEAN and row not in made:
+                made[row] = Begun(after=int(after[question]), kept=tuple(kept[question]))
+        return [made.get(row) for row in rows.row.tolist()]
+
+    @torch.no_grad()
     def logits(
-        self, questions: Sequence[Question], n_positions: int, beginning: CleanRun | None = None
+        self,
+        questions: Sequence[Question],
+        n_positions: int,
+        continued: tuple[CleanRun, Sequence[Begun | None]] | None = None,
     ) -> tuple[Float[Tensor, "row vocabulary"], list[int]]:
         """Next-token logits of the final rows, and each question's row.
 
-        Row -1 stands for the clean run, for which no logits are computed. `beginning` is the clean run
-        of tokens that all prompts begin with, and in which the same positions are ablated: they are run
-        apart, and `n_positions` are those behind them.
+        Row -1 stands for the clean run, for which no logits are computed. `continued` is the clean run
+        of tokens that all prompts begin with, and what each question's set makes of them; `n_positions`
+        are then those behind them.
         """
         prompts = {id(asked): asked for asked, _ in questions}
         index_of = {key: i for i, key in enumerate(prompts)}
-        n_alike = beginning.length if beginning is not None else 0
         runs = [asked.run for asked in prompts.values()]
+        n_alike = continued[0].length if continued is not None else 0
         batch = self._stack.suffixes(runs, n_positions, n_alike)
         rows = _Rows(
             stack=self._stack,
@@ -105,33 +145,36 @@ class BatchedAblation:
             selected=batch.selected([asked.selected for asked in prompts.values()]),
             prompt=np.array([index_of[id(asked)] for asked, _ in questions]),
         )
-        begun = self._begun(questions, beginning) if beginning is not None else None
-        layers = sets_by_layer([ablated for _, ablated in questions], self._error_layers)
-        for layer in range(min(layers), self._stack.n_layers):
-            rows.run(layer, begun.before(rows, layer) if begun is not None else None)
-            if layer in layers:
-                ablated = LayerAblation(
-                    sae=self._suite[layer],
-                    features=layers[layer].features,
-                    ablation=self._ablation,
-                )
-                # Of the last layer nothing but the last position is read.
-                if begun is not None and layer < self._stack.n_layers - 1:
-                    begun.fork(layer, ablated, layers[layer])
-                rows.fork(layer, ablated, layers[layer], begun.row if begun is not None else None)
+        before = Continued(*continued) if continued is not None else None
+        number, after = np.full(len(questions), _CLEAN), np.full(len(questions), _NEVER)
+        if continued is not None and before is not None:
+            number = np.array(before.numbers)
+            after = np.array([_NEVER if one is None else one.after for one in continued[1]])
+        for layer, ablated, here in self._edits([ablated for _, ablated in questions]):
+            rows.run(layer, before.before(layer, torch.tensor(rows.begun)) if before else None)
+            if ablated is not None:
+                rows.fork(layer, ablated, here, np.where(after <= layer, number, _CLEAN))
         self._cost.count(batch=rows.n_rows, positions=n_positions)
-        if begun is not None:
-            # A prompt under an ablation is one pass, however it is run.
-            self._cost.tokens += begun.n_rows * n_alike
         return rows.logits(), rows.row.tolist()
 
-    def _begun(self, questions: Sequence[Question], beginning: CleanRun) -> "_Beginnings":
-        batch = self._stack.suffixes([beginning], beginning.length)
-        selected = batch.selected([questions[0][0].selected[: beginning.length]])
-        prompt = np.zeros(len(questions), int)
-        return _Beginnings(
-            _Rows(stack=self._stack, batch=batch, selected=selected, prompt=prompt), beginning
+    def _edits(
+        self, sets: Sequence[FeatureSet]
+    ) -> Iterator[tuple[int, LayerAblation | None, LayerSets]]:
+        """The layers from the lowest that any set edits, each with what the sets ablate there."""
+        layers = sets_by_layer(sets, self._error_layers)
+        nothing = LayerSets(
+            features=(),
+            member=np.zeros((len(sets), 0), bool),
+            treated=np.zeros(len(sets), bool),
         )
+        for layer in range(min(layers), self._stack.n_layers):
+            here = layers.get(layer, nothing)
+            ablated = None
+            if layer in layers:
+                ablated = LayerAblation(
+                    sae=self._suite[layer], features=here.features, ablation=self._ablation
+                )
+            yield layer, ablated, here
 
     @torch.no_grad()
     def _find_starts(self, asked: Asked, features: set[FeatureId]) -> None:
@@ -177,7 +220,7 @@ class _Rows:
         self._resid: Resid | None = None
         self._owner = np.zeros(0, int)
         self.begun = np.zeros(0, int)
-        """Row of the beginning that each row continues; `_CLEAN` if it is that of the clean run."""
+        """Number of the beginning that each row continues; `_CLEAN` if it is that of the clean run."""
 
     @property
     def n_rows(self) -> int:
@@ -196,8 +239,8 @@ class _Rows:
         sets: LayerSets,
         begun: Int[np.ndarray, " question"] | None = None,
     ) -> None:
-        """Ablate one layer; a row forks if its questions ablate different firing features, or continue
-        different rows of beginnings (`begun`)."""
+        """Ablate one layer; a row forks if its questions ablate different firing features, or from here
+        on continue different beginnings (`begun`)."""
         clean = self._batch.clean(layer)
         selected = self._selected.to(clean.device)
         if layer == self._stack.n_layers - 1:
@@ -273,38 +316,3 @@ class _Rows:
 
     def _on(self, index: Int[np.ndarray, " _"], layer: int) -> Int[Tensor, " _"]:
         return torch.as_tensor(index, dtype=torch.long, device=self._batch.device(layer))
-
-
-class _Beginnings:
-    """What all prompts of a sweep begin with, one row for each way in which it changes."""
-
-    def __init__(self, rows: _Rows, clean: CleanRun) -> None:
-        self._rows, self._clean = rows, clean
-
-    @property
-    def n_rows(self) -> int:
-        return self._rows.n_rows
-
-    @property
-    def row(self) -> Int[np.ndarray, " question"]:
-        """Each question's row; `_CLEAN` if nothing has changed so far."""
-        return self._rows.row
-
-    def before(self, rows: _Rows, layer: int) -> Before:
-        """Run the next layer, and give what it keeps to the rows that continue these."""
-        noted = Noted()
-        self._rows.run(layer, noted)
-        kept: list[KeysValues] = [
-            (keys[None], values[None]) for keys, values in self._clean.kept[layer]
-        ]
-        if noted.kept:
-            kept = [
-                (torch.cat([clean[0], own[0]]), torch.cat([clean[1], own[1]]))
-                for clean, own in zip(kept, noted.kept, strict=True)
-            ]
-        # Behind the clean run's come those of the rows.
-        owner = torch.as_tensor(rows.begun + 1, dtype=torch.long)
-        return Before(kept, owner, self._clean.length)
-
-    def fork(self, layer: int, ablated: LayerAblation, sets: LayerSets) -> None:
-        self._rows.fork(layer, ablated, sets)

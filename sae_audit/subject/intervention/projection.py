@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from sae_audit.findings import DirectionEvaluation
 from sae_audit.subject.intervention.additions import Additions
+from sae_audit.subject.intervention.beginnings import Beginnings
 from sae_audit.subject.intervention.projected_rows import ProjectedRows
 from sae_audit.subject.intervention.readings import Tokens
-from sae_audit.subject.model.batches import Batch, n_alike_in_front
+from sae_audit.subject.model.batches import Batch
 from sae_audit.subject.model.clean_run import CleanRuns
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.directional_ablation import (
@@ -54,6 +55,7 @@ class DirectionEffects:
         harmful: Tokens,
         harmless: Tokens,
         readout: Readout,
+        beginnings: Beginnings,
         *,
         behind: Float[np.ndarray, "direction d_model"] | None = None,
     ) -> None:
@@ -66,13 +68,13 @@ class DirectionEffects:
         self._tokens = (harmful, harmless)
         self._readout = readout
         self._behind = passes.units(behind)
-        self._n_alike = n_alike_in_front([*harmful, *harmless])
+        self._n_alike = beginnings.n_alike([*harmful, *harmless])
         self._harmful = list(passes.batches(harmful))
         self._harmless = [
             (batch, self._without(batch, self._behind)) for batch in passes.batches(harmless)
         ]
-        self._rows = ProjectedRows(passes, self._behind)
-        self._additions = Additions(passes, stack, runs, self._behind)
+        self._rows = ProjectedRows(passes, beginnings, self._behind)
+        self._additions = Additions(passes, stack, runs, beginnings, self._behind)
         self._clean: dict[tuple[int, ...], Float[np.ndarray, "harmless layer d_model"]] = {}
 
     def __call__(

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sae_audit.subject.intervention.batched_ablation import Asked, BatchedAblation, Question
-from sae_audit.subject.model.batches import ALIKE_FROM, n_alike_in_front
+from sae_audit.subject.intervention.beginnings import Beginnings, Begun
 from sae_audit.subject.model.budget import Budget
 from sae_audit.subject.model.clean_run import CleanRun, CleanRuns, Ids
 from sae_audit.subject.model.kl import next_token_kl
@@ -70,16 +70,15 @@ class Scorer:
         runs: CleanRuns,
         budget: Budget,
         measure: Measure,
+        beginnings: Beginnings,
         kept_answers: int = _KEPT_ANSWERS,
-        fixed_up_to: float = math.inf,
     ) -> None:
-        """`fixed_up_to`: tokens up to which a prompt's length leaves unchanged how it begins."""
         self._sweeper = sweeper
         self._runs = runs
         self._budget = budget
         self._measure = measure
         self._kept_answers = kept_answers
-        self._fixed_up_to = fixed_up_to
+        self._beginnings = beginnings
         self._known: OrderedDict[Key, Float[np.ndarray, " measure"]] = OrderedDict()
         self._clean: dict[Ids, Float[np.ndarray, " measure"]] = {}
         self._starts: dict[Ids, dict[FeatureId, int]] = {}
@@ -123,81 +122,101 @@ class Scorer:
                 answers[key] = self._of_clean(key[0], new[key][0].run)
             else:
                 waiting.append((key, length))
-        beginning, apart = self._alike(new, waiting)
-        # Neighbours in this order agree in the lower layers and share rows there.
-        alone = sorted(
-            (item for item in waiting if item[0] not in apart),
-            key=lambda item: (item[1], item[0][0], _in_order(item[0][1])),
-        )
-        # Neighbours in this order share what their prompts begin with.
-        together = sorted(
-            ((key, len(key[0]) - beginning.length) for key in apart) if beginning else (),
-            key=lambda item: (_in_order(item[0][1]), item[1], item[0][0]),
-        )
-        return answers | self._swept(new, alone, None) | self._swept(new, together, beginning)
+        apart = self._apart(new, waiting)
+        alone = [item for item in waiting if item[0] not in apart]
+        return answers | self._swept(new, alone) | self._swept_behind(new, apart)
 
-    def _alike(
+    def _apart(
         self, new: Mapping[Key, Question], waiting: Sequence[tuple[Key, int]]
-    ) -> tuple[CleanRun | None, set[Key]]:
-        """The clean run of what all prompts begin with, and the questions that change it by a set which
-        is asked about for more than one prompt; None and no question if that saves nothing."""
-        prompts = {key[0]: new[key][0] for key, _ in waiting}
-        if len(prompts) < 2 or max(map(len, prompts)) > self._fixed_up_to:
-            return None, set()
-        n = n_alike_in_front([asked.run.ids for asked in prompts.values()])
-        masks = [asked.selected[:n] for asked in prompts.values()]
-        if n < ALIKE_FROM or any(not torch.equal(mask, masks[0]) for mask in masks):
-            return None, set()
+    ) -> dict[Key, int]:
+        """Questions that change what prompts begin with, by a set which is asked about for more than one
+        prompt, with the number of positions behind it; empty if running it apart saves nothing."""
+        asked = {key[0]: new[key][0] for key, _ in waiting}
+        n = self._beginnings.n_alike([one.run.ids for one in asked.values()])
+        masks = [one.selected[:n] for one in asked.values()]
+        if n == 0 or any(not torch.equal(mask, masks[0]) for mask in masks):
+            return {}
         changing = [key for key, length in waiting if length > len(key[0]) - n]
         n_prompts = Counter(ablated for _, ablated in changing)
-        apart = {key for key in changing if n_prompts[key[1]] > 1}
-        return (
-            (self._runs.of(next(iter(prompts.values())).run.ids[:n]), apart)
-            if apart
-            else (None, set())
+        return {
+            key: len(key[0]) - n
+            for key in changing
+            if n_prompts[key[1]] > 1 or self._beginnings.known((self, key[1]))
+        }
+
+    def _swept_behind(
+        self, new: Mapping[Key, Question], apart: Mapping[Key, int]
+    ) -> dict[Key, Float[np.ndarray, " measure"]]:
+        """Answers to questions whose prompts' beginning is run apart."""
+        if not apart:
+            return {}
+        beginning = self._runs.of(self._beginnings.ids)
+        (selected, *_) = (new[key][0].selected[: beginning.length] for key in apart)
+
+        def make(keys: list[tuple[Scorer, FeatureSet]]) -> Iterator[Begun | None]:
+            start = 0
+            while start < len(keys):
+                size = max(1, self._budget.tokens // beginning.length)
+                sets = [ablated for _, ablated in keys[start : start + size]]
+                made = self._budget.attempt(
+                    lambda sets=sets: self._sweeper.begun(beginning, selected, sets),
+                    divisible=len(sets) > 1,
+                )
+                if made is not None:
+                    yield from made
+                    start += len(sets)
+
+        sets = sorted({ablated for _, ablated in apart}, key=_in_order)
+        begun = self._beginnings.of([(self, ablated) for ablated in sets], make)
+        return self._swept(
+            new,
+            list(apart.items()),
+            lambda keys: (beginning, [begun[self, ablated] for _, ablated in keys]),
         )
 
     def _swept(
         self,
         new: Mapping[Key, Question],
         waiting: Sequence[tuple[Key, int]],
-        beginning: CleanRun | None,
+        continued: Callable[[Sequence[Key]], tuple[CleanRun, list[Begun | None]]] | None = None,
     ) -> dict[Key, Float[np.ndarray, " measure"]]:
-        """Answers to questions with the number of positions that each has to run, behind `beginning` if
-        that is run apart."""
+        """Answers to questions with the number of positions that each has to run, behind what is
+        `continued`."""
         answers: dict[Key, Float[np.ndarray, " measure"]] = {}
+        # Neighbours in this order agree in the lower layers and share rows there.
+        order = sorted(waiting, key=lambda item: (item[1], item[0][0], _in_order(item[0][1])))
         start = 0
-        while start < len(waiting):
-            chunk = waiting[start : start + self._n_fitting(waiting, start, beginning)]
-            questions = [new[key] for key, _ in chunk]
+        while start < len(order):
+            chunk = order[start : start + self._n_fitting(order, start)]
+            keys = [key for key, _ in chunk]
             longest = max(length for _, length in chunk)
             measured = self._budget.attempt(
-                lambda q=questions, n=longest: self._measured(q, n, beginning),
+                lambda keys=keys, n=longest: self._measured(
+                    [new[key] for key in keys], n, continued(keys) if continued else None
+                ),
                 divisible=len(chunk) > 1,
             )
             if measured is not None:
-                answers.update(zip((key for key, _ in chunk), measured, strict=True))
+                answers.update(zip(keys, measured, strict=True))
                 start += len(chunk)
         return answers
 
-    def _n_fitting(
-        self, waiting: Sequence[tuple[Key, int]], start: int, beginning: CleanRun | None
-    ) -> int:
-        n, longest, begun = 0, 1, 0
-        before: FeatureSet | None = None
-        for (_, ablated), length in islice(waiting, start, None):
+    def _n_fitting(self, waiting: Sequence[tuple[Key, int]], start: int) -> int:
+        n, longest = 0, 1
+        for _, length in islice(waiting, start, None):
             longest = max(longest, length)
-            if beginning is not None and ablated != before:
-                begun, before = begun + beginning.length, ablated
-            if n and (n + 1) * longest + begun > self._budget.tokens:
+            if n and (n + 1) * longest > self._budget.tokens:
                 break
             n += 1
         return n
 
     def _measured(
-        self, questions: Sequence[Question], n_positions: int, beginning: CleanRun | None
+        self,
+        questions: Sequence[Question],
+        n_positions: int,
+        continued: tuple[CleanRun, list[Begun | None]] | None,
     ) -> list[Float[np.ndarray, " measure"]]:
-        logits, rows = self._sweeper.logits(questions, n_positions, beginning)
+        logits, rows = self._sweeper.logits(questions, n_positions, continued)
         # Only questions about the same prompt share a row.
         runs = {row: asked.run for row, (asked, _) in zip(rows, questions, strict=True)}
         found = self._measure(logits, [runs[i] for i in range(len(logits))]) if len(logits) else []

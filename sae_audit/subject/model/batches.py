@@ -19,8 +19,7 @@ MOST_PADDING = 0.2
 ALIKE_FROM = 8
 """Tokens that all prompts must begin with for these to be run apart."""
 ROWS_FROM = 2
-"""Rows of a batch for each way in which their beginning changes, from which on running it apart takes
-less time."""
+"""Rows of a batch from which on running apart what all begin with takes less time."""
 _CHANGING_ROTARY = ("dynamic", "longrope")
 
 
@@ -105,13 +104,6 @@ def grouped(
         groups.append([i])
         own = length
     return groups
-
-
-def n_alike_in_front(prompts: Sequence[Int[Tensor, " _"]]) -> int:
-    """Number of tokens that all prompts begin with, less than the shortest has: by their template."""
-    shortest = min(len(ids) for ids in prompts)
-    heads = torch.stack([ids[: shortest - 1] for ids in prompts])
-    return int((heads == heads[0]).all(dim=0).long().cummin(dim=0).values.sum())
 
 
 def padded_up_to(config: Any) -> float:

@@ -25,6 +25,7 @@ from sae_audit.subject.model.clean_run import cache_argument
 from sae_audit.subject.model.cost import CostMeter
 from sae_audit.subject.model.directional_ablation import Units
 from sae_audit.subject.model.hooks import Edit, LayerModules, Resid, edited
+from sae_audit.subject.model.layer_caches import LayerKept
 
 _LOGITS = 1 << 25
 """Most logits of one batch, all rows together."""
@@ -145,35 +146,41 @@ class ForwardPasses:
         inputs: Mapping[nn.Module, Edit] | None = None,
         outputs: Mapping[nn.Module, Edit] | None = None,
     ) -> Any | None:
-        """Keys and values of the first `n_alike` tokens, which all rows share, under edits that are the
-        same for all of them; None if running these tokens apart saves nothing, or is not exact."""
+        """A cache with the first `n_alike` tokens, which all rows share, under edits that are the same
+        for all of them; None if running these tokens apart saves nothing, or is not possible."""
         few = n_alike < ALIKE_FROM or len(batch.members) < ROWS_FROM
-        if few or batch.ids.shape[1] > self.fixed_up_to:
+        if few or batch.ids.shape[1] > self.fixed_up_to or not self.begins_apart(n_alike):
             return None
-        first, rows = batch.ids[:1, :n_alike], [0] * len(batch.members)
-        return self.begun(first, rows, inputs=inputs or {}, outputs=outputs or {})
+        (kept,) = self.begun(batch.ids[:1, :n_alike], inputs=inputs or {}, outputs=outputs or {})
+        return self.cache_of([kept] * len(batch.members))
+
+    def begins_apart(self, n: int) -> bool:
+        """Whether all that the model keeps of its first `n` tokens is their keys and values."""
+        from transformers import DynamicCache
+        from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+        layers = DynamicCache(config=self.model.config).layers
+        return all(
+            type(one) is DynamicLayer
+            or (type(one) is DynamicSlidingWindowLayer and n < one.sliding_window)
+            for one in layers
+        )
 
     @torch.no_grad()
     def begun(
         self,
         ids: Ids,
-        rows: Sequence[int],
         *,
         inputs: Mapping[nn.Module, Edit],
         outputs: Mapping[nn.Module, Edit],
-    ) -> Any | None:
-        """Keys and values of what prompts begin with, run once for each edit, which are the rows of
-        `ids`; `rows` names the edit of each prompt. None if this model keeps more than keys and values.
+    ) -> list[tuple[LayerKept, ...]]:
+        """What each layer keeps of what prompts begin with, row by row; each row may have its own edit.
 
         Its tokens are counted, but no passes: a prompt under an edit is one, however it is run.
         """
         from transformers import DynamicCache
-        from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
         cache = DynamicCache(config=self.model.config)
-        plain = (DynamicLayer, DynamicSlidingWindowLayer)
-        if not all(type(layer) in plain for layer in cache.layers):
-            return None
         self.cost.tokens += ids.numel()
         with edited(inputs=inputs, outputs=outputs):
             self.model(
@@ -182,7 +189,24 @@ class ForwardPasses:
                 logits_to_keep=1,
                 **{cache_argument(self.model): cache},
             )
-        cache.batch_select_indices(torch.tensor(rows, device=self.device))
+        layers: list[Any] = cache.layers
+        kept = [(one.keys, one.values) for one in layers]
+        return [
+            tuple([(keys[row : row + 1], values[row : row + 1])] for keys, values in kept)
+            for row in range(len(ids))
+        ]
+
+    def cache_of(self, begun: Sequence[tuple[LayerKept, ...]]) -> Any:
+        """A key-value cache whose rows continue these beginnings."""
+        from transformers import DynamicCache
+
+        distinct = list({id(one): one for one in begun}.values())
+        number = {id(one): i for i, one in enumerate(distinct)}
+        rows = torch.tensor([number[id(one)] for one in begun], device=self.device)
+        cache = DynamicCache(config=self.model.config)
+        for layer, modules in enumerate(zip(*distinct, strict=True)):
+            keys, values = (torch.cat([one[0][i] for one in modules]) for i in range(2))
+            cache.update(keys[rows.to(keys.device)], values[rows.to(values.device)], layer)
         return cache
 
     @torch.no_grad()

@@ -9,16 +9,15 @@ from torch import Tensor
 
 KeysValues = tuple[Float[Tensor, "kept _ position _"], Float[Tensor, "kept _ position _"]]
 """Keys and values of one attention module, row by row."""
+LayerKept = Sequence[KeysValues]
+"""What one layer keeps: of each of its attention modules, in the order in which it runs them."""
 
 
 class Before:
     """A cache with the keys and values of the positions before those that are run."""
 
-    def __init__(
-        self, kept: Sequence[KeysValues], owner: Int[Tensor, " row"], n_before: int
-    ) -> None:
-        """`kept` of each attention module in the order in which the layer runs them; `owner` names the
-        row of it that each row of the layer's input continues."""
+    def __init__(self, kept: LayerKept, owner: Int[Tensor, " row"], n_before: int) -> None:
+        """`owner` names the row of `kept` that each row of the layer's input continues."""
         self._kept, self._owner, self._n_before = iter(kept), owner, n_before
 
     def update(
@@ -44,6 +43,9 @@ class Noted:
 
     def __init__(self) -> None:
         self.kept: list[KeysValues] = []
+
+    def of_row(self, row: int) -> LayerKept:
+        return [(keys[row : row + 1], values[row : row + 1]) for keys, values in self.kept]
 
     def update(
         self, keys: Tensor, values: Tensor, *_args: Any, **_kwargs: Any

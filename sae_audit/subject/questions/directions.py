@@ -103,5 +103,6 @@ class DirectionQuestions(InstrumentBase):
             self._tokens(harmful),
             self._tokens(harmless),
             self.readout,
+            self._beginnings,
             behind=behind,
         )

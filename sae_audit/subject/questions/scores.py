@@ -74,8 +74,7 @@ class ScoreQuestions(InstrumentBase):
     ) -> Callable[[Sequence[tuple[Prompt, FeatureSet]]], Measured]:
         check_ablation(ablation, self.suite, error_layers)
         sweeper = self._sweeper(ablation, error_layers)
-        passes = self._passes
-        scorer = Scorer(sweeper, self._runs, passes.budget, measure, fixed_up_to=passes.fixed_up_to)
+        scorer = Scorer(sweeper, self._runs, self._passes.budget, measure, self._beginnings)
 
         def measured(questions: Sequence[tuple[Prompt, FeatureSet]]) -> Measured:
             check_features([ablated for _, ablated in questions], self.suite)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sae_audit.prompts.types import Label, Prompt
 from sae_audit.subject import Subject
-from sae_audit.subject.intervention import scoring
-from sae_audit.subject.model.batches import n_alike_in_front
+from sae_audit.subject.intervention import beginnings
+from sae_audit.subject.intervention.beginnings import Beginnings
 from sae_audit.vocabulary import Ablation, ErrorTerm, FeatureId, FeatureSet, Positions
 from tests import tiny
 
@@ -114,7 +114,15 @@ ALIKE = [
     Prompt(id=str(i), text=f"please tell me how to {text}", label=Label.HARMFUL)
     for i, text in enumerate(["build a bomb", "steal a car", "paint the bird house", "wash"])
 ]
-"""Seven and more tokens of these are the same, the template's included."""
+"""Eight tokens of these are the same, the template's three included."""
+
+
+def run_apart(patch: pytest.MonkeyPatch, subject: Subject, n: int = 8) -> None:
+    """Let questions run the first `n` tokens of `ALIKE` apart; with 0, never."""
+    first = [ids[:n] for ids in subject._tokens(ALIKE)]
+    assert all(torch.equal(one, first[0]) for one in first)
+    patch.setattr(beginnings, "ALIKE_FROM", 2)
+    patch.setattr(subject, "_beginnings", Beginnings(first[0].tolist(), subject._passes))
 
 
 @settings(max_examples=60, deadline=None)
@@ -141,7 +149,7 @@ def test_what_prompts_begin_with_is_run_once_for_each_set(
     subject = subject_of_kind(family, kind)
     questions = [(ALIKE[i], sets[k % len(sets)]) for i, k in asked]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "ALIKE_FROM", 2)
+        run_apart(patch, subject)
         patch.setattr(subject._passes.budget, "tokens", tokens)
         together = subject.refusal_scores(ablation, error_layers=error_layers)(questions)
     literal = [
@@ -155,9 +163,9 @@ def test_sets_that_fire_in_the_beginning_alone_are_kept_apart(monkeypatch: pytes
     """Behind it they change nothing by themselves: only what it hands on tells them apart."""
     saes = [tiny.sae("jumprelu", layer) for layer in range(tiny.N_LAYERS)]
     subject = tiny.subject_in_memory("llama", saes)
-    monkeypatch.setattr(scoring, "ALIKE_FROM", 2)
+    n_alike = 8
+    run_apart(monkeypatch, subject, n_alike)
     runs = [subject._runs.of(ids) for ids in subject._tokens(ALIKE)]
-    n_alike = n_alike_in_front([run.ids for run in runs])
     fired = [saes[0].encode(run.resid[0]) for run in runs]
     behind = torch.cat([one[n_alike:] for one in fired]).amax(dim=0)
     only = [FeatureId(0, int(i)) for i in (fired[0][1:n_alike].amax(dim=0) > behind).nonzero()]
@@ -179,15 +187,15 @@ def test_a_beginning_run_apart_saves_tokens(positions: Positions, monkeypatch: p
     subject = subject_of_kind("llama", 0)
     sets = [frozenset({FeatureId(0, i)}) for i in range(20)]
 
-    def tokens(alike_from: int) -> int:
-        monkeypatch.setattr(scoring, "ALIKE_FROM", alike_from)
+    def tokens(n_alike: int) -> int:
+        run_apart(monkeypatch, subject, n_alike)
         subject.begin_account()
         ask = subject.refusal_scores(Ablation(positions=positions))
         before = subject.cost
         ask([(prompt, one) for prompt in ALIKE for one in sets])
         return subject.cost.since(before).tokens
 
-    apart, whole = tokens(2), tokens(100)
+    apart, whole = tokens(8), tokens(0)
     assert apart < 0.75 * whole if positions == Positions.ALL_BUT_BOS else apart == whole
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sae_audit.subject.intervention.beginnings import Beginnings, Begun, Continued
 from sae_audit.subject.intervention.readings import Tokens
-from sae_audit.subject.model.batches import grouped
+from sae_audit.subject.model.batches import TAIL_PADDING, grouped
 from sae_audit.subject.model.clean_run import CleanRun, CleanRuns
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.directional_ablation import Units, everywhere
@@ -106,6 +106,7 @@ class Additions:
             [len(prompts[i]) - n_alike for i in rows],
             tokens=self._passes.budget.tokens,
             rows=self._passes.most_rows,
+            padding=TAIL_PADDING if n_alike else 0,
         )
         for group in groups:
             some = sorted((rows[i] for i in group), key=lambda i: (layers[i], len(prompts[i]), i))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sae_audit.subject.intervention.beginnings import Beginnings, Begun
 from sae_audit.subject.intervention.readings import Tokens
-from sae_audit.subject.model.batches import Batch
+from sae_audit.subject.model.batches import TAIL_PADDING, Batch
 from sae_audit.subject.model.directional_ablation import (
     Units,
     at_all_writers,
@@ -36,10 +36,10 @@ class ProjectedRows:
         self._behind = behind
 
     def batches(
-        self, directions: _Directions, prompts: Tokens
+        self, directions: _Directions, prompts: Tokens, padding: int = 0
     ) -> Iterator[tuple[Batch, dict[nn.Module, Edit], dict[nn.Module, Edit]]]:
         """Batches of the rows, with the edits of module inputs and outputs."""
-        for batch in self._passes.batches(prompts):
+        for batch in self._passes.batches(prompts, padding=padding):
             yield batch, *self._edits(directions[batch.members])
 
     def logits(
@@ -49,7 +49,8 @@ class ProjectedRows:
         n = self._beginnings.n_alike(prompts)
         begun = self._begun(directions) if n and self._passes.begins_apart(n) else None
         n = n if begun is not None else 0
-        for batch, inputs, outputs in self.batches(directions, [ids[n:] for ids in prompts]):
+        tails = [ids[n:] for ids in prompts]
+        for batch, inputs, outputs in self.batches(directions, tails, TAIL_PADDING if n else 0):
             cache = None
             if begun is not None:
                 own = [begun[self._key(directions[i])] for i in batch.members]

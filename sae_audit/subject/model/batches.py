@@ -16,6 +16,9 @@ from torch import Tensor
 
 MOST_PADDING = 0.2
 """Largest padding of a batch, as a share of its prompts' own tokens."""
+TAIL_PADDING = 48
+"""Tokens of padding that a batch of prompts' tails may have beside: one batch more takes as long, since
+all weights are read once more."""
 ALIKE_FROM = 8
 """Tokens that all prompts must begin with for these to be run apart."""
 ROWS_FROM = 2
@@ -81,12 +84,13 @@ def grouped(
     tokens: float = math.inf,
     rows: float = math.inf,
     padded_up_to: float = math.inf,
+    padding: int = 0,
 ) -> list[list[int]]:
     """Indices of the prompts of each batch, shortest prompts first; they depend on the lengths alone.
 
     A batch has at most `rows` rows and `tokens` tokens (padding included), or a single prompt; its
-    padding is at most `MOST_PADDING`. Prompts longer than `padded_up_to` share a batch only with
-    prompts of equal length.
+    padding is at most `MOST_PADDING` and `padding` tokens more. Prompts longer than `padded_up_to` share
+    a batch only with prompts of equal length.
     """
     groups: list[list[int]] = []
     own = 0
@@ -95,7 +99,7 @@ def grouped(
         if groups:
             group, size = groups[-1], (len(groups[-1]) + 1) * length
             alike = lengths[group[0]] == length
-            little = size <= (1.0 + MOST_PADDING) * (own + length)
+            little = size <= (1.0 + MOST_PADDING) * (own + length) + padding
             fits = size <= tokens and len(group) < rows
             if fits and (alike or (little and length <= padded_up_to)):
                 group.append(i)

@@ -5,7 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 _LOG_EPSILON = 1e-6
-_ELEMENTS = 1 << 22
+_ELEMENTS = {"cpu": 1 << 17}
+"""Logits taken together on each kind of device: on a CPU as many as stay in its cache in float64."""
+_MOST_ELEMENTS = 1 << 22
 _ROUNDING = 1e-9
 
 
@@ -13,10 +15,15 @@ def next_token_kl(
     clean: Float[Tensor, "batch vocabulary"], changed: Float[Tensor, "batch vocabulary"]
 ) -> Float[Tensor, " batch"]:
     """KL of each row: `sum p_a (log(p_a + 1e-6) - log(p_b + 1e-6))`, nats, float64 (2406.11717)."""
-    # In chunks of rows: a whole batch in float64 would be the largest tensor in memory.
-    n = max(1, _ELEMENTS // clean.shape[1])
+    n = _rows_together(clean)
     chunks = zip(clean.split(n), changed.split(n), strict=True)
     return torch.cat([_kl(one, other) for one, other in chunks])
+
+
+def _rows_together(logits: Float[Tensor, "batch vocabulary"]) -> int:
+    # A whole batch in float64 would be the largest tensor, and slower to fetch than to compute.
+    elements = _ELEMENTS.get(logits.device.type, _MOST_ELEMENTS)
+    return max(1, elements // logits.shape[1])
 
 
 def _kl(clean: Tensor, changed: Tensor) -> Tensor:
@@ -32,8 +39,7 @@ def least_kl(clean: Float[Tensor, "batch vocabulary"]) -> Float[Tensor, " batch"
     the likely ones than the epsilon lets it lose. The minimum is at `p_b = max(0, c p_a - 1e-6)`,
     with c such that it sums to one.
     """
-    n = max(1, _ELEMENTS // clean.shape[1])
-    return torch.cat([_least(one) for one in clean.split(n)])
+    return torch.cat([_least(one) for one in clean.split(_rows_together(clean))])
 
 
 def _least(clean: Tensor) -> Tensor:

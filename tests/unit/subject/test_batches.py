@@ -38,17 +38,18 @@ class TestGrouping:
         lengths=st.lists(st.integers(1, 60), max_size=40),
         tokens=st.integers(1, 300),
         limit=st.integers(1, 60),
+        padding=st.sampled_from([0, 20]),
     )
     def test_everyone_is_in_one_group_that_holds_what_it_may(
-        self, lengths: list[int], tokens: int, limit: int
+        self, lengths: list[int], tokens: int, limit: int, padding: int
     ):
-        groups = grouped(lengths, tokens=tokens, padded_up_to=limit)
+        groups = grouped(lengths, tokens=tokens, padded_up_to=limit, padding=padding)
         assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
         for group in groups:
             own = [lengths[i] for i in group]
             size = len(own) * max(own)
             assert size <= tokens or len(own) == 1
-            assert size <= (1 + MOST_PADDING) * sum(own)
+            assert size <= (1 + MOST_PADDING) * sum(own) + padding
             assert len(set(own)) == 1 or max(own) <= limit
         assert all(
             max(lengths[i] for i in one) <= min(lengths[i] for i in other)
@@ -58,6 +59,9 @@ class TestGrouping:
     def test_by_hand(self):
         # 10 and 12 pad 2 of 22; 16 beside both would pad 10 of 38, more than a fifth.
         assert grouped([16, 10, 12, 17]) == [[1, 2], [0, 3]]
+        # It is 2.4 more than a fifth, and 2 more with 17.
+        assert grouped([16, 10, 12, 17], padding=2) == [[1, 2], [0, 3]]
+        assert grouped([16, 10, 12, 17], padding=3) == [[1, 2, 0, 3]]
         assert grouped([16, 10, 12, 17], tokens=20) == [[1], [2], [0], [3]]
         assert grouped([5, 5, 6], padded_up_to=5) == [[0, 1], [2]]
 

@@ -91,7 +91,9 @@ def _question(arguments: argparse.Namespace) -> tuple[Subject, list[Prompt], lis
     subject = state.subject
     of_rows = subject.decoder_cosines(np.array([state.direction.vector]))
     found = by_cosine(
-        {layer: values[0] for layer, values in of_rows.items()}, per_layer=arguments.per_layer
+        {layer: values[0] for layer, values in of_rows.items()},
+        state.eligible,
+        per_layer=arguments.per_layer,
     )
     return subject, state.refused[: arguments.prompts], found.ranked
 

@@ -177,6 +177,10 @@ class CandidateSettings(_Settings):
     round adds the features with the largest estimated effect. 0 disables it."""
     widen_by: int = Field(default=16, ge=1)
     """Number of features added per round, over all layers."""
+    max_harmless_rate: float = Field(default=1.0, ge=0, le=1)
+    """Largest share of harmless training prompts on which a candidate may fire. Below 1 it leaves out
+    features that fire whatever is asked, which an ablation may need although they say nothing of harm;
+    null dictionaries and pools of random features are held to the same."""
 
     @property
     def most_per_layer(self) -> int:

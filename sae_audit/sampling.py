@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from sae_audit.vocabulary import FeatureId, FeatureSet
 
@@ -186,11 +186,12 @@ def _of_norms(
 def random_candidates(
     candidates: Sequence[FeatureId],
     firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]],
+    eligible: Mapping[int, Bool[np.ndarray, " d_sae"]],
     *,
     seed: Sequence[int],
 ) -> list[FeatureId]:
-    """One more pool of the candidates' kind: as many features, matched in layers and firing rates, in
-    random order.
+    """One more pool of the candidates' kind: as many features of those that may be candidates, matched
+    in layers and firing rates, in random order.
 
     Each candidate is replaced by another one of the 20 features nearest in firing rate, other candidates
     among them. A feature is thus as likely to be in the pool whether it is a candidate or not, as under
@@ -202,7 +203,7 @@ def random_candidates(
     for layer in sorted({feature.layer for feature in candidates}):
         own = np.array([f.index for f in candidates if f.layer == layer])
         rates = firing_rates[layer]
-        chosen = _same_rates(own, rates, random, among=np.arange(len(rates)))
+        chosen = _same_rates(own, rates, random, among=np.flatnonzero(eligible[layer]))
         drawn += [FeatureId(layer, int(index)) for index in chosen]
     return [drawn[i] for i in random.permutation(len(drawn))]
 

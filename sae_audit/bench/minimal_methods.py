@@ -99,13 +99,14 @@ def candidate_pools(audit: PlantedAudit) -> dict[str, CandidateSet]:
     settings = state.config.candidates
     of_rows = subject.decoder_cosines(np.array([audit.state.direction.vector]))
     cosines = {layer: values[0] for layer, values in of_rows.items()}
-    by_direction = by_cosine(cosines, per_layer=settings.most_per_layer)
+    eligible = state.eligible
+    by_direction = by_cosine(cosines, eligible, per_layer=settings.most_per_layer)
     drops = mean_drops(
         [subject.attribution(p, state.ablation) for p in audit.state.prompts.train.harmful]
     )
     return {
         "cosine": by_direction,
-        "attribution": by_attribution(drops, cosines, per_layer=settings.most_per_layer),
+        "attribution": by_attribution(drops, cosines, eligible, per_layer=settings.most_per_layer),
         "cosine, then attribution": within_pool(by_direction, drops, keep=settings.keep),
         f"ours: {audit.state.candidates.method}": audit.state.candidates,
     }

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from sae_audit.candidates.by_cosine import Eligible, n_left_out
 from sae_audit.findings import Candidate, CandidateSet
 from sae_audit.vocabulary import FeatureId
 
@@ -23,16 +24,21 @@ def mean_drops(prompts: Sequence[Drops]) -> dict[int, Float[np.ndarray, " d_sae"
 
 
 def by_attribution(
-    drops: Drops, cosines: Mapping[int, Float[np.ndarray, " d_sae"]], *, per_layer: int
+    drops: Drops,
+    cosines: Mapping[int, Float[np.ndarray, " d_sae"]],
+    eligible: Eligible,
+    *,
+    per_layer: int,
 ) -> CandidateSet:
-    """The `per_layer` features of each layer whose ablation should lower the score most.
+    """The `per_layer` eligible features of each layer whose ablation should lower the score most.
 
     Features expected to raise it or to have no effect are left out. The null cosine is 0, since the
     choice does not use decoder rows.
     """
     candidates: list[Candidate] = []
     for layer, values in sorted(drops.items()):
-        top = np.argsort(-values, kind="stable")[:per_layer]
+        order = np.argsort(-values, kind="stable")
+        top = order[eligible[layer][order]][:per_layer]
         candidates += [
             Candidate(
                 feature=FeatureId(layer, int(index)),
@@ -43,7 +49,11 @@ def by_attribution(
             if values[index] > 0.0
         ]
     return CandidateSet(
-        method="attribution", per_layer=per_layer, reason="", candidates=tuple(candidates)
+        method="attribution",
+        per_layer=per_layer,
+        reason="",
+        candidates=tuple(candidates),
+        left_out=n_left_out(eligible),
     )
 
 

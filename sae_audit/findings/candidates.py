@@ -41,6 +41,9 @@ class CandidateSet(Finding):
     """Why they are not ranked as `candidates.method` says; empty if they are."""
     candidates: tuple[Candidate, ...]
     """The control of their cosines is `LayerCoverage.nearest_rows_random`."""
+    left_out: int = 0
+    """Number of features, over all layers, that were left out because they fire on more than
+    `candidates.max_harmless_rate` of the harmless training prompts."""
     tried: tuple[TriedPerLayer, ...] = ()
     """If `per_layer` was chosen among several: all of them, ascending; the smallest of those that flip
     most was taken."""

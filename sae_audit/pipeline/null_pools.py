@@ -16,6 +16,11 @@ def null_pools(
     """As many pools as the settings say, each as large as that of the candidates; the same at every
     call. A pool does not depend on how many are drawn."""
     return [
-        random_candidates(state.candidates.ranked, firing_rates, seed=(state.config.seed, pool))
+        random_candidates(
+            state.candidates.ranked,
+            firing_rates,
+            state.eligible,
+            seed=(state.config.seed, pool),
+        )
         for pool in range(state.config.evidence.null_pools)
     ]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sae_audit.candidates.by_attribution import by_attribution, mean_drops, within_pool
-from sae_audit.candidates.by_cosine import by_cosine
+from sae_audit.candidates.by_cosine import Eligible, by_cosine
 from sae_audit.findings import CandidateSet, Direction, WidenedPool
 from sae_audit.margins import answers
 from sae_audit.pipeline.state import AuditState
@@ -21,18 +21,20 @@ def candidate_sets(state: AuditState, numbers: Sequence[int]) -> list[CandidateS
     settings = state.config.candidates
     of_rows = state.subject.decoder_cosines(np.array([state.direction.vector]))
     cosines = {layer: values[0] for layer, values in of_rows.items()}
+    eligible = state.eligible
     why = not_by_cosine(state.direction) if settings.method == "cosine" else ""
     if settings.method == "cosine" and not why:
-        return [by_cosine(cosines, per_layer=n) for n in numbers]
+        return [by_cosine(cosines, eligible, per_layer=n) for n in numbers]
     drops = mean_drops([state.attribution(prompt) for prompt in state.prompts.train.harmful])
 
     def chosen(n: int) -> CandidateSet:
         if settings.method == "cosine_attribution":
-            return within_pool(by_cosine(cosines, per_layer=n), drops, keep=settings.keep)
-        found = by_attribution(drops, cosines, per_layer=n)
+            pool = by_cosine(cosines, eligible, per_layer=n)
+            return within_pool(pool, drops, keep=settings.keep)
+        found = by_attribution(drops, cosines, eligible, per_layer=n)
         if why and not found.candidates:
             none = "no feature's ablation is estimated to lower the score"
-            pool = by_cosine(cosines, per_layer=n)
+            pool = by_cosine(cosines, eligible, per_layer=n)
             return replace(pool, reason=f"by cosine all the same: {why}, but {none}")
         return replace(found, reason=why)
 
@@ -59,7 +61,7 @@ def widened_pool(
     added: list[tuple[FeatureId, ...]] = []
     while not answers(scores[-1]) and len(added) < rounds:
         drops = state.subject.attribution(prompt, state.ablation, ablated=pool)
-        more = _likeliest(drops, pool, settings.widen_by)
+        more = _likeliest(drops, pool, state.eligible, settings.widen_by)
         if not more:
             break
         added.append(more)
@@ -69,13 +71,14 @@ def widened_pool(
 
 
 def _likeliest(
-    drops: dict[int, Float[np.ndarray, " d_sae"]], pool: FeatureSet, n: int
+    drops: dict[int, Float[np.ndarray, " d_sae"]], pool: FeatureSet, eligible: Eligible, n: int
 ) -> tuple[FeatureId, ...]:
-    """Up to `n` features outside the pool with the largest estimated drop of the score."""
+    """Up to `n` eligible features outside the pool with the largest estimated drop of the score."""
     found: list[tuple[float, FeatureId]] = []
     for layer, values in drops.items():
+        order = np.argsort(-values, kind="stable")
         # A layer gives at most n, and the pool excludes at most its own size.
-        for index in np.argsort(-values, kind="stable")[: n + len(pool)]:
+        for index in order[eligible[layer][order]][: n + len(pool)]:
             feature = FeatureId(layer, int(index))
             if values[index] > 0.0 and feature not in pool:
                 found.append((-float(values[index]), feature))

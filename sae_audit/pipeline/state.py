@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from sae_audit.config import AuditConfig
 from sae_audit.findings import CandidateSet, Direction, MinimalSet, PromptScore
@@ -98,6 +98,16 @@ class AuditState:
         if config.clamp != "harmless_mean":
             return replace(at, clamp=config.clamp)
         return replace(at, clamp=self.harmless_means)
+
+    @cached_property
+    def eligible(self) -> Mapping[int, Bool[np.ndarray, " d_sae"]]:
+        """By layer, which features may be candidates: all, unless the settings leave out those that fire
+        on too many harmless training prompts."""
+        most = self.config.candidates.max_harmless_rate
+        if most >= 1.0:
+            return {layer: np.ones(sae.d_sae, bool) for layer, sae in self.subject.suite.items()}
+        peaks = self.subject.peak_activations(self.prompts.train.harmless)
+        return {layer: (own > 0.0).mean(axis=0) <= most for layer, own in peaks.items()}
 
     @property
     def harmless_means(self) -> FeatureValues:

@@ -44,9 +44,16 @@ def _matched(own: FeatureSet, values: Values, excluded: Collection[FeatureId], s
     return matched_random_sets(own, values, excluded=excluded, n_sets=N_SETS, seed=seed)
 
 
+def every(values: Values) -> dict[int, np.ndarray]:
+    """All features may be candidates."""
+    return {layer: np.ones(len(own), bool) for layer, own in values.items()}
+
+
 def _candidates(own: FeatureSet, values: Values, _: Collection[FeatureId], seed: int):
     """Whole pools, from which nothing is excluded."""
-    drawn = [random_candidates(sorted(own), values, seed=(seed, i)) for i in range(N_SETS)]
+    drawn = [
+        random_candidates(sorted(own), values, every(values), seed=(seed, i)) for i in range(N_SETS)
+    ]
     assert all(len(one) == len(set(one)) == len(own) for one in drawn)
     return [frozenset(one) for one in drawn]
 
@@ -113,7 +120,9 @@ def test_a_feature_is_in_a_pool_as_often_whether_it_is_a_candidate_or_not():
     draws, inside, outside = np.random.default_rng(0), [], []
     for i in range(1500):
         own = draws.choice(D_SAE, 20, replace=False)
-        drawn = random_candidates([FeatureId(0, int(j)) for j in own], values, seed=(0, i))
+        drawn = random_candidates(
+            [FeatureId(0, int(j)) for j in own], values, every(values), seed=(0, i)
+        )
         held = np.isin(np.arange(D_SAE), [one.index for one in drawn])
         inside.append(held[own].mean())
         outside.append(np.delete(held, own).mean())
@@ -166,8 +175,8 @@ def test_a_layer_without_enough_others_is_known_before():
 @given(st.integers(1, 12), st.integers(0, 5))
 def test_a_pool_always_has_its_stand_ins(n: int, seed: int):
     """Of 12 features, up to all of them candidates."""
-    own = [FeatureId(0, i) for i in range(n)]
-    drawn = random_candidates(own, {0: np.linspace(0, 1, 12)}, seed=(seed,))
+    own, values = [FeatureId(0, i) for i in range(n)], {0: np.linspace(0, 1, 12)}
+    drawn = random_candidates(own, values, every(values), seed=(seed,))
     assert len(set(drawn)) == n
     # Fewer others than places: some candidates stand in for each other.
     assert len(set(drawn) & set(own)) >= 2 * n - 12
@@ -247,3 +256,12 @@ class TestOneForEach:
             full | {FeatureId(1, 2)}, rates, excluded=(), n_draws=2, seed=0
         )
         assert [set(one) for one in drawn] == [{FeatureId(1, 2)}] * 2
+
+
+def test_a_pool_is_drawn_from_features_that_may_be_candidates():
+    values = {0: np.linspace(0, 1, 40)}
+    some = {0: np.arange(40) % 2 == 0}
+    own = [FeatureId(0, i) for i in (0, 10, 20)]
+    drawn = {f.index for i in range(50) for f in random_candidates(own, values, some, seed=(i,))}
+    assert drawn <= set(range(0, 40, 2))
+    assert len(drawn) > 10

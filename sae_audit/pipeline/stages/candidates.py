@@ -28,10 +28,24 @@ def run(state: AuditState) -> None:
     def compute() -> CandidateSet:
         if isinstance(settings.per_layer, int):
             (only,) = candidate_sets(state, [settings.per_layer])
-            return only
+            return some(only)
         return _flipping_most(state, candidate_sets(state, sorted(set(settings.per_layer))))
 
     state.session.remember(STAGE, compute)
+
+
+def some(found: CandidateSet) -> CandidateSet:
+    """The candidates.
+
+    Raises:
+        AuditError: there is none, because the settings leave out every feature.
+    """
+    if not found.candidates and found.left_out:
+        raise AuditError(
+            f"No feature is left to search: {found.left_out:,} fire on more harmless training prompts "
+            "than candidates.max_harmless_rate allows; raise it."
+        )
+    return found
 
 
 def _flipping_most(state: AuditState, sets: Sequence[CandidateSet]) -> CandidateSet:
@@ -49,7 +63,7 @@ def _flipping_most(state: AuditState, sets: Sequence[CandidateSet]) -> Candidate
         TriedPerLayer(per_layer=one.per_layer, flipped=share(int(n), len(prompts)))
         for one, n in zip(sets, flipped, strict=True)
     )
-    return replace(sets[int(np.argmax(flipped))], tried=tried)
+    return some(replace(sets[int(np.argmax(flipped))], tried=tried))
 
 
 def price(size: AuditSize) -> Work:
@@ -60,10 +74,13 @@ def price(size: AuditSize) -> Work:
     attributed = replace(attributed, forward_passes=passes)
     if settings.method != "cosine":
         return _with_choice(attributed, size)
+    # What fires on harmless prompts is read if the settings leave some of it out.
+    read = size.train if settings.max_harmless_rate < 1.0 else 0
     return _with_choice(
         Work(
-            forward_passes=0,
-            encoded=float(size.features),
+            forward_passes=read,
+            layer_tokens=size.whole(read),
+            encoded=float(size.features) + size.encoded(read),
             most=attributed,
             assumed="a direction that is clean and not weak; else by estimated effect",
         ),

@@ -89,11 +89,19 @@ def price(size: AuditSize) -> Work | None:
     harmless = held * (prompts + 1) * size.config.side_effects.prompts
     # Of those that do as well, answers are judged: what ends a kind, and those beside.
     judged = held if in_text else 0
+    # What fires on harmless prompts is read if the settings leave some of it out.
+    read = n * size.train if size.config.candidates.max_harmless_rate < 1.0 else 0
     return Work(
-        layer_tokens=size.whole(judged * prompts),
+        layer_tokens=size.whole(judged * prompts + read),
+        encoded=size.encoded(read),
         heads=judged * prompts,
         steps=judged * size.facts.batches(prompts) * size.config.answer_tokens,
-        forward_passes=judged * prompts + n * prompts + questions + own.forward_passes + harmless,
+        forward_passes=judged * prompts
+        + read
+        + n * prompts
+        + questions
+        + own.forward_passes
+        + harmless,
         alone_layer_tokens=size.whole(prompts) + own.alone_layer_tokens,
         swept_layer_tokens=size.swept(questions + harmless),
         swept_heads=questions + harmless,

@@ -161,14 +161,18 @@ def _worth(run: Run) -> str:
 def _candidates(run: Run) -> str:
     if run.stopped_early:
         return "No candidate features were chosen."
+    most = run.config.candidates.max_harmless_rate
+    of_those = (
+        f" of those that fire on at most {percent(most)} of harmless prompts" if most < 1 else ""
+    )
     if run.candidates.method == "attribution":
         return (
-            f"We searched {run.candidates.per_layer} features a layer, those with the largest "
+            f"We searched {run.candidates.per_layer} features a layer{of_those}, those with the largest "
             "estimated effect. What acts only once others are off may not be among them."
         )
     return (
-        f"We searched {run.candidates.per_layer} features a layer, those that point most along the "
-        "refusal direction. Others may matter and were not searched."
+        f"We searched {run.candidates.per_layer} features a layer{of_those}, those that point most "
+        "along the refusal direction. Others may matter and were not searched."
     )
 
 

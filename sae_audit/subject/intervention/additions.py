@@ -6,14 +6,14 @@ each direction and not for each prompt (`beginnings`).
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae_audit.subject.intervention.beginnings import Beginnings, Begun, Continued
+from sae_audit.subject.intervention.beginnings import Beginnings, Begun, Continued, in_slices
 from sae_audit.subject.intervention.readings import Tokens
 from sae_audit.subject.model.batches import TAIL_PADDING, grouped
 from sae_audit.subject.model.clean_run import CleanRun, CleanRuns
@@ -101,7 +101,27 @@ class Additions:
     ) -> Iterator[tuple[list[int], _Climb]]:
         """Batches of rows in the order of their layers, each with the layers up to `last`."""
         n_alike = self._beginnings.n_alike([prompts[i] for i in rows])
-        begun = self._begun(rows, directions, layers) if n_alike else None
+        if not n_alike:
+            yield from self._batches_of(rows, prompts, directions, layers, last, None)
+            return
+        ordered = sorted(rows, key=lambda i: layers[i])
+        keys = [self._added(directions[i], layers[i]) for i in ordered]
+        for some in in_slices(keys, self._beginnings.most_together):
+            own = [ordered[i] for i in some]
+            begun = self._begun(own, directions, layers)
+            yield from self._batches_of(own, prompts, directions, layers, last, begun)
+
+    def _batches_of(
+        self,
+        rows: Sequence[int],
+        prompts: Tokens,
+        directions: Float[Tensor, "row d_model"],
+        layers: Sequence[int],
+        last: int,
+        begun: Mapping[_Added, Begun | None] | None,
+    ) -> Iterator[tuple[list[int], _Climb]]:
+        """Batches of rows, behind what is `begun` if that is run apart."""
+        n_alike = len(self._beginnings.ids) if begun is not None else 0
         groups = grouped(
             [len(prompts[i]) - n_alike for i in rows],
             tokens=self._passes.budget.tokens,

@@ -4,7 +4,7 @@ No position sees a later one, so that keys and values of the first tokens are th
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from sae_audit.subject.model.clean_run import CleanRun
 from sae_audit.subject.model.forward_passes import ForwardPasses
 from sae_audit.subject.model.layer_caches import Before, LayerKept
 
-_KEPT_BYTES = 256 << 20
+_KEPT_BYTES = 512 << 20
 _K = TypeVar("_K", bound=Hashable)
 
 
@@ -61,6 +61,17 @@ class Beginnings:
             return 0
         return n if all(tuple(ids[:n].tolist()) == self._tokens for ids in prompts) else 0
 
+    @property
+    def most_together(self) -> int:
+        """Number of interventions whose beginnings may be held at once."""
+        config = self._passes.model.config.get_text_config()
+        heads = getattr(config, "num_key_value_heads", None)
+        width = getattr(config, "head_dim", None)
+        per_layer = heads * width if heads and width else config.hidden_size
+        per_token = 2 * len(self._passes.layer_modules) * per_layer
+        each = max(1, len(self._tokens)) * per_token * self._passes.model.dtype.itemsize
+        return max(1, self._kept_bytes // each)
+
     def known(self, key: Hashable) -> bool:
         return key in self._begun
 
@@ -88,6 +99,17 @@ class Beginnings:
         """Forget all, so that what a piece of work costs depends on its own questions alone."""
         self._begun.clear()
         self._n_bytes = 0
+
+
+def in_slices(keys: Sequence[Hashable], most: int) -> Iterator[list[int]]:
+    """Places of the keys in slices of at most `most` different ones, in the order of their first places;
+    equal ones stay together."""
+    places: dict[Hashable, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    distinct = list(places.values())
+    for start in range(0, len(distinct), most):
+        yield [place for own in distinct[start : start + most] for place in own]
 
 
 class Continued:

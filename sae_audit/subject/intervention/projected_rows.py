@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sae_audit.subject.intervention.beginnings import Beginnings, Begun
+from sae_audit.subject.intervention.beginnings import Beginnings, Begun, in_slices
 from sae_audit.subject.intervention.readings import Tokens
 from sae_audit.subject.model.batches import TAIL_PADDING, Batch
 from sae_audit.subject.model.directional_ablation import (
@@ -47,18 +47,26 @@ class ProjectedRows:
     ) -> Iterator[tuple[list[int], Float[Tensor, "row vocabulary"]]]:
         """Batches of row numbers, with the next-token logits of these rows."""
         n = self._beginnings.n_alike(prompts)
-        begun = self._begun(directions) if n and self._passes.begins_apart(n) else None
-        n = n if begun is not None else 0
-        tails = [ids[n:] for ids in prompts]
-        for batch, inputs, outputs in self.batches(directions, tails, TAIL_PADDING if n else 0):
-            cache = None
-            if begun is not None:
-                own = [begun[self._key(directions[i])] for i in batch.members]
+        if not n or not self._passes.begins_apart(n):
+            for batch, inputs, outputs in self.batches(directions, prompts):
+                yield (
+                    batch.members,
+                    self._passes.last_logits(
+                        batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs
+                    ),
+                )
+            return
+        keys = [self._key(one) for one in directions]
+        for some in in_slices(keys, self._beginnings.most_together):
+            begun = self._begun(directions[some])
+            tails = [prompts[i][n:] for i in some]
+            for batch, inputs, outputs in self.batches(directions[some], tails, TAIL_PADDING):
+                own = [begun[keys[some[i]]] for i in batch.members]
                 cache = self._passes.cache_of([one.kept for one in own if one is not None])
-            found = self._passes.last_logits(
-                batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs, begun=cache
-            )
-            yield batch.members, found
+                found = self._passes.last_logits(
+                    batch.ids, lengths=batch.lengths, inputs=inputs, outputs=outputs, begun=cache
+                )
+                yield [some[i] for i in batch.members], found
 
     def _begun(self, directions: _Directions) -> dict[_Projected, Begun | None]:
         """What the first tokens are with each direction projected out."""

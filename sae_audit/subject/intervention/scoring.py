@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sae_audit.subject.intervention.batched_ablation import Asked, BatchedAblation, Question
-from sae_audit.subject.intervention.beginnings import Beginnings, Begun
+from sae_audit.subject.intervention.beginnings import Beginnings, Begun, in_slices
 from sae_audit.subject.model.budget import Budget
 from sae_audit.subject.model.clean_run import CleanRun, CleanRuns, Ids
 from sae_audit.subject.model.kl import next_token_kl
@@ -168,13 +168,18 @@ class Scorer:
                     yield from made
                     start += len(sets)
 
-        sets = sorted({ablated for _, ablated in apart}, key=_in_order)
-        begun = self._beginnings.of([(self, ablated) for ablated in sets], make)
-        return self._swept(
-            new,
-            list(apart.items()),
-            lambda keys: (beginning, [begun[self, ablated] for _, ablated in keys]),
-        )
+        answers: dict[Key, Float[np.ndarray, " measure"]] = {}
+        # Neighbours in this order share rows of the beginning.
+        waiting = sorted(apart.items(), key=lambda item: _in_order(item[0][1]))
+        sets = [ablated for (_, ablated), _ in waiting]
+        for some in in_slices(sets, self._beginnings.most_together):
+            begun = self._beginnings.of([(self, sets[i]) for i in some], make)
+            answers |= self._swept(
+                new,
+                [waiting[i] for i in some],
+                lambda keys, begun=begun: (beginning, [begun[self, one] for _, one in keys]),
+            )
+        return answers
 
     def _swept(
         self,

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sae_audit.subject.intervention import beginnings
-from sae_audit.subject.intervention.beginnings import Beginnings, Begun
+from sae_audit.subject.intervention.beginnings import Beginnings, Begun, in_slices
 from tests import tiny
 
 HEAD = list(range(5, 15))
@@ -76,3 +78,19 @@ def test_those_asked_for_the_longest_ago_are_dropped_first(passes):
     assert [there.known(key) for key in "abc"] == [True, False, True]
     assert set(there.of("defgh", make)) == set("defgh")
     assert sum(there.known(key) for key in "abcdefgh") == 2
+
+
+def test_no_more_are_made_together_than_are_kept(passes):
+    """Two tensors a layer, of two heads of four numbers in float32, for ten tokens."""
+    each = 2 * tiny.N_LAYERS * 2 * 4 * 4 * len(HEAD)
+    assert Beginnings(HEAD, passes, kept_bytes=3 * each).most_together == 3
+    assert Beginnings(HEAD, passes, kept_bytes=1).most_together == 1
+
+
+@given(st.lists(st.integers(0, 5), max_size=20), st.integers(1, 4))
+def test_equal_ones_stay_in_one_slice(keys: list[int], most: int):
+    slices = list(in_slices(keys, most))
+    assert sorted(place for one in slices for place in one) == list(range(len(keys)))
+    own = [{keys[place] for place in one} for one in slices]
+    assert all(len(one) == most for one in own[:-1])
+    assert sum(map(len, own)) == len(set(keys))

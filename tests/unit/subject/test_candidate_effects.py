@@ -70,7 +70,7 @@ def test_rows_are_what_each_direction_does_alone(
 
 
 def effects_of(
-    subject: Subject, prompts: list[torch.Tensor], head: torch.Tensor
+    subject: Subject, prompts: list[torch.Tensor], head: torch.Tensor, kept_bytes: int = 1 << 20
 ) -> DirectionEffects:
     """Of the same prompts as harmful and harmless ones, their first tokens `head` run apart."""
     return DirectionEffects(
@@ -80,13 +80,13 @@ def effects_of(
         prompts,
         prompts,
         subject.readout,
-        Beginnings(head.tolist(), subject._passes),
+        Beginnings(head.tolist(), subject._passes, kept_bytes),
     )
 
 
-@pytest.mark.parametrize("n_alike", [3, 12])
+@pytest.mark.parametrize(("n_alike", "kept_bytes"), [(3, 1 << 20), (12, 1 << 20), (3, 1)])
 def test_what_all_prompts_begin_with_is_run_once_for_each_direction(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch, n_alike: int
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, n_alike: int, kept_bytes: int
 ):
     """The same numbers, of prompts of several lengths under several directions, in fewer tokens."""
     monkeypatch.setattr(subject._passes.budget, "tokens", 10_000)
@@ -103,7 +103,7 @@ def test_what_all_prompts_begin_with_is_run_once_for_each_direction(
     layers = range(tiny.N_LAYERS)
 
     def asked(alike: torch.Tensor) -> list[tuple[np.ndarray, int]]:
-        effects = effects_of(subject, prompts, alike)
+        effects = effects_of(subject, prompts, alike, kept_bytes)
         # Clean runs, the beginning's too, are paid for before.
         effects.kl(directions[:1], [0])
         effects.clean_streams(layers)

@@ -117,12 +117,15 @@ ALIKE = [
 """Eight tokens of these are the same, the template's three included."""
 
 
-def run_apart(patch: pytest.MonkeyPatch, subject: Subject, n: int = 8) -> None:
+def run_apart(
+    patch: pytest.MonkeyPatch, subject: Subject, n: int = 8, kept_bytes: int = 1 << 20
+) -> None:
     """Let questions run the first `n` tokens of `ALIKE` apart; with 0, never."""
     first = [ids[:n] for ids in subject._tokens(ALIKE)]
     assert all(torch.equal(one, first[0]) for one in first)
     patch.setattr(beginnings, "ALIKE_FROM", 2)
-    patch.setattr(subject, "_beginnings", Beginnings(first[0].tolist(), subject._passes))
+    made = Beginnings(first[0].tolist(), subject._passes, kept_bytes)
+    patch.setattr(subject, "_beginnings", made)
 
 
 @settings(max_examples=60, deadline=None)
@@ -134,6 +137,7 @@ def run_apart(patch: pytest.MonkeyPatch, subject: Subject, n: int = 8) -> None:
     ablation=ABLATION,
     layers=st.frozensets(st.integers(0, tiny.N_LAYERS - 1), max_size=2),
     tokens=st.sampled_from([10, 60, 10_000]),
+    kept_bytes=st.sampled_from([1, 1 << 20]),
 )
 def test_what_prompts_begin_with_is_run_once_for_each_set(
     family: str,
@@ -143,13 +147,14 @@ def test_what_prompts_begin_with_is_run_once_for_each_set(
     ablation: Ablation,
     layers: frozenset[int],
     tokens: int,
+    kept_bytes: int,
 ):
     """Sets that change the beginning, the rest or both, of some prompts or all; batches of any size."""
     error_layers = frozenset() if ablation.error_term == ErrorTerm.KEPT else layers
     subject = subject_of_kind(family, kind)
     questions = [(ALIKE[i], sets[k % len(sets)]) for i, k in asked]
     with pytest.MonkeyPatch.context() as patch:
-        run_apart(patch, subject)
+        run_apart(patch, subject, kept_bytes=kept_bytes)
         patch.setattr(subject._passes.budget, "tokens", tokens)
         together = subject.refusal_scores(ablation, error_layers=error_layers)(questions)
     literal = [

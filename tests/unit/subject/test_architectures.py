@@ -9,8 +9,11 @@ import transformers
 
 from benchmarks import architectures
 from sae_audit.errors import AuditError
+from sae_audit.subject.intervention.additions import Additions
+from sae_audit.subject.intervention.beginnings import Beginnings
 from sae_audit.subject.model.architecture import architecture_obstacle
 from sae_audit.subject.model.budget import Budget, bytes_per_token
+from sae_audit.subject.model.clean_run import CleanRuns
 from sae_audit.subject.model.decoder_layers import DecoderLayers
 from sae_audit.subject.model.directional_ablation import (
     at_all_writers,
@@ -126,11 +129,14 @@ def test_what_prompts_begin_with_may_be_run_apart_under_each_rows_direction(name
     units = torch.nn.functional.normalize(
         torch.randn(2, model.config.get_text_config().hidden_size, generator=drawn), dim=1
     )
-    head = torch.randint(5, 60, (10,), generator=drawn)
+    # Less than a window of attention.
+    n = 10 if passes.begins_apart(10) else 3
+    assert passes.begins_apart(n)
+    head = torch.randint(5, 60, (n,), generator=drawn)
     ids = torch.stack(
         [torch.cat([head, torch.randint(5, 60, (6,), generator=drawn)]) for _ in "abc"]
     )
-    lengths, own = [16, 14, 15], [0, 1, 1]
+    lengths, own = [n + 6, n + 4, n + 5], [0, 1, 1]
 
     def without(rows: torch.Tensor) -> dict[str, Any]:
         inputs, outputs = at_all_writers(modules, project_out_of_rows(rows, units[:0]))
@@ -141,15 +147,46 @@ def test_what_prompts_begin_with_may_be_run_apart_under_each_rows_direction(name
         for i in range(3)
     ]
     whole = passes.last_logits(ids, lengths=lengths, **without(units[own]))
-    begun = passes.begun(ids[:1, :10].expand(2, -1), own, **without(units))
-    assert begun is not None
+    torch.testing.assert_close(whole, torch.cat(alone), atol=1e-4, rtol=1e-4)
+    begun = passes.begun(ids[:1, :n].expand(2, -1), **without(units))
     behind = passes.last_logits(
-        ids[:, 10:], lengths=[n - 10 for n in lengths], begun=begun, **without(units[own])
+        ids[:, n:],
+        lengths=[length - n for length in lengths],
+        begun=passes.cache_of([begun[i] for i in own]),
+        **without(units[own]),
     )
-    for found in (whole, behind):
-        torch.testing.assert_close(found, torch.cat(alone), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(behind, torch.cat(alone), atol=1e-4, rtol=1e-4)
     unlike = passes.last_logits(ids, lengths=lengths, **without(units[[1, 0, 0]]))
     assert (unlike - whole).abs().amax(dim=1).min() > 1e-3
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_layers_run_one_by_one_continue_a_beginning(name: str):
+    """Prompts of several lengths with a direction added at several layers: as without a beginning."""
+    model = model_of(name)
+    modules = layer_modules(model)
+    passes = ForwardPasses(model, modules, Budget(1 << 12, 1))
+    stack = DecoderLayers(model, modules)
+    drawn = torch.Generator().manual_seed(2)
+    width = model.config.get_text_config().hidden_size
+    directions = torch.randn(2, width, generator=drawn)[[0, 1, 1, 0, 1]]
+    head = torch.randint(5, 60, (10,), generator=drawn)
+    bodies = [torch.randint(5, 60, (n,), generator=drawn) for n in (6, 3, 5, 4, 6)]
+    prompts, at = [torch.cat([head, body]) for body in bodies], [0, 1, 0, 2, 1]
+
+    def logits(alike: list[int]) -> torch.Tensor:
+        runs = CleanRuns(stack.clean_run, stack.check, lambda _: None)
+        beginnings = Beginnings(alike, passes)
+        additions = Additions(passes, stack, runs, beginnings, directions[:0])
+        found = torch.zeros(5, model.config.get_text_config().vocab_size)
+        for rows, own in additions.logits(prompts, directions, at):
+            found[rows] = own
+        return found
+
+    apart, whole = logits(head.tolist()), logits([])
+    torch.testing.assert_close(apart, whole, atol=1e-4, rtol=1e-4)
+    unlike = logits(head.tolist())[[1, 0, 3, 2, 4]]
+    assert (unlike - whole).abs().amax(dim=1)[:4].min() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,7 @@ def test_answers_are_forgotten_when_they_grow_too_many(fresh: Subject, firing: s
         fresh._runs,
         fresh._passes.budget,
         margins(fresh.readout),
+        fresh._beginnings,
         kept_answers=3,
     )
     sets = [frozenset([feature]) for feature in sorted(firing)]

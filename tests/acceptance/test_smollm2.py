@@ -21,8 +21,8 @@ SMALL = [
     "layers=[16]",
     "prompts.train=24",
     "prompts.validation=4",
-    "prompts.audit=6",
-    "prompts.lookalikes=6",
+    "prompts.audit=5",
+    "prompts.lookalikes=5",
     "candidates.per_layer=8",
     "candidates.widen_rounds=1",
     "minimal.more_sets_budget=0",
@@ -42,8 +42,8 @@ SMALL = [
     "evidence.null_dictionaries=0",
     "evidence.null_pools=1",
     "direction.max_directions=1",
-    "direction.layer_cut=0.4",
-    "features.most=2",
+    "direction.layer_cut=0.5",
+    "features.most=1",
     "confirm=score",
 ]
 

@@ -171,6 +171,14 @@ class TestDirection:
 UNCLEAN = "No direction removes refusal cleanly: the best of 8 costs KL 0.350 nats where 0.1 is it."
 
 
+@pytest.mark.parametrize(("left_out", "is_said"), [(0, False), (1234, True)])
+def test_features_left_out_of_the_search_are_counted(tmp_path: Path, left_out: int, is_said: bool):
+    fewer = replace(synthetic_run(tmp_path / "run").candidates, left_out=left_out)
+    page = Page(render(synthetic_run(tmp_path / "run", found={"candidates": [fewer]})))
+    assert ("1,234 features were left out beforehand" in page.text) == is_said
+    assert ("candidates.max_harmless_rate" in page.text) == is_said
+
+
 class TestADirectionThatIsNotClean:
     """It is marked on the page, in its summary and in the file, and the audit is whole."""
 

@@ -179,8 +179,8 @@ class CandidateSettings(_Settings):
     """Number of features added per round, over all layers."""
     max_harmless_rate: float = Field(default=1.0, ge=0, le=1)
     """Largest share of harmless training prompts on which a candidate may fire. Below 1 it leaves out
-    features that fire whatever is asked, which an ablation may need although they say nothing of harm;
-    null dictionaries and pools of random features are held to the same."""
+    features that fire on harmless prompts too, however much weaker: such a feature may still carry
+    refusal. Null dictionaries and pools of random features are held to the same."""
 
     @property
     def most_per_layer(self) -> int:

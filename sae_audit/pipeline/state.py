@@ -106,8 +106,8 @@ class AuditState:
         most = self.config.candidates.max_harmless_rate
         if most >= 1.0:
             return {layer: np.ones(sae.d_sae, bool) for layer, sae in self.subject.suite.items()}
-        peaks = self.subject.peak_activations(self.prompts.train.harmless)
-        return {layer: (own > 0.0).mean(axis=0) <= most for layer, own in peaks.items()}
+        rates = self.training.features().harmless_rates
+        return {layer: own <= most for layer, own in rates.items()}
 
     @property
     def harmless_means(self) -> FeatureValues:

@@ -18,6 +18,8 @@ class TrainingFeatures:
 
     firing_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
     """By layer, the share of harmful training prompts that each feature fires on."""
+    harmless_rates: Mapping[int, Float[np.ndarray, " d_sae"]]
+    """The same of the harmless ones."""
     probe: Sequence[FeatureId]
     """Features by falling weight towards "harmful" in a linear probe."""
     harmful_ends: Mapping[int, TemplateActivations]
@@ -47,11 +49,16 @@ class Training:
             harmful, harmful_ends = self._subject.peaks_and_ends(self._prompts.harmful)
             harmless, harmless_ends = self._subject.peaks_and_ends(self._prompts.harmless)
             self._read = TrainingFeatures(
-                firing_rates={
-                    layer: (peaks > 0.0).mean(axis=0) for layer, peaks in harmful.items()
-                },
+                firing_rates=_rates(harmful),
+                harmless_rates=_rates(harmless),
                 probe=probe_ranking(harmful, harmless),
                 harmful_ends=harmful_ends,
                 harmless_ends=harmless_ends,
             )
         return self._read
+
+
+def _rates(
+    peaks: Mapping[int, Float[np.ndarray, "prompt d_sae"]],
+) -> dict[int, Float[np.ndarray, " d_sae"]]:
+    return {layer: (own > 0.0).mean(axis=0) for layer, own in peaks.items()}

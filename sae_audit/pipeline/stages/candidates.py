@@ -74,13 +74,10 @@ def price(size: AuditSize) -> Work:
     attributed = replace(attributed, forward_passes=passes)
     if settings.method != "cosine":
         return _with_choice(attributed, size)
-    # What fires on harmless prompts is read if the settings leave some of it out.
-    read = size.train if settings.max_harmless_rate < 1.0 else 0
     return _with_choice(
         Work(
-            forward_passes=read,
-            layer_tokens=size.whole(read),
-            encoded=float(size.features) + size.encoded(read),
+            forward_passes=0,
+            encoded=float(size.features),
             most=attributed,
             assumed="a direction that is clean and not weak; else by estimated effect",
         ),

@@ -89,8 +89,8 @@ def price(size: AuditSize) -> Work | None:
     harmless = held * (prompts + 1) * size.config.side_effects.prompts
     # Of those that do as well, answers are judged: what ends a kind, and those beside.
     judged = held if in_text else 0
-    # What fires on harmless prompts is read if the settings leave some of it out.
-    read = n * size.train if size.config.candidates.max_harmless_rate < 1.0 else 0
+    # What fires on training prompts is read if the settings leave some of it out.
+    read = 2 * n * size.train if size.config.candidates.max_harmless_rate < 1.0 else 0
     return Work(
         layer_tokens=size.whole(judged * prompts + read),
         encoded=size.encoded(read),
@@ -133,6 +133,9 @@ def _searched(
     else:
         suite, name = dict(state.inputs.null_saes[number]), _name(evidence.null_saes[number])
     null = state.with_saes(suite)
+    if state.config.candidates.max_harmless_rate < 1.0:
+        # Which features may be candidates is read for each dictionary, and charged to it.
+        null.training.features_charged()
     judge = state.judge if evidence.null_flips == "as_confirmed" else None
     sets = searched_sets(
         null,

@@ -15,7 +15,7 @@ from sae_audit.statistics import share
 
 def care(run: Run, readings: tuple[Reading, ...]) -> tuple[str, ...]:
     """Sentences, those that change the reading first; `readings` are of the two refusal rates."""
-    found = [] if run.stopped_early else [*_direction(run), *_text(run)]
+    found = [] if run.stopped_early else [*_left_out(run), *_direction(run), *_text(run)]
     return (
         *other_bases_in_short(run),
         *found,
@@ -51,6 +51,13 @@ def steps(run: Run) -> tuple[Step, ...]:
                 command="--set confirm=text",
             )
         )
+    if not run.stopped_early and run.candidates.left_out:
+        found.append(
+            Step(
+                said="To search the features left out too, audit again into another folder with",
+                command="--set candidates.max_harmless_rate=1",
+            )
+        )
     n_refused = len(run.minimal_sets)
     if important(run):
         n = len(run.pooled_set.features) if run.pooled_set is not None else 0
@@ -66,6 +73,17 @@ def steps(run: Run) -> tuple[Step, ...]:
         found.append(Step(said="Is there a backup?", part="backup"))
     found.append(Step(said="All findings with their controls", part="all_findings"))
     return tuple(found)
+
+
+def _left_out(run: Run) -> list[str]:
+    n = run.candidates.left_out
+    if not n:
+        return []
+    return [
+        f"{n:,} features that fire on harmless prompts too were left out of the search, as the settings "
+        "ask (candidates.max_harmless_rate). They may carry refusal; what is said of features, and of "
+        "what the SAEs let us see, is of the others."
+    ]
 
 
 def _direction(run: Run) -> list[str]:

@@ -176,6 +176,10 @@ def test_features_left_out_of_the_search_are_counted(tmp_path: Path, left_out: i
     fewer = replace(synthetic_run(tmp_path / "run").candidates, left_out=left_out)
     page = Page(render(synthetic_run(tmp_path / "run", found={"candidates": [fewer]})))
     assert ("1,234 features were left out beforehand" in page.text) == is_said
+    assert (
+        "1,234 features that fire on harmless prompts too were left out" in page.text
+    ) == is_said
+    assert ("--set candidates.max_harmless_rate=1" in page.text) == is_said
     assert ("candidates.max_harmless_rate" in page.text) == is_said
 
 

@@ -134,6 +134,11 @@ class InstrumentBase:
         self._passes.cost.forward_passes = before.forward_passes
         self._passes.cost.tokens = before.tokens
 
+    def charge(self, cost: CostMeter) -> None:
+        """Charge for questions that were left uncharged when they were asked."""
+        self._passes.cost.forward_passes += cost.forward_passes
+        self._passes.cost.tokens += cost.tokens
+
     @property
     def tokens_per_batch(self) -> int:
         """Number of tokens that share a pass; it falls if memory runs out."""

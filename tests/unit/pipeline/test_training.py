@@ -29,3 +29,25 @@ def test_a_resumed_run_reads_them_again_for_nothing(subject: Subject):
     before = subject.cost
     assert Training(subject, PROMPTS).features().probe
     assert subject.cost == before
+
+
+def test_what_was_read_for_nothing_is_paid_by_the_one_that_pays(subject: Subject):
+    """Once, and as much as if it had been read then."""
+    first = Training(subject, PROMPTS)
+    before = subject.cost
+    first.features_charged()
+    paid = subject.cost.since(before)
+    later, before = Training(subject, PROMPTS), subject.cost
+    read = later.features()
+    assert subject.cost == before
+    assert later.features_charged() is read
+    assert later.features_charged() is read
+    assert subject.cost.since(before) == paid
+
+
+def test_rates_are_of_either_kind_of_prompt(subject: Subject):
+    read = Training(subject, PROMPTS).features()
+    peaks = subject.peak_activations(PROMPTS.harmless)
+    for layer, rates in read.harmless_rates.items():
+        np.testing.assert_array_equal(rates, (peaks[layer] > 0.0).mean(axis=0))
+    assert any((read.harmless_rates[i] != read.firing_rates[i]).any() for i in peaks)

@@ -407,6 +407,30 @@ class EvidenceSettings(_Settings):
     begins 62% of its answers as refusals."""
 
 
+class CategorySettings(_Settings):
+    """Kinds of refused requests, each with a direction of its own (2602.02132)."""
+
+    taxonomy: Location | None = None
+    """The kinds and where their prompts are: `eleven` (2602.02132, published sets), `smollm2`, or a YAML
+    file (docs/categories.md); left out if not given."""
+    per_category: int = Field(default=32, ge=8, le=100_000)
+    """Largest number of refused prompts of each, drawn by the seed (2602.02132: 32). One half makes a
+    direction, on the other its effects are measured."""
+    minimum: int = Field(default=16, ge=8)
+    """Number of refused prompts below which a category is left out, by name."""
+    n_permutations: int = Field(default=199, ge=19, le=10_000)
+    """Number of random deals of prompts to categories, the null; the smallest p is 1 / (1 + this)."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "CategorySettings":
+        if self.minimum > self.per_category:
+            raise ValueError(
+                f"categories.minimum ({self.minimum}) is above categories.per_category "
+                f"({self.per_category}); no category could have enough"
+            )
+        return self
+
+
 class FeatureSettings(_Settings):
     """What is measured of single features that findings name, for a page of each."""
 
@@ -511,6 +535,7 @@ class AuditConfig(_Settings):
     controls: ControlSettings = ControlSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     features: FeatureSettings = FeatureSettings()
+    categories: CategorySettings = CategorySettings()
 
     @model_validator(mode="after")
     def _read_once(self) -> "AuditConfig":

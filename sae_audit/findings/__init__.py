@@ -37,6 +37,16 @@ from sae_audit.findings.cascades import (
     FirstWaveEffects,
     Wave,
 )
+from sae_audit.findings.categories import (
+    CategoryAblation,
+    CategoryDirection,
+    CategoryFindings,
+    CategoryLeft,
+    CategoryPrompts,
+    Cosines,
+    SharedFeatures,
+    TooFewCategories,
+)
 from sae_audit.findings.claims import Claim, ClaimAbout
 from sae_audit.findings.confirmation import Confirmation, TextCheck
 from sae_audit.findings.controls import (
@@ -181,7 +191,12 @@ __all__ = [
     "CandidateSet",
     "Cascade",
     "CascadeNull",
+    "CategoryAblation",
+    "CategoryDirection",
+    "CategoryFindings",
     "CategoryFiring",
+    "CategoryLeft",
+    "CategoryPrompts",
     "CertifiedSet",
     "Claim",
     "ClaimAbout",
@@ -194,6 +209,7 @@ __all__ = [
     "Confirmation",
     "Controlled",
     "Controls",
+    "Cosines",
     "CurvePoint",
     "Depths",
     "DictionaryNull",
@@ -272,6 +288,7 @@ __all__ = [
     "SearchedSet",
     "SetControl",
     "SetEffects",
+    "SharedFeatures",
     "SideEffects",
     "SingleEffects",
     "SolverFit",
@@ -286,6 +303,7 @@ __all__ = [
     "TextSet",
     "TokenCounts",
     "TokenShare",
+    "TooFewCategories",
     "TriedPerLayer",
     "TripleInteraction",
     "Wave",

@@ -17,6 +17,7 @@ from sae_audit.findings.behaviour import Behaviour, PromptScore
 from sae_audit.findings.candidate_effects import CandidateEffects
 from sae_audit.findings.candidates import CandidateSet, WidenedPool
 from sae_audit.findings.cascades import ActivationEdges, Cascade, CascadeNull
+from sae_audit.findings.categories import CategoryFindings, TooFewCategories
 from sae_audit.findings.claims import Claim
 from sae_audit.findings.confirmation import Confirmation
 from sae_audit.findings.controls import Controls, NullScores, SearchNull
@@ -118,6 +119,10 @@ SUCCESSIVE_DIRECTIONS = OfRun(
     (SuccessiveDirections,),
     tensors=UNITS_OUT,
 )
+CATEGORIES = OfRun(
+    "categories", "Categories of refused requests", (CategoryFindings, TooFewCategories)
+)
+"""Not recorded unless a taxonomy is given."""
 SAE_QUALITY = OfRun("sae_quality", "How well the SAEs describe it", (list[SaeQuality],))
 CANDIDATES = OfRun("candidates", "Candidate features", (CandidateSet,))
 WIDENING = OfPrompts("widening", "Wider pools where needed", (WidenedPool,))

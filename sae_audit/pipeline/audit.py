@@ -17,6 +17,7 @@ from sae_audit.pipeline.stages import (
     candidates,
     cascade_nulls,
     cascades,
+    categories,
     claims,
     coactivation_fm,
     confirmation,
@@ -74,6 +75,7 @@ STEPS: tuple[Step, ...] = (
     layer_patching.STAGE,
     direction_check.STAGE,
     successive_directions.STAGE,
+    categories.STAGE,
     sae_coverage.STAGE,
     minimal_set_families.STAGE,
     flip_scales.STAGE,
@@ -136,6 +138,7 @@ def carry_out(state: AuditState) -> None:
     layer_patching.run(state)  # In which layers does refusal reach the end of the prompt?
     direction_check.run(state)  # Does the direction hold on prompts it was not chosen on?
     successive_directions.run(state)  # Is there another one behind it?
+    categories.run(state)  # Is it the same for every kind of refused request?
     sae_coverage.run(state)  # How much of it do the SAEs miss?
     minimal_set_families.run(state)  # How many other sets would do?
     flip_scales.run(state)  # How far must they be ablated?

@@ -7,6 +7,7 @@ from sae_audit.bundled import resolve
 from sae_audit.direction.registry import methods_identity
 from sae_audit.hashing import sha256_of_files
 from sae_audit.pipeline.inputs import Inputs
+from sae_audit.prompts.taxonomy import taxonomy_file
 from sae_audit.record import environment
 from sae_audit.record.identity import RunIdentity, run_identity
 
@@ -33,6 +34,9 @@ def identity_of(inputs: Inputs) -> RunIdentity:
         "direction methods": methods_identity(config.direction),
         "judge": "" if inputs.judge is None else inputs.judge.sha256,
     }
+    if config.categories.taxonomy is not None:
+        hashes["taxonomy"] = sha256_of_files([taxonomy_file(config.categories.taxonomy)])
+        hashes["category prompts"] = [source.sha256 for source in inputs.category_sources]
     return run_identity(config, environment.package_version(), hashes)
 
 

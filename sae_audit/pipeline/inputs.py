@@ -19,6 +19,7 @@ from sae_audit.pipeline.pinning import pinned
 from sae_audit.prompts.selection import left_out
 from sae_audit.prompts.sources import OpenedSource, kept_sources
 from sae_audit.prompts.splits import split_prompts
+from sae_audit.prompts.taxonomy import CategorisedPrompts, categorised_prompts, read_taxonomy
 from sae_audit.prompts.types import LabelledPrompts, Splits
 from sae_audit.record.facts import PromptSourceFacts
 from sae_audit.subject import (
@@ -46,6 +47,9 @@ class Inputs:
     """The user's own null dictionaries, by audited layer (`evidence.null_saes`)."""
     judge: Judge | None
     """None unless flips are to be confirmed in text."""
+    categories: CategorisedPrompts | None = None
+    """Prompts of the taxonomy; None if none is given."""
+    category_sources: tuple[PromptSourceFacts, ...] = ()
 
 
 def load_inputs(config: AuditConfig) -> Inputs:
@@ -58,6 +62,8 @@ def load_inputs(config: AuditConfig) -> Inputs:
     sources = kept_sources(config.prompts.sources)
     prompts = [prompt for source in sources for prompt in source.prompts]
     splits = split_prompts(prompts, config.prompts, config.seed)
+    asked = config.categories.taxonomy
+    categories = None if asked is None else categorised_prompts(read_taxonomy(asked))
     subject = load_subject(
         config.model,
         config.saes,
@@ -90,6 +96,8 @@ def load_inputs(config: AuditConfig) -> Inputs:
         for asked in config.evidence.null_saes
     )
     subject.check_room(splits.everyone, config.answer_tokens if config.confirm == "text" else 0)
+    if categories is not None:
+        subject.check_room(categories.everyone, 0)
     if config.confirm == "text":
         check_answers_end_their_thoughts(subject, splits.train.harmless, config.answer_tokens)
     judge = (
@@ -105,6 +113,23 @@ def load_inputs(config: AuditConfig) -> Inputs:
         sources=facts,
         null_saes=null_saes,
         judge=judge,
+        categories=categories,
+        category_sources=_category_facts(categories),
+    )
+
+
+def _category_facts(categories: CategorisedPrompts | None) -> tuple[PromptSourceFacts, ...]:
+    if categories is None:
+        return ()
+    return tuple(
+        PromptSourceFacts(
+            source=source.name,
+            revision=source.revision,
+            sha256=sha256_of_files(source.files),
+            n_prompts=len(source.prompts),
+            set_aside=source.set_aside,
+        )
+        for source in categories.sources
     )
 
 

@@ -61,6 +61,7 @@ def _manifest(session: Session, inputs: Inputs) -> Manifest:
         template_tokens=tuple(subject.template.after()),
         notes=_notes(session),
         prompt_sources=inputs.sources,
+        category_sources=inputs.category_sources,
         environment=environment.environment(subject.accelerator),
         stages=store.costs(),
         peak_memory_bytes=max(environment.peak_memory_bytes(), subject.peak_device_memory()),

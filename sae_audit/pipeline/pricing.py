@@ -54,6 +54,11 @@ class Sizes(Protocol):
         ...
 
     @property
+    def n_categories(self) -> int:
+        """Number of categories of the taxonomy; 0 without one."""
+        ...
+
+    @property
     def saes(self) -> Mapping[int, HasWidth]:
         """By audited layer."""
         ...

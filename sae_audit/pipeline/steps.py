@@ -22,6 +22,7 @@ class _AnySizes:
     prompt_tokens = 1.0
     template_tokens = 1
     n_lookalikes = 0
+    n_categories = 2
     saes: Mapping[int, _AnySae] = {0: _AnySae()}
 
     def batches(self, n: float) -> float:

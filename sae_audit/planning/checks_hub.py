@@ -22,6 +22,7 @@ from sae_audit.hub import (
 from sae_audit.planning.checks import Check, attempted, failure
 from sae_audit.planning.downloads import Download
 from sae_audit.prompts import sources
+from sae_audit.prompts.taxonomy import sources_of
 from sae_audit.subject.checkpoint.model_place import needed_files, repository_of
 from sae_audit.subject.saes.null_saes import null_places
 from sae_audit.subject.saes.places import SaePlace
@@ -98,7 +99,7 @@ def needs_of(config: AuditConfig, places: Sequence[SaePlace] | AuditError) -> li
         else _saes([*places, *_null_places(config, [place.layer for place in places])])
     )
     needs.append(Need(purpose="SAEs", downloads=saes))
-    needs += [_need("prompts", lambda name=name: _prompts(name)) for name in config.prompts.sources]
+    needs += [_need("prompts", lambda name=name: _prompts(name)) for name in sources_of(config)]
     if config.confirm == "text" and config.judge.model is not None:
         judge = as_repository(config.judge.model)
         needs.append(_need("judge", lambda: _judge(judge)))

@@ -16,6 +16,7 @@ from sae_audit.hub import (
     weight_files,
 )
 from sae_audit.prompts import sources
+from sae_audit.prompts.taxonomy import sources_of
 from sae_audit.subject.checkpoint.model_place import needed_files, repository_of
 from sae_audit.subject.saes.null_saes import null_places
 from sae_audit.subject.saes.places import sae_places
@@ -65,7 +66,7 @@ def downloads_of(config: AuditConfig) -> list[Download]:
     if config.adapter is not None:
         found += _adapter(config.adapter)
     found += _saes(config)
-    for held, paths in sources.downloads(config.prompts.sources):
+    for held, paths in sources.downloads(sources_of(config)):
         found.append(Download(purpose="prompts", held=held, files=tuple(paths)))
     if config.confirm == "text" and config.judge.model is not None:
         judge = as_repository(config.judge.model)

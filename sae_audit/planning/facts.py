@@ -17,6 +17,7 @@ from sae_audit.planning.tensors import tensors_of
 from sae_audit.prompts import sources
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
+from sae_audit.prompts.taxonomy import read_taxonomy, sources_of
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint, ModelOptions, own_dtype
 from sae_audit.subject.checkpoint.model_place import needed_files, repository_of
 from sae_audit.subject.checkpoint.pretrained import quantized
@@ -103,6 +104,8 @@ class SubjectFacts:
     yet."""
     categories: tuple[CategorySize, ...] = ()
     """Sizes of the audit prompts' categories; none also if prompts are not downloaded yet."""
+    n_categories: int = 0
+    """Number of categories of the taxonomy; 0 without one."""
 
     @property
     def prompt_tokens(self) -> float:
@@ -138,7 +141,7 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
     if config.confirm == "text" and config.judge.kind != "substring":
         notes += [unsure] if (unsure := unsure_of_judge(config)) else []
     saes = _saes(config, model.opened, notes)
-    sources.check_named(config.prompts.sources)
+    sources.check_named(sources_of(config))
     asked = _asked(config, notes)
     return SubjectFacts(
         config=model.config,
@@ -153,7 +156,13 @@ def subject_facts(config: AuditConfig) -> SubjectFacts:
         null_saes=_null_saes(config, list(saes), d_model=model.config.hidden_size),
         n_lookalikes=asked.n_lookalikes,
         categories=asked.categories,
+        n_categories=_n_categories(config),
     )
+
+
+def _n_categories(config: AuditConfig) -> int:
+    asked = config.categories.taxonomy
+    return 0 if asked is None else len(read_taxonomy(asked).categories)
 
 
 @dataclass(frozen=True, kw_only=True)

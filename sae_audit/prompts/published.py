@@ -223,6 +223,18 @@ def _wild_jailbreak(row: Row, place: str, origin: Origin) -> Request:  # noqa: A
     return Request(text=row.get(column), label=None, column=column, category=kind)
 
 
+def _wild_guard(row: Row, place: str, origin: Origin) -> Request | SetAside:  # noqa: ARG001
+    """A request of WildGuardMix as it stands; those wrapped in a jailbreak are left out."""
+    if cell(row, "adversarial", place).casefold() in {"true", "1"}:
+        return SetAside("adversarial")
+    return Request(
+        text=row.get("prompt"),
+        label=None,
+        column="prompt",
+        category=cell(row, "subcategory", place),
+    )
+
+
 def _refuse_context(row: Row, column: str, place: str) -> None:
     if "context" in row:
         raise AuditError(
@@ -293,6 +305,7 @@ FORMATS = (
     ),
     _format("PolyRefuse", "instruction", back_or_forth_translated),
     _format("WildJailbreak", "adversarial data_type", _wild_jailbreak),
+    _format("WildGuardMix", "prompt adversarial prompt_harm_label", _wild_guard),
     _format("PyRIT's seed prompts", "value data_type", seed),
     _format("a table of prompts", "prompt", _prompts, "functional", contexts="context"),
     _format("conversations", "messages", chat("messages")),

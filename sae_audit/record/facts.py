@@ -154,6 +154,8 @@ class Manifest(_Facts):
     notes: tuple[str, ...] = ()
     """Remarks on chat template and refusal tokens, a sentence each."""
     prompt_sources: tuple[PromptSourceFacts, ...]
+    category_sources: tuple[PromptSourceFacts, ...] = ()
+    """Those of the taxonomy; empty without one."""
     environment: Environment
     stages: tuple[StageFacts, ...]
     peak_memory_bytes: int

@@ -20,6 +20,7 @@ from sae_audit.findings import (
     CandidateSet,
     Cascade,
     CascadeNull,
+    CategoryFindings,
     Claim,
     CoactivationFm,
     Confirmation,
@@ -49,6 +50,7 @@ from sae_audit.findings import (
     SuccessiveDirections,
     Sufficiency,
     TextSet,
+    TooFewCategories,
     WidenedPool,
 )
 from sae_audit.record.facts import SaeFacts
@@ -125,6 +127,8 @@ class Findings(BaseModel):
     discarded_directions: NoDirection | None
     """The candidate directions, if all of them are zero or not finite; else null."""
     successive_directions: SuccessiveDirections | None
+    categories: CategoryFindings | TooFewCategories | None = None
+    """Null unless a taxonomy was given; not in files of versions that had no such stage."""
     sae_coverage: SaeCoverage | None
     candidates: CandidateSet | None
     widened_pools: list[WidenedPool]

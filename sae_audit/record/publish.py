@@ -7,6 +7,8 @@ from sae_audit.margins import refuses
 from sae_audit.record.findings_file import AuditedModel, AuditedPrompts, Cost, Findings
 from sae_audit.record.run import Run
 
+_VERSION = "schema_version"
+
 
 def published(run: Run) -> Findings:
     """The content of `findings.json`: everything that the record holds.
@@ -15,8 +17,8 @@ def published(run: Run) -> Findings:
     """
     fields: dict[str, Any] = {
         name: OTHERWISE[name](run) if name in OTHERWISE else getattr(run, name)
-        for name, field in Findings.model_fields.items()
-        if field.is_required()
+        for name in Findings.model_fields
+        if name != _VERSION
     }
     return Findings(**fields)
 

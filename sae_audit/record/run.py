@@ -29,6 +29,7 @@ from sae_audit.findings.stages import (
     CANDIDATES,
     CASCADE_NULLS,
     CASCADES,
+    CATEGORIES,
     CLAIMS,
     COACTIVATION_FM,
     CONFIRMATION,
@@ -194,6 +195,8 @@ class Run:
         """Their unit vectors, orthogonal to each other, in their order."""
         return read_tensors(self.folder, UNITS_OUT)["units"]
 
+    categories = _found(CATEGORIES)
+    """None unless a taxonomy was given."""
     sae_coverage = _found(SAE_COVERAGE)
     """None if the audit ended before it."""
 

@@ -179,7 +179,7 @@ CHAPTERS = (
         known="For each refused prompt a smallest set was searched for. The model then ran with "
         "the set off, and once more for each of its features left on.",
         sections=(
-            *("direction", "layers", "candidates", "minimal"),
+            *("direction", "layers", "categories", "candidates", "minimal"),
             *("filtering", "interactions", "features"),
         ),
         lead=LeadFigure(

@@ -17,6 +17,9 @@ MEANINGS = {
     "In which layer does refusal reach the end of the prompt?": (
         "How far the request is read before the answer's first word is settled."
     ),
+    "Is refusal the same for every kind of request?": (
+        "Whether requests that are refused for other reasons are refused by another mechanism."
+    ),
     "How many directions, one behind the other?": (
         "Whether refusal goes on by another line once the first is taken out."
     ),

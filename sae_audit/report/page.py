@@ -17,6 +17,7 @@ from sae_audit.report.findings.behaviour import section as behaviour
 from sae_audit.report.findings.candidates import section as candidates
 from sae_audit.report.findings.card import section as card
 from sae_audit.report.findings.cascades import section as cascades
+from sae_audit.report.findings.categories import section as categories
 from sae_audit.report.findings.claims import section as claims
 from sae_audit.report.findings.controls import section as controls
 from sae_audit.report.findings.coverage import section as coverage
@@ -42,6 +43,7 @@ SECTIONS = (
     behaviour.SECTION,
     direction.SECTION,
     layers.SECTION,
+    categories.SECTION,
     candidates.SECTION,
     coverage.SECTION,
     minimal.SECTION,

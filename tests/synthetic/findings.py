@@ -21,12 +21,18 @@ from sae_audit.findings import (
     ActivationTokens,
     Cascade,
     CascadeNull,
+    CategoryAblation,
+    CategoryDirection,
+    CategoryFindings,
     CategoryFiring,
+    CategoryLeft,
+    CategoryPrompts,
     CertifiedSet,
     ClassifierFit,
     CoactivationFit,
     CoactivationFm,
     ComparedSet,
+    Cosines,
     CurvePoint,
     DirectionSelection,
     DormantFeature,
@@ -117,6 +123,37 @@ def prompt_scores(
 def absence(kind: AbsenceKind) -> Absence:
     return Absence(
         kind=kind, reason="Of 4 prompts 0 say so.", also=(), remedy="Look again.", n_train=(8, 9)
+    )
+
+
+CATEGORIES = ("arson", "fraud", "humanizing")
+
+
+def categories(numbers: Iterator[int]) -> CategoryFindings:
+    """Of three categories in two families, one of which has too few refused prompts beside them."""
+    shares = (next(numbers) / 10_000 for _ in count())
+
+    def left() -> tuple[CategoryLeft, ...]:
+        return tuple(
+            CategoryLeft.example(numbers, refused=estimate(next(shares))) for _ in CATEGORIES
+        )
+
+    def cosines() -> Cosines:
+        matrix = [[next(shares) for _ in CATEGORIES] for _ in CATEGORIES]
+        return Cosines.example(numbers, matrix=tuple(map(tuple, matrix)))
+
+    out = (*CATEGORIES, "pooled", "all", "random", "random together")
+    return CategoryFindings.example(
+        numbers,
+        sizes=(
+            *(CategoryPrompts.example(numbers, category=name) for name in CATEGORIES),
+            CategoryPrompts.example(numbers, category="advice", n_used=0),
+        ),
+        directions=tuple(CategoryDirection.example(numbers, category=name) for name in CATEGORIES),
+        **{name: cosines() for name in ("shared_pool", "split_pools", "centred")},
+        families=(CATEGORIES[:2], CATEGORIES[2:]),
+        ablations=tuple(CategoryAblation.example(numbers, out=one, left=left()) for one in out),
+        clean=left(),
     )
 
 

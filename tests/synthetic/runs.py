@@ -202,6 +202,7 @@ def _of_the_model(scores: Sequence[PromptScore], numbers: Iterator[int]) -> dict
             )
         ],
         "layer_patching": [LayerPatching.example(numbers)],
+        "categories": [findings.categories(numbers)],
         "direction_check": [DirectionCheck.example(numbers)],
         "successive_directions": [
             SuccessiveDirections.example(

@@ -77,19 +77,28 @@ def group_means(
 
 
 def residuals_at(
-    passes: ForwardPasses, prompts: Tokens, *, layer: int, position: int
+    passes: ForwardPasses,
+    prompts: Tokens,
+    *,
+    layer: int,
+    position: int,
+    without: Float[np.ndarray, "direction d_model"] | None = None,
 ) -> Float[np.ndarray, "prompt d_model"]:
-    """`resid_post` of one layer at one position (negative: from the prompt's end); float64."""
+    """`resid_post` of one layer at one position (negative: from the prompt's end); float64.
+
+    `without`: orthonormal directions projected out of the whole residual stream.
+    """
     assert prompts, "the residuals of no prompts"
     assert position < 0, position
     found: dict[int, Float[Tensor, " d_model"]] = {}
+    inputs, writers = everywhere(passes.layer_modules, passes.units(without))
     for batch in passes.batches(prompts):
 
         def note(_layer: int, resid: Resid, batch: Batch = batch) -> None:
             own = batch.ending(resid, -position)[:, 0]
             found.update(zip(batch.members, own.double().cpu(), strict=True))
 
-        passes.read(batch.ids, [layer], note, lengths=batch.lengths)
+        passes.read(batch.ids, [layer], note, lengths=batch.lengths, inputs=inputs, writers=writers)
     return torch.stack([found[i] for i in range(len(prompts))]).numpy()
 
 

@@ -46,11 +46,17 @@ class DirectionQuestions(InstrumentBase):
         )
 
     def residuals_at(
-        self, prompts: Sequence[Prompt], *, layer: int, position: int
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        layer: int,
+        position: int,
+        without: Float[np.ndarray, "direction d_model"] | None = None,
     ) -> Float[np.ndarray, "prompt d_model"]:
-        """`resid_post` of one layer at one position (-1 is the prompt's last token), by prompt."""
+        """`resid_post` of one layer at one position (-1 is the prompt's last token), by prompt;
+        `without` as in `mean_residuals`."""
         return readings.residuals_at(
-            self._passes, self._tokens(prompts), layer=layer, position=position
+            self._passes, self._tokens(prompts), layer=layer, position=position, without=without
         )
 
     def projections(

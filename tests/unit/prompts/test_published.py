@@ -284,3 +284,20 @@ def test_an_own_id_met_twice_is_told_apart_by_its_row(tmp_path: Path):
     rows = [{"id": 1, "prompt": f"Request {i}", "type": "t", "label": "safe"} for i in range(2)]
     source = opened(table(tmp_path / "x.csv", rows))
     assert [prompt.id for prompt in source.prompts] == ["x/1", "x/1#2"]
+
+
+def test_wildguardmix_without_requests_that_are_wrapped_in_a_jailbreak(tmp_path: Path):
+    rows = [
+        {"prompt": f"Ask {i}", "adversarial": wrapped, "prompt_harm_label": label, "response": "NO"}
+        for i, (wrapped, label) in enumerate(
+            [(False, "harmful"), (True, "harmful"), (False, "unharmful")]
+        )
+    ]
+    for row in rows:
+        row["subcategory"] = "cyberattack"
+    (source,) = read_sources([str(table(tmp_path / "wildguard_test.jsonl", rows))])
+    assert [(one.text, one.label.value, one.category) for one in source.prompts] == [
+        ("Ask 0", "harmful", "cyberattack"),
+        ("Ask 2", "harmless", "cyberattack"),
+    ]
+    assert source.set_aside == {"adversarial": 1}

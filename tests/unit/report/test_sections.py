@@ -82,7 +82,7 @@ def rest(found: Estimate) -> Estimate:
 @pytest.mark.parametrize(
     "finding",
     [
-        *("quality", "direction_check", "layer_patching", "successive_directions"),
+        *("quality", "direction_check", "layer_patching", "successive_directions", "categories"),
         *("sae_coverage", "controls"),
         *("pooled_set", "pooled_graph", "sufficiency", "pooled_cascade"),
         *("filter_curve", "coactivation_fm"),
@@ -640,6 +640,7 @@ class TestWithoutAMechanism:
         assert "AUROC" in second.control
         not_looked_for = [
             "layers",
+            "categories",
             "candidates",
             "coverage",
             "minimal",

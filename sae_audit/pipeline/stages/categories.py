@@ -1,0 +1,414 @@
+"""A direction for each category of refused requests, how alike they are, and what they do (2602.02132).
+
+At the layer and position of the audit's refusal direction, for all categories alike.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from sae_audit.direction import category_geometry as geometry
+from sae_audit.direction.checking import random_directions
+from sae_audit.findings import (
+    CategoryAblation,
+    CategoryDirection,
+    CategoryFindings,
+    CategoryLeft,
+    Estimate,
+    RandomRange,
+    SharedFeatures,
+    TooFewCategories,
+)
+from sae_audit.findings.categories import (
+    ALL_DIRECTIONS,
+    POOLED_DIRECTION,
+    RANDOM_DIRECTION,
+    RANDOM_DIRECTIONS_TOGETHER,
+)
+from sae_audit.findings.stages import CATEGORIES
+from sae_audit.margins import refuses
+from sae_audit.pipeline.category_prompts import (
+    ASKED_FOR_EACH,
+    RefusedByCategory,
+    refused_by_category,
+)
+from sae_audit.pipeline.pricing import AuditSize, Work
+from sae_audit.pipeline.state import AuditState
+from sae_audit.prompts.taxonomy import CategorisedPrompts, taxonomy_file
+from sae_audit.prompts.types import Prompt, folded
+from sae_audit.statistics import auroc, mean, mean_of_shares, random_range, rank_p_value
+from sae_audit.vocabulary import Removed
+
+STAGE = CATEGORIES
+
+_FEWEST_HARMLESS = 8
+_TOGETHER = 16
+"""Number of prompts whose features are read at once: only whether they fire is kept."""
+_LEAST_DIFFERENCE = 0.25
+_TOPIC_DRAWS = 20
+_FEWEST_OF_TOPIC = 4
+"""Mean number of prompts of a topic below which topics are no null."""
+
+Residuals = Float[np.ndarray, "_ d_model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """Residual streams at the audit's layer and position."""
+
+    categories: list[Residuals]
+    """All used prompts, those that make the direction first."""
+    harmless: Residuals
+    made: list[Residuals]
+    """Of the prompts that make the direction alone."""
+    harmless_made: Residuals
+
+
+def run(state: AuditState) -> None:
+    """Record the categories; nothing unless a taxonomy is given."""
+    prompts = state.inputs.categories
+    if prompts is not None:
+        state.session.remember(STAGE, lambda: _found(state, prompts), in_parts=True)
+
+
+def price(size: AuditSize) -> Work | None:
+    """Every category is taken to be refused throughout, so that no more are asked than are used."""
+    if size.config.categories.taxonomy is None:
+        return None
+    settings = size.config.categories
+    n, each = size.facts.n_categories, settings.per_category
+    used, held_out = (n + 1) * each, (n + 1) * each / 2
+    n_out = n + 2 + _n_random(size.config.controls.random_directions)
+    read = 5 * used
+    swept = n_out * held_out * 2
+    return Work(
+        forward_passes=read + swept,
+        layer_tokens=size.whole(read),
+        swept_layer_tokens=swept * size.tokens * size.n_layers,
+        edited_layer_tokens=swept * size.tokens * size.n_layers,
+        heads=used,
+        swept_heads=n_out * held_out,
+        encoded=size.encoded(used),
+        assumed=f"{n} categories refused throughout; at most {ASKED_FOR_EACH} times as many prompts "
+        "are asked for their score",
+    )
+
+
+def _n_random(n: int) -> int:
+    """Random directions one by one, and as many as there are categories at once, three times."""
+    return n + _TOGETHER_DRAWS
+
+
+_TOGETHER_DRAWS = 3
+
+
+def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings | TooFewCategories:
+    # Of a file the name alone: its place says something of the machine.
+    taxonomy = taxonomy_file(state.config.categories.taxonomy or "").stem
+    used = refused_by_category(state, prompts)
+    n_harmless = len(used.harmless.both)
+    if len(used.refused) < 2 or n_harmless < _FEWEST_HARMLESS:
+        return TooFewCategories(taxonomy=taxonomy, n_harmless=n_harmless, sizes=used.sizes)
+    read = _read(state, used)
+    names = list(used.refused)
+    seed, n = state.config.seed, state.config.categories.n_permutations
+    vectors = geometry.mean_differences(read.made, read.harmless_made)
+    centred = geometry.centred_matrix(geometry.mean_differences(read.categories, read.harmless))
+    groups, silhouette = geometry.grouped(centred)
+    topics = _topics(state, prompts, read)
+    recognition = _Recognition(state, used)
+    ablations, induced, clean = _ablations(state, used, read, vectors, recognition)
+    cosines = {
+        name: geometry.cosines(read.categories, read.harmless, matrix_of, seed=seed)
+        for name, matrix_of in _matrices(seed).items()
+    }
+    return CategoryFindings(
+        taxonomy=taxonomy,
+        layer=state.direction.selected.layer,
+        position=state.direction.selected.position,
+        n_harmless=n_harmless,
+        sizes=used.sizes,
+        directions=tuple(
+            _direction(state, name, i, read, vectors, induced) for i, name in enumerate(names)
+        ),
+        **cosines,
+        topics=topics and topics.mean,
+        topics_ratio=topics and topics.ratio,
+        topics_silhouette=topics and topics.silhouette,
+        topic_size=topics.size if topics else 0.0,
+        mean_at_topic_size=topics and topics.own_mean,
+        p_differ=geometry.p_differ(read.categories, n=n, seed=seed),
+        families=tuple(tuple(names[i] for i in own) for own in groups),
+        silhouette=silhouette,
+        ablations=tuple(ablations),
+        clean=clean,
+        clean_recognition=recognition([None]),
+        specific=_specific(ablations, len(names)),
+        n_random=state.config.controls.random_directions,
+        features=_features(state, used),
+    )
+
+
+def _matrices(
+    seed: int,
+) -> Mapping[str, Callable[[Sequence[Residuals], Residuals], geometry.Matrix]]:
+    return {
+        "shared_pool": lambda own, pool: geometry.cosine_matrix(
+            geometry.mean_differences(own, pool)
+        ),
+        "split_pools": lambda own, pool: geometry.split_pool_matrix(own, pool, seed=seed),
+        "centred": lambda own, pool: geometry.centred_matrix(geometry.mean_differences(own, pool)),
+    }
+
+
+def _read(state: AuditState, used: RefusedByCategory) -> _Read:
+    at = state.direction.selected
+
+    def residuals(prompts: Sequence[Prompt]) -> Residuals:
+        return state.subject.residuals_at(prompts, layer=at.layer, position=at.position)
+
+    own = [residuals(halves.both) for halves in used.refused.values()]
+    harmless = residuals(used.harmless.both)
+    return _Read(
+        categories=own,
+        harmless=harmless,
+        made=[
+            streams[: len(halves.made_of)]
+            for streams, halves in zip(own, used.refused.values(), strict=True)
+        ],
+        harmless_made=harmless[: len(used.harmless.made_of)],
+    )
+
+
+def _direction(
+    state: AuditState,
+    name: str,
+    i: int,
+    read: _Read,
+    vectors: geometry.Directions,
+    induced: Sequence[Estimate],
+) -> CategoryDirection:
+    unit = geometry.units(vectors)[i]
+    tried = read.categories[i][len(read.made[i]) :] @ unit
+    harmless = read.harmless[len(read.harmless_made) :] @ unit
+    refusal = np.array(state.direction.vector)
+    return CategoryDirection(
+        category=name,
+        strength=float(np.linalg.norm(vectors[i])),
+        halves=geometry.halves(read.categories[i], read.harmless, seed=state.config.seed),
+        separation=auroc(tried, harmless),
+        with_refusal=float(geometry.cosine_matrix(np.stack([vectors[i], refusal]))[0, 1]),
+        induced=induced[i],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Topics:
+    mean: RandomRange
+    ratio: RandomRange
+    silhouette: RandomRange
+    own_mean: RandomRange
+    size: float
+
+
+def _topics(state: AuditState, prompts: CategorisedPrompts, read: _Read) -> _Topics | None:
+    """What topics of harmless prompts give in the categories' place, minus the mean of other harmless
+    prompts; None if there are too few."""
+    at, n = state.direction.selected, len(read.categories)
+    taken = {folded(one.text) for one in prompts.everyone}
+    others = [
+        one
+        for one in (*state.prompts.train.harmless, *state.prompts.validation.harmless)
+        if folded(one.text) not in taken
+    ]
+    streams = read.harmless
+    if others:
+        further = state.subject.residuals_at(others, layer=at.layer, position=at.position)
+        streams = np.concatenate([streams, further])
+    middle = len(streams) // 2
+    if middle < _FEWEST_OF_TOPIC * n:
+        return None
+    means, ratios, silhouettes, own_means = ([0.0] * _TOPIC_DRAWS for _ in range(4))
+    draws = np.random.default_rng(state.config.seed)
+    for i in range(_TOPIC_DRAWS):
+        drawn = streams[draws.permutation(len(streams))]
+        found, pool = geometry.topics(drawn[:middle], n, seed=i), drawn[middle:]
+        matrix = geometry.cosine_matrix(geometry.mean_differences(found, pool))
+        means[i] = geometry.off_diagonal(matrix)
+        ratios[i] = geometry.participation_ratio(matrix)
+        centred = geometry.centred_matrix(geometry.mean_differences(found, pool))
+        silhouettes[i] = geometry.grouped(centred)[1]
+        # Means of few prompts are noisier, and lie further apart for that alone.
+        cut = [
+            own[draws.permutation(len(own))[: len(one)]]
+            for own, one in zip(read.categories, found, strict=False)
+        ]
+        own_means[i] = geometry.off_diagonal(
+            geometry.cosine_matrix(geometry.mean_differences(cut, pool))
+        )
+    return _Topics(
+        mean=random_range(means),
+        ratio=random_range(ratios),
+        silhouette=random_range(silhouettes),
+        own_mean=random_range(own_means),
+        size=middle / n,
+    )
+
+
+def _ablations(
+    state: AuditState,
+    used: RefusedByCategory,
+    read: _Read,
+    vectors: geometry.Directions,
+    recognition: "_Recognition",
+) -> tuple[list[CategoryAblation], list[Estimate], tuple[CategoryLeft, ...]]:
+    """What is left with each direction projected out, the mean score that each induces, and what there
+    is with nothing out."""
+    subject, at = state.subject, state.direction.selected
+    effects = subject.direction_effects(used.tried_on, used.harmless.tried_on)
+    refused_made = np.concatenate(read.made)
+    pooled = refused_made.mean(axis=0) - read.harmless_made.mean(axis=0)
+    draws = random_directions(
+        pooled,
+        refused_made,
+        read.harmless_made,
+        n=state.config.controls.random_directions + _TOGETHER_DRAWS * len(vectors),
+        seed=state.config.seed,
+    )
+    alone, together = np.split(draws, [state.config.controls.random_directions])
+    found, induced = list[CategoryAblation](), list[Estimate]()
+
+    def out(name: str, *spans: Float[np.ndarray, "_ d_model"]) -> None:
+        bases = [_basis(span) for span in spans]
+        removed = [effects.without(one) for one in bases]
+        found.append(
+            CategoryAblation(
+                out=name,
+                left=_left(used, removed),
+                kl=mean(np.mean([one.kl for one in removed], axis=0)),
+                recognition=recognition(bases),
+            )
+        )
+        state.session.progress(STAGE, len(found), len(used.refused) + 4)
+
+    for name, vector in zip(used.refused, vectors, strict=True):
+        out(name, vector[None])
+        induced.append(
+            mean(
+                effects.induce(
+                    np.tile(vector, (len(used.harmless.tried_on), 1)),
+                    range(len(used.harmless.tried_on)),
+                    [at.layer] * len(used.harmless.tried_on),
+                )
+            )
+        )
+    out(POOLED_DIRECTION, pooled[None])
+    out(ALL_DIRECTIONS, vectors)
+    out(RANDOM_DIRECTION, *(one[None] for one in alone))
+    out(RANDOM_DIRECTIONS_TOGETHER, *np.split(together, _TOGETHER_DRAWS))
+    nothing = effects.without(np.zeros((0, subject.d_model)))
+    return found, induced, _left(used, [nothing])
+
+
+def _basis(vectors: Float[np.ndarray, "_ d_model"]) -> Float[np.ndarray, "_ d_model"]:
+    """An orthonormal basis of the span; directions of rounding alone are left out."""
+    _, lengths, rows = np.linalg.svd(geometry.units(vectors), full_matrices=False)
+    return rows[lengths > 1e-6 * lengths[0]]
+
+
+def _left(used: RefusedByCategory, removed: Sequence[Removed]) -> tuple[CategoryLeft, ...]:
+    """By category, what is left of its held-out refusals; means over several removals."""
+    scores = np.stack([one.harmful for one in removed])
+    return tuple(
+        CategoryLeft(
+            refused=mean_of_shares(refuses(scores[:, own]).mean(axis=0)),
+            score=mean(scores[:, own].mean(axis=0)),
+        )
+        for own in used.slices
+    )
+
+
+class _Recognition:
+    """How well refused prompts are told from answered ones at the last token of the request."""
+
+    def __init__(self, state: AuditState, used: RefusedByCategory) -> None:
+        self._state, self._used = state, used
+        refused = [one for own in used.refused.values() for one in own.made_of]
+        direction = self._streams(refused).mean(axis=0)
+        self._along = direction - self._streams(list(used.harmless.made_of)).mean(axis=0)
+
+    def _streams(self, prompts: Sequence[Prompt], without: Residuals | None = None) -> Residuals:
+        return self._state.subject.residuals_at(
+            prompts,
+            layer=self._state.direction.selected.layer,
+            position=-self._state.subject.template.n_after - 1,
+            without=without,
+        )
+
+    def __call__(self, bases: Sequence[Residuals | None]) -> Estimate:
+        found = [
+            auroc(
+                self._streams(self._used.tried_on, basis) @ self._along,
+                self._streams(list(self._used.harmless.tried_on), basis) @ self._along,
+            )
+            for basis in bases
+        ]
+        return found[0] if len(found) == 1 else mean([one.value for one in found])
+
+
+def _specific(ablations: Sequence[CategoryAblation], n: int) -> Estimate:
+    scores = np.array([[left.score.value for left in one.left] for one in ablations[:n]])
+    own = np.diag(scores)
+    others = (scores.sum(axis=0) - own) / (n - 1)
+    return mean(others - own)
+
+
+def _features(state: AuditState, used: RefusedByCategory) -> SharedFeatures:
+    refused = [halves.both for halves in used.refused.values()]
+    category = np.repeat(np.arange(len(refused)), [len(own) for own in refused])
+    fires = _firing(state, [one for own in refused for one in own])
+    harmless = {
+        layer: own.mean(axis=0) for layer, own in _firing(state, used.harmless.both).items()
+    }
+    fewest = _LEAST_DIFFERENCE * min(len(own) for own in refused)
+    possible = {
+        # No deal of the prompts makes a feature count that fires on fewer.
+        layer: (own.sum(axis=0) >= fewest) & (harmless[layer] <= 1.0 - _LEAST_DIFFERENCE)
+        for layer, own in fires.items()
+    }
+    fires = {layer: own[:, possible[layer]].astype(np.float32) for layer, own in fires.items()}
+    harmless = {layer: own[possible[layer]] for layer, own in harmless.items()}
+
+    def counted(deal: Int[np.ndarray, " prompt"]) -> tuple[int, int, int]:
+        return geometry.counts_by_categories(fires, deal, harmless, least=_LEAST_DIFFERENCE)
+
+    one, some, every = counted(category)
+    draws = np.random.default_rng(state.config.seed)
+    permuted = [
+        counted(draws.permutation(category)) for _ in range(state.config.categories.n_permutations)
+    ]
+    ones, everys = ([float(found[i]) for found in permuted] for i in (0, 2))
+    return SharedFeatures(
+        least_difference=_LEAST_DIFFERENCE,
+        one=one,
+        some=some,
+        every=every,
+        one_permuted=random_range(ones),
+        every_permuted=random_range(everys),
+        p_one=rank_p_value(one, ones),
+        p_every=rank_p_value(-every, [-n for n in everys]),
+    )
+
+
+def _firing(
+    state: AuditState, prompts: Sequence[Prompt]
+) -> dict[int, Bool[np.ndarray, "prompt d_sae"]]:
+    """By layer, which features fire anywhere on each prompt."""
+    parts: dict[int, list[Bool[np.ndarray, "_ d_sae"]]] = {}
+    for start in range(0, len(prompts), _TOGETHER):
+        peaks = state.subject.peak_activations(prompts[start : start + _TOGETHER])
+        for layer, own in peaks.items():
+            parts.setdefault(layer, []).append(own > 0.0)
+    return {layer: np.concatenate(own) for layer, own in parts.items()}

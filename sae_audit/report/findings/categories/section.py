@@ -1,0 +1,78 @@
+"""Whether refusal is the same for every kind of refused request."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sae_audit.findings import TooFewCategories
+from sae_audit.record.run import Run
+from sae_audit.report.findings.categories import figures, words
+from sae_audit.report.section import Figures, Part, Section, SummaryRow
+
+_QUESTION = "Is refusal the same for every kind of request?"
+
+
+def _rows(run: Run) -> Sequence[SummaryRow]:
+    found = run.categories
+    if found is None:
+        return []
+    if isinstance(found, TooFewCategories):
+        answer, control = words.too_few_sentence(found), "None."
+    else:
+        limit = run.config.direction.kl_limit
+        answer = f"{words.families_sentence(found)} {words.own_sentence(found, limit)}"
+        control = words.control_sentence(found)
+    return [SummaryRow(question=_QUESTION, answer=answer, control=control, part=Part.EXTENT)]
+
+
+def _values(run: Run) -> Mapping[str, Any]:
+    found = run.categories
+    assert found is not None, "shown without categories"
+    if isinstance(found, TooFewCategories):
+        return {"found": None, "few": found, "sentence": words.too_few_sentence(found)}
+    names = [one.category for one in found.directions]
+    return {
+        "found": found,
+        "sentence": words.families_sentence(found),
+        "alike": words.alike_sentence(found),
+        "own": words.own_sentence(found, run.config.direction.kl_limit),
+        "control": words.control_sentence(found),
+        "left_out": [one for one in found.sizes if not one.n_used],
+        "sizes": {one.category: one for one in found.sizes},
+        "costs": {one.out: one for one in found.ablations},
+        "minimum": run.config.categories.minimum,
+        "clean_left": list(zip(names, found.clean, strict=True)),
+        "rows": [
+            (ablation, name, left)
+            for ablation in found.ablations
+            for name, left in zip(names, ablation.left, strict=True)
+        ],
+        "clean": words.mean_score(found.clean),
+    }
+
+
+def _figures(run: Run) -> Figures:
+    found = run.categories
+    if found is None or isinstance(found, TooFewCategories):
+        return {}
+    return {"category_cosines": figures.cosines(found), "category_left": figures.left(found)}
+
+
+def _limits(run: Run) -> Sequence[str]:
+    found = run.categories
+    if found is None or isinstance(found, TooFewCategories):
+        return []
+    return [
+        f"Directions of categories are all read in layer {found.layer}, where the audit's own direction "
+        "is; elsewhere they may lie otherwise."
+    ]
+
+
+SECTION = Section(
+    id="categories",
+    title="Kinds of request",
+    shown=lambda run: run.categories is not None,
+    rows=_rows,
+    values=_values,
+    figures=_figures,
+    limits=_limits,
+)

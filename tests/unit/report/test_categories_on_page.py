@@ -1,0 +1,122 @@
+"""What the page says of categories, and when it says that nothing is known."""
+
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from sae_audit.findings import (
+    CategoryFindings,
+    CategoryPrompts,
+    RandomRange,
+    TooFewCategories,
+)
+from sae_audit.record.run import Run
+from sae_audit.report.findings.categories.words import (
+    alike_sentence,
+    families_sentence,
+    own_sentence,
+    too_few_sentence,
+)
+from sae_audit.report.page import render
+from tests.synthetic.findings import CATEGORIES, categories, estimate
+from tests.visible import seen
+
+
+def between(lowest: float, highest: float) -> RandomRange:
+    return RandomRange(mean=(lowest + highest) / 2, lowest=lowest, highest=highest, n=20)
+
+
+@pytest.fixture
+def found() -> CategoryFindings:
+    return categories(count(2))
+
+
+def test_families_are_named_only_beyond_those_of_unrelated_topics(found: CategoryFindings):
+    clear = replace(found, silhouette=0.8, topics_silhouette=between(0.1, 0.4))
+    said = families_sentence(clear)
+    assert said.startswith("3 categories fall into 2 families: arson, fraud; humanizing")
+    unclear = replace(clear, topics_silhouette=between(0.1, 0.9))
+    assert families_sentence(unclear).startswith("No families stand out")
+    assert "not known" in families_sentence(replace(clear, topics_silhouette=None))
+
+
+@pytest.mark.parametrize(
+    ("own", "conclusion"),
+    [
+        ((0.7, 0.8), "more in common than topics have"),
+        ((0.5, 0.8), "no sign of anything shared"),
+        ((0.1, 0.2), "less in common than topics have"),
+    ],
+)
+def test_directions_are_alike_only_beyond_unrelated_topics(
+    found: CategoryFindings, own: tuple[float, float], conclusion: str
+):
+    one = replace(found, mean_at_topic_size=between(*own), topics=between(0.4, 0.6))
+    assert conclusion in alike_sentence(one)
+    assert "not known" in alike_sentence(replace(one, topics=None, mean_at_topic_size=None))
+
+
+def kept(found: CategoryFindings, share: float, kl: float) -> CategoryFindings:
+    """With so much refusal left by every ablation, at such a cost."""
+    return replace(
+        found,
+        ablations=tuple(
+            replace(
+                one,
+                kl=estimate(kl),
+                left=tuple(replace(left, refused=estimate(share)) for left in one.left),
+            )
+            for one in found.ablations
+        ),
+    )
+
+
+def test_an_effect_of_ablations_that_break_the_model_is_not_to_be_believed(
+    found: CategoryFindings,
+):
+    clear = replace(kept(found, share=0.95, kl=0.02), specific=estimate(2.0))
+    assert own_sentence(clear, 0.1).startswith("Projected out, a category's own direction lowers")
+    assert "Believe" not in own_sentence(clear, 0.1)
+    costly = own_sentence(kept(clear, share=0.95, kl=3.0), 0.1)
+    assert "Believe it for little: 3 of 3 cost more than KL 0.1" in costly
+    blunt = own_sentence(kept(clear, share=0.5, kl=0.02), 0.1)
+    assert "a random direction leaves only 50% of the refusals" in blunt
+    none = replace(clear, specific=replace(estimate(0.1), low=-0.5, high=0.7))
+    assert "was not shown to do more" in own_sentence(none, 0.1)
+
+
+def test_too_few_categories_are_said_with_their_numbers():
+    sizes = tuple(
+        CategoryPrompts(category=name, n_asked=32, n_refused=n, n_used=n if n > 15 else 0)
+        for name, n in zip(CATEGORIES, (30, 3, 0), strict=True)
+    )
+    few = TooFewCategories(taxonomy="own", n_harmless=40, sizes=sizes)
+    assert too_few_sentence(few) == (
+        "Not known: of 3 categories arson alone is refused often enough to compare."
+    )
+    nobody = replace(few, sizes=tuple(replace(one, n_used=0) for one in sizes))
+    assert "none of them is refused" in too_few_sentence(nobody)
+    both = replace(few, n_harmless=3, sizes=tuple(replace(one, n_used=20) for one in sizes))
+    assert "only 3 harmless prompts of the taxonomy are answered" in too_few_sentence(both)
+
+
+def test_the_section_names_what_was_left_out_and_where_directions_are_read(run: Run, text: str):
+    assert isinstance(run.categories, CategoryFindings)
+    assert f"advice ({run.categories.sizes[-1].n_refused} of" in text
+    assert f"all read in layer {run.categories.layer}" in text
+    assert "Is refusal the same for every kind of request?" in text
+
+
+def test_a_run_without_a_taxonomy_has_no_such_section(run: Run):
+    without = Run(run.folder)
+    without.__dict__ |= {"categories": None}
+    assert "every kind of request" not in seen(render(without))
+
+
+def test_a_run_with_too_few_shows_their_numbers(run: Run):
+    few = Run(run.folder)
+    sizes = (CategoryPrompts(category="arson", n_asked=31, n_refused=7, n_used=0),)
+    few.__dict__ |= {"categories": TooFewCategories(taxonomy="own", n_harmless=3, sizes=sizes)}
+    page = seen(render(few))
+    assert "Not known: of 1 categories none of them is refused" in page

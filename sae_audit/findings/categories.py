@@ -125,15 +125,14 @@ class CategoryFindings(Finding):
     centred: Cosines
     """Unit directions less their mean: -1 / (number - 1) each if they have nothing else in common."""
     topics: RandomRange | None
-    """Null of `mean_at_topic_size`: as many topics of harmless prompts (clusters of half of them) in the
-    categories' place, minus the other half's mean; over splits. Null with too few prompts."""
+    """Null of `mean_at_topic_size`: as many topics of harmless prompts (clusters) in the categories'
+    place, minus one more of these topics; over draws. Null with too few prompts."""
     topics_ratio: RandomRange | None
     """The participation ratio of the same topics' directions."""
     topic_size: float
     """Mean number of prompts of these topics; 0 without."""
     mean_at_topic_size: RandomRange | None
-    """`shared_pool.mean` with as few prompts of every category as topics have, and the same halves taken
-    off."""
+    """`shared_pool.mean` with as few prompts, harmless ones too, as topics have."""
     p_differ: float
     """Share of random deals of the refused prompts to categories under which their means differ at
     least as much, the own one among them. Requests about other things differ too: a small p says that

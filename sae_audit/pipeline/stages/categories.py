@@ -48,6 +48,8 @@ _TOGETHER = 16
 """Number of prompts whose features are read at once: only whether they fire is kept."""
 _LEAST_DIFFERENCE = 0.25
 _TOPIC_DRAWS = 20
+_TOPIC_SHARE = 0.8
+"""Share of the harmless prompts in each draw of topics, so that draws differ."""
 _FEWEST_OF_TOPIC = 4
 """Mean number of prompts of a topic below which topics are no null."""
 
@@ -214,8 +216,8 @@ class _Topics:
 
 
 def _topics(state: AuditState, prompts: CategorisedPrompts, read: _Read) -> _Topics | None:
-    """What topics of harmless prompts give in the categories' place, minus the mean of other harmless
-    prompts; None if there are too few."""
+    """What topics of harmless prompts give, minus one more topic in the harmless prompts' place; None if
+    there are too few."""
     at, n = state.direction.selected, len(read.categories)
     taken = {folded(one.text) for one in prompts.everyone}
     others = [
@@ -227,33 +229,36 @@ def _topics(state: AuditState, prompts: CategorisedPrompts, read: _Read) -> _Top
     if others:
         further = state.subject.residuals_at(others, layer=at.layer, position=at.position)
         streams = np.concatenate([streams, further])
-    middle = len(streams) // 2
-    if middle < _FEWEST_OF_TOPIC * n:
+    n_drawn = round(_TOPIC_SHARE * len(streams))
+    if n_drawn < _FEWEST_OF_TOPIC * (n + 1):
         return None
     means, ratios, silhouettes, own_means = ([0.0] * _TOPIC_DRAWS for _ in range(4))
     draws = np.random.default_rng(state.config.seed)
     for i in range(_TOPIC_DRAWS):
-        drawn = streams[draws.permutation(len(streams))]
-        found, pool = geometry.topics(drawn[:middle], n, seed=i), drawn[middle:]
-        matrix = geometry.cosine_matrix(geometry.mean_differences(found, pool))
+        drawn = streams[draws.permutation(len(streams))[:n_drawn]]
+        *found, pool = geometry.topics(drawn, n + 1, seed=i)
+        vectors = geometry.mean_differences(found, pool)
+        matrix = geometry.cosine_matrix(vectors)
         means[i] = geometry.off_diagonal(matrix)
         ratios[i] = geometry.participation_ratio(matrix)
-        centred = geometry.centred_matrix(geometry.mean_differences(found, pool))
-        silhouettes[i] = geometry.grouped(centred)[1]
+        silhouettes[i] = geometry.grouped(geometry.centred_matrix(vectors))[1]
         # Means of few prompts are noisier, and lie further apart for that alone.
-        cut = [
-            own[draws.permutation(len(own))[: len(one)]]
-            for own, one in zip(read.categories, found, strict=False)
-        ]
+        cut, harmless = (
+            [
+                own[draws.permutation(len(own))[: len(one)]]
+                for own, one in zip(each, sizes, strict=True)
+            ]
+            for each, sizes in ((read.categories[: len(found)], found), ([read.harmless], [pool]))
+        )
         own_means[i] = geometry.off_diagonal(
-            geometry.cosine_matrix(geometry.mean_differences(cut, pool))
+            geometry.cosine_matrix(geometry.mean_differences(cut, harmless[0]))
         )
     return _Topics(
         mean=random_range(means),
         ratio=random_range(ratios),
         silhouette=random_range(silhouettes),
         own_mean=random_range(own_means),
-        size=middle / n,
+        size=n_drawn / (n + 1),
     )
 
 
@@ -288,7 +293,7 @@ def _ablations(
                 out=name,
                 left=_left(used, removed),
                 kl=mean(np.mean([one.kl for one in removed], axis=0)),
-                recognition=recognition(bases),
+                recognition=recognition(bases[:_TOGETHER_DRAWS]),
             )
         )
         state.session.progress(STAGE, len(found), len(used.refused) + 4)

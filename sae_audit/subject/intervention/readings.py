@@ -98,7 +98,15 @@ def residuals_at(
             own = batch.ending(resid, -position)[:, 0]
             found.update(zip(batch.members, own.double().cpu(), strict=True))
 
-        passes.read(batch.ids, [layer], note, lengths=batch.lengths, inputs=inputs, writers=writers)
+        passes.read(
+            batch.ids,
+            [layer],
+            note,
+            lengths=batch.lengths,
+            inputs=inputs,
+            writers=writers,
+            whole=False,
+        )
     return torch.stack([found[i] for i in range(len(prompts))]).numpy()
 
 

@@ -420,9 +420,25 @@ class CategorySettings(_Settings):
     """Number of refused prompts below which a category is left out, by name."""
     n_permutations: int = Field(default=199, ge=19, le=10_000)
     """Number of random deals of prompts to categories, the null; the smallest p is 1 / (1 + this)."""
+    strengths: tuple[Annotated[float, Field(ge=-100, le=100)], ...] = Field(
+        default=(-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0), max_length=64
+    )
+    """Strengths at which each direction is added, ascending, in its own gap between refused and harmless
+    prompts; 0 must be among them. None: no steering."""
+    per_group: int = Field(default=50, ge=8, le=100_000)
+    """Largest number of prompts steered of each group: harmful and harmless, refused and answered
+    (2602.02132: 50)."""
+    equal_within: float = Field(default=0.05, gt=0, le=1)
+    """Mean difference of the shares refused up to which two directions count as one knob."""
 
     @model_validator(mode="after")
     def _possible(self) -> "CategorySettings":
+        if self.strengths and (
+            0.0 not in self.strengths or list(self.strengths) != sorted(set(self.strengths))
+        ):
+            raise ValueError(
+                "categories.strengths must ascend, each once, with 0 among them, which is measured too"
+            )
         if self.minimum > self.per_category:
             raise ValueError(
                 f"categories.minimum ({self.minimum}) is above categories.per_category "

@@ -1,6 +1,7 @@
 """Categories of refused requests: a direction of each, how alike they are, and what they do."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sae_audit.findings.estimates import Estimate, RandomRange
 from sae_audit.findings.example import Finding
@@ -102,6 +103,72 @@ class SharedFeatures(Finding):
     """Share of deals with at most as many features of all, likewise."""
 
 
+class Knob(StrEnum):
+    """Whether two directions trade refusals of harmful prompts against those of harmless ones alike."""
+
+    EQUAL = "equal"
+    """Within the settings' tolerance."""
+    DIFFERENT = "different"
+    """By more than exchanging the two at random makes."""
+    OPEN = "cannot tell"
+    """Neither, with so few prompts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteeredRates(Finding):
+    """Refusals with a direction added at one strength."""
+
+    strength: float
+    """In gaps between refused and harmless prompts along the direction."""
+    refused: Estimate
+    """Share of harmful prompts refused."""
+    over_refused: Estimate
+    """Share of harmless prompts refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteeredAgainst(Finding):
+    """A trade-off beside another: how far apart they are."""
+
+    area: float
+    """Mean absolute difference of the share of harmful prompts refused, over all shares of harmless
+    prompts refused."""
+    upper: float
+    """95% quantile of `area` over resampled prompts."""
+    p_value: float
+    """Share of random exchanges of the two, prompt by prompt, with an area as large."""
+    knob: Knob
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteeringCurve(Finding):
+    """One direction added at growing strengths, at the layer it was read in, at every token."""
+
+    along: str
+    """A category, `pooled`, `random`, or `threshold`: all clean scores raised alike, by as much as the
+    pooled direction raises them on average, which needs no direction."""
+    gap: float
+    """Length of one unit of strength in the residual stream; nats for `threshold`."""
+    rates: tuple[SteeredRates, ...]
+    against_pooled: SteeredAgainst | None
+    """None for the pooled direction itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steering(Finding):
+    """The knob: whether steering along any category's direction trades refusal against over-refusal
+    alike (2602.02132)."""
+
+    n_harmful_refused: int
+    """Prompts of the taxonomy's categories that the model refuses, with nothing added; held out."""
+    n_harmful_answered: int
+    n_harmless_refused: int
+    n_harmless_answered: int
+    equal_within: float
+    curves: tuple[SteeringCurve, ...]
+    """Each category's, then `pooled`, `random` and `threshold`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CategoryFindings(Finding):
     """Directions of the categories of a taxonomy (2602.02132), compared with what unrelated topics give.
@@ -155,6 +222,8 @@ class CategoryFindings(Finding):
     other categories' directions do on average; mean over categories. 0 if any of them does as well."""
     n_random: int
     features: SharedFeatures
+    steering: Steering | None
+    """None if no strengths are asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,4 +239,5 @@ class TooFewCategories(Finding):
 
 POOLED_DIRECTION, ALL_DIRECTIONS = "pooled", "all"
 RANDOM_DIRECTION, RANDOM_DIRECTIONS_TOGETHER = "random", "random together"
+THRESHOLD = "threshold"
 """What is projected out besides single categories' directions."""

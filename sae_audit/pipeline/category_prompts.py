@@ -36,6 +36,10 @@ class RefusedByCategory:
     """Every category of the taxonomy."""
     refused: Mapping[str, Halves]
     harmless: Halves
+    complied: tuple[Prompt, ...]
+    """Prompts of these categories that the model answers."""
+    over_refused: tuple[Prompt, ...]
+    """Harmless prompts that it refuses."""
 
     @property
     def tried_on(self) -> list[Prompt]:
@@ -54,8 +58,9 @@ def refused_by_category(state: AuditState, prompts: CategorisedPrompts) -> Refus
     settings = state.config.categories
     sizes: list[CategoryPrompts] = []
     refused: dict[str, Halves] = {}
+    complied: list[Prompt] = []
     for name, own in prompts.categories.items():
-        asked = _drawn(own, state.config.seed)[: ASKED_FOR_EACH * settings.per_category]
+        asked = drawn(own, state.config.seed)[: ASKED_FOR_EACH * settings.per_category]
         scores = state.subject.clean_scores(asked)
         kept = [one for one, score in zip(asked, scores, strict=True) if refuses(score)]
         used = kept[: settings.per_category] if len(kept) >= settings.minimum else []
@@ -66,14 +71,21 @@ def refused_by_category(state: AuditState, prompts: CategorisedPrompts) -> Refus
         )
         if used:
             refused[name] = _halves(used)
+            complied += [one for one, score in zip(asked, scores, strict=True) if answers(score)]
     # Enough harmless prompts that their mean is known better than any category's.
-    asked = _drawn(prompts.harmless, state.config.seed)[: ASKED_FOR_EACH * settings.per_category]
+    asked = drawn(prompts.harmless, state.config.seed)[: ASKED_FOR_EACH * settings.per_category]
     scores = state.subject.clean_scores(asked)
     answered = [one for one, score in zip(asked, scores, strict=True) if answers(score)]
-    return RefusedByCategory(sizes=tuple(sizes), refused=refused, harmless=_halves(answered))
+    return RefusedByCategory(
+        sizes=tuple(sizes),
+        refused=refused,
+        harmless=_halves(answered),
+        complied=tuple(complied),
+        over_refused=tuple(one for one, score in zip(asked, scores, strict=True) if refuses(score)),
+    )
 
 
-def _drawn(prompts: Sequence[Prompt], seed: int) -> list[Prompt]:
+def drawn(prompts: Sequence[Prompt], seed: int) -> list[Prompt]:
     """The prompts in an order that does not depend on that of files."""
     pool = sorted(prompts, key=lambda one: one.id)
     return [pool[i] for i in np.random.default_rng([seed, len(pool)]).permutation(len(pool))]

@@ -73,6 +73,10 @@ from sae_audit.findings import (
     SideEffects,
     SolverFit,
     StandInTests,
+    SteeredAgainst,
+    SteeredRates,
+    Steering,
+    SteeringCurve,
     SwitchedOff,
     TripleInteraction,
     Wave,
@@ -142,6 +146,16 @@ def categories(numbers: Iterator[int]) -> CategoryFindings:
         matrix = [[next(shares) for _ in CATEGORIES] for _ in CATEGORIES]
         return Cosines.example(numbers, matrix=tuple(map(tuple, matrix)))
 
+    def curve(along: str) -> SteeringCurve:
+        rates = tuple(
+            SteeredRates.example(
+                numbers, refused=estimate(next(shares)), over_refused=estimate(next(shares))
+            )
+            for _ in range(2)
+        )
+        against = None if along == "pooled" else SteeredAgainst.example(numbers)
+        return SteeringCurve.example(numbers, along=along, rates=rates, against_pooled=against)
+
     out = (*CATEGORIES, "pooled", "all", "random", "random together")
     return CategoryFindings.example(
         numbers,
@@ -154,6 +168,10 @@ def categories(numbers: Iterator[int]) -> CategoryFindings:
         families=(CATEGORIES[:2], CATEGORIES[2:]),
         ablations=tuple(CategoryAblation.example(numbers, out=one, left=left()) for one in out),
         clean=left(),
+        steering=Steering.example(
+            numbers,
+            curves=tuple(curve(one) for one in (*CATEGORIES, "random 1", "pooled", "threshold")),
+        ),
     )
 
 

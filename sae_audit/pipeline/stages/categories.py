@@ -34,6 +34,7 @@ from sae_audit.pipeline.category_prompts import (
     RefusedByCategory,
     refused_by_category,
 )
+from sae_audit.pipeline.category_steering import steering
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.taxonomy import CategorisedPrompts, taxonomy_file
@@ -50,6 +51,8 @@ _LEAST_DIFFERENCE = 0.25
 _TOPIC_DRAWS = 20
 _TOPIC_SHARE = 0.8
 """Share of the harmless prompts in each draw of topics, so that draws differ."""
+_STEERED_RANDOM = 3
+"""Random directions that are steered along."""
 _FEWEST_OF_TOPIC = 4
 """Mean number of prompts of a topic below which topics are no null."""
 
@@ -85,13 +88,16 @@ def price(size: AuditSize) -> Work | None:
     n_out = n + 2 + _n_random(size.config.controls.random_directions)
     read = 5 * used
     swept = n_out * held_out * 2
+    groups = 2 * settings.per_group  # Of the four, two that are to be expected.
+    added = (n + 1 + _STEERED_RANDOM) * len(settings.strengths) * groups
     return Work(
-        forward_passes=read + swept,
+        forward_passes=read + swept + added,
         layer_tokens=size.whole(read),
-        swept_layer_tokens=swept * size.tokens * size.n_layers,
+        # Added in the middle of the layers, on average; those below it run once.
+        swept_layer_tokens=(swept + added / 2) * size.tokens * size.n_layers,
         edited_layer_tokens=swept * size.tokens * size.n_layers,
         heads=used,
-        swept_heads=n_out * held_out,
+        swept_heads=n_out * held_out + added,
         encoded=size.encoded(used),
         assumed=f"{n} categories refused throughout; at most {ASKED_FOR_EACH} times as many prompts "
         "are asked for their score",
@@ -121,7 +127,23 @@ def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings |
     groups, silhouette = geometry.grouped(centred)
     topics = _topics(state, prompts, read)
     recognition = _Recognition(state, used)
-    ablations, induced, clean = _ablations(state, used, read, vectors, recognition)
+    pooled = np.concatenate(read.made).mean(axis=0) - read.harmless_made.mean(axis=0)
+    n_alone = state.config.controls.random_directions
+    randoms = random_directions(
+        pooled,
+        np.concatenate(read.made),
+        read.harmless_made,
+        n=n_alone + _TOGETHER_DRAWS * len(vectors),
+        seed=state.config.seed,
+    )
+    ablations, induced, clean = _ablations(
+        state, used, vectors, pooled, np.split(randoms, [n_alone]), recognition
+    )
+    steered = {
+        **dict(zip(names, vectors, strict=True)),
+        POOLED_DIRECTION: pooled,
+        **{f"{RANDOM_DIRECTION} {i + 1}": randoms[i] for i in range(min(_STEERED_RANDOM, n_alone))},
+    }
     cosines = {
         name: geometry.cosines(read.categories, read.harmless, matrix_of, seed=seed)
         for name, matrix_of in _matrices(seed).items()
@@ -150,6 +172,7 @@ def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings |
         specific=_specific(ablations, len(names)),
         n_random=state.config.controls.random_directions,
         features=_features(state, used),
+        steering=steering(state, used, steered),
     )
 
 
@@ -265,24 +288,16 @@ def _topics(state: AuditState, prompts: CategorisedPrompts, read: _Read) -> _Top
 def _ablations(
     state: AuditState,
     used: RefusedByCategory,
-    read: _Read,
     vectors: geometry.Directions,
+    pooled: Float[np.ndarray, " d_model"],
+    randoms: Sequence[Residuals],
     recognition: "_Recognition",
 ) -> tuple[list[CategoryAblation], list[Estimate], tuple[CategoryLeft, ...]]:
     """What is left with each direction projected out, the mean score that each induces, and what there
-    is with nothing out."""
+    is with nothing out. `randoms`: those projected out alone, and those together."""
     subject, at = state.subject, state.direction.selected
     effects = subject.direction_effects(used.tried_on, used.harmless.tried_on)
-    refused_made = np.concatenate(read.made)
-    pooled = refused_made.mean(axis=0) - read.harmless_made.mean(axis=0)
-    draws = random_directions(
-        pooled,
-        refused_made,
-        read.harmless_made,
-        n=state.config.controls.random_directions + _TOGETHER_DRAWS * len(vectors),
-        seed=state.config.seed,
-    )
-    alone, together = np.split(draws, [state.config.controls.random_directions])
+    alone, together = randoms
     found, induced = list[CategoryAblation](), list[Estimate]()
 
     def out(name: str, *spans: Float[np.ndarray, "_ d_model"]) -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sae_audit.config import AuditConfig
-from sae_audit.findings import CategoryFindings, TooFewCategories
+from sae_audit.findings import CategoryFindings, Knob, TooFewCategories
 from sae_audit.organisms.planted.circuit import Circuit
 from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import audit_settings, plant
@@ -115,6 +115,33 @@ def test_what_is_measured_is_held_out_and_has_controls(separate: tuple[CategoryF
     assert all(own.separation.value > 0.99 for own in one.directions)
     # Attention carries what is asked to the request's last token, beside the words that are there.
     assert one.clean_recognition.low > 0.7
+
+
+def knobs(found: CategoryFindings) -> dict[str, Knob]:
+    assert found.steering is not None
+    return {
+        one.along: one.against_pooled.knob
+        for one in found.steering.curves
+        if one.against_pooled is not None
+    }
+
+
+def test_one_mechanism_is_one_knob(shared: CategoryFindings):
+    found = knobs(shared)
+    assert [found[name] for name in SHARED.categories] == [Knob.EQUAL] * 3
+    assert shared.steering is not None
+    curve = shared.steering.curves[0]
+    assert [one.strength for one in curve.rates] == [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]
+    # At 0 as with nothing added, and a gap takes each kind to the other's side.
+    assert (curve.rates[3].refused.value, curve.rates[3].over_refused.value) == (1.0, 0.0)
+    assert (curve.rates[0].refused.value, curve.rates[-1].over_refused.value) == (0.0, 1.0)
+
+
+def test_strengths_that_are_left_out_ask_for_no_steering(tmp_path: Path):
+    one, passes = found(SEPARATE, tmp_path, strengths=[])
+    assert isinstance(one, CategoryFindings)
+    assert one.steering is None
+    assert passes > 0
 
 
 def test_with_too_few_refused_prompts_the_finding_says_so(tmp_path: Path):

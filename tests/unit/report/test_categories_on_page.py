@@ -8,14 +8,20 @@ import pytest
 from sae_audit.findings import (
     CategoryFindings,
     CategoryPrompts,
+    Knob,
     RandomRange,
+    SteeredAgainst,
+    Steering,
+    SteeringCurve,
     TooFewCategories,
 )
 from sae_audit.record.run import Run
 from sae_audit.report.findings.categories.words import (
     alike_sentence,
     families_sentence,
+    knob_sentence,
     own_sentence,
+    threshold_sentence,
     too_few_sentence,
 )
 from sae_audit.report.page import render
@@ -84,6 +90,57 @@ def test_an_effect_of_ablations_that_break_the_model_is_not_to_be_believed(
     assert "a random direction leaves only 50% of the refusals" in blunt
     none = replace(clear, specific=replace(estimate(0.1), low=-0.5, high=0.7))
     assert "was not shown to do more" in own_sentence(none, 0.1)
+
+
+def steering(*knobs: Knob, threshold: Knob = Knob.DIFFERENT) -> Steering:
+    """Curves of so many categories, each with its verdict."""
+    numbers = count(2)
+
+    def curve(along: str, knob: Knob | None) -> SteeringCurve:
+        against = None
+        if knob is not None:
+            against = SteeredAgainst(area=0.04, upper=0.12, p_value=0.3, knob=knob)
+        return SteeringCurve.example(numbers, along=along, against_pooled=against)
+
+    return Steering(
+        n_harmful_refused=40,
+        n_harmful_answered=10,
+        n_harmless_refused=5,
+        n_harmless_answered=45,
+        equal_within=0.05,
+        curves=(
+            *(curve(f"kind {i}", knob) for i, knob in enumerate(knobs)),
+            curve("pooled", None),
+            curve("random 1", Knob.DIFFERENT),
+            curve("threshold", threshold),
+        ),
+    )
+
+
+def test_one_knob_is_said_only_if_every_category_is_equal():
+    one = knob_sentence(steering(Knob.EQUAL, Knob.EQUAL))
+    assert one.startswith("One knob: steering along any category's direction")
+    assert "equal within 0.05" in one
+    several = knob_sentence(steering(Knob.EQUAL, Knob.DIFFERENT, Knob.OPEN))
+    assert several.startswith("More than one knob: steering along kind 1 trades")
+    assert "1 are equal within 0.05" in several
+    assert "Of 1 it cannot be told" in several
+    unclear = knob_sentence(steering(Knob.EQUAL, Knob.OPEN))
+    assert unclear.startswith("One knob or several cannot be told: 1 of 2")
+    # An upper bound of .12 for .05 shrinks with the root of the number of prompts.
+    assert "some 6 times as many prompts would do" in unclear
+
+
+@pytest.mark.parametrize(
+    ("knob", "said"),
+    [
+        (Knob.EQUAL, "no more than a bias of the first token"),
+        (Knob.DIFFERENT, "is more than a bias of the first token"),
+        (Knob.OPEN, "cannot be told"),
+    ],
+)
+def test_the_common_direction_stands_beside_a_moved_threshold(knob: Knob, said: str):
+    assert said in threshold_sentence(steering(Knob.EQUAL, threshold=knob))
 
 
 def test_too_few_categories_are_said_with_their_numbers():

@@ -1,7 +1,19 @@
 """Figures of the directions of categories: cosines, and what is left with each projected out."""
 
-from sae_audit.findings import CategoryFindings
-from sae_audit.pages.charts import HARMFUL, HARMLESS, Axis, Chart, Scale
+from sae_audit.findings import CategoryFindings, Steering
+from sae_audit.findings.categories import POOLED_DIRECTION, RANDOM_DIRECTION, THRESHOLD
+from sae_audit.pages.charts import (
+    DASHED,
+    DOTTED,
+    HARMFUL,
+    HARMLESS,
+    MUTED,
+    OWN,
+    SOLID,
+    Axis,
+    Chart,
+    Scale,
+)
 from sae_audit.pages.wording import nats, percent
 
 _STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -42,6 +54,37 @@ def cosines(found: CategoryFindings) -> Chart:
                 said=f"{ordered[row]} and {ordered[column]}, {kind}: {value:z.2f}",
                 written=f"{value:z.2f}",
             )
+    return chart
+
+
+def trades(steering: Steering) -> Chart:
+    """Refusals of harmful prompts against those of harmless ones, along every direction."""
+    chart = Chart(
+        x=Axis("harmless prompts refused", shares=True),
+        y=Axis("harmful prompts refused", shares=True),
+        height=320,
+    )
+    styles = {POOLED_DIRECTION: (OWN, SOLID, 2.5), THRESHOLD: (HARMLESS, DASHED, 2.0)}
+    for curve in steering.curves:
+        is_random = curve.along.startswith(f"{RANDOM_DIRECTION} ")
+        usual = (MUTED, DOTTED, 1.0) if is_random else (HARMFUL, SOLID, 0.8)
+        colour, dash, line = styles.get(curve.along, usual)
+        kind = RANDOM_DIRECTION if is_random else "of a category"
+        chart.points(
+            [one.over_refused.value for one in curve.rates],
+            [one.refused.value for one in curve.rates],
+            colour=colour,
+            name=curve.along if curve.along in styles else kind,
+            said=[
+                f"{curve.along} at {one.strength:+g}: {percent(one.refused.value)} of harmful, "
+                f"{percent(one.over_refused.value)} of harmless prompts refused"
+                for one in curve.rates
+            ],
+            size=4,
+            line=line,
+            dash=dash,
+            opacity=0.7,
+        )
     return chart
 
 

@@ -19,8 +19,12 @@ def _rows(run: Run) -> Sequence[SummaryRow]:
         answer, control = words.too_few_sentence(found), "None."
     else:
         limit = run.config.direction.kl_limit
-        answer = f"{words.families_sentence(found)} {words.own_sentence(found, limit)}"
+        knob = [] if found.steering is None else [words.knob_sentence(found.steering)]
+        own = words.own_sentence(found, limit)
+        answer = " ".join([words.families_sentence(found), *knob, own])
         control = words.control_sentence(found)
+        if found.steering is not None:
+            control = f"{words.threshold_sentence(found.steering)} {control}"
     return [SummaryRow(question=_QUESTION, answer=answer, control=control, part=Part.EXTENT)]
 
 
@@ -36,6 +40,8 @@ def _values(run: Run) -> Mapping[str, Any]:
         "alike": words.alike_sentence(found),
         "own": words.own_sentence(found, run.config.direction.kl_limit),
         "control": words.control_sentence(found),
+        "knob": found.steering and words.knob_sentence(found.steering),
+        "threshold": found.steering and words.threshold_sentence(found.steering),
         "left_out": [one for one in found.sizes if not one.n_used],
         "sizes": {one.category: one for one in found.sizes},
         "costs": {one.out: one for one in found.ablations},
@@ -54,7 +60,10 @@ def _figures(run: Run) -> Figures:
     found = run.categories
     if found is None or isinstance(found, TooFewCategories):
         return {}
-    return {"category_cosines": figures.cosines(found), "category_left": figures.left(found)}
+    drawn = {"category_cosines": figures.cosines(found), "category_left": figures.left(found)}
+    if found.steering is not None:
+        drawn["category_trades"] = figures.trades(found.steering)
+    return drawn
 
 
 def _limits(run: Run) -> Sequence[str]:

@@ -1,11 +1,20 @@
 """What directions of categories come to, in sentences."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from sae_audit.findings import CategoryAblation, CategoryFindings, CategoryLeft, TooFewCategories
-from sae_audit.findings.categories import RANDOM_DIRECTION
+from sae_audit.findings import (
+    CategoryAblation,
+    CategoryFindings,
+    CategoryLeft,
+    Knob,
+    Steering,
+    SteeringCurve,
+    TooFewCategories,
+)
+from sae_audit.findings.categories import POOLED_DIRECTION, RANDOM_DIRECTION, THRESHOLD
 from sae_audit.pages.wording import between, nats, percent
 from sae_audit.report.verdict.words import several
 
@@ -99,6 +108,65 @@ def blunt_sentence(found: CategoryFindings, kl_limit: float) -> str:
     if not parts:
         return ""
     return f"Believe it for little: {' and '.join(parts)}."
+
+
+def knob_sentence(steering: Steering) -> str:
+    """Whether steering along any category's direction trades refusal against over-refusal alike."""
+    own = [one for one in steering.curves if _is_category(one)]
+    by_knob = {knob: [one.along for one in own if _knob(one) is knob] for knob in Knob}
+    equal, different, unclear = (by_knob[knob] for knob in (Knob.EQUAL, Knob.DIFFERENT, Knob.OPEN))
+    within = f"equal within {steering.equal_within:g}"
+    if len(equal) == len(own):
+        return (
+            "One knob: steering along any category's direction trades refusals of harmful requests "
+            f"against those of harmless ones as along their common direction ({within})."
+        )
+    if different:
+        alike = f" {len(equal)} are {within}." if equal else ""
+        open_ = f" Of {len(unclear)} it cannot be told." if unclear else ""
+        return (
+            f"More than one knob: steering along {_listed(different)} trades refusals of harmful "
+            f"requests against those of harmless ones otherwise than along their common direction."
+            f"{alike}{open_}"
+        )
+    n = steering.n_harmful_refused + steering.n_harmful_answered
+    m = steering.n_harmless_refused + steering.n_harmless_answered
+    widest = max(one.against_pooled.upper for one in own if one.against_pooled is not None)
+    times = math.ceil((widest / steering.equal_within) ** 2)
+    return (
+        f"One knob or several cannot be told: {len(equal)} of {len(own)} categories' directions are "
+        f"{within} to their common one with {n} harmful and {m} harmless prompts, and none is shown to "
+        f"differ; some {times} times as many prompts would do."
+    )
+
+
+def threshold_sentence(steering: Steering) -> str:
+    """Whether the common direction does anything that a mere shift of all scores would not."""
+    (moved,) = (one for one in steering.curves if one.along == THRESHOLD)
+    said = {
+        Knob.EQUAL: "The common direction does no more than a bias of the first token would: raising "
+        "all scores alike gives the same trade-off",
+        Knob.DIFFERENT: "The common direction is more than a bias of the first token: raising all "
+        "scores alike gives another trade-off",
+        Knob.OPEN: "It cannot be told whether the common direction does more than a bias of the first "
+        "token would",
+    }
+    found = moved.against_pooled
+    assert found is not None, "the threshold against itself"
+    return f"{said[found.knob]} (area between {found.area:.3f}, p = {found.p_value:.2g})."
+
+
+def _is_category(curve: SteeringCurve) -> bool:
+    special = (POOLED_DIRECTION, THRESHOLD)
+    return curve.along not in special and not curve.along.startswith(f"{RANDOM_DIRECTION} ")
+
+
+def _knob(curve: SteeringCurve) -> Knob | None:
+    return None if curve.against_pooled is None else curve.against_pooled.knob
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
 
 
 def control_sentence(found: CategoryFindings) -> str:

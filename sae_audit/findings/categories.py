@@ -6,6 +6,12 @@ from enum import StrEnum
 from sae_audit.findings.estimates import Estimate, RandomRange
 from sae_audit.findings.example import Finding
 
+POOLED_DIRECTION, ALL_DIRECTIONS = "pooled", "all"
+RANDOM_DIRECTION, RANDOM_DIRECTIONS_TOGETHER = "random", "random together"
+"""What is projected out besides single categories' directions."""
+THRESHOLD = "threshold"
+"""What is steered along besides directions."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CategoryPrompts(Finding):
@@ -166,7 +172,18 @@ class Steering(Finding):
     n_harmless_answered: int
     equal_within: float
     curves: tuple[SteeringCurve, ...]
-    """Each category's, then `pooled`, `random` and `threshold`."""
+    """Each category's, then `pooled`, random ones (`random 1`, ...) and `threshold`."""
+
+    @property
+    def could_differ(self) -> bool:
+        """Whether a random direction trades otherwise than the pooled one. If none does, all directions
+        trade alike whatever they are: so they do if every harmful prompt is refused and no harmless
+        one, with nothing added."""
+        return any(
+            one.against_pooled is not None and one.against_pooled.knob is not Knob.EQUAL
+            for one in self.curves
+            if one.along.startswith(f"{RANDOM_DIRECTION} ")
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,9 +252,3 @@ class TooFewCategories(Finding):
     n_harmless: int
     """Answered harmless prompts."""
     sizes: tuple[CategoryPrompts, ...]
-
-
-POOLED_DIRECTION, ALL_DIRECTIONS = "pooled", "all"
-RANDOM_DIRECTION, RANDOM_DIRECTIONS_TOGETHER = "random", "random together"
-THRESHOLD = "threshold"
-"""What is projected out besides single categories' directions."""

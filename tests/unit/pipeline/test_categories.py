@@ -132,6 +132,8 @@ def test_one_mechanism_is_one_knob(shared: CategoryFindings):
     assert shared.steering is not None
     curve = shared.steering.curves[0]
     assert [one.strength for one in curve.rates] == [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]
+    # Told apart without exception, planted prompts are traded alike by anything: no verdict.
+    assert not shared.steering.could_differ
     # At 0 as with nothing added, and a gap takes each kind to the other's side.
     assert (curve.rates[3].refused.value, curve.rates[3].over_refused.value) == (1.0, 0.0)
     assert (curve.rates[0].refused.value, curve.rates[-1].over_refused.value) == (0.0, 1.0)

@@ -92,7 +92,9 @@ def test_an_effect_of_ablations_that_break_the_model_is_not_to_be_believed(
     assert "was not shown to do more" in own_sentence(none, 0.1)
 
 
-def steering(*knobs: Knob, threshold: Knob = Knob.DIFFERENT) -> Steering:
+def steering(
+    *knobs: Knob, threshold: Knob = Knob.DIFFERENT, random: Knob = Knob.DIFFERENT
+) -> Steering:
     """Curves of so many categories, each with its verdict."""
     numbers = count(2)
 
@@ -111,7 +113,7 @@ def steering(*knobs: Knob, threshold: Knob = Knob.DIFFERENT) -> Steering:
         curves=(
             *(curve(f"kind {i}", knob) for i, knob in enumerate(knobs)),
             curve("pooled", None),
-            curve("random 1", Knob.DIFFERENT),
+            curve("random 1", random),
             curve("threshold", threshold),
         ),
     )
@@ -129,6 +131,11 @@ def test_one_knob_is_said_only_if_every_category_is_equal():
     assert unclear.startswith("One knob or several cannot be told: 1 of 2")
     # An upper bound of .12 for .05 shrinks with the root of the number of prompts.
     assert "some 6 times as many prompts would do" in unclear
+
+
+def test_one_knob_is_not_said_if_random_directions_are_the_same_knob():
+    said = knob_sentence(steering(Knob.EQUAL, Knob.EQUAL, random=Knob.EQUAL))
+    assert said.startswith("One knob or several cannot be told: random directions trade")
 
 
 @pytest.mark.parametrize(

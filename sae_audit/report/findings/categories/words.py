@@ -116,6 +116,12 @@ def knob_sentence(steering: Steering) -> str:
     by_knob = {knob: [one.along for one in own if _knob(one) is knob] for knob in Knob}
     equal, different, unclear = (by_knob[knob] for knob in (Knob.EQUAL, Knob.DIFFERENT, Knob.OPEN))
     within = f"equal within {steering.equal_within:g}"
+    if not steering.could_differ:
+        return (
+            "One knob or several cannot be told: random directions trade refusals alike too, as every "
+            "direction does if harmful and harmless prompts are told apart without exception; harmful "
+            "prompts that are answered, or harmless ones that are refused, would show it."
+        )
     if len(equal) == len(own):
         return (
             "One knob: steering along any category's direction trades refusals of harmful requests "

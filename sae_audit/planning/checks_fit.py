@@ -13,6 +13,7 @@ from sae_audit.planning.memory import LARGEST_BATCH, Memory, memory_of, precisio
 from sae_audit.prompts.selection import left_out, selected
 from sae_audit.prompts.sources import kept_sources
 from sae_audit.prompts.splits import split_prompts
+from sae_audit.prompts.taxonomy import categorised_prompts, read_taxonomy
 from sae_audit.prompts.types import CONTRASTED
 from sae_audit.subject.checkpoint.checkpoint import Checkpoint
 from sae_audit.subject.judges import models
@@ -45,6 +46,33 @@ def check_prompts(config: AuditConfig) -> list[Check]:
     if n_lookalikes := len(splits.lookalikes):
         found += f"; over-refusal is measured on {n_lookalikes} safe look-alikes too"
     return [Check(name="prompts", status="ok", found=found)]
+
+
+def check_categories(config: AuditConfig) -> list[Check]:
+    """Whether every category of the taxonomy has prompts; none without a taxonomy."""
+    asked = config.categories.taxonomy
+    if asked is None:
+        return []
+    found = attempted(lambda: categorised_prompts(read_taxonomy(asked)))
+    if isinstance(found, AuditError):
+        return [failure("categories", found)]
+    sizes = {name: len(own) for name, own in found.categories.items()}
+    few = [name for name, n in sizes.items() if n < config.categories.minimum]
+    said = (
+        f"{len(sizes)} categories of {min(sizes.values())} to {max(sizes.values())} requests, and "
+        f"{len(found.harmless)} harmless ones"
+    )
+    if few:
+        remedy = "Add requests, or set categories.minimum lower; they are left out otherwise."
+        return [
+            Check(
+                name="categories",
+                status="warning",
+                found=f"{said}; fewer than {config.categories.minimum}: {', '.join(few)}",
+                remedy=remedy,
+            )
+        ]
+    return [Check(name="categories", status="ok", found=said)]
 
 
 def check_judge(config: AuditConfig) -> list[Check]:

@@ -99,7 +99,10 @@ def needs_of(config: AuditConfig, places: Sequence[SaePlace] | AuditError) -> li
         else _saes([*places, *_null_places(config, [place.layer for place in places])])
     )
     needs.append(Need(purpose="SAEs", downloads=saes))
-    needs += [_need("prompts", lambda name=name: _prompts(name)) for name in sources_of(config)]
+    names = attempted(lambda: sources_of(config))
+    # What is wrong with a taxonomy is said by its own check.
+    names = config.prompts.sources if isinstance(names, AuditError) else names
+    needs += [_need("prompts", lambda name=name: _prompts(name)) for name in names]
     if config.confirm == "text" and config.judge.model is not None:
         judge = as_repository(config.judge.model)
         needs.append(_need("judge", lambda: _judge(judge)))

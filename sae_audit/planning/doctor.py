@@ -9,7 +9,12 @@ from dataclasses import replace
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
 from sae_audit.planning.checks import Check, unknown, without_home
-from sae_audit.planning.checks_fit import check_judge, check_memory, check_prompts
+from sae_audit.planning.checks_fit import (
+    check_categories,
+    check_judge,
+    check_memory,
+    check_prompts,
+)
 from sae_audit.planning.checks_hub import Access, Need, check_access, check_hub, needs_of
 from sae_audit.planning.checks_machine import (
     check_device,
@@ -128,4 +133,4 @@ def _prompts(config: AuditConfig, needs: Sequence[Need], access: Access) -> list
             "not all are downloaded yet; sae-audit fetch gets them, and whether they are enough "
         )
         return [unknown("prompts", f"{reason}is seen then")]
-    return check_prompts(config)
+    return [*check_prompts(config), *check_categories(config)]

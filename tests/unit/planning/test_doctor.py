@@ -304,6 +304,25 @@ class TestLocal:
         assert "prompts.audit=N" in found["prompts"].remedy
         assert found["SAEs"].status == "ok"
 
+    def test_the_categories_of_a_taxonomy(self, local: Callable[..., Any]):
+        found = local("categories.taxonomy=smollm2")["categories"]
+        assert found.status == "ok"
+        assert "11 categories of 32 to 32 requests, and 161 harmless ones" in found.found
+        few = local(
+            "categories.taxonomy=smollm2", "categories.minimum=32", "categories.per_category=40"
+        )
+        assert few["categories"].status == "ok"
+        few = local(
+            "categories.taxonomy=smollm2", "categories.minimum=33", "categories.per_category=40"
+        )
+        assert few["categories"].status == "warning"
+        assert "fewer than 33: safety core, XSTest" in few["categories"].found
+        missing = local("categories.taxonomy=nowhere.yaml")
+        assert missing["categories"].status == "failed"
+        assert "There is no taxonomy nowhere.yaml" in missing["categories"].found
+        assert missing["prompts"].status == "ok"
+        assert "categories" not in local()
+
     def test_prompts_that_are_set_aside_are_counted(
         self, local: Callable[..., Any], prompts: Path, tmp_path: Path
     ):

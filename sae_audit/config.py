@@ -439,6 +439,10 @@ class CategorySettings(_Settings):
             raise ValueError(
                 "categories.strengths must ascend, each once, with 0 among them, which is measured too"
             )
+        if len(self.strengths) == 1:
+            raise ValueError(
+                "categories.strengths holds 0 alone; name strengths to steer at, or none ([])"
+            )
         if self.minimum > self.per_category:
             raise ValueError(
                 f"categories.minimum ({self.minimum}) is above categories.per_category "

@@ -6,13 +6,13 @@ the harmless one. The nulls here are topics of harmless prompts, which have that
 random deals of the refused prompts to categories.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
-from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from sae_audit.findings import Cosines, Estimate
@@ -63,54 +63,50 @@ def participation_ratio(matrix: Matrix) -> float:
     return float(np.trace(matrix) ** 2 / (matrix**2).sum())
 
 
-def split_pool_matrix(categories: Sequence[Residuals], harmless: Residuals, *, seed: int) -> Matrix:
-    """Cosines of directions that take off disjoint halves of the harmless prompts; mean over splits."""
-    draws, total = np.random.default_rng(seed), np.zeros((len(categories), len(categories)))
-    for _ in range(_SPLITS):
-        order = draws.permutation(len(harmless))
-        halves = np.array_split(harmless[order], 2)
-        one, other = (units(mean_differences(categories, half)) for half in halves)
-        total += (one @ other.T + other @ one.T) / 2
-    matrix = total / _SPLITS
-    np.fill_diagonal(matrix, 1.0)
-    return matrix
+def split_pools(categories: Sequence[Residuals], harmless: Residuals, *, seed: int) -> float:
+    """Mean cosine of pairs of directions that take off disjoint halves of the harmless prompts; mean
+    over splits."""
+    draws, found = np.random.default_rng(seed), np.zeros(_SPLITS)
+    for i in range(_SPLITS):
+        pools = np.array_split(harmless[draws.permutation(len(harmless))], 2)
+        one, other = (units(mean_differences(categories, pool)) for pool in pools)
+        found[i] = off_diagonal((one @ other.T + other @ one.T) / 2)
+    return float(found.mean())
 
 
-def cosines(
-    categories: Sequence[Residuals],
-    harmless: Residuals,
-    matrix_of: Callable[[Sequence[Residuals], Residuals], Matrix],
-    *,
-    seed: int,
-) -> Cosines:
-    """The cosines that `matrix_of` gives, their mean with a jackknife interval over prompts: each group
-    left out holds as many prompts of every category and of the harmless ones as another."""
-    matrix = matrix_of(categories, harmless)
+def shared_pool(categories: Sequence[Residuals], harmless: Residuals, *, seed: int) -> Cosines:
+    """The cosines, their mean with a jackknife interval over prompts: the groups left out in turn hold
+    as many of each category, and of the harmless prompts, as one another, but for one."""
+    every = [*categories, harmless]
+    n_groups = min(_GROUPS, *map(len, every))
     draws = np.random.default_rng(seed)
-    groups = [draws.permutation(len(own)) % _GROUPS for own in (*categories, harmless)]
-    n_groups = min(_GROUPS, *(len(own) for own in (*categories, harmless)))
-    without = [
-        off_diagonal(
-            matrix_of(
-                [
-                    own[place % n_groups != i]
-                    for own, place in zip(categories, groups, strict=False)
-                ],
-                harmless[groups[-1] % n_groups != i],
-            )
-        )
-        for i in range(n_groups)
-    ]
+    groups = [draws.permutation(len(own)) % n_groups for own in every]
+    matrix = cosine_matrix(mean_differences(categories, harmless))
+    without = []
+    for i in range(n_groups):
+        *kept, pool = (own[group != i] for own, group in zip(every, groups, strict=True))
+        without.append(off_diagonal(cosine_matrix(mean_differences(kept, pool))))
+    value = off_diagonal(matrix)
+    corrected = jackknife(value, without, n=sum(map(len, every)))
+    # The cosines are shown as they are, so their mean is, too; the correction is of its noise.
+    shift = value - corrected.value
     return Cosines(
-        matrix=tuple(tuple(map(float, row)) for row in matrix),
-        mean=jackknife(
-            off_diagonal(matrix),
-            without,
-            n=sum(map(len, categories)) + len(harmless),
-            within=(-1.0, 1.0),
-        ),
+        matrix=as_rows(matrix),
+        mean=replace(
+            corrected,
+            value=value,
+            low=max(corrected.low + shift, -1.0),
+            high=min(corrected.high + shift, 1.0),
+        )
+        if corrected.has_interval
+        else replace(corrected, value=value),
         participation_ratio=participation_ratio(matrix),
     )
+
+
+def as_rows(matrix: Matrix) -> tuple[tuple[float, ...], ...]:
+    """The matrix as a finding holds it."""
+    return tuple(tuple(map(float, row)) for row in matrix)
 
 
 def halves(own: Residuals, harmless: Residuals, *, seed: int) -> Estimate:
@@ -134,10 +130,17 @@ def halves(own: Residuals, harmless: Residuals, *, seed: int) -> Estimate:
     )
 
 
-def topics(residuals: Residuals, n: int, *, seed: int) -> list[Residuals]:
-    """The prompts as at most `n` topics: clusters of their residual streams (k-means)."""
-    labels = KMeans(n_clusters=n, random_state=seed, n_init="auto").fit_predict(residuals)
-    return [residuals[labels == i] for i in range(n) if (labels == i).any()]
+def topics(residuals: Residuals, n: int) -> list[Residuals]:
+    """The prompts as `n` topics of about equal size: cut in two along the direction in which they vary
+    most, again and again."""
+    if n == 1:
+        return [residuals]
+    centred = residuals - residuals.mean(axis=0)
+    _, _, rows = np.linalg.svd(centred, full_matrices=False)
+    ordered = residuals[np.argsort(centred @ rows[0], kind="stable")]
+    n_below = n // 2
+    cut = round(len(ordered) * n_below / n)
+    return [*topics(ordered[:cut], n_below), *topics(ordered[cut:], n - n_below)]
 
 
 def p_differ(categories: Sequence[Residuals], *, n: int, seed: int) -> float:

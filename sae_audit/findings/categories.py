@@ -11,6 +11,10 @@ RANDOM_DIRECTION, RANDOM_DIRECTIONS_TOGETHER = "random", "random together"
 """What is projected out besides single categories' directions."""
 THRESHOLD = "threshold"
 """What is steered along besides directions."""
+RESERVED = frozenset(
+    {POOLED_DIRECTION, ALL_DIRECTIONS, RANDOM_DIRECTION, RANDOM_DIRECTIONS_TOGETHER, THRESHOLD}
+)
+"""Names that no category may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,7 @@ class Cosines(Finding):
     matrix: tuple[tuple[float, ...], ...]
     """In the order of `CategoryFindings.directions`."""
     mean: Estimate
-    """Mean over pairs of categories; interval over prompts."""
+    """Mean over pairs of categories; jackknife interval over prompts."""
     participation_ratio: float
     """Number of dimensions that the unit directions spread over: squared sum of the eigenvalues of the
     matrix over the sum of their squares. 1 if all are the same, the number of categories if all are at
@@ -83,14 +87,15 @@ class CategoryAblation(Finding):
     kl: Estimate
     """Mean KL (nats) of the next token on held-out answered harmless prompts."""
     recognition: Estimate
-    """AUROC between held-out refused and answered prompts along the difference of their means at the
-    last token of the request itself: whether the model still tells them apart there."""
+    """AUROC between held-out refused and answered prompts at the last token of the request itself, along
+    the difference of their means there with nothing projected out. Low, it says that this axis is gone,
+    and not that nothing else tells them apart. Of random directions: mean over three."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SharedFeatures(Finding):
-    """Features that fire on more of a category's refused prompts than of harmless ones, by how many
-    categories they do so for."""
+    """Features that fire, behind the request, on more of a category's refused prompts than of harmless
+    ones, by how many categories they do so for."""
 
     least_difference: float
     """Difference in the share of prompts they fire on, at least."""
@@ -110,14 +115,16 @@ class SharedFeatures(Finding):
 
 
 class Knob(StrEnum):
-    """Whether two directions trade refusals of harmful prompts against those of harmless ones alike."""
+    """How a direction trades refusals of harmful prompts against those of harmless ones, beside the
+    common direction."""
 
     EQUAL = "equal"
     """Within the settings' tolerance."""
-    DIFFERENT = "different"
-    """By more than exchanging the two at random makes."""
+    BETTER = "better"
+    """More harmful prompts refused at equal shares of harmless ones, beyond exchanging the two."""
+    WORSE = "worse"
     OPEN = "cannot tell"
-    """Neither, with so few prompts."""
+    """Neither, with so few prompts; or the two are not refused often enough to compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +141,16 @@ class SteeredRates(Finding):
 
 @dataclass(frozen=True, kw_only=True)
 class SteeredAgainst(Finding):
-    """A trade-off beside another: how far apart they are."""
+    """A trade-off beside that of the common direction. Prompts are compared by the order in which they
+    come to be refused, so that strengths need not match."""
 
+    low: float
+    high: float
+    """Shares of harmless prompts refused between which both were measured."""
     area: float
-    """Mean absolute difference of the share of harmful prompts refused, over all shares of harmless
-    prompts refused."""
+    """Mean absolute difference of the share of harmful prompts refused, over that range."""
+    gain: float
+    """The same with its sign: above 0 if more harmful prompts are refused than along the common one."""
     upper: float
     """95% quantile of `area` over resampled prompts."""
     p_value: float
@@ -151,13 +163,14 @@ class SteeringCurve(Finding):
     """One direction added at growing strengths, at the layer it was read in, at every token."""
 
     along: str
-    """A category, `pooled`, `random`, or `threshold`: all clean scores raised alike, by as much as the
-    pooled direction raises them on average, which needs no direction."""
+    """A category, `pooled`, a random one (`random 1`, ...), or `threshold`: all clean scores raised
+    alike, by as much as the pooled direction raises them on average, which needs no direction."""
     gap: float
     """Length of one unit of strength in the residual stream; nats for `threshold`."""
     rates: tuple[SteeredRates, ...]
     against_pooled: SteeredAgainst | None
-    """None for the pooled direction itself."""
+    """None for the pooled direction itself, and if fewer than five harmless prompts come to be refused
+    along both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,17 +186,10 @@ class Steering(Finding):
     equal_within: float
     curves: tuple[SteeringCurve, ...]
     """Each category's, then `pooled`, random ones (`random 1`, ...) and `threshold`."""
-
-    @property
-    def could_differ(self) -> bool:
-        """Whether a random direction trades otherwise than the pooled one. If none does, all directions
-        trade alike whatever they are: so they do if every harmful prompt is refused and no harmless
-        one, with nothing added."""
-        return any(
-            one.against_pooled is not None and one.against_pooled.knob is not Knob.EQUAL
-            for one in self.curves
-            if one.along.startswith(f"{RANDOM_DIRECTION} ")
-        )
+    headroom: float
+    """Share of harmful prompts that a moved threshold does not refuse, mean over all shares of harmless
+    ones: by how much any knob could do better. Below `equal_within` nothing is called equal: prompts are
+    told apart so well that whatever raises all scores trades alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,10 +210,12 @@ class CategoryFindings(Finding):
     """Of those with enough refused prompts."""
     shared_pool: Cosines
     """All directions take off the same harmless prompts' mean, as published."""
-    split_pools: Cosines
-    """Two directions take off means of disjoint halves of the harmless prompts; mean over splits."""
-    centred: Cosines
-    """Unit directions less their mean: -1 / (number - 1) each if they have nothing else in common."""
+    split_pools: float
+    """`shared_pool.mean` if two directions take off means of disjoint halves of the harmless prompts,
+    which leaves out the noise that they share, but not the mean itself; mean over splits."""
+    centred: tuple[tuple[float, ...], ...]
+    """Cosines of the unit directions less their mean. They sum to about 0 whatever the directions are;
+    what they show is which are on one side."""
     topics: RandomRange | None
     """Null of `mean_at_topic_size`: as many topics of harmless prompts (clusters) in the categories'
     place, minus one more of these topics; over draws. Null with too few prompts."""
@@ -226,8 +234,10 @@ class CategoryFindings(Finding):
     silhouette."""
     silhouette: float
     """Mean silhouette of that grouping."""
+    silhouette_at_topic_size: RandomRange | None
+    """The same with as few prompts, harmless ones too, as topics have."""
     topics_silhouette: RandomRange | None
-    """The same of the topics' groupings; null with `topics`."""
+    """Its null: the same of the topics' groupings; null with `topics`."""
     ablations: tuple[CategoryAblation, ...]
     """Each category's direction in order, then `pooled`, `all`, `random` and `random together`."""
     clean: tuple[CategoryLeft, ...]

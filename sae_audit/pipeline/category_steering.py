@@ -6,8 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from sae_audit.config import CategorySettings
-from sae_audit.direction.steering_curves import Steered, difference, threshold_moved
+from sae_audit.direction.steering_curves import (
+    Order,
+    Steered,
+    difference,
+    headroom,
+    order_of,
+    threshold_moved,
+    threshold_order,
+)
 from sae_audit.findings import Knob, SteeredAgainst, SteeredRates, Steering, SteeringCurve
 from sae_audit.findings.categories import POOLED_DIRECTION, THRESHOLD
 from sae_audit.margins import refuses
@@ -76,8 +83,11 @@ def steering(
         )
         for name, own in directions.items()
     }
-    pooled = steered[POOLED_DIRECTION]
-    steered[THRESHOLD] = threshold_moved(clean, pooled)
+    orders = {
+        name: order_of(own, np.array(settings.strengths)) for name, own in steered.items()
+    } | {THRESHOLD: threshold_order(clean)}
+    steered[THRESHOLD] = threshold_moved(clean, steered[POOLED_DIRECTION])
+    room = headroom(orders[THRESHOLD])
     curves = tuple(
         SteeringCurve(
             along=name,
@@ -86,11 +96,11 @@ def steering(
             against_pooled=None
             if name == POOLED_DIRECTION
             else _against(
-                own,
-                pooled,
-                settings,
-                len(used.refused) if name in used.refused else 1,
-                state.config.seed,
+                orders[name],
+                orders[POOLED_DIRECTION],
+                equal_within=settings.equal_within if room >= settings.equal_within else None,
+                level=_LEVEL / (len(used.refused) if name in used.refused else 1),
+                seed=state.config.seed,
             ),
         )
         for name, own in steered.items()
@@ -102,6 +112,7 @@ def steering(
         n_harmless_answered=len(groups.harmless_answered),
         equal_within=settings.equal_within,
         curves=curves,
+        headroom=room,
     )
 
 
@@ -139,12 +150,23 @@ def _rates(steered: Steered, strengths: Sequence[float]) -> tuple[SteeredRates, 
 
 
 def _against(
-    own: Steered, pooled: Steered, settings: CategorySettings, n_compared: int, seed: int
-) -> SteeredAgainst:
+    own: Order, pooled: Order, *, equal_within: float | None, level: float, seed: int
+) -> SteeredAgainst | None:
     found = difference(own, pooled, n_permutations=_EXCHANGES, seed=seed)
+    if found is None:
+        return None
     knob = Knob.OPEN
-    if found.upper <= settings.equal_within:
+    if equal_within is not None and found.upper <= equal_within:
         knob = Knob.EQUAL
-    elif found.p_value <= _LEVEL / n_compared:
-        knob = Knob.DIFFERENT
-    return SteeredAgainst(area=found.area, upper=found.upper, p_value=found.p_value, knob=knob)
+    elif found.p_value <= level:
+        knob = Knob.BETTER if found.gain > 0.0 else Knob.WORSE
+    low, high = found.over
+    return SteeredAgainst(
+        low=low,
+        high=high,
+        area=found.area,
+        gain=found.gain,
+        upper=found.upper,
+        p_value=found.p_value,
+        knob=knob,
+    )

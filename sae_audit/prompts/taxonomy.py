@@ -9,12 +9,20 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from sae_audit import presets
 from sae_audit.bundled import named_file
 from sae_audit.config import AuditConfig
 from sae_audit.errors import AuditError
+from sae_audit.findings.categories import RANDOM_DIRECTION, RESERVED
 from sae_audit.prompts.near_duplicates import near_duplicates
 from sae_audit.prompts.sources import OpenedSource, kept_sources
 from sae_audit.prompts.types import Label, Prompt
@@ -54,6 +62,14 @@ class Taxonomy(BaseModel):
     """Requests that it is to answer: of these sources those labelled harmless."""
     categories: dict[_Name, PromptsOf] = Field(min_length=2, max_length=_MOST_CATEGORIES)
     """By name, requests that it is to refuse: of these sources those labelled harmful."""
+
+    @field_validator("categories")
+    @classmethod
+    def _own_names(cls, given: dict[str, PromptsOf]) -> dict[str, PromptsOf]:
+        for name in given:
+            if name in RESERVED or name.startswith(f"{RANDOM_DIRECTION} "):
+                raise ValueError(f"{name} is what a control is called; name the category otherwise")
+        return given
 
     @property
     def sources(self) -> tuple[str, ...]:

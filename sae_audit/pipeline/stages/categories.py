@@ -3,7 +3,7 @@
 At the layer and position of the audit's refusal direction, for all categories alike.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +45,9 @@ from sae_audit.vocabulary import Removed
 STAGE = CATEGORIES
 
 _FEWEST_HARMLESS = 8
-_TOGETHER = 16
-"""Number of prompts whose features are read at once: only whether they fire is kept."""
 _LEAST_DIFFERENCE = 0.25
+_RECOGNISED = 3
+"""Random directions after which it is read whether refused prompts are told from answered ones."""
 _TOPIC_DRAWS = 20
 _TOPIC_SHARE = 0.8
 """Share of the harmless prompts in each draw of topics, so that draws differ."""
@@ -80,33 +80,31 @@ def run(state: AuditState) -> None:
 
 def price(size: AuditSize) -> Work | None:
     """Every category is taken to be refused throughout, so that no more are asked than are used."""
-    if size.config.categories.taxonomy is None:
-        return None
     settings = size.config.categories
-    n, each = size.facts.n_categories, settings.per_category
-    used, held_out = (n + 1) * each, (n + 1) * each / 2
-    n_out = n + 2 + _n_random(size.config.controls.random_directions)
-    read = 5 * used
-    swept = n_out * held_out * 2
+    if settings.taxonomy is None:
+        return None
+    n, n_random = size.facts.n_categories, size.config.controls.random_directions
+    refused, harmless = n * settings.per_category, ASKED_FOR_EACH * settings.per_category
+    held_out, n_out = (refused + harmless) / 2, n + 2 + n_random + _TOGETHER_DRAWS
+    # Clean scores, residual streams at two positions, features, and topics.
+    read = 4 * (refused + harmless) + size.train + size.validation
+    recognised = (n + 2 + 2 * _RECOGNISED) * held_out
+    removed = (n_out + 1) * held_out + harmless / 2
     groups = 2 * settings.per_group  # Of the four, two that are to be expected.
-    added = (n + 1 + _STEERED_RANDOM) * len(settings.strengths) * groups
+    n_added = max(0, len(settings.strengths) - 1)
+    added = (n + 1 + _STEERED_RANDOM) * n_added * groups + n * harmless / 2
     return Work(
-        forward_passes=read + swept + added,
-        layer_tokens=size.whole(read),
+        forward_passes=read + recognised + removed + added,
+        layer_tokens=size.whole(read + recognised),
         # Added in the middle of the layers, on average; those below it run once.
-        swept_layer_tokens=(swept + added / 2) * size.tokens * size.n_layers,
-        edited_layer_tokens=swept * size.tokens * size.n_layers,
-        heads=used,
-        swept_heads=n_out * held_out + added,
-        encoded=size.encoded(used),
+        swept_layer_tokens=(removed + added / 2) * size.tokens * size.n_layers,
+        edited_layer_tokens=removed * size.tokens * size.n_layers,
+        heads=refused + harmless,
+        swept_heads=removed + added,
+        encoded=size.encoded(refused + harmless),
         assumed=f"{n} categories refused throughout; at most {ASKED_FOR_EACH} times as many prompts "
         "are asked for their score",
     )
-
-
-def _n_random(n: int) -> int:
-    """Random directions one by one, and as many as there are categories at once, three times."""
-    return n + _TOGETHER_DRAWS
 
 
 _TOGETHER_DRAWS = 3
@@ -129,9 +127,11 @@ def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings |
     recognition = _Recognition(state, used)
     pooled = np.concatenate(read.made).mean(axis=0) - read.harmless_made.mean(axis=0)
     n_alone = state.config.controls.random_directions
+    # What categories differ in is no noise, and no control may hold it: each varies about its own mean.
+    within = np.concatenate([own - own.mean(axis=0) for own in read.made])
     randoms = random_directions(
         pooled,
-        np.concatenate(read.made),
+        within + np.concatenate(read.made).mean(axis=0),
         read.harmless_made,
         n=n_alone + _TOGETHER_DRAWS * len(vectors),
         seed=state.config.seed,
@@ -144,10 +144,6 @@ def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings |
         POOLED_DIRECTION: pooled,
         **{f"{RANDOM_DIRECTION} {i + 1}": randoms[i] for i in range(min(_STEERED_RANDOM, n_alone))},
     }
-    cosines = {
-        name: geometry.cosines(read.categories, read.harmless, matrix_of, seed=seed)
-        for name, matrix_of in _matrices(seed).items()
-    }
     return CategoryFindings(
         taxonomy=taxonomy,
         layer=state.direction.selected.layer,
@@ -157,7 +153,9 @@ def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings |
         directions=tuple(
             _direction(state, name, i, read, vectors, induced) for i, name in enumerate(names)
         ),
-        **cosines,
+        shared_pool=geometry.shared_pool(read.categories, read.harmless, seed=seed),
+        split_pools=geometry.split_pools(read.categories, read.harmless, seed=seed),
+        centred=geometry.as_rows(centred),
         topics=topics and topics.mean,
         topics_ratio=topics and topics.ratio,
         topics_silhouette=topics and topics.silhouette,
@@ -166,6 +164,7 @@ def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings |
         p_differ=geometry.p_differ(read.categories, n=n, seed=seed),
         families=tuple(tuple(names[i] for i in own) for own in groups),
         silhouette=silhouette,
+        silhouette_at_topic_size=topics and topics.own_silhouette,
         ablations=tuple(ablations),
         clean=clean,
         clean_recognition=recognition([None]),
@@ -174,18 +173,6 @@ def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings |
         features=_features(state, used),
         steering=steering(state, used, steered),
     )
-
-
-def _matrices(
-    seed: int,
-) -> Mapping[str, Callable[[Sequence[Residuals], Residuals], geometry.Matrix]]:
-    return {
-        "shared_pool": lambda own, pool: geometry.cosine_matrix(
-            geometry.mean_differences(own, pool)
-        ),
-        "split_pools": lambda own, pool: geometry.split_pool_matrix(own, pool, seed=seed),
-        "centred": lambda own, pool: geometry.centred_matrix(geometry.mean_differences(own, pool)),
-    }
 
 
 def _read(state: AuditState, used: RefusedByCategory) -> _Read:
@@ -235,6 +222,7 @@ class _Topics:
     ratio: RandomRange
     silhouette: RandomRange
     own_mean: RandomRange
+    own_silhouette: RandomRange
     size: float
 
 
@@ -255,32 +243,34 @@ def _topics(state: AuditState, prompts: CategorisedPrompts, read: _Read) -> _Top
     n_drawn = round(_TOPIC_SHARE * len(streams))
     if n_drawn < _FEWEST_OF_TOPIC * (n + 1):
         return None
-    means, ratios, silhouettes, own_means = ([0.0] * _TOPIC_DRAWS for _ in range(4))
+    found = {
+        name: [0.0] * _TOPIC_DRAWS for name in ("mean", "ratio", "silhouette", "own_mean", "own")
+    }
     draws = np.random.default_rng(state.config.seed)
     for i in range(_TOPIC_DRAWS):
         drawn = streams[draws.permutation(len(streams))[:n_drawn]]
-        *found, pool = geometry.topics(drawn, n + 1, seed=i)
-        vectors = geometry.mean_differences(found, pool)
+        clusters = geometry.topics(drawn, n + 1)
+        # One of them stands for the harmless prompts.
+        pool = clusters.pop(int(draws.integers(n + 1)))
+        vectors = geometry.mean_differences(clusters, pool)
         matrix = geometry.cosine_matrix(vectors)
-        means[i] = geometry.off_diagonal(matrix)
-        ratios[i] = geometry.participation_ratio(matrix)
-        silhouettes[i] = geometry.grouped(geometry.centred_matrix(vectors))[1]
-        # Means of few prompts are noisier, and lie further apart for that alone.
-        cut, harmless = (
-            [
-                own[draws.permutation(len(own))[: len(one)]]
-                for own, one in zip(each, sizes, strict=True)
-            ]
-            for each, sizes in ((read.categories[: len(found)], found), ([read.harmless], [pool]))
-        )
-        own_means[i] = geometry.off_diagonal(
-            geometry.cosine_matrix(geometry.mean_differences(cut, harmless[0]))
-        )
+        found["mean"][i] = geometry.off_diagonal(matrix)
+        found["ratio"][i] = geometry.participation_ratio(matrix)
+        found["silhouette"][i] = geometry.grouped(geometry.centred_matrix(vectors))[1]
+        # Means of few prompts are noisier: categories of as few are what topics are a null of.
+        cut = [
+            own[draws.permutation(len(own))[: len(one)]]
+            for own, one in zip([*read.categories, read.harmless], [*clusters, pool], strict=True)
+        ]
+        vectors = geometry.mean_differences(cut[:-1], cut[-1])
+        found["own_mean"][i] = geometry.off_diagonal(geometry.cosine_matrix(vectors))
+        found["own"][i] = geometry.grouped(geometry.centred_matrix(vectors))[1]
     return _Topics(
-        mean=random_range(means),
-        ratio=random_range(ratios),
-        silhouette=random_range(silhouettes),
-        own_mean=random_range(own_means),
+        mean=random_range(found["mean"]),
+        ratio=random_range(found["ratio"]),
+        silhouette=random_range(found["silhouette"]),
+        own_mean=random_range(found["own_mean"]),
+        own_silhouette=random_range(found["own"]),
         size=n_drawn / (n + 1),
     )
 
@@ -308,10 +298,11 @@ def _ablations(
                 out=name,
                 left=_left(used, removed),
                 kl=mean(np.mean([one.kl for one in removed], axis=0)),
-                recognition=recognition(bases[:_TOGETHER_DRAWS]),
+                recognition=recognition(bases[:_RECOGNISED]),
             )
         )
-        state.session.progress(STAGE, len(found), len(used.refused) + 4)
+        # Steering, which follows, takes about as long.
+        state.session.progress(STAGE, len(found), 2 * (len(used.refused) + 4))
 
     for name, vector in zip(used.refused, vectors, strict=True):
         out(name, vector[None])
@@ -425,10 +416,11 @@ def _features(state: AuditState, used: RefusedByCategory) -> SharedFeatures:
 def _firing(
     state: AuditState, prompts: Sequence[Prompt]
 ) -> dict[int, Bool[np.ndarray, "prompt d_sae"]]:
-    """By layer, which features fire anywhere on each prompt."""
-    parts: dict[int, list[Bool[np.ndarray, "_ d_sae"]]] = {}
-    for start in range(0, len(prompts), _TOGETHER):
-        peaks = state.subject.peak_activations(prompts[start : start + _TOGETHER])
-        for layer, own in peaks.items():
-            parts.setdefault(layer, []).append(own > 0.0)
-    return {layer: np.concatenate(own) for layer, own in parts.items()}
+    """By layer, which features fire behind the request, at the template's tokens of each prompt."""
+    found = {
+        layer: np.zeros((len(prompts), sae.d_sae), bool)
+        for layer, sae in state.subject.suite.items()
+    }
+    for layer, own in state.subject.template_activations(prompts).items():
+        found[layer][:, own.index] = (own.values > 0.0).any(axis=1)
+    return found

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from sae_audit.direction.category_geometry import (
     centred_matrix,
     cosine_matrix,
-    cosines,
     counts_by_categories,
     grouped,
     halves,
@@ -16,7 +15,8 @@ from sae_audit.direction.category_geometry import (
     off_diagonal,
     p_differ,
     participation_ratio,
-    split_pool_matrix,
+    shared_pool,
+    split_pools,
     topics,
 )
 
@@ -44,29 +44,41 @@ def test_unrelated_categories_have_cosines_of_a_half_and_none_of_them_once_centr
     assert off_diagonal(cosine_matrix(shared)) == pytest.approx(0.5, abs=0.03)
     assert off_diagonal(centred_matrix(shared)) == pytest.approx(-1 / 5, abs=0.01)
     # Disjoint pools do not help: the harmless mean itself is shared, and not its noise.
-    split = split_pool_matrix(categories, harmless, seed=0)
-    assert off_diagonal(split) == pytest.approx(0.5, abs=0.03)
+    assert split_pools(categories, harmless, seed=0) == pytest.approx(0.5, abs=0.03)
 
 
 def test_noise_of_a_small_shared_pool_makes_directions_alike_and_disjoint_pools_do_not():
     categories = clouds(np.zeros((6, D)), n=400, noise=1.0)
     harmless = clouds(np.zeros((1, D)), n=10, noise=1.0, seed=1)[0]
     assert off_diagonal(cosine_matrix(mean_differences(categories, harmless))) > 0.9
-    assert abs(off_diagonal(split_pool_matrix(categories, harmless, seed=0))) < 0.1
+    assert abs(split_pools(categories, harmless, seed=0)) < 0.1
 
 
 def test_chosen_cosines_come_back():
     chosen = np.array([[1.0, 0.8, 0.1], [0.8, 1.0, 0.3], [0.1, 0.3, 1.0]])
     means = np.linalg.cholesky(chosen) @ unrelated(3)
-    found = cosines(
-        clouds(means),
-        clouds(np.zeros((1, D)), n=200)[0],
-        lambda own, pool: cosine_matrix(mean_differences(own, pool)),
-        seed=0,
-    )
+    harmless = clouds(np.zeros((1, D)), n=200)[0]
+    found = shared_pool(clouds(means), harmless, seed=0)
     assert np.array(found.matrix) == pytest.approx(chosen, abs=0.03)
     assert found.mean.low < 0.4 < found.mean.high
     assert found.mean.high - found.mean.low < 0.05
+    # The mean is that of the cosines as they are.
+    assert found.mean.value == pytest.approx(off_diagonal(np.array(found.matrix)))
+
+
+def test_the_interval_of_the_mean_cosine_is_as_wide_as_it_varies():
+    """Over draws of the prompts; with as few as make unequal groups."""
+    found = [
+        shared_pool(
+            clouds(unrelated(4), n=18, noise=0.05, seed=seed),
+            clouds(unrelated(5)[-1:], n=40, noise=0.05, seed=seed + 100)[0],
+            seed=seed,
+        ).mean
+        for seed in range(30)
+    ]
+    spread = np.std([one.value for one in found])
+    half = np.mean([(one.high - one.low) / 2 for one in found])
+    assert 1.2 * spread < half < 4.0 * spread
 
 
 @given(st.integers(2, 8))
@@ -133,11 +145,15 @@ def test_dealing_prompts_at_random_is_told_from_categories_that_differ():
     assert min(same) < 0.3
 
 
-def test_topics_are_the_clusters_of_the_prompts():
+def test_topics_are_of_equal_size_and_apart():
     apart = np.concatenate(clouds(unrelated(4), n=10))
-    found = topics(apart, 4, seed=0)
-    assert sorted(map(len, found)) == [10, 10, 10, 10]
+    found = topics(apart, 4)
+    assert [len(own) for own in found] == [10] * 4
     assert all(np.ptp(own, axis=0).max() < 0.3 for own in found)
+    # Also of prompts with outliers, where clusters would be single prompts.
+    outliers = np.random.default_rng(0).standard_t(1.0, size=(101, D))
+    sizes = [len(own) for own in topics(outliers, 12)]
+    assert (min(sizes), sum(sizes)) == (8, 101)
 
 
 def test_features_are_counted_by_the_categories_they_fire_for():

@@ -4,89 +4,110 @@ import numpy as np
 import pytest
 
 from sae_audit.direction.steering_curves import (
+    Difference,
+    Order,
     Steered,
-    area_between,
     difference,
-    harmful_by_harmless,
+    headroom,
+    order_of,
     threshold_moved,
+    threshold_order,
 )
 
+N = 80
 STRENGTHS = np.linspace(-6.0, 6.0, 7)
 
 
 def steered(
-    *, harmful: float = 1.0, harmless: float = 1.0, n: int = 60, seed: int = 0, noise: float = 0.0
+    *, gain: float = 1.0, knows: float = 0.0, apart: float = 1.5, noise: float = 0.0, seed: int = 0
 ) -> Steered:
-    """Prompts whose scores grow with the strength by so much a unit."""
+    """Prompts whose scores overlap, steered at seven strengths: by `gain` nats a unit, and harmful ones
+    by `knows` more at any strength but 0; the prompts are the same for any of these."""
     draws = np.random.default_rng(seed)
-    bad, good = 3.0 + draws.normal(size=n), -3.0 + draws.normal(size=n)
-    own = [np.random.default_rng(seed + 1).normal(size=(7, n)) * noise for _ in range(2)]
+    harmful, harmless = apart + 2.0 * draws.normal(size=N), -apart + 2.0 * draws.normal(size=N)
+    own = np.random.default_rng([seed, round(1000 * noise)]).normal(size=(2, N))
+    moved = STRENGTHS[:, None] != 0.0
     return Steered(
-        harmful=bad + harmful * STRENGTHS[:, None] + own[0],
-        harmless=good + harmless * STRENGTHS[:, None] + own[1],
+        harmful=harmful + gain * STRENGTHS[:, None] + moved * (knows + noise * own[0]),
+        harmless=harmless + gain * STRENGTHS[:, None] + moved * noise * own[1],
     )
 
 
-def test_the_curve_goes_from_nothing_refused_to_all():
-    curve = harmful_by_harmless(steered())
-    assert len(curve) == 101
-    assert curve[-1] == 1.0
-    assert (np.diff(curve) >= 0.0).all()
-    # Of scores that tell the two apart, all harmful prompts are refused before any harmless one.
-    assert curve[0] > 0.9
+def ordered(**how: float) -> Order:
+    return order_of(steered(**how), STRENGTHS)  # pyright: ignore[reportArgumentType]
 
 
-def test_the_same_trade_at_other_strengths_is_one_knob():
-    one = steered()
-    # As far up and down the same line, at twice the strength.
-    fine = np.linspace(-6.0, 6.0, 13)
-    other = Steered(
-        harmful=one.harmful[3] + 1.0 * fine[::2, None], harmless=one.harmless[3] + fine[::2, None]
+def compared(one: Order, other: Order, *, n: int = 299, seed: int = 0) -> Difference:
+    found = difference(one, other, n_permutations=n, seed=seed)
+    assert found is not None
+    return found
+
+
+def test_a_prompt_is_refused_from_where_its_score_crosses_the_threshold():
+    scores = np.array(
+        [
+            [-1.0, 0.5, -2.0, -1.0],
+            [+1.0, 1.0, -1.0, +3.0],
+            [+2.0, 2.0, -0.5, -3.0],
+        ]
     )
-    assert area_between(one, other) == pytest.approx(0.0, abs=1e-12)
-    found = difference(one, one, n_permutations=99, seed=0)
-    assert found.area == 0.0
-    assert found.upper == 0.0
-    assert found.p_value == 1.0
+    found = order_of(Steered(harmful=scores, harmless=scores[:, :1]), np.array([0.0, 1.0, 3.0]))
+    assert found.harmful.tolist() == [0.5, -np.inf, np.inf, 0.25]
+    assert found.reach == (0.0, 1.0)
 
 
-def test_a_direction_that_answers_harmful_prompts_as_it_refuses_harmless_ones_is_another_knob():
-    worse = difference(
-        steered(harmful=1.0, harmless=1.0), steered(harmful=-1.0), n_permutations=499, seed=0
-    )
-    assert worse.area > 0.3
-    assert worse.p_value == pytest.approx(0.002)
-    assert worse.upper > worse.area
+def test_a_direction_is_the_same_knob_as_itself():
+    found = compared(ordered(), ordered())
+    assert (found.area, found.gain, found.upper, found.p_value) == (0.0, 0.0, 0.0, 1.0)
 
 
-def test_noise_alone_is_no_difference_beyond_exchange():
-    p_values = [
-        difference(
-            steered(noise=2.0, seed=10 * i),
-            Steered(
-                harmful=steered(seed=10 * i).harmful
-                + 2.0 * np.random.default_rng(10 * i + 7).normal(size=(7, 60)),
-                harmless=steered(seed=10 * i).harmless
-                + 2.0 * np.random.default_rng(10 * i + 8).normal(size=(7, 60)),
-            ),
-            n_permutations=99,
-            seed=i,
-        ).p_value
-        for i in range(30)
-    ]
-    assert np.mean(np.array(p_values) <= 0.1) < 0.3
-    assert 0.3 < np.mean(p_values) < 0.7
+@pytest.mark.parametrize("gain", [0.7, 2.0, 5.0, 20.0])
+def test_the_same_trade_at_other_strengths_is_one_knob(gain: float):
+    found = compared(ordered(), ordered(gain=gain))
+    assert found.area == pytest.approx(0.0, abs=0.005)
+    assert found.p_value > 0.1
+
+
+def test_a_direction_that_knows_harm_gains_and_one_that_mistakes_it_loses():
+    better, worse = (compared(ordered(knows=k), ordered()) for k in (3.0, -3.0))
+    assert better.gain > 0.07  # nearly all that there is room for
+    assert worse.gain < -0.1
+    for found in (better, worse):
+        assert found.p_value <= 0.01
+        assert found.upper > found.area > 0.07
+
+
+def test_noise_of_their_own_is_no_difference_beyond_exchange():
+    pairs = [[ordered(noise=noise, seed=s) for noise in (1.0, 1.001)] for s in range(30)]
+    p_values = np.array([compared(*one, n=99, seed=i).p_value for i, one in enumerate(pairs)])
+    assert np.mean(p_values <= 0.1) <= 0.3
+    assert 0.3 < p_values.mean() < 0.7
+
+
+def test_a_direction_that_does_nothing_is_not_compared():
+    assert difference(ordered(gain=0.0), ordered(), n_permutations=19, seed=0) is None
+
+
+def test_only_shares_of_harmless_prompts_that_both_reach_are_compared():
+    # Of little gain: neither the most nor the least harmless prompts come to be refused, or answered.
+    found = compared(ordered(gain=0.2), ordered())
+    assert 0.0 < found.over[0] < found.over[1] < 0.9
+    assert found.area == pytest.approx(0.0, abs=0.01)
+
+
+def test_there_is_headroom_only_if_the_kinds_overlap():
+    assert headroom(ordered()) > 0.1
+    assert headroom(ordered(apart=20.0, gain=9.0)) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_moved_threshold_raises_all_scores_as_much_as_steering_does_on_average():
-    one = steered(harmful=1.0, harmless=3.0)
+    one = steered(gain=1.0, knows=3.0)
     clean = Steered(harmful=one.harmful[[3]], harmless=one.harmless[[3]])
     moved = threshold_moved(clean, one)
-    # Each kind's change, 1 and 3 a unit, is 2 on average.
-    assert moved.harmful - clean.harmful == pytest.approx(
-        np.broadcast_to(2.0 * STRENGTHS[:, None], one.harmful.shape)
+    assert moved.harmful.shape == one.harmful.shape
+    assert (moved.harmful - clean.harmful)[:, 0] == pytest.approx(
+        (moved.harmless - clean.harmless)[:, 0]
     )
-    assert moved.harmless.shape == one.harmless.shape
-    # What moves all scores alike is a moved threshold itself.
-    alike = steered(harmful=2.0, harmless=2.0)
-    assert area_between(threshold_moved(clean, alike), alike) == pytest.approx(0.0, abs=1e-12)
+    # What moves all scores alike is a moved threshold itself, and what knows harm is more.
+    assert compared(threshold_order(clean), ordered(gain=2.0)).area == pytest.approx(0.0, abs=0.005)
+    assert compared(order_of(one, STRENGTHS), threshold_order(clean)).gain > 0.07

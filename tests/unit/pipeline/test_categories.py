@@ -12,8 +12,10 @@ from sae_audit.findings import CategoryFindings, Knob, TooFewCategories
 from sae_audit.organisms.planted.circuit import Circuit
 from sae_audit.organisms.planted.families import build
 from sae_audit.organisms.planted.plant import audit_settings, plant
+from sae_audit.pipeline.pricing import AuditSize
 from sae_audit.pipeline.running import unpublished
 from sae_audit.pipeline.stages import categories, direction, scores
+from sae_audit.planning.facts import subject_facts
 
 SEPARATE = build("per_category", 2, seed=1)
 """Three categories of harm, each with units of its own."""
@@ -117,23 +119,14 @@ def test_what_is_measured_is_held_out_and_has_controls(separate: tuple[CategoryF
     assert one.clean_recognition.low > 0.7
 
 
-def knobs(found: CategoryFindings) -> dict[str, Knob]:
-    assert found.steering is not None
-    return {
-        one.along: one.against_pooled.knob
-        for one in found.steering.curves
-        if one.against_pooled is not None
-    }
-
-
-def test_one_mechanism_is_one_knob(shared: CategoryFindings):
-    found = knobs(shared)
-    assert [found[name] for name in SHARED.categories] == [Knob.EQUAL] * 3
+def test_prompts_that_are_told_apart_without_exception_show_no_knob(shared: CategoryFindings):
     assert shared.steering is not None
+    # Whatever raises all scores trades alike.
+    assert shared.steering.headroom == 0.0
+    knobs = {one.against_pooled.knob for one in shared.steering.curves if one.against_pooled}
+    assert knobs == {Knob.OPEN}
     curve = shared.steering.curves[0]
     assert [one.strength for one in curve.rates] == [-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]
-    # Told apart without exception, planted prompts are traded alike by anything: no verdict.
-    assert not shared.steering.could_differ
     # At 0 as with nothing added, and a gap takes each kind to the other's side.
     assert (curve.rates[3].refused.value, curve.rates[3].over_refused.value) == (1.0, 0.0)
     assert (curve.rates[0].refused.value, curve.rates[-1].over_refused.value) == (0.0, 1.0)
@@ -144,6 +137,20 @@ def test_strengths_that_are_left_out_ask_for_no_steering(tmp_path: Path):
     assert isinstance(one, CategoryFindings)
     assert one.steering is None
     assert passes > 0
+
+
+def test_its_price_is_about_what_it_asks(separate: tuple[CategoryFindings, int], tmp_path: Path):
+    _, passes = separate
+    made = plant(SEPARATE, tmp_path / "it", architecture="llama", n_prompts=72)
+    settings = audit_settings(made)
+    settings["prompts"] |= {"train": 12, "validation": 12, "audit": 12}
+    settings["controls"] = {"random_directions": 4}
+    settings["categories"] = {"taxonomy": "smollm2", "per_category": 20, "minimum": 8}
+    config = AuditConfig.model_validate(settings)
+    facts = replace(subject_facts(config), n_categories=3)
+    priced = categories.price(AuditSize(config, facts))
+    assert priced is not None
+    assert passes == pytest.approx(priced.forward_passes, rel=0.3)
 
 
 def test_with_too_few_refused_prompts_the_finding_says_so(tmp_path: Path):

@@ -120,6 +120,10 @@ def test_without_harmless_prompts_there_is_nothing_to_take_off(tmp_path: Path):
             "harmless: {sources: [a]}\ncategories: {'<b>': {sources: [a]}, b: {sources: [a]}}\n",
             "match",
         ),
+        (
+            "harmless: {sources: [a]}\ncategories: {random 1: {sources: [a]}, b: {sources: [a]}}\n",
+            "is what a control is called",
+        ),
         ("- a list\n", "no taxonomy"),
     ],
 )

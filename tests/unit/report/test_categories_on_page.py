@@ -38,13 +38,23 @@ def found() -> CategoryFindings:
     return categories(count(2))
 
 
-def test_families_are_named_only_beyond_those_of_unrelated_topics(found: CategoryFindings):
-    clear = replace(found, silhouette=0.8, topics_silhouette=between(0.1, 0.4))
+def test_families_are_named_only_beyond_those_of_unrelated_topics_of_equal_size(
+    found: CategoryFindings,
+):
+    clear = replace(
+        found,
+        silhouette=0.8,
+        silhouette_at_topic_size=between(0.5, 0.7),
+        topics_silhouette=between(0.1, 0.4),
+    )
     said = families_sentence(clear)
     assert said.startswith("3 categories fall into 2 families: arson, fraud; humanizing")
-    unclear = replace(clear, topics_silhouette=between(0.1, 0.9))
+    # The larger silhouette of more prompts does not count.
+    unclear = replace(clear, silhouette=0.99, topics_silhouette=between(0.1, 0.6))
     assert families_sentence(unclear).startswith("No families stand out")
     assert "not known" in families_sentence(replace(clear, topics_silhouette=None))
+    two = families_sentence(replace(clear, directions=clear.directions[:2]))
+    assert two.startswith("Two categories are too few")
 
 
 @pytest.mark.parametrize(
@@ -83,9 +93,9 @@ def test_an_effect_of_ablations_that_break_the_model_is_not_to_be_believed(
 ):
     clear = replace(kept(found, share=0.95, kl=0.02), specific=estimate(2.0))
     assert own_sentence(clear, 0.1).startswith("Projected out, a category's own direction lowers")
-    assert "Believe" not in own_sentence(clear, 0.1)
+    assert "says little" not in own_sentence(clear, 0.1)
     costly = own_sentence(kept(clear, share=0.95, kl=3.0), 0.1)
-    assert "Believe it for little: 3 of 3 cost more than KL 0.1" in costly
+    assert "This says little: 3 of 3 cost more than KL 0.1" in costly
     blunt = own_sentence(kept(clear, share=0.5, kl=0.02), 0.1)
     assert "a random direction leaves only 50% of the refusals" in blunt
     none = replace(clear, specific=replace(estimate(0.1), low=-0.5, high=0.7))
@@ -93,7 +103,7 @@ def test_an_effect_of_ablations_that_break_the_model_is_not_to_be_believed(
 
 
 def steering(
-    *knobs: Knob, threshold: Knob = Knob.DIFFERENT, random: Knob = Knob.DIFFERENT
+    *knobs: Knob, threshold: Knob = Knob.WORSE, headroom: float = 0.2, area: float = 0.03
 ) -> Steering:
     """Curves of so many categories, each with its verdict."""
     numbers = count(2)
@@ -101,7 +111,9 @@ def steering(
     def curve(along: str, knob: Knob | None) -> SteeringCurve:
         against = None
         if knob is not None:
-            against = SteeredAgainst(area=0.04, upper=0.12, p_value=0.3, knob=knob)
+            against = SteeredAgainst(
+                low=0.0, high=0.9, area=area, gain=0.01, upper=0.09, p_value=0.3, knob=knob
+            )
         return SteeringCurve.example(numbers, along=along, against_pooled=against)
 
     return Steering(
@@ -113,36 +125,45 @@ def steering(
         curves=(
             *(curve(f"kind {i}", knob) for i, knob in enumerate(knobs)),
             curve("pooled", None),
-            curve("random 1", random),
+            curve("random 1", Knob.WORSE),
             curve("threshold", threshold),
         ),
+        headroom=headroom,
     )
 
 
 def test_one_knob_is_said_only_if_every_category_is_equal():
     one = knob_sentence(steering(Knob.EQUAL, Knob.EQUAL))
-    assert one.startswith("One knob: steering along any category's direction")
+    assert one.startswith("One knob: at equal refusals of harmless requests")
     assert "equal within 0.05" in one
-    several = knob_sentence(steering(Knob.EQUAL, Knob.DIFFERENT, Knob.OPEN))
-    assert several.startswith("More than one knob: steering along kind 1 trades")
-    assert "1 are equal within 0.05" in several
-    assert "Of 1 it cannot be told" in several
+    several = knob_sentence(steering(Knob.EQUAL, Knob.BETTER, Knob.WORSE, Knob.OPEN))
+    assert several.startswith("More than one knob")
+    assert "along kind 1 more and along kind 2 fewer harmful ones" in several
+    assert "kind 0: equal within 0.05" in several
+
+
+def test_what_cannot_be_told_says_how_many_prompts_would_do():
     unclear = knob_sentence(steering(Knob.EQUAL, Knob.OPEN))
-    assert unclear.startswith("One knob or several cannot be told: 1 of 2")
-    # An upper bound of .12 for .05 shrinks with the root of the number of prompts.
-    assert "some 6 times as many prompts would do" in unclear
+    assert unclear.startswith(
+        "One knob or several cannot be told: of 2 categories' directions 1 are"
+    )
+    # Noise of .06 beyond an area of .03 must shrink to .02, with the root of the number.
+    assert "Some 9 times as many would do" in unclear
+    # No number of prompts makes a real difference small.
+    assert "times as many" not in knob_sentence(steering(Knob.OPEN, area=0.06))
 
 
-def test_one_knob_is_not_said_if_random_directions_are_the_same_knob():
-    said = knob_sentence(steering(Knob.EQUAL, Knob.EQUAL, random=Knob.EQUAL))
-    assert said.startswith("One knob or several cannot be told: random directions trade")
+def test_without_headroom_there_is_no_verdict():
+    said = knob_sentence(steering(Knob.OPEN, Knob.OPEN, headroom=0.01))
+    assert "whatever raises them all trades alike" in said
 
 
 @pytest.mark.parametrize(
     ("knob", "said"),
     [
         (Knob.EQUAL, "no more than a bias of the first token"),
-        (Knob.DIFFERENT, "is more than a bias of the first token"),
+        (Knob.WORSE, "does better than a bias of the first token"),
+        (Knob.BETTER, "would do better than the common direction"),
         (Knob.OPEN, "cannot be told"),
     ],
 )
@@ -160,9 +181,9 @@ def test_too_few_categories_are_said_with_their_numbers():
         "Not known: of 3 categories arson alone is refused often enough to compare."
     )
     nobody = replace(few, sizes=tuple(replace(one, n_used=0) for one in sizes))
-    assert "none of them is refused" in too_few_sentence(nobody)
+    assert "none is refused" in too_few_sentence(nobody)
     both = replace(few, n_harmless=3, sizes=tuple(replace(one, n_used=20) for one in sizes))
-    assert "only 3 harmless prompts of the taxonomy are answered" in too_few_sentence(both)
+    assert "answers only 3 harmless prompts of the taxonomy" in too_few_sentence(both)
 
 
 def test_the_section_names_what_was_left_out_and_where_directions_are_read(run: Run, text: str):
@@ -183,4 +204,4 @@ def test_a_run_with_too_few_shows_their_numbers(run: Run):
     sizes = (CategoryPrompts(category="arson", n_asked=31, n_refused=7, n_used=0),)
     few.__dict__ |= {"categories": TooFewCategories(taxonomy="own", n_harmless=3, sizes=sizes)}
     page = seen(render(few))
-    assert "Not known: of 1 categories none of them is refused" in page
+    assert "Not known: of 1 categories none is refused" in page

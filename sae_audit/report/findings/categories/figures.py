@@ -39,7 +39,7 @@ def cosines(found: CategoryFindings) -> Chart:
     for row, i in enumerate(place):
         for column, j in enumerate(place):
             matrix, kind = (
-                (found.centred.matrix, "less their mean")
+                (found.centred, "less their mean")
                 if row > column
                 else (found.shared_pool.matrix, "as they are")
             )

@@ -25,30 +25,31 @@ _KEPT = 0.9
 def too_few_sentence(found: TooFewCategories) -> str:
     """Which categories are refused, and that this is too little."""
     enough = [one.category for one in found.sizes if one.n_used]
-    refused = f"{', '.join(enough)} alone is" if enough else "none of them is"
     if len(enough) > 1:
-        return (
-            f"Not known: only {several(found.n_harmless, 'harmless prompt')} of the taxonomy are "
-            "answered."
-        )
+        answered = several(found.n_harmless, "harmless prompt")
+        return f"Not known: the model answers only {answered} of the taxonomy."
+    refused = f"{enough[0]} alone is" if enough else "none is"
     return f"Not known: of {len(found.sizes)} categories {refused} refused often enough to compare."
 
 
 def families_sentence(found: CategoryFindings) -> str:
     """Whether the directions fall into groups, beyond what topics of harmless requests do."""
     n = len(found.directions)
+    if n < 3:
+        return "Two categories are too few to ask for families among them."
     groups = "; ".join(", ".join(own) for own in found.families)
-    null = found.topics_silhouette
-    if null is None:
+    own, null = found.silhouette_at_topic_size, found.topics_silhouette
+    if own is None or null is None:
         return (
             f"The directions of {n} categories group as: {groups} (silhouette {found.silhouette:.2f}); "
             "with too few harmless prompts it is not known how unrelated topics would."
         )
     beside = (
-        f"silhouette {found.silhouette:.2f}; {null.n} draws of unrelated harmless topics: "
+        f"silhouette {found.silhouette:.2f}; with as few prompts as topics have {own.lowest:.2f} to "
+        f"{own.highest:.2f}, and of {null.n} draws of unrelated harmless topics "
         f"{null.lowest:.2f} to {null.highest:.2f}"
     )
-    if found.silhouette > null.highest:
+    if own.lowest > null.highest:
         return f"{n} categories fall into {len(found.families)} families: {groups} ({beside})."
     return f"No families stand out among the directions of {n} categories ({beside})."
 
@@ -107,42 +108,55 @@ def blunt_sentence(found: CategoryFindings, kl_limit: float) -> str:
         parts.append(f"a random direction leaves only {percent(kept)} of the refusals")
     if not parts:
         return ""
-    return f"Believe it for little: {' and '.join(parts)}."
+    return f"This says little: {' and '.join(parts)}."
 
 
 def knob_sentence(steering: Steering) -> str:
     """Whether steering along any category's direction trades refusal against over-refusal alike."""
     own = [one for one in steering.curves if _is_category(one)]
     by_knob = {knob: [one.along for one in own if _knob(one) is knob] for knob in Knob}
-    equal, different, unclear = (by_knob[knob] for knob in (Knob.EQUAL, Knob.DIFFERENT, Knob.OPEN))
+    equal, better, worse = (by_knob[knob] for knob in (Knob.EQUAL, Knob.BETTER, Knob.WORSE))
     within = f"equal within {steering.equal_within:g}"
-    if not steering.could_differ:
+    if better or worse:
+        parts = [
+            f"along {', '.join(names)} {said}"
+            for names, said in ((better, "more"), (worse, "fewer"))
+            if names
+        ]
+        rest = f" {', '.join(equal)}: {within}." if equal else ""
         return (
-            "One knob or several cannot be told: random directions trade refusals alike too, as every "
-            "direction does if harmful and harmless prompts are told apart without exception; harmful "
-            "prompts that are answered, or harmless ones that are refused, would show it."
+            "More than one knob: at equal refusals of harmless requests steering refuses "
+            f"{' and '.join(parts)} harmful ones than along the common direction.{rest}"
         )
     if len(equal) == len(own):
         return (
-            "One knob: steering along any category's direction trades refusals of harmful requests "
-            f"against those of harmless ones as along their common direction ({within})."
+            "One knob: at equal refusals of harmless requests, steering along any category's direction "
+            f"refuses as many harmful ones as along the common direction ({within})."
         )
-    if different:
-        alike = f" {len(equal)} are {within}." if equal else ""
-        open_ = f" Of {len(unclear)} it cannot be told." if unclear else ""
+    if steering.headroom < steering.equal_within:
         return (
-            f"More than one knob: steering along {_listed(different)} trades refusals of harmful "
-            f"requests against those of harmless ones otherwise than along their common direction."
-            f"{alike}{open_}"
+            "One knob or several cannot be told: the scores of harmful and harmless requests are so far "
+            "apart that whatever raises them all trades alike; requests nearer to the threshold would "
+            "tell."
         )
     n = steering.n_harmful_refused + steering.n_harmful_answered
     m = steering.n_harmless_refused + steering.n_harmless_answered
-    widest = max(one.against_pooled.upper for one in own if one.against_pooled is not None)
-    times = math.ceil((widest / steering.equal_within) ** 2)
     return (
-        f"One knob or several cannot be told: {len(equal)} of {len(own)} categories' directions are "
-        f"{within} to their common one with {n} harmful and {m} harmless prompts, and none is shown to "
-        f"differ; some {times} times as many prompts would do."
+        f"One knob or several cannot be told: of {len(own)} categories' directions {len(equal)} are "
+        f"{within} to the common one with {n} harmful and {m} harmless prompts, and none was shown to "
+        f"differ.{_enough(own, steering.equal_within)}"
+    )
+
+
+def _enough(curves: Sequence[SteeringCurve], within: float) -> str:
+    """How many times as many prompts would make each difference certain to be small, if it is."""
+    found = [one.against_pooled for one in curves if one.against_pooled is not None]
+    if len(found) < len(curves) or any(one.area >= within for one in found):
+        return ""
+    # What resampling adds to the area shrinks with the root of the number of prompts.
+    times = max(((one.upper - one.area) / (within - one.area)) ** 2 for one in found)
+    return (
+        f" Some {math.ceil(times)} times as many would do, if they do not." if times > 1.0 else ""
     )
 
 
@@ -152,13 +166,16 @@ def threshold_sentence(steering: Steering) -> str:
     said = {
         Knob.EQUAL: "The common direction does no more than a bias of the first token would: raising "
         "all scores alike gives the same trade-off",
-        Knob.DIFFERENT: "The common direction is more than a bias of the first token: raising all "
-        "scores alike gives another trade-off",
+        Knob.BETTER: "A bias of the first token would do better than the common direction: raising all "
+        "scores alike refuses more harmful prompts at equal refusals of harmless ones",
+        Knob.WORSE: "The common direction does better than a bias of the first token would: raising all "
+        "scores alike refuses fewer harmful prompts at equal refusals of harmless ones",
         Knob.OPEN: "It cannot be told whether the common direction does more than a bias of the first "
         "token would",
     }
     found = moved.against_pooled
-    assert found is not None, "the threshold against itself"
+    if found is None:
+        return f"{said[Knob.OPEN]}: too few harmless prompts come to be refused."
     return f"{said[found.knob]} (area between {found.area:.3f}, p = {found.p_value:.2g})."
 
 
@@ -169,10 +186,6 @@ def _is_category(curve: SteeringCurve) -> bool:
 
 def _knob(curve: SteeringCurve) -> Knob | None:
     return None if curve.against_pooled is None else curve.against_pooled.knob
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
 
 
 def control_sentence(found: CategoryFindings) -> str:

@@ -52,7 +52,8 @@ def cosines(found: CategoryFindings) -> Chart:
                 colour=HARMFUL if value >= 0.0 else HARMLESS,
                 strength=min(abs(value), 1.0),
                 said=f"{ordered[row]} and {ordered[column]}, {kind}: {value:z.2f}",
-                written=f"{value:z.2f}",
+                # Without the zero: cells are narrow.
+                written=f"{value:z.2f}".replace("0.", "."),
             )
     return chart
 
@@ -107,6 +108,6 @@ def left(found: CategoryFindings) -> Chart:
                 strength=own.refused.value,
                 said=f"{ablation.out} out: {percent(own.refused.value)} of {own.refused.n} {name} "
                 f"still refused, mean score {nats(own.score.value)} nats",
-                written=percent(own.refused.value),
+                written=f"{100 * own.refused.value:.0f}",
             )
     return chart

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sae_audit.findings import TooFewCategories
+from sae_audit.pages.wording import ranged
 from sae_audit.record.run import Run
 from sae_audit.report.findings.categories import figures, words
 from sae_audit.report.section import Figures, Part, Section, SummaryRow
@@ -32,7 +33,8 @@ def _values(run: Run) -> Mapping[str, Any]:
     found = run.categories
     assert found is not None, "shown without categories"
     if isinstance(found, TooFewCategories):
-        return {"found": None, "few": found, "sentence": words.too_few_sentence(found)}
+        said = words.too_few_sentence(found)
+        return {"found": None, "few": found, "sentence": said, "knob": None}
     names = [one.category for one in found.directions]
     return {
         "found": found,
@@ -40,6 +42,8 @@ def _values(run: Run) -> Mapping[str, Any]:
         "alike": words.alike_sentence(found),
         "own": words.own_sentence(found, run.config.direction.kl_limit),
         "control": words.control_sentence(found),
+        "one_dealt": ranged(found.features.one_permuted, "{:.0f}".format),
+        "every_dealt": ranged(found.features.every_permuted, "{:.0f}".format),
         "knob": found.steering and words.knob_sentence(found.steering),
         "threshold": found.steering and words.threshold_sentence(found.steering),
         "left_out": [one for one in found.sizes if not one.n_used],

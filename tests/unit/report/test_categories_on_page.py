@@ -18,6 +18,7 @@ from sae_audit.findings import (
 from sae_audit.record.run import Run
 from sae_audit.report.findings.categories.words import (
     alike_sentence,
+    control_sentence,
     families_sentence,
     knob_sentence,
     own_sentence,
@@ -169,6 +170,13 @@ def test_without_headroom_there_is_no_verdict():
 )
 def test_the_common_direction_stands_beside_a_moved_threshold(knob: Knob, said: str):
     assert said in threshold_sentence(steering(Knob.EQUAL, threshold=knob))
+
+
+def test_categories_that_differ_no_more_than_random_deals_are_said_not_to(found: CategoryFindings):
+    assert "has p = 0.005" in control_sentence(replace(found, p_differ=0.005))
+    dealt = control_sentence(replace(found, p_differ=0.17))
+    assert "differ no more than random deals" in dealt
+    assert "(p = 0.17)" in dealt
 
 
 def test_too_few_categories_are_said_with_their_numbers():

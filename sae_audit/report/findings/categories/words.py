@@ -18,6 +18,7 @@ from sae_audit.findings.categories import POOLED_DIRECTION, RANDOM_DIRECTION, TH
 from sae_audit.pages.wording import between, nats, percent
 from sae_audit.report.verdict.words import several
 
+_LEVEL = 0.05
 _KEPT = 0.9
 """Share of refusals that a random direction must leave for ablations to say something."""
 
@@ -191,11 +192,19 @@ def _knob(curve: SteeringCurve) -> Knob | None:
 def control_sentence(found: CategoryFindings) -> str:
     """What random directions and random deals of prompts do."""
     kept = left_by(the(found, RANDOM_DIRECTION))
+    if found.p_differ <= _LEVEL:
+        differ = (
+            f"That the categories' means differ at all has p = {found.p_differ:.2g} against random "
+            "deals of the prompts, as requests about different things would."
+        )
+    else:
+        differ = (
+            "The categories' means differ no more than random deals of the prompts would make them "
+            f"(p = {found.p_differ:.2g})."
+        )
     return (
         f"{found.n_random} random directions, one at a time, leave {percent(kept)} of the refusals. "
-        "That the categories' means differ at all has p = "
-        f"{found.p_differ:.2g} against random deals of the prompts, as requests about different "
-        "things would."
+        f"{differ}"
     )
 
 

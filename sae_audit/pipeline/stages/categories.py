@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from sae_audit.direction import category_geometry as geometry
+from sae_audit.direction.category_geometry import Residuals
 from sae_audit.direction.checking import random_directions
 from sae_audit.findings import (
     CategoryAblation,
@@ -17,8 +18,6 @@ from sae_audit.findings import (
     CategoryFindings,
     CategoryLeft,
     Estimate,
-    RandomRange,
-    SharedFeatures,
     TooFewCategories,
 )
 from sae_audit.findings.categories import (
@@ -29,34 +28,31 @@ from sae_audit.findings.categories import (
 )
 from sae_audit.findings.stages import CATEGORIES
 from sae_audit.margins import refuses
+from sae_audit.pipeline.category_features import shared_features
 from sae_audit.pipeline.category_prompts import (
     ASKED_FOR_EACH,
     RefusedByCategory,
     refused_by_category,
 )
 from sae_audit.pipeline.category_steering import steering
+from sae_audit.pipeline.category_topics import topics_of
 from sae_audit.pipeline.pricing import AuditSize, Work
 from sae_audit.pipeline.state import AuditState
 from sae_audit.prompts.taxonomy import CategorisedPrompts, taxonomy_file
-from sae_audit.prompts.types import Prompt, folded
-from sae_audit.statistics import auroc, mean, mean_of_shares, random_range, rank_p_value
+from sae_audit.prompts.types import Prompt
+from sae_audit.statistics import auroc, mean, mean_of_shares
 from sae_audit.vocabulary import Removed
 
 STAGE = CATEGORIES
 
 _FEWEST_HARMLESS = 8
-_LEAST_DIFFERENCE = 0.25
+"""Answered harmless prompts below which nothing is made of them."""
+_TOGETHER_DRAWS = 3
+"""Draws of as many random directions as there are categories."""
 _RECOGNISED = 3
 """Random directions after which it is read whether refused prompts are told from answered ones."""
-_TOPIC_DRAWS = 20
-_TOPIC_SHARE = 0.8
-"""Share of the harmless prompts in each draw of topics, so that draws differ."""
 _STEERED_RANDOM = 3
 """Random directions that are steered along."""
-_FEWEST_OF_TOPIC = 4
-"""Mean number of prompts of a topic below which topics are no null."""
-
-Residuals = Float[np.ndarray, "_ d_model"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +103,6 @@ def price(size: AuditSize) -> Work | None:
     )
 
 
-_TOGETHER_DRAWS = 3
-
-
 def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings | TooFewCategories:
     # Of a file the name alone: its place says something of the machine.
     taxonomy = taxonomy_file(state.config.categories.taxonomy or "").stem
@@ -123,7 +116,7 @@ def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings |
     vectors = geometry.mean_differences(read.made, read.harmless_made)
     centred = geometry.centred_matrix(geometry.mean_differences(read.categories, read.harmless))
     groups, silhouette = geometry.grouped(centred)
-    topics = _topics(state, prompts, read)
+    topics = topics_of(state, prompts, read.categories, read.harmless)
     recognition = _Recognition(state, used)
     pooled = np.concatenate(read.made).mean(axis=0) - read.harmless_made.mean(axis=0)
     n_alone = state.config.controls.random_directions
@@ -170,7 +163,7 @@ def _found(state: AuditState, prompts: CategorisedPrompts) -> CategoryFindings |
         clean_recognition=recognition([None]),
         specific=_specific(ablations, len(names)),
         n_random=state.config.controls.random_directions,
-        features=_features(state, used),
+        features=shared_features(state, used),
         steering=steering(state, used, steered),
     )
 
@@ -213,65 +206,6 @@ def _direction(
         separation=auroc(tried, harmless),
         with_refusal=float(geometry.cosine_matrix(np.stack([vectors[i], refusal]))[0, 1]),
         induced=induced[i],
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Topics:
-    mean: RandomRange
-    ratio: RandomRange
-    silhouette: RandomRange
-    own_mean: RandomRange
-    own_silhouette: RandomRange
-    size: float
-
-
-def _topics(state: AuditState, prompts: CategorisedPrompts, read: _Read) -> _Topics | None:
-    """What topics of harmless prompts give, minus one more topic in the harmless prompts' place; None if
-    there are too few."""
-    at, n = state.direction.selected, len(read.categories)
-    taken = {folded(one.text) for one in prompts.everyone}
-    others = [
-        one
-        for one in (*state.prompts.train.harmless, *state.prompts.validation.harmless)
-        if folded(one.text) not in taken
-    ]
-    streams = read.harmless
-    if others:
-        further = state.subject.residuals_at(others, layer=at.layer, position=at.position)
-        streams = np.concatenate([streams, further])
-    n_drawn = round(_TOPIC_SHARE * len(streams))
-    if n_drawn < _FEWEST_OF_TOPIC * (n + 1):
-        return None
-    found = {
-        name: [0.0] * _TOPIC_DRAWS for name in ("mean", "ratio", "silhouette", "own_mean", "own")
-    }
-    draws = np.random.default_rng(state.config.seed)
-    for i in range(_TOPIC_DRAWS):
-        drawn = streams[draws.permutation(len(streams))[:n_drawn]]
-        clusters = geometry.topics(drawn, n + 1)
-        # One of them stands for the harmless prompts.
-        pool = clusters.pop(int(draws.integers(n + 1)))
-        vectors = geometry.mean_differences(clusters, pool)
-        matrix = geometry.cosine_matrix(vectors)
-        found["mean"][i] = geometry.off_diagonal(matrix)
-        found["ratio"][i] = geometry.participation_ratio(matrix)
-        found["silhouette"][i] = geometry.grouped(geometry.centred_matrix(vectors))[1]
-        # Means of few prompts are noisier: categories of as few are what topics are a null of.
-        cut = [
-            own[draws.permutation(len(own))[: len(one)]]
-            for own, one in zip([*read.categories, read.harmless], [*clusters, pool], strict=True)
-        ]
-        vectors = geometry.mean_differences(cut[:-1], cut[-1])
-        found["own_mean"][i] = geometry.off_diagonal(geometry.cosine_matrix(vectors))
-        found["own"][i] = geometry.grouped(geometry.centred_matrix(vectors))[1]
-    return _Topics(
-        mean=random_range(found["mean"]),
-        ratio=random_range(found["ratio"]),
-        silhouette=random_range(found["silhouette"]),
-        own_mean=random_range(found["own_mean"]),
-        own_silhouette=random_range(found["own"]),
-        size=n_drawn / (n + 1),
     )
 
 
@@ -374,53 +308,3 @@ def _specific(ablations: Sequence[CategoryAblation], n: int) -> Estimate:
     own = np.diag(scores)
     others = (scores.sum(axis=0) - own) / (n - 1)
     return mean(others - own)
-
-
-def _features(state: AuditState, used: RefusedByCategory) -> SharedFeatures:
-    refused = [halves.both for halves in used.refused.values()]
-    category = np.repeat(np.arange(len(refused)), [len(own) for own in refused])
-    fires = _firing(state, [one for own in refused for one in own])
-    harmless = {
-        layer: own.mean(axis=0) for layer, own in _firing(state, used.harmless.both).items()
-    }
-    fewest = _LEAST_DIFFERENCE * min(len(own) for own in refused)
-    possible = {
-        # No deal of the prompts makes a feature count that fires on fewer.
-        layer: (own.sum(axis=0) >= fewest) & (harmless[layer] <= 1.0 - _LEAST_DIFFERENCE)
-        for layer, own in fires.items()
-    }
-    fires = {layer: own[:, possible[layer]].astype(np.float32) for layer, own in fires.items()}
-    harmless = {layer: own[possible[layer]] for layer, own in harmless.items()}
-
-    def counted(deal: Int[np.ndarray, " prompt"]) -> tuple[int, int, int]:
-        return geometry.counts_by_categories(fires, deal, harmless, least=_LEAST_DIFFERENCE)
-
-    one, some, every = counted(category)
-    draws = np.random.default_rng(state.config.seed)
-    permuted = [
-        counted(draws.permutation(category)) for _ in range(state.config.categories.n_permutations)
-    ]
-    ones, everys = ([float(found[i]) for found in permuted] for i in (0, 2))
-    return SharedFeatures(
-        least_difference=_LEAST_DIFFERENCE,
-        one=one,
-        some=some,
-        every=every,
-        one_permuted=random_range(ones),
-        every_permuted=random_range(everys),
-        p_one=rank_p_value(one, ones),
-        p_every=rank_p_value(-every, [-n for n in everys]),
-    )
-
-
-def _firing(
-    state: AuditState, prompts: Sequence[Prompt]
-) -> dict[int, Bool[np.ndarray, "prompt d_sae"]]:
-    """By layer, which features fire behind the request, at the template's tokens of each prompt."""
-    found = {
-        layer: np.zeros((len(prompts), sae.d_sae), bool)
-        for layer, sae in state.subject.suite.items()
-    }
-    for layer, own in state.subject.template_activations(prompts).items():
-        found[layer][:, own.index] = (own.values > 0.0).any(axis=1)
-    return found

@@ -77,6 +77,14 @@ def test_a_direction_that_knows_harm_gains_and_one_that_mistakes_it_loses():
         assert found.upper > found.area > 0.07
 
 
+def test_an_order_dealt_at_random_is_worse():
+    one = ordered()
+    dealt = np.random.default_rng(0).permutation(np.concatenate([one.harmful, one.harmless]))
+    found = compared(Order(harmful=dealt[:N], harmless=dealt[N:]), one)
+    assert found.gain < -0.2
+    assert found.p_value <= 0.01
+
+
 def test_noise_of_their_own_is_no_difference_beyond_exchange():
     pairs = [[ordered(noise=noise, seed=s) for noise in (1.0, 1.001)] for s in range(30)]
     p_values = np.array([compared(*one, n=99, seed=i).p_value for i, one in enumerate(pairs)])

@@ -71,6 +71,8 @@ def steps(run: Run) -> tuple[Step, ...]:
         found.append(Step(said=f"All {n_refused} refused prompts", part="minimal"))
     if run.cascades:
         found.append(Step(said="Is there a backup?", part="backup"))
+    if run.categories is not None:
+        found.append(Step(said="Is every kind of request refused alike?", part="categories"))
     found.append(Step(said="All findings with their controls", part="all_findings"))
     return tuple(found)
 

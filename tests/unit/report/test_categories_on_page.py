@@ -204,7 +204,11 @@ def test_the_section_names_what_was_left_out_and_where_directions_are_read(run: 
 def test_a_run_without_a_taxonomy_has_no_such_section(run: Run):
     without = Run(run.folder)
     without.__dict__ |= {"categories": None}
-    assert "every kind of request" not in seen(render(without))
+    page = seen(render(without))
+    assert "every kind of request" not in page
+    # The first screen leads to it.
+    assert '<a href="#categories">' in render(run)
+    assert '<a href="#categories">' not in render(without)
 
 
 def test_a_run_with_too_few_shows_their_numbers(run: Run):
